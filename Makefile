@@ -1,0 +1,62 @@
+# Every command bootstraps the virtual environment it needs; nothing is installed outside .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo down test lint fmt bench docs lock clean
+
+help: ## show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}'
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Souk needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "Installing Souk's dependencies into $(VENV) (once; about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+up: $(STAMP) ## start the whole shop in the foreground (Ctrl-C stops it)
+	@$(BIN)/souk up $(ARGS)
+
+demo: $(STAMP) ## buy something from the running shop and watch it happen
+	@$(BIN)/souk demo $(ARGS)
+
+down: $(STAMP) ## stop a shop that still runs (ARGS=--purge removes its data)
+	@$(BIN)/souk down $(ARGS)
+
+test: $(STAMP) ## run every test against real servers, with coverage
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
+	@$(BIN)/coverage combine -q --keep 2>/dev/null || true
+	@$(BIN)/coverage report
+
+lint: $(STAMP) ## check style, types and the import law
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: $(STAMP) ## format the code and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## measure the shop beside the limits of this machine
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+docs: $(STAMP) ## write OpenAPI, AsyncAPI and the contract snapshot
+	@$(BIN)/souk docs $(ARGS)
+
+lock: ## resolve the dependencies anew, with hashes and without index addresses
+	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q uv
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --generate-hashes --no-emit-index-url --universal \
+		--python-version 3.11 -q -o requirements-dev.lock --custom-compile-command "make lock"
+	@$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal \
+		--python-version 3.11 -q -c requirements-dev.lock -o requirements.lock --custom-compile-command "make lock"
+
+clean: ## remove the virtual environment, caches and test leftovers (never .souk, the shop's data)
+	@rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,52 @@
+"""Money: integer minor units of one currency, never a float."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from contracts.model import Model
+
+MAX_AMOUNT = 10**12
+
+_TWO_DIGITS = """
+AED ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE
+CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW
+KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK
+PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS
+UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW
+"""
+_NO_DIGITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THREE_DIGITS = "BHD IQD JOD KWD LYD OMR TND"
+
+EXPONENTS: dict[str, int] = {
+    **dict.fromkeys(_TWO_DIGITS.split(), 2),
+    **dict.fromkeys(_NO_DIGITS.split(), 0),
+    **dict.fromkeys(_THREE_DIGITS.split(), 3),
+}
+"""The active currencies of ISO 4217 and how many digits their minor unit has."""
+
+
+def _known(code: str) -> str:
+    if code not in EXPONENTS:
+        message = "is not an ISO 4217 currency"
+        raise ValueError(message)
+    return code
+
+
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["USD"]), AfterValidator(_known)]
+
+
+class Money(Model):
+    """An amount in minor units (cents of a dollar), and its currency."""
+
+    amount: Annotated[int, Field(ge=0, le=MAX_AMOUNT, examples=[1999])]
+    currency: Currency
+
+    def times(self, quantity: int) -> "Money":
+        return self.model_copy(update={"amount": self.amount * quantity})
+
+
+def total(amounts: "list[Money]", currency: str) -> Money:
+    """The sum of amounts that are all in `currency`."""
+    assert all(money.currency == currency for money in amounts), "money of two currencies has no sum"
+    return Money.model_construct(amount=sum(money.amount for money in amounts), currency=currency)

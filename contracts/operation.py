@@ -1,0 +1,67 @@
+"""An operation: one ask that one service answers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from contracts.failure import (
+    EVERYWHERE,
+    Fail,
+    Forbidden,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    Invalid,
+    Unauthorized,
+)
+from contracts.identity import Access
+from contracts.model import Model
+
+RequestT = TypeVar("RequestT", bound=Model)
+ReplyT = TypeVar("ReplyT", bound=Model)
+
+EDGE = "edge"
+OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[RequestT, ReplyT]):
+    """What can be asked of a service, by whom, and every way it can end."""
+
+    service: str
+    name: str
+    request: type[RequestT]
+    reply: type[ReplyT]
+    summary: str
+    access: Access
+    failures: tuple[type[Fail], ...] = ()
+    callers: tuple[str, ...] = (EDGE,)
+    """Who may publish the subject. An operation that trusts an identity is never open to another service."""
+    writes: bool = False
+    """Changes something: honours an idempotency key and leaves a line in the log."""
+    confidential: bool = False
+    """The reply holds secrets: what is kept of it for a replay is encrypted under the idempotency key itself."""
+
+    def __post_init__(self) -> None:
+        internal = self.access is Access.SERVICE
+        assert internal == (EDGE not in self.callers), (
+            f"{self.subject}: only internal operations are kept from the edge"
+        )
+
+    @property
+    def subject(self) -> str:
+        return f"rpc.{self.service}.{self.name}"
+
+    def every_failure(self) -> Iterator[type[Fail]]:
+        """The declared failures and those that its access, its body and the network bring along."""
+        yield from self.failures
+        yield Invalid
+        if self.access in (Access.CUSTOMER, Access.ADMIN):
+            yield Unauthorized
+        if self.access is Access.ADMIN:
+            yield Forbidden
+        if self.writes:
+            yield from (IdempotencyInProgress, IdempotencyKeyReused)
+        yield from EVERYWHERE
+
+
+AnyOperation = Operation[Any, Any]

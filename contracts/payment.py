@@ -1,0 +1,175 @@
+"""payment: charges, refunds and the ledger that has to balance."""
+
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from contracts.event import Event
+from contracts.failure import BadCursor, Fail, NotFound
+from contracts.identity import Access
+from contracts.model import Id, Line, Listing, Model, Page, Secret, Text, Time
+from contracts.money import MAX_AMOUNT, Money
+from contracts.operation import Operation
+
+SERVICE = "payment"
+
+PaymentMethod = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_ -]+$", min_length=1, max_length=128)]
+"""A gateway's token for a means of payment, never a card number: that is refused."""
+
+
+class CardNumberRefused(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
+    """A card number never belongs here; send the payment provider's token."""
+
+
+class NotPayable(Fail, status=HTTPStatus.CONFLICT):
+    """The order does not wait for a payment."""
+
+
+class AlreadyPaid(Fail, status=HTTPStatus.CONFLICT):
+    """A payment of this order is under way or done already."""
+
+
+class NotRefundable(Fail, status=HTTPStatus.CONFLICT):
+    """There is nothing captured that could be refunded."""
+
+
+class RefundExceedsPayment(Fail, status=HTTPStatus.CONFLICT):
+    """The refund is more than what is left of the payment."""
+
+
+class PaymentMethodUnknown(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
+    """No gateway knows this payment method."""
+
+
+class PaymentStatus(StrEnum):
+    PROCESSING = "processing"
+    REQUIRES_ACTION = "requires_action"
+    CAPTURED = "captured"
+    FAILED = "failed"
+    REFUNDED = "refunded"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    DISPUTED = "disputed"
+
+
+class Payment(Model):
+    id: Id
+    order_id: Id
+    amount: Money
+    refunded: Money
+    status: PaymentStatus
+    provider: str
+    failure_code: str | None = None
+    client_secret: Annotated[str | None, Field(description="Confirms a payment that requires an action.")] = None
+    created_at: Time
+
+
+class CreatePayment(Model):
+    order_id: Id
+    payment_method: PaymentMethod
+
+
+class PaymentOf(Model):
+    id: Id
+
+
+class ListPayments(Page):
+    order_id: Id | None = None
+
+
+class Confirm(Model):
+    """The second step of a payment that `requires_action`."""
+
+    id: Id
+    client_secret: Annotated[Secret, Field(max_length=255)]
+
+
+class Refund(Model):
+    id: Id
+    amount: Annotated[
+        int | None, Field(ge=1, le=MAX_AMOUNT, description="Minor units; all that is left when not said.")
+    ] = None
+    reason: Annotated[Text | None, StringConstraints(max_length=500)] = None
+
+
+class Charge(Model):
+    """An order's own ask to be charged."""
+
+    order_id: Id
+    user_id: Id | None
+    amount: Money
+    payment_method: PaymentMethod
+
+
+class PaymentEvent(Model):
+    """What every event of a payment says."""
+
+    payment_id: Id
+    order_id: Id
+    amount: Money
+
+
+class PaymentCaptured(PaymentEvent, Event, service=SERVICE, name="captured", key="payment_id"):
+    """The money of an order was taken."""
+
+
+class PaymentFailed(PaymentEvent, Event, service=SERVICE, name="failed", key="payment_id"):
+    """The money of an order could not be taken, for good."""
+
+    failure_code: Line
+
+
+class PaymentActionRequired(PaymentEvent, Event, service=SERVICE, name="action_required", key="payment_id"):
+    """The customer has to take a second step."""
+
+
+class PaymentRefunded(PaymentEvent, Event, service=SERVICE, name="refunded", key="payment_id"):
+    """Money went back: `amount` this time, `refunded` in all, `full` when nothing is left."""
+
+    refund_id: Id
+    refunded: Money
+    full: bool
+
+
+CUSTOMER, ADMIN = Access.CUSTOMER, Access.ADMIN
+
+CREATE = Operation(
+    SERVICE,
+    "create",
+    CreatePayment,
+    Payment,
+    "Pay an order",
+    CUSTOMER,
+    (NotFound, NotPayable, AlreadyPaid, PaymentMethodUnknown, CardNumberRefused),
+    writes=True,
+)
+GET = Operation(SERVICE, "get", PaymentOf, Payment, "Read a payment", CUSTOMER, (NotFound,))
+LIST = Operation(SERVICE, "list", ListPayments, Listing[Payment], "List payments", CUSTOMER, (BadCursor,))
+CONFIRM = Operation(
+    SERVICE, "confirm", Confirm, Payment, "Take a payment's second step", CUSTOMER, (NotFound, NotPayable), writes=True
+)
+REFUND = Operation(
+    SERVICE,
+    "refund",
+    Refund,
+    Payment,
+    "Send money back",
+    ADMIN,
+    (NotFound, NotRefundable, RefundExceedsPayment, CardNumberRefused),
+    writes=True,
+)
+CHARGE = Operation(
+    SERVICE,
+    "charge",
+    Charge,
+    Payment,
+    "Charge an order",
+    Access.SERVICE,
+    (AlreadyPaid, PaymentMethodUnknown, CardNumberRefused),
+    ("order",),
+    writes=True,
+)
+
+OPERATIONS = (CREATE, GET, LIST, CONFIRM, REFUND, CHARGE)
+EVENTS = (PaymentCaptured, PaymentFailed, PaymentActionRequired, PaymentRefunded)

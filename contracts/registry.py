@@ -1,0 +1,43 @@
+"""Everything that can be asked and heard, gathered, and who hears what."""
+
+from contracts import cart, catalog, notification, order, payment, user
+from contracts.event import Event
+from contracts.health import health_of
+from contracts.operation import AnyOperation
+
+SERVICES = ("user", "catalog", "cart", "order", "payment", "notification")
+
+HEALTH = {service: health_of(service) for service in SERVICES}
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    *user.OPERATIONS,
+    *catalog.OPERATIONS,
+    *cart.OPERATIONS,
+    *order.OPERATIONS,
+    *payment.OPERATIONS,
+    *notification.OPERATIONS,
+    *HEALTH.values(),
+)
+
+EVENTS: tuple[type[Event], ...] = (*user.EVENTS, *catalog.EVENTS, *order.EVENTS, *payment.EVENTS)
+
+HEARS: dict[str, tuple[type[Event], ...]] = {
+    "user": (),
+    "catalog": (order.OrderPaid, order.OrderCancelled),
+    "cart": (order.OrderPlaced,),
+    "order": (payment.PaymentCaptured, payment.PaymentFailed, payment.PaymentRefunded, catalog.HoldLost),
+    "payment": (order.OrderPlaced, order.OrderCancelled),
+    "notification": (order.OrderPlaced, order.OrderPaid, order.OrderCancelled, order.OrderShipped),
+}
+"""Who hears what. A consumer a pair of service and stream is derived from it."""
+
+BY_SUBJECT: dict[str, AnyOperation] = {operation.subject: operation for operation in OPERATIONS}
+EVENT_BY_TYPE: dict[str, type[Event]] = {event.type(): event for event in EVENTS}
+
+assert len(BY_SUBJECT) == len(OPERATIONS), "two operations share a subject"
+assert len(EVENT_BY_TYPE) == len(EVENTS), "two events share a type"
+
+
+def asked_by(caller: str) -> tuple[AnyOperation, ...]:
+    """The operations that a service, the edge or the operator may ask for."""
+    return tuple(operation for operation in OPERATIONS if caller in operation.callers)

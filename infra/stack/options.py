@@ -1,0 +1,68 @@
+"""What a person, a test or the environment asks of a local stack."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Part = Literal["nats", "postgres", "mongo", "mail", "services", "edge", "nginx"]
+SERVERS: frozenset[Part] = frozenset({"nats", "postgres", "mongo", "mail"})
+EVERYTHING: frozenset[Part] = SERVERS | {"services", "edge", "nginx"}
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+STORES: Mapping[str, Literal["postgres", "mongo"]] = MappingProxyType(
+    {
+        "user": "postgres",
+        "catalog": "postgres",
+        "cart": "mongo",
+        "order": "postgres",
+        "payment": "postgres",
+        "notification": "postgres",
+    }
+)
+
+Port = int
+
+
+class Options(BaseSettings):
+    """Arguments come first, then `SOUK_` variables, then `.env`; port 0 means a free one, chosen anew each start."""
+
+    model_config = SettingsConfigDict(env_prefix="SOUK_", env_file=".env", extra="ignore", frozen=True)
+
+    data: Path = Path(".souk")
+    http_port: Port = Field(default=8080, ge=0, le=65535)
+    nats_port: Port = Field(default=4222, ge=0, le=65535)
+    nats_monitor_port: Port = Field(default=8222, ge=0, le=65535)
+    postgres_port: Port = Field(default=15432, ge=0, le=65535)
+    mongo_port: Port = Field(default=17017, ge=0, le=65535)
+    smtp_port: Port = Field(default=10025, ge=0, le=65535)
+    edge_port: Port = Field(default=8081, ge=0, le=65535, description="of the first edge; the others count upwards")
+    ops_port: Port = Field(default=9101, ge=0, le=65535, description="of the first process; the others count upwards")
+
+    nats_url: str = Field(default="", description="a NATS server of your own, used instead of starting one")
+    postgres_url: str = Field(default="", description="a PostgreSQL superuser's URL, used instead of starting one")
+    mongo_url: str = Field(default="", description="a MongoDB administrator's URL, used instead of starting one")
+
+    processes: int = Field(default=1, ge=1, le=32, description="of each service")
+    processes_of: Mapping[str, int] = Field(default_factory=dict, description="of one service, where it differs")
+    edge_processes: int = Field(default=1, ge=1, le=32)
+    parts: frozenset[Part] = EVERYTHING
+    services: tuple[str, ...] = tuple(STORES)
+    prepare: bool = Field(default=True, description="provision NATS and migrate the databases")
+    seed: bool = Field(default=True, description="load the demo catalogue on the first start")
+    nginx_limits: bool = True
+    nginx_cache: bool = True
+    process_env: Mapping[str, str] = Field(default_factory=dict, description="for every service and edge")
+    env_of: Mapping[str, Mapping[str, str]] = Field(default_factory=dict, description="for one service, or `edge`")
+    temporary: bool = Field(default=False, description="remove the data folder when the stack ends")
+
+    def starts(self, part: Part) -> bool:
+        """Whether this part is a process of ours: asked for, and not somebody else's behind a URL."""
+        elsewhere = {"nats": self.nats_url, "postgres": self.postgres_url, "mongo": self.mongo_url}
+        return part in self.parts and not elsewhere.get(part)
+
+    def environment_of(self, name: str) -> Mapping[str, str]:
+        return {**self.process_env, **self.env_of.get(name, NOTHING)}
