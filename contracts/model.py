@@ -28,7 +28,14 @@ ItemT = TypeVar("ItemT")
 class Model(BaseModel):
     """A message body: immutable, strictly typed, and closed to fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        hide_input_in_errors=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
 
 
 Id = UUID

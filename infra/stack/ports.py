@@ -2,15 +2,15 @@
 
 import random
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing, suppress
 
 import psutil
 
 from infra.stack.error import StackError
 
 LOOPBACK = "127.0.0.1"
-# Above the well-known ones and below the kernel's own range for outgoing connections, where a port may be gone any moment.
+# Above the well-known ones, and below those that the kernel takes for outgoing connections at any moment.
 FREE_RANGE = range(20000, 32000)
 ATTEMPTS = 200
 
@@ -28,7 +28,9 @@ class Ports:
         if port in self._taken:
             raise StackError(f"Port {port} was given twice: {what} needs one of its own. Choose another with {how}.")
         if not is_free(port):
-            raise StackError(f"Port {port}, which {what} needs, is taken{_by(port)}. Stop that, or choose another with {how}.")
+            raise StackError(
+                f"Port {port}, which {what} needs, is taken{_by(port)}. Stop that, or choose another with {how}."
+            )
         self._taken.add(port)
         return port
 
@@ -57,27 +59,9 @@ def is_free(port: int) -> bool:
 
 def _by(port: int) -> str:
     """Who listens there, as far as this user may know."""
-    for connection in _listening():
-        if connection.laddr.port == port and connection.pid:
-            try:
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if listens and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-            except psutil.Error:
-                break
     return ""
-
-
-def _listening() -> Iterator["psutil._common.sconn"]:
-    try:
-        connections = psutil.net_connections("tcp")
-    except psutil.Error:
-        return
-    yield from (c for c in connections if c.status == psutil.CONN_LISTEN)
-
-
-@contextmanager
-def held(port: int) -> Iterator[None]:
-    """Keeps a port taken."""
-    with closing(socket.socket()) as holder:
-        holder.bind((LOOPBACK, port))
-        holder.listen()
-        yield

@@ -31,6 +31,13 @@ class Vault:
             _write(path, secrets.token_urlsafe(24))
         return path.read_text().strip()
 
+    def mongo_keyfile(self) -> Path:
+        """What the members of the replica set know one another by; MongoDB reads it as base64."""
+        path = self.of(OPERATOR) / "mongo_keyfile"
+        if not path.exists():
+            _write(path, secrets.token_hex(64))
+        return path
+
     def readers(self) -> Mapping[str, str]:
         """Name and password of those who may only listen, made by `souk provision --reader`."""
         return {path.name: path.read_text().strip() for path in sorted(self.of(READERS).iterdir()) if path.is_file()}

@@ -1,0 +1,160 @@
+"""The outbox: an event leaves only through a row written in the transaction of its state change.
+
+One relay a database is active, the holder of an advisory lock. It is woken after a commit, by its own process or over
+NATS by another, with a slow poll behind it. A row is deleted only after JetStream has acknowledged the event, so that
+a relay that dies in between publishes again, under the same `Nats-Msg-Id`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from contracts.event import Event
+from infra import headers, trace
+from infra.ids import new_id
+from infra.streams import stream_of
+from infra.telemetry import Metrics
+from infra.worker import Worker
+
+BATCH = 500
+POLL = 0.25
+LOCK = 0x50_55_4B  # one number for all: advisory locks are a database's own
+ACK_TIMEOUT = 12.0
+"""Seconds for JetStream to acknowledge; outlasts the election of a stream's leader."""
+
+_ADD = """
+INSERT INTO outbox (id, subject, type, source, body, traceparent, request_id)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+"""
+_NEXT = """
+SELECT position, id, subject, type, source, body, traceparent, request_id, created_at
+FROM outbox ORDER BY position LIMIT $1
+"""
+_SENT = "DELETE FROM outbox WHERE position = ANY($1::bigint[])"
+_TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
+
+log = logging.getLogger("souk.outbox")
+
+
+async def add(connection: Any, events: Sequence[tuple[Event, trace.Trace]]) -> None:
+    """Writes the events, each with the trace it belongs to, on the caller's connection, in the caller's transaction."""
+    await connection.execute(
+        _ADD,
+        [new_id() for _ in events],
+        [event.subject for event, _ in events],
+        [event.type() for event, _ in events],
+        [event.source() for event, _ in events],
+        [event.model_dump_json(by_alias=True) for event, _ in events],
+        [here.traceparent for _, here in events],
+        [here.request_id for _, here in events],
+    )
+
+
+class Relay:
+    """Publishes what is in the outbox, in order, while it holds the lock."""
+
+    def __init__(self, service: str, pool: asyncpg.Pool[Any], client: Client, metrics: Metrics) -> None:
+        self.service = service
+        self.pool = pool
+        self.client = client
+        self.metrics = metrics
+        self.name = "outbox relay"
+        self.worker = Worker(self.name, self._relay, every=POLL)
+        self._leading: asyncpg.pool.PoolConnectionProxy[Any] | None = None
+        self._js: JetStreamContext = client.jetstream(timeout=ACK_TIMEOUT)
+
+    def wake(self) -> None:
+        """There is something in the outbox. Called after the commit."""
+        if self._leading is not None:
+            self.worker.wake()
+        elif self.client.is_connected:
+            self._waking = asyncio.ensure_future(self.client.publish(f"wake.{self.service}"))
+
+    async def run(self) -> None:
+        woken = await self.client.subscribe(f"wake.{self.service}", cb=self._woken)
+        try:
+            await self.worker.run()
+        finally:
+            await self._resign()
+            if self.client.is_connected:
+                await woken.unsubscribe()
+
+    async def _woken(self, _message: object) -> None:
+        self.worker.wake()
+
+    async def _relay(self) -> bool:
+        if not await self._lead():
+            return False
+        assert self._leading is not None
+        try:
+            rows = await self._leading.fetch(_NEXT, BATCH)
+            self.metrics.outbox.set(len(rows))
+            if not rows:
+                return False
+            sent = await self._publish(rows)
+            await self._leading.execute(_SENT, sent)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await self._resign()
+            raise
+        if len(sent) < len(rows):
+            message = f"{len(rows) - len(sent)} of {len(rows)} events were not acknowledged"
+            raise ConnectionError(message)
+        return True
+
+    async def _lead(self) -> bool:
+        """Whether this process holds the lock; it is the connection's, and gone with it."""
+        if self._leading is None:
+            connection = await self.pool.acquire()
+            if not await connection.fetchval(_TRY_LOCK, LOCK):
+                await self.pool.release(connection)
+                return False
+            self._leading = connection
+        return True
+
+    async def _resign(self) -> None:
+        if self._leading is not None:
+            connection, self._leading = self._leading, None
+            connection.terminate()  # the lock is the session's: ending it is what gives it up
+            await self.pool.release(connection)
+
+    async def _publish(self, rows: Sequence[asyncpg.Record]) -> list[int]:
+        """Positions that JetStream has acknowledged, up to the first it has not: rows leave in order."""
+        futures = [
+            await self._js.publish_async(
+                row["subject"], row["body"].encode(), stream=stream_of(self.service), headers=_headers(row)
+            )
+            for row in rows
+        ]
+        _, late = await asyncio.wait(futures, timeout=ACK_TIMEOUT)
+        for future in late:
+            future.cancel()
+        sent: list[int] = []
+        for row, future in zip(rows, futures, strict=True):
+            if future.cancelled() or future.exception() is not None:
+                log.warning("event %s was not acknowledged", row["id"], extra={"fields": {"subject": row["subject"]}})
+                break
+            self.metrics.published.labels(row["type"]).inc()
+            sent.append(row["position"])
+        return sent
+
+
+def _headers(row: asyncpg.Record) -> dict[str, str]:
+    created: datetime = row["created_at"]
+    event_id = str(row["id"])
+    return {
+        headers.MESSAGE_ID: event_id,
+        headers.EVENT_ID: event_id,
+        headers.EVENT_TYPE: row["type"],
+        headers.EVENT_SOURCE: row["source"],
+        headers.EVENT_TIME: created.isoformat().replace("+00:00", "Z"),
+        headers.EVENT_SPEC: "1.0",
+        headers.CONTENT_TYPE: "application/json",
+        headers.TRACEPARENT: row["traceparent"],
+        headers.REQUEST_ID: row["request_id"],
+    }

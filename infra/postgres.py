@@ -1,0 +1,210 @@
+"""PostgreSQL: a pool with every timeout set, and transactions that take events and answers along."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+import orjson
+from nats.aio.client import Client
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from contracts.event import Event
+from contracts.failure import IdempotencyInProgress
+from contracts.model import Model
+from infra import outbox, trace
+from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
+from infra.reactor import Delivery
+from infra.rpc import Answer, Ask
+from infra.settings import PostgresSettings
+from infra.telemetry import Metrics
+from infra.worker import Background, Worker
+
+Connection = asyncpg.pool.PoolConnectionProxy[Any]
+ReplyT = TypeVar("ReplyT", bound=Model)
+
+ACQUIRE_TIMEOUT = 3.0
+COMMAND_TIMEOUT = 10.0
+START_PATIENCE = 60.0
+INBOX_DAYS = 100
+"""Longer than the streams keep an event: what can come again is still known."""
+
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+    TimeoutError,
+)
+"""The store is away, for now; nothing is wrong with what was asked of it."""
+
+_SERVER_SETTINGS = {
+    "statement_timeout": "5s",
+    "lock_timeout": "3s",
+    "idle_in_transaction_session_timeout": "15s",
+    "timezone": "UTC",
+    "jit": "off",
+}
+_FIND = (
+    "SELECT fingerprint, answer FROM idempotency WHERE digest = $1 AND created_at > now() - make_interval(secs => $2)"
+)
+_KEEP = """
+INSERT INTO idempotency (digest, fingerprint, answer) VALUES ($1, $2, $3)
+ON CONFLICT (digest) DO UPDATE
+    SET fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = now()
+    WHERE idempotency.created_at <= now() - make_interval(secs => $4)
+RETURNING true
+"""
+_FRESH = "INSERT INTO inbox (event_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id"
+_PRUNE_ANSWERS = "DELETE FROM idempotency WHERE created_at < now() - make_interval(secs => $1)"
+_PRUNE_INBOX = "DELETE FROM inbox WHERE heard_at < now() - make_interval(days => $1)"
+
+
+class Transaction:
+    """One transaction: the store's functions run on `connection`; events and the answer go with the commit."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.events: list[tuple[Event, trace.Trace]] = []
+        self.answered: Answer[Any] | None = None
+        self._after: list[Callable[[], None]] = []
+
+    def say(self, *events: Event) -> None:
+        """States facts. They are in the outbox if, and only if, the transaction commits."""
+        self.events += [(event, trace.current()) for event in events]
+
+    def answer(self, reply: ReplyT, *, version: int | None = None) -> Answer[ReplyT]:
+        """The answer to the ask that the transaction was opened for, kept under its idempotency key."""
+        answer = Answer(reply, version)
+        self.answered = answer
+        return answer
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Called once the transaction has committed: to wake a worker."""
+        self._after.append(call)
+
+
+class Database:
+    """A service's own database."""
+
+    away = AWAY
+
+    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+        self.pool = pool
+        self.wake_relay: Callable[[], None] = lambda: None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """For statements that stand alone."""
+        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self, ask: Ask[Any] | None = None) -> AsyncIterator[Transaction]:
+        """A transaction; with an `ask` that has an idempotency key, its answer is kept in it.
+
+        Raises `Replay` when another request with the same key has committed first: everything done here is undone.
+        """
+        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+            async with connection.transaction():
+                tx = Transaction(connection)
+                yield tx
+                if ask is not None and ask.key is not None:
+                    assert tx.answered is not None, "a transaction for an ask ends with tx.answer(...)"
+                    await _keep_first(connection, ask.key, tx.answered.stored())
+                if tx.events:
+                    await outbox.add(connection, tx.events)
+            if ask is not None and ask.key is not None:
+                ask.key.kept = True
+        if tx.events:
+            self.wake_relay()
+        for call in tx._after:  # noqa: SLF001 - its own
+            call()
+
+    async def find(self, key: Key) -> Stored | None:
+        async with self.connection() as connection:
+            row = await connection.fetchrow(_FIND, key.digest, KEPT_SECONDS)
+        return key.open(row["fingerprint"], row["answer"]) if row else None
+
+    async def keep(self, key: Key, answer: Stored) -> None:
+        async with self.connection() as connection:
+            await connection.fetchval(_KEEP, key.digest, key.fingerprint, key.seal(answer), KEPT_SECONDS)
+
+    async def apply(self, deliveries: Sequence[Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]) -> None:
+        """The effects of all events not heard before, with their inbox rows, in one transaction."""
+        async with self.transaction() as tx:
+            new = await _fresh(tx.connection, [delivery.event_id for delivery in deliveries])
+            for delivery in deliveries:
+                if delivery.event_id in new:
+                    new.remove(delivery.event_id)
+                    await effect(tx, delivery)
+
+    def workers(self, service: str, client: Client, metrics: Metrics) -> list[Background]:
+        """The relay of the outbox, and the forgetting of what is old."""
+        relay = outbox.Relay(service, self.pool, client, metrics)
+        self.wake_relay = relay.wake
+        return [relay, Worker("prune", self.prune, every=3600)]
+
+    async def ping(self) -> None:
+        async with self.connection() as connection:
+            await connection.fetchval("SELECT 1")
+
+    async def prune(self) -> bool:
+        """Forgets answers and inbox rows that nobody can ask for any more."""
+        async with self.connection() as connection:
+            await connection.execute(_PRUNE_ANSWERS, KEPT_SECONDS)
+            await connection.execute(_PRUNE_INBOX, INBOX_DAYS)
+        return False
+
+
+async def _fresh(connection: Connection, event_ids: list[Any]) -> set[Any]:
+    """Writes the inbox rows; the ids that were not there before."""
+    return {row["event_id"] for row in await connection.fetch(_FRESH, event_ids)}
+
+
+async def _keep_first(connection: Connection, key: Key, answer: Stored) -> None:
+    try:
+        first = await connection.fetchval(_KEEP, key.digest, key.fingerprint, key.seal(answer), KEPT_SECONDS)
+    except asyncpg.LockNotAvailableError as error:
+        raise IdempotencyInProgress(retry_after=1) from error
+    if not first:
+        raise Replay
+
+
+async def _prepare(connection: asyncpg.Connection[Any]) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
+    )
+
+
+async def _no_reset(_connection: object) -> None:
+    """Nothing is left behind on a connection, so that a release costs no round trip."""
+
+
+@asynccontextmanager
+async def connect(settings: PostgresSettings, name: str) -> AsyncIterator[Database]:
+    """The service's database; waits for a server that is still starting."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(AWAY),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        stop=stop_after_delay(START_PATIENCE),
+        reraise=True,
+    ):
+        with attempt:
+            pool = await asyncpg.create_pool(
+                settings.database_url,
+                password=settings.database_password.get_secret_value(),
+                min_size=2,
+                max_size=settings.database_pool,
+                command_timeout=COMMAND_TIMEOUT,
+                server_settings={**_SERVER_SETTINGS, "application_name": f"souk-{name}"},
+                init=_prepare,
+                reset=_no_reset,
+            )
+    try:
+        yield Database(pool)
+    finally:
+        pool.terminate()

@@ -1,0 +1,57 @@
+"""Settings: read once, in the composition root, into a frozen object.
+
+Each comes from the environment (`SOUK_NATS_URL`), from `.env`, or from a file of that name in lower case in the folder
+that `SOUK_SECRETS_DIR` names, which is how passwords come in.
+"""
+
+import os
+import sys
+from typing import Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What every process of Souk needs to know."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SOUK_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    environment: Literal["local", "production"] = "local"
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_password: SecretStr
+    ops_host: str = "127.0.0.1"
+    ops_port: int = Field(0, description="Health and metrics of the process; 0 is a free one.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    otlp_endpoint: str = Field("", description="Where traces go (OTLP over HTTP); empty keeps them here.")
+    ask_timeout: float = Field(3.0, gt=0, description="Seconds a service waits for another's answer.")
+    max_in_flight: int = Field(256, gt=0, description="Asks at work at once; more are refused as overload.")
+    drain_timeout: float = Field(10.0, gt=0, description="Seconds that work under way may take at the end.")
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="What the shop sells in (ISO 4217).")
+
+
+class PostgresSettings(Settings):
+    database_url: str
+    database_password: SecretStr
+    database_pool: int = Field(10, gt=0, description="Connections of one process.")
+
+
+class MongoSettings(Settings):
+    mongo_url: str
+    mongo_user: str = "souk_cart"
+    mongo_password: SecretStr
+    mongo_database: str = "souk_cart"
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load(kind: type[SettingsT]) -> SettingsT:
+    """The settings, or an end that names what is missing; values are never shown."""
+    try:
+        return kind(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
+    except ValidationError as error:
+        lines = [f"  SOUK_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
+        sys.exit("Souk cannot start; these settings need a look:\n" + "\n".join(lines))

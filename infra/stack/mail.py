@@ -1,0 +1,74 @@
+"""The mails that the local stack kept, for `souk mail`, the demo and the tests."""
+
+import email
+import email.policy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Mail:
+    """`number` counts upwards from 1 and stays a mail's own."""
+
+    number: int
+    kept_at: datetime
+    message: EmailMessage
+
+    @property
+    def to(self) -> str:
+        return str(self.message["To"] or "")
+
+    @property
+    def sender(self) -> str:
+        return str(self.message["From"] or "")
+
+    @property
+    def subject(self) -> str:
+        return str(self.message["Subject"] or "")
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        return [(name, str(value)) for name, value in self.message.items()]
+
+    @property
+    def text(self) -> str:
+        return self._body("plain")
+
+    @property
+    def html(self) -> str:
+        return self._body("html")
+
+    def _body(self, kind: str) -> str:
+        part = self.message.get_body((kind,))
+        return str(part.get_content()) if part else ""
+
+
+def mails(folder: Path, *, to: str = "", newest: int | None = None) -> list[Mail]:
+    """Oldest first; only those to an address, if one is given."""
+    found: list[Mail] = []
+    for number in sorted(numbers(folder), reverse=True):
+        if newest is not None and len(found) >= newest:
+            break
+        one = mail(folder, number)
+        if one and to.lower() in one.to.lower():
+            found.append(one)
+    return found[::-1]
+
+
+def numbers(folder: Path) -> list[int]:
+    return [int(path.stem) for path in folder.glob("*.eml") if path.stem.isdecimal()]
+
+
+def mail(folder: Path, number: int) -> Mail | None:
+    """None when there is no such mail, or not any more."""
+    path = folder / f"{number:06}.eml"
+    try:
+        content, kept_at = path.read_bytes(), path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    parsed = email.message_from_bytes(content, policy=email.policy.default)
+    assert isinstance(parsed, EmailMessage)
+    return Mail(number, datetime.fromtimestamp(kept_at, UTC), parsed)

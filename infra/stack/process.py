@@ -1,0 +1,226 @@
+"""One supervised process: started, awaited until it is ready, restarted when it dies, stopped by its pid."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import Process as Child
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from infra.stack.error import StackError, tail
+
+POLL = 0.02
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 10.0
+STEADY_AFTER = 30.0
+ROTATE_AT = 10 * 1024 * 1024
+LAUNCHER = Path(__file__).with_name("launch.py")
+
+
+class State(StrEnum):
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class User:
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What to run, and how to know that it serves."""
+
+    name: str
+    argv: Sequence[str]
+    ready: Callable[[], Awaitable[bool]]
+    log: Path
+    address: str = ""
+    origin: str = ""
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    cwd: Path | None = None
+    user: User | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_within: float = 10.0
+    ready_within: float = 30.0
+
+
+class Process:
+    """A program that is kept running until it is told to stop."""
+
+    def __init__(self, program: Program, changed: Callable[[], None]) -> None:
+        self.program = program
+        self.state = State.WAITING
+        self.restarts = 0
+        self.since = time.time()
+        self.created = 0.0
+        self._changed = changed
+        self._child: Child | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._log_start = 0
+        self._is_ready = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child and self._child.returncode is None else None
+
+    async def start(self) -> None:
+        """Returns when it serves; raises a `StackError` with its last words if it dies or takes too long."""
+        self._enter(State.STARTING)
+        try:
+            await self._spawn()
+            self._require(await self._serves())
+        except BaseException:
+            await self._end(self.program.stop_signal, self.program.stop_within)
+            self._enter(State.FAILED)
+            raise
+        self._enter(State.READY)
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
+
+    async def stop(self, how: signal.Signals | None = None) -> None:
+        """Ends it for good, by its own stop signal unless told `how`; `start` brings it back."""
+        if self._keeper:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
+        if self.pid:
+            self._enter(State.STOPPING)
+            await self._end(how or self.program.stop_signal, self.program.stop_within)
+        if self.state not in {State.FAILED, State.WAITING}:
+            self._enter(State.STOPPED)
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    def kill(self) -> None:
+        """SIGKILL, as bad luck does it: the stack will notice, and start it anew."""
+        self._enter(State.RESTARTING)
+        self.send(signal.SIGKILL)
+
+    def send(self, which: signal.Signals) -> None:
+        if self.pid:
+            os.kill(self.pid, which)
+
+    async def until_ready(self) -> None:
+        await self._is_ready.wait()
+
+    def _enter(self, state: State) -> None:
+        if state is State.READY:
+            self._is_ready.set()
+        else:
+            self._is_ready.clear()
+        if state is not self.state:
+            self.state, self.since = state, time.time()
+            self._changed()
+
+    async def _spawn(self) -> None:
+        program = self.program
+        rotate(program.log)
+        with program.log.open("ab") as log:
+            self._log_start = log.tell()
+            self._child = await asyncio.create_subprocess_exec(
+                *launched(program.stop_signal, program.user),
+                *program.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=program.env,
+                cwd=program.cwd,
+                start_new_session=True,
+            )
+        with suppress(psutil.Error):
+            self.created = psutil.Process(self._child.pid).create_time()
+        self._changed()
+
+    async def _serves(self) -> bool:
+        """Polls until it is ready; false when it died or its time is over."""
+        deadline = time.monotonic() + self.program.ready_within
+        while self.pid and time.monotonic() < deadline:
+            if await self.program.ready():
+                return self.pid is not None
+            await asyncio.sleep(POLL)
+        return False
+
+    def _require(self, serves: bool) -> None:  # noqa: FBT001 - the answer of `_serves`
+        if serves:
+            return
+        child, program = self._child, self.program
+        code = child.returncode if child else None
+        died = f"it ended with {_words(code)}" if code is not None else f"not ready after {program.ready_within:.0f} s"
+        lines = tail(program.log, self._log_start)
+        raise StackError(f"{program.name} did not start: {died}. The whole log is in {program.log}.", lines)
+
+    async def _keep(self) -> None:
+        """Waits for its death, and starts it anew after a pause that grows while it does not stay."""
+        delay = FIRST_DELAY
+        while True:
+            born = time.monotonic()
+            assert self._child is not None
+            await self._child.wait()
+            _end_orphans(self._child.pid)
+            self.restarts += 1
+            self._enter(State.RESTARTING)
+            delay = FIRST_DELAY if time.monotonic() - born > STEADY_AFTER else delay
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LONGEST_DELAY)
+            await self._spawn()
+            if await self._serves():
+                self._enter(State.READY)
+            else:
+                await self._end(signal.SIGKILL)
+
+    async def _end(self, how: signal.Signals, patience: float | None = None) -> None:
+        child = self._child
+        if child is None or child.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            child.send_signal(how)
+            child.send_signal(signal.SIGCONT)  # a paused process cannot hear anything else
+        with suppress(TimeoutError):
+            await asyncio.wait_for(child.wait(), patience)
+            return
+        with suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+
+
+def _end_orphans(group: int) -> None:
+    """What a killed process left of its own: Nginx's workers would keep the port."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def launched(death_signal: signal.Signals, user: User | None = None) -> Sequence[str]:
+    """What goes before a command so that it dies with us, and runs as another user."""
+    owner = f"{user.uid}:{user.gid}" if user else "-"
+    return (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(death_signal)), owner)
+
+
+def _words(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
+
+
+def rotate(log: Path) -> None:
+    """Keeps one old log: a crash loop must not fill the disk."""
+    if log.exists() and log.stat().st_size > ROTATE_AT:
+        log.replace(log.with_suffix(".log.1"))

@@ -1,0 +1,88 @@
+"""The processes that are Souk itself, each with the environment it reads its settings from and nothing secret in it."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+from infra.stack.addresses import EDGE, Addresses
+from infra.stack.layout import Layout
+from infra.stack.options import STORES, Options
+from infra.stack.ports import LOOPBACK
+from infra.stack.probe import greets, http_ok
+from infra.stack.process import Program
+from infra.stack.vault import DATABASE, MONGO, NATS, Vault
+
+DRAIN = 15.0
+SECRET_ENDINGS = ("_PASSWORD", "_SECRET", "_DATABASE_URL", "_POSTGRES_URL", "_MONGO_URL", "_SECRETS_DIR")
+
+
+def inherited() -> dict[str, str]:
+    """Our own environment, without what this stack decides or must not hand on."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not (name.startswith("SOUK_") and name.endswith(SECRET_ENDINGS))
+    }
+
+
+class Services:
+    """Programs of one run, whose servers are at the given URLs."""
+
+    def __init__(self, options: Options, layout: Layout, vault: Vault, addresses: Addresses) -> None:
+        self._options = options
+        self._layout = layout
+        self._vault = vault
+        self._addresses = addresses
+
+    def service(self, process: str, service: str, *, nats_url: str, database_url: str) -> Program:
+        """One process of a service; `database_url` without a password, of PostgreSQL or MongoDB."""
+        stored = {"postgres": ("SOUK_DATABASE_URL", DATABASE), "mongo": ("SOUK_MONGO_URL", MONGO)}
+        variable, secret = stored[STORES[service]]
+        self._vault.secret(service, secret)
+        own = {variable: database_url, "SOUK_SMTP_HOST": LOOPBACK, "SOUK_SMTP_PORT": str(self._addresses.smtp)}
+        return self._program(process, service, f"services.{service}.app", nats_url, own)
+
+    def edge(self, process: str, *, nats_url: str) -> Program:
+        port = self._addresses.edges[process]
+        own = {"SOUK_EDGE_HOST": LOOPBACK, "SOUK_EDGE_PORT": str(port)}
+        return self._program(process, EDGE, "edge.app", nats_url, own, f"{LOOPBACK}:{port}")
+
+    def _program(
+        self, process: str, user: str, module: str, nats_url: str, own: Mapping[str, str], address: str = ""
+    ) -> Program:
+        ops = self._addresses.ops[process]
+        self._vault.secret(user, NATS)
+
+        async def ready() -> bool:
+            return await http_ok(ops, "/readyz")
+
+        common = {
+            "SOUK_NATS_URL": nats_url,
+            "SOUK_SECRETS_DIR": str(self._vault.of(user)),
+            "SOUK_OPS_HOST": LOOPBACK,
+            "SOUK_OPS_PORT": str(ops),
+        }
+        return Program(
+            name=process,
+            argv=(sys.executable, "-m", module),
+            ready=ready,
+            log=self._layout.log(process),
+            address=address or f"ops {LOOPBACK}:{ops}",
+            env={**inherited(), **common, **own, **self._options.environment_of(user)},
+            stop_within=DRAIN,
+        )
+
+
+def mailbox(layout: Layout, port: int) -> Program:
+    async def ready() -> bool:
+        return await greets(port)
+
+    return Program(
+        name="mail",
+        argv=(sys.executable, "-m", "infra.stack.mailbox", str(port), str(layout.mail)),
+        ready=ready,
+        log=layout.log("mail"),
+        address=f"{LOOPBACK}:{port}",
+        origin="aiosmtpd",
+        env=inherited(),
+    )

@@ -1,0 +1,210 @@
+"""The local stack as one object: `souk up` runs it, and so does the test session.
+
+    async with Stack(Options(data=folder, http_port=0)).running() as stack:
+        ... stack.http_url ...
+
+Servers start together; NATS is provisioned and the databases migrated as soon as they serve; then the six services, the
+edges and Nginx. It ends in the opposite order, so that what is under way can finish.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+
+from infra.migrate import migrate_all
+from infra.stack import mongo, nats, postgres
+from infra.stack.addresses import choose, edge_processes, service_processes
+from infra.stack.claim import claimed
+from infra.stack.error import StackError
+from infra.stack.layout import open_data_folder, purge, unusable
+from infra.stack.openssl import with_openssl
+from infra.stack.options import STORES, Options
+from infra.stack.plan import Plan
+from infra.stack.process import Process
+from infra.stack.search import Search
+from infra.stack.state import ProcessState, StackState, own_start, write_state
+from infra.stack.vault import OPERATOR
+from infra.stack.whereabouts import Whereabouts
+from infra.streams import provision
+
+SERVERS = ("nats", "postgres", "mongo", "mail")
+
+
+class Stack(Whereabouts):
+    """`changed` is called at every change of a process; `notice` says what an earlier stack left behind."""
+
+    def __init__(
+        self, options: Options, *, changed: Callable[[], None] = lambda: None, search: Search | None = None
+    ) -> None:
+        super().__init__(options)
+        self.processes: dict[str, Process] = {}
+        self.timings: dict[str, float] = {}
+        self.notice = ""
+        self._search = search or Search()
+        self._changed = changed
+        self._plan = Plan(self, self._search)
+        self._ready = False
+        self._created = own_start()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Stack"]:
+        """Everything serves inside, and has ended after. Raises a `StackError` in plain words when it cannot be."""
+        open_data_folder(self.options.data)
+        with claimed(self.layout) as self.notice:
+            try:
+                await self._start()
+                yield self
+            finally:
+                await self._stop()
+        if self.options.temporary:
+            purge(self.layout)
+
+    # What one can do to its processes, by a process's name (`order-2`) or a service's (all of `order`).
+
+    def named(self, name: str) -> Sequence[Process]:
+        found = [process for key, process in self.processes.items() if key == name or key.rpartition("-")[0] == name]
+        if not found:
+            raise StackError(f"There is no process {name} here; there are {', '.join(self.processes)}.")
+        return found
+
+    def pids(self, name: str) -> Sequence[int]:
+        return [process.pid for process in self.named(name) if process.pid]
+
+    async def start(self, name: str) -> None:
+        await together(*(process.start() for process in self.named(name)))
+
+    async def stop(self, name: str, how: signal.Signals | None = None) -> None:
+        """It stays down until `start`; `how` may be SIGKILL."""
+        await together(*(process.stop(how) for process in self.named(name)))
+
+    async def restart(self, name: str) -> None:
+        await together(*(process.restart() for process in self.named(name)))
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; the stack brings it back as after any death: see `until_ready`."""
+        for process in self.named(name):
+            process.kill()
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP: it keeps its connections and answers nothing."""
+        for process in self.named(name):
+            process.send(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        for process in self.named(name):
+            process.send(signal.SIGCONT)
+
+    async def until_ready(self, name: str) -> None:
+        await together(*(process.until_ready() for process in self.named(name)))
+
+    def reload_users(self) -> None:
+        """Tells NATS of users added since it started; connections of the others stay."""
+        nats.write_users(self.layout, self.vault)
+        for process in self.named("nats"):
+            process.send(signal.SIGHUP)
+
+    # How it starts and ends.
+
+    async def _start(self) -> None:
+        try:
+            self.addresses = choose(self.options)
+            self.processes = {program.name: Process(program, self._note) for program in self._plan.programs()}
+            await together(self._start_nats(), self._start_postgres(), self._start_mongo(), self._start_one("mail"))
+            others = [name for name in self.processes if name not in SERVERS]
+            await together(*(self._start_one(name) for name in others))
+        except OSError as error:
+            raise unusable(self.layout.data, error) from error
+        self._ready = True
+        self._note()
+
+    async def _start_one(self, name: str) -> None:
+        if name in self.processes:
+            with self._timed(name):
+                await self.processes[name].start()
+
+    async def _start_nats(self) -> None:
+        await self._start_one("nats")
+        if self.options.prepare and "nats" in self.options.parts:
+            with self._timed("provision nats"):
+                await provision(self.nats_url, self.password(OPERATOR))
+
+    async def _start_postgres(self) -> None:
+        if "postgres" not in self.options.parts:
+            return
+        if server := self._plan.postgres:
+            with self._timed("install postgres"):
+                await server.install()
+        await self._start_one("postgres")
+        services = [name for name in self.options.services if STORES[name] == "postgres"]
+        with self._timed("provision postgres"):
+            await postgres.provision(self.postgres_url, self.vault, services)
+        if self.options.prepare:
+            with self._timed("migrate"):
+                await migrate_all({name: self.dsn(name) for name in services})
+
+    async def _start_mongo(self) -> None:
+        if "mongo" not in self.options.parts:
+            return
+        if process := self.processes.get("mongo"):
+            with self._timed("openssl"):
+                env = await with_openssl(self._search.mongo(), self.layout.data / "openssl")
+            process.program = replace(process.program, env={**process.program.env, **env})
+            await self._start_one("mongo")
+            with self._timed("replica set"):
+                await mongo.prepare(self.vault, self.addresses.mongo)
+        await mongo.provision(self.mongo_url, self.vault)
+
+    async def _stop(self) -> None:
+        self._ready = False
+        groups = [["nginx"], edge_processes(self.options), list(service_processes(self.options)), SERVERS]
+        for group in groups:
+            ending = (self.processes[name].stop() for name in group if name in self.processes)
+            await asyncio.gather(*ending)
+
+    # What others see of it.
+
+    def state(self) -> StackState:
+        rows = [
+            ProcessState(
+                name=process.name,
+                state=process.state,
+                address=process.program.address,
+                origin=process.program.origin,
+                pid=process.pid,
+                created=process.created,
+                restarts=process.restarts,
+                since=process.since,
+            )
+            for process in self.processes.values()
+        ]
+        return StackState(
+            pid=os.getpid(), created=self._created, ready=self._ready, urls=dict(self.urls()), processes=rows
+        )
+
+    def _note(self) -> None:
+        write_state(self.layout.state, self.state())
+        self._changed()
+
+    @contextmanager
+    def _timed(self, what: str) -> "Iterator[None]":
+        begun = time.monotonic()
+        yield
+        self.timings[what] = round(time.monotonic() - begun, 3)
+
+
+async def together(*steps: Awaitable[None]) -> None:
+    """Runs them at once; the first failure ends the others and is raised as itself, not as one of a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(_run(step))
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+async def _run(step: Awaitable[None]) -> None:
+    await step

@@ -1,0 +1,201 @@
+"""What NATS keeps: streams, consumers and object buckets, derived from contracts and set up in one idempotent step.
+
+Services declare nothing. At start each checks that what it listens to is there and as expected: a changed consumer
+would otherwise be ignored in silence.
+"""
+
+from dataclasses import dataclass
+
+import nats
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    ObjectStoreConfig,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import NotFoundError
+
+from contracts.registry import EVENTS, HEARS
+
+MAX_DELIVER = 20
+ACK_WAIT = 30.0
+KEPT_DAYS = 90
+DUPLICATE_WINDOW = 120.0
+DEAD = "DEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """What one service hears of one stream."""
+
+    service: str
+    stream: str
+    subjects: tuple[str, ...]
+
+    @property
+    def deliver_subject(self) -> str:
+        return f"deliver.{self.service}.{self.stream}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """An object store bucket and who may use it."""
+
+    name: str
+    users: tuple[str, ...]
+    description: str
+    days: int = 0
+    """How long an object is kept; 0 is for ever."""
+
+
+BUCKETS = (
+    Bucket("UPLOADS", ("edge", "catalog"), "Files on their way from a client to the catalog", days=1),
+    Bucket("IMAGES", ("catalog",), "Pictures of products"),
+)
+
+
+class NotProvisioned(Exception):  # noqa: N818 - says what to do, and is read by people
+    """NATS lacks what this service needs, or has it otherwise: run `souk provision`."""
+
+
+def stream_of(service: str) -> str:
+    return service.upper()
+
+
+def streams(replicas: int = 1) -> list[StreamConfig]:
+    """One stream an event-saying service, and the dead letters."""
+    owners = sorted({event.service for event in EVENTS})
+    return [
+        *(_stream(stream_of(owner), f"event.{owner}.>", f"What {owner} says happened", replicas) for owner in owners),
+        _stream(DEAD, "dead.>", "Events that could not be handled", replicas),
+    ]
+
+
+def _stream(name: str, subject: str, description: str, replicas: int) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        description=description,
+        subjects=[subject],
+        storage=StorageType.FILE,
+        num_replicas=replicas,
+        max_age=KEPT_DAYS * 86_400,
+        duplicate_window=DUPLICATE_WINDOW,
+        allow_direct=True,
+        deny_delete=False,
+    )
+
+
+def consumers_of(service: str) -> list[Consumer]:
+    heard = HEARS.get(service, ())
+    owners = sorted({event.service for event in heard})
+    return [
+        Consumer(service, stream_of(owner), tuple(event.pattern() for event in heard if event.service == owner))
+        for owner in owners
+    ]
+
+
+def consumer_config(consumer: Consumer) -> ConsumerConfig:
+    """Pushed to whichever replica is free; acknowledged one by one; what fails comes back."""
+    return ConsumerConfig(
+        durable_name=consumer.service,
+        description=f"What {consumer.service} hears of {consumer.stream}",
+        filter_subjects=list(consumer.subjects),
+        deliver_subject=consumer.deliver_subject,
+        deliver_group=consumer.service,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT,
+        max_deliver=MAX_DELIVER,
+        max_ack_pending=1000,
+    )
+
+
+async def provision(url: str, password: str, *, replicas: int = 1) -> list[str]:
+    """Makes NATS as contracts say, as the operator. Says what it made or changed; a second run changes nothing."""
+    client = await nats.connect(
+        url, user="operator", password=password, inbox_prefix=b"_INBOX_operator", allow_reconnect=False
+    )
+    try:
+        return await _provision(client.jetstream(), replicas)
+    finally:
+        await client.close()
+
+
+async def _provision(js: JetStreamContext, replicas: int) -> list[str]:
+    done: list[str] = []
+    for stream in streams(replicas):
+        done += await _ensure_stream(js, stream)
+    for service in HEARS:
+        for consumer in consumers_of(service):
+            done += await _ensure_consumer(js, consumer)
+    for bucket in BUCKETS:
+        done += await _ensure_bucket(js, bucket, replicas)
+    return done
+
+
+async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> list[str]:
+    assert wanted.name
+    try:
+        found = (await js.stream_info(wanted.name)).config
+    except NotFoundError:
+        await js.add_stream(wanted)
+        return [f"stream {wanted.name} made"]
+    same = ("subjects", "num_replicas", "max_age", "duplicate_window", "description")
+    if all(getattr(found, name) == getattr(wanted, name) for name in same):
+        return []
+    await js.update_stream(wanted)
+    return [f"stream {wanted.name} changed"]
+
+
+async def _ensure_consumer(js: JetStreamContext, consumer: Consumer) -> list[str]:
+    wanted = consumer_config(consumer)
+    name = f"consumer {consumer.service} of {consumer.stream}"
+    try:
+        found = (await js.consumer_info(consumer.stream, consumer.service)).config
+    except NotFoundError:
+        await js.add_consumer(consumer.stream, wanted)
+        return [f"{name} made"]
+    if not difference(found, wanted):
+        return []
+    await js.add_consumer(consumer.stream, wanted)
+    return [f"{name} changed"]
+
+
+async def _ensure_bucket(js: JetStreamContext, bucket: Bucket, replicas: int) -> list[str]:
+    try:
+        await js.stream_info(f"OBJ_{bucket.name}")
+    except NotFoundError:
+        await js.create_object_store(
+            bucket.name,
+            ObjectStoreConfig(description=bucket.description, ttl=bucket.days * 86_400 or None, replicas=replicas),
+        )
+        return [f"bucket {bucket.name} made"]
+    return []
+
+
+def difference(found: ConsumerConfig, wanted: ConsumerConfig) -> list[str]:
+    """The names of the settings in which a consumer is not what it should be."""
+    names = ("deliver_subject", "deliver_group", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending")
+    differing = [name for name in names if getattr(found, name) != getattr(wanted, name)]
+    filters = sorted(found.filter_subjects or ([found.filter_subject] if found.filter_subject else []))
+    if filters != sorted(wanted.filter_subjects or []):
+        differing.append("filter_subjects")
+    return differing
+
+
+async def check(client: Client, service: str) -> None:
+    """Raises `NotProvisioned` unless every consumer of the service is there and as expected."""
+    js = client.jetstream(timeout=3)
+    for consumer in consumers_of(service):
+        try:
+            found = (await js.consumer_info(consumer.stream, service)).config
+        except NotFoundError as error:
+            message = f"consumer {service} of stream {consumer.stream} is missing; run `souk provision`"
+            raise NotProvisioned(message) from error
+        if differing := difference(found, consumer_config(consumer)):
+            message = f"consumer {service} of stream {consumer.stream} differs in {differing}; run `souk provision`"
+            raise NotProvisioned(message)

@@ -1,0 +1,80 @@
+"""The trace that a message belongs to (W3C Trace Context), carried along in a context variable.
+
+The trace id goes through every ask, event, log line and mail, sampled or not. Spans are recorded with OpenTelemetry
+only where the sampled flag is set and an exporter is there: an unsampled message pays next to nothing.
+"""
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+from opentelemetry import trace as otel
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
+
+_TRACEPARENT = re.compile(r"^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    trace_id: str
+    span_id: str
+    sampled: bool
+    request_id: str = ""
+    deadline: float | None = None
+    """Seconds since 1970 after which nobody waits for what is done here."""
+
+    @property
+    def traceparent(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+
+
+NOWHERE = Trace("0" * 32, "0" * 16, sampled=False)
+_current: ContextVar[Trace] = ContextVar("trace", default=NOWHERE)
+
+
+def current() -> Trace:
+    return _current.get()
+
+
+def begin(*, sampled: bool = False, request_id: str = "") -> Trace:
+    return Trace(secrets.token_hex(16), secrets.token_hex(8), sampled, request_id)
+
+
+def parse(traceparent: str | None, *, request_id: str = "", deadline: float | None = None) -> Trace:
+    """The trace that a header names, or a new one where it names none."""
+    found = _TRACEPARENT.match(traceparent or "")
+    if not found:
+        return replace(begin(request_id=request_id), deadline=deadline)
+    return Trace(found[1], found[2], bool(int(found[3], 16) & 1), request_id, deadline)
+
+
+@contextmanager
+def within(trace: Trace) -> Iterator[Trace]:
+    """Whatever is asked, said or logged inside belongs to `trace`."""
+    token = _current.set(trace)
+    try:
+        yield trace
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def span(trace: Trace, tracer: Tracer | None, name: str, kind: SpanKind) -> Iterator[Trace]:
+    """`trace` with a span of its own, recorded where somebody looks."""
+    if tracer is None or not trace.sampled:
+        with within(trace):
+            yield trace
+        return
+    parent = SpanContext(int(trace.trace_id, 16), int(trace.span_id, 16), is_remote=True, trace_flags=TraceFlags(1))
+    context = otel.set_span_in_context(NonRecordingSpan(parent))
+    with tracer.start_as_current_span(name, context=context, kind=kind) as recorded:
+        child = replace(trace, span_id=f"{recorded.get_span_context().span_id:016x}")
+        try:
+            with within(child):
+                yield child
+        except Exception as error:
+            recorded.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
