@@ -30,8 +30,10 @@ def claimed(layout: Layout) -> Iterator[str]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield clean_up(layout)
-        layout.state.unlink(missing_ok=True)
+        try:
+            yield clean_up(layout)
+        finally:
+            layout.state.unlink(missing_ok=True)
 
 
 def clean_up(layout: Layout) -> str:
