@@ -1,0 +1,26 @@
+"""Waiting for what will be true, without guessing how long it takes."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(check: Callable[[], T | Awaitable[T]], *, within: float = 15.0) -> T:
+    """What `check` returns once it is truthy and raises no AssertionError."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            found = check()
+            result: T = await found if inspect.isawaitable(found) else found
+            if result:
+                return result
+            error: AssertionError | None = None
+        except AssertionError as failed:
+            error = failed
+        if time.monotonic() > deadline:
+            raise error or AssertionError(f"not true within {within} s: {inspect.getsource(check).strip()}")
+        await asyncio.sleep(0.01)
