@@ -1,0 +1,49 @@
+"""Product files that come in as a job."""
+
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.failure import Fail
+from contracts.model import Id, Model, Time
+
+
+class NotCsv(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
+    """This is not a product CSV: it needs UTF-8 text with the columns Handle, Title and Variant Price."""
+
+
+class StartImport(Model):
+    """The file waits in the object store, where the edge has put it."""
+
+    upload: Annotated[str, Field(description="Name of the object in the `UPLOADS` bucket.", max_length=64)]
+
+
+class ImportOf(Model):
+    id: Id
+
+
+class ImportStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class ImportFault(Model):
+    line: Annotated[int, Field(description="In the file, the header being line 1.")]
+    detail: str
+
+
+class ImportJob(Model):
+    id: Id
+    status: ImportStatus
+    rows: Annotated[int, Field(description="Rows read so far.")]
+    products: Annotated[int, Field(description="Products that the file holds.")]
+    variants: Annotated[int, Field(description="Variants that the file holds.")]
+    created: int
+    updated: int
+    unchanged: int
+    errors: list[ImportFault]
+    created_at: Time
