@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from infra.stack import mongo, nats
 from infra.stack.addresses import edge_processes, service_processes
 from infra.stack.options import STORES
-from infra.stack.postgres import Postgres
+from infra.stack.postgres import Postgres, written_by
 from infra.stack.process import Program
 from infra.stack.search import Search
 from infra.stack.services import Services, mailbox
@@ -30,7 +30,7 @@ class Plan:
         if options.starts("nats"):
             found.append(nats.program(self._search.nats(), layout, vault, port=at.nats, monitor=at.nats_monitor))
         if options.starts("postgres"):
-            self.postgres = Postgres(self._search.postgres(), layout, vault, at.postgres)
+            self.postgres = Postgres(self._search.postgres(written_by(layout)), layout, vault, at.postgres)
             found.append(self.postgres.program())
         if options.starts("mongo"):
             found.append(mongo.program(self._search.mongo(), layout, vault, at.mongo))

@@ -119,12 +119,11 @@ class Postgres:
         return ("--locale", "C.UTF-8")
 
     def _refuse_other_version(self) -> None:
-        of_data = (self.folder / "PG_VERSION").read_text().strip()
-        of_server = str(version_of(self._server.binary)[0])
+        of_data, of_server = written_by(self._layout), version_of(self._server.binary)[0]
         if of_data != of_server:
             raise StackError(
                 f"The data in {self._layout.data} is PostgreSQL {of_data}'s, but the one found is {of_server}: put "
-                f" {of_data} on PATH, or start afresh with `souk down --purge`."
+                f"{of_data} on PATH, or start afresh with `souk down --purge`."
             )
 
     def _clear_stale_pid(self) -> None:
@@ -138,6 +137,13 @@ class Postgres:
                     process.send_signal(signal.SIGINT)
                     process.wait(20)
             path.unlink(missing_ok=True)
+
+
+def written_by(layout: Layout) -> int:
+    """The major version of the server whose data is there; 0 when there is none."""
+    with suppress(OSError, ValueError):
+        return int((layout.postgres / "data" / "PG_VERSION").read_text())
+    return 0
 
 
 def _give(path: Path, user: User | None) -> None:

@@ -88,9 +88,9 @@ class Process:
         try:
             await self._spawn()
             self._require(await self._serves())
-        except BaseException:
+        except BaseException as error:
             await self._end(self.program.stop_signal, self.program.stop_within)
-            self._enter(State.FAILED)
+            self._enter(State.FAILED if isinstance(error, Exception) else State.STOPPED)
             raise
         self._enter(State.READY)
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")

