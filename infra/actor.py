@@ -75,7 +75,12 @@ class Actor:
         """Takes an ask over; the answer goes to the message's reply subject."""
         task = asyncio.create_task(self._answer(message))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("an ask was left without an answer", exc_info=error)
 
     async def _answer(self, message: Msg) -> None:
         started = time.perf_counter()

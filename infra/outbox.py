@@ -59,14 +59,14 @@ async def add(connection: Any, events: Sequence[tuple[Event, trace.Trace]]) -> N
 class Relay:
     """Publishes what is in the outbox, in order, while it holds the lock."""
 
-    def __init__(self, service: str, pool: asyncpg.Pool[Any], client: Client, metrics: Metrics) -> None:
+    def __init__(self, service: str, pool: "asyncpg.Pool[Any]", client: Client, metrics: Metrics) -> None:
         self.service = service
         self.pool = pool
         self.client = client
         self.metrics = metrics
         self.name = "outbox relay"
         self.worker = Worker(self.name, self._relay, every=POLL)
-        self._leading: asyncpg.pool.PoolConnectionProxy[Any] | None = None
+        self._leading: "asyncpg.pool.PoolConnectionProxy[Any] | None" = None
         self._js: JetStreamContext = client.jetstream(timeout=ACK_TIMEOUT)
 
     def wake(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 import orjson
@@ -20,7 +20,10 @@ from infra.settings import PostgresSettings
 from infra.telemetry import Metrics
 from infra.worker import Background, Worker
 
-Connection = asyncpg.pool.PoolConnectionProxy[Any]
+if TYPE_CHECKING:
+    Connection = asyncpg.pool.PoolConnectionProxy[Any]
+else:  # generic for the type checker only
+    Connection = asyncpg.pool.PoolConnectionProxy
 ReplyT = TypeVar("ReplyT", bound=Model)
 
 ACQUIRE_TIMEOUT = 3.0
@@ -92,7 +95,7 @@ class Database:
 
     away = AWAY
 
-    def __init__(self, pool: asyncpg.Pool[Any]) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self.pool = pool
         self.wake_relay: Callable[[], None] = lambda: None
 
@@ -174,7 +177,7 @@ async def _keep_first(connection: Connection, key: Key, answer: Stored) -> None:
         raise Replay
 
 
-async def _prepare(connection: asyncpg.Connection[Any]) -> None:
+async def _prepare(connection: "asyncpg.Connection[Any]") -> None:
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
     )

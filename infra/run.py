@@ -13,6 +13,7 @@ import uvloop
 from faststream.middlewares import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from opentelemetry.trace import Tracer
 
 from contracts.event import Event
@@ -166,21 +167,20 @@ class Mailbox:
                 task.cancel()
 
     def _subscribe(self) -> None:
-        async def take_ask(message: NatsMessage) -> None:
-            self.actor.receive(message.raw_message)
+        async def take_ask(message: Msg) -> None:
+            self.actor.receive(message)
 
         self.broker.subscriber(f"rpc.{self.service}.*", queue=self.service, decoder=_raw, no_reply=True)(take_ask)
         for consumer, reactor in self.reactors.items():
             self._subscribe_to(consumer, reactor)
 
     def _subscribe_to(self, consumer: streams.Consumer, reactor: Reactor) -> None:
-        async def take_event(message: NatsMessage) -> None:
-            reactor.hear(message.raw_message)
+        async def take_event(message: Msg) -> None:
+            reactor.hear(message)
 
         self.broker.subscriber(
             consumer.subjects[0],
             queue=self.service,
-            durable=self.service,
             stream=JStream(consumer.stream, declare=False),
             config=streams.consumer_config(consumer),
             ack_policy=AckPolicy.MANUAL,
@@ -206,9 +206,9 @@ async def _drained(subscriber: Any) -> None:  # FastStream does not type what it
         await subscription.drain()
 
 
-async def _raw(message: NatsMessage) -> bytes:
-    """Bodies are decoded once, by their contract."""
-    return message.body
+async def _raw(message: NatsMessage) -> Msg:
+    """What NATS brought, as it is: headers and body are read once, by the contract."""
+    return message.raw_message
 
 
 @asynccontextmanager

@@ -83,12 +83,12 @@ def render_users(passwords: Mapping[str, str], readers: Mapping[str, str] | None
 
 
 def _entry(name: str, password: str, permissions: Permissions) -> str:
-    responses = " allow_responses: { max: 1, expires: 30s }" if permissions.responds else ""
+    responses = "      allow_responses: { max: 1, expires: 30s }\n" if permissions.responds else ""
     return (
         f'    {{ user: "{name}", password: "{password}", permissions: {{\n'
         f"      publish: {{ allow: [{_quoted(permissions.publish)}] }}\n"
-        f"      subscribe: {{ allow: [{_quoted(permissions.subscribe)}] }}{responses}\n"
-        "    } }"
+        f"      subscribe: {{ allow: [{_quoted(permissions.subscribe)}] }}\n"
+        f"{responses}    }} }}"
     )
 
 
