@@ -27,7 +27,7 @@ ISSUERS: tuple[tuple[range, frozenset[int]], ...] = (
 """Prefixes and the lengths that go with them."""
 
 SHORTEST, LONGEST = 13, 19
-_RUN = re.compile(r"[0-9](?:[\s.\u00ad\u200b\u2010-\u2015\u2212-]*[0-9])+")
+_RUN = re.compile(r"[0-9](?:[\s._\u00ad\u200b\u2010-\u2015\u2212-]*[0-9])+")
 _GROUP = re.compile(r"[0-9]+")
 
 
