@@ -20,7 +20,7 @@ from infra.stack.error import StackError
 from infra.stack.layout import Layout, layout_of
 from infra.stack.mail import Mail, mails
 from infra.stack.mail import mail as one_mail
-from infra.stack.state import StackState, read_state
+from infra.stack.state import StackState, read_state, until_gone
 
 LONGEST_STOP = 60.0
 FOLLOW_EVERY = 0.2
@@ -48,13 +48,11 @@ def down(
 def _stop(state: StackState) -> None:
     supervisor = psutil.Process(state.pid)
     os.kill(state.pid, signal.SIGTERM)
-    try:
-        supervisor.wait(LONGEST_STOP)
-    except psutil.TimeoutExpired:
+    if until_gone([supervisor], LONGEST_STOP):
         raise StackError(
             f"Souk (process {state.pid}) has not stopped after {LONGEST_STOP:.0f} s; `souk status` shows what runs. "
             f"`kill -9 {state.pid}` ends it for good: no acknowledged order is lost."
-        ) from None
+        )
 
 
 def status(data: Data = None) -> None:
@@ -82,7 +80,7 @@ def logs(
             _print(path, line, alone=len(chosen) == 1)
     if follow:
         try:
-            for path, line in _coming(chosen):
+            for path, line in following(chosen):
                 _print(path, line, alone=len(chosen) == 1)
         except KeyboardInterrupt:
             return
@@ -96,7 +94,7 @@ def _last(path: Path, count: int) -> list[str]:
     return path.read_text(errors="replace").splitlines()[-count:] if count else []
 
 
-def _coming(paths: list[Path]) -> Iterator[tuple[Path, str]]:
+def following(paths: list[Path]) -> Iterator[tuple[Path, str]]:
     """Whole lines as they are written, for ever; a log that was rotated is read from its start."""
     seen = {path: path.stat().st_size for path in paths}
     while True:

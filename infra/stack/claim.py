@@ -10,7 +10,7 @@ import psutil
 
 from infra.stack.error import StackError
 from infra.stack.layout import Layout
-from infra.stack.state import ProcessState, is_alive, read_state
+from infra.stack.state import ProcessState, is_alive, read_state, until_gone
 
 PATIENCE = 5.0
 
@@ -59,11 +59,11 @@ def end(left: Iterable[ProcessState]) -> list[str]:
         for which in (signal.SIGINT if process.name() == "postgres" else signal.SIGTERM, signal.SIGCONT):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(which)
-    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
+    alive = until_gone(family, PATIENCE)
     for process in alive:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=PATIENCE)
+    until_gone(alive, PATIENCE)
     return sorted(found)
 
 

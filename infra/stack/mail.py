@@ -43,7 +43,7 @@ class Mail:
 
     def _body(self, kind: str) -> str:
         part = self.message.get_body((kind,))
-        return str(part.get_content()) if part else ""
+        return str(part.get_content()).replace("\r\n", "\n") if part else ""
 
 
 def mails(folder: Path, *, to: str = "", newest: int | None = None) -> list[Mail]:

@@ -17,11 +17,13 @@ from infra.stack.layout import Layout
 from infra.stack.ports import LOOPBACK
 from infra.stack.process import Program, User, launched
 from infra.stack.search import Server, version_of
+from infra.stack.state import until_gone
 from infra.stack.vault import DATABASE, OPERATOR, POSTGRES_SUPERUSER, Vault
 
 SUPERUSER = "postgres"
 BUILTIN_LOCALE_SINCE = (17, 0)
 LONGEST_SOCKET_PATH = 80
+PATIENCE = 20.0
 CONFIG = """\
 # Written by `souk up` at every start; what is not here is PostgreSQL's default, fsync and synchronous_commit among it.
 listen_addresses = '{host}'
@@ -80,7 +82,7 @@ class Postgres:
             cwd=self._home,
             user=self._user,
             stop_signal=signal.SIGINT,  # fast: ends the sessions, then a checkpoint
-            stop_within=20.0,
+            stop_within=PATIENCE,
             ready_within=120.0,  # after a crash it replays what was committed
         )
 
@@ -135,7 +137,7 @@ class Postgres:
                 process = psutil.Process(pid)
                 if Path(process.cwd()) == self.folder.resolve():
                     process.send_signal(signal.SIGINT)
-                    process.wait(20)
+                    until_gone([process], PATIENCE)
             path.unlink(missing_ok=True)
 
 

@@ -1,12 +1,15 @@
 """What a running stack tells other terminals: a file without secrets, written anew at each change."""
 
 import os
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ValidationError
 
+POLL = 0.02
 CLOCK_SLACK = 1.0  # seconds: the start time of a process is only as exact as the kernel's ticks
 
 
@@ -52,6 +55,23 @@ def is_alive(pid: int, created: float) -> bool:
         process = psutil.Process(pid)
         return abs(process.create_time() - created) < CLOCK_SLACK and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def until_gone(processes: Iterable[psutil.Process], patience: float) -> list[psutil.Process]:
+    """Waits, and returns those that are still there. A zombie is gone: whoever adopted it may never collect it."""
+    left, deadline = list(processes), time.monotonic() + patience
+    while True:
+        left = [process for process in left if _lives(process)]
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(POLL)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def own_start() -> float:
