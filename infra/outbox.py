@@ -25,8 +25,8 @@ from infra.worker import Worker
 BATCH = 500
 POLL = 0.25
 LOCK = 0x50_55_4B  # one number for all: advisory locks are a database's own
-ACK_TIMEOUT = 12.0
-"""Seconds for JetStream to acknowledge; outlasts the election of a stream's leader."""
+ACK_TIMEOUT = 3.0
+"""Seconds for JetStream to acknowledge. What was not is published again, for as long as it takes."""
 
 _ADD = """
 INSERT INTO outbox (id, subject, type, source, body, traceparent, request_id)
