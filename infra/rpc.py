@@ -96,6 +96,20 @@ class Asker:
         timeout: float | None = None,  # noqa: ASYNC109 - goes to the server as a deadline
     ) -> tuple[bytes, Mapping[str, str]]:
         """The reply's bytes and headers; raises the `Fail` that the other side answered with."""
+        answer, found = await self.exchange(subject, body, extra, timeout=timeout)
+        if headers.ERROR_CODE in found:
+            raise Fail.from_body(answer)
+        return answer, found
+
+    async def exchange(
+        self,
+        subject: str,
+        body: bytes,
+        extra: Mapping[str, str],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - goes to the server as a deadline
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """What came back as it came, a failure too, for one who passes it on."""
         here = trace.current()
         now = time.time()
         deadline = min(now + (timeout or self.timeout), here.deadline or float("inf"))
@@ -108,10 +122,7 @@ class Asker:
             **extra,
         }
         reply = await self._request(subject, body, header, deadline)
-        found: Mapping[str, str] = reply.header or {}
-        if headers.ERROR_CODE in found:
-            raise Fail.from_body(reply.data)
-        return reply.data, found
+        return reply.data, reply.header or {}
 
     async def _request(self, subject: str, body: bytes, header: dict[str, str], deadline: float) -> Any:
         try:
