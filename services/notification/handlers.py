@@ -1,0 +1,48 @@
+"""What notification hears and answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from contracts.model import Listing, Page
+from contracts.notification import Notification
+from infra import cursor
+from infra.ids import new_id
+from infra.postgres import Database, Transaction
+from infra.rpc import Ask
+from services.notification import store
+from services.notification.domain import KINDS, Told, facts_of, subject_of
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the handlers work with."""
+
+    db: Database
+    wake_sender: Callable[[], None]
+
+
+async def tell_customer(desk: Desk, tx: Transaction, event: Told) -> None:
+    """Queues the mail about an order. Each event has a mail of its own, so their order does not matter."""
+    kind = KINDS[type(event)]
+    await store.queue(
+        tx.connection,
+        delivery_id=new_id(),
+        kind=kind,
+        order_id=event.order_id,
+        user_id=event.user_id,
+        subject=subject_of(kind, event.number),
+        facts=facts_of(event),
+    )
+    tx.afterwards(desk.wake_sender)
+
+
+async def list_notifications(desk: Desk, ask: Ask[Page]) -> Listing[Notification]:
+    """One's own; an administrator sees everybody's."""
+    before: UUID | None = cursor.decode(ask.body.after, UUID)[0] if ask.body.after else None
+    owner = None if ask.who.is_admin else ask.who.user_id
+    async with desk.db.connection() as connection:
+        found = await store.notifications(connection, user_id=owner, before=before, most=ask.body.limit + 1)
+    page = found[: ask.body.limit]
+    more = len(found) > len(page)
+    return Listing(items=page, next=cursor.encode(page[-1].id) if more else None)

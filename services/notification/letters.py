@@ -1,0 +1,64 @@
+"""How a mail looks: HTML and text from the templates, money as people write it.
+
+Templates come in pairs, `order_paid.html.j2` and `order_paid.txt.j2`, on a layout of their own kind. HTML is escaped
+wherever a value comes in; a template that names what is not there fails instead of leaving a gap.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from babel.numbers import format_currency
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from contracts.money import EXPONENTS, Money
+from services.notification.domain import Delivery, one_line
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+LOCALE = "en_US"
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """Where a customer is reached, as it was just now. Kept nowhere."""
+
+    email: str
+    name: str
+    greeting: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What the customer reads, twice."""
+
+    text: str
+    html: str
+
+
+class Letters:
+    """Writes letters for one shop. `shop_url` is where links lead; without it there are none."""
+
+    def __init__(self, shop_name: str, shop_url: str) -> None:
+        self.environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=select_autoescape(("html.j2",)),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self.environment.filters["money"] = written
+        self.environment.globals.update(shop_name=one_line(shop_name), shop_url=shop_url.rstrip("/"))
+
+    def write(self, delivery: Delivery, to: Addressee) -> Letter:
+        said = {"order": delivery.facts, "subject": delivery.subject, "greeting": one_line(to.greeting)}
+        text, html = (
+            self.environment.get_template(f"{delivery.kind}.{form}.j2").render(said) for form in ("txt", "html")
+        )
+        return Letter(text.strip() + "\n", html)
+
+
+def written(money: Money) -> str:
+    """`$1,234.50`; never rounded, whatever the minor unit of the currency."""
+    amount = Decimal(money.amount).scaleb(-EXPONENTS[money.currency])
+    return format_currency(amount, money.currency, locale=LOCALE, decimal_quantization=False)

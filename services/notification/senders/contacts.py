@@ -1,0 +1,30 @@
+"""Where a customer is reached: asked at the moment of sending, so that it is current, and kept by its owner alone."""
+
+from contracts import order, user
+from contracts.failure import NotFound
+from contracts.order import GuestOf
+from contracts.user import ContactOf
+from infra.rpc import Asker
+from services.notification.domain import Delivery
+from services.notification.letters import Addressee
+
+
+class Contacts:
+    """Asks user for customers with an account, and order for guests."""
+
+    def __init__(self, asker: Asker) -> None:
+        self.asker = asker
+
+    async def of(self, delivery: Delivery) -> Addressee | None:
+        """None where nobody is there any more; raises the `Fail` of a service that cannot say."""
+        try:
+            if delivery.user_id is None:
+                return await self._guest(delivery)
+            contact = await self.asker.ask(user.CONTACT, ContactOf(user_id=delivery.user_id))
+        except NotFound:
+            return None
+        return Addressee(contact.email, f"{contact.first_name} {contact.last_name}", contact.first_name)
+
+    async def _guest(self, delivery: Delivery) -> Addressee:
+        guest = await self.asker.ask(order.GUEST, GuestOf(order_id=delivery.order_id))
+        return Addressee(guest.email, guest.name, guest.name)

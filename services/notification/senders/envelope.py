@@ -1,0 +1,40 @@
+"""A letter as a mail: the headers around it, none of which can be broken out of.
+
+The Message-ID is the delivery's own id. A mail that goes out twice, because the sender died between the server's
+acceptance and its own note of it, carries the same one, so that mail servers and clients can tell.
+"""
+
+from datetime import datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+from services.notification.domain import Delivery, one_line
+from services.notification.letters import Addressee, Letter
+from services.notification.senders.smtp import Refused
+
+
+def enclose(delivery: Delivery, letter: Letter, to: Addressee, sender: Address, at: datetime) -> EmailMessage:
+    """Raises `Refused` where the address is not one that a mail can have."""
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = sender
+    mail["To"] = _address(to)
+    mail["Subject"] = one_line(delivery.subject)
+    mail["Date"] = format_datetime(at)
+    mail["Message-ID"] = f"<{delivery.id}@{sender.domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["traceparent"] = delivery.traceparent
+    if delivery.request_id:
+        mail["X-Request-Id"] = one_line(delivery.request_id)
+    mail.set_content(letter.text)
+    mail.add_alternative(letter.html, subtype="html")
+    return mail
+
+
+def _address(to: Addressee) -> Address:
+    try:
+        return Address(display_name=one_line(to.name), addr_spec=to.email)
+    except (MessageError, ValueError):
+        raise Refused("the address is not one that a mail can have") from None
