@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from infra.cli import stack, up
+from infra.cli import demo, migrate, provision, routes, stack, up
 from infra.stack.error import StackError
 
 app = typer.Typer(
@@ -19,6 +19,10 @@ app.command()(stack.down)
 app.command()(stack.status)
 app.command()(stack.logs)
 app.command()(stack.mail)
+app.command()(provision.provision)
+app.command()(migrate.migrate)
+app.command()(demo.demo)
+app.command()(routes.routes)
 
 
 def main() -> None:

@@ -1,0 +1,89 @@
+"""`souk provision`: streams, consumers, buckets and users of NATS, as contracts say."""
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from rich.console import Console
+
+from infra import streams
+from infra.cli.running import Running
+from infra.stack import nats
+from infra.stack.error import StackError
+from infra.stack.vault import OPERATOR
+from infra.users import NAMES, render_users
+
+READER_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
+
+
+class OperatorSettings(BaseSettings):
+    """How the operator reaches a NATS that `souk up` does not run."""
+
+    model_config = SettingsConfigDict(env_prefix="SOUK_", env_file=".env", extra="ignore", frozen=True)
+
+    nats_url: str = ""
+    nats_password: SecretStr | None = None
+    nats_passwords_dir: Path | None = None
+    """A folder with a file a user, named like the user, that holds the password."""
+
+
+def provision(
+    *,
+    data: Annotated[Path | None, typer.Option(help="The data folder (SOUK_DATA; .souk).")] = None,
+    reader: Annotated[str, typer.Option(help="Also make a user of this name who may only listen to events.")] = "",
+    replicas: Annotated[int, typer.Option(help="Copies of each stream.", min=1, max=5)] = 1,
+    users_file: Annotated[
+        Path | None, typer.Option(help="Only write the users' part of a NATS configuration to this file.")
+    ] = None,
+) -> None:
+    """Set NATS up as the contracts say. It can run again at any time; what is right stays as it is."""
+    console = Console(highlight=False)
+    settings = OperatorSettings(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
+    if users_file is not None:
+        _write_users(users_file, settings)
+        console.print(f"{users_file} is written.", soft_wrap=True)
+    elif settings.nats_url and settings.nats_password:
+        _provision(settings.nats_url, settings.nats_password.get_secret_value(), replicas, console)
+    else:
+        running = Running(data)
+        _provision(running.nats_url, running.password(OPERATOR), replicas, console)
+        if reader:
+            _make_reader(running, reader, console)
+
+
+def _provision(url: str, password: str, replicas: int, console: Console) -> None:
+    done = asyncio.run(streams.provision(url, password, replicas=replicas))
+    for line in done or ["NATS is as it should be."]:
+        console.print(line)
+
+
+def _make_reader(running: Running, name: str, console: Console) -> None:
+    if not READER_NAME.match(name) or name in NAMES:
+        raise StackError(
+            f"A reader cannot be called {name!r}: use lower-case letters, digits, - and _, and no service."
+        )
+    password = running.vault.secret("readers", name)
+    nats.write_users(running.layout, running.vault)
+    pid = running.pid("nats")
+    if pid is None:
+        raise StackError("NATS is not a process of this stack: add the reader to its own configuration.")
+    os.kill(pid, signal.SIGHUP)
+    place = running.nats_url.partition("://")[2]
+    console.print(f"{name} may listen to event.> at nats://{name}:{password}@{place}", soft_wrap=True)
+
+
+def _write_users(path: Path, settings: OperatorSettings) -> None:
+    folder = settings.nats_passwords_dir
+    if folder is None:
+        raise StackError("SOUK_NATS_PASSWORDS_DIR names no folder; it holds a password file for each NATS user.")
+    missing = [name for name in NAMES if not (folder / name).is_file()]
+    if missing:
+        raise StackError(f"{folder} has no password for {', '.join(missing)}.")
+    path.touch(mode=0o600)
+    path.write_text(render_users({name: (folder / name).read_text().strip() for name in NAMES}))

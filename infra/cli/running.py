@@ -1,0 +1,42 @@
+"""Where the parts of the shop are that another command, in another terminal, has started."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from infra.cli.up import options_of
+from infra.stack.addresses import Addresses
+from infra.stack.error import StackError
+from infra.stack.layout import layout_of
+from infra.stack.state import StackState, read_state
+from infra.stack.whereabouts import Whereabouts
+
+
+class Running(Whereabouts):
+    """A stack as its state file tells of it."""
+
+    def __init__(self, data: Path | None) -> None:
+        super().__init__(options_of({"data": data} if data else {}))
+        state = read_state(layout_of(self.options.data).state)
+        if state is None or not state.is_running():
+            raise StackError(f"Souk does not run on {self.layout.data}. Start it with `souk up`.")
+        self.state = state
+        self.addresses = _addresses(state)
+
+    def pid(self, name: str) -> int | None:
+        return next((process.pid for process in self.state.processes if process.name == name), None)
+
+
+def _addresses(state: StackState) -> Addresses:
+    ports = {process.name: urlsplit(f"//{process.address.rpartition(' ')[2]}").port or 0 for process in state.processes}
+    edges = {name: port for name, port in ports.items() if name.partition("-")[0] == "edge"}
+    monitor = urlsplit(state.urls.get("monitoring", "")).port or 0
+    return Addresses(
+        nats=ports.get("nats", 0),
+        nats_monitor=monitor,
+        postgres=ports.get("postgres", 0),
+        mongo=ports.get("mongo", 0),
+        smtp=ports.get("mail", 0),
+        http=ports.get("nginx", 0),
+        edges=edges,
+        ops={},
+    )
