@@ -6,12 +6,23 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from contracts.event import Event
-from contracts.failure import Fail, NotFound, TooManyRequests
+from contracts.failure import Fail, NotFound, PreconditionFailed, TooManyRequests
 from contracts.identity import Access, Role
 from contracts.model import Email, Empty, Id, Line, Model, Name, Secret, Time
 from contracts.operation import OPERATOR, Operation
 
 MIN_PASSWORD_BYTES, MAX_PASSWORD_BYTES = 8, 72
+
+ISSUER = "souk"
+"""The `iss` of an access token."""
+AUDIENCE = "souk-api"
+"""Its `aud`."""
+ALGORITHM = "RS256"
+"""Its `alg`; whoever verifies one accepts no other (RFC 8725)."""
+ACCESS_TYPE = "access"
+"""Its `typ` claim. Beside it stand `sub` (the user), `role`, `sid` (the session), `jti`, `iat` and `exp`."""
+ACCESS_TTL = 900
+"""Seconds from its `iat` to its `exp`."""
 
 
 class EmailTaken(Fail, status=HTTPStatus.CONFLICT):
@@ -85,8 +96,8 @@ class Session(Model):
     """A signed-in user: the access token for requests, the refresh token for the next pair."""
 
     user: User
-    access_token: str
-    refresh_token: str
+    access_token: Annotated[str, Field(repr=False)]
+    refresh_token: Annotated[str, Field(repr=False)]
     token_type: Annotated[str, Field(pattern="^Bearer$")] = "Bearer"  # noqa: S105 - the name of a scheme
     expires_in: Annotated[int, Field(description="Seconds until the access token expires.")]
 
@@ -115,11 +126,15 @@ class Contact(Model):
 
 
 class MakeAdmin(Model):
+    """The password is for a new account; one that is there keeps its own."""
+
     email: Email
     password: Password
 
 
 class Registered(Event, service="user", name="registered", key="user_id"):
+    """Somebody opened an account."""
+
     user_id: Id
 
 
@@ -163,7 +178,14 @@ LOGOUT = Operation(
 )
 PROFILE = Operation(SERVICE, "profile", Empty, User, "Read one's own account", Access.CUSTOMER, (NotFound,))
 UPDATE_PROFILE = Operation(
-    SERVICE, "update_profile", UpdateProfile, User, "Change one's own name", Access.CUSTOMER, (NotFound,), writes=True
+    SERVICE,
+    "update_profile",
+    UpdateProfile,
+    User,
+    "Change one's own name",
+    Access.CUSTOMER,
+    (NotFound, PreconditionFailed),
+    writes=True,
 )
 JWKS = Operation(SERVICE, "jwks", Empty, Jwks, "Public keys of access tokens", Access.ANYONE)
 CONTACT = Operation(

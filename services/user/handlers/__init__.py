@@ -1,0 +1,1 @@
+"""Use cases, by what they are about: `registering`, `sessions`, `profile`."""

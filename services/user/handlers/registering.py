@@ -1,0 +1,62 @@
+"""Opening accounts."""
+
+from contracts.identity import Role
+from contracts.user import EmailTaken, MakeAdmin, Register, Registered, Session, User
+from infra.ids import new_id
+from infra.rpc import Answer, Ask
+from services.user import domain
+from services.user.desk import Desk
+from services.user.store import accounts
+
+
+async def register(desk: Desk, ask: Ask[Register]) -> Answer[Session]:
+    """Opens a customer's account and signs in."""
+    key = domain.admit(ask.body.email, ask.body.password)
+    password_hash = await desk.hasher.hash(ask.body.password)
+    async with desk.db.transaction(ask) as tx:
+        account = await accounts.add(
+            tx.connection,
+            new_id(),
+            email=ask.body.email,
+            email_key=key,
+            password_hash=password_hash,
+            first_name=ask.body.first_name,
+            last_name=ask.body.last_name,
+            role=Role.CUSTOMER,
+        )
+        tx.say(Registered(user_id=account.id))
+        return tx.answer(await desk.sign_in(tx.connection, account))
+
+
+async def make_admin(desk: Desk, ask: Ask[MakeAdmin]) -> Answer[User]:
+    """Opens an administrator's account, or makes the one with this e-mail an administrator's."""
+    key = domain.admit(ask.body.email, ask.body.password)
+    async with desk.db.connection() as connection:
+        known = await accounts.by_email(connection, key) is not None
+    try:
+        return await (_promote(desk, ask, key) if known else _register_admin(desk, ask, key))
+    except EmailTaken:
+        return await _promote(desk, ask, key)
+
+
+async def _promote(desk: Desk, ask: Ask[MakeAdmin], key: str) -> Answer[User]:
+    async with desk.db.transaction(ask) as tx:
+        account = await accounts.promote(tx.connection, key)
+        return tx.answer(account.user, version=account.version)
+
+
+async def _register_admin(desk: Desk, ask: Ask[MakeAdmin], key: str) -> Answer[User]:
+    password_hash = await desk.hasher.hash(ask.body.password)
+    async with desk.db.transaction(ask) as tx:
+        account = await accounts.add(
+            tx.connection,
+            new_id(),
+            email=ask.body.email,
+            email_key=key,
+            password_hash=password_hash,
+            first_name="",
+            last_name="",
+            role=Role.ADMIN,
+        )
+        tx.say(Registered(user_id=account.id))
+        return tx.answer(account.user, version=account.version)

@@ -1,0 +1,101 @@
+"""Accounts."""
+
+from uuid import UUID
+
+import asyncpg
+
+from contracts.failure import NotFound
+from contracts.identity import Role
+from contracts.user import EmailTaken
+from infra.postgres import Connection
+from services.user.domain import Account
+
+_ADD = """
+INSERT INTO account (id, email, email_key, password_hash, first_name, last_name, role)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (email_key) DO NOTHING
+RETURNING id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
+          created_at, updated_at
+"""
+_BY_EMAIL = """
+SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
+       created_at, updated_at
+FROM account WHERE email_key = $1
+"""
+_BY_ID = """
+SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
+       created_at, updated_at
+FROM account WHERE id = $1
+"""
+_STILL = """
+SELECT true FROM account WHERE id = $1 AND password_hash = $2 AND is_active FOR SHARE
+"""
+_RENAME = """
+UPDATE account SET first_name = $2, last_name = $3, version = version + 1, updated_at = now()
+WHERE id = $1 AND ($4::int IS NULL OR version = $4)
+RETURNING id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
+          created_at, updated_at
+"""
+_PROMOTE = """
+UPDATE account
+SET role = 'admin',
+    version = version + (role <> 'admin')::int,
+    updated_at = CASE WHEN role <> 'admin' THEN now() ELSE updated_at END
+WHERE email_key = $1
+RETURNING id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
+          created_at, updated_at
+"""
+
+
+async def add(
+    connection: Connection,
+    account_id: UUID,
+    *,
+    email: str,
+    email_key: str,
+    password_hash: str,
+    first_name: str,
+    last_name: str,
+    role: Role,
+) -> Account:
+    """The new account; `EmailTaken` when there is one with this e-mail, also one that comes at the same moment."""
+    row = await connection.fetchrow(_ADD, account_id, email, email_key, password_hash, first_name, last_name, role)
+    if row is None:
+        raise EmailTaken
+    return account_in(row)
+
+
+async def by_email(connection: Connection, email_key: str) -> Account | None:
+    row = await connection.fetchrow(_BY_EMAIL, email_key)
+    return account_in(row) if row else None
+
+
+async def by_id(connection: Connection, account_id: UUID) -> Account | None:
+    row = await connection.fetchrow(_BY_ID, account_id)
+    return account_in(row) if row else None
+
+
+async def still_opens(connection: Connection, account: Account) -> bool:
+    """Whether it is active and has the same password as when it was read; it stays so until the commit."""
+    return await connection.fetchval(_STILL, account.id, account.password_hash) is not None
+
+
+async def rename(
+    connection: Connection, account_id: UUID, first_name: str, last_name: str, version: int | None
+) -> Account | None:
+    """None when there is no such account, or not in this version."""
+    row = await connection.fetchrow(_RENAME, account_id, first_name, last_name, version)
+    return account_in(row) if row else None
+
+
+async def promote(connection: Connection, email_key: str) -> Account:
+    """The account as an administrator's; an administrator's stays as it is."""
+    row = await connection.fetchrow(_PROMOTE, email_key)
+    if row is None:
+        raise NotFound
+    return account_in(row)
+
+
+def account_in(row: asyncpg.Record) -> Account:
+    """The account whose columns a row has."""
+    return Account(**{**row, "role": Role(row["role"])})
