@@ -1,0 +1,115 @@
+"""The edge: HTTP in, asks out. Run as `python -m edge.app`."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import uvloop
+from aiohttp import web
+from nats.aio.client import Client
+
+from contracts import user
+from contracts.model import Empty
+from contracts.operation import EDGE
+from edge import routes
+from edge.endpoint import Desk, Endpoint
+from edge.gateway import End, Gateway
+from edge.pages import Pages
+from edge.settings import EdgeSettings
+from edge.site import documents
+from edge.tokens import Keys, Tokens
+from edge.uploads import Uploads
+from infra import messaging, ops
+from infra.rpc import Asker
+from infra.settings import load
+from infra.telemetry import Metrics, log_to_stderr, tracer_to
+
+KEEP_ALIVE = 75.0
+"""Seconds an idle connection stays; longer than Nginx keeps one, so that it never writes into a closed one."""
+MAX_HEADER = 16 * 1024
+
+log = logging.getLogger("souk.edge")
+
+
+@asynccontextmanager
+async def running(settings: EdgeSettings, watch: messaging.Watch) -> AsyncIterator[int]:
+    """The edge at work, and the port it listens on. At the end it finishes what it has begun."""
+    metrics = watch.metrics
+    tracer, provider = tracer_to(settings.otlp_endpoint, EDGE)
+    async with AsyncExitStack() as stack:
+        if provider is not None:
+            stack.callback(provider.shutdown)
+        password = settings.nats_password.get_secret_value()
+        # Nothing waits for NATS to come back: a request during an outage fails at once.
+        connecting = messaging.connect(settings.nats_url, EDGE, password, watch, pending_size=0)
+        client = await stack.enter_async_context(connecting)
+        readiness = ops.Readiness(client, {}, watch)
+        await stack.enter_async_context(ops.serving(settings, readiness, metrics))
+        gateway = Gateway(settings, _ends(settings, client, readiness, metrics), metrics, tracer)
+        yield await stack.enter_async_context(_listening(settings, gateway))
+
+
+def _ends(
+    settings: EdgeSettings, client: Client, readiness: ops.Readiness, metrics: Metrics
+) -> Iterator[tuple[str, str, End]]:
+    """Everything that can be asked for, by method and path."""
+    asker = Asker(client, settings.edge_timeout)
+
+    async def fetch_keys() -> user.Jwks:
+        return await asker.ask(user.JWKS, Empty())
+
+    desk = Desk(settings, asker, Tokens(Keys(fetch_keys)), Uploads(client))
+    for path, route in routes.every():
+        yield route.method, path, Endpoint(path, route, desk)
+    yield from Pages(asker, readiness, metrics, settings.edge_metrics_networks, documents()).ends()
+
+
+@asynccontextmanager
+async def _listening(settings: EdgeSettings, gateway: Gateway) -> AsyncIterator[int]:
+    server = web.Server(
+        gateway.handle,
+        access_log=None,
+        keepalive_timeout=KEEP_ALIVE,
+        max_line_size=MAX_HEADER,
+        max_field_size=MAX_HEADER,
+        auto_decompress=False,
+        logger=log,
+    )
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.drain_timeout)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.edge_host, settings.edge_port, backlog=1024).start()
+        host_and_port: tuple[str, int] = runner.addresses[0]
+        yield host_and_port[1]
+    finally:
+        gateway.stopping = True
+        await runner.cleanup()
+
+
+async def until_signal(settings: EdgeSettings) -> int:
+    """Exit code 1 when NATS has closed the connection for good."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    watch = messaging.Watch(Metrics())
+    async with running(settings, watch) as port:
+        log.info("ready", extra={"fields": {"pid": os.getpid(), "port": port}})
+        ends = [asyncio.create_task(stop.wait()), asyncio.create_task(watch.closed.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        log.info("stopping")
+    return 0 if stop.is_set() else 1
+
+
+def main() -> None:
+    settings = load(EdgeSettings)
+    log_to_stderr(EDGE, settings.log_level)
+    raise SystemExit(uvloop.run(until_signal(settings)))
+
+
+if __name__ == "__main__":
+    main()

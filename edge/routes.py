@@ -1,0 +1,152 @@
+"""Every endpoint, as data: the method and path of the HTTP API, and the operation that answers.
+
+A path's parameters are fields of the operation's request. What else the request holds comes from the query of a GET,
+from the JSON body, or from an upload that was put into the object store first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from http import HTTPStatus
+
+from contracts import cart, catalog, notification, order, payment, user
+from contracts.operation import AnyOperation
+
+BASE = "/api/v1"
+MEBIBYTE = 1024 * 1024
+
+
+class Media(Enum):
+    """What a body may be, and how many bytes of it."""
+
+    NONE = 0
+    JSON = 1 * MEBIBYTE
+    IMAGE = 10 * MEBIBYTE
+    CSV = 50 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint."""
+
+    method: str
+    path: str
+    operation: AnyOperation
+    status: HTTPStatus = HTTPStatus.OK
+    media: Media = Media.NONE
+    location: str = ""
+    """Where what was made is found; `{id}` is the reply's."""
+    cache: str = ""
+    """Cache-Control of an answer that is the same for everybody."""
+    charges: bool = False
+    """Money is at stake: a setting makes the Idempotency-Key required."""
+    produces: str = "application/json"
+
+
+CREATED, ACCEPTED, NO_CONTENT = HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT
+SHORT = "public, max-age=1"
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+def _get(path: str, operation: AnyOperation, *, cache: str = "", produces: str = "application/json") -> Route:
+    return Route("GET", path, operation, cache=cache, produces=produces)
+
+
+def _post(
+    path: str,
+    operation: AnyOperation,
+    status: HTTPStatus = HTTPStatus.OK,
+    *,
+    media: Media = Media.JSON,
+    location: str = "",
+    charges: bool = False,
+) -> Route:
+    return Route("POST", path, operation, status, media, location, charges=charges)
+
+
+def _put(path: str, operation: AnyOperation) -> Route:
+    return Route("PUT", path, operation, media=Media.JSON)
+
+
+def _patch(path: str, operation: AnyOperation) -> Route:
+    return Route("PATCH", path, operation, media=Media.JSON)
+
+
+def _delete(path: str, operation: AnyOperation, status: HTTPStatus = NO_CONTENT) -> Route:
+    return Route("DELETE", path, operation, status)
+
+
+ACCOUNTS = (
+    _post("/auth/register", user.REGISTER, CREATED, location="/users/profile"),
+    _post("/auth/login", user.LOGIN),
+    _post("/auth/refresh", user.REFRESH),
+    _post("/auth/logout", user.LOGOUT, NO_CONTENT),
+    _get("/users/profile", user.PROFILE),
+    _put("/users/profile", user.UPDATE_PROFILE),
+)
+
+CATALOG = (
+    _get("/products", catalog.LIST_PRODUCTS, cache=SHORT),
+    _get("/products/search", catalog.SEARCH_PRODUCTS, cache=SHORT),
+    _get("/products/suggest", catalog.SUGGEST, cache=SHORT),
+    _get("/products/{key}", catalog.GET_PRODUCT, cache=SHORT),
+    _post("/products", catalog.CREATE_PRODUCT, CREATED, location="/products/{id}"),
+    _put("/products/{id}", catalog.REPLACE_PRODUCT),
+    _patch("/products/{id}", catalog.CHANGE_PRODUCT),
+    _delete("/products/{id}", catalog.DEACTIVATE_PRODUCT),
+    _post("/products/{id}/images", catalog.ADD_IMAGE, CREATED, media=Media.IMAGE),
+    _post("/products/import", catalog.START_IMPORT, ACCEPTED, media=Media.CSV, location="/products/import/{id}"),
+    _get("/products/import/{id}", catalog.GET_IMPORT),
+    _get("/categories", catalog.LIST_CATEGORIES, cache=SHORT),
+    _get("/categories/{id}", catalog.GET_CATEGORY, cache=SHORT),
+    _post("/categories", catalog.CREATE_CATEGORY, CREATED, location="/categories/{id}"),
+    _put("/categories/{id}", catalog.REPLACE_CATEGORY),
+    _delete("/categories/{id}", catalog.DELETE_CATEGORY),
+    _get("/inventory", catalog.LIST_STOCK),
+    _get("/inventory/{sku}", catalog.GET_STOCK),
+    _post("/inventory/{sku}/adjustments", catalog.ADJUST_STOCK),
+)
+
+CARTS = (
+    _post("/carts", cart.CREATE, CREATED, location="/carts/{id}"),
+    _post("/carts/mine/merge", cart.MERGE),
+    _get("/carts/{id}", cart.GET),
+    _delete("/carts/{id}", cart.CLEAR, HTTPStatus.OK),
+    _post("/carts/{id}/items", cart.ADD),
+    _put("/carts/{id}/items/{sku}", cart.SET),
+    _delete("/carts/{id}/items/{sku}", cart.REMOVE, HTTPStatus.OK),
+)
+
+ORDERS = (
+    _post("/orders", order.PLACE, CREATED, location="/orders/{id}", charges=True),
+    _get("/orders", order.LIST),
+    _get("/orders/{id}", order.GET),
+    _post("/orders/{id}/cancel", order.CANCEL),
+    _delete("/orders/{id}", order.CANCEL, HTTPStatus.OK),
+    _put("/orders/{id}", order.UPDATE),
+    _post("/orders/{id}/pay", order.PAY, ACCEPTED, charges=True),
+)
+
+PAYMENTS = (
+    _post("/payments", payment.CREATE, CREATED, location="/payments/{id}", charges=True),
+    _get("/payments", payment.LIST),
+    _get("/payments/{id}", payment.GET),
+    _post("/payments/{id}/confirm", payment.CONFIRM),
+    _post("/payments/{id}/refund", payment.REFUND, charges=True),
+)
+
+NOTIFICATIONS = (_get("/notifications", notification.LIST),)
+
+ROUTES: tuple[Route, ...] = (*ACCOUNTS, *CATALOG, *CARTS, *ORDERS, *PAYMENTS, *NOTIFICATIONS)
+
+AT_ROOT: tuple[Route, ...] = (
+    _get("/images/{image_id}/{width}.webp", catalog.GET_IMAGE, cache=FOR_EVER, produces="image/webp"),
+    _get("/.well-known/jwks.json", user.JWKS, cache="public, max-age=300"),
+)
+"""Outside `/api/v1`: addresses that others keep."""
+
+
+def every() -> Iterator[tuple[str, Route]]:
+    """Each route with its whole path."""
+    yield from ((BASE + route.path, route) for route in ROUTES)
+    yield from ((route.path, route) for route in AT_ROOT)

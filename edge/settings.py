@@ -1,0 +1,48 @@
+"""What an edge process needs to know."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+from infra.settings import Settings
+
+Network = IPv4Network | IPv6Network
+LOOPBACK = "127.0.0.0/8,::1/128"
+
+
+class EdgeSettings(Settings):
+    """Lists are written with commas: `SOUK_EDGE_CORS_ORIGINS=https://shop.example,https://admin.shop.example`."""
+
+    edge_host: str = "127.0.0.1"
+    edge_port: int = Field(8081, ge=0, le=65535)
+    edge_timeout: float = Field(10.0, gt=0, description="Seconds a client waits for a service.")
+    edge_max_in_flight: int = Field(512, gt=0, description="Requests at work at once; more are refused with 503.")
+    edge_sample: float = Field(0.0, ge=0, le=1, description="The share of new traces that are recorded.")
+    edge_idempotency_required: bool = Field(
+        default=False, description="Refuse orders, payments and refunds without an Idempotency-Key."
+    )
+    edge_cors_origins: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), description="Origins whose pages may call the API."
+    )
+    edge_trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        LOOPBACK, validate_default=True, description="Peers whose X-Forwarded-For is believed: Nginx."
+    )
+    edge_metrics_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        LOOPBACK, validate_default=True, description="Clients that may read /metrics."
+    )
+
+    @field_validator("edge_cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        return frozenset(_listed(value)) if isinstance(value, str) else value
+
+    @field_validator("edge_trusted_proxies", "edge_metrics_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return tuple(ip_network(part) for part in _listed(value)) if isinstance(value, str) else value
+
+
+def _listed(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]

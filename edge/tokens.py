@@ -1,0 +1,121 @@
+"""Who is asking: access tokens, verified as RFC 8725 says, and remembered until they expire.
+
+One algorithm, pinned here and never read from the token; keys come from the user service by key id. A signature costs
+more to check than the whole rest of a request, so a token that was found good is known by its digest.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import jwt
+
+from contracts.failure import InvalidToken
+from contracts.identity import Identity, Role
+from contracts.user import ACCESS_TYPE, ALGORITHM, AUDIENCE, ISSUER, Jwks
+
+MAX_TOKEN = 4096
+REMEMBERED = 50_000
+REFETCH_PAUSE = 3.0
+"""Seconds between two looks for a key that was not there."""
+KEYS_STALE = 300.0
+_BEARER = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An identity, and the header it travels in."""
+
+    identity: Identity
+    header: str
+    expires: float
+
+
+class Keys:
+    """The public keys, fetched when first needed, when an unknown one is named, and now and then."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[Jwks]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._keys: Mapping[str, jwt.PyJWK] = {}
+        self._fetched = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def named(self, kid: str) -> jwt.PyJWK | None:
+        age = self._clock() - self._fetched
+        if age > KEYS_STALE or (kid not in self._keys and age > REFETCH_PAUSE):
+            await self._refresh(self._fetched)
+        return self._keys.get(kid)
+
+    async def _refresh(self, seen: float) -> None:
+        async with self._lock:
+            if self._fetched != seen:
+                return
+            found = await self._fetch()
+            self._keys = {key["kid"]: jwt.PyJWK(key, ALGORITHM) for key in found.keys if _signs(key)}
+            self._fetched = self._clock()
+
+
+class Tokens:
+    """Turns an Authorization header into a caller."""
+
+    def __init__(self, keys: Keys, clock: Callable[[], float] = time.time) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._known: OrderedDict[bytes, Caller] = OrderedDict()
+
+    async def caller(self, authorization: str | None) -> Caller | None:
+        """None without a token. One that is presented has to be good, wherever it is presented."""
+        if authorization is None:
+            return None
+        token = authorization[len(_BEARER) :].strip()
+        if authorization[: len(_BEARER)].lower() != _BEARER or not 0 < len(token) <= MAX_TOKEN:
+            raise InvalidToken
+        digest = hashlib.sha256(token.encode(errors="replace")).digest()
+        known = self._known.get(digest)
+        if known is not None and known.expires > self._clock():
+            return known
+        caller = await self._verified(token)
+        self._remember(digest, caller)
+        return caller
+
+    async def _verified(self, token: str) -> Caller:
+        try:
+            header = jwt.get_unverified_header(token)
+            key = await self._keys.named(str(header.get("kid"))) if header.get("alg") == ALGORITHM else None
+            if key is None:
+                raise InvalidToken
+            claims = _claims(token, key)
+            identity = Identity(user_id=UUID(claims["sub"]), role=Role(claims["role"]))
+        except (jwt.PyJWTError, ValueError, TypeError):
+            raise InvalidToken from None
+        return Caller(identity, identity.model_dump_json(), float(claims["exp"]))
+
+    def _remember(self, digest: bytes, caller: Caller) -> None:
+        self._known[digest] = caller
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def _signs(key: Mapping[str, Any]) -> bool:
+    return key.get("kty") == "RSA" and key.get("use", "sig") == "sig" and isinstance(key.get("kid"), str)
+
+
+def _claims(token: str, key: jwt.PyJWK) -> dict[str, Any]:
+    """What a token says, once its signature, issuer, audience, kind and expiry are found right."""
+    claims = jwt.decode(
+        token,
+        key,
+        algorithms=[ALGORITHM],
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        options={"require": ["exp", "sub", "role", "typ"], "strict_aud": True, "verify_iat": False},
+    )
+    if claims["typ"] != ACCESS_TYPE:
+        raise InvalidToken
+    return claims

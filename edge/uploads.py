@@ -1,0 +1,101 @@
+"""Files on their way to a service: through a temporary file into the object store, under the digest of their content.
+
+The same file twice has the same name, so that an idempotency key sees the same request, and nothing unfinished is ever
+in the store.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import IO, Any
+
+from aiohttp import BodyPartReader, MultipartReader, web
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from contracts.failure import FieldError, Invalid, Malformed, PayloadTooLarge, Unavailable
+from edge.intake import unknown
+from edge.routes import MEBIBYTE, Media
+
+BUCKET = "UPLOADS"
+CHUNK = 64 * 1024
+MAX_TEXT = 4096
+FILE_FIELDS = frozenset({"image", "file"})
+
+
+class Uploads:
+    """Puts uploads into the object store."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def csv(self, request: web.BaseRequest) -> dict[str, Any]:
+        """The fields of the ask that stand for the file."""
+        return {"upload": await self._kept(request.content.iter_chunked(CHUNK), Media.CSV)}
+
+    async def image(self, request: web.BaseRequest) -> dict[str, Any]:
+        """The picture and the text fields of a form."""
+        said: dict[str, Any] = {}
+        try:
+            form = await request.multipart()
+            while (part := await form.next()) is not None:
+                await self._take(part, said)
+        except (ValueError, RuntimeError, AssertionError):
+            raise Malformed("The form cannot be read.") from None
+        if "upload" not in said:
+            raise Invalid(errors=[FieldError(pointer="/image", detail="Field required")])
+        return said
+
+    async def _take(self, part: BodyPartReader | MultipartReader, said: dict[str, Any]) -> None:
+        if isinstance(part, MultipartReader) or not part.name:
+            raise Malformed("The form has a part without a name.")
+        name = "upload" if part.name in FILE_FIELDS else part.name
+        if name in said or part.name == "upload":
+            raise Invalid(errors=[unknown(part.name)])
+        said[name] = await self._kept(_chunks(part), Media.IMAGE) if name == "upload" else await _text(part)
+
+    async def _kept(self, source: AsyncIterable[bytes], media: Media) -> str:
+        async with _spooled(source, media) as (name, content):
+            try:
+                await self._put(name, content)
+            except (NatsError, OSError) as error:
+                raise Unavailable("The upload cannot be kept just now", retry_after=1) from error
+        return name
+
+    async def _put(self, name: str, content: IO[bytes]) -> None:
+        store = await self._client.jetstream(timeout=5).object_store(BUCKET)
+        try:
+            await store.get_info(name)
+        except NotFoundError:
+            await store.put(name, content)  # type: ignore[arg-type]  # reads it with readinto, as its code says
+
+
+@asynccontextmanager
+async def _spooled(source: AsyncIterable[bytes], media: Media) -> AsyncIterator[tuple[str, IO[bytes]]]:
+    """The content from its beginning, and the digest it is called by."""
+    digest, size = hashlib.sha256(), 0
+    with tempfile.SpooledTemporaryFile(max_size=MEBIBYTE) as content:
+        async for chunk in source:
+            size += len(chunk)
+            if size > media.value:
+                raise PayloadTooLarge
+            digest.update(chunk)
+            content.write(chunk)
+        content.seek(0)
+        yield digest.hexdigest(), content
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while not part.at_eof():
+        yield await part.read_chunk(CHUNK)
+
+
+async def _text(part: BodyPartReader) -> str:
+    found = b""
+    async for chunk in _chunks(part):
+        found += chunk
+        if len(found) > MAX_TEXT:
+            raise PayloadTooLarge
+    return found.decode()
