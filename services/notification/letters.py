@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from babel.numbers import format_currency
+from babel.numbers import format_currency, get_currency_symbol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from contracts.money import EXPONENTS, Money
@@ -59,6 +59,9 @@ class Letters:
 
 
 def written(money: Money) -> str:
-    """`$1,234.50`; never rounded, whatever the minor unit of the currency."""
-    amount = Decimal(money.amount).scaleb(-EXPONENTS[money.currency])
-    return format_currency(amount, money.currency, locale=LOCALE, decimal_quantization=False)
+    """`$1,234.50`, `KWD 1.500`: with all digits of the minor unit as ISO 4217 has it, and never rounded."""
+    digits = EXPONENTS[money.currency]
+    gap = "\N{NO-BREAK SPACE}" if get_currency_symbol(money.currency, LOCALE)[-1].isalpha() else ""
+    pattern = f"¤{gap}#,##0" + (f".{'0' * digits}" if digits else "")
+    amount = Decimal(money.amount).scaleb(-digits)
+    return format_currency(amount, money.currency, pattern, LOCALE, currency_digits=False)

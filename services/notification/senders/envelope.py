@@ -36,5 +36,5 @@ def enclose(delivery: Delivery, letter: Letter, to: Addressee, sender: Address, 
 def _address(to: Addressee) -> Address:
     try:
         return Address(display_name=one_line(to.name), addr_spec=to.email)
-    except (MessageError, ValueError):
+    except (MessageError, ValueError, IndexError):  # the parser of the standard library fails in each of these ways
         raise Refused("the address is not one that a mail can have") from None
