@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from contracts.catalog import Attributes, OutOfStock, SkuUnknown
-from contracts.failure import Fail, NotFound, PreconditionFailed
+from contracts.failure import Fail, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Access
 from contracts.model import Empty, Id, Line, Model, Quantity, Sku, Time
 from contracts.money import Money
@@ -110,10 +110,12 @@ class Checkout(Model):
     lines: list[CheckoutLine]
 
 
-CHANGING = (NotFound, PreconditionFailed, CartChanged)
+CHANGING = (NotFound, Unauthorized, PreconditionFailed, CartChanged)
 
 CREATE = Operation(SERVICE, "create", Empty, Cart, "Open a cart", Access.ANYONE, writes=True)
-GET = Operation(SERVICE, "get", CartOf, Cart, "Read a cart, priced as of now", Access.ANYONE, (NotFound,))
+GET = Operation(
+    SERVICE, "get", CartOf, Cart, "Read a cart, priced as of now", Access.ANYONE, (NotFound, Unauthorized, CartChanged)
+)
 ADD = Operation(
     SERVICE,
     "add",

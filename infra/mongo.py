@@ -1,17 +1,27 @@
-"""MongoDB through motor: majority writes with journal, and transactions that take the answer or the inbox row along.
+"""MongoDB through motor: majority writes with journal, and transactions that take the answer or the inbox rows along.
 
 motor is past its best years; everything that knows it is here and in `services/cart/store.py`.
+
+The write concern is set on the client, not on the database: commits take it from there, and a majority commit that does
+not ask for the journal waits for its next regular flush, 100 ms.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import UTC, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
 from nats.aio.client import Client
-from pymongo import WriteConcern
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, WTimeoutError
+from pymongo import ASCENDING, IndexModel
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, WTimeoutError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from contracts.model import Model
 from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
 from infra.ids import now
 from infra.reactor import Delivery
@@ -20,15 +30,30 @@ from infra.settings import MongoSettings
 from infra.telemetry import Metrics
 from infra.worker import Background
 
+ResultT = TypeVar("ResultT")
+ReplyT = TypeVar("ReplyT", bound=Model)
+
+Document = dict[str, Any]  # MongoDB's documents are of any shape
+Database = AsyncIOMotorDatabase[Document]
+Session = AsyncIOMotorClientSession
+
 AWAY: tuple[type[Exception], ...] = (ConnectionFailure, WTimeoutError, OSError, TimeoutError)
 """The store is away, for now; nothing is wrong with what was asked of it."""
 
 INBOX_DAYS = 100
-TIMEOUT_MS = 5_000
-SELECTION_MS = 3_000
+"""Longer than the streams keep an event: what can come again is still known."""
 
-Database = AsyncIOMotorDatabase[dict[str, Any]]
-Session = AsyncIOMotorClientSession
+SOCKET_TIMEOUT_MS = 5_000
+SELECTION_TIMEOUT_MS = 3_000
+TRANSACTION_TIMEOUT = 4.0
+START_PATIENCE = 60.0
+DUPLICATE_KEY = 11000
+
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "idempotency": [IndexModel([("created_at", ASCENDING)], expireAfterSeconds=KEPT_SECONDS)],
+    "inbox": [IndexModel([("heard_at", ASCENDING)], expireAfterSeconds=INBOX_DAYS * 86_400)],
+}
+"""By which answers and inbox rows are forgotten again."""
 
 
 class Mongo:
@@ -36,14 +61,14 @@ class Mongo:
 
     away = AWAY
 
-    def __init__(self, client: AsyncIOMotorClient[dict[str, Any]], name: str) -> None:
+    def __init__(self, client: AsyncIOMotorClient[Document], name: str) -> None:
         self.client = client
-        self.database: Database = client.get_database(name, write_concern=WriteConcern("majority", j=True))
+        self.database: Database = client[name]
 
-    async def prepare(self) -> None:
-        """The indexes by which answers and inbox rows are forgotten again."""
-        await self.database.idempotency.create_index("created_at", expireAfterSeconds=KEPT_SECONDS)
-        await self.database.inbox.create_index("heard_at", expireAfterSeconds=INBOX_DAYS * 86_400)
+    async def prepare(self, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
+        """Makes the indexes of each collection, unless they are there."""
+        for collection, wanted in {**INDEXES, **indexes}.items():
+            await self.database[collection].create_indexes(list(wanted))
 
     def workers(self, _service: str, _client: Client, _metrics: Metrics) -> list[Background]:
         """None: MongoDB forgets by itself, and the cart says nothing that would need an outbox."""
@@ -52,75 +77,144 @@ class Mongo:
     async def ping(self) -> None:
         await self.database.command("ping")
 
-    async def within(self, work: Callable[[Session], Coroutine[Any, Any, Any]]) -> Any:
-        """Runs `work(session)` in one transaction; it runs again where MongoDB says that it may."""
+    async def within(self, work: Callable[[Session], Coroutine[Any, Any, ResultT]]) -> ResultT:
+        """Runs `work(session)` in one transaction, again when another one was in its way; it must bear that.
+
+        Raises TimeoutError when the others do not get out of its way, or the server does not come back.
+        """
+        ends = time.monotonic() + TRANSACTION_TIMEOUT
+        tries = 0
+
+        async def attempt(session: Session) -> ResultT:
+            nonlocal tries
+            if tries:
+                await asyncio.sleep(random.uniform(0, 0.005 * 2 ** min(tries, 6)))  # noqa: S311 - it spreads, it hides nothing
+            if tries and time.monotonic() > ends:
+                raise TimeoutError
+            tries += 1
+            return await work(session)
+
         async with await self.client.start_session() as session:
-            return await session.with_transaction(work)
+            result: ResultT = await session.with_transaction(attempt)
+        return result
+
+    async def transaction(
+        self, ask: Ask[Any], work: Callable[[Session], Coroutine[Any, Any, Answer[ReplyT]]]
+    ) -> Answer[ReplyT]:
+        """`work(session)` in one transaction, with its answer kept in it under the idempotency key of `ask`, if any.
+
+        Raises `Replay` when another request with the same key has committed first: everything done here is undone.
+        """
+        key = ask.key
+
+        async def kept(session: Session) -> Answer[ReplyT]:
+            answer = await work(session)
+            if key is not None and not await self._keep(key, answer.stored(), session):
+                raise Replay
+            return answer
+
+        answer = await self.within(kept)
+        if key is not None:
+            key.kept = True
+        return answer
+
+    async def once(
+        self, ask: Ask[Any], work: Callable[[Session | None], Coroutine[Any, Any, Answer[ReplyT]]]
+    ) -> Answer[ReplyT]:
+        """For work that is one statement: a transaction only where there is an answer to keep with it."""
+        return await (work(None) if ask.key is None else self.transaction(ask, work))
 
     async def find(self, key: Key) -> Stored | None:
-        found = await self.database.idempotency.find_one({"_id": key.digest})
+        found = await self.database.idempotency.find_one({"_id": key.digest, "created_at": {"$gt": _forgotten()}})
         return key.open(found["fingerprint"], found["answer"]) if found else None
 
     async def keep(self, key: Key, answer: Stored) -> None:
-        try:
-            await self.database.idempotency.insert_one(_kept(key, answer))
-        except DuplicateKeyError:
-            return
+        await self._keep(key, answer)
 
-    async def keep_with(self, session: Session, ask: Ask[Any], answer: Answer[Any]) -> None:
-        """Keeps the answer in the transaction of its effect; `Replay` when another one was first."""
-        if ask.key is None:
-            return
+    async def _keep(self, key: Key, answer: Stored, session: Session | None = None) -> bool:
+        """Whether it was the first: an answer that is there, and not old enough to be forgotten, stays."""
+        sealed = {"fingerprint": key.fingerprint, "answer": key.seal(answer), "created_at": now()}
+        old = {"_id": key.digest, "created_at": {"$lte": _forgotten()}}
         try:
-            await self.database.idempotency.insert_one(_kept(ask.key, answer.stored()), session=session)
-        except DuplicateKeyError as error:
-            raise Replay from error
+            await self.database.idempotency.replace_one(
+                old, {"_id": key.digest, **sealed}, upsert=True, session=session
+            )
+        except DuplicateKeyError:
+            return False
+        return True
 
     async def apply(self, deliveries: Sequence[Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]) -> None:
-        """Each event by itself: its inbox row and its effect in one transaction."""
-        for delivery in deliveries:
-            await self._apply(delivery, effect)
+        """The effects of all events not heard before, with their inbox rows, in one transaction."""
+        while fresh := await self._fresh(deliveries):
+            try:
+                await self.within(lambda session, fresh=fresh: self._hear(session, fresh, effect))  # type: ignore[misc]
+            except BulkWriteError as error:
+                if not _only_duplicates(error):
+                    raise
+            else:
+                return
 
-    async def _apply(self, delivery: Delivery, effect: Callable[[Any, Delivery], Awaitable[None]]) -> None:
-        async def once(session: Session) -> None:
-            await self.database.inbox.insert_one({"_id": str(delivery.event_id), "heard_at": now()}, session=session)
+    async def _fresh(self, deliveries: Sequence[Delivery]) -> dict[UUID, Delivery]:
+        """Those that have no inbox row yet, each once, in their order."""
+        wanted: dict[UUID, Delivery] = {}
+        for delivery in deliveries:
+            wanted.setdefault(delivery.event_id, delivery)
+        for heard in await self.database.inbox.distinct("_id", {"_id": {"$in": list(wanted)}}):
+            del wanted[heard]
+        return wanted
+
+    async def _hear(
+        self, session: Session, fresh: Mapping[UUID, Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]
+    ) -> None:
+        at = now()
+        await self.database.inbox.insert_many([{"_id": id_, "heard_at": at} for id_ in fresh], session=session)
+        for delivery in fresh.values():
             await effect(session, delivery)
 
-        if await self.database.inbox.find_one({"_id": str(delivery.event_id)}) is not None:
-            return
-        try:
-            await self.within(once)
-        except DuplicateKeyError:
-            return
+
+def _forgotten() -> Any:
+    """An answer kept before this is no answer any more, whether or not MongoDB has removed it yet."""
+    return now() - timedelta(seconds=KEPT_SECONDS)
 
 
-def _kept(key: Key, answer: Stored) -> dict[str, Any]:
-    return {
-        "_id": key.digest,
-        "fingerprint": key.fingerprint,
-        "answer": key.seal(answer),
-        "created_at": now(),
-    }
+def _only_duplicates(error: BulkWriteError) -> bool:
+    """Whether another process has written the inbox rows first."""
+    failed = error.details.get("writeErrors", [])
+    return bool(failed) and all(one["code"] == DUPLICATE_KEY for one in failed)
 
 
 @asynccontextmanager
-async def connect(settings: MongoSettings, name: str) -> AsyncIterator[Mongo]:
-    """The service's database. The client connects by itself, and again after an outage."""
-    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
+async def connect(
+    settings: MongoSettings, name: str, *, indexes: Mapping[str, Sequence[IndexModel]] | None = None
+) -> AsyncIterator[Mongo]:
+    """The service's database, with its indexes; waits for a server that is still starting.
+
+    The client connects by itself, and again after an outage.
+    """
+    client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
         settings.mongo_url,
         username=settings.mongo_user,
         password=settings.mongo_password.get_secret_value(),
         authSource=settings.mongo_database,
         appname=f"souk-{name}",
         tz_aware=True,
+        tzinfo=UTC,
         uuidRepresentation="standard",
-        serverSelectionTimeoutMS=SELECTION_MS,
-        socketTimeoutMS=TIMEOUT_MS,
-        maxPoolSize=50,
+        serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
+        socketTimeoutMS=SOCKET_TIMEOUT_MS,
+        w="majority",
+        journal=True,
     )
     try:
         mongo = Mongo(client, settings.mongo_database)
-        await mongo.prepare()
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(AWAY),
+            wait=wait_random_exponential(multiplier=0.05, max=2),
+            stop=stop_after_delay(START_PATIENCE),
+            reraise=True,
+        ):
+            with attempt:
+                await mongo.prepare(indexes or {})
         yield mongo
     finally:
         client.close()

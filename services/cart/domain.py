@@ -1,0 +1,200 @@
+"""What may become of a cart. Decides on values and returns values; `store` makes each `Edit` one atomic statement.
+
+A line remembers the price and the shortage that its owner has last read, so that each change is marked once. A line
+that is not sold any more stays, counts nothing, and is left to the owner, or to the order that refuses it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from contracts.cart import CartFull, Change
+from contracts.catalog import OutOfStock, Quote, SkuUnknown
+from contracts.failure import FieldError, Invalid, NotFound
+
+MOST_UNITS = 999
+MOST_LINES = 100
+
+Quotes = Mapping[str, Quote]
+"""By SKU; one that is not on sale is not in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Units of one SKU, and what its owner has last read of it."""
+
+    sku: str
+    quantity: int
+    product_id: UUID
+    name: str
+    options: dict[str, str]
+    price: int
+    """Minor units, as last read."""
+    shortage: Change | None = None
+    """`low_stock` or `unavailable`, when that was what was last read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """A cart as it is kept. Without a user it is a guest's, whose secret is its id."""
+
+    id: str
+    user_id: UUID | None
+    expires_at: datetime
+    lines: tuple[Line, ...] = ()
+    version: int = 1
+    merged_into: str | None = None
+    by_sku: Mapping[str, Line] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_sku", {line.sku: line for line in self.lines})
+
+    def units(self, sku: str) -> int:
+        return self.by_sku[sku].quantity if sku in self.by_sku else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """A line for a SKU that the cart does not hold."""
+
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Grow:
+    """More units of a SKU that the cart holds, up to `most` in all."""
+
+    sku: str
+    by: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Another number of units of a SKU that the cart holds."""
+
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A line goes."""
+
+    sku: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Every line goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Other lines, decided on the cart as it was at `version`."""
+
+    lines: tuple[Line, ...]
+    version: int
+
+
+Edit = Append | Grow | Assign | Drop | Clear | Rewrite
+"""A change of content; the version grows by one with it."""
+
+
+def adding(cart: Cart, sku: str, quantity: int, quotes: Quotes) -> Edit:
+    """So many units more. Refuses what is not sold, not there, or too much."""
+    quote = _on_sale(sku, quotes)
+    held = cart.units(sku)
+    if held + quantity > MOST_UNITS:
+        raise Invalid(errors=[FieldError(pointer="/quantity", detail=f"makes more than {MOST_UNITS} units in all")])
+    _enough(quote, held + quantity)
+    if held:
+        return Grow(sku, quantity, min(MOST_UNITS, quote.available))
+    return _new_line(cart, quote, quantity)
+
+
+def setting(cart: Cart, sku: str, quantity: int, quotes: Quotes) -> Edit | None:
+    """So many units, whatever there were; none removes the line. None when that is what there is."""
+    held = cart.units(sku)
+    if not quantity:
+        return Drop(sku) if held else None
+    quote = _on_sale(sku, quotes)
+    _enough(quote, quantity)
+    if not held:
+        return _new_line(cart, quote, quantity)
+    return Assign(sku, quantity) if held != quantity else None
+
+
+def removing(cart: Cart, sku: str) -> Edit:
+    if sku not in cart.by_sku:
+        raise NotFound("There is no such line in the cart.")
+    return Drop(sku)
+
+
+def clearing(cart: Cart) -> Edit | None:
+    return Clear() if cart.lines else None
+
+
+def merging(mine: Cart, guest: Cart) -> Edit | None:
+    """The guest's units come on top of mine, as far as a line and a cart can hold them."""
+    if not guest.lines:
+        return None
+    joined = {line.sku: line for line in mine.lines}
+    for line in guest.lines:
+        there = joined.get(line.sku)
+        joined[line.sku] = replace(there, quantity=min(MOST_UNITS, there.quantity + line.quantity)) if there else line
+    if len(joined) > MOST_LINES:
+        raise CartFull(f"Together that would be {len(joined)} different SKUs; a cart holds at most {MOST_LINES}.")
+    return Rewrite(tuple(joined.values()), mine.version)
+
+
+def taking(cart: Cart, ordered: Sequence[tuple[str, int]]) -> Edit | None:
+    """What was ordered leaves the cart; what came in since stays."""
+    gone: dict[str, int] = {}
+    for sku, quantity in ordered:
+        gone[sku] = gone.get(sku, 0) + quantity
+    left = (replace(line, quantity=line.quantity - gone.get(line.sku, 0)) for line in cart.lines)
+    lines = tuple(line for line in left if line.quantity > 0)
+    return Rewrite(lines, cart.version) if lines != cart.lines else None
+
+
+def shortage(line: Line, quote: Quote | None) -> Change | None:
+    if quote is None:
+        return Change.UNAVAILABLE
+    return Change.LOW_STOCK if quote.available < line.quantity else None
+
+
+def seen(cart: Cart, quotes: Quotes) -> tuple[Line, ...] | None:
+    """The lines as their owner has read them now; None when there is nothing new to remember."""
+    lines = tuple(_seen(line, quotes.get(line.sku)) for line in cart.lines)
+    news = ((old.price, old.shortage) != (new.price, new.shortage) for old, new in zip(cart.lines, lines, strict=True))
+    return lines if any(news) else None
+
+
+def _seen(line: Line, quote: Quote | None) -> Line:
+    if quote is None:
+        return replace(line, shortage=Change.UNAVAILABLE)
+    return replace(_line(quote, line.quantity), shortage=shortage(line, quote))
+
+
+def _line(quote: Quote, quantity: int) -> Line:
+    return Line(quote.sku, quantity, quote.product_id, quote.name, quote.options, quote.unit_price.amount)
+
+
+def _on_sale(sku: str, quotes: Quotes) -> Quote:
+    if sku not in quotes:
+        raise SkuUnknown
+    return quotes[sku]
+
+
+def _enough(quote: Quote, wanted: int) -> None:
+    if wanted > quote.available:
+        left = f"{quote.available} of {quote.sku} left"
+        raise OutOfStock(f"There are {left}.", errors=[FieldError(pointer="/quantity", detail=left)])
+
+
+def _new_line(cart: Cart, quote: Quote, quantity: int) -> Append:
+    if len(cart.lines) >= MOST_LINES:
+        raise CartFull
+    return Append(_line(quote, quantity))

@@ -1,0 +1,49 @@
+"""A guest signs in: what was in the guest's cart goes into the customer's own, once."""
+
+from functools import partial
+
+from contracts import cart as contract
+from contracts.cart import CartChanged, CartMerged, Merge
+from contracts.failure import NotFound
+from infra.ids import now
+from infra.mongo import Session
+from infra.rpc import Answer, Ask
+from services.cart.domain import Cart, Edit, Quotes, merging
+from services.cart.shop import TRIES, Overtaken, Shop
+
+
+async def merge(shop: Shop, ask: Ask[Merge]) -> Answer[contract.Cart]:
+    for _ in range(TRIES):
+        guest = await _guest(shop, ask.body.cart_id)
+        mine = await shop.own(ask.who.user_id)
+        quotes = await shop.prices.of({*mine.by_sku, *guest.by_sku})
+        edit = merging(mine, guest)
+        try:
+            return await shop.mongo.transaction(ask, partial(_join, shop, mine, guest, edit, quotes))
+        except Overtaken:
+            continue
+    raise CartChanged
+
+
+async def _guest(shop: Shop, id_: str) -> Cart:
+    cart = await shop.carts.find(id_, now())
+    if cart is None or cart.user_id is not None:
+        raise NotFound
+    if cart.merged_into is not None:
+        raise CartMerged
+    return cart
+
+
+async def _join(
+    shop: Shop, mine: Cart, guest: Cart, edit: Edit | None, quotes: Quotes, session: Session
+) -> Answer[contract.Cart]:
+    """Both are written as they were read, or neither."""
+    joined = mine
+    if edit is not None:
+        changed = await shop.carts.change(mine, edit, shop.touch(mine.user_id), session=session)
+        if changed is None:
+            raise Overtaken
+        joined = changed
+    if not await shop.carts.merge_into(guest, mine.id, session):
+        raise Overtaken
+    return shop.answer(joined, quotes)

@@ -1,0 +1,46 @@
+"""Carts are opened, read, and taken to the till."""
+
+from contracts import cart as contract
+from contracts.cart import CartEmpty, CartOf, Checkout, CheckoutLine, CheckoutOf
+from contracts.failure import NotFound
+from contracts.identity import Identity, Role
+from contracts.model import Empty
+from infra.mongo import Session
+from infra.rpc import Answer, Ask
+from services.cart.domain import seen
+from services.cart.shop import MINE, Shop
+
+
+async def create(shop: Shop, ask: Ask[Empty]) -> Answer[contract.Cart]:
+    """A guest gets a new cart, a customer always the same."""
+    if ask.identity is not None:
+        cart = await shop.own(ask.identity.user_id)
+        return shop.answer(cart, await shop.prices.of(cart.by_sku))
+    cart = shop.new_cart(None)
+
+    async def insert(session: Session | None) -> Answer[contract.Cart]:
+        await shop.carts.insert(cart, session)
+        return shop.answer(cart, {})
+
+    return await shop.mongo.once(ask, insert)
+
+
+async def get(shop: Shop, ask: Ask[CartOf]) -> Answer[contract.Cart]:
+    """What is marked here as changed counts as seen; to remember that is a write only when there was something."""
+    cart = await shop.find(ask.body.id, ask.identity)
+    quotes = await shop.prices.of(cart.by_sku)
+    if (lines := seen(cart, quotes)) is not None:
+        await shop.carts.remember(cart, lines)
+    return shop.answer(cart, quotes)
+
+
+async def checkout(shop: Shop, ask: Ask[CheckoutOf]) -> Checkout:
+    """What the order service makes an order of. It holds and prices the lines itself, and refuses what is not sold."""
+    customer = Identity(user_id=ask.body.user_id, role=Role.CUSTOMER) if ask.body.user_id else None
+    if ask.body.id == MINE and customer is None:
+        raise NotFound
+    cart = await shop.find(ask.body.id, customer)
+    if not cart.lines:
+        raise CartEmpty
+    lines = [CheckoutLine(sku=line.sku, quantity=line.quantity) for line in cart.lines]
+    return Checkout(cart_id=cart.id, version=cart.version, lines=lines)

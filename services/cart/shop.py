@@ -1,0 +1,78 @@
+"""What every handler of the cart gets, and whose cart it is that somebody names."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from contracts import cart as contract
+from contracts.failure import NotFound, PreconditionFailed, Unauthorized, Unavailable
+from contracts.identity import Identity
+from infra.ids import now
+from infra.mongo import Mongo
+from infra.rpc import Answer, Ask
+from infra.settings import MongoSettings
+from services.cart.domain import Cart, Quotes
+from services.cart.pricing import priced
+from services.cart.quotes import PriceDesk
+from services.cart.store import Carts, Touch
+
+MINE = "mine"
+TRIES = 5
+"""How often something is decided anew that others have overtaken."""
+
+
+class CartSettings(MongoSettings):
+    guest_cart_days: int = 30
+    customer_cart_days: int = 90
+
+
+class Overtaken(Exception):  # noqa: N818 - not an error: read again, and decide again
+    """The cart is not any more what was decided on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    mongo: Mongo
+    carts: Carts
+    prices: PriceDesk
+    settings: CartSettings
+
+    def touch(self, user_id: UUID | None) -> Touch:
+        """Each change begins a cart's time anew."""
+        days = self.settings.guest_cart_days if user_id is None else self.settings.customer_cart_days
+        at = now()
+        return Touch(at, at + timedelta(days=days))
+
+    def new_cart(self, user_id: UUID | None) -> Cart:
+        return Cart(secrets.token_urlsafe(16), user_id, self.touch(user_id).expires_at)
+
+    async def find(self, id_: str, identity: Identity | None) -> Cart:
+        """The cart that somebody may use by that name: a guest's for who has its id, a customer's for nobody else."""
+        if id_ == MINE:
+            if identity is None:
+                raise Unauthorized
+            return await self.own(identity.user_id)
+        cart = await self.carts.find(id_, now())
+        if cart is None or cart.merged_into or cart.user_id not in (None, identity and identity.user_id):
+            raise NotFound
+        return cart
+
+    async def own(self, user_id: UUID) -> Cart:
+        """The customer's own cart. The first to look for it makes it."""
+        for _ in range(TRIES):
+            if found := await self.carts.find_own(user_id, now()):
+                return found
+            await self.carts.forget_expired(user_id, now())
+            if await self.carts.insert(cart := self.new_cart(user_id)):
+                return cart
+        raise Unavailable(retry_after=1)
+
+    def answer(self, cart: Cart, quotes: Quotes) -> Answer[contract.Cart]:
+        return Answer(priced(cart, quotes, self.settings.currency), cart.version)
+
+
+def match_version(ask: Ask[Any], cart: Cart) -> None:
+    if ask.if_match is not None and ask.if_match != cart.version:
+        raise PreconditionFailed

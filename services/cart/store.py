@@ -1,0 +1,170 @@
+"""Carts in MongoDB, a document each. A change is one statement that looks before it writes, so that nothing is lost
+between two who change a cart at once, and nobody waits for a lock.
+
+Whatever a client says is a value in these statements, never a name: the contracts let only text and numbers through.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from motor.motor_asyncio import AsyncIOMotorCollection
+from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from contracts.cart import Change
+from infra.mongo import Database, Document, Session
+from services.cart.domain import MOST_LINES, Append, Assign, Cart, Clear, Drop, Edit, Grow, Line, Rewrite
+
+INDEXES = {
+    "carts": [
+        IndexModel([("user_id", ASCENDING)], unique=True, sparse=True),
+        IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
+    ]
+}
+"""One cart a customer; a cart goes when its time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """When a cart is changed, and until when it is kept from then on."""
+
+    now: datetime
+    expires_at: datetime
+
+
+class Carts:
+    """The collection, a statement a method."""
+
+    def __init__(self, database: Database) -> None:
+        self._carts: AsyncIOMotorCollection[Document] = database.carts
+
+    async def find(self, id_: str, now: datetime, session: Session | None = None) -> Cart | None:
+        """The cart, merged or not, unless its time is over."""
+        return _cart(await self._carts.find_one({"_id": id_, "expires_at": {"$gt": now}}, session=session))
+
+    async def find_own(self, user_id: UUID, now: datetime) -> Cart | None:
+        return _cart(await self._carts.find_one({"user_id": user_id, "expires_at": {"$gt": now}}))
+
+    async def insert(self, cart: Cart, session: Session | None = None) -> bool:
+        """Whether it is in; False when its owner has one already."""
+        document: Document = {
+            "_id": cart.id,
+            "lines": [_document(line) for line in cart.lines],
+            "version": cart.version,
+            "expires_at": cart.expires_at,
+        }
+        if cart.user_id is not None:
+            document["user_id"] = cart.user_id
+        try:
+            await self._carts.insert_one(document, session=session)
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def forget_expired(self, user_id: UUID, now: datetime) -> None:
+        """Makes room for a new cart where MongoDB has not removed the old one yet."""
+        await self._carts.delete_one({"user_id": user_id, "expires_at": {"$lte": now}})
+
+    async def change(
+        self, cart: Cart, edit: Edit, touch: Touch, *, version: int | None = None, session: Session | None = None
+    ) -> Cart | None:
+        """The cart after the edit. None when it is not any more what the edit, or `version`, asks for."""
+        when, then = _statement(edit)
+        there: Document = {
+            "_id": cart.id,
+            "user_id": cart.user_id,
+            "merged_into": None,
+            "expires_at": {"$gt": touch.now},
+        }
+        if version is not None:
+            there["version"] = version
+        update = {
+            **then,
+            "$inc": {"version": 1, **then.get("$inc", {})},
+            "$set": {"expires_at": touch.expires_at, **then.get("$set", {})},
+        }
+        return _cart(
+            await self._carts.find_one_and_update(
+                {**there, **when}, update, return_document=ReturnDocument.AFTER, session=session
+            )
+        )
+
+    async def remember(self, cart: Cart, lines: Sequence[Line]) -> None:
+        """What its owner has read now; nothing when the cart has changed since."""
+        seen = {"$set": {"lines": [_document(line) for line in lines]}}
+        await self._carts.update_one({"_id": cart.id, "version": cart.version}, seen)
+
+    async def merge_into(self, guest: Cart, target: str, session: Session) -> bool:
+        """Whether the guest's cart was still as it was read; it is used no more."""
+        gone = {"$set": {"merged_into": target, "lines": []}, "$inc": {"version": 1}}
+        there = {"_id": guest.id, "version": guest.version, "merged_into": None}
+        return bool((await self._carts.update_one(there, gone, session=session)).modified_count)
+
+    async def empty(self, id_: str, version: int, session: Session) -> bool:
+        """Whether the cart was still at that version, and is empty now."""
+        update = {"$set": {"lines": []}, "$inc": {"version": 1}}
+        return bool(
+            (await self._carts.update_one({"_id": id_, "version": version}, update, session=session)).matched_count
+        )
+
+
+def _statement(edit: Edit) -> tuple[Document, Document]:
+    """What must hold of the cart, and what becomes of it."""
+    match edit:
+        case Append(line):
+            room = {"lines.sku": {"$ne": line.sku}, f"lines.{MOST_LINES - 1}": {"$exists": False}}
+            return room, {"$push": {"lines": _document(line)}}
+        case Grow(sku, by, most):
+            room = {"lines": {"$elemMatch": {"sku": sku, "quantity": {"$lte": most - by}}}}
+            return room, {"$inc": {"lines.$.quantity": by}}
+        case Assign(sku, quantity):
+            return {"lines.sku": sku}, {"$set": {"lines.$.quantity": quantity}}
+        case Drop(sku):
+            return {"lines.sku": sku}, {"$pull": {"lines": {"sku": sku}}}
+        case Clear():
+            return {"lines.0": {"$exists": True}}, {"$set": {"lines": []}}
+        case Rewrite(lines, version):
+            return {"version": version}, {"$set": {"lines": [_document(line) for line in lines]}}
+
+
+def _document(line: Line) -> Document:
+    """Options go as pairs: their names are the catalog's free text, and must not become names of fields."""
+    return {
+        "sku": line.sku,
+        "quantity": line.quantity,
+        "product_id": line.product_id,
+        "name": line.name,
+        "options": [list(pair) for pair in line.options.items()],
+        "price": line.price,
+        "shortage": line.shortage,
+    }
+
+
+def _line(document: Document) -> Line:
+    shortage = document["shortage"]
+    return Line(
+        document["sku"],
+        document["quantity"],
+        document["product_id"],
+        document["name"],
+        dict(document["options"]),
+        document["price"],
+        Change(shortage) if shortage else None,
+    )
+
+
+def _cart(document: Any) -> Cart | None:
+    """Any: what the driver finds, or None."""
+    if document is None:
+        return None
+    return Cart(
+        document["_id"],
+        document.get("user_id"),
+        document["expires_at"],
+        tuple(map(_line, document["lines"])),
+        document["version"],
+        document.get("merged_into"),
+    )
