@@ -61,7 +61,7 @@ def subscribable() -> dict[str, set[str]]:
     for service in SERVICES:
         table[f"deliver.{service}.ORDER"] = {service}
         table[f"dead.{service}.ORDER"] = set()
-    return table | dict.fromkeys((">", "rpc.>", "event.>", "_INBOX.>", "$JS.EVENT.>", "$SYS.>"), set())
+    return table | {key: set() for key in (">", "rpc.>", "event.>", "_INBOX.>", "$JS.EVENT.>", "$SYS.>")}
 
 
 @asynccontextmanager

@@ -1,0 +1,116 @@
+"""A load generator that costs little: HTTP/1.1 on kept-alive connections, one request at a time on each."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+
+class Connection(asyncio.Protocol):
+    """One connection. `request` answers status and body; answers have a Content-Length."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0 or self._answer is None:
+            return
+        head = bytes(self._buffer[:end]).lower()
+        length = _content_length(head)
+        if len(self._buffer) < end + 4 + length:
+            return
+        body = bytes(self._buffer[end + 4 : end + 4 + length])
+        del self._buffer[: end + 4 + length]
+        answer, self._answer = self._answer, None
+        if not answer.done():
+            answer.set_result((int(head[9:12]), body))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionResetError("the server closed the connection"))
+
+    async def request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        assert self._transport is not None
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        if body or method != "GET":
+            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        return await self._answer
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _content_length(head: bytes) -> int:
+    at = head.find(b"content-length:")
+    if at < 0:
+        return 0
+    return int(head[at + 15 : head.find(b"\r", at) if head.find(b"\r", at) > 0 else None])
+
+
+async def connect(url: str) -> Connection:
+    place = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(lambda: Connection(place.netloc), place.hostname, place.port)
+    return connection
+
+
+@dataclass
+class Result:
+    """What came of a run. Latencies are in seconds."""
+
+    name: str
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    errors: int = 0
+    cpu: dict[str, float] = field(default_factory=dict)
+    """Share of one core, by process."""
+
+    @property
+    def rate(self) -> float:
+        return len(self.latencies) / self.seconds if self.seconds else 0.0
+
+    def percentile(self, share: float) -> float:
+        ordered = sorted(self.latencies)
+        return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
+
+
+Step = Callable[[Connection, int], Awaitable[bool]]
+"""One piece of work on a connection, by a worker's number; whether it went well."""
+
+
+async def run(name: str, url: str, step: Step, *, workers: int, seconds: float, warm_up: float = 1.0) -> Result:
+    """`workers` repeat `step` for `seconds`, each on a connection of its own; the warm-up is not counted."""
+    result = Result(name)
+    begin = time.perf_counter() + warm_up
+    end = begin + seconds
+
+    async def worker(number: int) -> None:
+        connection = await connect(url)
+        try:
+            while (started := time.perf_counter()) < end:
+                good = await step(connection, number)
+                if started >= begin:
+                    result.latencies.append(time.perf_counter() - started)
+                    result.errors += not good
+        finally:
+            connection.close()
+
+    await asyncio.gather(*(worker(number) for number in range(workers)))
+    result.seconds = time.perf_counter() - begin
+    return result
