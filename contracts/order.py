@@ -7,14 +7,14 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from contracts.cart import CartChanged, CartEmpty, CartId
-from contracts.catalog import Attributes, HoldLine, OutOfStock, SkuUnknown
+from contracts.catalog import Attributes, HoldLine, HoldMismatch, OutOfStock, SkuUnknown
 from contracts.event import Event
-from contracts.failure import BadCursor, Fail, NotFound, PreconditionFailed
+from contracts.failure import BadCursor, Fail, Forbidden, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Access
 from contracts.model import Country, Email, Id, Line, Listing, Model, Name, Page, Quantity, Sku, Time
 from contracts.money import Money
 from contracts.operation import Operation
-from contracts.payment import AlreadyPaid, CardNumberRefused, Payment, PaymentMethod
+from contracts.payment import AlreadyPaid, CardNumberRefused, NotPayable, Payment, PaymentMethod, PaymentMethodUnknown
 
 SERVICE = "order"
 
@@ -128,6 +128,7 @@ class ListOrders(Page):
     user_id: Annotated[Id | None, Field(description="For administrators.")] = None
     from_: Annotated[Time | None, Field(alias="from", description="Placed at this moment or later.")] = None
     to: Annotated[Time | None, Field(description="Placed before this moment.")] = None
+    number: Annotated[Line | None, Field(description="The one order that a customer reads out.")] = None
 
 
 class PayOrder(Model):
@@ -243,13 +244,23 @@ class OrderRefunded(OrderEvent, Event, service=SERVICE, name="refunded", key="or
     payment_id: Id
 
 
-PLACING = (NotFound, SkuUnknown, OutOfStock, CartEmpty, CartChanged, EmailRequired, CardNumberRefused)
+PLACING = (
+    NotFound,
+    Unauthorized,
+    SkuUnknown,
+    OutOfStock,
+    HoldMismatch,
+    CartEmpty,
+    CartChanged,
+    EmailRequired,
+    CardNumberRefused,
+)
 CUSTOMER, SERVICES = Access.CUSTOMER, Access.SERVICE
 
 PLACE = Operation(
     SERVICE, "place", PlaceOrder, Order, "Place an order; its stock is held", Access.ANYONE, PLACING, writes=True
 )
-LIST = Operation(SERVICE, "list", ListOrders, Listing[Order], "List orders", CUSTOMER, (BadCursor,))
+LIST = Operation(SERVICE, "list", ListOrders, Listing[Order], "List orders", CUSTOMER, (BadCursor, Forbidden))
 GET = Operation(SERVICE, "get", OrderOf, Order, "Read an order", CUSTOMER, (NotFound,))
 CANCEL = Operation(
     SERVICE,
@@ -268,7 +279,7 @@ PAY = Operation(
     Payment,
     "Pay an order",
     CUSTOMER,
-    (NotFound, IllegalTransition, AlreadyPaid, CardNumberRefused),
+    (NotFound, IllegalTransition, AlreadyPaid, NotPayable, PaymentMethodUnknown, CardNumberRefused),
     writes=True,
 )
 UPDATE = Operation(

@@ -1,0 +1,60 @@
+"""The order service, composed: `python -m services.order.app`."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from pydantic import Field
+
+from contracts import order as contract
+from contracts.catalog import HoldLost
+from contracts.event import Event
+from contracts.operation import AnyOperation
+from contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded
+from infra.actor import Handler
+from infra.postgres import Database, connect
+from infra.reactor import Reaction
+from infra.run import Kit, Room, Service
+from infra.settings import PostgresSettings
+from infra.worker import Worker
+from services.order.handlers import changing, placing, reading, settling
+from services.order.handlers.shop import Shop
+
+ASKS: Mapping[AnyOperation, Handler] = {
+    contract.PLACE: placing.place,
+    contract.LIST: reading.list_orders,
+    contract.GET: reading.get,
+    contract.CANCEL: changing.cancel,
+    contract.PAY: changing.pay,
+    contract.UPDATE: changing.update,
+    contract.PAYABLES: reading.payables,
+    contract.GUEST: reading.guest,
+}
+REACTIONS: Mapping[type[Event], Reaction] = {
+    PaymentCaptured: settling.payment_captured,
+    PaymentFailed: settling.payment_failed,
+    PaymentRefunded: settling.payment_refunded,
+    HoldLost: settling.hold_lost,
+}
+
+
+class OrderSettings(PostgresSettings):
+    unpaid_seconds: float = Field(1800, gt=0, description="How long a pending order waits to be paid.")
+    hold_margin_seconds: float = Field(600, gt=0, description="How much longer than that its stock is held.")
+
+
+def build(kit: Kit[OrderSettings, Database]) -> Room:
+    shop = Shop(
+        db=kit.store,
+        asker=kit.asker,
+        pay_within=kit.settings.unpaid_seconds,
+        hold_margin=kit.settings.hold_margin_seconds,
+    )
+    return Room(
+        shop, ASKS, REACTIONS, workers=[Worker("unpaid orders", partial(settling.cancel_unpaid, shop), every=1.0)]
+    )
+
+
+SERVICE = Service("order", OrderSettings, connect, build)
+
+if __name__ == "__main__":
+    SERVICE.main()

@@ -1,0 +1,135 @@
+"""An order before and after it is written, and who may touch it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from contracts.cards import looks_like_card
+from contracts.cart import CartChanged
+from contracts.catalog import HeldLine, Hold
+from contracts.failure import FieldError, NotFound, PreconditionFailed, Unauthorized
+from contracts.identity import Identity
+from contracts.order import (
+    EmailRequired,
+    HistoryEntry,
+    Order,
+    OrderItem,
+    OrderStatus,
+    PlaceOrder,
+    ShippingMethod,
+)
+from contracts.payment import CardNumberRefused
+from services.order.domain.prices import price
+
+OWN_CART = "mine"
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """Whose order it will be: a customer's, or a guest's, who is known by an e-mail."""
+
+    user_id: UUID | None
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CartVersion:
+    """What an order is made from; it is ordered once."""
+
+    cart_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An order about to be written, and what is kept beside it. Its number comes with the writing."""
+
+    order: Order
+    buyer: Buyer
+    hold: Hold
+    cart: CartVersion | None
+    shipping_method: ShippingMethod
+    payment_method: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An order as it is kept. `was` is its status before the change that it comes from."""
+
+    order: Order
+    version: int
+    hold_id: UUID
+    email: str | None
+    was: OrderStatus
+
+
+def buyer_of(identity: Identity | None, request: PlaceOrder) -> Buyer:
+    """A guest is known by an e-mail and has no cart of their own; a customer's e-mail is in the account."""
+    if identity is not None:
+        return Buyer(identity.user_id, None)
+    if request.cart_id == OWN_CART:
+        raise Unauthorized
+    if request.email is None:
+        raise EmailRequired(errors=[FieldError(pointer="/email", detail="A guest is reached by it")])
+    return Buyer(None, request.email)
+
+
+def refuse_card(payment_method: str | None) -> None:
+    if payment_method is not None and looks_like_card(payment_method):
+        raise CardNumberRefused(errors=[FieldError(pointer="/payment_method", detail="This is a card number")])
+
+
+def permit(kept: Kept | None, identity: Identity) -> Kept:
+    """The order, if it is one's own or one is an administrator."""
+    if kept is None or not (identity.is_admin or kept.order.user_id == identity.user_id):
+        raise NotFound
+    return kept
+
+
+def require_version(kept: Kept, if_match: int | None) -> None:
+    if if_match is not None and if_match != kept.version:
+        raise PreconditionFailed
+
+
+def require_same_buyer(kept: Kept | None, buyer: Buyer) -> Kept:
+    """The order that came first, if it is this buyer's; another's is not told."""
+    if kept is None or (kept.order.user_id, kept.email) != (buyer.user_id, buyer.email):
+        raise CartChanged("The cart was ordered at the same moment")
+    return kept
+
+
+def draft(
+    request: PlaceOrder, buyer: Buyer, hold: Hold, cart: CartVersion | None, *, order_id: UUID, at: datetime
+) -> Draft:
+    """The order that the held lines make."""
+    items = [_item(line) for line in hold.lines]
+    due = price(items, hold.currency, request.shipping_method, request.shipping_address)
+    order = Order(
+        id=order_id,
+        number="",
+        user_id=buyer.user_id,
+        status=OrderStatus.PENDING,
+        items=items,
+        subtotal=due.subtotal,
+        discount=due.discount,
+        shipping=due.shipping,
+        tax=due.tax,
+        total=due.total,
+        shipping_address=request.shipping_address,
+        history=[HistoryEntry(status=OrderStatus.PENDING, at=at)],
+        created_at=at,
+        updated_at=at,
+    )
+    return Draft(order, buyer, hold, cart, request.shipping_method, request.payment_method)
+
+
+def _item(line: HeldLine) -> OrderItem:
+    return OrderItem(
+        sku=line.sku,
+        product_id=line.product_id,
+        name=line.name,
+        options=line.options,
+        quantity=line.quantity,
+        unit_price=line.unit_price,
+        line_total=line.unit_price.times(line.quantity),
+    )

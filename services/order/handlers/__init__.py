@@ -1,0 +1,1 @@
+"""What order answers, hears and does by itself."""

@@ -1,0 +1,121 @@
+"""Placing an order: the stock is held first, then the order is written, its event and its answer with it.
+
+Everybody who tries to place the same thing meets in one hold: its id is made from the cart's version, or else from the
+idempotency key and the request. So a customer who tries again after a crash between the two steps finds the stock that
+was held the first time, and two who try at the same moment get one order. A hold that no order came for runs out.
+"""
+
+import logging
+from datetime import timedelta
+from uuid import UUID, uuid5
+
+from contracts import cart, catalog
+from contracts.catalog import Hold, HoldLine, HoldMismatch, HoldOf, PlaceHold
+from contracts.failure import Fail
+from contracts.order import Order, PlaceOrder
+from infra.idempotency import Key, Replay
+from infra.ids import new_id, now
+from infra.rpc import Answer, Ask
+from services.order.domain import told
+from services.order.domain.numbers import number_of
+from services.order.domain.orders import (
+    Buyer,
+    CartVersion,
+    Draft,
+    buyer_of,
+    draft,
+    refuse_card,
+    require_same_buyer,
+)
+from services.order.handlers.shop import Shop
+from services.order.store import placing as store
+
+_HOLDS = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
+"""The namespace of hold ids that are made from something."""
+
+log = logging.getLogger("souk.order")
+
+
+async def place(shop: Shop, ask: Ask[PlaceOrder]) -> Answer[Order]:
+    """Holds every line or none and writes the order; the same order again for who asks the same again."""
+    refuse_card(ask.body.payment_method)
+    buyer = buyer_of(ask.identity, ask.body)
+    source, lines = await _lines(shop, ask.body, buyer)
+    hold_id = _hold_id(source, ask.key)
+    try:
+        hold = await _lasting(shop, hold_id, lines)
+    except HoldMismatch:
+        return await _placed_before(shop, ask, buyer, hold_id, source)
+    try:
+        drafted = draft(ask.body, buyer, hold, source, order_id=new_id(), at=now())
+        placed, first = await _write(shop, ask, drafted)
+    except (Fail, Replay):
+        await _give_back(shop, hold_id)
+        raise
+    if not first:
+        await _give_back(shop, hold_id)
+    return placed
+
+
+async def _lines(shop: Shop, request: PlaceOrder, buyer: Buyer) -> tuple[CartVersion | None, list[HoldLine]]:
+    """What is bought, and the cart's version where it comes from a cart."""
+    if request.items is not None:
+        return None, request.items
+    assert request.cart_id is not None, "its contract says so"
+    found = await shop.asker.ask(cart.CHECKOUT, cart.CheckoutOf(id=request.cart_id, user_id=buyer.user_id))
+    lines = [HoldLine(sku=line.sku, quantity=line.quantity) for line in found.lines]
+    return CartVersion(found.cart_id, found.version), lines
+
+
+def _hold_id(source: CartVersion | None, key: Key | None) -> UUID:
+    if source is not None:
+        return uuid5(_HOLDS, f"cart {source.cart_id} {source.version}")
+    if key is not None:
+        return uuid5(_HOLDS, f"key {key.digest.hex()} {key.fingerprint.hex()}")
+    return new_id()
+
+
+async def _lasting(shop: Shop, hold_id: UUID, lines: list[HoldLine]) -> Hold:
+    """A hold with time left to pay in. One that was left behind long ago is given back first and held anew."""
+    request = PlaceHold(hold_id=hold_id, lines=lines, seconds=int(shop.pay_within + shop.hold_margin))
+    hold = await shop.asker.ask(catalog.HOLD, request)
+    if hold.expires_at - now() < timedelta(seconds=shop.hold_margin + shop.pay_within / 2):
+        await _give_back(shop, hold_id)
+        hold = await shop.asker.ask(catalog.HOLD, request)
+    return hold
+
+
+async def _placed_before(
+    shop: Shop, ask: Ask[PlaceOrder], buyer: Buyer, hold_id: UUID, source: CartVersion | None
+) -> Answer[Order]:
+    """The order whose hold cannot be had again, because it has come to its end meanwhile."""
+    async with shop.db.transaction(ask) as tx:
+        found = await store.find_first(tx.connection, hold_id, source)
+        if found is None:
+            raise HoldMismatch
+        before = require_same_buyer(found, buyer)
+        return tx.answer(before.order, version=before.version)
+
+
+async def _write(shop: Shop, ask: Ask[PlaceOrder], drafted: Draft) -> tuple[Answer[Order], bool]:
+    """The order, and whether it is this one that was written or one that was there first."""
+    async with shop.db.transaction(ask) as tx:
+        serial = await store.insert(tx.connection, drafted, pay_within=shop.pay_within, margin=shop.hold_margin)
+        if serial is not None:
+            order = drafted.order.model_copy(update={"number": number_of(serial)})
+            tx.say(told.placed(drafted, order))
+            return tx.answer(order, version=1), True
+        found = await store.find_first(tx.connection, drafted.hold.hold_id, drafted.cart)
+        before = require_same_buyer(found, drafted.buyer)
+        return tx.answer(before.order, version=before.version), False
+
+
+async def _give_back(shop: Shop, hold_id: UUID) -> None:
+    """Releases a hold unless an order lives on it. Where that fails, the hold runs out by itself."""
+    try:
+        async with shop.db.connection() as connection:
+            needed = await store.lives_on(connection, hold_id)
+        if not needed:
+            await shop.asker.ask(catalog.RELEASE, HoldOf(hold_id=hold_id))
+    except (Fail, *shop.db.away) as error:
+        log.warning("a hold is left to run out: %s", error, extra={"fields": {"hold_id": hold_id}})

@@ -1,0 +1,64 @@
+"""Reading orders: for their customers, for administrators, and for the services that charge and tell."""
+
+from uuid import UUID
+
+from contracts.failure import Forbidden, NotFound
+from contracts.model import Listing
+from contracts.order import Guest, GuestOf, ListOrders, Order, OrderOf, Payables, PayablesOf
+from infra import cursor
+from infra.rpc import Answer, Ask
+from services.order.domain.numbers import serial_of
+from services.order.domain.orders import permit
+from services.order.handlers.shop import Shop
+from services.order.store import reading as store
+from services.order.store.reading import Wanted
+
+
+async def get(shop: Shop, ask: Ask[OrderOf]) -> Answer[Order]:
+    async with shop.db.connection() as connection:
+        found = permit(await store.find(connection, ask.body.id), ask.who)
+    return Answer(found.order, found.version)
+
+
+async def list_orders(shop: Shop, ask: Ask[ListOrders]) -> Listing[Order]:
+    """The newest first: one's own, or for an administrator everybody's."""
+    wanted = _wanted(ask)
+    if wanted is None:
+        return Listing[Order](items=[])
+    async with shop.db.connection() as connection:
+        found = await store.newest(connection, wanted, ask.body.limit + 1)
+    page = [kept.order for kept in found[: ask.body.limit]]
+    more = len(found) > len(page)
+    return Listing[Order](items=page, next=cursor.encode(page[-1].id) if more else None)
+
+
+def _wanted(ask: Ask[ListOrders]) -> Wanted | None:
+    """What the list is to hold; None where a mistyped number names no order."""
+    body, who = ask.body, ask.who
+    if not who.is_admin and body.user_id not in (None, who.user_id):
+        raise Forbidden
+    serial = serial_of(body.number) if body.number is not None else None
+    if body.number is not None and serial is None:
+        return None
+    return Wanted(
+        user_id=body.user_id if who.is_admin else who.user_id,
+        status=body.status,
+        serial=serial,
+        since=body.from_,
+        until=body.to,
+        after=cursor.decode(body.after, UUID)[0] if body.after else None,
+    )
+
+
+async def payables(shop: Shop, ask: Ask[PayablesOf]) -> Payables:
+    """What payment charges. Orders that do not exist are not in it."""
+    async with shop.db.connection() as connection:
+        return Payables(items=await store.payables(connection, ask.body.order_ids))
+
+
+async def guest(shop: Shop, ask: Ask[GuestOf]) -> Guest:
+    async with shop.db.connection() as connection:
+        found = await store.guest(connection, ask.body.order_id)
+    if found is None:
+        raise NotFound
+    return found

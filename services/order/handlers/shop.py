@@ -1,0 +1,16 @@
+"""What the handlers of order work with."""
+
+from dataclasses import dataclass
+
+from infra.postgres import Database
+from infra.rpc import Asker
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Seconds: how long a customer may take to pay, and how much longer than that a hold lasts."""
+
+    db: Database
+    asker: Asker
+    pay_within: float
+    hold_margin: float
