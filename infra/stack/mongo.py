@@ -122,4 +122,5 @@ async def _create_user(client: Client, database: str, name: str, password: str, 
 
 
 def _client(url: str) -> Client:
-    return AsyncMongoClient(url, serverSelectionTimeoutMS=10_000)
+    # The streaming monitor leaves sockets behind when the client is closed as soon as it has done its work.
+    return AsyncMongoClient(url, serverSelectionTimeoutMS=10_000, serverMonitoringMode="poll")
