@@ -45,4 +45,4 @@ async def list_notifications(desk: Desk, ask: Ask[Page]) -> Listing[Notification
         found = await store.notifications(connection, user_id=owner, before=before, most=ask.body.limit + 1)
     page = found[: ask.body.limit]
     more = len(found) > len(page)
-    return Listing(items=page, next=cursor.encode(page[-1].id) if more else None)
+    return Listing(items=page, next=cursor.encode(str(page[-1].id)) if more else None)

@@ -1,0 +1,134 @@
+"""A sender of the test's own: its database, real contacts, and a real mail server that answers as it is told."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.headerregistry import Address
+from typing import Any
+from uuid import UUID
+
+import aiosmtplib
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from contracts import user
+from contracts.notification import Kind
+from infra import trace
+from infra.ids import new_id
+from infra.migrate import migrate, migrations_of
+from infra.postgres import Database, connect
+from infra.settings import PostgresSettings
+from infra.stack.stack import Stack
+from services.notification import store
+from services.notification.domain import subject_of
+from services.notification.letters import Letters
+from services.notification.senders.contacts import Contacts
+from services.notification.senders.pace import Pace
+from services.notification.senders.sender import Sender
+from services.notification.senders.smtp import Smtp
+from tests.services.notification.server import MailServer
+from tests.services.notification.writing import TRACEPARENT, facts
+from tests.support.asking import Edge
+
+
+@dataclass(frozen=True)
+class Office:
+    """Deliveries in a database that no running service looks at."""
+
+    db: Database
+    contacts: Contacts
+
+    def sender(self, server: MailServer, *, rate: float = 1000.0, lines: int = 1) -> Sender:
+        def client() -> aiosmtplib.SMTP:
+            return aiosmtplib.SMTP(hostname="127.0.0.1", port=server.port, timeout=1, local_hostname="souk.example")
+
+        return Sender(
+            self.db,
+            self.contacts,
+            Letters("Souk", ""),
+            [Smtp(client()) for _ in range(lines)],
+            sender=Address(display_name="Souk", addr_spec="orders@souk.example"),
+            pace=Pace(rate, time.monotonic),
+            mails=Counter("mails", "Mails.", ("kind", "status"), registry=CollectorRegistry()),
+        )
+
+    async def queue(self, user_id: UUID | None, kind: Kind = Kind.ORDER_PAID) -> UUID:
+        """The delivery's id."""
+        delivery_id, about = new_id(), facts()
+        subject = subject_of(kind, about.number)
+        async with self.db.connection() as connection:
+            with trace.within(trace.parse(TRACEPARENT, request_id="req-1")):
+                await store.queue(
+                    connection,
+                    delivery_id=delivery_id,
+                    kind=kind,
+                    order_id=new_id(),
+                    user_id=user_id,
+                    subject=subject,
+                    facts=about,
+                )
+        return delivery_id
+
+    async def row(self, delivery_id: UUID) -> Any:
+        """What is kept of a delivery; `wait` is the seconds until it is due."""
+        async with self.db.connection() as connection:
+            return await connection.fetchrow(
+                "SELECT status, attempts, reason, sent_at, extract(epoch FROM due_at - now())::float8 AS wait"
+                " FROM delivery WHERE id = $1",
+                delivery_id,
+            )
+
+    async def make_due(self, delivery_id: UUID) -> None:
+        async with self.db.connection() as connection:
+            await connection.execute("UPDATE delivery SET due_at = now() WHERE id = $1", delivery_id)
+
+
+@asynccontextmanager
+async def _own_database(stack: Stack) -> AsyncIterator[Database]:
+    name = f"post_{new_id().hex}"
+    administrator = await asyncpg.connect(stack.postgres_url)
+    await administrator.execute(f"CREATE DATABASE {name} OWNER souk_notification")
+    dsn = f"{stack.dsn('notification').rpartition('/')[0]}/{name}"
+    await migrate(dsn, migrations_of("notification"))
+    settings = PostgresSettings(
+        _env_file=None,
+        nats_password="unused",
+        database_url=dsn,
+        database_password=stack.vault.secret("notification", "souk_database_password"),
+    )
+    try:
+        async with connect(settings, "post") as db:
+            yield db
+    finally:
+        await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await administrator.close()
+
+
+@pytest.fixture
+async def office(stack: Stack, as_service: Callable[[str], Awaitable[Edge]]) -> AsyncIterator[Office]:
+    async with _own_database(stack) as db:
+        yield Office(db, Contacts((await as_service("notification")).asker))
+
+
+@pytest.fixture
+async def mail_server() -> AsyncIterator[MailServer]:
+    async with MailServer().running() as server:
+        yield server
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody with an account, who gets mail."""
+
+    id: UUID
+    email: str
+
+
+@pytest.fixture
+async def reader(ask: Edge) -> Reader:
+    email = f"{new_id().hex}@example.com"
+    said = {"email": email, "password": "correct horse", "first_name": "Ada", "last_name": "Lovelace"}
+    session = await ask(user.REGISTER, said)
+    return Reader(session.user.id, email)
