@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +85,7 @@ class Shop:
         async with self.session.request(method, f"{self.url}/api/v1{path}", json=body, headers=headers) as response:
             answer = await response.json(content_type=None)
         took = f"{response.status}, {(time.monotonic() - begun) * 1000:.0f} ms"
-        if response.status >= 400:
+        if response.status >= HTTPStatus.BAD_REQUEST:
             self.timeline.add("fail", f"{method} {path}", took)
             raise StackError(f"The shop refused {method} {path}: {answer['detail']} ({answer['code']})")
         if not quiet:
@@ -142,7 +143,7 @@ class Journey:
             order: dict[str, Any] = await self.shop.call("GET", f"/orders/{order_id}", quiet=True)
             return order if order["status"] != "pending" else None
 
-        order = await _until(settled, f"The order {order_id} is still pending")
+        order: dict[str, Any] = await _until(settled, f"The order {order_id} is still pending")
         self.timeline.add("http", f"GET /orders/{order_id}", f"{order['status']}")
         return order
 

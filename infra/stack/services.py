@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from infra.stack.addresses import EDGE, Addresses
 from infra.stack.layout import Layout
@@ -13,6 +14,9 @@ from infra.stack.process import Program
 from infra.stack.vault import DATABASE, MONGO, NATS, Vault
 
 DRAIN = 15.0
+OWN_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": ("souk_keys_secret",)})
+"""What a service keeps secret besides its passwords; files in its folder, made once."""
+
 SECRET_ENDINGS = ("_PASSWORD", "_SECRET", "_DATABASE_URL", "_POSTGRES_URL", "_MONGO_URL", "_SECRETS_DIR")
 
 
@@ -39,6 +43,8 @@ class Services:
         stored = {"postgres": ("SOUK_DATABASE_URL", DATABASE), "mongo": ("SOUK_MONGO_URL", MONGO)}
         variable, secret = stored[STORES[service]]
         self._vault.secret(service, secret)
+        for name in OWN_SECRETS.get(service, ()):
+            self._vault.secret(service, name)
         own = {variable: database_url, "SOUK_SMTP_HOST": LOOPBACK, "SOUK_SMTP_PORT": str(self._addresses.smtp)}
         return self._program(process, service, f"services.{service}.app", nats_url, own)
 
