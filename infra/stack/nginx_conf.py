@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.failure import (
     Fail,
@@ -48,14 +48,15 @@ REFUSALS: Mapping[int, tuple[type[Fail], str | None, int | None]] = {
 """What Nginx refuses by itself, and the failure of ours that it is: detail, and seconds to wait."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one address may do. `burst` is what may come at once."""
+class Limits(BaseSettings):
+    """What one address may do; `burst` is what may come at once. From `SOUK_NGINX_WRITES_PER_SECOND` and so on."""
 
-    writes_per_second: int = 100
-    writes_burst: int = 300
-    auth_per_minute: int = 600
-    auth_burst: int = 60
+    model_config = SettingsConfigDict(env_prefix="SOUK_NGINX_", env_file=".env", extra="ignore", frozen=True)
+
+    writes_per_second: int = Field(100, gt=0)
+    writes_burst: int = Field(300, ge=0)
+    auth_per_minute: int = Field(600, gt=0)
+    auth_burst: int = Field(60, ge=0)
 
 
 @dataclass(frozen=True)
@@ -115,37 +116,48 @@ def _problem(kind: type[Fail], detail: str | None, retry_after: int | None) -> _
     return _Problem(HTTPStatus(problem.status), body, retry_after)
 
 
-def main(
-    edge: Annotated[list[str], typer.Option(help="host:port of an edge; repeat it for more")],
-    run_dir: Annotated[Path, typer.Option(help="where Nginx keeps what it writes")],
-    host: str = "127.0.0.1",
-    http_port: int = 8080,
-    tls_port: int = 8443,
-    tls_certificate: Annotated[Path | None, typer.Option(help="with --tls-key: speak TLS, and send HTTP there")] = None,
-    tls_key: Path | None = None,
-    workers: str = "auto",
-    limits: bool = True,  # noqa: FBT001, FBT002 - a flag of the command
-    cache: bool = True,  # noqa: FBT001, FBT002
-    metrics_network: Annotated[list[str], typer.Option(help="who may read /metrics")] = list(LOOPBACK_NETWORKS),  # noqa: B008
-    trusted_proxy: Annotated[list[str], typer.Option(help="whose X-Forwarded-For is believed")] = [],  # noqa: B006
-) -> None:
-    """Prints the configuration of Nginx."""
-    tls = Tls(tls_certificate, tls_key, tls_port) if tls_certificate and tls_key else None
+class Front(BaseSettings):
+    """Nginx as its own process, in compose: `SOUK_NGINX_EDGES=edge:8081`; lists are written with commas."""
+
+    model_config = SettingsConfigDict(env_prefix="SOUK_NGINX_", extra="ignore", frozen=True)
+
+    edges: str
+    run_dir: Path
+    host: str = "127.0.0.1"
+    http_port: int = 8080
+    workers: str = "auto"
+    limits: bool = True
+    cache: bool = True
+    metrics_networks: str = ",".join(LOOPBACK_NETWORKS)
+    trusted_proxies: str = ""
+    tls_port: int = 8443
+    tls_certificate: Path | None = Field(None, description="With its key: speak TLS, and send HTTP there.")
+    tls_key: Path | None = None
+
+
+def main() -> None:
+    """Prints the configuration that the environment describes."""
+    front = Front()
+    tls = Tls(front.tls_certificate, front.tls_key, front.tls_port) if front.tls_certificate and front.tls_key else None
     sys.stdout.write(
         render(
-            http_port=http_port,
-            edges=edge,
-            run_dir=run_dir,
-            limits=limits,
-            cache=cache,
-            host=host,
-            workers=workers,
+            http_port=front.http_port,
+            edges=_listed(front.edges),
+            run_dir=front.run_dir,
+            limits=front.limits,
+            cache=front.cache,
+            host=front.host,
+            workers=front.workers,
             tls=tls,
-            metrics_networks=metrics_network,
-            trusted_proxies=trusted_proxy,
+            metrics_networks=_listed(front.metrics_networks),
+            trusted_proxies=_listed(front.trusted_proxies),
         )
     )
 
 
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    main()
