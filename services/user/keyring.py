@@ -1,7 +1,7 @@
 """The keys that access tokens are signed with: made once, sealed in the database, opened in memory.
 
-The first process that finds none makes one; the others find it. A key is published before it could be needed: whoever
-verifies a token and does not know its `kid` asks for the key set again.
+The first process that finds none makes one; the others find it. Whoever verifies a token and does not know its `kid`
+asks for the key set again.
 """
 
 import asyncio

@@ -24,9 +24,9 @@ from infra.telemetry import SECONDS
 T = TypeVar("T")
 
 NICENESS = 10
-SECONDS_PER_ROUND = 50e-6
+SECONDS_PER_ROUND = 60e-6
 """What a hash takes, before the first one was measured."""
-MEMORY = 0.9
+MEMORY = 0.7
 """How much of the known duration stays when a new one is measured."""
 NEVER = b"." * 31
 
@@ -40,6 +40,7 @@ class Hasher:
         self.patience = patience
         self.at_work = 0
         self.seconds = 2**cost * SECONDS_PER_ROUND
+        self.registry = registry
         self.measured = Histogram("souk_password_hash_seconds", "Passwords hashed.", buckets=SECONDS, registry=registry)
         self._decoy = bcrypt.gensalt(cost) + NEVER
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt", initializer=_yield_to_others)
@@ -56,8 +57,8 @@ class Hasher:
         return await self._run(lambda: bcrypt.checkpw(plain[:MAX_PASSWORD_BYTES], kept)) and real
 
     async def _run(self, work: Callable[[], T]) -> T:
-        ahead = self.at_work - self.threads + 1
-        if ahead > 0 and ahead / self.threads * self.seconds > self.patience:
+        ahead = max(0, self.at_work - self.threads + 1)
+        if ahead and (ahead / self.threads + 1) * self.seconds > self.patience:
             raise Overloaded(retry_after=1)
         self.at_work += 1
         deadline = trace.current().deadline

@@ -1,0 +1,74 @@
+"""People with accounts, and the user service's own parts over the stack's database."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+
+from contracts import user
+from contracts.user import Session
+from infra.ids import new_id
+from infra.postgres import connect
+from infra.rpc import Asker
+from infra.run import Kit
+from infra.stack.stack import Stack
+from infra.telemetry import Metrics
+from services.user.app import UserSettings, furnish
+from services.user.desk import Desk
+from tests.support.asking import Edge
+
+PASSWORD = "correct horse battery"
+_hosts = count(1)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody with an account, as they signed in when they registered."""
+
+    email: str
+    session: Session
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        return {"email": self.email, "password": PASSWORD}
+
+
+def newcomer(**changed: Any) -> dict[str, Any]:
+    """What somebody whom nobody has met before registers with."""
+    body = {"email": f"{new_id().hex}@example.com", "password": PASSWORD, "first_name": "Ada", "last_name": "Lovelace"}
+    return {**body, **changed}
+
+
+@pytest.fixture
+async def member(ask: Edge) -> Member:
+    body = newcomer()
+    return Member(body["email"], await ask(user.REGISTER, body))
+
+
+@pytest.fixture
+def address() -> str:
+    """One that nobody has come from before, and so without failed logins."""
+    host = next(_hosts)
+    return f"198.18.{host // 250}.{host % 250 + 1}"
+
+
+@pytest.fixture
+async def desk_with(stack: Stack, ask: Edge) -> AsyncIterator[Callable[..., Awaitable[Desk]]]:
+    """The parts of the service in this process, with settings of the test's own, on the real database."""
+    async with AsyncExitStack() as opened:
+
+        async def make(**changed: Any) -> Desk:
+            settings = UserSettings(
+                _env_file=None,
+                nats_password="not used",
+                database_url=stack.dsn("user", with_password=False),
+                database_password=stack.vault.secret("user", "souk_database_password"),
+                **{"keys_secret": stack.vault.secret("user", "souk_keys_secret"), "bcrypt_cost": 4, **changed},
+            )
+            database = await opened.enter_async_context(connect(settings, "user"))
+            return furnish(Kit(settings, database, Asker(ask.client, 3.0), ask.client, Metrics()))
+
+        yield make

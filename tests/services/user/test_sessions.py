@@ -1,0 +1,187 @@
+"""Signing in, staying signed in, signing out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from contracts import user
+from contracts.failure import Fail, Invalid
+from contracts.user import InvalidCredentials, InvalidRefreshToken, Session, TokenReused
+from infra import headers
+from infra.ids import new_id
+from infra.rpc import Ask
+from services.user.desk import Desk
+from services.user.handlers import sessions
+from services.user.pruning import forget
+from tests.services.user.conftest import PASSWORD, Member
+from tests.support.asking import Edge
+
+Databases = Callable[[str], Awaitable[asyncpg.Connection]]
+BAN = "UPDATE account SET is_active = false WHERE id = $1"
+
+
+async def refreshed(ask: Edge, session: Session, **how: str) -> Session:
+    found: Session = await ask(user.REFRESH, {"refresh_token": session.refresh_token}, **how)
+    return found
+
+
+async def test_somebody_signs_in_however_they_spell_their_email(ask: Edge, member: Member) -> None:
+    for email in (member.email, member.email.upper(), f" {member.email} "):
+        session = await ask(user.LOGIN, {"email": email, "password": PASSWORD})
+        assert session.user == member.session.user
+        assert session.refresh_token != member.session.refresh_token
+
+
+@pytest.mark.parametrize(
+    "password", ["wrong horse", "", "🐎" * 19, PASSWORD + "\0", PASSWORD[:-1], PASSWORD.upper(), "a" * 1024]
+)
+async def test_a_wrong_password_and_an_unknown_email_are_told_alike(
+    ask: Edge, member: Member, address: str, password: str
+) -> None:
+    problems = []
+    for email in (member.email, f"{new_id().hex}@example.com", "not an address", ""):
+        with pytest.raises(InvalidCredentials) as refused:
+            await ask(user.LOGIN, {"email": email, "password": password}, client=address)
+        problems.append(refused.value.problem())
+    assert all(problem == problems[0] for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"email": "ada@example.com"},
+        {"email": "ada@example.com", "password": {"$gt": ""}},
+        {"email": ["ada@example.com"], "password": "correct horse"},
+        {"email": "ada@example.com", "password": "correct horse", "role": "admin"},
+        {"email": "ada@example.com", "password": "a" * 1025},
+    ],
+)
+async def test_what_is_no_login_is_refused(ask: Edge, body: dict[str, object]) -> None:
+    with pytest.raises(Invalid):
+        await ask(user.LOGIN, body)
+
+
+async def test_an_unknown_email_takes_as_many_hashes_as_a_wrong_password(
+    member: Member, desk_with: Callable[..., Awaitable[Desk]]
+) -> None:
+    counts = []
+    for email in (member.email, f"{new_id().hex}@example.com"):
+        desk = await desk_with()
+        body = user.Login.model_validate_json(f'{{"email": "{email}", "password": "wrong horse"}}')
+        with pytest.raises(InvalidCredentials):
+            await sessions.login(desk, Ask(body, client=new_id().hex))
+        counts.append(hashes(desk))
+    assert counts == [1, 1]
+
+
+def hashes(desk: Desk) -> float | None:
+    return desk.hasher.registry.get_sample_value("souk_password_hash_seconds_count")
+
+
+async def test_a_banned_account_is_told_like_a_wrong_password(
+    ask: Edge, member: Member, database: Databases, address: str
+) -> None:
+    await (await database("user")).execute(BAN, member.session.user.id)
+    with pytest.raises(InvalidCredentials):
+        await ask(user.LOGIN, member.credentials, client=address)
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, member.session)
+
+
+async def test_a_refresh_token_buys_a_new_pair(ask: Edge, member: Member) -> None:
+    second = await refreshed(ask, member.session)
+    third = await refreshed(ask, second)
+    assert second.user == third.user == member.session.user
+    assert len({one.refresh_token for one in (member.session, second, third)}) == 3
+    assert len({one.access_token for one in (member.session, second, third)}) == 3
+
+
+async def test_a_spent_token_ends_its_session_and_no_other(ask: Edge, member: Member) -> None:
+    elsewhere = await ask(user.LOGIN, member.credentials)
+    second = await refreshed(ask, member.session)
+    for _ in range(2):
+        with pytest.raises(TokenReused):
+            await refreshed(ask, member.session)
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, second)
+    await refreshed(ask, elsewhere)
+
+
+async def test_of_many_who_bring_one_token_at_once_one_wins(ask: Edge, member: Member) -> None:
+    outcomes = await asyncio.gather(*(refreshed(ask, member.session) for _ in range(10)), return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Session"] + ["TokenReused"] * 9
+
+
+async def test_the_same_refresh_sent_again_is_no_reuse(ask: Edge, member: Member) -> None:
+    body, key = {"refresh_token": member.session.refresh_token}, new_id().hex
+    answers = await asyncio.gather(*(ask.raw(user.REFRESH, body, key=key) for _ in range(10)))
+    assert len({answer for answer, _ in answers}) == 1
+    assert sum(headers.REPLAYED not in header for _, header in answers) == 1
+    await refreshed(ask, Session.model_validate_json(answers[0][0]))
+
+
+@pytest.mark.parametrize("token", ["unknown", "' OR true --", "🐎", "a" * 512])
+async def test_an_unknown_token_is_refused(ask: Edge, token: str) -> None:
+    with pytest.raises(InvalidRefreshToken):
+        await ask(user.REFRESH, {"refresh_token": token})
+
+
+async def test_an_access_token_does_not_refresh(ask: Edge, member: Member) -> None:
+    with pytest.raises(Fail) as refused:
+        await ask(user.REFRESH, {"refresh_token": member.session.access_token[:512]})
+    assert refused.value.code == "invalid_refresh_token"
+
+
+async def test_an_expired_token_is_refused(ask: Edge, member: Member, database: Databases) -> None:
+    await _expire(await database("user"), member)
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, member.session)
+
+
+async def test_expired_sessions_are_forgotten_and_living_ones_kept(
+    ask: Edge, member: Member, database: Databases, desk_with: Callable[..., Awaitable[Desk]]
+) -> None:
+    living = await ask(user.LOGIN, member.credentials)
+    connection = await database("user")
+    expired = await connection.fetchval(
+        "SELECT id FROM session WHERE account_id = $1 ORDER BY id LIMIT 1", member.session.user.id
+    )
+    await _expire(connection, member, expired)
+    assert not await forget(await desk_with())
+    left = await connection.fetch("SELECT id FROM session WHERE account_id = $1", member.session.user.id)
+    assert len(left) == 1
+    await refreshed(ask, living)
+
+
+async def _expire(connection: asyncpg.Connection, member: Member, session: object = None) -> None:
+    """Sets the expiry of all sessions of somebody, or of one, back into the past."""
+    chosen = "SELECT id FROM session WHERE account_id = $1 AND ($2::uuid IS NULL OR id = $2)"
+    for table, key in (("refresh_token", "session_id"), ("session", "id")):
+        await connection.execute(
+            f"UPDATE {table} SET expires_at = now() - interval '1 s' WHERE {key} IN ({chosen})",  # noqa: S608
+            member.session.user.id,
+            session,
+        )
+
+
+async def test_a_logout_ends_the_session_and_no_other(ask: Edge, member: Member) -> None:
+    elsewhere = await ask(user.LOGIN, member.credentials)
+    current = await refreshed(ask, member.session)
+    for _ in range(2):
+        await ask(user.LOGOUT, {"refresh_token": current.refresh_token})
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, current)
+    await refreshed(ask, elsewhere)
+
+
+async def test_a_logout_with_a_spent_token_ends_the_session_too(ask: Edge, member: Member) -> None:
+    current = await refreshed(ask, member.session)
+    await ask(user.LOGOUT, {"refresh_token": member.session.refresh_token})
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, current)
+
+
+async def test_a_logout_says_nothing_of_an_unknown_token(ask: Edge) -> None:
+    await ask(user.LOGOUT, {"refresh_token": "unknown"})
