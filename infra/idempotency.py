@@ -5,6 +5,7 @@ hold secrets (tokens) are encrypted under the key itself, which is kept nowhere.
 """
 
 import hashlib
+import hmac
 import os
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,7 +23,7 @@ _NONCE = 12
 class Stored:
     """An answer as it went out: body and headers."""
 
-    body: bytes
+    body: bytes = field(repr=False)
     headers: dict[str, str]
 
 
@@ -32,15 +33,18 @@ class Key:
 
     digest: bytes
     fingerprint: bytes
-    secret: bytes | None = None
+    secret: bytes | None = field(default=None, repr=False)
     kept: bool = field(default=False, compare=False)
     """Set once the answer is in the store with its effect."""
 
     @staticmethod
     def of(operation: str, caller: str, key: str, body: bytes, *, confidential: bool = False) -> "Key":
         digest = hashlib.sha256(f"{operation}\0{caller}\0{key}".encode()).digest()
-        secret = hashlib.sha256(b"answer\0" + digest + key.encode()).digest() if confidential else None
-        return Key(digest, hashlib.sha256(body).digest(), secret)
+        if not confidential:
+            return Key(digest, hashlib.sha256(body).digest())
+        # The body holds a password: what is kept of it must not help anybody who guesses.
+        secret = hashlib.sha256(b"answer\0" + digest + key.encode()).digest()
+        return Key(digest, hmac.digest(secret, body, "sha256"), secret)
 
     def seal(self, answer: Stored) -> bytes:
         plain = orjson.dumps([answer.headers, answer.body.decode()])

@@ -32,7 +32,7 @@ START_PATIENCE = 60.0
 INBOX_DAYS = 100
 """Longer than the streams keep an event: what can come again is still known."""
 
-AWAY = (
+AWAY: tuple[type[Exception], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.CannotConnectNowError,
