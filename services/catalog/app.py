@@ -1,0 +1,67 @@
+"""The catalog, put together."""
+
+from contracts import catalog, order
+from contracts.event import Event
+from contracts.operation import AnyOperation
+from infra.actor import Handler
+from infra.postgres import Database, connect
+from infra.reactor import Reaction
+from infra.run import Kit, Room, Service
+from infra.worker import Worker
+from services.catalog.handlers import (
+    categories,
+    holds,
+    images,
+    importing,
+    imports,
+    orders,
+    products,
+    reading,
+    stock,
+)
+from services.catalog.shop import CatalogSettings, Shop
+
+ASKS: dict[AnyOperation, Handler] = {
+    catalog.LIST_PRODUCTS: reading.list_products,
+    catalog.SEARCH_PRODUCTS: reading.search_products,
+    catalog.SUGGEST: reading.suggest,
+    catalog.GET_PRODUCT: reading.get_product,
+    catalog.QUOTE: reading.quote,
+    catalog.CREATE_PRODUCT: products.create_product,
+    catalog.REPLACE_PRODUCT: products.replace_product,
+    catalog.CHANGE_PRODUCT: products.change_product,
+    catalog.DEACTIVATE_PRODUCT: products.deactivate_product,
+    catalog.LIST_CATEGORIES: categories.list_categories,
+    catalog.GET_CATEGORY: categories.get_category,
+    catalog.CREATE_CATEGORY: categories.create_category,
+    catalog.REPLACE_CATEGORY: categories.replace_category,
+    catalog.DELETE_CATEGORY: categories.delete_category,
+    catalog.GET_STOCK: stock.get_stock,
+    catalog.LIST_STOCK: stock.list_stock,
+    catalog.ADJUST_STOCK: stock.adjust_stock,
+    catalog.HOLD: holds.hold,
+    catalog.RELEASE: holds.release,
+    catalog.START_IMPORT: imports.start_import,
+    catalog.GET_IMPORT: imports.get_import,
+    catalog.ADD_IMAGE: images.add_image,
+    catalog.GET_IMAGE: images.get_image,
+}
+
+REACTIONS: dict[type[Event], Reaction] = {
+    order.OrderPaid: orders.order_paid,
+    order.OrderCancelled: orders.order_cancelled,
+}
+
+
+def build(kit: Kit[CatalogSettings, Database]) -> Room:
+    """The workers need the shop, and the shop's handlers wake them."""
+    stock_keeper = Worker("stock keeper", lambda: holds.keep_stock(shop), every=1.0)
+    importer = Worker("importer", lambda: importing.run_next(shop), every=1.0)
+    shop = Shop(kit.store, kit.client, kit.settings, stock_keeper, importer)
+    return Room(shop, ASKS, REACTIONS, workers=[stock_keeper, importer])
+
+
+SERVICE = Service("catalog", CatalogSettings, connect, build)
+
+if __name__ == "__main__":
+    SERVICE.main()

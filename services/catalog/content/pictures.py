@@ -1,0 +1,55 @@
+"""Pictures: read with care, turned upright, stripped of everything but pixels, and kept as WebP at a few widths."""
+
+import io
+import warnings
+from collections.abc import Mapping
+
+from PIL import Image, ImageOps
+
+from contracts.catalog import UnreadableImage
+
+WIDTHS = (160, 320, 640, 1024, 2048)
+FORMATS = ("JPEG", "PNG", "WEBP")
+MOST_PIXELS = 50_000_000
+LARGEST = 900_000
+"""Bytes of one picture; a NATS message holds no more than a million."""
+QUALITIES = (82, 70, 55, 35, 15, 5)
+
+
+def widths_of(full: int) -> list[int]:
+    """The widths that a picture is kept at: never wider than it is."""
+    widest = min(full, WIDTHS[-1])
+    return [*(width for width in WIDTHS if width < widest), widest]
+
+
+def rendered(content: bytes) -> Mapping[int, bytes]:
+    """The picture as WebP, by width. Takes its time: call it in a thread."""
+    picture = _read(content)
+    return {width: _webp(picture, width) for width in widths_of(picture.width)}
+
+
+def _read(content: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            opened = Image.open(io.BytesIO(content), formats=FORMATS)
+            if opened.width * opened.height > MOST_PIXELS:
+                raise UnreadableImage(f"The picture has more than {MOST_PIXELS} pixels")
+            upright = ImageOps.exif_transpose(opened)
+            return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage from error
+
+
+def _webp(picture: Image.Image, width: int) -> bytes:
+    height = max(1, round(picture.height * width / picture.width))
+    sized = picture if width == picture.width else picture.resize((width, height), Image.Resampling.LANCZOS)
+    for quality in QUALITIES:
+        target = io.BytesIO()
+        try:
+            sized.save(target, "WEBP", quality=quality, method=4)
+        except (OSError, ValueError) as error:  # a side beyond what WebP can hold
+            raise UnreadableImage("The picture is too tall for its width") from error
+        if target.tell() <= LARGEST:
+            return target.getvalue()
+    raise UnreadableImage("The picture does not get small enough")

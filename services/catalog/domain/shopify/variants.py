@@ -1,0 +1,109 @@
+"""A row as a variant."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from contracts.catalog import MAX_STOCK, NewVariant
+from contracts.money import Money
+from services.catalog.domain.prices import minor_units
+from services.catalog.domain.shopify.rows import Row
+from services.catalog.domain.shopify.skus import sku_of
+
+T = TypeVar("T")
+
+OPTIONS = (1, 2, 3)
+MAX_GRAMS = 10_000_000
+COLUMNS = {
+    "sku": "Variant SKU",
+    "price": "Variant Price",
+    "compare_at_price": "Variant Compare At Price",
+    "options": "Option Value",
+    "weight_grams": "Variant Grams",
+    "name": "Title",
+    "description": "Body (HTML)",
+    "tags": "Tags",
+    "attributes": "Vendor",
+    "variants": "Variants",
+}
+_WHOLE = re.compile(r"(-?[0-9]{1,12})(\.0*)?")
+
+
+class BadRow(Exception):  # noqa: N818 - told to whoever sent the file
+    """What is wrong with a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileVariant:
+    """A variant as its row says it; `quantity` is None where the row says none."""
+
+    line: int
+    variant: NewVariant
+    quantity: int | None
+
+
+def has_variant(row: Row) -> bool:
+    return any(row[column] for column in ("Variant Price", "Variant SKU", "Option1 Value"))
+
+
+def variant_of(row: Row, first: Row, currency: str) -> FileVariant:
+    """Raises `BadRow`. Option names stand in the `first` row of the product only."""
+    options = _options(row, first)
+    price = _cell(row, "Variant Price", lambda text: minor_units(text, currency))
+    if price is None:
+        raise BadRow("Variant Price is missing")
+    compared = _cell(row, "Variant Compare At Price", lambda text: minor_units(text, currency))
+    grams = _cell(row, "Variant Grams", lambda text: _whole(text, MAX_GRAMS))
+    quantity = _cell(row, "Variant Inventory Qty", lambda text: _whole(text, MAX_STOCK))
+    if row.surplus:
+        raise BadRow("has more cells than the header has columns")
+    try:
+        variant = NewVariant(
+            sku=row["Variant SKU"].removeprefix("'") or sku_of(row["Handle"], list(options.values())),
+            price=Money(amount=price, currency=currency),
+            compare_at_price=Money(amount=compared, currency=currency) if compared else None,
+            options=options,
+            weight_grams=grams,
+        )
+    except ValidationError as error:
+        raise BadRow(told(error)) from error
+    return FileVariant(row.line, variant, quantity)
+
+
+def told(error: ValidationError) -> str:
+    """What a contract says of a product or variant, in the words of the file."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    column = COLUMNS.get(str(first["loc"][0]), "") if first["loc"] else ""
+    return f"{column}: {first['msg']}" if column else first["msg"]
+
+
+def _options(row: Row, first: Row) -> dict[str, str]:
+    """Shopify writes a product without options as one whose `Title` is `Default Title`."""
+    found = {
+        first[f"Option{number} Name"] or f"Option {number}": value
+        for number in OPTIONS
+        if (value := row[f"Option{number} Value"])
+    }
+    return {} if found == {"Title": "Default Title"} else found
+
+
+def _cell(row: Row, column: str, read: Callable[[str], T]) -> T | None:
+    if not row[column]:
+        return None
+    try:
+        return read(row[column])
+    except ValueError as error:
+        raise BadRow(f"{column} {error}") from error
+
+
+def _whole(text: str, most: int) -> int:
+    """Shopify counts below nothing what was sold without being there; here that is nothing."""
+    match = _WHOLE.fullmatch(text)
+    if match is None:
+        raise ValueError("is not a whole number")
+    if int(match[1]) > most:
+        raise ValueError(f"is more than {most}")
+    return max(int(match[1]), 0)

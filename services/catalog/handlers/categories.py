@@ -1,0 +1,79 @@
+"""The category tree, kept by administrators."""
+
+from uuid import UUID
+
+from contracts.catalog import Category, CategoryOf, NewCategory, ReplaceCategory, SlugTaken
+from contracts.failure import BadCursor, FieldError, NotFound
+from contracts.model import Empty, Listing, Page
+from infra import cursor
+from infra.ids import new_id
+from infra.postgres import Connection
+from infra.rpc import Answer, Ask
+from services.catalog.domain.categories import refuse_cycle
+from services.catalog.domain.slugs import slug_of, told_apart
+from services.catalog.shop import Shop
+from services.catalog.store import categories
+
+
+async def list_categories(shop: Shop, ask: Ask[Page]) -> Listing[Category]:
+    body = ask.body
+    async with shop.db.connection() as connection:
+        found = await categories.page(connection, _after(body), body.limit + 1)
+    shown = found[: body.limit]
+    following = cursor.encode(*shown[-1][1]) if len(found) > body.limit else None
+    return Listing(items=[category for category, _ in shown], next=following)
+
+
+async def get_category(shop: Shop, ask: Ask[CategoryOf]) -> Category:
+    async with shop.db.connection() as connection:
+        category = await categories.get(connection, ask.body.id)
+    if category is None:
+        raise NotFound
+    return category
+
+
+async def create_category(shop: Shop, ask: Ask[NewCategory]) -> Answer[Category]:
+    async with shop.db.transaction(ask) as tx:
+        return tx.answer(await _insert(tx.connection, ask.body))
+
+
+async def replace_category(shop: Shop, ask: Ask[ReplaceCategory]) -> Answer[Category]:
+    body = ask.body
+    async with shop.db.transaction(ask) as tx:
+        await categories.lock_tree(tx.connection)
+        before = await categories.get(tx.connection, body.id)
+        if before is None:
+            raise NotFound
+        if body.parent_id is not None:
+            refuse_cycle(body.id, await categories.ancestors(tx.connection, body.parent_id))
+        after = await categories.update(tx.connection, body.id, body.slug or before.slug, body.name, body.parent_id)
+        return tx.answer(after)
+
+
+async def delete_category(shop: Shop, ask: Ask[CategoryOf]) -> Answer[Empty]:
+    async with shop.db.transaction(ask) as tx:
+        if not await categories.delete(tx.connection, ask.body.id):
+            raise NotFound
+        return tx.answer(Empty())
+
+
+async def _insert(connection: Connection, body: NewCategory) -> Category:
+    category_id = new_id()
+    slug = body.slug or slug_of(body.name, "category")
+    made = await categories.insert(connection, category_id, slug, body.name, body.parent_id)
+    if made is None and body.slug is None:
+        made = await categories.insert(
+            connection, category_id, told_apart(slug, category_id), body.name, body.parent_id
+        )
+    if made is None:
+        raise SlugTaken(errors=[FieldError(pointer="/slug", detail="belongs to another category")])
+    return made
+
+
+def _after(body: Page) -> tuple[str, UUID] | None:
+    if body.after is None:
+        return None
+    name, category_id = cursor.decode(body.after, str, UUID)
+    if "\0" in name:
+        raise BadCursor
+    return name, category_id

@@ -1,0 +1,70 @@
+"""Pictures, added by administrators and served to everybody."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from uuid import UUID
+
+from nats.js.errors import NotFoundError
+
+from contracts.catalog import AddImage, Image, ImageOf, Picture
+from contracts.failure import NotFound
+from infra.ids import new_id, now
+from infra.rpc import Answer, Ask
+from services.catalog.content import pictures
+from services.catalog.domain.article import ArticleImage
+from services.catalog.domain.products import Wanted
+from services.catalog.handlers import saving
+from services.catalog.handlers.imports import uploaded
+from services.catalog.handlers.saving import Named
+from services.catalog.shop import IMAGES, Shop
+from services.catalog.store import documents, images, products
+from services.catalog.store.stock import Author
+
+LARGEST = 10 * 1024 * 1024
+
+
+async def add_image(shop: Shop, ask: Ask[AddImage]) -> Answer[Image]:
+    """The pixels are stored first: a picture that a product names can always be served."""
+    body = ask.body
+    async with shop.db.connection() as connection:
+        if await documents.by_id(connection, body.id) is None:
+            raise NotFound
+    content = await uploaded(shop, body.upload, LARGEST)
+    rendered = await asyncio.to_thread(pictures.rendered, content)
+    image = ArticleImage(new_id(), body.alt)
+    await _store(shop, image.id, rendered)
+    async with shop.db.transaction(ask) as tx:
+        before = await products.locked(tx.connection, body.id)
+        if before is None:
+            raise NotFound
+        await images.insert(tx.connection, image.id, before.id, image.alt, list(rendered))
+        after = replace(before, images=(*before.images, image), version=before.version + 1, updated_at=now())
+        await saving.update(shop, tx, before, Wanted(after, {}), Author("a picture", ask.who.user_id), Named())
+        return tx.answer(image.served())
+
+
+async def get_image(shop: Shop, ask: Ask[ImageOf]) -> Answer[Picture]:
+    """At the smallest width kept that is wide enough, else at the widest."""
+    body = ask.body
+    async with shop.db.connection() as connection:
+        kept = await images.widths(connection, body.image_id)
+    if kept is None:
+        raise NotFound
+    width = min((width for width in kept if width >= body.width), default=max(kept))
+    bucket = await shop.bucket(IMAGES)
+    try:
+        found = await bucket.get(_name(body.image_id, width))
+    except NotFoundError as error:
+        raise NotFound from error
+    return Answer(found.data or b"", content_type="image/webp")
+
+
+async def _store(shop: Shop, image_id: UUID, rendered: Mapping[int, bytes]) -> None:
+    bucket = await shop.bucket(IMAGES)
+    for width, content in rendered.items():
+        await bucket.put(_name(image_id, width), content)
+
+
+def _name(image_id: UUID, width: int) -> str:
+    return f"{image_id}/{width}"

@@ -1,0 +1,79 @@
+"""Products read, listed and searched. The replies are put together from JSON that was written with the products."""
+
+from uuid import UUID
+
+import orjson
+
+from contracts.catalog import (
+    ListProducts,
+    Product,
+    ProductByKey,
+    QuoteOf,
+    Quotes,
+    SearchResult,
+    Suggest,
+    Suggestions,
+)
+from contracts.failure import NotFound
+from contracts.model import Listing
+from infra.rpc import Answer, Ask
+from services.catalog.domain.search import sort_of
+from services.catalog.handlers import paging
+from services.catalog.shop import Shop
+from services.catalog.store import documents, listing
+from services.catalog.store.documents import Document
+
+
+async def get_product(shop: Shop, ask: Ask[ProductByKey]) -> Answer[Product]:
+    document = await _find(shop, ask.body.key)
+    if document is None or not (document.is_active or (ask.identity is not None and ask.identity.is_admin)):
+        raise NotFound
+    return Answer(document.body, version=document.version)
+
+
+async def list_products(shop: Shop, ask: Ask[ListProducts]) -> Answer[Listing[Product]]:
+    return Answer(b"{" + await _page(shop, ask.body) + b"}")
+
+
+async def search_products(shop: Shop, ask: Ask[ListProducts]) -> Answer[SearchResult]:
+    page = await _page(shop, ask.body)
+    async with shop.db.connection() as connection:
+        facets = await listing.facets(connection, ask.body)
+    counted = {name: [facet.model_dump() for facet in found] for name, found in facets.items()}
+    return Answer(b"{" + page + b',"facets":' + orjson.dumps(counted) + b"}")
+
+
+async def suggest(shop: Shop, ask: Ask[Suggest]) -> Suggestions:
+    async with shop.db.connection() as connection:
+        return Suggestions(items=await listing.names(connection, ask.body.q, ask.body.limit))
+
+
+async def quote(shop: Shop, ask: Ask[QuoteOf]) -> Answer[Quotes]:
+    async with shop.db.connection() as connection:
+        return Answer(await documents.quotes(connection, ask.body.skus))
+
+
+async def _find(shop: Shop, key: str) -> Document | None:
+    """By id, where the key is one; else by slug."""
+    async with shop.db.connection() as connection:
+        if (product_id := _id(key)) and (document := await documents.by_id(connection, product_id)):
+            return document
+        return await documents.by_slug(connection, key)
+
+
+def _id(key: str) -> UUID | None:
+    try:
+        return UUID(key)
+    except ValueError:
+        return None
+
+
+async def _page(shop: Shop, body: ListProducts) -> bytes:
+    """The members `items` and `next` of a page."""
+    sort = sort_of(body)
+    after = paging.decode(sort, body.after) if body.after else None
+    async with shop.db.connection() as connection:
+        rows = await listing.page(connection, body, sort, after)
+    shown = rows[: body.limit]
+    cursor = f'"{paging.encode(sort, shown[-1].key)}"' if len(rows) > body.limit else "null"
+    return b'"items":[' + b",".join(row.body for row in shown) + b'],"next":' + cursor.encode()

@@ -1,0 +1,3 @@
+DROP FUNCTION release_hold;
+DROP FUNCTION place_hold;
+DROP FUNCTION settle_holds;

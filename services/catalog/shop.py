@@ -1,0 +1,37 @@
+"""What every handler of the catalog works with."""
+
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+from nats.js.object_store import ObjectStore
+from pydantic import Field
+
+from infra.postgres import Database
+from infra.settings import PostgresSettings
+from infra.worker import Worker
+
+UPLOADS, IMAGES = "UPLOADS", "IMAGES"
+
+
+class CatalogSettings(PostgresSettings):
+    import_patience: float = Field(
+        10.0, gt=0, description="Seconds without a sign of life after which an import is dead."
+    )
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The catalog's database, its buckets, and the work it does by itself."""
+
+    db: Database
+    client: Client
+    settings: CatalogSettings
+    stock_keeper: Worker
+    importer: Worker
+
+    @property
+    def currency(self) -> str:
+        return self.settings.currency
+
+    async def bucket(self, name: str) -> ObjectStore:
+        return await self.client.jetstream().object_store(name)

@@ -1,0 +1,122 @@
+"""Import jobs: taken by one runner at a time, who shows that it lives with every product that comes in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from contracts.catalog import ImportFault, ImportJob, ImportStatus
+from infra.postgres import Connection
+
+MOST_FAULTS = 1000
+MOST_ATTEMPTS = 5
+
+_INSERT = """
+WITH one AS (INSERT INTO import_job (id, status, who) VALUES ($1, 'queued', $2) RETURNING id)
+INSERT INTO import_file (job_id, content) VALUES ($1, $3)
+"""
+_GET = """
+SELECT j.id, j.status, j.rows, j.products, j.variants, j.created, j.updated, j.unchanged, j.created_at,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('line', f.line, 'detail', f.detail) ORDER BY f.line, f.id), '[]')
+        FROM import_fault f WHERE f.job_id = j.id) AS errors
+FROM import_job j WHERE j.id = $1
+"""
+_CLAIM = """
+UPDATE import_job SET status = 'running', attempts = attempts + 1, alive_at = now()
+WHERE id = (
+    SELECT id FROM import_job
+    WHERE status = 'queued' OR (status = 'running' AND alive_at < now() - make_interval(secs => $1))
+    ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING id, who, rows, attempts
+"""
+_CONTENT = "SELECT content FROM import_file WHERE job_id = $1"
+_ADVANCE = """
+UPDATE import_job SET rows = $3, products = products + $4, variants = variants + $5, created = created + $6,
+    updated = updated + $7, unchanged = unchanged + $8, faults = faults + $9, alive_at = now()
+WHERE id = $1 AND attempts = $2 AND status = 'running' RETURNING faults
+"""
+_FAULTS = """
+INSERT INTO import_fault (job_id, line, detail) SELECT $1, f.line, f.detail
+FROM unnest($2::int[], $3::text[]) AS f (line, detail)
+"""
+_FINISH = """
+WITH one AS (
+    UPDATE import_job SET status = $3, alive_at = now()
+    WHERE id = $1 AND attempts = $2 AND status = 'running' RETURNING id
+)
+DELETE FROM import_file WHERE job_id IN (SELECT id FROM one)
+"""
+
+
+class Overtaken(Exception):  # noqa: N818 - nothing is lost: the other goes on
+    """Another runner has taken the job up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that is ours. `rows` of its file are done with; `attempts` tells our hold on it from an earlier one."""
+
+    id: UUID
+    who: UUID | None
+    rows: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What one product, or the lack of it, adds to a job."""
+
+    rows: int
+    variants: int = 0
+    outcome: str | None = None
+    """`created`, `updated`, `unchanged`, or None when nothing came in."""
+    faults: Sequence[ImportFault] = ()
+
+
+async def insert(connection: Connection, job_id: UUID, who: UUID, content: bytes) -> None:
+    await connection.execute(_INSERT, job_id, who, content)
+
+
+async def get(connection: Connection, job_id: UUID) -> ImportJob | None:
+    row: Any = await connection.fetchrow(_GET, job_id)
+    if row is None:
+        return None
+    errors = [ImportFault(**fault) for fault in row["errors"]]
+    return ImportJob(**{**row, "status": ImportStatus(row["status"]), "errors": errors})
+
+
+async def claim(connection: Connection, patience: float) -> Claim | None:
+    """The oldest job that waits, or whose runner has shown no sign of life for `patience` seconds."""
+    row = await connection.fetchrow(_CLAIM, patience)
+    return Claim(**row) if row else None
+
+
+async def content(connection: Connection, job_id: UUID) -> bytes:
+    found: bytes = await connection.fetchval(_CONTENT, job_id)
+    return found
+
+
+async def advance(connection: Connection, job: Claim, progress: Progress) -> None:
+    """Writes progress in the transaction of the product; raises `Overtaken` when the job is another's by now."""
+    faults = await connection.fetchval(
+        _ADVANCE,
+        job.id,
+        job.attempts,
+        progress.rows,
+        int(progress.outcome is not None),
+        progress.variants,
+        *(int(progress.outcome == outcome) for outcome in ("created", "updated", "unchanged")),
+        len(progress.faults),
+    )
+    if faults is None:
+        raise Overtaken
+    room = MOST_FAULTS - (faults - len(progress.faults))
+    told = list(progress.faults)[: max(room, 0)]
+    if told:
+        await connection.execute(_FAULTS, job.id, [one.line for one in told], [one.detail for one in told])
+
+
+async def finish(connection: Connection, job: Claim, status: ImportStatus) -> None:
+    """Ends the job and lets its file go."""
+    await connection.execute(_FINISH, job.id, job.attempts, status.value)

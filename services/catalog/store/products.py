@@ -1,0 +1,143 @@
+"""Products and their variants, written."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from contracts.catalog import CategoryUnknown, SlugTaken
+from contracts.failure import FieldError
+from infra.postgres import Connection
+from services.catalog.domain.article import Article, article_of
+
+_INSERT = """
+WITH one AS (
+    INSERT INTO product (id, slug, name, description, category_id, tags, attributes, price, is_active, version, handle,
+                         sources, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    ON CONFLICT (slug) DO NOTHING RETURNING id
+)
+INSERT INTO product_document (product_id, document) SELECT id, $15 FROM one RETURNING product_id
+"""
+_UPDATE = """
+WITH one AS (
+    UPDATE product SET slug = $2, name = $3, description = $4, category_id = $5, tags = $6, attributes = $7, price = $8,
+                       is_active = $9, version = $10, handle = $11, sources = $12, updated_at = $13
+    WHERE id = $1 RETURNING id
+)
+UPDATE product_document SET document = $14 FROM one WHERE product_id = one.id
+"""
+_ARTICLE = """
+SELECT p.id, p.slug, p.name, p.description, p.category_id, p.tags, p.attributes, p.is_active,
+       p.created_at, p.updated_at, p.version, p.rating_average, p.rating_count, p.handle, p.sources,
+       (SELECT jsonb_agg(jsonb_build_object('sku', v.sku, 'options', v.options, 'price', v.price, 'compare_at_price',
+                         v.compare_at_price, 'weight_grams', v.weight_grams) ORDER BY v.position)
+        FROM variant v WHERE v.product_id = p.id) AS variants,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('id', i.id, 'alt', i.alt) ORDER BY i.position), '[]')
+        FROM image i WHERE i.product_id = p.id) AS images
+FROM product p WHERE p.id = $1
+"""
+_LOCK = "SELECT 1 FROM product WHERE id = $1 FOR UPDATE"
+_LOCK_IMPORTED = """
+SELECT id FROM product WHERE handle = $1 OR slug = $2 ORDER BY (handle = $1) DESC NULLS LAST LIMIT 1 FOR UPDATE
+"""
+_PUT_VARIANTS = """
+INSERT INTO variant (sku, product_id, position, options, price, compare_at_price, weight_grams, on_sale, card)
+SELECT v.sku, $1, v.position, v.options, v.price, v.compare_at_price, v.weight_grams, $2, v.card
+FROM unnest($3::text[], $4::jsonb[], $5::bigint[], $6::bigint[], $7::int[], $8::text[]) WITH ORDINALITY
+    AS v (sku, options, price, compare_at_price, weight_grams, card, position)
+ORDER BY v.sku
+ON CONFLICT (sku) DO UPDATE SET
+    position = excluded.position, options = excluded.options, price = excluded.price,
+    compare_at_price = excluded.compare_at_price, weight_grams = excluded.weight_grams, on_sale = excluded.on_sale,
+    card = excluded.card
+WHERE variant.product_id = excluded.product_id
+RETURNING sku
+"""
+_DROP_VARIANTS = "DELETE FROM variant WHERE product_id = $1 AND sku = ANY($2)"
+_SINGLE = """
+SELECT product_id, min(sku) AS sku FROM variant WHERE product_id = ANY($1) AND on_sale GROUP BY product_id
+HAVING count(*) = 1
+"""
+
+
+async def insert(connection: Connection, article: Article, document: str) -> bool:
+    """Whether it was written; not when the slug is another's."""
+    try:
+        found = await connection.fetchval(_INSERT, *_columns(article), article.created_at, article.updated_at, document)
+    except asyncpg.ForeignKeyViolationError as error:
+        raise _no_category() from error
+    return found is not None
+
+
+async def update(connection: Connection, article: Article, document: str) -> None:
+    """Writes a product whose row the caller has locked."""
+    try:
+        await connection.execute(_UPDATE, *_columns(article), article.updated_at, document)
+    except asyncpg.ForeignKeyViolationError as error:
+        raise _no_category() from error
+    except asyncpg.UniqueViolationError as error:
+        raise SlugTaken(errors=[FieldError(pointer="/slug", detail="belongs to another product")]) from error
+
+
+async def locked(connection: Connection, product_id: UUID) -> Article | None:
+    """The product, kept from others until the end of the transaction."""
+    if not await connection.fetchval(_LOCK, product_id):
+        return None
+    row = await connection.fetchrow(_ARTICLE, product_id)
+    return article_of(row) if row else None
+
+
+async def locked_by_handle(connection: Connection, handle: str, slug: str) -> Article | None:
+    """The product that a product file means: the one it has made, else the one with its slug."""
+    product_id = await connection.fetchval(_LOCK_IMPORTED, handle, slug)
+    return None if product_id is None else await locked(connection, product_id)
+
+
+async def put_variants(connection: Connection, article: Article, cards: Sequence[str]) -> set[str]:
+    """Writes the variants of the product; the SKUs that were not written, because another product has them."""
+    variants = article.variants
+    rows = await connection.fetch(
+        _PUT_VARIANTS,
+        article.id,
+        article.is_active,
+        list(article.skus),
+        [variant.options for variant in variants],
+        [variant.price for variant in variants],
+        [variant.compare_at_price for variant in variants],
+        [variant.weight_grams for variant in variants],
+        list(cards),
+    )
+    return set(article.skus) - {row["sku"] for row in rows}
+
+
+async def drop_variants(connection: Connection, product_id: UUID, skus: Sequence[str]) -> None:
+    await connection.execute(_DROP_VARIANTS, product_id, list(skus))
+
+
+async def single_variants(connection: Connection, product_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+    """The SKU of each of the products that is on sale in one variant."""
+    rows = await connection.fetch(_SINGLE, list(product_ids))
+    return {row["product_id"]: row["sku"] for row in rows}
+
+
+def _columns(article: Article) -> tuple[Any, ...]:
+    return (
+        article.id,
+        article.slug,
+        article.name,
+        article.description,
+        article.category_id,
+        list(article.tags),
+        article.attributes,
+        article.price,
+        article.is_active,
+        article.version,
+        article.handle,
+        list(article.sources),
+    )
+
+
+def _no_category() -> CategoryUnknown:
+    return CategoryUnknown(errors=[FieldError(pointer="/category_id", detail="there is no such category")])
