@@ -54,9 +54,9 @@ class Limits(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SOUK_NGINX_", env_file=".env", extra="ignore", frozen=True)
 
     writes_per_second: int = Field(100, gt=0)
-    writes_burst: int = Field(300, ge=0)
+    writes_burst: int = Field(300, gt=0)
     auth_per_minute: int = Field(600, gt=0)
-    auth_burst: int = Field(60, ge=0)
+    auth_burst: int = Field(60, gt=0)
 
 
 @dataclass(frozen=True)
