@@ -31,22 +31,24 @@ async def register(desk: Desk, ask: Ask[Register]) -> Answer[Session]:
 async def make_admin(desk: Desk, ask: Ask[MakeAdmin]) -> Answer[User]:
     """Opens an administrator's account, or makes the one with this e-mail an administrator's."""
     key = domain.admit(ask.body.email, ask.body.password)
+    password_hash = await desk.hasher.hash(ask.body.password)
     async with desk.db.connection() as connection:
         known = await accounts.by_email(connection, key) is not None
     try:
-        return await (_promote(desk, ask, key) if known else _register_admin(desk, ask, key))
+        return await (
+            _promote(desk, ask, key, password_hash) if known else _register_admin(desk, ask, key, password_hash)
+        )
     except EmailTaken:
-        return await _promote(desk, ask, key)
+        return await _promote(desk, ask, key, password_hash)
 
 
-async def _promote(desk: Desk, ask: Ask[MakeAdmin], key: str) -> Answer[User]:
+async def _promote(desk: Desk, ask: Ask[MakeAdmin], key: str, password_hash: str) -> Answer[User]:
     async with desk.db.transaction(ask) as tx:
-        account = await accounts.promote(tx.connection, key)
+        account = await accounts.promote(tx.connection, key, password_hash)
         return tx.answer(account.user, version=account.version)
 
 
-async def _register_admin(desk: Desk, ask: Ask[MakeAdmin], key: str) -> Answer[User]:
-    password_hash = await desk.hasher.hash(ask.body.password)
+async def _register_admin(desk: Desk, ask: Ask[MakeAdmin], key: str, password_hash: str) -> Answer[User]:
     async with desk.db.transaction(ask) as tx:
         account = await accounts.add(
             tx.connection,

@@ -37,8 +37,13 @@ RETURNING id, email, password_hash, first_name, last_name, role, is_active, emai
           created_at, updated_at
 """
 _PROMOTE = """
+WITH customer AS (SELECT id FROM account WHERE email_key = $1 AND role <> 'admin'),
+     ended AS (
+         UPDATE session SET revoked_at = now() FROM customer WHERE account_id = customer.id AND revoked_at IS NULL
+     )
 UPDATE account
 SET role = 'admin',
+    password_hash = CASE WHEN role <> 'admin' THEN $2 ELSE password_hash END,
     version = version + (role <> 'admin')::int,
     updated_at = CASE WHEN role <> 'admin' THEN now() ELSE updated_at END
 WHERE email_key = $1
@@ -88,9 +93,13 @@ async def rename(
     return account_in(row) if row else None
 
 
-async def promote(connection: Connection, email_key: str) -> Account:
-    """The account as an administrator's; an administrator's stays as it is."""
-    row = await connection.fetchrow(_PROMOTE, email_key)
+async def promote(connection: Connection, email_key: str, password_hash: str) -> Account:
+    """The account as an administrator's; an administrator's stays as it is.
+
+    A customer's gets the operator's password, and its sessions end: whoever registered that e-mail first was perhaps a
+    stranger.
+    """
+    row = await connection.fetchrow(_PROMOTE, email_key, password_hash)
     if row is None:
         raise NotFound
     return account_in(row)
