@@ -7,7 +7,7 @@ from infra.stack.layout import Layout
 from infra.stack.nginx_conf import render
 from infra.stack.options import Options
 from infra.stack.ports import LOOPBACK
-from infra.stack.probe import answers_http
+from infra.stack.probe import listens
 from infra.stack.process import Program
 from infra.stack.search import Server
 
@@ -27,7 +27,7 @@ def program(server: Server, layout: Layout, options: Options, *, port: int, edge
     )
 
     async def ready() -> bool:
-        return await answers_http(port, "/")
+        return await listens(port)
 
     return Program(
         name="nginx",

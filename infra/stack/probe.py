@@ -15,12 +15,6 @@ async def http_ok(port: int, path: str) -> bool:
     return status.split(b" ", 2)[1:2] == [b"200"]
 
 
-async def answers_http(port: int, path: str) -> bool:
-    """Whether anything speaks HTTP there, whatever it says."""
-    request = f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\nUser-Agent: souk-stack\r\n\r\n".encode()
-    return (await _exchange(port, request)).startswith(b"HTTP/")
-
-
 async def greets(port: int) -> bool:
     """Whether the server speaks first, as NATS and SMTP do."""
     return bool(await _exchange(port, b""))

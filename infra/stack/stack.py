@@ -3,17 +3,18 @@
     async with Stack(Options(data=folder, http_port=0)).running() as stack:
         ... stack.http_url ...
 
-Servers start together; NATS is provisioned and the databases migrated as soon as they serve; then the six services, the
-edges and Nginx. It ends in the opposite order, so that what is under way can finish.
+Servers start together; NATS is provisioned and the databases are migrated as soon as they serve; each service and edge
+starts when what it needs is there. It ends in the opposite order, so that what is under way can finish.
 """
 
 import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from typing import Any
 
 from infra.migrate import migrate_all
 from infra.stack import mongo, nats, postgres
@@ -113,13 +114,23 @@ class Stack(Whereabouts):
         try:
             self.addresses = choose(self.options)
             self.processes = {program.name: Process(program, self._note) for program in self._plan.programs()}
-            await together(self._start_nats(), self._start_postgres(), self._start_mongo(), self._start_one("mail"))
-            others = [name for name in self.processes if name not in SERVERS]
-            await together(*(self._start_one(name) for name in others))
+            stores = {"nats": self._start_nats, "postgres": self._start_postgres, "mongo": self._start_mongo}
+            prepared = {name: asyncio.Event() for name in stores}
+            servers = [_then(start(), prepared[name]) for name, start in stores.items()]
+            others = [name for name in self.processes if name not in stores]
+            await together(*servers, *(self._start_after(name, prepared) for name in others))
         except OSError as error:
             raise unusable(self.layout.data, error) from error
         self._ready = True
         self._note()
+
+    async def _start_after(self, name: str, prepared: Mapping[str, asyncio.Event]) -> None:
+        """Starts it as soon as the servers it needs are there, provisioned and migrated."""
+        service = service_processes(self.options).get(name)
+        needs = ["nats", STORES[service]] if service else ["nats"] if name in edge_processes(self.options) else []
+        for server in needs:
+            await prepared[server].wait()
+        await self._start_one(name)
 
     async def _start_one(self, name: str) -> None:
         if name in self.processes:
@@ -196,15 +207,16 @@ class Stack(Whereabouts):
         self.timings[what] = round(time.monotonic() - begun, 3)
 
 
-async def together(*steps: Awaitable[None]) -> None:
+async def _then(step: Coroutine[Any, Any, None], over: asyncio.Event) -> None:
+    await step
+    over.set()
+
+
+async def together(*steps: Coroutine[Any, Any, None]) -> None:
     """Runs them at once; the first failure ends the others and is raised as itself, not as one of a group."""
     try:
         async with asyncio.TaskGroup() as group:
             for step in steps:
-                group.create_task(_run(step))
+                group.create_task(step)
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
-
-
-async def _run(step: Awaitable[None]) -> None:
-    await step
