@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from contracts.failure import Forbidden, Overloaded, Unauthorized
+from contracts.failure import Forbidden, Overloaded, PreconditionFailed, Unauthorized
 from contracts.identity import Access
 from edge import answers, bodies
 from edge.conditions import wanted_version
@@ -16,8 +16,6 @@ from edge.tokens import Caller, Tokens
 from edge.uploads import Uploads
 from infra import headers
 from infra.rpc import Asker
-
-CONDITIONAL = frozenset({"PUT", "PATCH", "DELETE"})
 
 
 class Desk:
@@ -38,6 +36,7 @@ class Endpoint:
         self.path = path
         self.route = route
         self.writes = route.operation.writes
+        self._conditional = PreconditionFailed in route.operation.failures
         self._desk = desk
         self._intake = Intake(route)
 
@@ -79,7 +78,7 @@ class Endpoint:
         required = self._desk.settings.edge_idempotency_required
         if (key := idempotency_key(exchange, self.route, required=required)) is not None:
             extra[headers.IDEMPOTENCY_KEY] = key
-        if exchange.method in CONDITIONAL and (version := wanted_version(exchange.header("If-Match"))) is not None:
+        if self._conditional and (version := wanted_version(exchange.header("If-Match"))) is not None:
             extra[headers.IF_MATCH] = version
         return extra
 
