@@ -210,7 +210,7 @@ async def test_shipped_and_delivered(
     assert (shipped.status, shipped.json["tracking"]) == (200, tracking)
     assert (await admin_http.put(path, {"status": "delivered"})).json["status"] == "delivered"
     assert (await admin_http.put(path, {"status": "delivered"})).code == "illegal_transition"
-    await eventually(lambda: any("shipped" in mail.subject.lower() for mail in mails(customer.email)))
+    await eventually(lambda: any("on its way" in mail.subject for mail in mails(customer.email)))
 
 
 async def test_a_guest_buys(http: Http, new_product: Products, mails: Callable[[str], list[Mail]]) -> None:
