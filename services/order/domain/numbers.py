@@ -8,6 +8,7 @@ _RANGE = 10**8
 _SPREAD = 61_803_399  # shares no factor with the range, so that no two serials meet
 _GATHER = pow(_SPREAD, -1, _RANGE)
 _CHECK = 97
+_LONGEST = 18
 
 
 def number_of(serial: int) -> str:
@@ -20,7 +21,7 @@ def number_of(serial: int) -> str:
 def serial_of(number: str) -> int | None:
     """Which order a number names, or None where it is mistyped."""
     digits = number.removeprefix("S-")
-    if not (digits.isascii() and digits.isdigit() and int(digits) % _CHECK == 1):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST and int(digits) % _CHECK == 1):
         return None
     block, rest = divmod(int(digits) // 100, _RANGE)
     return block * _RANGE + rest * _GATHER % _RANGE

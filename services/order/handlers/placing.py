@@ -41,7 +41,7 @@ async def place(shop: Shop, ask: Ask[PlaceOrder]) -> Answer[Order]:
     refuse_card(ask.body.payment_method)
     buyer = buyer_of(ask.identity, ask.body)
     source, lines = await _lines(shop, ask.body, buyer)
-    hold_id = _hold_id(source, ask.key)
+    hold_id = hold_id_of(source, ask.key)
     try:
         hold = await _lasting(shop, hold_id, lines)
     except HoldMismatch:
@@ -67,7 +67,8 @@ async def _lines(shop: Shop, request: PlaceOrder, buyer: Buyer) -> tuple[CartVer
     return CartVersion(found.cart_id, found.version), lines
 
 
-def _hold_id(source: CartVersion | None, key: Key | None) -> UUID:
+def hold_id_of(source: CartVersion | None, key: Key | None) -> UUID:
+    """The hold in which everybody meets who places the same; one of its own where nothing tells what is the same."""
     if source is not None:
         return uuid5(_HOLDS, f"cart {source.cart_id} {source.version}")
     if key is not None:

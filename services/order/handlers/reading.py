@@ -1,9 +1,10 @@
 """Reading orders: for their customers, for administrators, and for the services that charge and tell."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from contracts.failure import Forbidden, NotFound
-from contracts.model import Listing
+from contracts.model import Listing, Time
 from contracts.order import Guest, GuestOf, ListOrders, Order, OrderOf, Payables, PayablesOf
 from infra import cursor
 from infra.rpc import Answer, Ask
@@ -12,6 +13,8 @@ from services.order.domain.orders import permit
 from services.order.handlers.shop import Shop
 from services.order.store import reading as store
 from services.order.store.reading import Wanted
+
+_FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 async def get(shop: Shop, ask: Ask[OrderOf]) -> Answer[Order]:
@@ -29,7 +32,7 @@ async def list_orders(shop: Shop, ask: Ask[ListOrders]) -> Listing[Order]:
         found = await store.newest(connection, wanted, ask.body.limit + 1)
     page = [kept.order for kept in found[: ask.body.limit]]
     more = len(found) > len(page)
-    return Listing[Order](items=page, next=cursor.encode(page[-1].id) if more else None)
+    return Listing[Order](items=page, next=cursor.encode(str(page[-1].id)) if more else None)
 
 
 def _wanted(ask: Ask[ListOrders]) -> Wanted | None:
@@ -44,10 +47,15 @@ def _wanted(ask: Ask[ListOrders]) -> Wanted | None:
         user_id=body.user_id if who.is_admin else who.user_id,
         status=body.status,
         serial=serial,
-        since=body.from_,
-        until=body.to,
+        since=_storable(body.from_),
+        until=_storable(body.to),
         after=cursor.decode(body.after, UUID)[0] if body.after else None,
     )
+
+
+def _storable(at: Time | None) -> Time | None:
+    """A moment that the store can hold: outside of these there are no orders."""
+    return min(max(at, _FIRST), _LAST) if at else None
 
 
 async def payables(shop: Shop, ask: Ask[PayablesOf]) -> Payables:

@@ -49,8 +49,7 @@ class Wanted:
 
 def _made_at(at: datetime, slack: float) -> UUID:
     """The least UUIDv7 of a moment: it begins with the milliseconds since 1970."""
-    milliseconds = int((at.timestamp() + slack) * 1000)
-    return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
+    return UUID(int=int((at.timestamp() + slack) * 1000) << 80)
 
 
 _CONDITIONS: Mapping[str, str] = MappingProxyType(
