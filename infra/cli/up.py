@@ -1,7 +1,6 @@
 """`souk up`: the whole shop in the foreground, until Ctrl-C or SIGTERM."""
 
 import asyncio
-import importlib.util
 import signal
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
+import aiohttp
 import typer
 from pydantic import ValidationError
 from rich.console import Console, RenderableType
@@ -75,13 +75,21 @@ async def _serve(stack: Stack, shown: "_Shown", begun: float) -> None:
     async with stack.running():
         if stack.notice:
             shown.say(stack.notice)
-        if stack.options.seed and importlib.util.find_spec("infra.cli.seed"):
-            from infra.cli import seed  # noqa: PLC0415 - its pictures are needed only once
-
-            await seed.seed_if_new(stack)
         shown.say(f"Souk is ready after {time.monotonic() - begun:.1f} s; Ctrl-C stops it.")
         shown.ready(stack.state())
+        if stack.options.seed and {"services", "edge"} <= stack.options.parts:
+            await _seed(stack, shown)
         await asyncio.Event().wait()
+
+
+async def _seed(stack: Stack, shown: "_Shown") -> None:
+    """A shop without its demo catalogue is a shop nevertheless."""
+    from infra.cli.seed import seed_if_new  # noqa: PLC0415 - it draws pictures, which is needed only once
+
+    try:
+        await seed_if_new(stack)
+    except (StackError, aiohttp.ClientError, TimeoutError) as error:
+        shown.say(f"The demo catalogue is not complete ({error}). Try again with `souk seed`.")
 
 
 def _once(act: Callable[[], object], shown: "_Shown") -> Callable[[], None]:
