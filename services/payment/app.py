@@ -1,0 +1,66 @@
+"""The composition root of the payment service: `python -m services.payment.app`."""
+
+from contracts import order
+from contracts import payment as contract
+from contracts.event import Event
+from contracts.operation import AnyOperation
+from infra.actor import Handler
+from infra.postgres import Database, connect
+from infra.reactor import Reaction
+from infra.run import Kit, Room, Service
+from infra.worker import Background, Worker
+from services.payment.charging import Charger
+from services.payment.gateways import Gateways
+from services.payment.gateways.simulator import Simulator
+from services.payment.handlers import asking, hearing, paying, reading, returning
+from services.payment.outcomes import Outcomes
+from services.payment.refunding import Refunder
+from services.payment.shop import PaymentSettings, Shop
+
+ASKS: dict[AnyOperation, Handler] = {
+    contract.CREATE: paying.create,
+    contract.CHARGE: paying.charge,
+    contract.CONFIRM: paying.confirm,
+    contract.REFUND: returning.refund,
+    contract.GET: reading.get,
+    contract.LIST: reading.list_payments,
+}
+REACTIONS: dict[type[Event], Reaction] = {
+    order.OrderPlaced: hearing.order_placed,
+    order.OrderCancelled: hearing.order_cancelled,
+}
+HOUR = 3600.0
+
+
+def build(kit: Kit[PaymentSettings, Database]) -> Room:
+    settings, db = kit.settings, kit.store
+    gateways = Gateways([Simulator(db, late=settings.simulator_late)])
+    outcomes = Outcomes()
+    refunder = Refunder(db, gateways, outcomes, patience=settings.gateway_timeout, limit=settings.gateway_concurrency)
+    charger = Charger(
+        db,
+        kit.asker,
+        gateways,
+        refunder,
+        outcomes,
+        patience=settings.gateway_timeout,
+        deadline=settings.charge_deadline,
+        limit=settings.gateway_concurrency,
+    )
+    shop = Shop(db, kit.asker, gateways, outcomes, charger, refunder, settings.payment_patience)
+
+    async def forget_reservations() -> bool:
+        return await asking.prune(shop)
+
+    workers: list[Background] = [
+        charger.pipeline,
+        refunder.pipeline,
+        Worker("prune reservations", forget_reservations, every=HOUR),
+    ]
+    return Room(shop, ASKS, REACTIONS, workers)
+
+
+SERVICE = Service("payment", PaymentSettings, connect, build)
+
+if __name__ == "__main__":
+    SERVICE.main()

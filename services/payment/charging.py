@@ -1,0 +1,170 @@
+"""Charges what is due: claims attempts, asks orders how, asks gateways to charge, settles what they say."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from contracts import order
+from contracts.failure import Fail
+from contracts.order import OrderStatus, Payable, PayablesOf
+from infra import trace
+from infra.ids import new_id
+from infra.postgres import Database, Transaction
+from infra.rpc import Asker
+from services.payment import domain
+from services.payment.domain import METHOD_MISSING, METHOD_UNKNOWN, ORDER_CANCELLED, Attempt, Outcome, State, Step
+from services.payment.gateways import GatewayError, Gateways
+from services.payment.outcomes import Outcomes
+from services.payment.pipeline import Pipeline
+from services.payment.refunding import Refunder
+from services.payment.store import attempts, payments, refunds
+
+CALLS = 3
+"""How often a gateway that fails at once is asked within one attempt."""
+ORDER_AWAY_DELAY = 0.5
+
+log = logging.getLogger("souk.payment")
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of an attempt; without an outcome nobody knows, and it is tried again."""
+
+    attempt: Attempt
+    outcome: Outcome | None
+
+
+class Charger:
+    """`patience` is how many seconds a gateway may take to answer, `deadline` how many a payment may be under way."""
+
+    def __init__(
+        self,
+        db: Database,
+        asker: Asker,
+        gateways: Gateways,
+        refunder: Refunder,
+        outcomes: Outcomes,
+        *,
+        patience: float,
+        deadline: float,
+        limit: int,
+    ) -> None:
+        self.db = db
+        self.asker = asker
+        self.gateways = gateways
+        self.refunder = refunder
+        self.outcomes = outcomes
+        self.patience = patience
+        self.deadline = deadline
+        self.lease = CALLS * patience + asker.timeout + 2
+        self.pipeline = Pipeline("charges", self.claim, self.perform, self.settle, limit=limit)
+
+    async def claim(self, limit: int) -> list[Attempt]:
+        """Attempts that are due, each with its method, or marked as one that its order does not want any more."""
+        async with self.db.connection() as connection:
+            claimed = await attempts.claim(connection, limit, lease=self.lease, deadline=self.deadline)
+        open_ = {attempt.order_id for attempt in claimed if domain.needs_method(attempt)}
+        if not open_:
+            return claimed
+        try:
+            reply = await self.asker.ask(order.PAYABLES, PayablesOf(order_ids=list(open_)))
+        except Fail as fail:
+            log.warning("orders cannot be asked for their payment methods: %s", fail.code)
+            return await self._without_orders(claimed)
+        payables = {payable.order_id: payable for payable in reply.items}
+        return [
+            _informed(attempt, payables.get(attempt.order_id)) if attempt.order_id in open_ else attempt
+            for attempt in claimed
+        ]
+
+    async def _without_orders(self, claimed: Sequence[Attempt]) -> list[Attempt]:
+        waiting = [attempt.payment_id for attempt in claimed if domain.needs_method(attempt)]
+        async with self.db.connection() as connection:
+            await attempts.give_back(connection, waiting, ORDER_AWAY_DELAY)
+        return [attempt for attempt in claimed if not domain.needs_method(attempt)]
+
+    async def perform(self, attempt: Attempt) -> Tried:
+        """Asks the gateway, outside any transaction, under the payment's id."""
+        with trace.within(trace.parse(attempt.traceparent, request_id=attempt.request_id)):
+            try:
+                return Tried(attempt, await self._asked(attempt))
+            except (GatewayError, TimeoutError) as error:
+                log.warning(
+                    "a gateway did not tell: %s",
+                    str(error) or type(error).__name__,
+                    extra={"fields": {"payment_id": attempt.payment_id, "tries": attempt.tries}},
+                )
+                return Tried(attempt, None)
+
+    async def _asked(self, attempt: Attempt) -> Outcome:
+        step = domain.step_to_take(attempt)
+        if step is None:
+            return Outcome(State.VOIDED, ORDER_CANCELLED if attempt.cancelled else None)
+        if step is Step.CHARGE and attempt.method is None:
+            return Outcome(State.DECLINED, METHOD_MISSING)
+        async for call in AsyncRetrying(
+            retry=retry_if_exception_type(GatewayError),
+            stop=stop_after_attempt(CALLS),
+            wait=wait_random_exponential(multiplier=0.05, max=0.5),
+            reraise=True,
+        ):
+            with call:
+                async with asyncio.timeout(self.patience):
+                    return await self._take(step, attempt)
+        raise GatewayError
+
+    def _take(self, step: Step, attempt: Attempt) -> Awaitable[Outcome]:
+        key, money = attempt.payment_id, attempt.money
+        if step is Step.CHARGE:
+            gateway = self.gateways.accepting(attempt.method or "")
+            return gateway.charge(key, money, attempt.method or "") if gateway else _declined(METHOD_UNKNOWN)
+        gateway = self.gateways.named(attempt.provider)
+        return gateway.confirm(key) if step is Step.CONFIRM else gateway.void(key, money)
+
+    async def settle(self, tried: list[Tried]) -> None:
+        """Writes down, in one transaction, what became of as many attempts as there are."""
+        outcomes = {one.attempt.payment_id: one.outcome for one in tried if one.outcome is not None}
+        unknown = [(one.attempt.payment_id, domain.delay(one.attempt.tries)) for one in tried if one.outcome is None]
+        async with self.db.transaction() as tx:
+            if unknown:
+                await attempts.put_off(tx.connection, unknown)
+            if outcomes:
+                await self._settle_known(tx, outcomes)
+
+    async def _settle_known(self, tx: Transaction, outcomes: dict[UUID, Outcome]) -> None:
+        under_way = await payments.lock_processing(tx.connection, list(outcomes))
+        settled = [(payment, domain.settle(payment, outcomes[payment.id])) for payment in under_way]
+        await payments.settle(tx.connection, [one for _, one in settled if one.again is None])
+        for payment, settlement in settled:
+            with trace.within(trace.parse(payment.traceparent, request_id=payment.request_id)):
+                await self._follow(tx, payment, settlement)
+
+    async def _follow(self, tx: Transaction, payment: domain.Payment, settlement: domain.Settlement) -> None:
+        """What is said of a settled payment, and what has to be done next."""
+        if settlement.again is not None:
+            await payments.go_on(tx.connection, payment.id, settlement.again)
+            tx.afterwards(self.pipeline.wake)
+            return
+        if event := domain.settled_event(payment, settlement):
+            tx.say(event)
+        if settlement.refund:
+            await refunds.add(tx.connection, new_id(), payment.id, settlement.refund, domain.ORDER_CANCELLED)
+            tx.afterwards(self.refunder.pipeline.wake)
+        tx.afterwards(self.outcomes.telling(payment.id))
+        fields = {"payment_id": payment.id, "order_id": payment.order_id, "status": settlement.status}
+        log.info("settled", extra={"fields": fields})
+
+
+def _informed(attempt: Attempt, payable: Payable | None) -> Attempt:
+    """The attempt with what its order says."""
+    if payable is None or payable.status is not OrderStatus.PENDING:
+        return replace(attempt, cancelled=True)
+    return replace(attempt, method=payable.payment_method)
+
+
+async def _declined(code: str) -> Outcome:
+    return Outcome(State.DECLINED, code)

@@ -1,0 +1,235 @@
+"""The simulator: a gateway that behaves as its tokens say, so that a shop can be tried without a bank.
+
+It stands for another company: its books are in a schema of their own and nobody else reads them. Yet they are in the
+payment database, and each of its statements commits by itself without waiting for the disk (`synchronous_commit` off,
+for that one transaction). That is safe here: when the money counts as taken, our own settlement is committed and
+flushed, and since its record comes later in the same write-ahead log, the simulator's is on the disk with it. A crash
+in between forgets both, and the same key charges anew.
+
+Charges that are asked for at the same moment go in one statement: the simulator is to cost the shop next to nothing.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from contracts.money import Money
+from infra.postgres import AWAY, Connection, Database
+from services.payment.domain import METHOD_UNKNOWN, Outcome, State
+from services.payment.gateways import GatewayError, Kind, Movement, RefundRefused
+
+ERRED = "erred"
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What a token makes the simulator do."""
+
+    state: str = State.CAPTURED
+    failure_code: str | None = None
+    late: bool = False
+
+
+TOKENS: Mapping[str, Behaviour] = {
+    "sim_ok": Behaviour(),
+    "sim_declined": Behaviour(State.DECLINED, "card_declined"),
+    "sim_insufficient_funds": Behaviour(State.DECLINED, "insufficient_funds"),
+    "sim_timeout": Behaviour(late=True),
+    "sim_action": Behaviour(State.ACTION_REQUIRED),
+    "sim_error_once": Behaviour(ERRED),
+}
+
+_LAZILY = "lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
+_ANSWER = """
+state, failure_code, client_secret, extract(epoch FROM effective_at - clock_timestamp())::float8 AS wait
+"""
+_CHARGE = f"""
+WITH {_LAZILY}
+INSERT INTO simulator.charge AS known (key, token, amount, currency, state, failure_code, client_secret, effective_at)
+SELECT asked.key, token, amount, currency, state, failure_code, secret, now() + make_interval(secs => late)
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[])
+    AS asked (key, token, amount, currency, state, failure_code, secret, late), lazily
+ON CONFLICT (key) DO UPDATE SET
+    calls = known.calls + 1,
+    state = CASE known.state WHEN 'erred' THEN 'captured' ELSE known.state END,
+    effective_at = CASE known.state WHEN 'erred' THEN now() ELSE known.effective_at END
+RETURNING key, {_ANSWER}
+"""  # noqa: S608 - constants
+_CONFIRM = f"""
+WITH {_LAZILY}
+UPDATE simulator.charge SET state = 'captured', effective_at = now() FROM lazily
+WHERE key = $1 AND state = 'action_required'
+"""  # noqa: S608 - constants
+_VOID = f"""
+WITH {_LAZILY}
+INSERT INTO simulator.charge AS known (key, amount, currency, state)
+SELECT $1, $2, $3, 'voided' FROM lazily
+ON CONFLICT (key) DO UPDATE SET calls = known.calls + 1, effective_at = least(known.effective_at, now()), state =
+    CASE WHEN known.state = 'declined' OR (known.state = 'captured' AND known.effective_at <= clock_timestamp())
+         THEN known.state ELSE 'voided' END
+"""  # noqa: S608 - constants
+_FIND = f"SELECT {_ANSWER} FROM simulator.charge WHERE key = $1"  # noqa: S608 - constants
+_REFUND = f"""
+WITH {_LAZILY}
+INSERT INTO simulator.refund AS known (key, charge_key, amount, state)
+SELECT $1, charge.key, $3::bigint, CASE charge.token WHEN 'sim_error_once' THEN 'erred' ELSE 'refunded' END
+FROM simulator.charge, lazily
+WHERE charge.key = $2 AND charge.state = 'captured' AND charge.effective_at <= clock_timestamp() AND charge.amount >=
+    $3::bigint + (SELECT coalesce(sum(other.amount), 0) FROM simulator.refund AS other
+          WHERE other.charge_key = $2 AND other.key <> $1)
+ON CONFLICT (key) DO UPDATE SET calls = known.calls + 1, state = 'refunded'
+RETURNING state
+"""  # noqa: S608 - constants
+_CHARGES_SINCE = """
+SELECT key, key AS charge_key, amount, currency, effective_at FROM simulator.charge
+WHERE state = 'captured' AND effective_at <= now() AND (effective_at, key) > ($1, $2)
+ORDER BY effective_at, key LIMIT $3
+"""
+_REFUNDS_SINCE = """
+SELECT refund.key, charge_key, refund.amount, currency, refund.effective_at
+FROM simulator.refund JOIN simulator.charge ON charge.key = charge_key
+WHERE refund.state = 'refunded' AND (refund.effective_at, refund.key) > ($1, $2)
+ORDER BY refund.effective_at, refund.key LIMIT $3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    key: UUID
+    money: Money
+    method: str
+    answered: "asyncio.Future[asyncpg.Record]"
+
+
+class Simulator:
+    """`late` is how many seconds `sim_timeout` takes to capture, and to answer."""
+
+    name = "simulator"
+
+    def __init__(self, db: Database, *, late: float) -> None:
+        self.db = db
+        self.late = late
+        self._waiting: list[_Call] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    def accepts(self, method: str) -> bool:
+        return method in TOKENS
+
+    async def charge(self, key: UUID, money: Money, method: str) -> Outcome:
+        if method not in TOKENS:
+            return Outcome(State.DECLINED, METHOD_UNKNOWN)
+        call = _Call(key, money, method, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+        answer = await call.answered
+        if answer["state"] == ERRED:
+            raise GatewayError("the simulator failed, as it was told to")
+        if answer["wait"] > 0 and answer["state"] == State.CAPTURED:
+            await asyncio.sleep(answer["wait"])
+            return await self._found(key)
+        return _outcome(answer)
+
+    async def confirm(self, key: UUID) -> Outcome:
+        async with self._books() as books:
+            await books.execute(_CONFIRM, key)
+        return await self._found(key)
+
+    async def void(self, key: UUID, money: Money) -> Outcome:
+        async with self._books() as books:
+            await books.execute(_VOID, key, money.amount, money.currency)
+        return await self._found(key)
+
+    async def refund(self, key: UUID, charge_key: UUID, money: Money) -> None:
+        async with self._books() as books:
+            state = await books.fetchval(_REFUND, key, charge_key, money.amount)
+        if state is None:
+            raise RefundRefused("refund_refused")
+        if state == ERRED:
+            raise GatewayError("the simulator failed, as it was told to")
+
+    async def find(self, key: UUID) -> Outcome | None:
+        async with self._books() as books:
+            answer = await books.fetchrow(_FIND, key)
+        if answer is None or answer["state"] == ERRED or answer["wait"] > 0:
+            return None
+        return _outcome(answer)
+
+    async def since(self, moment: datetime) -> AsyncIterator[Movement]:
+        for kind, statement in ((Kind.CHARGE, _CHARGES_SINCE), (Kind.REFUND, _REFUNDS_SINCE)):
+            at, key = moment, UUID(int=0)
+            while True:
+                async with self._books() as books:
+                    rows = await books.fetch(statement, at, key, PAGE)
+                for row in rows:
+                    at, key = row["effective_at"], row["key"]
+                    money = Money(amount=row["amount"], currency=row["currency"])
+                    yield Movement(kind, key, row["charge_key"], money, at)
+                if len(rows) < PAGE:
+                    break
+
+    async def _found(self, key: UUID) -> Outcome:
+        outcome = await self.find(key)
+        if outcome is None:
+            raise GatewayError("the simulator does not know yet")
+        return outcome
+
+    async def _send(self) -> None:
+        """Sends what has gathered, again and again until nothing has."""
+        try:
+            while self._waiting:
+                calls = {call.key: call for call in reversed(self._waiting)}  # one statement takes a key once
+                self._waiting = [call for call in self._waiting if calls[call.key] is not call]
+                await self._send_one(calls)
+        finally:
+            self._sending = None
+
+    async def _send_one(self, calls: Mapping[UUID, _Call]) -> None:
+        try:
+            async with self._books() as books:
+                answers = {row["key"]: row for row in await books.fetch(_CHARGE, *self._asked(calls))}
+        except GatewayError as error:
+            for call in calls.values():
+                if not call.answered.done():
+                    call.answered.set_exception(error)
+            return
+        for key, call in calls.items():
+            if not call.answered.done():
+                call.answered.set_result(answers[key])
+
+    def _asked(self, calls: Mapping[UUID, _Call]) -> list[list[Any]]:
+        every = [(call, TOKENS[call.method]) for call in calls.values()]
+        return [
+            [call.key for call, _ in every],
+            [call.method for call, _ in every],
+            [call.money.amount for call, _ in every],
+            [call.money.currency for call, _ in every],
+            [behaviour.state for _, behaviour in every],
+            [behaviour.failure_code for _, behaviour in every],
+            [_secret(call.key) if behaviour.state == State.ACTION_REQUIRED else None for call, behaviour in every],
+            [self.late if behaviour.late else 0.0 for _, behaviour in every],
+        ]
+
+    @asynccontextmanager
+    async def _books(self) -> AsyncIterator[Connection]:
+        try:
+            async with self.db.connection() as connection:
+                yield connection
+        except (*AWAY, asyncpg.PostgresError) as error:
+            raise GatewayError(f"the simulator cannot be reached: {type(error).__name__}") from error
+
+
+def _secret(key: UUID) -> str:
+    return f"{key.hex}_secret_{secrets.token_urlsafe(24)}"
+
+
+def _outcome(answer: asyncpg.Record) -> Outcome:
+    return Outcome(State(answer["state"]), answer["failure_code"], answer["client_secret"])

@@ -1,0 +1,1 @@
+"""One function an ask or an event: paying, returning money, reading, hearing of orders."""

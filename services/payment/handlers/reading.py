@@ -1,0 +1,36 @@
+"""Reading payments: one's own, or any as an administrator."""
+
+from uuid import UUID
+
+from contracts.failure import NotFound
+from contracts.model import Listing
+from contracts.payment import ListPayments, Payment, PaymentOf
+from infra import cursor
+from infra.rpc import Ask
+from services.payment.shop import Shop
+from services.payment.store import payments
+
+
+async def get(shop: Shop, ask: Ask[PaymentOf]) -> Payment:
+    async with shop.db.connection() as connection:
+        payment = await payments.find(connection, ask.body.id)
+    if payment is None or not (ask.who.is_admin or payment.user_id == ask.who.user_id):
+        raise NotFound
+    return payment.told()
+
+
+async def list_payments(shop: Shop, ask: Ask[ListPayments]) -> Listing[Payment]:
+    """The newest first: ids are sorted by time."""
+    body = ask.body
+    (before,) = cursor.decode(body.after, UUID) if body.after else (None,)
+    async with shop.db.connection() as connection:
+        found = await payments.list_page(
+            connection,
+            user_id=None if ask.who.is_admin else ask.who.user_id,
+            order_id=body.order_id,
+            before=before,
+            limit=body.limit + 1,
+        )
+    page = found[: body.limit]
+    following = cursor.encode(str(page[-1].id)) if len(found) > body.limit else None
+    return Listing[Payment](items=[payment.told() for payment in page], next=following)

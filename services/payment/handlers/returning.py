@@ -1,0 +1,27 @@
+"""Sending money back, on an administrator's word."""
+
+from contracts.failure import NotFound
+from contracts.payment import Payment, Refund
+from infra.rpc import Answer, Ask
+from services.payment import domain
+from services.payment.handlers.asking import answer, id_for
+from services.payment.shop import Shop
+from services.payment.store import payments, refunds
+
+
+async def refund(shop: Shop, ask: Ask[Refund]) -> Payment | Answer[Payment]:
+    """Sets the money aside under the payment's lock, then waits a moment for the gateway."""
+    body = ask.body
+    domain.refuse_card(body.reason)
+    refund_id = await id_for(shop, ask)
+    with shop.outcomes.expect(refund_id) as outcome:
+        async with shop.db.transaction() as tx:
+            payment = await payments.lock(tx.connection, body.id)
+            if payment is None:
+                raise NotFound
+            if ask.key is None or not await refunds.exists(tx.connection, refund_id):
+                amount = domain.refund_amount(payment, body.amount)
+                await refunds.add(tx.connection, refund_id, body.id, amount, body.reason)
+                tx.afterwards(shop.refunder.pipeline.wake)
+        await outcome.wait(shop.patience)
+    return await answer(shop, ask, body.id)

@@ -1,0 +1,251 @@
+"""The payment service by itself, as a process of its own on real servers, and a test that speaks as `order` to it.
+
+So a test can say what orders are like and let their events come twice, late and out of order.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from contracts import order
+from contracts import payment as contract
+from contracts.event import Event
+from contracts.identity import Identity, Role
+from contracts.money import Money
+from contracts.order import CancelReason, OrderCancelled, OrderPlaced, OrderStatus, Payable, Payables, PayablesOf
+from contracts.payment import Payment
+from infra import headers, messaging, trace
+from infra.ids import new_id
+from infra.postgres import connect
+from infra.settings import PostgresSettings
+from infra.stack.options import Options
+from infra.stack.stack import Stack
+from services.payment.gateways.simulator import Simulator
+from tests.conftest import FREE_PORTS, QUICK
+from tests.support.asking import Edge
+from tests.support.listening import Events
+from tests.support.waiting import eventually
+
+ADMIN = Identity(user_id=new_id(), role=Role.ADMIN)
+
+
+class Orders:
+    """What the test says that orders are like, with the rights of the order service."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.known: dict[UUID, Payable] = {}
+        self.asked: list[UUID] = []
+
+    async def answer(self) -> None:
+        await self.client.subscribe(order.PAYABLES.subject, queue="order", cb=self._answer)
+
+    async def _answer(self, message: Msg) -> None:
+        wanted = PayablesOf.model_validate_json(message.data).order_ids
+        self.asked += wanted
+        found = [self.known[order_id] for order_id in wanted if order_id in self.known]
+        await message.respond(Payables(items=found).model_dump_json().encode())
+
+    def add(self, amount: int, method: str | None, currency: str = "USD") -> "Placed":
+        placed = Placed(self, new_id(), Identity(user_id=new_id(), role=Role.CUSTOMER), amount, currency)
+        self.set(placed, OrderStatus.PENDING, method)
+        return placed
+
+    def set(self, placed: "Placed", status: OrderStatus, method: str | None = None) -> None:
+        self.known[placed.id] = Payable(
+            order_id=placed.id,
+            user_id=placed.customer.user_id,
+            status=status,
+            total=placed.total,
+            payment_method=method,
+        )
+
+    async def say(self, event: Event, *, event_id: UUID | None = None, traceparent: str | None = None) -> None:
+        """Published as the outbox does, but as often as the test likes."""
+        name = str(event_id or new_id())
+        header = {
+            headers.MESSAGE_ID: str(new_id()),
+            headers.EVENT_ID: name,
+            headers.EVENT_TYPE: event.type(),
+            headers.EVENT_SOURCE: event.source(),
+            headers.TRACEPARENT: traceparent or trace.begin().traceparent,
+        }
+        await self.client.jetstream().publish(event.subject, event.model_dump_json().encode(), headers=header)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An order of the test's, and what can happen to it."""
+
+    orders: Orders
+    id: UUID
+    customer: Identity
+    amount: int
+    currency: str
+    event_ids: dict[str, UUID] = field(default_factory=lambda: {"placed": new_id(), "cancelled": new_id()})
+
+    @property
+    def total(self) -> Money:
+        return Money(amount=self.amount, currency=self.currency)
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        number, user_id = f"T-{self.id.hex[-8:]}", self.customer.user_id
+        return {"order_id": self.id, "number": number, "user_id": user_id, "total": self.total, "hold_id": self.id}
+
+    async def place(self, *, charge: bool = True, **how: Any) -> None:
+        event = OrderPlaced(**self._facts, cart_id=None, cart_version=None, charge=charge, items=[])
+        await self.orders.say(event, event_id=self.event_ids["placed"], **how)
+
+    async def cancel(self, was: OrderStatus = OrderStatus.PENDING) -> None:
+        event = OrderCancelled(**self._facts, payment_id=None, was=was, reason=CancelReason.CUSTOMER)
+        self.orders.set(self, OrderStatus.CANCELLED)
+        await self.orders.say(event, event_id=self.event_ids["cancelled"])
+
+
+@dataclass(frozen=True)
+class Till:
+    """The payment service at work, and everything around it."""
+
+    stack: Stack
+    ask: Edge
+    as_order: Edge
+    orders: Orders
+    events: Events
+    db: asyncpg.Connection
+
+    def order(self, method: str | None = "sim_ok", *, amount: int = 1999, currency: str = "USD") -> Placed:
+        return self.orders.add(amount, method, currency)
+
+    async def payments(self, placed: Placed) -> list[Payment]:
+        found = await self.ask(contract.LIST, {"order_id": str(placed.id)}, identity=ADMIN)
+        payments: list[Payment] = found.items
+        return payments
+
+    async def payment(self, placed: Placed, status: str) -> Payment:
+        """The one payment of the order, once it has this status."""
+
+        async def found() -> Payment:
+            (payment,) = await self.payments(placed) or [None]
+            assert payment is not None
+            assert payment.status == status, payment
+            return payment
+
+        return await eventually(found)
+
+    async def captured(self, **how: Any) -> tuple[Placed, Payment]:
+        placed = self.order(**how)
+        await placed.place()
+        return placed, await self.payment(placed, "captured")
+
+    async def pay(self, placed: Placed, method: str = "sim_ok", **how: Any) -> Payment:
+        body = {"order_id": str(placed.id), "payment_method": method}
+        paid: Payment = await self.ask(contract.CREATE, body, identity=placed.customer, **how)
+        return paid
+
+    async def refund(self, payment: Payment, amount: int | None = None, *, key: str | None = None, **more: Any) -> Any:
+        body = {"id": str(payment.id), "amount": amount, **more}
+        return await self.ask(contract.REFUND, body, identity=ADMIN, key=key)
+
+    async def taken(self, placed: Placed) -> int:
+        """What the gateway itself says that it took for the order, less what it gave back."""
+        return await self.db.fetchval(
+            """
+            SELECT coalesce(sum(charge.amount - (
+                SELECT coalesce(sum(amount), 0) FROM simulator.refund
+                WHERE charge_key = charge.key AND state = 'refunded'
+            )), 0)::bigint
+            FROM simulator.charge WHERE state = 'captured' AND effective_at <= now()
+                AND key IN (SELECT id FROM payment WHERE order_id = $1)
+            """,
+            placed.id,
+        )
+
+    async def heard(self, placed: Placed) -> list[UUID]:
+        """The events of the order that are done with, seen by one said after them."""
+        marker = self.order(None)
+        await marker.place(charge=False)
+        await eventually(lambda: self._in_inbox(marker.event_ids["placed"]))
+        return list(placed.event_ids.values())
+
+    async def _in_inbox(self, event_id: UUID) -> bool:
+        return bool(await self.db.fetchval("SELECT true FROM inbox WHERE event_id = $1", event_id))
+
+    async def idle(self) -> None:
+        """Nothing is left to be done at a gateway."""
+        await eventually(self._nothing_due)
+
+    async def _nothing_due(self) -> bool:
+        return not await self.db.fetchval(
+            "SELECT EXISTS (SELECT FROM attempt) OR EXISTS (SELECT FROM refund WHERE status = 'pending')"
+        )
+
+
+@pytest.fixture(scope="session")
+async def till(data_folder: Path) -> AsyncIterator[Till]:
+    options = Options(
+        _env_file=None,
+        data=data_folder / "till",
+        parts=frozenset({"nats", "postgres", "services"}),
+        services=("payment",),
+        process_env={**QUICK, "SOUK_CHARGE_DEADLINE": "30"},
+        **FREE_PORTS,
+    )
+    async with Stack(options).running() as stack, AsyncExitStack() as opened:
+
+        async def client(name: str) -> Client:
+            return await opened.enter_async_context(messaging.connect(stack.nats_url, name, stack.password(name)))
+
+        orders = Orders(await client("order"))
+        await orders.answer()
+        events = Events()
+        await events.listen(await client("operator"))
+        db = await asyncpg.connect(stack.dsn("payment"))
+        opened.push_async_callback(db.close)
+        yield Till(stack, Edge(await client("edge")), Edge(orders.client), orders, events, db)
+
+
+@pytest.fixture(scope="session")
+def parallel() -> Callable[..., Awaitable[list[Any]]]:
+    """Runs all at once; what each returned or raised."""
+    from asyncio import gather  # noqa: PLC0415
+
+    async def run(*calls: Awaitable[Any]) -> list[Any]:
+        return list(await gather(*calls, return_exceptions=True))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+async def till_simulator(till: Till) -> AsyncIterator[Simulator]:
+    """The gateway of the running service, on the same books."""
+    async with connect(_settings(till.stack), "payment-test") as db:
+        yield Simulator(db, late=0.3)
+
+
+@pytest.fixture(scope="session")
+def lost_simulator(till: Till) -> Callable[[], Awaitable[Simulator]]:
+    """A gateway whose books cannot be reached any more."""
+
+    async def lose() -> Simulator:
+        async with connect(_settings(till.stack), "payment-test") as db:
+            return Simulator(db, late=0)
+
+    return lose
+
+
+def _settings(stack: Stack) -> PostgresSettings:
+    return PostgresSettings(
+        _env_file=None,
+        nats_password="",
+        database_url=stack.dsn("payment", with_password=False),
+        database_password=stack.vault.secret("payment", "souk_database_password"),
+    )

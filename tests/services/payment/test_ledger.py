@@ -1,0 +1,99 @@
+"""The ledger: balanced, append-only, and of one mind with payments and with the gateway's own books."""
+
+import random
+from typing import Any
+
+import asyncpg
+import pytest
+
+from contracts.order import OrderStatus
+from contracts.payment import PaymentStatus
+from infra.ids import new_id
+from services.payment.gateways import Kind
+from services.payment.gateways.simulator import Simulator
+from tests.services.payment.conftest import Placed, Till
+
+METHODS = ["sim_ok", "sim_ok", "sim_ok", "sim_declined", "sim_timeout", "sim_action", "sim_error_once"]
+CURRENCIES = ["USD", "EUR", "JPY"]
+
+
+async def test_after_a_random_mix_everything_agrees(till: Till, parallel: Any, till_simulator: Simulator) -> None:
+    chance = random.Random(20)
+    orders = [
+        till.order(chance.choice(METHODS), amount=chance.randint(1, 10_000), currency=chance.choice(CURRENCIES))
+        for _ in range(60)
+    ]
+    await parallel(*(_live(till, placed, chance) for placed in orders))
+    await till.idle()
+    assert await till.db.fetch("SELECT currency FROM ledger_balance WHERE balance <> 0") == []
+    assert await till.db.fetch("SELECT payment_id FROM ledger_disagreement") == []
+    assert await till.db.fetchval("SELECT count(*) FROM payment WHERE refunding <> 0 OR status = 'processing'") == 0
+    await _agrees_with_the_gateway(till, till_simulator, {placed.id for placed in orders})
+
+
+async def _live(till: Till, placed: Placed, chance: random.Random) -> None:
+    """What may happen to an order, in some order."""
+    await placed.place()
+    if chance.random() < 0.3:
+        await placed.cancel()
+    if chance.random() < 0.5:
+        await till.idle()
+        for payment in await till.payments(placed):
+            if payment.status in (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED):
+                await till.refund(payment, chance.randint(1, payment.amount.amount - payment.refunded.amount))
+    if chance.random() < 0.3:
+        await placed.cancel(was=OrderStatus.PAID)
+
+
+async def _agrees_with_the_gateway(till: Till, simulator: Simulator, order_ids: set[Any]) -> None:
+    net: dict[Any, int] = {}
+    begun = await till.db.fetchval("SELECT min(created_at) FROM payment WHERE order_id = ANY($1)", list(order_ids))
+    async for movement in simulator.since(begun):
+        sign = 1 if movement.kind is Kind.CHARGE else -1
+        net[movement.charge_key] = net.get(movement.charge_key, 0) + sign * movement.money.amount
+    booked = await till.db.fetch(
+        """
+        SELECT payment_id, sum(entry.amount)::bigint AS amount
+        FROM ledger_entry AS entry JOIN payment ON payment.id = payment_id
+        WHERE account = 'gateway_receivable' AND order_id = ANY($1) GROUP BY payment_id
+        """,
+        list(order_ids),
+    )
+    assert booked
+    for row in booked:
+        assert net[row["payment_id"]] == row["amount"]
+
+
+async def test_a_transaction_that_does_not_balance_is_refused(till: Till) -> None:
+    _, payment = await till.captured()
+    entry = "INSERT INTO ledger_entry (transaction_id, account, payment_id, currency, amount) VALUES "
+    with pytest.raises(asyncpg.CheckViolationError, match="does not balance"):
+        await till.db.execute(entry + "($1, 'sales', $2, 'USD', 5)", new_id(), payment.id)
+    crooked = entry + "($1, 'sales', $2, 'USD', 5), ($1, 'gateway_receivable', $2, 'EUR', -5)"
+    with pytest.raises(asyncpg.CheckViolationError, match="does not balance"):
+        await till.db.execute(crooked, new_id(), payment.id)
+    unknown = entry + "($1, 'sales', $2, 'USD', 5), ($1, 'pocket', $2, 'USD', -5)"
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="no such ledger account"):
+        await till.db.execute(unknown, new_id(), payment.id)
+    twice = entry + "($1, 'sales', $1, 'USD', -1), ($1, 'gateway_receivable', $1, 'USD', 1)"
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await till.db.execute(twice, payment.id)
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE ledger_entry SET amount = 0", "DELETE FROM ledger_entry", "TRUNCATE ledger_entry"]
+)
+async def test_what_is_booked_stays_as_it_is(till: Till, change: str) -> None:
+    await till.captured()
+    with pytest.raises(asyncpg.CheckViolationError, match="append-only"):
+        await till.db.execute(change)
+
+
+async def test_the_views_find_what_disagrees(till: Till) -> None:
+    _, payment = await till.captured(amount=700)
+    change = till.db.transaction()
+    await change.start()
+    await till.db.execute("UPDATE payment SET refunded = 100 WHERE id = $1", payment.id)
+    (row,) = await till.db.fetch("SELECT payment_id, expected, booked FROM ledger_disagreement")
+    await change.rollback()
+    assert tuple(row) == (payment.id, 600, 700)
