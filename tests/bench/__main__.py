@@ -37,7 +37,7 @@ PEERS = {
 
 
 async def main(seconds: float, chosen: str) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=150)
     with tempfile.TemporaryDirectory(prefix="souk-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 
@@ -17,8 +18,7 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -72,7 +72,7 @@ async def connect(url: str) -> Connection:
 
 @dataclass
 class Result:
-    """What came of a run. Latencies are in seconds."""
+    """What came of a run. Latencies are in seconds, of what went well."""
 
     name: str
     seconds: float = 0.0
@@ -105,9 +105,12 @@ async def run(name: str, url: str, step: Step, *, workers: int, seconds: float, 
         try:
             while (started := time.perf_counter()) < end:
                 good = await step(connection, number)
-                if started >= begin:
+                if started < begin:
+                    continue
+                if good:
                     result.latencies.append(time.perf_counter() - started)
-                    result.errors += not good
+                else:
+                    result.errors += 1
         finally:
             connection.close()
 

@@ -160,7 +160,7 @@ async def measure(shop: Shop, seconds: float, watched: Watched, chosen: str = ""
         ("search past the cache", shop.search, 32),
         ("add to cart", shop.add_to_cart, 32),
         ("checkout until paid", shop.checkout, 48),
-        ("login", shop.login, 8),
+        ("login", shop.login, 4),
     ]
     results = []
     for name, step, workers in scenarios:
