@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from contracts.money import EXPONENTS, MAX_AMOUNT
 
-_PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
+_PRICE = re.compile(r"[0-9]{1,13}(\.[0-9]{1,12})?")
 
 
 def minor_units(text: str, currency: str) -> int:

@@ -26,7 +26,7 @@ _WITHIN: dict[type, Callable[[Any], bool]] = {
 
 
 def encode(sort: Sort, key: Sequence[Any]) -> str:
-    return cursor.encode(sort.value, *key)
+    return cursor.encode(sort.value, *(str(part) if isinstance(part, UUID) else part for part in key))
 
 
 def decode(sort: Sort, given: str) -> Sequence[Any]:

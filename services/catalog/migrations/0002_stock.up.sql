@@ -8,7 +8,7 @@ CREATE TABLE stock (
     CONSTRAINT stock_law CHECK (0 <= reserved AND reserved <= on_hand)
 ) WITH (fillfactor = 60);
 COMMENT ON TABLE stock IS 'Outlives the variant, so that what comes back later still has its place; product_id is null then.';
-CREATE INDEX stock_by_product ON stock (product_id);
+CREATE INDEX stock_by_product ON stock (product_id, position);
 
 CREATE TABLE stock_movement (
     id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

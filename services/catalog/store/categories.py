@@ -46,10 +46,10 @@ async def by_slug(connection: Connection, slug: str) -> UUID | None:
 
 async def page(
     connection: Connection, after: tuple[str, UUID] | None, limit: int
-) -> list[tuple[Category, tuple[str, UUID]]]:
+) -> list[tuple[Category, tuple[str, str]]]:
     """Categories by name after a key, each with its own key."""
     rows = await connection.fetch(_PAGE, *(after or (None, None)), limit)
-    return [(_read(row), (row["lowered"], row["id"])) for row in rows]
+    return [(_read(row), (row["lowered"], str(row["id"]))) for row in rows]
 
 
 async def insert(

@@ -90,7 +90,7 @@ async def page(connection: Connection, body: ListProducts, sort: Sort, after: Se
     statement = _Statement()
     rank = _filter(statement, body)
     order = ORDERS[sort]
-    ranked = f", ts_rank_cd(p.search, {rank}) AS rank" if sort is Sort.RELEVANCE else ""
+    ranked = f", ts_rank(p.search, {rank}) AS rank" if sort is Sort.RELEVANCE else ""
     source = f"(SELECT p.*{ranked} FROM product p WHERE {statement.condition}) p" if ranked else "product p"  # noqa: S608 - constants
     conditions = [] if ranked else [statement.condition]
     if after is not None:
@@ -100,9 +100,9 @@ async def page(connection: Connection, body: ListProducts, sort: Sort, after: Se
     extra = ", p.rank" if ranked else ""
     rows = await connection.fetch(
         f"""
-        SELECT p.id, p.price, lower(p.name) AS lowered, p.rating_average{extra}, {SERVED}
+        SELECT {", ".join(f"p.{column}" for column in order.key)}, {SERVED}
         FROM (
-            SELECT p.id, p.price, p.name, p.rating_average, p.category_id{extra}
+            SELECT p.id, p.price, lower(p.name) AS lowered, p.name, p.rating_average, p.category_id{extra}
             FROM {source} {where} ORDER BY {order.by} LIMIT {limit}
         ) p
         JOIN product_document d ON d.product_id = p.id LEFT JOIN category c ON c.id = p.category_id
