@@ -6,10 +6,7 @@ The write concern is set on the client, not on the database: commits take it fro
 not ask for the journal waits for its next regular flush, 100 ms.
 """
 
-import asyncio
-import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 from typing import Any, TypeVar
@@ -18,8 +15,15 @@ from uuid import UUID
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
 from nats.aio.client import Client
 from pymongo import ASCENDING, IndexModel
-from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, WTimeoutError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError, WTimeoutError
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from contracts.model import Model
 from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
@@ -48,6 +52,7 @@ SELECTION_TIMEOUT_MS = 3_000
 TRANSACTION_TIMEOUT = 4.0
 START_PATIENCE = 60.0
 DUPLICATE_KEY = 11000
+TRANSIENT, UNKNOWN_COMMIT = "TransientTransactionError", "UnknownTransactionCommitResult"
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "idempotency": [IndexModel([("created_at", ASCENDING)], expireAfterSeconds=KEPT_SECONDS)],
@@ -77,30 +82,23 @@ class Mongo:
     async def ping(self) -> None:
         await self.database.command("ping")
 
-    async def within(self, work: Callable[[Session], Coroutine[Any, Any, ResultT]]) -> ResultT:
+    async def within(self, work: Callable[[Session], Awaitable[ResultT]]) -> ResultT:
         """Runs `work(session)` in one transaction, again when another one was in its way; it must bear that.
 
-        Raises TimeoutError when the others do not get out of its way, or the server does not come back.
+        Raises TimeoutError when the others do not get out of its way, or the server does not come back. motor's own
+        `with_transaction` does not try again what goes wrong at the commit, and the rest for two minutes without a pause.
         """
-        ends = time.monotonic() + TRANSACTION_TIMEOUT
-        tries = 0
-
-        async def attempt(session: Session) -> ResultT:
-            nonlocal tries
-            if tries:
-                await asyncio.sleep(random.uniform(0, 0.005 * 2 ** min(tries, 6)))  # noqa: S311 - it spreads, it hides nothing
-            if tries and time.monotonic() > ends:
-                raise TimeoutError
-            tries += 1
-            return await work(session)
-
         async with await self.client.start_session() as session:
-            result: ResultT = await session.with_transaction(attempt)
+            async for attempt in _again(TRANSIENT):
+                with attempt:
+                    async with session.start_transaction():
+                        result = await work(session)
+                        async for commit in _again(UNKNOWN_COMMIT):
+                            with commit:
+                                await session.commit_transaction()
         return result
 
-    async def transaction(
-        self, ask: Ask[Any], work: Callable[[Session], Coroutine[Any, Any, Answer[ReplyT]]]
-    ) -> Answer[ReplyT]:
+    async def transaction(self, ask: Ask[Any], work: Callable[[Session], Awaitable[Answer[ReplyT]]]) -> Answer[ReplyT]:
         """`work(session)` in one transaction, with its answer kept in it under the idempotency key of `ask`, if any.
 
         Raises `Replay` when another request with the same key has committed first: everything done here is undone.
@@ -118,9 +116,7 @@ class Mongo:
             key.kept = True
         return answer
 
-    async def once(
-        self, ask: Ask[Any], work: Callable[[Session | None], Coroutine[Any, Any, Answer[ReplyT]]]
-    ) -> Answer[ReplyT]:
+    async def once(self, ask: Ask[Any], work: Callable[[Session | None], Awaitable[Answer[ReplyT]]]) -> Answer[ReplyT]:
         """For work that is one statement: a transaction only where there is an answer to keep with it."""
         return await (work(None) if ask.key is None else self.transaction(ask, work))
 
@@ -170,6 +166,24 @@ class Mongo:
         await self.database.inbox.insert_many([{"_id": id_, "heard_at": at} for id_ in fresh], session=session)
         for delivery in fresh.values():
             await effect(session, delivery)
+
+
+def _again(label: str) -> AsyncRetrying:
+    """As long as MongoDB says by that label that it may help."""
+
+    def labelled(error: BaseException) -> bool:
+        return isinstance(error, PyMongoError) and error.has_error_label(label)
+
+    def too_long(state: RetryCallState) -> None:
+        assert state.outcome is not None
+        raise TimeoutError from state.outcome.exception()
+
+    return AsyncRetrying(
+        retry=retry_if_exception(labelled),
+        wait=wait_random_exponential(multiplier=0.005, max=0.3),
+        stop=stop_after_delay(TRANSACTION_TIMEOUT),
+        retry_error_callback=too_long,
+    )
 
 
 def _forgotten() -> Any:

@@ -13,6 +13,7 @@ from infra.reactor import Reaction
 from infra.run import Kit, Room, Service
 from services.cart.handlers import changing, joining, opening, ordered
 from services.cart.quotes import PriceDesk
+from services.cart.recent import Recent
 from services.cart.shop import CartSettings, Shop
 from services.cart.store import INDEXES, Carts
 
@@ -30,7 +31,7 @@ REACTIONS: Mapping[type[Event], Reaction] = {OrderPlaced: ordered.order_placed}
 
 
 def build(kit: Kit[CartSettings, Mongo]) -> Room:
-    shop = Shop(kit.store, Carts(kit.store.database), PriceDesk(kit.asker), kit.settings)
+    shop = Shop(kit.store, Carts(kit.store.database), PriceDesk(kit.asker), Recent(), kit.settings)
     return Room(shop, ASKS, REACTIONS)
 
 

@@ -16,6 +16,7 @@ from infra.settings import MongoSettings
 from services.cart.domain import Cart, Quotes
 from services.cart.pricing import priced
 from services.cart.quotes import PriceDesk
+from services.cart.recent import Recent
 from services.cart.store import Carts, Touch
 
 MINE = "mine"
@@ -37,13 +38,14 @@ class Shop:
     mongo: Mongo
     carts: Carts
     prices: PriceDesk
+    recent: Recent
     settings: CartSettings
 
     def touch(self, user_id: UUID | None) -> Touch:
-        """Each change begins a cart's time anew."""
+        """Each change begins a cart's time anew. It ends on a full hour, so that few changes touch the index of it."""
         days = self.settings.guest_cart_days if user_id is None else self.settings.customer_cart_days
         at = now()
-        return Touch(at, at + timedelta(days=days))
+        return Touch(at, at.replace(minute=0, second=0, microsecond=0) + timedelta(days=days, hours=1))
 
     def new_cart(self, user_id: UUID | None) -> Cart:
         return Cart(secrets.token_urlsafe(16), user_id, self.touch(user_id).expires_at)
@@ -55,7 +57,8 @@ class Shop:
                 raise Unauthorized
             return await self.own(identity.user_id)
         cart = await self.carts.find(id_, now())
-        if cart is None or cart.merged_into or cart.user_id not in (None, identity and identity.user_id):
+        user_id = identity.user_id if identity else None
+        if cart is None or cart.merged_into or cart.user_id not in (None, user_id):
             raise NotFound
         return cart
 

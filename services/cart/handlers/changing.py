@@ -1,11 +1,13 @@
 """Lines come, change and go. Prices are asked for before the write, so that what cannot be answered is not done."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from contracts import cart as contract
 from contracts.cart import AddItem, CartChanged, CartOf, RemoveItem, SetItem
+from contracts.failure import Fail
 from infra.mongo import Session
 from infra.rpc import Answer, Ask
 from services.cart.domain import Cart, Edit, Quotes, adding, clearing, removing, setting
@@ -17,46 +19,80 @@ Decision = Callable[[Cart, Quotes], Edit | None]
 
 async def add(shop: Shop, ask: Ask[AddItem]) -> Answer[contract.Cart]:
     body = ask.body
-    return await _change(shop, ask, lambda cart, quotes: adding(cart, body.sku, body.quantity, quotes), [body.sku])
+    change = Change(shop, ask, lambda cart, quotes: adding(cart, body.sku, body.quantity, quotes), (body.sku,))
+    return await change.made()
 
 
 async def set_item(shop: Shop, ask: Ask[SetItem]) -> Answer[contract.Cart]:
     body = ask.body
-    return await _change(shop, ask, lambda cart, quotes: setting(cart, body.sku, body.quantity, quotes), [body.sku])
+    change = Change(shop, ask, lambda cart, quotes: setting(cart, body.sku, body.quantity, quotes), (body.sku,))
+    return await change.made()
 
 
 async def remove(shop: Shop, ask: Ask[RemoveItem]) -> Answer[contract.Cart]:
-    return await _change(shop, ask, lambda cart, _: removing(cart, ask.body.sku))
+    return await Change(shop, ask, lambda cart, _: removing(cart, ask.body.sku)).made()
 
 
 async def clear(shop: Shop, ask: Ask[CartOf]) -> Answer[contract.Cart]:
-    return await _change(shop, ask, lambda cart, _: clearing(cart))
+    return await Change(shop, ask, lambda cart, _: clearing(cart)).made()
 
 
-async def _change(shop: Shop, ask: Ask[Any], decide: Decision, skus: Iterable[str] = ()) -> Answer[contract.Cart]:
-    for _ in range(TRIES):
-        cart = await shop.find(ask.body.id, ask.identity)
-        match_version(ask, cart)
-        quotes = await shop.prices.of({*cart.by_sku, *skus})
-        edit = decide(cart, quotes)
-        if edit is None:
-            return shop.answer(cart, quotes)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one cart: decided on a guess or on what is read, and done if it still holds when it is written."""
+
+    shop: Shop
+    ask: Ask[Any]
+    decide: Decision
+    skus: tuple[str, ...] = ()
+    """Whose prices the decision needs, besides those of the cart's lines."""
+
+    async def made(self) -> Answer[contract.Cart]:
+        if answer := await self._on_a_guess():
+            return answer
+        for _ in range(TRIES):
+            cart = await self.shop.find(self.ask.body.id, self.ask.identity)
+            quotes = await self._quotes(cart)
+            edit = self._decided(cart, quotes)
+            if edit is None:
+                return self.shop.answer(cart, quotes)
+            if answer := await self._written(cart, edit, quotes):
+                return answer
+        raise CartChanged
+
+    async def _on_a_guess(self) -> Answer[contract.Cart] | None:
+        """Only a write that found what it asks for proves a guess; a refusal does not."""
+        guess = self.shop.recent.take(self.ask.body.id, self.ask.identity)
+        if guess is None:
+            return None
+        quotes = await self._quotes(guess)
         try:
-            return await shop.mongo.once(ask, partial(_write, shop, ask, cart, edit, quotes))
+            edit = self._decided(guess, quotes)
+        except Fail:
+            return None
+        return await self._written(guess, edit, quotes) if edit else None
+
+    async def _quotes(self, cart: Cart) -> Quotes:
+        return await self.shop.prices.of({*cart.by_sku, *self.skus})
+
+    def _decided(self, cart: Cart, quotes: Quotes) -> Edit | None:
+        match_version(self.ask, cart)
+        return self.decide(cart, quotes)
+
+    async def _written(self, cart: Cart, edit: Edit, quotes: Quotes) -> Answer[contract.Cart] | None:
+        try:
+            return await self.shop.mongo.once(self.ask, partial(self._write, cart, edit, quotes))
         except Overtaken:
-            continue
-    raise CartChanged
+            return None
 
-
-async def _write(
-    shop: Shop, ask: Ask[Any], cart: Cart, edit: Edit, quotes: Quotes, session: Session | None
-) -> Answer[contract.Cart]:
-    touch = shop.touch(cart.user_id)
-    changed = await shop.carts.change(cart, edit, touch, version=ask.if_match, session=session)
-    if changed is None:
-        raise Overtaken
-    if not changed.by_sku.keys() <= cart.by_sku.keys() | quotes.keys():  # somebody else has put something in
-        if session is not None:
+    async def _write(self, cart: Cart, edit: Edit, quotes: Quotes, session: Session | None) -> Answer[contract.Cart]:
+        touch = self.shop.touch(cart.user_id)
+        changed = await self.shop.carts.change(cart, edit, touch, version=self.ask.if_match, session=session)
+        if changed is None:
             raise Overtaken
-        quotes = await shop.prices.of(changed.by_sku)
-    return shop.answer(changed, quotes)
+        if not changed.by_sku.keys() <= cart.by_sku.keys() | quotes.keys():  # somebody else has put something in
+            if session is not None:
+                raise Overtaken
+            quotes = await self._quotes(changed)
+        self.shop.recent.put(self.ask.body.id, self.ask.identity, changed)
+        return self.shop.answer(changed, quotes)

@@ -1,0 +1,86 @@
+"""A cart in somebody's hands, and the cart's store without its service."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from contracts import cart as contract
+from contracts.cart import Cart
+from contracts.identity import Identity
+from infra.mongo import Mongo, connect
+from infra.rpc import Asker
+from infra.stack.stack import Stack
+from services.cart.quotes import PriceDesk
+from services.cart.recent import Recent
+from services.cart.shop import MINE, CartSettings, Shop
+from services.cart.store import INDEXES, Carts
+from tests.support.asking import Edge
+
+
+@dataclass(frozen=True)
+class Trolley:
+    """One cart, by the id and as the person that somebody uses it."""
+
+    ask: Edge
+    id: str
+    identity: Identity | None = None
+
+    async def add(self, sku: str, quantity: Any = 1, **how: Any) -> Cart:
+        return await self._change(contract.ADD, {"sku": sku, "quantity": quantity}, **how)
+
+    async def set(self, sku: str, quantity: Any, **how: Any) -> Cart:
+        return await self._change(contract.SET, {"sku": sku, "quantity": quantity}, **how)
+
+    async def remove(self, sku: str, **how: Any) -> Cart:
+        return await self._change(contract.REMOVE, {"sku": sku}, **how)
+
+    async def clear(self, **how: Any) -> Cart:
+        return await self._change(contract.CLEAR, {}, **how)
+
+    async def get(self) -> Cart:
+        return await self._change(contract.GET, {})
+
+    async def units(self) -> dict[str, int]:
+        return {item.sku: item.quantity for item in (await self.get()).items}
+
+    async def _change(self, operation: Any, body: dict[str, Any], **how: Any) -> Cart:
+        found: Cart = await self.ask(operation, {"id": self.id, **body}, identity=self.identity, **how)
+        return found
+
+
+@pytest.fixture
+async def guest(ask: Edge) -> Trolley:
+    """A guest's cart, new."""
+    return Trolley(ask, (await ask(contract.CREATE)).id)
+
+
+@pytest.fixture
+def mine(ask: Edge, new_customer: Callable[[], Identity]) -> Trolley:
+    """A new customer's own cart."""
+    return Trolley(ask, MINE, new_customer())
+
+
+@pytest.fixture(scope="session")
+def cart_settings(stack: Stack) -> CartSettings:
+    return CartSettings(
+        _env_file=None,
+        nats_url=stack.nats_url,
+        nats_password=stack.password("cart"),
+        mongo_url=stack.cart_url(),
+        mongo_password=stack.mongo_password(),
+    )
+
+
+@pytest.fixture(scope="session")
+async def store(cart_settings: CartSettings) -> AsyncIterator[Mongo]:
+    async with connect(cart_settings, "test", indexes=INDEXES) as mongo:
+        yield mongo
+
+
+@pytest.fixture(scope="session")
+async def shop(store: Mongo, cart_settings: CartSettings, as_service: Callable[[str], Any]) -> Shop:
+    """What the handlers get, here."""
+    asker: Asker = (await as_service("cart")).asker
+    return Shop(store, Carts(store.database), PriceDesk(asker), Recent(), cart_settings)

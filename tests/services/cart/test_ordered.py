@@ -1,0 +1,136 @@
+"""An order was placed: what was ordered leaves the cart, however often and however late the cart hears of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from nats.aio.msg import Msg
+
+from contracts import cart as contract
+from contracts import order
+from contracts.catalog import Product
+from contracts.failure import NotFound
+from contracts.money import Money
+from contracts.order import OrderPlaced, PlacedItem
+from infra import trace
+from infra.ids import new_id
+from infra.reactor import Delivery
+from services.cart.handlers.ordered import order_placed
+from services.cart.shop import Shop
+from tests.services.cart.conftest import Trolley
+from tests.services.cart.test_changing import sku_of
+from tests.support.asking import Edge
+from tests.support.http import ADDRESS
+from tests.support.waiting import eventually
+
+NewProduct = Callable[..., Awaitable[Product]]
+PRICE = Money(amount=1999, currency="USD")
+
+
+def placed(cart: contract.Cart) -> OrderPlaced:
+    """An order of everything that is in the cart."""
+    order_id = new_id()
+    items = [
+        PlacedItem(sku=i.sku, product_id=i.product_id, name=i.name, quantity=i.quantity, unit_price=PRICE)
+        for i in cart.items
+    ]
+    return OrderPlaced(
+        order_id=order_id,
+        number="T-1",
+        user_id=None,
+        total=PRICE,
+        hold_id=order_id,
+        cart_id=cart.id,
+        cart_version=cart.version,
+        charge=False,
+        items=items,
+    )
+
+
+async def hear(shop: Shop, *events: OrderPlaced, event_id: UUID | None = None) -> None:
+    async def effect(session: Any, delivery: Delivery) -> None:
+        await order_placed(shop, session, cast("OrderPlaced", delivery.event))
+
+    message = Msg(_client=None, subject="event.order")
+    deliveries = [Delivery(event_id or new_id(), event, trace.begin(), message) for event in events]
+    await shop.mongo.apply(deliveries, effect)
+
+
+async def test_an_order_empties_its_cart(ask: Edge, mine: Trolley, new_product: NewProduct) -> None:
+    """From the order service, over the broker."""
+    await mine.add(await sku_of(new_product), 2)
+    body = {"cart_id": "mine", "shipping_address": ADDRESS}
+    await ask(order.PLACE, body, identity=mine.identity)
+
+    async def emptied() -> bool:
+        return not await mine.units()
+
+    await eventually(emptied)
+
+
+async def test_an_order_is_heard_once(guest: Trolley, shop: Shop, new_product: NewProduct) -> None:
+    one, two = await sku_of(new_product), await sku_of(new_product)
+    await guest.add(one, 2)
+    event, event_id = placed(await guest.add(two)), new_id()
+    await hear(shop, event, event_id=event_id)
+    cart = await guest.get()
+    assert (cart.items, cart.version) == ([], event.cart_version + 1)  # type: ignore[operator]
+    await guest.add(one, 2)
+    await hear(shop, event, event_id=event_id)
+    await asyncio.gather(*(hear(shop, event, event_id=event_id) for _ in range(3)))
+    assert await guest.units() == {one: 2}
+
+
+async def test_what_came_in_since_stays(guest: Trolley, shop: Shop, new_product: NewProduct) -> None:
+    one, two, three = [await sku_of(new_product) for _ in range(3)]
+    await guest.add(one, 2)
+    event = placed(await guest.add(two, 3))
+    await guest.add(one, 1)
+    await guest.add(three, 4)
+    await guest.set(two, 1)
+    await hear(shop, event)
+    assert await guest.units() == {one: 1, three: 4}
+
+
+async def test_the_lines_may_have_moved_to_the_customers_cart(
+    ask: Edge, guest: Trolley, mine: Trolley, shop: Shop, new_product: NewProduct
+) -> None:
+    one, two = await sku_of(new_product), await sku_of(new_product)
+    await mine.add(two)
+    event = placed(await guest.add(one, 2))
+    await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
+    await hear(shop, event)
+    assert await mine.units() == {two: 1}
+
+
+async def test_many_orders_at_once(ask: Edge, shop: Shop, new_product: NewProduct) -> None:
+    """A batch is one transaction; each of its carts is emptied."""
+    sku = await sku_of(new_product)
+    trolleys = [Trolley(ask, (await ask(contract.CREATE)).id) for _ in range(5)]
+    events = [placed(await trolley.add(sku)) for trolley in trolleys]
+    await hear(shop, *events)
+    assert [await trolley.units() for trolley in trolleys] == [{}] * 5
+
+
+async def test_adding_while_an_order_is_heard_loses_nothing(
+    guest: Trolley, shop: Shop, new_product: NewProduct
+) -> None:
+    sku, more = await sku_of(new_product, stock=100), await sku_of(new_product, stock=100)
+    event = placed(await guest.add(sku, 5))
+    await asyncio.gather(hear(shop, event), *(guest.add(more) for _ in range(20)))
+    assert await guest.units() == {more: 20}
+
+
+async def test_an_order_without_a_cart_or_of_one_that_is_gone(ask: Edge, guest: Trolley, shop: Shop) -> None:
+    event = placed(await guest.get())
+    await hear(
+        shop,
+        event.model_copy(update={"cart_id": None, "cart_version": None}),
+        event.model_copy(update={"cart_id": "x" * 22}),
+        event.model_copy(update={"cart_version": 9}),
+    )
+    assert (await guest.get()).version == 1
+    with pytest.raises(NotFound):
+        await ask(contract.GET, {"id": "x" * 22})
