@@ -1,9 +1,12 @@
 """Every endpoint, as data: the method and path of the HTTP API, and the operation that answers.
 
+`python -m edge.routes` shows them as a table.
+
 A path's parameters are fields of the operation's request. What else the request holds comes from the query of a GET,
 from the JSON body, or from an upload that was put into the object store first.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -150,3 +153,13 @@ def every() -> Iterator[tuple[str, Route]]:
     """Each route with its whole path."""
     yield from ((BASE + route.path, route) for route in ROUTES)
     yield from ((route.path, route) for route in AT_ROOT)
+
+
+def main() -> None:
+    for path, route in every():
+        asked = f"{route.operation.subject:<32}{route.operation.access.value}"
+        sys.stdout.write(f"{route.method:<8}{path:<42}{asked}\n")
+
+
+if __name__ == "__main__":
+    main()

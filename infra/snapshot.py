@@ -1,0 +1,45 @@
+"""The published language as it is now, in one JSON value that can be kept and compared with a later one."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from contracts.registry import EVENTS, OPERATIONS
+
+Json = dict[str, Any]
+Mode = Literal["validation", "serialization"]
+
+
+def snapshot() -> Json:
+    """Operations and events with the JSON Schemas of what they carry; `$ref` leads into `schemas`."""
+    asked, asked_definitions = schemas((operation.request for operation in OPERATIONS), "validation", "requests")
+    replied, replied_definitions = schemas((operation.reply for operation in OPERATIONS), "serialization", "replies")
+    said, said_definitions = schemas(EVENTS, "validation", "events")
+    operations = {
+        operation.subject: {
+            "request": asked[operation.request],
+            "reply": replied[operation.reply],
+            "failures": {kind.code: int(kind.status) for kind in operation.every_failure()},
+            "access": operation.access.value,
+            "callers": sorted(operation.callers),
+            "writes": operation.writes,
+        }
+        for operation in OPERATIONS
+    }
+    events = {event.type(): {"subject": event.pattern(), "key": event.key, "body": said[event]} for event in EVENTS}
+    return {
+        "operations": dict(sorted(operations.items())),
+        "events": dict(sorted(events.items())),
+        "schemas": {"requests": asked_definitions, "replies": replied_definitions, "events": said_definitions},
+    }
+
+
+def schemas(models: Iterable[type[BaseModel]], mode: Mode, group: str) -> tuple[dict[type[BaseModel], Json], Json]:
+    """A schema a model, and the definitions that they share, found at `#/schemas/<group>/`."""
+    ordered = sorted(set(models), key=lambda model: (model.__module__, model.__qualname__))
+    found, definitions = models_json_schema(
+        [(model, mode) for model in ordered], ref_template=f"#/schemas/{group}/{{model}}"
+    )
+    return {model: found[model, mode] for model in ordered}, dict(sorted(definitions.get("$defs", {}).items()))
