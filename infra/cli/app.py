@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from infra.cli import demo, migrate, provision, routes, stack, up
+from infra.cli import demo, docs, importing, migrate, provision, routes, seed, stack, up
 from infra.stack.error import StackError
 
 app = typer.Typer(
@@ -21,8 +21,11 @@ app.command()(stack.logs)
 app.command()(stack.mail)
 app.command()(provision.provision)
 app.command()(migrate.migrate)
+app.command("seed")(seed.seed_command)
+app.command("import")(importing.import_command)
 app.command()(demo.demo)
 app.command()(routes.routes)
+app.command()(docs.docs)
 
 
 def main() -> None:
