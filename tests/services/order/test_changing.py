@@ -10,7 +10,7 @@ from contracts.catalog import Product
 from contracts.failure import Forbidden, Invalid, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Identity
 from contracts.order import CancelReason, IllegalTransition, Order, OrderCancelled, OrderShipped, OrderStatus
-from contracts.payment import AlreadyPaid, Payment, PaymentMethodUnknown
+from contracts.payment import AlreadyPaid, Payment, PaymentMethodUnknown, PaymentRefunded
 from infra import headers
 from infra.ids import new_id
 from tests.services.order.conftest import Counter
@@ -77,7 +77,8 @@ async def test_a_paid_order_is_cancelled_and_the_money_goes_back(
     assert isinstance(said, OrderCancelled)
     assert (said.was, said.payment_id) == (OrderStatus.PAID, paid.payment_id)
     refunded = (await events.about("refunded", order_id=paid.id)).event
-    assert (refunded.payment_id, refunded.full) == (paid.payment_id, True)  # type: ignore[attr-defined]
+    assert isinstance(refunded, PaymentRefunded)
+    assert (refunded.payment_id, refunded.full) == (paid.payment_id, True)
     await counter.left(lamp, on_hand=10, reserved=0)
     assert (await counter.read(paid.id)).status is OrderStatus.CANCELLED
 

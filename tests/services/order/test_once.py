@@ -10,7 +10,7 @@ import pytest
 from contracts import cart, catalog
 from contracts import order as contract
 from contracts.cart import CartEmpty
-from contracts.catalog import OutOfStock, Product
+from contracts.catalog import HoldMismatch, OutOfStock, Product
 from contracts.failure import IdempotencyInProgress, IdempotencyKeyReused
 from contracts.identity import Identity
 from contracts.order import Order
@@ -143,6 +143,19 @@ async def test_who_tries_again_after_a_crash_finds_the_hold_again(
     await counter.left(lamp, on_hand=2, reserved=2)
 
 
+async def test_a_hold_of_other_lines_is_not_taken_for_ones_own(
+    ask: Edge,
+    as_service: Callable[[str], Awaitable[Edge]],
+    new_product: NewProduct,
+    new_customer: Callable[[], Identity],
+) -> None:
+    lamp, who = await new_product(), new_customer()
+    hold_id = hold_id_of(await a_cart(ask, who, lamp), None)
+    await held_before(await as_service("order"), hold_id, await new_product(), 3600)
+    with pytest.raises(HoldMismatch):
+        await ask(contract.PLACE, {"cart_id": "mine", "shipping_address": ADDRESS}, identity=who)
+
+
 async def test_a_failure_before_the_hold_is_kept_under_the_key(
     counter: Counter, new_product: NewProduct, new_customer: Callable[[], Identity], ask: Edge, admin: Identity
 ) -> None:
@@ -152,3 +165,64 @@ async def test_a_failure_before_the_hold_is_kept_under_the_key(
             await counter.place(who, (lamp, 1), key=key)
         await ask(catalog.ADJUST_STOCK, {"sku": lamp.variants[0].sku, "set": 5, "reason": "found"}, identity=admin)
     assert isinstance(await counter.place(who, (lamp, 1), key=new_id().hex), Order)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_key_never_makes_two_orders_even_when_its_answer_is_forgotten(
+    cancelled: bool,  # noqa: FBT001 - a parameter of the test
+    counter: Counter,
+    ask: Edge,
+    database: Callable[[str], Awaitable[Any]],
+    new_product: NewProduct,
+    new_customer: Callable[[], Identity],
+) -> None:
+    lamp, who, key = await new_product(), new_customer(), new_id().hex
+    first = await counter.place(who, (lamp, 1), key=key)
+    if cancelled:
+        await ask(contract.CANCEL, {"id": str(first.id)}, identity=who)
+        await counter.left(lamp, on_hand=10, reserved=0)
+    await (await database("order")).execute(
+        "DELETE FROM idempotency WHERE position(convert_to($1, 'UTF8') IN answer) > 0", str(first.id)
+    )
+
+    again = await counter.place(who, (lamp, 1), key=key)
+
+    assert (again.id, again.number) == (first.id, first.number)
+    await counter.left(lamp, on_hand=10, reserved=0 if cancelled else 1)
+
+
+async def test_who_waits_too_long_for_another_is_told_to_try_again(
+    counter: Counter,
+    ask: Edge,
+    database: Callable[[str], Awaitable[Any]],
+    new_product: NewProduct,
+    new_customer: Callable[[], Identity],
+) -> None:
+    """Another process writes the same order, and does not come to an end."""
+    lamp, who = await new_product(), new_customer()
+    hold_id = hold_id_of(await a_cart(ask, who, lamp), None)
+    body = {"cart_id": "mine", "shipping_address": ADDRESS}
+    frozen = (await database("order")).transaction()
+    await frozen.start()
+    await (await database("order")).execute(SAME_HOLD, hold_id)
+    try:
+        with pytest.raises(IdempotencyInProgress):
+            await ask(contract.PLACE, body, identity=who)
+    finally:
+        await frozen.rollback()
+
+    order = await ask(contract.PLACE, body, identity=who)
+
+    assert order.items[0].quantity == 2
+    await counter.left(lamp, on_hand=10, reserved=2)
+
+
+SAME_HOLD = """
+INSERT INTO orders (
+    id, status, hold_id, currency, subtotal, discount, shipping, tax, total, items, shipping_method, shipping_address,
+    history, pay_by, created_at, updated_at
+)
+VALUES (
+    gen_random_uuid(), 'pending', $1, 'USD', 0, 0, 0, 0, 0, '[]', 'standard', '{}', '[]', now(), now(), now()
+)
+"""
