@@ -87,10 +87,10 @@ class Postgres:
         )
 
     async def _ready(self) -> bool:
-        """The state that the server itself keeps for `pg_ctl -w`, in the last line of its pid file."""
-        with suppress(OSError):
+        """What the server itself tells `pg_ctl -w` in its pid file; a killed one's file still says it was ready."""
+        with suppress(OSError, ValueError, IndexError):
             lines = (self.folder / "postmaster.pid").read_text().splitlines()
-            return len(lines) > 7 and lines[7].strip() == "ready"  # noqa: PLR2004 - its eighth line, says the manual
+            return lines[7].strip() == "ready" and psutil.pid_exists(int(lines[0]))
         return False
 
     async def _initdb(self) -> None:
