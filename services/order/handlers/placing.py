@@ -113,10 +113,11 @@ async def _write(shop: Shop, ask: Ask[PlaceOrder], drafted: Draft) -> tuple[Answ
 
 async def _give_back(shop: Shop, hold_id: UUID) -> None:
     """Releases a hold unless an order lives on it. Where that fails, the hold runs out by itself."""
+    away: tuple[type[Exception], ...] = (Fail, *shop.db.away)
     try:
         async with shop.db.connection() as connection:
             needed = await store.lives_on(connection, hold_id)
         if not needed:
             await shop.asker.ask(catalog.RELEASE, HoldOf(hold_id=hold_id))
-    except (Fail, *shop.db.away) as error:
+    except away as error:
         log.warning("a hold is left to run out: %s", error, extra={"fields": {"hold_id": hold_id}})
