@@ -30,6 +30,7 @@ from infra.telemetry import Metrics, log_to_stderr, tracer_to
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays; longer than Nginx keeps one, so that it never writes into a closed one."""
 MAX_HEADER = 16 * 1024
+KEYS_TIMEOUT = 3.0
 
 log = logging.getLogger("souk.edge")
 
@@ -58,8 +59,10 @@ def _ends(
     """Everything that can be asked for, by method and path."""
     asker = Asker(client, settings.edge_timeout)
 
+    quick = Asker(client, KEYS_TIMEOUT)
+
     async def fetch_keys() -> user.Jwks:
-        return await asker.ask(user.JWKS, Empty())
+        return await quick.ask(user.JWKS, Empty())
 
     desk = Desk(settings, asker, Tokens(Keys(fetch_keys)), Uploads(client))
     for path, route in routes.every():

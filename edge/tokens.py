@@ -6,6 +6,7 @@ more to check than the whole rest of a request, so a token that was found good i
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +16,7 @@ from uuid import UUID
 
 import jwt
 
-from contracts.failure import InvalidToken
+from contracts.failure import Fail, InvalidToken, Unavailable
 from contracts.identity import Identity, Role
 from contracts.user import ACCESS_TYPE, ALGORITHM, AUDIENCE, ISSUER, Jwks
 
@@ -25,6 +26,8 @@ REFETCH_PAUSE = 3.0
 """Seconds between two looks for a key that was not there."""
 KEYS_STALE = 300.0
 _BEARER = "bearer "
+
+log = logging.getLogger("souk.tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +46,33 @@ class Keys:
         self._fetch = fetch
         self._clock = clock
         self._keys: Mapping[str, jwt.PyJWK] = {}
-        self._fetched = float("-inf")
+        self._fetched = self._tried = float("-inf")
         self._lock = asyncio.Lock()
 
     async def named(self, kid: str) -> jwt.PyJWK | None:
-        age = self._clock() - self._fetched
-        if age > KEYS_STALE or (kid not in self._keys and age > REFETCH_PAUSE):
-            await self._refresh(self._fetched)
-        return self._keys.get(kid)
+        """Keys that are known hold while the user service is away; without it, an unknown one is nobody's fault."""
+        now = self._clock()
+        wanted = now - self._fetched > KEYS_STALE or kid not in self._keys
+        if wanted and now - self._tried > REFETCH_PAUSE:
+            await self._refresh(self._tried)
+        key = self._keys.get(kid)
+        if key is None and self._tried != self._fetched:
+            raise Unavailable(retry_after=REFETCH_PAUSE)
+        return key
 
     async def _refresh(self, seen: float) -> None:
+        """One look for all who wait for it."""
         async with self._lock:
-            if self._fetched != seen:
+            if self._tried != seen:
                 return
-            found = await self._fetch()
+            try:
+                found = await self._fetch()
+            except Fail as fail:
+                log.warning("no keys from the user service: %s", fail.code)
+                self._tried = self._clock()
+                return
             self._keys = {key["kid"]: jwt.PyJWK(key, ALGORITHM) for key in found.keys if _signs(key)}
-            self._fetched = self._clock()
+            self._fetched = self._tried = self._clock()
 
 
 class Tokens:

@@ -1,0 +1,60 @@
+"""Which path leads where."""
+
+import pytest
+
+from edge.router import Found, Refused, Router
+from edge.routes import every
+
+ROUTER = Router((route.method, path, f"{route.method} {path}") for path, route in every())
+PRODUCT = "/api/v1/products/brass-lamp"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "end", "params"),
+    [
+        ("GET", "/api/v1/products", "GET /api/v1/products", {}),
+        ("HEAD", "/api/v1/products", "GET /api/v1/products", {}),
+        ("GET", "/api/v1/products/search", "GET /api/v1/products/search", {}),
+        ("GET", PRODUCT, "GET /api/v1/products/{key}", {"key": "brass-lamp"}),
+        ("GET", "/api/v1/products/import/7", "GET /api/v1/products/import/{id}", {"id": "7"}),
+        ("PUT", "/api/v1/products/7", "PUT /api/v1/products/{id}", {"id": "7"}),
+        ("GET", "/api/v1/inventory/A/B.1", "GET /api/v1/inventory/{sku}", {"sku": "A/B.1"}),
+        ("GET", "/api/v1/inventory/A%2FB", "GET /api/v1/inventory/{sku}", {"sku": "A/B"}),
+        ("GET", "/api/v1/inventory/A/adjustments", "GET /api/v1/inventory/{sku}", {"sku": "A/adjustments"}),
+        ("POST", "/api/v1/inventory/A/B/adjustments", "POST /api/v1/inventory/{sku}/adjustments", {"sku": "A/B"}),
+        ("PUT", "/api/v1/carts/c/items/A/B", "PUT /api/v1/carts/{id}/items/{sku}", {"id": "c", "sku": "A/B"}),
+        ("POST", "/api/v1/carts/mine/merge", "POST /api/v1/carts/mine/merge", {}),
+        ("GET", "/images/7/320.webp", "GET /images/{image_id}/{width}.webp", {"image_id": "7", "width": "320"}),
+        ("GET", "/.well-known/jwks.json", "GET /.well-known/jwks.json", {}),
+    ],
+)
+def test_finds(method: str, target: str, end: str, params: dict[str, str]) -> None:
+    assert ROUTER.find(method, target) == Found(end, params)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "*",
+        "/",
+        "//api/v1/products",
+        "/api/v1",
+        "/api/v1/",
+        "/api/v2/products",
+        "/api/v1/products/",
+        "/api/v1/products/a/b",
+        "/api/v1/products/%ff",
+        "/api/v1/orders/../products",
+        "/images/7/320.png",
+        "http://elsewhere/api/v1/products",
+    ],
+)
+def test_nothing_is_elsewhere(target: str) -> None:
+    assert ROUTER.find("GET", target) == Refused(())
+
+
+def test_says_which_methods_there_are() -> None:
+    assert ROUTER.find("DELETE", "/api/v1/orders") == Refused(("GET", "HEAD", "POST"))
+    assert ROUTER.find("POST", PRODUCT) == Refused(("DELETE", "GET", "HEAD", "PATCH", "PUT"))
+    assert ROUTER.find("OPTIONS", "/api/v1/auth/login") == Refused(("POST",))

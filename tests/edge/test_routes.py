@@ -1,0 +1,39 @@
+"""The table of routes: complete, and true to the contracts."""
+
+import pytest
+
+from contracts.model import Empty
+from contracts.operation import EDGE
+from contracts.registry import HEALTH, asked_by
+from edge.router import PARAMETER
+from edge.routes import Media, Route, every
+
+EVERY = list(every())
+
+
+def _id(entry: tuple[str, Route]) -> str:
+    return f"{entry[1].method} {entry[0]}"
+
+
+def test_every_operation_that_the_edge_may_ask_has_a_route() -> None:
+    served = {route.operation for _, route in EVERY}
+    assert served == set(asked_by(EDGE)) - set(HEALTH.values())
+
+
+def test_no_two_routes_are_the_same() -> None:
+    assert len({_id(entry) for entry in EVERY}) == len(EVERY)
+
+
+@pytest.mark.parametrize("entry", EVERY, ids=_id)
+def test_a_route_fits_its_operation(entry: tuple[str, Route]) -> None:
+    path, route = entry
+    fields = route.operation.request.model_fields
+    assert set(PARAMETER.findall(path)) <= set(fields)
+    assert (route.media is Media.NONE) == (route.method in {"GET", "DELETE"})
+    assert (route.method == "GET") == (not route.operation.writes)
+    assert ("upload" in fields) == (route.media in {Media.CSV, Media.IMAGE})
+    assert (route.status == 204) <= (route.operation.reply is Empty)
+    if "{id}" in route.location:
+        assert "id" in route.operation.reply.model_fields
+    if route.cache:
+        assert route.operation.access == "anyone", "what is public is the same for everybody"

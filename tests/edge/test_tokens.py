@@ -1,0 +1,144 @@
+"""Who is let in, and how often the user service is asked for its keys."""
+
+import time
+
+import pytest
+
+from contracts.failure import InvalidToken, Unavailable
+from contracts.identity import Role
+from contracts.user import Jwks
+from edge.tokens import KEYS_STALE, REFETCH_PAUSE, Caller, Keys, Tokens
+from tests.edge.signing import SUBJECT, Signer, good, hmac_signed, unsigned
+
+SIGNER = Signer()
+STRANGER = Signer()
+
+
+class Fetching:
+    """A user service that counts, and a clock that a test sets."""
+
+    def __init__(self, *signers: Signer) -> None:
+        self.signers = list(signers)
+        self.times = 0
+        self.now = 1000.0
+        self.away = False
+
+    async def fetch(self) -> Jwks:
+        self.times += 1
+        if self.away:
+            raise Unavailable
+        return Jwks(keys=[signer.jwk() for signer in self.signers])
+
+    def tokens(self) -> Tokens:
+        return Tokens(Keys(self.fetch, lambda: self.now), lambda: time.time() + self.now - 1000)
+
+
+async def caller(token: str, fetching: Fetching | None = None) -> Caller | None:
+    return await (fetching or Fetching(SIGNER)).tokens().caller(f"Bearer {token}")
+
+
+async def test_a_good_token_is_an_identity() -> None:
+    found = await caller(SIGNER.token(role="admin"))
+    assert found is not None
+    assert (str(found.identity.user_id), found.identity.role) == (SUBJECT, Role.ADMIN)
+    assert SUBJECT in found.header
+
+
+async def test_no_token_is_nobody() -> None:
+    assert await Fetching().tokens().caller(None) is None
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        SIGNER.token(exp=int(time.time()) - 1),
+        SIGNER.token(exp=None),
+        SIGNER.token(exp="soon"),
+        SIGNER.token(aud="elsewhere"),
+        SIGNER.token(aud=None),
+        SIGNER.token(aud=["souk-api", "elsewhere"]),
+        SIGNER.token(iss="elsewhere"),
+        SIGNER.token(iss=None),
+        SIGNER.token(typ="refresh"),
+        SIGNER.token(typ=None),
+        SIGNER.token(role="root"),
+        SIGNER.token(role=None),
+        SIGNER.token(sub="nobody"),
+        SIGNER.token(sub=None),
+        SIGNER.token({"kid": "another"}),
+        unsigned(good(), "RS256", kid=None),
+        unsigned(good(), "RS256", kid={"$ne": ""}),
+        STRANGER.token(),
+        STRANGER.token({"jwk": STRANGER.jwk()}),
+        STRANGER.token({"jku": "https://elsewhere/jwks.json"}),
+        SIGNER.token()[:-8],
+        SIGNER.token().rpartition(".")[0] + ".",
+        SIGNER.token().replace(".", "..", 1),
+        unsigned(good()),
+        unsigned(good(), "None"),
+        unsigned(good(), "RS256", signature=b"x" * 256),
+        hmac_signed(good(), SIGNER.public_pem()),
+        hmac_signed(good(), SIGNER.public_pem().strip()),
+        "",
+        "nonsense",
+        "a.b.c",
+        "\udcff",
+        "x" * 1_000_000,
+    ],
+)
+async def test_any_other_is_refused(token: str) -> None:
+    with pytest.raises(InvalidToken):
+        await caller(token)
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", SIGNER.token()])
+async def test_a_header_that_is_no_bearer_token(header: str) -> None:
+    with pytest.raises(InvalidToken):
+        await Fetching(SIGNER).tokens().caller(header)
+
+
+async def test_a_token_that_was_good_is_known_until_it_expires() -> None:
+    fetching = Fetching(SIGNER)
+    tokens, said = fetching.tokens(), f"Bearer {SIGNER.token(exp=int(time.time()) + 60)}"
+    first = await tokens.caller(said)
+    assert await tokens.caller(said) is first
+    fetching.now += 61
+    again = await tokens.caller(said)
+    assert again is not first, "it is looked at anew, and its own clock says no"
+
+
+async def test_keys_are_fetched_once_and_now_and_then() -> None:
+    fetching = Fetching(SIGNER)
+    tokens = fetching.tokens()
+    for name in ("a", "b"):
+        await tokens.caller(f"Bearer {SIGNER.token(jti=name)}")
+    assert fetching.times == 1
+    fetching.now += KEYS_STALE + 1
+    await tokens.caller(f"Bearer {SIGNER.token(jti='c')}")
+    assert fetching.times == 2
+
+
+async def test_an_unknown_key_is_looked_for_but_not_too_often() -> None:
+    fetching, new = Fetching(SIGNER), Signer("key-2")
+    tokens = fetching.tokens()
+    await tokens.caller(f"Bearer {SIGNER.token()}")
+    for _ in range(5):
+        with pytest.raises(InvalidToken):
+            await tokens.caller(f"Bearer {new.token()}")
+    assert fetching.times == 1
+    fetching.signers.append(new)
+    fetching.now += REFETCH_PAUSE + 1
+    assert await tokens.caller(f"Bearer {new.token()}")
+    assert fetching.times == 2
+
+
+async def test_without_the_user_service_nobody_is_called_a_liar() -> None:
+    fetching = Fetching(SIGNER)
+    fetching.away = True
+    with pytest.raises(Unavailable):
+        await caller(SIGNER.token(), fetching)
+    known = Fetching(SIGNER)
+    tokens = known.tokens()
+    await tokens.caller(f"Bearer {SIGNER.token()}")
+    known.away, known.now = True, known.now + KEYS_STALE + 1
+    assert await tokens.caller(f"Bearer {SIGNER.token(jti='later')}"), "the keys that are there still do"
