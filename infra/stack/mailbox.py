@@ -1,6 +1,8 @@
 """Where mails of the local stack end: an SMTP server that keeps the newest as `.eml` files and sends nothing on.
 
-python -m infra.stack.mailbox PORT FOLDER
+python -m infra.stack.mailbox PORT FOLDER [HOST]
+
+It listens on this machine only; in a container, whose network is closed, HOST may be 0.0.0.0.
 """
 
 import asyncio
@@ -42,7 +44,7 @@ class Keeper:
         return path
 
 
-async def serve(port: int, folder: Path) -> None:
+async def serve(port: int, folder: Path, host: str = LOOPBACK) -> None:
     keeper, loop, over = Keeper(folder), asyncio.get_running_loop(), asyncio.Event()
     for which in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(which, over.set)
@@ -50,14 +52,14 @@ async def serve(port: int, folder: Path) -> None:
     def session() -> SMTP:
         return SMTP(keeper, data_size_limit=LARGEST, hostname="souk.localhost", enable_SMTPUTF8=True, loop=loop)
 
-    server = await loop.create_server(session, LOOPBACK, port)
+    server = await loop.create_server(session, host, port)
     async with server:
         await over.wait()
 
 
 def main() -> None:
-    port, folder = sys.argv[1:]
-    asyncio.run(serve(int(port), Path(folder)))
+    port, folder, *host = sys.argv[1:]
+    asyncio.run(serve(int(port), Path(folder), *host))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ ADMIN = "souk_operator"
 UNAUTHORIZED = 13
 ALREADY_INITIALIZED = 23
 USER_EXISTS = 51003
+PATIENCE = 60.0
+"""Seconds that a set may take to choose its primary."""
 CONFIG = """\
 # Written by `souk up` at every start.
 net: {{bindIp: {host}, port: {port}, unixDomainSocket: {{enabled: false}}}}
@@ -100,6 +102,22 @@ async def _until_primary(client: Client) -> None:
         await asyncio.sleep(POLL)
 
 
+async def unite(server_url: str) -> None:
+    """Makes somebody else's server, started with --replSet, a replica set of one, unless it is in a set already."""
+    hosts = urlsplit(server_url).netloc.rpartition("@")[2]
+    try:
+        async with _client(server_url) as client:
+            known = await client.admin.command("hello")
+            if "setName" not in known and known.get("isreplicaset"):
+                members = [{"_id": 0, "host": hosts}]
+                await client.admin.command({"replSetInitiate": {"_id": REPLICA_SET, "members": members}})
+            await _until_primary(client)
+    except PyMongoError as error:
+        raise StackError(
+            f"MongoDB at {hosts} cannot be made a replica set: {error}. Is SOUK_MONGO_URL right?"
+        ) from None
+
+
 async def provision(server_url: str, vault: Vault) -> None:
     """The cart's user, who may read and write its own database and nothing else."""
     password = vault.secret("cart", MONGO)
@@ -122,5 +140,4 @@ async def _create_user(client: Client, database: str, name: str, password: str, 
 
 
 def _client(url: str) -> Client:
-    # The streaming monitor leaves sockets behind when the client is closed as soon as it has done its work.
-    return AsyncMongoClient(url, serverSelectionTimeoutMS=10_000, serverMonitoringMode="poll")
+    return AsyncMongoClient(url, serverSelectionTimeoutMS=10_000)

@@ -119,7 +119,7 @@ def _problem(kind: type[Fail], detail: str | None, retry_after: int | None) -> _
 class Front(BaseSettings):
     """Nginx as its own process, in compose: `SOUK_NGINX_EDGES=edge:8081`; lists are written with commas."""
 
-    model_config = SettingsConfigDict(env_prefix="SOUK_NGINX_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SOUK_NGINX_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     edges: str
     run_dir: Path

@@ -14,10 +14,9 @@ from infra.stack.process import Program
 from infra.stack.vault import DATABASE, KEYS, MONGO, NATS, Vault
 
 DRAIN = 15.0
-OWN_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": ("souk_keys_secret",)})
+MORE_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": (KEYS,)})
 """What a service keeps secret besides its passwords; files in its folder, made once."""
 
-MORE_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": (KEYS,)})
 SECRET_ENDINGS = ("_PASSWORD", "_SECRET", "_DATABASE_URL", "_POSTGRES_URL", "_MONGO_URL", "_SECRETS_DIR")
 
 
@@ -44,8 +43,6 @@ class Services:
         stored = {"postgres": ("SOUK_DATABASE_URL", DATABASE), "mongo": ("SOUK_MONGO_URL", MONGO)}
         variable, secret = stored[STORES[service]]
         for name in (secret, *MORE_SECRETS.get(service, ())):
-            self._vault.secret(service, name)
-        for name in OWN_SECRETS.get(service, ()):
             self._vault.secret(service, name)
         mail = {"SOUK_SMTP_HOST": LOOPBACK, "SOUK_SMTP_PORT": str(self._addresses.smtp)}
         own = {variable: database_url, **(mail if service == "notification" and self._addresses.smtp else {})}

@@ -220,7 +220,7 @@ async def test_servers_elsewhere_are_used(servers: Stack, tmp_path: Path) -> Non
         connection = await asyncpg.connect(stack.dsn("order"))
         await connection.close()
         assert stack.dsn("order") != changed["order"]
-    wrong = elsewhere.model_copy(update={"postgres_url": changed["order"]})
+    wrong = elsewhere.model_copy(update={"postgres_url": changed["order"], "parts": frozenset({"postgres"})})
     with pytest.raises(StackError, match=r"refuses its superuser.*SOUK_POSTGRES_URL"):
         async with Stack(wrong).running():
             pytest.fail("it should not start")
