@@ -48,7 +48,7 @@ INBOX_DAYS = 100
 """Longer than the streams keep an event: what can come again is still known."""
 
 SOCKET_TIMEOUT_MS = 5_000
-SELECTION_TIMEOUT_MS = 3_000
+SELECTION_TIMEOUT_MS = 2_000
 TRANSACTION_TIMEOUT = 4.0
 START_PATIENCE = 60.0
 DUPLICATE_KEY = 11000
@@ -65,6 +65,7 @@ class Mongo:
     """A service's own database."""
 
     away = AWAY
+    busy: tuple[type[Exception], ...] = (ExecutionTimeout,)
 
     def __init__(self, client: AsyncIOMotorClient[Document], name: str) -> None:
         self.client = client
@@ -86,7 +87,7 @@ class Mongo:
         """Runs `work(session)` in one transaction, again when another one was in its way; it must bear that.
 
         Raises TimeoutError when the others do not get out of its way, or the server does not come back. motor's own
-        `with_transaction` does not try again what goes wrong at the commit, and the rest for two minutes without a pause.
+        `with_transaction` gives up at a commit that went wrong, and tries all else for two minutes without a pause.
         """
         async with await self.client.start_session() as session:
             async for attempt in _again(TRANSIENT):

@@ -44,6 +44,14 @@ AWAY: tuple[type[Exception], ...] = (
 )
 """The store is away, for now; nothing is wrong with what was asked of it."""
 
+BUSY: tuple[type[Exception], ...] = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.QueryCanceledError,
+)
+"""The store is there, but others were in the way: the same again may go well."""
+
 _SERVER_SETTINGS = {
     "statement_timeout": "5s",
     "lock_timeout": "3s",
@@ -94,6 +102,7 @@ class Database:
     """A service's own database."""
 
     away = AWAY
+    busy = BUSY
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self.pool = pool

@@ -38,6 +38,9 @@ log = logging.getLogger("souk.run")
 class Store(Replays, Inbox, Protocol):
     """What a service's store does for its messages; infra has one for PostgreSQL and one for MongoDB."""
 
+    busy: tuple[type[Exception], ...]
+    """What it raises when others were in the way: worth another try, and no fault of the request."""
+
     async def ping(self) -> None: ...
 
     def workers(self, service: str, client: Client, metrics: Metrics) -> Sequence[Background]:
@@ -142,7 +145,7 @@ class Mailbox:
             room.deps,
             {**room.asks, HEALTH[service]: answer_health},
             store,
-            store.away,
+            (*store.away, *store.busy),
             metrics,
             max_in_flight=settings.max_in_flight,
             tracer=tracer,
