@@ -65,7 +65,7 @@ class Mongo:
     """A service's own database."""
 
     away = AWAY
-    busy: tuple[type[Exception], ...] = (ExecutionTimeout,)
+    busy: tuple[type[Exception], ...] = ()
 
     def __init__(self, client: AsyncIOMotorClient[Document], name: str) -> None:
         self.client = client

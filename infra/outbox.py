@@ -66,7 +66,7 @@ class Relay:
         self.metrics = metrics
         self.name = "outbox relay"
         self.worker = Worker(self.name, self._relay, every=POLL)
-        self._leading: "asyncpg.pool.PoolConnectionProxy[Any] | None" = None
+        self._leading: asyncpg.pool.PoolConnectionProxy[Any] | None = None
         self._js: JetStreamContext = client.jetstream(timeout=ACK_TIMEOUT)
 
     def wake(self) -> None:
