@@ -95,7 +95,8 @@ def show(job: dict[str, Any], name: str, console: Console) -> None:
 
 
 def _show_faults(faults: list[dict[str, Any]], console: Console) -> None:
-    console.print(f"\n{len(faults)} rows did not come in:", style="bold red")
+    rows = "row" if len(faults) == 1 else "rows"
+    console.print(f"\n{len(faults)} {rows} did not come in:", style="bold red")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Line", justify="right")
     table.add_column("Why")
