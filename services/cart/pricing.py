@@ -8,16 +8,15 @@ from services.cart.domain import Cart, Line, Quotes, shortage
 
 
 def priced(cart: Cart, quotes: Quotes, currency: str) -> contract.Cart:
-    """With every total in the shop's currency. What went into it was checked when it came in, so it is not again."""
+    """With every total in the shop's currency. It is what the lines cost, however much that is."""
     items = [_item(line, quotes.get(line.sku), currency) for line in cart.lines]
     subtotal = total([item.line_total for item in items], currency)
-    return contract.Cart.model_construct(
+    return contract.Cart(
         id=cart.id,
         items=items,
         subtotal=subtotal,
-        discount=Money.model_construct(amount=0, currency=currency),
+        discount=Money(amount=0, currency=currency),
         total=subtotal,
-        coupon=None,
         version=cart.version,
         expires_at=cart.expires_at,
     )
@@ -26,7 +25,7 @@ def priced(cart: Cart, quotes: Quotes, currency: str) -> contract.Cart:
 def _item(line: Line, quote: Quote | None, currency: str) -> CartItem:
     known = quote or line
     price = quote.unit_price if quote else Money.model_construct(amount=line.price, currency=currency)
-    return CartItem.model_construct(
+    return CartItem(
         sku=line.sku,
         product_id=known.product_id,
         name=known.name,
