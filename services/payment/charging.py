@@ -61,7 +61,7 @@ class Charger:
         self.patience = patience
         self.deadline = deadline
         self.lease = CALLS * patience + asker.timeout + 2
-        self.pipeline = Pipeline("charges", self.claim, self.perform, self.settle, limit=limit)
+        self.pipeline = Pipeline("charges", self.claim, self.perform, self.settle, away=db.away, limit=limit)
 
     async def claim(self, limit: int) -> list[Attempt]:
         """Attempts that are due, each with its method, or marked as one that its order does not want any more."""
@@ -106,15 +106,25 @@ class Charger:
             return Outcome(State.VOIDED, ORDER_CANCELLED if attempt.cancelled else None)
         if step is Step.CHARGE and attempt.method is None:
             return Outcome(State.DECLINED, METHOD_MISSING)
+        try:
+            return await self._call(step, attempt)
+        except GatewayError:
+            return await self._call_again(step, attempt)
+
+    async def _call(self, step: Step, attempt: Attempt) -> Outcome:
+        async with asyncio.timeout(self.patience):
+            return await self._take(step, attempt)
+
+    async def _call_again(self, step: Step, attempt: Attempt) -> Outcome:
+        """A gateway that failed at once may have recovered at once. One that is late is left for later."""
         async for call in AsyncRetrying(
             retry=retry_if_exception_type(GatewayError),
-            stop=stop_after_attempt(CALLS),
+            stop=stop_after_attempt(CALLS - 1),
             wait=wait_random_exponential(multiplier=0.05, max=0.5),
             reraise=True,
         ):
             with call:
-                async with asyncio.timeout(self.patience):
-                    return await self._take(step, attempt)
+                return await self._call(step, attempt)
         raise GatewayError
 
     def _take(self, step: Step, attempt: Attempt) -> Awaitable[Outcome]:

@@ -32,7 +32,7 @@ class Refunder:
         self.outcomes = outcomes
         self.patience = patience
         self.lease = patience + 2
-        self.pipeline = Pipeline("refunds", self.claim, self.perform, self.settle, limit=limit)
+        self.pipeline = Pipeline("refunds", self.claim, self.perform, self.settle, away=db.away, limit=limit)
 
     async def claim(self, limit: int) -> list[Refund]:
         async with self.db.connection() as connection:

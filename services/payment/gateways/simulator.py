@@ -27,6 +27,7 @@ from services.payment.gateways import GatewayError, Kind, Movement, RefundRefuse
 
 ERRED = "erred"
 PAGE = 1000
+OUT_OF_REACH: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ class Simulator:
         try:
             async with self.db.connection() as connection:
                 yield connection
-        except (*AWAY, asyncpg.PostgresError) as error:
+        except OUT_OF_REACH as error:
             raise GatewayError(f"the simulator cannot be reached: {type(error).__name__}") from error
 
 

@@ -35,9 +35,9 @@ async def test_only_what_is_left_goes_back(till: Till) -> None:
 async def test_a_cancellation_heard_first_leaves_nothing_to_charge(till: Till) -> None:
     placed = till.order("sim_ok")
     await placed.cancel()
-    await till.heard(placed)
+    await till.heard()
     await placed.place()
-    await till.heard(placed)
+    await till.heard()
     assert await till.payments(placed) == []
     till.orders.set(placed, OrderStatus.PENDING)  # as a payment that asked the moment before would see it
     with pytest.raises(NotPayable):
@@ -102,7 +102,7 @@ async def test_twice_and_in_any_order_nothing_stays_taken(
     placed = till.order(method)
     events = {"placed": placed.place, "cancelled": placed.cancel}
     await parallel(*(events[name]() for name in order_of_events))
-    await till.heard(placed)
+    await till.heard()
     await till.idle()
     assert await till.taken(placed) == 0
     assert {payment.status for payment in await till.payments(placed)} <= {"failed", "refunded"}
@@ -114,8 +114,19 @@ async def test_a_cancellation_under_another_id_gives_back_once(till: Till) -> No
         await placed.cancel(was=OrderStatus.PAID)
         placed.event_ids["cancelled"] = placed.event_ids["placed"].__class__(int=placed.event_ids["cancelled"].int ^ 1)
     await till.payment(placed, "refunded")
-    await till.heard(placed)
+    await till.heard()
     await till.idle()
     count = "SELECT count(*), sum(amount)::bigint FROM refund WHERE payment_id = $1"
     assert tuple(await till.db.fetchrow(count, payment.id)) == (1, 500)
     assert (await till.ask(contract.GET, {"id": str(payment.id)}, identity=ADMIN)).refunded.amount == 500
+
+
+async def test_a_cancelled_order_is_not_tried_again_after_a_failure(till: Till) -> None:
+    placed = till.order(None)
+    assert (await till.pay(placed, "sim_declined")).status == "failed"
+    await placed.cancel()
+    await till.heard()
+    till.orders.set(placed, OrderStatus.PENDING)
+    with pytest.raises(NotPayable):
+        await till.pay(placed)
+    assert await till.taken(placed) == 0

@@ -32,7 +32,7 @@ async def test_a_placed_order_is_charged_by_itself(till: Till) -> None:
 async def test_an_order_that_is_paid_later_is_not_charged(till: Till) -> None:
     placed = till.order("sim_ok")
     await placed.place(charge=False)
-    await till.heard(placed)
+    await till.heard()
     assert await till.payments(placed) == []
 
 
