@@ -11,7 +11,6 @@ from infra.worker import Worker
 from services.catalog.handlers import (
     categories,
     holds,
-    images,
     importing,
     imports,
     orders,
@@ -19,7 +18,11 @@ from services.catalog.handlers import (
     reading,
     stock,
 )
+from services.catalog.handlers import (
+    images as pictures,
+)
 from services.catalog.shop import CatalogSettings, Shop
+from services.catalog.store.objects import IMAGES, UPLOADS, Objects
 
 ASKS: dict[AnyOperation, Handler] = {
     catalog.LIST_PRODUCTS: reading.list_products,
@@ -43,8 +46,8 @@ ASKS: dict[AnyOperation, Handler] = {
     catalog.RELEASE: holds.release,
     catalog.START_IMPORT: imports.start_import,
     catalog.GET_IMPORT: imports.get_import,
-    catalog.ADD_IMAGE: images.add_image,
-    catalog.GET_IMAGE: images.get_image,
+    catalog.ADD_IMAGE: pictures.add_image,
+    catalog.GET_IMAGE: pictures.get_image,
 }
 
 REACTIONS: dict[type[Event], Reaction] = {
@@ -57,7 +60,8 @@ def build(kit: Kit[CatalogSettings, Database]) -> Room:
     """The workers need the shop, and the shop's handlers wake them."""
     stock_keeper = Worker("stock keeper", lambda: holds.keep_stock(shop), every=1.0)
     importer = Worker("importer", lambda: importing.run_next(shop), every=1.0)
-    shop = Shop(kit.store, kit.client, kit.settings, stock_keeper, importer)
+    uploads, images = Objects(kit.client, UPLOADS), Objects(kit.client, IMAGES)
+    shop = Shop(kit.store, uploads, images, kit.settings, stock_keeper, importer)
     return Room(shop, ASKS, REACTIONS, workers=[stock_keeper, importer])
 
 

@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 
-from nats.aio.client import Client
-from nats.js.object_store import ObjectStore
 from pydantic import Field
 
 from infra.postgres import Database
 from infra.settings import PostgresSettings
 from infra.worker import Worker
-
-UPLOADS, IMAGES = "UPLOADS", "IMAGES"
+from services.catalog.store.objects import Objects
 
 
 class CatalogSettings(PostgresSettings):
@@ -24,7 +21,8 @@ class Shop:
     """The catalog's database, its buckets, and the work it does by itself."""
 
     db: Database
-    client: Client
+    uploads: Objects
+    images: Objects
     settings: CatalogSettings
     stock_keeper: Worker
     importer: Worker
@@ -32,6 +30,3 @@ class Shop:
     @property
     def currency(self) -> str:
         return self.settings.currency
-
-    async def bucket(self, name: str) -> ObjectStore:
-        return await self.client.jetstream().object_store(name)

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from nats.js.errors import NotFoundError
-
 from contracts.catalog import AddImage, Image, ImageOf, Picture
 from contracts.failure import NotFound
 from infra.ids import new_id, now
@@ -17,7 +15,7 @@ from services.catalog.domain.products import Wanted
 from services.catalog.handlers import saving
 from services.catalog.handlers.imports import uploaded
 from services.catalog.handlers.saving import Named
-from services.catalog.shop import IMAGES, Shop
+from services.catalog.shop import Shop
 from services.catalog.store import documents, images, products
 from services.catalog.store.stock import Author
 
@@ -52,18 +50,15 @@ async def get_image(shop: Shop, ask: Ask[ImageOf]) -> Answer[Picture]:
     if kept is None:
         raise NotFound
     width = min((width for width in kept if width >= body.width), default=max(kept))
-    bucket = await shop.bucket(IMAGES)
-    try:
-        found = await bucket.get(_name(body.image_id, width))
-    except NotFoundError as error:
-        raise NotFound from error
-    return Answer(found.data or b"", content_type="image/webp")
+    found = await shop.images.get(_name(body.image_id, width))
+    if found is None:
+        raise NotFound
+    return Answer(found, content_type="image/webp")
 
 
 async def _store(shop: Shop, image_id: UUID, rendered: Mapping[int, bytes]) -> None:
-    bucket = await shop.bucket(IMAGES)
     for width, content in rendered.items():
-        await bucket.put(_name(image_id, width), content)
+        await shop.images.put(_name(image_id, width), content)
 
 
 def _name(image_id: UUID, width: int) -> str:

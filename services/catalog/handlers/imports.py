@@ -2,14 +2,12 @@
 
 import asyncio
 
-from nats.js.errors import NotFoundError
-
 from contracts.catalog import ImportJob, ImportOf, ImportStatus, StartImport
 from contracts.failure import FieldError, Invalid, NotFound, PayloadTooLarge
 from infra.ids import new_id
 from infra.rpc import Answer, Ask
 from services.catalog.domain.shopify import rows
-from services.catalog.shop import UPLOADS, Shop
+from services.catalog.shop import Shop
 from services.catalog.store import imports
 
 LARGEST = 50 * 1024 * 1024
@@ -38,11 +36,10 @@ async def get_import(shop: Shop, ask: Ask[ImportOf]) -> ImportJob:
 
 async def uploaded(shop: Shop, name: str, largest: int) -> bytes:
     """A file that the edge has put into the object store."""
-    bucket = await shop.bucket(UPLOADS)
-    try:
-        info = await bucket.get_info(name)
-        if (info.size or 0) > largest:
-            raise PayloadTooLarge
-        return (await bucket.get(name)).data or b""
-    except NotFoundError as error:
-        raise Invalid(errors=[FieldError(pointer="/upload", detail="there is no such upload")]) from error
+    size = await shop.uploads.size(name)
+    if size is not None and size > largest:
+        raise PayloadTooLarge
+    content = await shop.uploads.get(name)
+    if content is None:
+        raise Invalid(errors=[FieldError(pointer="/upload", detail="there is no such upload")])
+    return content

@@ -1,0 +1,66 @@
+"""Files in the NATS object store: uploads on their way in, pictures on their way out.
+
+They are read chunk by chunk here, because the client library's own `get` needs a right that a service does not have
+(to look up streams by any subject), and copies everything it has got with every chunk that comes.
+"""
+
+import asyncio
+import hashlib
+from base64 import urlsafe_b64decode
+
+from nats.aio.client import Client
+from nats.js.api import ObjectInfo
+from nats.js.errors import NotFoundError
+
+UPLOADS = "UPLOADS"
+IMAGES = "IMAGES"
+PATIENCE = 10.0
+
+
+class BrokenObjectError(Exception):
+    """An object is not what was put."""
+
+
+class Objects:
+    """The objects of one bucket."""
+
+    def __init__(self, client: Client, bucket: str) -> None:
+        self.js = client.jetstream(timeout=PATIENCE)
+        self.bucket = bucket
+
+    async def put(self, name: str, content: bytes) -> None:
+        store = await self.js.object_store(self.bucket)
+        await store.put(name, content)
+
+    async def size(self, name: str) -> int | None:
+        """None when there is no such object."""
+        info = await self._info(name)
+        return None if info is None else info.size or 0
+
+    async def get(self, name: str) -> bytes | None:
+        info = await self._info(name)
+        if info is None:
+            return None
+        chunks: list[bytes] = []
+        missing = info.size or 0
+        chunks_of = f"$O.{self.bucket}.C.{info.nuid}"
+        sub = await self.js.subscribe(chunks_of, stream=f"OBJ_{self.bucket}", ordered_consumer=True)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while missing > 0:
+                    chunks.append((await sub.next_msg(PATIENCE)).data)
+                    missing -= len(chunks[-1])
+        finally:
+            await sub.unsubscribe()
+        content = b"".join(chunks)
+        expected = urlsafe_b64decode((info.digest or "").removeprefix("SHA-256="))
+        if hashlib.sha256(content).digest() != expected:
+            raise BrokenObjectError(f"{self.bucket}/{name}")
+        return content
+
+    async def _info(self, name: str) -> ObjectInfo | None:
+        store = await self.js.object_store(self.bucket)
+        try:
+            return await store.get_info(name)
+        except NotFoundError:
+            return None

@@ -1,0 +1,108 @@
+"""Pictures: stored at a few widths, without anything but their pixels."""
+
+import io
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from PIL import Image as Pillow
+
+from contracts import catalog
+from contracts.catalog import Image, Product, UnreadableImage
+from contracts.failure import NotFound, PayloadTooLarge
+from infra.ids import new_id
+from services.catalog.content import pictures
+from tests.services.catalog.conftest import Files, Shelf
+
+Make = Callable[..., Awaitable[Product]]
+
+
+def picture(width: int = 900, height: int = 600, kind: str = "JPEG", mode: str = "RGB", **how: Any) -> bytes:
+    target = io.BytesIO()
+    Pillow.new(mode, (width, height), "orange").save(target, kind, **how)
+    return target.getvalue()
+
+
+def opened(content: bytes) -> Pillow.Image:
+    return Pillow.open(io.BytesIO(content))
+
+
+async def add(shelf: Shelf, files: Files, product: Product, content: bytes, alt: str = "A lamp") -> Image:
+    body = {"id": str(product.id), "upload": await files.upload(content), "alt": alt}
+    image: Image = await shelf.do(catalog.ADD_IMAGE, body)
+    return image
+
+
+async def get(shelf: Shelf, image: Image, width: int) -> Pillow.Image:
+    content, header = await shelf.edge.raw(catalog.GET_IMAGE, {"image_id": str(image.id), "width": width})
+    assert header["Content-Type"] == "image/webp"
+    return opened(content)
+
+
+async def test_a_picture_is_served_at_the_next_width(shelf: Shelf, files: Files, new_product: Make) -> None:
+    product = await new_product()
+    image = await add(shelf, files, product, picture())
+    assert image.url == f"/images/{image.id}/1024.webp"
+    for asked, served in ((16, 160), (160, 160), (161, 320), (640, 640), (641, 900), (2048, 900)):
+        found = await get(shelf, image, asked)
+        assert (found.format, found.width) == ("WEBP", served)
+    second = await add(shelf, files, product, picture(kind="PNG", mode="RGBA"), alt="Another")
+    after = await shelf.edge(catalog.GET_PRODUCT, {"key": str(product.id)})
+    assert after.images == [image, second]
+    assert after.updated_at > product.updated_at
+
+
+async def test_what_is_not_a_picture_is_refused(shelf: Shelf, files: Files, new_product: Make) -> None:
+    product = await new_product()
+    broken = picture()[:200]
+    for content in (b"", b"GIF89a", picture(kind="GIF", mode="P"), picture(kind="BMP"), broken, b"<svg/>"):
+        with pytest.raises(UnreadableImage):
+            await add(shelf, files, product, content)
+    with pytest.raises(PayloadTooLarge):
+        await add(shelf, files, product, picture() + bytes(10 * 1024 * 1024))
+    assert (await shelf.edge(catalog.GET_PRODUCT, {"key": str(product.id)})).images == []
+
+
+async def test_pictures_are_of_products_that_are_there(shelf: Shelf, files: Files) -> None:
+    body = {"id": str(new_id()), "upload": await files.upload(picture())}
+    with pytest.raises(NotFound):
+        await shelf.do(catalog.ADD_IMAGE, body)
+    with pytest.raises(NotFound):
+        await shelf.edge.raw(catalog.GET_IMAGE, {"image_id": str(new_id()), "width": 160})
+
+
+def test_a_bomb_is_not_opened() -> None:
+    with pytest.raises(UnreadableImage):
+        pictures.rendered(picture(20_000, 20_000, "PNG", "1"))
+    with pytest.raises(UnreadableImage):
+        pictures.rendered(picture(8_000, 8_000, "PNG", "1"))
+    with pytest.raises(UnreadableImage):
+        pictures.rendered(picture(40, 40_000, "PNG", "1"))
+
+
+def test_pictures_are_upright_and_say_nothing_else() -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = 6  # turned a quarter
+    exif[0x010E] = "where I live"
+    rendered = pictures.rendered(picture(400, 200, exif=exif))
+    assert list(rendered) == [160, 200]
+    found = opened(rendered[200])
+    assert found.size == (200, 400)
+    assert not found.getexif()
+    assert b"where I live" not in rendered[200]
+
+
+def test_what_is_seen_through_stays_so() -> None:
+    target = io.BytesIO()
+    Pillow.new("RGBA", (200, 100), (255, 0, 0, 99)).save(target, "PNG")
+    found = opened(pictures.rendered(target.getvalue())[200])
+    assert found.mode == "RGBA"
+
+
+def test_the_busiest_picture_fits_into_a_message() -> None:
+    noise = Pillow.effect_noise((2048, 2048), 200).convert("RGB")
+    target = io.BytesIO()
+    noise.save(target, "JPEG", quality=95)
+    rendered = pictures.rendered(target.getvalue())
+    assert list(rendered)[:3] == [160, 320, 640]
+    assert max(map(len, rendered.values())) <= pictures.LARGEST
