@@ -21,6 +21,7 @@ from infra.stack.options import SERVERS, STORES, Options
 from infra.stack.stack import Stack
 from infra.stack.state import read_state
 from infra.stack.vault import READERS
+from tests.support.waiting import eventually
 
 FREE: dict[str, Any] = dict.fromkeys(
     [
@@ -59,7 +60,7 @@ async def connect(stack: Stack, user: str, password: str) -> Client:
     client = Client()
     try:
         await client.connect(stack.nats_url, user=user, password=password, allow_reconnect=False, error_cb=ignore)
-    except NatsError:
+    except (NatsError, OSError):
         await client.close()
         raise
     return client
@@ -69,9 +70,9 @@ async def test_nats_knows_every_user_and_nobody_else(servers: Stack) -> None:
     for user in (*STORES, "edge", "operator"):
         client = await connect(servers, user, servers.password(user))
         await client.close()
-    with pytest.raises(NatsError):
+    with pytest.raises((NatsError, OSError)):  # the server closes the connection, sometimes before its words are read
         await connect(servers, "operator", "guess")
-    with pytest.raises(NatsError):
+    with pytest.raises((NatsError, OSError)):  # the server closes the connection, sometimes before its words are read
         await connect(servers, "stranger", "guess")
 
 
@@ -86,14 +87,9 @@ async def test_a_reader_is_let_in_after_a_reload_and_others_stay(servers: Stack)
     operator = await connect(servers, "operator", servers.password("operator"))
     (servers.vault.of(READERS) / "warehouse").write_text("a-secret-of-the-warehouse")
     servers.reload_users()
-
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                reader = await connect(servers, "warehouse", servers.password("warehouse"))
-            except NatsError:
-                continue
-            break
+    log = servers.layout.log("nats")
+    await eventually(lambda: "Reloaded server configuration" in log.read_text())
+    reader = await connect(servers, "warehouse", servers.password("warehouse"))
     assert operator.is_connected
     await reader.close()
     await operator.close()
