@@ -18,6 +18,7 @@ from edge import routes
 from edge.endpoint import Desk, Endpoint
 from edge.gateway import End, Gateway
 from edge.pages import Pages
+from edge.server import HttpServer
 from edge.settings import EdgeSettings
 from edge.site import documents
 from edge.tokens import Keys, Tokens
@@ -27,9 +28,6 @@ from infra.rpc import Asker
 from infra.settings import load
 from infra.telemetry import Metrics, log_to_stderr, tracer_to
 
-KEEP_ALIVE = 75.0
-"""Seconds an idle connection stays; longer than Nginx keeps one, so that it never writes into a closed one."""
-MAX_HEADER = 16 * 1024
 KEYS_TIMEOUT = 3.0
 
 log = logging.getLogger("souk.edge")
@@ -72,15 +70,7 @@ def _ends(
 
 @asynccontextmanager
 async def _listening(settings: EdgeSettings, gateway: Gateway) -> AsyncIterator[int]:
-    server = web.Server(
-        gateway.handle,
-        access_log=None,
-        keepalive_timeout=KEEP_ALIVE,
-        max_line_size=MAX_HEADER,
-        max_field_size=MAX_HEADER,
-        auto_decompress=False,
-        logger=log,
-    )
+    server = HttpServer(gateway.handle)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.drain_timeout)
     await runner.setup()
     try:

@@ -1,0 +1,386 @@
+"""The edge over a real NATS: what reaches a service, and what comes back from it."""
+
+import asyncio
+import hashlib
+import io
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from contracts.catalog import OutOfStock
+from contracts.registry import SERVICES
+from edge.app import running
+from edge.settings import EdgeSettings
+from infra import headers
+from infra.messaging import Watch
+from infra.stack.stack import Stack
+from infra.telemetry import Metrics
+from tests.edge.conftest import Backs
+from tests.edge.signing import SUBJECT, Signer
+from tests.support.http import Http
+from tests.support.waiting import eventually
+
+ID = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
+LAMP = "/products/brass-lamp"
+ADD = {"sku": "A", "quantity": 1}
+OpenEdge = Callable[..., Any]
+
+
+async def test_a_reply_passes_through_untouched(edge: Http, backs: Backs) -> None:
+    odd = b'{ "id" :"7", "more": [1.50] }\n'
+    backs.answer("catalog.get_product", odd)
+    answered = await edge.get(LAMP)
+    assert (answered.status, answered.body) == (200, odd)
+    assert answered.headers["Content-Type"] == "application/json"
+    assert orjson.loads(backs.last.data) == {"key": "brass-lamp"}
+
+
+async def test_an_ask_carries_who_asks_and_from_where(edge: Http, backs: Backs, signer: Signer) -> None:
+    await edge.as_(signer.token(role="admin")).get("/orders", headers={"X-Forwarded-For": "192.0.2.7"})
+    said = backs.last.headers
+    assert said is not None
+    assert orjson.loads(said[headers.IDENTITY]) == {"user_id": SUBJECT, "role": "admin"}
+    assert said[headers.CLIENT] == "192.0.2.7"
+    assert int(said[headers.DEADLINE]) > 0
+
+
+async def test_a_client_cannot_name_an_identity(edge: Http, backs: Backs) -> None:
+    await edge.get(LAMP, headers={headers.IDENTITY: '{"user_id":"x","role":"admin"}', headers.IF_MATCH: "3"})
+    assert headers.IDENTITY not in (backs.last.headers or {})
+    assert headers.IF_MATCH not in (backs.last.headers or {})
+
+
+async def test_a_trace_goes_on_and_a_request_id_is_echoed(edge: Http, backs: Backs) -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    answered = await edge.get(LAMP, headers={"traceparent": traceparent, "X-Request-Id": "mine"})
+    said = backs.last.headers or {}
+    assert said[headers.TRACEPARENT].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
+    assert said[headers.REQUEST_ID] == answered.headers["X-Request-Id"] == "mine"
+
+
+@pytest.mark.parametrize("traceparent", ["", "nonsense", "00-" + "0" * 32 + "-b7ad6b7169203331-01"])
+async def test_a_trace_that_is_none_begins_anew(edge: Http, backs: Backs, traceparent: str) -> None:
+    await edge.get(LAMP, headers={"traceparent": traceparent})
+    assert len((backs.last.headers or {})[headers.TRACEPARENT]) == 55
+
+
+@pytest.mark.parametrize("path", ["/nothing", "//nothing", "/products/%ff", "/orders", "/auth/login"])
+async def test_every_answer_has_a_request_id(edge: Http, backs: Backs, path: str) -> None:
+    answered = await edge.get(path, headers={"X-Request-Id": "not sane"})
+    assert answered.json["request_id"] == answered.headers["X-Request-Id"] != "not sane"
+
+
+async def test_one_line_in_the_log_for_a_write_and_none_for_a_read(
+    edge: Http, backs: Backs, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "souk.http"):
+        await edge.get(LAMP + "?")
+        await edge.post("/carts", {})
+    fields = [record.fields for record in caplog.records if hasattr(record, "fields")]
+    assert [(line["method"], line["route"], line["status"]) for line in fields] == [("POST", "/api/v1/carts", 201)]
+
+
+async def test_what_was_made_is_named(edge: Http, backs: Backs) -> None:
+    answered = await edge.post("/carts", {})
+    assert (answered.status, answered.headers["Location"]) == (201, "/api/v1/carts/7")
+    backs.answer("user.logout", b"{}")
+    answered = await edge.post("/auth/logout", {"refresh_token": "x"})
+    assert (answered.status, answered.body) == (204, b"")
+
+
+async def test_a_failure_passes_through_with_its_status(edge: Http, backs: Backs) -> None:
+    fail = OutOfStock("3 of A are left", retry_after=2.4)
+    body = fail.body("theirs")
+    backs.answer("cart.add", body, Nats_Service_Error=fail.code, Nats_Service_Error_Code="409")
+    answered = await edge.post("/carts/c/items", ADD)
+    assert (answered.status, answered.body) == (409, body)
+    assert answered.headers["Content-Type"] == "application/problem+json"
+    assert answered.headers["Retry-After"] == "2"
+    assert answered.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_refused_login_names_the_scheme(edge: Http, backs: Backs) -> None:
+    backs.answer("user.login", b'{"code":"x"}', Nats_Service_Error="x", Nats_Service_Error_Code="401")
+    answered = await edge.post("/auth/login", {"email": "a@b.c", "password": "x"})
+    assert (answered.status, answered.headers["WWW-Authenticate"]) == (401, 'Bearer realm="souk"')
+
+
+async def test_a_replay_is_told(edge: Http, backs: Backs) -> None:
+    backs.answer("cart.create", Souk_Replayed="true")
+    answered = await edge.post("/carts", {}, key="k1")
+    assert answered.headers["Idempotent-Replayed"] == "true"
+    assert (backs.last.headers or {})[headers.IDEMPOTENCY_KEY] == "k1"
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "é", "a\tb", ""])
+async def test_a_key_that_is_none(edge: Http, backs: Backs, key: str) -> None:
+    answered = await edge.post("/carts", {}, headers={"Idempotency-Key": key})
+    assert (answered.status, answered.code) == (400, "invalid_idempotency_key")
+    assert not backs.asked
+
+
+async def test_where_money_is_at_stake_a_key_can_be_required(open_edge: OpenEdge, backs: Backs, signer: Signer) -> None:
+    strict = (await open_edge(edge_idempotency_required=True)).http.as_(signer.token(role="admin"))
+    for path in ("/orders", f"/orders/{ID}/pay", "/payments", f"/payments/{ID}/refund"):
+        answered = await strict.post(path, {})
+        assert (answered.status, answered.code) == (400, "idempotency_key_required"), path
+    assert (await strict.post("/carts", {})).status == 201
+
+
+async def test_versions_are_etags(edge: Http, backs: Backs) -> None:
+    backs.answer("cart.get", Souk_Version="7")
+    answered = await edge.get("/carts/c")
+    assert (answered.headers["ETag"], answered.headers["Cache-Control"]) == ('"7"', "private, no-cache")
+    again = await edge.get("/carts/c", headers={"If-None-Match": 'W/"7"'})
+    assert (again.status, again.body, again.headers["ETag"]) == (304, b"", '"7"')
+    await edge.put("/carts/c/items/A", {"quantity": 1}, headers={"If-Match": '"7"'})
+    assert (backs.last.headers or {})[headers.IF_MATCH] == "7"
+    await edge.put("/carts/c/items/A", {"quantity": 1}, headers={"If-Match": "*"})
+    assert headers.IF_MATCH not in (backs.last.headers or {})
+    refused = await edge.put("/carts/c/items/A", {"quantity": 1}, headers={"If-Match": '"x"'})
+    assert (refused.status, refused.code) == (412, "precondition_failed")
+
+
+async def test_what_is_public_may_be_kept_and_one_s_own_may_not(edge: Http, backs: Backs, signer: Signer) -> None:
+    assert (await edge.get("/products")).headers["Cache-Control"] == "public, max-age=1"
+    assert (await edge.as_(signer.token()).get("/products")).headers["Cache-Control"] == "no-store"
+    assert (await edge.get("/carts/c")).headers["Cache-Control"] == "no-store"
+    backs.answer("catalog.get_image", b"RIFF", Content_Type="image/webp")
+    picture = await edge.get(f"//images/{ID}/320.webp")
+    assert (picture.body, picture.headers["Content-Type"]) == (b"RIFF", "image/webp")
+    assert picture.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+async def test_keys_are_for_everybody(edge: Http, signer: Signer) -> None:
+    assert (await edge.get("//.well-known/jwks.json")).json == signer.jwks().model_dump()
+
+
+async def test_access_is_refused_early(edge: Http, backs: Backs, signer: Signer) -> None:
+    answered = await edge.get("/orders")
+    assert (answered.status, answered.code, answered.headers["WWW-Authenticate"]) == (
+        401,
+        "unauthorized",
+        'Bearer realm="souk"',
+    )
+    answered = await edge.as_(signer.token()).post("/products", {})
+    assert (answered.status, answered.code) == (403, "forbidden")
+    answered = await edge.as_("nonsense").get(LAMP)
+    assert (answered.status, answered.code) == (401, "invalid_token")
+    assert 'error="invalid_token"' in answered.headers["WWW-Authenticate"]
+    assert not backs.asked
+
+
+async def test_head_and_options(edge: Http, backs: Backs) -> None:
+    answered = await edge("HEAD", LAMP)
+    assert (answered.status, answered.body) == (200, b"")
+    answered = await edge("OPTIONS", "/orders")
+    assert (answered.status, answered.headers["Allow"]) == (204, "GET, HEAD, POST, OPTIONS")
+    answered = await edge("PATCH", "/orders")
+    assert (answered.status, answered.code, answered.headers["Allow"]) == (
+        405,
+        "method_not_allowed",
+        "GET, HEAD, POST, OPTIONS",
+    )
+
+
+async def test_pages_of_listed_origins_may_call(open_edge: OpenEdge, backs: Backs) -> None:
+    http = (await open_edge(edge_cors_origins="https://shop.example, https://b.example")).http
+    ours, theirs = {"Origin": "https://shop.example"}, {"Origin": "https://shop.example.evil"}
+    answered = await http.get(LAMP, headers=ours)
+    assert answered.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert "Origin" in answered.headers["Vary"]
+    assert "Access-Control-Allow-Credentials" not in answered.headers
+    preflight = await http("OPTIONS", "/orders", headers=ours)
+    assert "Idempotency-Key" in preflight.headers["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Origin" not in (await http.get(LAMP, headers=theirs)).headers
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("application/json; charset=latin-1", 415),
+        ("text/plain", 415),
+        ("text/csv", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("", 415),
+    ],
+)
+async def test_a_body_has_its_type(edge: Http, backs: Backs, kind: str, status: int) -> None:
+    answered = await edge.post("/carts/c/items", data=orjson.dumps(ADD), headers={"Content-Type": kind})
+    assert answered.status == status
+
+
+async def test_a_compressed_body_is_not_taken(edge: Http, backs: Backs) -> None:
+    said = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answered = await edge.post("/carts/c/items", data=b"\x1f\x8b", headers=said)
+    assert (answered.status, answered.code) == (415, "unsupported_media_type")
+
+
+async def test_no_body_needs_no_type(edge: Http, backs: Backs, signer: Signer) -> None:
+    assert (await edge.as_(signer.token()).post(f"/orders/{ID}/cancel")).status == 200
+    assert orjson.loads(backs.last.data) == {"id": ID}
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_body_over_the_limit(edge: Http, backs: Backs, chunked: bool) -> None:  # noqa: FBT001
+    async def bits() -> AsyncIterator[bytes]:
+        for _ in range(17):
+            yield b" " * 65536
+
+    data = bits() if chunked else io.BytesIO(b" " * (1024 * 1024 + 1))
+    answered = await edge.post("/carts/c/items", data=data, headers={"Content-Type": "application/json"})
+    assert (answered.status, answered.code) == (413, "payload_too_large")
+
+
+async def test_what_is_not_http_is_a_problem_and_not_in_the_log(
+    open_edge: OpenEdge, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", (await open_edge()).port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer secret\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert answer.split(b" ", 2)[1] == b"400"
+    assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "malformed"
+    assert "secret" not in caplog.text
+
+
+async def test_nobody_there_nobody_in_time_and_too_much(open_edge: OpenEdge, backs: Backs, signer: Signer) -> None:
+    http = (await open_edge(edge_timeout=0.3, edge_max_in_flight=2)).http
+    answered = await http.as_(signer.token()).get("/notifications")
+    assert (answered.status, answered.code, answered.headers["Retry-After"]) == (503, "unavailable", "1")
+    backs.answers["rpc.catalog.get_product"] = lambda _: None
+    late = [asyncio.create_task(http.get(LAMP)) for _ in range(2)]
+    await eventually(lambda: len(backs.asked) == 2)
+    shed = await http.get(LAMP)
+    assert (shed.status, shed.code, shed.headers["Retry-After"]) == (503, "overloaded", "1")
+    assert {(one.status, one.code) for one in await asyncio.gather(*late)} == {(504, "timed_out")}
+
+
+async def test_without_nats_a_request_fails_at_once(open_edge: OpenEdge, backs: Backs, edge_nats: Stack) -> None:
+    http = (await open_edge()).http
+    assert (await http.get(LAMP)).status == 200
+    await edge_nats.stop("nats")
+    try:
+        answered = await asyncio.wait_for(http.get(LAMP), 2)
+        assert (answered.status, answered.code) == (503, "unavailable")
+        assert "Retry-After" in answered.headers
+        assert (await http.get("//healthz")).status == 200
+        assert (await http.get("//readyz")).status == 503
+    finally:
+        await edge_nats.start("nats")
+
+    async def back() -> bool:
+        return (await http.get(LAMP)).status == 200
+
+    await eventually(back)
+
+
+async def test_readiness_names_every_service(edge: Http, backs: Backs) -> None:
+    for service in ("user", "catalog", "cart", "order"):
+        backs.answer(f"{service}.health", b'{"stores":{"nats":"ok","store":"ok"}}')
+    answered = await edge.get("//readyz")
+    assert answered.status == 503
+    services = answered.json["services"]
+    assert set(services) == {"edge", *SERVICES}
+    assert services["catalog"] == {"nats": "ok", "store": "ok"}
+    assert services["payment"] == {"service": "unavailable"}
+
+
+async def test_figures_are_for_those_who_are_near(edge: Http, backs: Backs) -> None:
+    await edge.get(LAMP)
+    figures = (await edge.get("//metrics")).body.decode()
+    labels = 'method="GET",route="/api/v1/products/{key}",status="200"'
+    assert f"souk_http_request_seconds_count{{{labels}}} 1.0" in figures
+    far = await edge.get("//metrics", headers={"X-Forwarded-For": "192.0.2.7"})
+    assert (far.status, far.code) == (404, "not_found")
+
+
+async def test_the_documentation_is_served(edge: Http) -> None:
+    assert (await edge.get("//openapi.json")).json["openapi"] == "3.1.0"
+    assert (await edge.get("//docs")).headers["Content-Type"] == "text/html; charset=utf-8"
+    assert (await edge.get("//")).headers["Location"] == "/docs"
+
+
+async def _kept(backs: Backs, name: str) -> bytes:
+    store = await backs.client.jetstream().object_store("UPLOADS")
+    found = await store.get(name)
+    return found.data or b""
+
+
+async def test_a_csv_is_kept_under_its_digest(edge: Http, backs: Backs, signer: Signer) -> None:
+    admin = edge.as_(signer.token(role="admin"))
+    content = b"Handle,Title\n" + b"x" * 3_000_000
+    for _ in range(2):
+        said = {"Content-Type": "text/csv"}
+        answered = await admin.post("/products/import", data=io.BytesIO(content), headers=said)
+        assert (answered.status, answered.headers["Location"]) == (202, "/api/v1/products/import/7")
+    name = hashlib.sha256(content).hexdigest()
+    assert [orjson.loads(ask.data) for ask in backs.asked] == [{"upload": name}] * 2
+    assert await _kept(backs, name) == content
+
+
+async def test_a_picture_comes_in_a_form(edge: Http, backs: Backs, signer: Signer) -> None:
+    admin = edge.as_(signer.token(role="admin"))
+    form = aiohttp.FormData({"alt": "A lamp"})
+    form.add_field("image", b"\x89PNG...", filename="lamp.png", content_type="image/png")
+    answered = await admin.post(f"/products/{ID}/images", data=form)
+    assert answered.status == 201, answered.body
+    name = hashlib.sha256(b"\x89PNG...").hexdigest()
+    assert orjson.loads(backs.last.data) == {"id": ID, "upload": name, "alt": "A lamp"}
+    assert await _kept(backs, name) == b"\x89PNG..."
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, 422),
+        ({"alt": "no picture"}, 422),
+        ({"upload": "the-name-of-another-s-file"}, 422),
+        ({"alt": "x" * 5000, "image": "x"}, 413),
+        ({"id": ID, "image": "x"}, 422),
+    ],
+)
+async def test_a_form_that_will_not_do(
+    edge: Http, backs: Backs, signer: Signer, fields: dict[str, str], status: int
+) -> None:
+    form = aiohttp.FormData(default_to_multipart=True)
+    for name, value in fields.items():
+        form.add_field(name, value)
+    answered = await edge.as_(signer.token(role="admin")).post(f"/products/{ID}/images", data=form)
+    assert answered.status == status, answered.body
+    assert not backs.asked
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=b", "image/png"])
+async def test_a_form_that_is_none(edge: Http, backs: Backs, signer: Signer, kind: str) -> None:
+    admin = edge.as_(signer.token(role="admin"))
+    answered = await admin.post(f"/products/{ID}/images", data=b"nonsense", headers={"Content-Type": kind})
+    assert answered.status in {400, 415}
+
+
+async def test_a_picture_over_the_limit(edge: Http, backs: Backs, signer: Signer) -> None:
+    form = aiohttp.FormData()
+    form.add_field("image", io.BytesIO(b"x" * (10 * 1024 * 1024 + 1)), filename="a.png")
+    answered = await edge.as_(signer.token(role="admin")).post(f"/products/{ID}/images", data=form)
+    assert (answered.status, answered.code) == (413, "payload_too_large")
+
+
+async def test_ends_only_after_what_it_has_begun(edge_nats: Stack, backs: Backs, open_edge: OpenEdge) -> None:
+    settings = EdgeSettings(
+        _env_file=None, nats_url=edge_nats.nats_url, nats_password=edge_nats.password("edge"), edge_port=0
+    )
+    backs.answers["rpc.catalog.get_product"] = lambda _: None
+    async with aiohttp.ClientSession() as session:
+        async with running(settings, Watch(Metrics())) as port:
+            asking = asyncio.create_task(Http(session, f"http://127.0.0.1:{port}").get(LAMP))
+            await eventually(lambda: backs.asked)
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.2, lambda: loop.create_task(backs.client.publish(backs.last.reply, b'{"late":1}')))
+        answered = await asking
+    assert (answered.status, answered.body) == (200, b'{"late":1}')
