@@ -5,7 +5,6 @@ import sys
 from datetime import UTC, datetime
 
 import orjson
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -54,6 +53,10 @@ def tracer_to(endpoint: str, service: str) -> tuple[Tracer | None, TracerProvide
     """A tracer that exports to `endpoint` in the background; none where no endpoint is set."""
     if not endpoint:
         return None, None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - a fifth of a second at start
+        OTLPSpanExporter,
+    )
+
     provider = TracerProvider(resource=Resource.create({"service.name": f"souk-{service}"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     return provider.get_tracer("souk"), provider
