@@ -234,3 +234,15 @@ async def test_what_is_overdue_is_voided_and_fails(till: Till) -> None:
     assert payment.failure_code == "gateway_timeout"
     await eventually(lambda: till.events.names(payment_id) == ["failed"])
     assert await till.db.fetchval("SELECT state FROM simulator.charge WHERE key = $1", payment_id) == "voided"
+
+
+async def test_an_attempt_that_two_have_taken_up_is_settled_once(till: Till) -> None:
+    placed = till.order("sim_declined")
+    await placed.place()
+    payment = await till.payment(placed, "failed")
+    await till.db.execute("INSERT INTO attempt (payment_id, step) VALUES ($1, 'charge')", payment.id)
+    calls = "SELECT calls > 1 FROM simulator.charge WHERE key = $1"
+    await eventually(lambda: till.db.fetchval(calls, payment.id))
+    await till.captured()  # settled after it
+    await till.db.execute("DELETE FROM attempt WHERE payment_id = $1", payment.id)
+    assert till.events.names(payment.id) == ["failed"]
