@@ -1,28 +1,19 @@
 """The edge over a real NATS: what reaches a service, and what comes back from it."""
 
-import asyncio
-import hashlib
 import io
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 
 from contracts.catalog import OutOfStock
 from contracts.registry import SERVICES
-from edge.app import running
-from edge.settings import EdgeSettings
 from infra import headers
-from infra.messaging import Watch
-from infra.stack.stack import Stack
-from infra.telemetry import Metrics
 from tests.edge.conftest import Backs
 from tests.edge.signing import SUBJECT, Signer
 from tests.support.http import Http
-from tests.support.waiting import eventually
 
 ID = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
 LAMP = "/products/brass-lamp"
@@ -238,49 +229,6 @@ async def test_a_body_over_the_limit(edge: Http, backs: Backs, chunked: bool) ->
     assert (answered.status, answered.code) == (413, "payload_too_large")
 
 
-async def test_what_is_not_http_is_a_problem_and_not_in_the_log(
-    open_edge: OpenEdge, caplog: pytest.LogCaptureFixture
-) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", (await open_edge()).port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer secret\r\n\r\n")
-    answer = await reader.read()
-    writer.close()
-    assert answer.split(b" ", 2)[1] == b"400"
-    assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "malformed"
-    assert "secret" not in caplog.text
-
-
-async def test_nobody_there_nobody_in_time_and_too_much(open_edge: OpenEdge, backs: Backs, signer: Signer) -> None:
-    http = (await open_edge(edge_timeout=0.3, edge_max_in_flight=2)).http
-    answered = await http.as_(signer.token()).get("/notifications")
-    assert (answered.status, answered.code, answered.headers["Retry-After"]) == (503, "unavailable", "1")
-    backs.answers["rpc.catalog.get_product"] = lambda _: None
-    late = [asyncio.create_task(http.get(LAMP)) for _ in range(2)]
-    await eventually(lambda: len(backs.asked) == 2)
-    shed = await http.get(LAMP)
-    assert (shed.status, shed.code, shed.headers["Retry-After"]) == (503, "overloaded", "1")
-    assert {(one.status, one.code) for one in await asyncio.gather(*late)} == {(504, "timed_out")}
-
-
-async def test_without_nats_a_request_fails_at_once(open_edge: OpenEdge, backs: Backs, edge_nats: Stack) -> None:
-    http = (await open_edge()).http
-    assert (await http.get(LAMP)).status == 200
-    await edge_nats.stop("nats")
-    try:
-        answered = await asyncio.wait_for(http.get(LAMP), 2)
-        assert (answered.status, answered.code) == (503, "unavailable")
-        assert "Retry-After" in answered.headers
-        assert (await http.get("//healthz")).status == 200
-        assert (await http.get("//readyz")).status == 503
-    finally:
-        await edge_nats.start("nats")
-
-    async def back() -> bool:
-        return (await http.get(LAMP)).status == 200
-
-    await eventually(back)
-
-
 async def test_readiness_names_every_service(edge: Http, backs: Backs) -> None:
     for service in ("user", "catalog", "cart", "order"):
         backs.answer(f"{service}.health", b'{"stores":{"nats":"ok","store":"ok"}}')
@@ -305,82 +253,3 @@ async def test_the_documentation_is_served(edge: Http) -> None:
     assert (await edge.get("//openapi.json")).json["openapi"] == "3.1.0"
     assert (await edge.get("//docs")).headers["Content-Type"] == "text/html; charset=utf-8"
     assert (await edge.get("//")).headers["Location"] == "/docs"
-
-
-async def _kept(backs: Backs, name: str) -> bytes:
-    store = await backs.client.jetstream().object_store("UPLOADS")
-    found = await store.get(name)
-    return found.data or b""
-
-
-async def test_a_csv_is_kept_under_its_digest(edge: Http, backs: Backs, signer: Signer) -> None:
-    admin = edge.as_(signer.token(role="admin"))
-    content = b"Handle,Title\n" + b"x" * 3_000_000
-    for _ in range(2):
-        said = {"Content-Type": "text/csv"}
-        answered = await admin.post("/products/import", data=io.BytesIO(content), headers=said)
-        assert (answered.status, answered.headers["Location"]) == (202, "/api/v1/products/import/7")
-    name = hashlib.sha256(content).hexdigest()
-    assert [orjson.loads(ask.data) for ask in backs.asked] == [{"upload": name}] * 2
-    assert await _kept(backs, name) == content
-
-
-async def test_a_picture_comes_in_a_form(edge: Http, backs: Backs, signer: Signer) -> None:
-    admin = edge.as_(signer.token(role="admin"))
-    form = aiohttp.FormData({"alt": "A lamp"})
-    form.add_field("image", b"\x89PNG...", filename="lamp.png", content_type="image/png")
-    answered = await admin.post(f"/products/{ID}/images", data=form)
-    assert answered.status == 201, answered.body
-    name = hashlib.sha256(b"\x89PNG...").hexdigest()
-    assert orjson.loads(backs.last.data) == {"id": ID, "upload": name, "alt": "A lamp"}
-    assert await _kept(backs, name) == b"\x89PNG..."
-
-
-@pytest.mark.parametrize(
-    ("fields", "status"),
-    [
-        ({}, 422),
-        ({"alt": "no picture"}, 422),
-        ({"upload": "the-name-of-another-s-file"}, 422),
-        ({"alt": "x" * 5000, "image": "x"}, 413),
-        ({"id": ID, "image": "x"}, 422),
-    ],
-)
-async def test_a_form_that_will_not_do(
-    edge: Http, backs: Backs, signer: Signer, fields: dict[str, str], status: int
-) -> None:
-    form = aiohttp.FormData(default_to_multipart=True)
-    for name, value in fields.items():
-        form.add_field(name, value)
-    answered = await edge.as_(signer.token(role="admin")).post(f"/products/{ID}/images", data=form)
-    assert answered.status == status, answered.body
-    assert not backs.asked
-
-
-@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=b", "image/png"])
-async def test_a_form_that_is_none(edge: Http, backs: Backs, signer: Signer, kind: str) -> None:
-    admin = edge.as_(signer.token(role="admin"))
-    answered = await admin.post(f"/products/{ID}/images", data=b"nonsense", headers={"Content-Type": kind})
-    assert answered.status in {400, 415}
-
-
-async def test_a_picture_over_the_limit(edge: Http, backs: Backs, signer: Signer) -> None:
-    form = aiohttp.FormData()
-    form.add_field("image", io.BytesIO(b"x" * (10 * 1024 * 1024 + 1)), filename="a.png")
-    answered = await edge.as_(signer.token(role="admin")).post(f"/products/{ID}/images", data=form)
-    assert (answered.status, answered.code) == (413, "payload_too_large")
-
-
-async def test_ends_only_after_what_it_has_begun(edge_nats: Stack, backs: Backs, open_edge: OpenEdge) -> None:
-    settings = EdgeSettings(
-        _env_file=None, nats_url=edge_nats.nats_url, nats_password=edge_nats.password("edge"), edge_port=0
-    )
-    backs.answers["rpc.catalog.get_product"] = lambda _: None
-    async with aiohttp.ClientSession() as session:
-        async with running(settings, Watch(Metrics())) as port:
-            asking = asyncio.create_task(Http(session, f"http://127.0.0.1:{port}").get(LAMP))
-            await eventually(lambda: backs.asked)
-            loop = asyncio.get_running_loop()
-            loop.call_later(0.2, lambda: loop.create_task(backs.client.publish(backs.last.reply, b'{"late":1}')))
-        answered = await asking
-    assert (answered.status, answered.body) == (200, b'{"late":1}')

@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from infra.stack.nginx_conf import render
 from infra.stack.ports import LOOPBACK, Ports
@@ -60,8 +61,6 @@ class Front:
     config: Path
 
     async def __call__(self, method: str, path: str, **how: Any) -> Answered:
-        from yarl import URL  # noqa: PLC0415 - aiohttp's own type for a target that stays as written
-
         target = URL(self.url + path, encoded=True)
         async with self.session.request(method, target, allow_redirects=False, **how) as response:
             return Answered(response.status, response.headers, await response.read())

@@ -1,0 +1,293 @@
+"""What nobody should send, over HTTP through Nginx, to the whole shop: refused with the right problem, and no trace."""
+
+import io
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+from yarl import URL
+
+from contracts.catalog import Product
+from infra.ids import new_id
+from tests.edge.signing import Signer, good, hmac_signed, unsigned
+from tests.support.http import ADDRESS, Answered, Customer, Http, register
+
+NewProduct = Callable[..., Awaitable[Product]]
+MEBIBYTE = 1024 * 1024
+
+
+def refused(answered: Answered, status: int, code: str, pointer: str | None = None) -> None:
+    """A problem as it should be, and nothing of what was sent in it."""
+    assert answered.status == status, answered.body
+    problem = answered.json
+    assert answered.headers["Content-Type"] == "application/problem+json"
+    assert (problem["status"], problem["code"]) == (status, code), problem
+    assert problem["request_id"] == answered.headers["X-Request-Id"]
+    assert {"type", "title", "detail"} <= problem.keys()
+    if pointer is not None:
+        assert pointer in [error["pointer"] for error in problem["errors"]], problem["errors"]
+
+
+def an_order(product: Product, **changed: Any) -> dict[str, Any]:
+    return {"items": [{"sku": product.variants[0].sku, "quantity": 1}], "shipping_address": ADDRESS, **changed}
+
+
+@pytest.mark.parametrize(
+    "text", [b"{", b"{'a': 1}", b'{"a": NaN}', b'{"a": 1,}', b"\xff\xfe", b'{"a": "\\ud800"}', b"[" * 9000]
+)
+@pytest.mark.parametrize("path", ["/auth/login", "/auth/register", "/orders", "/carts/mine/items"])
+async def test_a_body_that_is_not_json(http: Http, path: str, text: bytes) -> None:
+    answered = await http.post(path, data=text, headers={"Content-Type": "application/json"})
+    refused(answered, 400, "malformed")
+
+
+@pytest.mark.parametrize("text", [b"[]", b"null", b"17", b'"text"'])
+async def test_a_body_that_is_no_object(http: Http, text: bytes) -> None:
+    refused(await http.post("/orders", data=text, headers={"Content-Type": "application/json"}), 422, "invalid", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/auth/register", {}, "/email"),
+        ("/auth/register", {"email": 7}, "/email"),
+        ("/auth/register", {"email": "nobody"}, "/email"),
+        ("/auth/register", {"email": "a@b.example\r\nBcc: all@c.example"}, "/email"),
+        ("/auth/register", {"email": "a" * 250 + "@b.example"}, "/email"),
+        ("/auth/register", {"password": "short"}, "/password"),
+        ("/auth/register", {"password": "ü" * 37}, "/password"),
+        ("/auth/register", {"first_name": "x" * 101}, "/first_name"),
+        ("/auth/register", {"first_name": "a\x00b"}, "/first_name"),
+        ("/auth/register", {"first_name": "a\r\nb"}, "/first_name"),
+        ("/auth/register", {"first_name": ""}, "/first_name"),
+        ("/auth/register", {"role": "admin"}, "/role"),
+        ("/auth/login", {"email": {"$gt": ""}}, "/email"),
+        ("/auth/login", {"email": ["a@b.example"]}, "/email"),
+        ("/auth/refresh", {"refresh_token": ""}, "/refresh_token"),
+        ("/carts/mine/merge", {"cart_id": {"$gt": ""}}, "/cart_id"),
+        ("/payments", {"order_id": "7", "payment_method": "sim_ok"}, "/order_id"),
+        ("/payments", {"order_id": 7}, "/payment_method"),
+    ],
+)
+async def test_fields_that_will_not_do(customer: Customer, path: str, body: dict[str, Any], pointer: str) -> None:
+    refused(await customer.http.post(path, body), 422, "invalid", pointer)
+
+
+@pytest.mark.parametrize(
+    ("changed", "pointer"),
+    [
+        ({"items": []}, "/items"),
+        ({"items": [{"sku": "A", "quantity": 0}]}, "/items/0/quantity"),
+        ({"items": [{"sku": "A", "quantity": -1}]}, "/items/0/quantity"),
+        ({"items": [{"sku": "A", "quantity": 1000}]}, "/items/0/quantity"),
+        ({"items": [{"sku": "A", "quantity": 10**18}]}, "/items/0/quantity"),
+        ({"items": [{"sku": "A", "quantity": 1.5}]}, "/items/0/quantity"),
+        ({"items": [{"sku": "A", "quantity": "1"}]}, "/items/0/quantity"),
+        ({"items": [{"sku": "A", "quantity": True}]}, "/items/0/quantity"),
+        ({"items": [{"sku": "A b", "quantity": 1}]}, "/items/0/sku"),
+        ({"items": [{"sku": "A", "quantity": 1, "price": 1}]}, "/items/0/price"),
+        ({"items": [{"quantity": 1}]}, "/items/0"),
+        ({"items": [{"sku": "A", "quantity": 1}] * 101}, "/items"),
+        ({"total": {"amount": 1, "currency": "USD"}}, "/total"),
+        ({"user_id": str(new_id())}, "/user_id"),
+        ({"status": "paid"}, "/status"),
+        ({"cart_id": "mine"}, ""),
+        ({"shipping_address": {**ADDRESS, "country": "Britain"}}, "/shipping_address/country"),
+        ({"shipping_address": {**ADDRESS, "name": "x" * 201}}, "/shipping_address/name"),
+        ({"shipping_address": None}, "/shipping_address"),
+        ({"payment_method": {"$ne": ""}}, "/payment_method"),
+        ({"shipping_method": "teleport"}, "/shipping_method"),
+    ],
+)
+async def test_orders_that_will_not_do(customer: Customer, changed: dict[str, Any], pointer: str) -> None:
+    body = {"items": [{"sku": "A", "quantity": 1}], "shipping_address": ADDRESS, **changed}
+    refused(await customer.http.post("/orders", body), 422, "invalid", pointer)
+    assert (await customer.http.get("/orders")).json["items"] == []
+
+
+async def test_a_number_beyond_all_numbers(customer: Customer) -> None:
+    text = b'{"items": [{"sku": "A", "quantity": 1' + b"0" * 40 + b"}]}"
+    answered = await customer.http.post("/orders", data=text, headers={"Content-Type": "application/json"})
+    refused(answered, 422, "invalid", "/items/0/quantity")
+
+
+async def test_what_is_not_on_sale(http: Http, admin_http: Http, customer: Customer, new_product: NewProduct) -> None:
+    unknown = {"items": [{"sku": f"NO-{new_id().hex}", "quantity": 1}], "shipping_address": ADDRESS}
+    refused(await customer.http.post("/orders", unknown), 404, "sku_unknown")
+    gone = await new_product()
+    assert (await admin_http.delete(f"/products/{gone.id}")).status == 204
+    refused(await customer.http.post("/orders", an_order(gone)), 404, "sku_unknown")
+    line = {"sku": gone.variants[0].sku, "quantity": 1}
+    refused(await customer.http.post("/carts/mine/items", line), 404, "sku_unknown")
+
+
+async def test_prices_in_another_currency(admin_http: Http) -> None:
+    body = {"name": "A lamp", "sku": f"C-{new_id().hex}", "price": {"amount": 1, "currency": "JPY"}}
+    refused(await admin_http.post("/products", body), 422, "currency_mismatch")
+    for price in (
+        {"amount": 1, "currency": "XXX"},
+        {"amount": 1.5, "currency": "USD"},
+        {"amount": -1, "currency": "USD"},
+    ):
+        answered = await admin_http.post("/products", {**body, "price": price})
+        assert (answered.status, answered.code) == (422, "invalid")
+
+
+async def test_another_s_order_and_cart_are_not_there(http: Http, customer: Customer, new_product: NewProduct) -> None:
+    other = await register(http)
+    order = (await customer.http.post("/orders", an_order(await new_product()))).json
+    await customer.http.post("/carts", {})
+    cart = (await customer.http.get("/carts/mine")).json
+    paying = {"payment_method": "sim_ok"}
+    for answered in (
+        await other.http.get(f"/orders/{order['id']}"),
+        await other.http.delete(f"/orders/{order['id']}"),
+        await other.http.post(f"/orders/{order['id']}/cancel"),
+        await other.http.post(f"/orders/{order['id']}/pay", paying),
+        await other.http.post("/payments", {"order_id": order["id"], **paying}),
+        await other.http.get(f"/carts/{cart['id']}"),
+        await other.http.post(f"/carts/{cart['id']}/items", {"sku": order["items"][0]["sku"], "quantity": 1}),
+    ):
+        refused(answered, 404, "not_found")
+    assert (await customer.http.get(f"/orders/{order['id']}")).json["status"] == "pending"
+
+
+@pytest.mark.parametrize("bad", ["7", "not-an-id", "*", "%3E", "%20", "%00", "..%2f..%2fmetrics", "a" * 2000, "%ff"])
+async def test_ids_that_are_none(customer: Customer, bad: str) -> None:
+    url = URL(f"{customer.http.url}/api/v1/orders/{bad}", encoded=True)
+    async with customer.http.session.get(url, headers={"Authorization": f"Bearer {customer.http.token}"}) as response:
+        assert response.status == (400 if bad == "%00" else 404)
+        assert response.content_type == "application/problem+json"
+
+
+FORGER = Signer()
+
+
+async def _tokens(http: Http) -> dict[str, str]:
+    key = (await http.get("//.well-known/jwks.json")).json["keys"][0]
+    admin = {**good(), "role": "admin"}
+    stolen = FORGER.token({"kid": key["kid"]}, role="admin")
+    return {
+        "none": unsigned(admin, kid=key["kid"]),
+        "hs256": hmac_signed(admin, orjson.dumps(key), key["kid"]),
+        "stranger": stolen,
+        "unknown kid": FORGER.token({"kid": "another"}),
+        "jku": FORGER.token({"jku": "http://127.0.0.1/jwks.json", "kid": key["kid"]}),
+        "aud": FORGER.token(aud="elsewhere"),
+        "iss": FORGER.token(iss="elsewhere"),
+        "typ": FORGER.token(typ="refresh"),
+        "expired": FORGER.token(exp=int(time.time()) - 60),
+        "nonsense": "nonsense",
+        "long": "x" * 5000,
+    }
+
+
+async def test_tokens_that_are_forged(http: Http, customer: Customer) -> None:
+    access, refresh = customer.session["access_token"], customer.session["refresh_token"]
+    header, claims, signature = access.split(".")
+    forged = {
+        **(await _tokens(http)),
+        "refresh as access": refresh,
+        "cut off": access[:-6],
+        "other claims": f"{header}.{unsigned(good()).split('.')[1]}.{signature}",
+        "no signature": f"{header}.{claims}.",
+    }
+    for name, token in forged.items():
+        for path in ("/users/profile", "/products"):
+            answered = await http.as_(token).get(path)
+            assert answered.status == 401, (name, path)
+            refused(answered, 401, "invalid_token")
+            assert answered.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+async def test_tokens_that_are_missing_or_not_enough(http: Http, customer: Customer) -> None:
+    for method, path in (("GET", "/orders"), ("GET", "/users/profile"), ("POST", "/payments"), ("POST", "/products")):
+        answered = await http(method, path, {} if method == "POST" else None)
+        refused(answered, 401, "unauthorized")
+        assert answered.headers["WWW-Authenticate"] == 'Bearer realm="souk"'
+    for method, path in (("POST", "/products"), ("GET", "/inventory"), ("DELETE", f"/products/{new_id()}")):
+        refused(await customer.http(method, path, {} if method == "POST" else None), 403, "forbidden")
+
+
+@pytest.mark.parametrize("path", ["/products", "/products/search", "/categories"])
+@pytest.mark.parametrize("cursor", ["x", "e30", "W10", "bm9uc2Vuc2U", "WyJhIiwiYiIsImMiLCJkIl0", "!!", "a" * 1025, ""])
+async def test_cursors_that_were_never_given_out(http: Http, path: str, cursor: str) -> None:
+    answered = await http.get(f"{path}?after={cursor}")
+    assert answered.status == 400, answered.body
+    assert answered.code in {"bad_cursor", "malformed"}
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "nonsense=1", "q=%00", "q=%ff", "sort=best"])
+async def test_queries_that_cannot_be_read(http: Http, query: str) -> None:
+    async with http.session.get(URL(f"{http.url}/api/v1/products?{query}", encoded=True)) as response:
+        assert response.status == 400
+        assert orjson.loads(await response.read())["code"] == "malformed"
+
+
+async def test_methods_and_paths_that_are_not_there(http: Http) -> None:
+    answered = await http("PATCH", "/orders")
+    refused(answered, 405, "method_not_allowed")
+    assert answered.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
+    for path in ("/", "/nothing", "/orders/", "/products/a/b/c", "//nothing", "//api/v2/products", "//.env"):
+        refused(await http.get(path), 404, "not_found")
+
+
+async def test_media_types_that_are_not_taken(http: Http, admin_http: Http) -> None:
+    answered = await http.post("/auth/login", data=b"email=a", headers={"Content-Type": "text/plain"})
+    refused(answered, 415, "unsupported_media_type")
+    refused(await admin_http.post("/products/import", {}), 415, "unsupported_media_type")
+    refused(await admin_http.post(f"/products/{new_id()}/images", {}), 415, "unsupported_media_type")
+
+
+async def test_bodies_over_the_limit(http: Http) -> None:
+    body = io.BytesIO(b'{"email": "' + b"x" * MEBIBYTE + b'"}')
+    answered = await http.post("/auth/login", data=body, headers={"Content-Type": "application/json"})
+    refused(answered, 413, "payload_too_large")
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "ключ", "a\tb"])
+async def test_idempotency_keys_that_are_none(http: Http, key: str) -> None:
+    refused(await http.post("/carts", {}, headers={"Idempotency-Key": key}), 400, "invalid_idempotency_key")
+
+
+async def test_one_key_names_one_request(customer: Customer, new_product: NewProduct) -> None:
+    product, key = await new_product(), new_id().hex
+    first = await customer.http.post("/orders", an_order(product), key=key)
+    again = await customer.http.post("/orders", an_order(product), key=key)
+    assert (again.status, again.body) == (first.status, first.body) == (201, first.body)
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    other = an_order(product, items=[{"sku": product.variants[0].sku, "quantity": 2}])
+    refused(await customer.http.post("/orders", other, key=key), 422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize("number", ["4242424242424242", "4111 1111 1111 1111", "378282246310005"])
+async def test_card_numbers_are_refused_and_not_logged(
+    customer: Customer, new_product: NewProduct, stack: Any, number: str
+) -> None:
+    order = (await customer.http.post("/orders", an_order(await new_product()))).json
+    refused(
+        await customer.http.post("/orders", an_order(await new_product(), payment_method=number)),
+        422,
+        "card_number_refused",
+    )
+    paying = {"payment_method": number}
+    refused(await customer.http.post(f"/orders/{order['id']}/pay", paying), 422, "card_number_refused")
+    refused(await customer.http.post("/payments", {"order_id": order["id"], **paying}), 422, "card_number_refused")
+    for log in stack.layout.logs.iterdir():
+        assert number not in log.read_text(errors="replace"), log.name
+
+
+async def test_a_version_that_is_gone(admin_http: Http, new_product: NewProduct) -> None:
+    product = await new_product()
+    path = f"/products/{product.id}"
+    etag = (await admin_http.get(path)).headers["ETag"]
+    said = {"If-Match": etag}
+    assert (await admin_http("PATCH", path, {"name": "Another name"}, headers=said)).status == 200
+    refused(await admin_http("PATCH", path, {"name": "A third"}, headers=said), 412, "precondition_failed")
+    for bad in ('"nonsense"', "7", '"1", "2"'):
+        answered = await admin_http("PATCH", path, {"name": "A third"}, headers={"If-Match": bad})
+        refused(answered, 412, "precondition_failed")
+    assert (await admin_http.get(path)).json["name"] == "Another name"

@@ -1,0 +1,80 @@
+"""Nobody behind the edge, nobody in time, too much at once, and the end."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from edge.app import running
+from edge.settings import EdgeSettings
+from infra.messaging import Watch
+from infra.stack.stack import Stack
+from infra.telemetry import Metrics
+from tests.edge.conftest import Backs
+from tests.edge.signing import Signer
+from tests.support.http import Http
+from tests.support.waiting import eventually
+
+LAMP = "/products/brass-lamp"
+OpenEdge = Callable[..., Any]
+
+
+async def test_what_is_not_http_is_a_problem_and_not_in_the_log(
+    open_edge: OpenEdge, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", (await open_edge()).port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer secret\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    assert answer.split(b" ", 2)[1] == b"400"
+    assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "malformed"
+    assert "secret" not in caplog.text
+
+
+async def test_nobody_there_nobody_in_time_and_too_much(open_edge: OpenEdge, backs: Backs, signer: Signer) -> None:
+    http = (await open_edge(edge_timeout=0.3, edge_max_in_flight=2)).http
+    answered = await http.as_(signer.token()).get("/notifications")
+    assert (answered.status, answered.code, answered.headers["Retry-After"]) == (503, "unavailable", "1")
+    backs.answers["rpc.catalog.get_product"] = lambda _: None
+    late = [asyncio.create_task(http.get(LAMP)) for _ in range(2)]
+    await eventually(lambda: len(backs.asked) == 2)
+    shed = await http.get(LAMP)
+    assert (shed.status, shed.code, shed.headers["Retry-After"]) == (503, "overloaded", "1")
+    assert {(one.status, one.code) for one in await asyncio.gather(*late)} == {(504, "timed_out")}
+
+
+async def test_without_nats_a_request_fails_at_once(open_edge: OpenEdge, backs: Backs, edge_nats: Stack) -> None:
+    http = (await open_edge()).http
+    assert (await http.get(LAMP)).status == 200
+    await edge_nats.stop("nats")
+    try:
+        answered = await asyncio.wait_for(http.get(LAMP), 2)
+        assert (answered.status, answered.code) == (503, "unavailable")
+        assert "Retry-After" in answered.headers
+        assert (await http.get("//healthz")).status == 200
+        assert (await http.get("//readyz")).status == 503
+    finally:
+        await edge_nats.start("nats")
+
+    async def back() -> bool:
+        return (await http.get(LAMP)).status == 200
+
+    await eventually(back)
+
+
+async def test_ends_only_after_what_it_has_begun(edge_nats: Stack, backs: Backs, open_edge: OpenEdge) -> None:
+    settings = EdgeSettings(
+        _env_file=None, nats_url=edge_nats.nats_url, nats_password=edge_nats.password("edge"), edge_port=0
+    )
+    backs.answers["rpc.catalog.get_product"] = lambda _: None
+    async with aiohttp.ClientSession() as session:
+        async with running(settings, Watch(Metrics())) as port:
+            asking = asyncio.create_task(Http(session, f"http://127.0.0.1:{port}").get(LAMP))
+            await eventually(lambda: backs.asked)
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.2, lambda: loop.create_task(backs.client.publish(backs.last.reply, b'{"late":1}')))
+        answered = await asking
+    assert (answered.status, answered.body) == (200, b'{"late":1}')
