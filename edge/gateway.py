@@ -66,7 +66,7 @@ class Gateway:
             return await found.end.answer(exchange, found.params)
         except Fail as fail:
             return answers.problem(fail, exchange.request_id)
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, ConnectionResetError):
             return answers.problem(Malformed("The body broke off."), exchange.request_id)
         except Exception:
             log.exception("a request failed")

@@ -78,3 +78,25 @@ async def test_ends_only_after_what_it_has_begun(edge_nats: Stack, backs: Backs,
             loop.call_later(0.2, lambda: loop.create_task(backs.client.publish(backs.last.reply, b'{"late":1}')))
         answered = await asking
     assert (answered.status, answered.body) == (200, b'{"late":1}')
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"Content-Length: 100\r\n\r\n{",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    ],
+)
+async def test_a_body_that_breaks_off_asks_nothing(
+    open_edge: OpenEdge, backs: Backs, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    opened = await open_edge()
+    reader, writer = await asyncio.open_connection("127.0.0.1", opened.port)
+    writer.write(b"POST /api/v1/carts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + sent)
+    await writer.drain()
+    writer.write_eof()
+    await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert not backs.asked
+    assert "Traceback" not in caplog.text
