@@ -105,7 +105,7 @@ class CheckoutLine(Model):
 
 
 class Checkout(Model):
-    cart_id: str
+    cart_id: Annotated[str, Field(description="Tells carts apart, for events: not the id, a guest's secret.")]
     version: int
     lines: list[CheckoutLine]
 

@@ -22,7 +22,7 @@ from nats.js.errors import NotFoundError
 from contracts.registry import EVENTS, HEARS
 
 MAX_DELIVER = 20
-ACK_WAIT = 30.0
+ACK_WAIT = 10.0
 KEPT_DAYS = 90
 DUPLICATE_WINDOW = 120.0
 DEAD = "DEAD"

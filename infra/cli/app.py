@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from infra.cli import demo, docs, importing, migrate, provision, routes, seed, stack, up
+from infra.cli import demo, deploy, docs, importing, migrate, provision, routes, seed, stack, up
 from infra.stack.error import StackError
 
 app = typer.Typer(
@@ -26,6 +26,9 @@ app.command("import")(importing.import_command)
 app.command()(demo.demo)
 app.command()(routes.routes)
 app.command()(docs.docs)
+app.command()(deploy.secrets)
+app.command()(deploy.prepare)
+app.command()(deploy.furnish)
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ async def seed_if_new(stack: Whereabouts) -> asyncio.Task[None] | None:
     if admin.new:
         password = admin.credentials.password.get_secret_value()
         typer.echo(f"The administrator of this shop is {admin.credentials.email}, password {password}")
-    if (stack.layout.data / SEEDED).exists():
+    if not stack.options.seed or (stack.layout.data / SEEDED).exists():
         return None
     await _try_to_seed(stack, admin.credentials, pictures=False)
     return asyncio.create_task(_try_to_seed(stack, admin.credentials, pictures=True))

@@ -77,19 +77,20 @@ async def _serve(stack: Stack, shown: "_Shown", begun: float) -> None:
             shown.say(stack.notice)
         shown.say(f"Souk is ready after {time.monotonic() - begun:.1f} s; Ctrl-C stops it.")
         shown.ready(stack.state())
-        if stack.options.seed and {"services", "edge"} <= stack.options.parts:
-            await _seed(stack, shown)
+        pictures = await _furnish(stack, shown) if {"services", "edge"} <= stack.options.parts else None
         await asyncio.Event().wait()
+        del pictures  # held until here, so that the task goes on
 
 
-async def _seed(stack: Stack, shown: "_Shown") -> None:
-    """A shop without its demo catalogue is a shop nevertheless."""
+async def _furnish(stack: Stack, shown: "_Shown") -> asyncio.Task[None] | None:
+    """The administrator's account and the demo catalogue. A shop without its catalogue is a shop nevertheless."""
     from infra.cli.seed import seed_if_new  # noqa: PLC0415 - it draws pictures, which is needed only once
 
     try:
-        await seed_if_new(stack)
+        return await seed_if_new(stack)
     except (StackError, aiohttp.ClientError, TimeoutError) as error:
         shown.say(f"The demo catalogue is not complete ({error}). Try again with `souk seed`.")
+        return None
 
 
 def _once(act: Callable[[], object], shown: "_Shown") -> Callable[[], None]:

@@ -14,6 +14,9 @@ from infra.stack.process import Program
 from infra.stack.vault import DATABASE, KEYS, MONGO, NATS, Vault
 
 DRAIN = 15.0
+MOTOR_THREADS = "32"
+"""More than motor takes by itself on a small machine; its calls wait in threads."""
+
 MORE_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": (KEYS,)})
 """What a service keeps secret besides its passwords; files in its folder, made once."""
 
@@ -46,6 +49,8 @@ class Services:
             self._vault.secret(service, name)
         mail = {"SOUK_SMTP_HOST": LOOPBACK, "SOUK_SMTP_PORT": str(self._addresses.smtp)}
         own = {variable: database_url, **(mail if service == "notification" and self._addresses.smtp else {})}
+        if STORES[service] == "mongo":
+            own["MOTOR_MAX_WORKERS"] = MOTOR_THREADS
         return self._program(process, service, f"services.{service}.app", nats_url, own)
 
     def edge(self, process: str, *, nats_url: str) -> Program:

@@ -7,17 +7,24 @@ that is not sold any more stays, counts nothing, and is left to the owner, or to
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 from contracts.cart import CartFull, Change
 from contracts.catalog import OutOfStock, Quote, SkuUnknown
 from contracts.failure import FieldError, Invalid, NotFound
 
+REFERENCE_LENGTH = 32
 MOST_UNITS = 999
 MOST_LINES = 100
 
 Quotes = Mapping[str, Quote]
 """By SKU; one that is not on sale is not in it."""
+
+
+def reference(cart_id: str) -> str:
+    """What a cart is called where others listen: its id is a guest's secret, and this does not lead back to it."""
+    return sha256(cart_id.encode()).hexdigest()[:REFERENCE_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)

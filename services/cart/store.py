@@ -16,11 +16,12 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.cart import Change
 from infra.mongo import Database, Document, Session
-from services.cart.domain import MOST_LINES, Append, Assign, Cart, Clear, Drop, Edit, Grow, Line, Rewrite
+from services.cart.domain import MOST_LINES, Append, Assign, Cart, Clear, Drop, Edit, Grow, Line, Rewrite, reference
 
 INDEXES = {
     "carts": [
         IndexModel([("user_id", ASCENDING)], unique=True, sparse=True),
+        IndexModel([("reference", ASCENDING)], unique=True),
         IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
     ]
 }
@@ -45,6 +46,10 @@ class Carts:
         """The cart, merged or not, unless its time is over."""
         return _cart(await self._carts.find_one({"_id": id_, "expires_at": {"$gt": now}}, session=session))
 
+    async def find_called(self, called: str, now: datetime, session: Session) -> Cart | None:
+        """As `find`, by the cart's reference."""
+        return _cart(await self._carts.find_one({"reference": called, "expires_at": {"$gt": now}}, session=session))
+
     async def find_own(self, user_id: UUID, now: datetime) -> Cart | None:
         return _cart(await self._carts.find_one({"user_id": user_id, "expires_at": {"$gt": now}}))
 
@@ -52,6 +57,7 @@ class Carts:
         """Whether it is in; False when its owner has one already."""
         document: Document = {
             "_id": cart.id,
+            "reference": reference(cart.id),
             "lines": [_document(line) for line in cart.lines],
             "version": cart.version,
             "expires_at": cart.expires_at,
@@ -103,12 +109,11 @@ class Carts:
         there = {"_id": guest.id, "version": guest.version, "merged_into": None}
         return bool((await self._carts.update_one(there, gone, session=session)).modified_count)
 
-    async def empty(self, id_: str, version: int, session: Session) -> bool:
-        """Whether the cart was still at that version, and is empty now."""
+    async def empty(self, called: str, version: int, session: Session) -> bool:
+        """Whether the cart of that reference was still at that version, and is empty now."""
         update = {"$set": {"lines": []}, "$inc": {"version": 1}}
-        return bool(
-            (await self._carts.update_one({"_id": id_, "version": version}, update, session=session)).matched_count
-        )
+        there = {"reference": called, "version": version}
+        return bool((await self._carts.update_one(there, update, session=session)).matched_count)
 
 
 def _statement(edit: Edit) -> tuple[Document, Document]:

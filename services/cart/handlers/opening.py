@@ -7,7 +7,7 @@ from contracts.identity import Identity, Role
 from contracts.model import Empty
 from infra.mongo import Session
 from infra.rpc import Answer, Ask
-from services.cart.domain import seen
+from services.cart.domain import reference, seen
 from services.cart.shop import MINE, Shop
 
 
@@ -43,4 +43,4 @@ async def checkout(shop: Shop, ask: Ask[CheckoutOf]) -> Checkout:
     if not cart.lines:
         raise CartEmpty
     lines = [CheckoutLine(sku=line.sku, quantity=line.quantity) for line in cart.lines]
-    return Checkout(cart_id=cart.id, version=cart.version, lines=lines)
+    return Checkout(cart_id=reference(cart.id), version=cart.version, lines=lines)

@@ -21,9 +21,9 @@ async def order_placed(shop: Shop, session: Session, event: OrderPlaced) -> None
         await shop.carts.change(cart, edit, shop.touch(cart.user_id), session=session)
 
 
-async def _where_it_is_now(shop: Shop, id_: str, session: Session) -> Cart | None:
+async def _where_it_is_now(shop: Shop, called: str, session: Session) -> Cart | None:
     """A guest may have signed in since: then the lines are in the customer's cart."""
-    cart = await shop.carts.find(id_, now(), session)
+    cart = await shop.carts.find_called(called, now(), session)
     if cart is not None and cart.merged_into is not None:
         return await shop.carts.find(cart.merged_into, now(), session)
     return cart

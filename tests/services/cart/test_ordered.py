@@ -17,6 +17,7 @@ from contracts.order import OrderPlaced, PlacedItem
 from infra import trace
 from infra.ids import new_id
 from infra.reactor import Delivery
+from services.cart.domain import reference
 from services.cart.handlers.ordered import order_placed
 from services.cart.shop import Shop
 from tests.services.cart.conftest import Trolley
@@ -42,7 +43,7 @@ def placed(cart: contract.Cart) -> OrderPlaced:
         user_id=None,
         total=PRICE,
         hold_id=order_id,
-        cart_id=cart.id,
+        cart_id=reference(cart.id),
         cart_version=cart.version,
         charge=False,
         items=items,

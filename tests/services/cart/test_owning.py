@@ -14,6 +14,7 @@ from contracts.failure import NotFound, Unauthorized
 from contracts.identity import Identity
 from infra import headers
 from infra.ids import new_id, now
+from services.cart.domain import reference
 from services.cart.shop import Shop
 from tests.services.cart.conftest import Trolley
 from tests.services.cart.test_changing import LINE, sku_of
@@ -159,7 +160,7 @@ async def test_checkout_tells_the_lines_to_their_owner(
     own = await mine.add(sku, 2)
     await guest.add(sku, 3)
     found = await order(contract.CHECKOUT, {"id": "mine", "user_id": user_id})
-    assert (found.cart_id, found.version) == (own.id, own.version)
+    assert (found.cart_id, found.version) == (reference(own.id), own.version)
     assert [(line.sku, line.quantity) for line in found.lines] == [(sku, 2)]
     for user in (user_id, None):
         found = await order(contract.CHECKOUT, {"id": guest.id, "user_id": user})
