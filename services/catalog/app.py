@@ -22,6 +22,7 @@ from services.catalog.handlers import (
     images as pictures,
 )
 from services.catalog.shop import CatalogSettings, Shop
+from services.catalog.store.documents import Documents
 from services.catalog.store.objects import IMAGES, UPLOADS, Objects
 
 ASKS: dict[AnyOperation, Handler] = {
@@ -61,7 +62,7 @@ def build(kit: Kit[CatalogSettings, Database]) -> Room:
     stock_keeper = Worker("stock keeper", lambda: holds.keep_stock(shop), every=1.0)
     importer = Worker("importer", lambda: importing.run_next(shop), every=1.0)
     uploads, images = Objects(kit.client, UPLOADS), Objects(kit.client, IMAGES)
-    shop = Shop(kit.store, uploads, images, kit.settings, stock_keeper, importer)
+    shop = Shop(kit.store, uploads, images, Documents(), kit.settings, stock_keeper, importer)
     return Room(shop, ASKS, REACTIONS, workers=[stock_keeper, importer])
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from infra.postgres import Database
 from infra.settings import PostgresSettings
 from infra.worker import Worker
+from services.catalog.store.documents import Documents
 from services.catalog.store.objects import Objects
 
 
@@ -23,6 +24,7 @@ class Shop:
     db: Database
     uploads: Objects
     images: Objects
+    documents: Documents
     settings: CatalogSettings
     stock_keeper: Worker
     importer: Worker

@@ -83,7 +83,7 @@ class Article:
         return tuple(variant.sku for variant in self.variants)
 
     def document(self, currency: str) -> str:
-        """Its JSON as a template of PostgreSQL's `format`: a `%s` for the category and for each variant's stock."""
+        """Its JSON as a template: a `%s` for the category, and one for what is available of each variant."""
         head = self._served(currency).model_dump_json(exclude={"category", "variants"})
         variants = [_served(variant, currency).model_dump_json(exclude={"available"}) for variant in self.variants]
         lines = [f'{_escaped(variant)[:-1]},"available":%s}}' for variant in variants]

@@ -26,7 +26,7 @@ async def add_image(shop: Shop, ask: Ask[AddImage]) -> Answer[Image]:
     """The pixels are stored first: a picture that a product names can always be served."""
     body = ask.body
     async with shop.db.connection() as connection:
-        if await documents.by_id(connection, body.id) is None:
+        if await documents.afresh(connection, body.id) is None:
             raise NotFound
     content = await uploaded(shop, body.upload, LARGEST)
     rendered = await asyncio.to_thread(pictures.rendered, content)

@@ -28,7 +28,7 @@ async def get_product(shop: Shop, ask: Ask[ProductByKey]) -> Answer[Product]:
     document = await _find(shop, ask.body.key)
     if document is None or not (document.is_active or (ask.identity is not None and ask.identity.is_admin)):
         raise NotFound
-    return Answer(document.body, version=document.version)
+    return Answer(document.body.encode(), version=document.version)
 
 
 async def list_products(shop: Shop, ask: Ask[ListProducts]) -> Answer[Listing[Product]]:
@@ -56,9 +56,9 @@ async def quote(shop: Shop, ask: Ask[QuoteOf]) -> Answer[Quotes]:
 async def _find(shop: Shop, key: str) -> Document | None:
     """By id, where the key is one; else by slug."""
     async with shop.db.connection() as connection:
-        if (product_id := _id(key)) and (document := await documents.by_id(connection, product_id)):
+        if (product_id := _id(key)) and (document := await shop.documents.by_id(connection, product_id)):
             return document
-        return await documents.by_slug(connection, key)
+        return await shop.documents.by_slug(connection, key)
 
 
 def _id(key: str) -> UUID | None:
@@ -74,6 +74,7 @@ async def _page(shop: Shop, body: ListProducts) -> bytes:
     after = paging.decode(sort, body.after) if body.after else None
     async with shop.db.connection() as connection:
         rows = await listing.page(connection, body, sort, after)
-    shown = rows[: body.limit]
-    cursor = f'"{paging.encode(sort, shown[-1].key)}"' if len(rows) > body.limit else "null"
-    return b'"items":[' + b",".join(row.body for row in shown) + b'],"next":' + cursor.encode()
+        shown = rows[: body.limit]
+        items = await shop.documents.filled(connection, shown)
+    cursor = f'"{paging.encode(sort, listing.key(shown[-1], sort))}"' if len(rows) > body.limit else "null"
+    return f'"items":[{",".join(items)}],"next":{cursor}'.encode()

@@ -65,9 +65,9 @@ async def update(shop: Shop, tx: Transaction, before: Article, wanted: Wanted, a
 
 async def served(tx: Transaction, article: Article) -> Product:
     """The product as the transaction leaves it."""
-    document = await documents.by_id(tx.connection, article.id)
+    document = await documents.afresh(tx.connection, article.id)
     assert document is not None, "the transaction has written it"
-    return Product.model_validate_json(document.body)
+    return Product.model_validate_json(document)
 
 
 async def _put(

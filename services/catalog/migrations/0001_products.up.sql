@@ -48,8 +48,8 @@ CREATE INDEX product_by_tag ON product USING gin (tags);
 CREATE INDEX product_search ON product USING gin (search);
 CREATE INDEX product_words ON product USING gin (to_tsvector('simple', name));
 
--- What is served: the product's JSON, written with the product, as a template for format(). Its holes are the category's
--- slug and what is available of each variant, which change without it.
+-- What is served: the product's JSON, written with the product, as a template. Its holes are the category's slug and what
+-- is available of each variant, which change without it. It changes only together with the product's version.
 CREATE TABLE product_document (
     product_id uuid PRIMARY KEY REFERENCES product (id),
     document   text NOT NULL

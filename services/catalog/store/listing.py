@@ -12,7 +12,7 @@ from typing import Any
 from contracts.catalog import Facet, ListProducts, Sort
 from infra.postgres import Connection
 from services.catalog.domain.search import PRICE_STEPS, prefixes, price_range, typed
-from services.catalog.store.documents import SERVED
+from services.catalog.store.documents import CURRENT
 
 MOST_COUNTED = 10_000
 MOST_TAGS = 20
@@ -77,16 +77,8 @@ class _Statement:
         return " AND ".join(self.conditions)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A product of a page: its JSON, and the key it is sorted by."""
-
-    body: bytes
-    key: tuple[Any, ...]
-
-
-async def page(connection: Connection, body: ListProducts, sort: Sort, after: Sequence[Any] | None) -> list[Row]:
-    """The products after a key; one more than asked for when there are more."""
+async def page(connection: Connection, body: ListProducts, sort: Sort, after: Sequence[Any] | None) -> list[Any]:
+    """Rows of the products after a key; one more than asked for when there are more."""
     statement = _Statement()
     rank = _filter(statement, body)
     order = ORDERS[sort]
@@ -98,19 +90,24 @@ async def page(connection: Connection, body: ListProducts, sort: Sort, after: Se
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     limit = statement.name(body.limit + 1, "int")
     extra = ", p.rank" if ranked else ""
-    rows = await connection.fetch(
+    keys = "".join(f"p.{column}, " for column in order.key if column != "id")
+    return await connection.fetch(
         f"""
-        SELECT {", ".join(f"p.{column}" for column in order.key)}, {SERVED}
+        SELECT {keys}{CURRENT}
         FROM (
-            SELECT p.id, p.price, lower(p.name) AS lowered, p.name, p.rating_average, p.category_id{extra}
+            SELECT p.id, p.price, lower(p.name) AS lowered, p.name, p.rating_average, p.category_id, p.version{extra}
             FROM {source} {where} ORDER BY {order.by} LIMIT {limit}
         ) p
-        JOIN product_document d ON d.product_id = p.id LEFT JOIN category c ON c.id = p.category_id
+        LEFT JOIN category c ON c.id = p.category_id
         ORDER BY {order.by}
         """,  # noqa: S608 - put together from constants; every value is a parameter
         *statement.parameters,
     )
-    return [Row(row["body"], tuple(row[column] for column in order.key)) for row in rows]
+
+
+def key(row: Any, sort: Sort) -> tuple[Any, ...]:
+    """What a page goes on after, when the row is its last."""
+    return tuple(row[column] for column in ORDERS[sort].key)
 
 
 async def facets(connection: Connection, body: ListProducts) -> dict[str, list[Facet]]:

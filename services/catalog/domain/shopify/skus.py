@@ -13,9 +13,10 @@ _DIGITS = 10
 def sku_of(handle: str, values: Sequence[str]) -> str:
     """Handle and option values, told apart by a digest where writing them plainly loses something."""
     parts = [handle, *values]
-    plain = ".".join(slug_of(part) for part in parts)
-    exact = ".".join("-".join(part.lower().split()) for part in parts)
-    if plain == exact and len(plain) <= LONGEST:
+    slugs = [slug_of(part) for part in parts]
+    plain = ".".join(slugs)
+    exact = ["-".join(part.lower().split()) for part in parts]
+    if all(slugs) and slugs == exact and len(plain) <= LONGEST:
         return plain
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGITS]
     return f"{plain[: LONGEST - _DIGITS - 1].strip('.-') or 'sku'}-{digest}"
