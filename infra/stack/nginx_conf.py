@@ -1,6 +1,6 @@
 """The configuration of Nginx, rendered from the templates in `nginx/`: for the local stack, and for compose.
 
-python -m infra.stack.nginx_conf --edge edge:8081 --run-dir /var/lib/nginx --host 0.0.0.0 > nginx.conf
+SOUK_NGINX_EDGES=edge:8081 SOUK_NGINX_RUN_DIR=/var/lib/nginx python -m infra.stack.nginx_conf > nginx.conf
 """
 
 import os
