@@ -20,7 +20,7 @@ from infra import headers, trace
 from infra.ids import new_id
 from infra.streams import stream_of
 from infra.telemetry import Metrics
-from infra.worker import Worker
+from infra.worker import Pace, Worker
 
 BATCH = 500
 POLL = 0.25
@@ -65,6 +65,7 @@ class Relay:
         self.client = client
         self.metrics = metrics
         self.name = "outbox relay"
+        self._pace = Pace()
         self.worker = Worker(self.name, self._relay, every=POLL)
         self._leading: asyncpg.pool.PoolConnectionProxy[Any] | None = None
         self._js: JetStreamContext = client.jetstream(timeout=ACK_TIMEOUT)
@@ -92,6 +93,7 @@ class Relay:
         if not await self._lead():
             return False
         assert self._leading is not None
+        await self._pace.keep()
         try:
             rows = await self._leading.fetch(_NEXT, BATCH)
             self.metrics.outbox.set(len(rows))
@@ -105,7 +107,7 @@ class Relay:
         if len(sent) < len(rows):
             message = f"{len(rows) - len(sent)} of {len(rows)} events were not acknowledged"
             raise ConnectionError(message)
-        return True
+        return len(rows) == BATCH
 
     async def _lead(self) -> bool:
         """Whether this process holds the lock; it is the connection's, and gone with it."""

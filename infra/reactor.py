@@ -23,6 +23,7 @@ from contracts.failure import Fail, TimedOut, Unavailable
 from contracts.registry import EVENT_BY_TYPE
 from infra import deadletter, headers, trace
 from infra.telemetry import Metrics
+from infra.worker import Pace
 
 BATCH = 100
 DEADLY_DELIVERIES = 8
@@ -66,7 +67,8 @@ def read(message: Msg) -> Delivery:
         error = f"unknown event type {header.get(headers.EVENT_TYPE)!r}"
         raise ValueError(error)
     context = trace.parse(header.get(headers.TRACEPARENT), request_id=header.get(headers.REQUEST_ID, ""))
-    return Delivery(UUID(header.get(headers.EVENT_ID)), kind.model_validate_json(message.data), context, message)
+    event = kind.model_validate_json(message.data, extra="ignore")  # who says it may be newer
+    return Delivery(UUID(header.get(headers.EVENT_ID)), event, context, message)
 
 
 class Reactor:
@@ -101,9 +103,11 @@ class Reactor:
         return self._waiting.empty() and not self._busy
 
     async def run(self) -> None:
+        pace = Pace()
         while True:
             first = await self._waiting.get()
             self._busy = True
+            await pace.keep()
             try:
                 await self._batch([first, *self._gathered()])
             except Exception:

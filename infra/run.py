@@ -81,6 +81,7 @@ class Service(Generic[SettingsT, StoreT]):
         """Runs the service until a signal. Exit code 1 when NATS has closed the connection for good."""
         settings = load(self.settings)
         log_to_stderr(self.name, settings.log_level)
+        os.nice(settings.niceness)
         raise SystemExit(uvloop.run(self._until_signal(settings)))
 
     async def _until_signal(self, settings: SettingsT) -> int:

@@ -2,12 +2,31 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from infra import trace
 
 LONGEST_PAUSE = 5.0
+
+
+PACE = 0.02
+"""Seconds between two rounds of work that costs less when done for several at once."""
+
+
+class Pace:
+    """Lets rounds follow one another at a distance: the first after a rest begins at once, a busy one gathers more."""
+
+    def __init__(self, seconds: float = PACE) -> None:
+        self.seconds = seconds
+        self._next = 0.0
+
+    async def keep(self) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            await asyncio.sleep(self._next - now)
+        self._next = max(now, self._next) + self.seconds
 
 
 class Background(Protocol):
