@@ -1,0 +1,78 @@
+"""docker-compose.yml as Compose reads it: anchors merged, variables filled in."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = ROOT / "docker-compose.yml"
+VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Z_]+)(?:(?P<how>:?-)(?P<default>[^}]*))?\})")
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a container of ours runs: `python -m module arguments` or `souk command`."""
+
+    module: str = ""
+    command: str = ""
+
+
+def compose(**variables: str) -> dict[str, Any]:
+    """The file with these variables set, and no others."""
+    found: dict[str, Any] = filled(yaml.safe_load(FILE.read_text()), variables)
+    return found
+
+
+def filled(value: Any, variables: Mapping[str, str]) -> Any:
+    """Variables stand in values, as `${NAME:-default}` or `${NAME-default}`; `$$` is a dollar."""
+    if isinstance(value, dict):
+        return {key: filled(one, variables) for key, one in value.items()}
+    if isinstance(value, list):
+        return [filled(one, variables) for one in value]
+    return VARIABLE.sub(lambda match: _value(match, variables), value) if isinstance(value, str) else value
+
+
+def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    name, default = match["name"], match["default"]
+    if name is None:
+        return "$"
+    set_ = variables.get(name)
+    if set_ is None or (not set_ and match["how"] == ":-"):
+        assert default is not None, f"{name} has no default"
+        return default
+    return set_
+
+
+def variables() -> set[str]:
+    """The variables that the file asks for."""
+    text = "\n".join(line.partition(" #")[0] for line in FILE.read_text().splitlines() if not line.startswith("#"))
+    return {match["name"] for match in VARIABLE.finditer(text) if match["name"]}
+
+
+def is_ours(service: Mapping[str, Any]) -> bool:
+    return str(service["image"]).startswith("souk:")
+
+
+def words(service: Mapping[str, Any]) -> list[str]:
+    """The words of its command, through a shell or not."""
+    return " ".join(service["command"]).split()
+
+
+def programs(service: Mapping[str, Any]) -> Iterator[Program]:
+    """What of ours a container runs."""
+    said = words(service)
+    for at, word in enumerate(said):
+        if word == "-m" and said[at - 1] == "python":
+            yield Program(module=said[at + 1])
+        if word == "souk" and at == 0:
+            yield Program(command=said[1])
+
+
+def secret_targets(service: Mapping[str, Any]) -> dict[str, str]:
+    """Name in /run/secrets to name in the file's `secrets`."""
+    given = [one if isinstance(one, dict) else {"source": one} for one in service.get("secrets", [])]
+    return {str(one.get("target", one["source"])): str(one["source"]) for one in given}
