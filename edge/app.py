@@ -25,6 +25,7 @@ from edge.tokens import Keys, Tokens
 from edge.uploads import Uploads
 from infra import messaging, ops
 from infra.rpc import Asker
+from infra.run import settle_memory
 from infra.settings import load
 from infra.telemetry import Metrics, log_to_stderr, tracer_to
 
@@ -89,6 +90,7 @@ async def until_signal(settings: EdgeSettings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     watch = messaging.Watch(Metrics())
     async with running(settings, watch) as port:
+        settle_memory()
         log.info("ready", extra={"fields": {"pid": os.getpid(), "port": port}})
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(watch.closed.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,7 @@
 """How a service process lives: settings, connections, asks and events until a signal, then a full drain."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -31,6 +32,9 @@ from infra.worker import Background
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 StoreT = TypeVar("StoreT", bound="Store")
+
+GARBAGE = 20_000
+"""New objects between two looks for cycles among them."""
 
 log = logging.getLogger("souk.run")
 
@@ -90,6 +94,7 @@ class Service(Generic[SettingsT, StoreT]):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         watch = messaging.Watch(Metrics())
         async with self.running(settings, watch):
+            settle_memory()
             log.info("ready", extra={"fields": {"pid": os.getpid()}})
             ends = [asyncio.create_task(stop.wait()), asyncio.create_task(watch.closed.wait())]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -119,6 +124,16 @@ class Service(Generic[SettingsT, StoreT]):
             await stack.enter_async_context(_working([*room.workers, *store.workers(self.name, client, metrics)]))
             await stack.enter_async_context(mailbox.open())
             yield
+
+
+def settle_memory() -> None:
+    """Takes what was made at the start out of the garbage collector's rounds, and lets it go round less often.
+
+    A service makes many short-lived objects and few cycles; by default a third of its time went into looking for them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 20, 50)
 
 
 class Mailbox:

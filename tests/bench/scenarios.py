@@ -76,9 +76,11 @@ class Shop:
         self.tokens.append(session.access_token)
 
     async def _paid(self, message: Msg) -> None:
-        waiting = self.waiting.pop(message.subject.split(".")[2], None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+        self._told(message.subject.split(".")[2]).set_result(None)
+
+    def _told(self, order_id: str) -> asyncio.Future[None]:
+        """Done once the order is paid; that may be before its customer has the answer."""
+        return self.waiting.setdefault(order_id, asyncio.get_running_loop().create_future())
 
     def signed_in(self, number: int) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[number % CUSTOMERS]}"}
@@ -132,11 +134,11 @@ class Shop:
             return False
         order_id = orjson.loads(body)["id"]
         self.orders.append(order_id)
-        paid = self.waiting.setdefault(order_id, asyncio.get_running_loop().create_future())
         try:
-            await asyncio.wait_for(paid, 10)
+            await asyncio.wait_for(self._told(order_id), 10)
         except TimeoutError:
             return False
+        del self.waiting[order_id]
         return True
 
     async def login(self, connection: Connection, number: int) -> bool:
