@@ -28,10 +28,12 @@ LOCK = 0x50_55_4B  # one number for all: advisory locks are a database's own
 ACK_TIMEOUT = 3.0
 """Seconds for JetStream to acknowledge. What was not is published again, for as long as it takes."""
 
-_ADD = """
+ADD = """
 INSERT INTO outbox (id, subject, type, source, body, traceparent, request_id)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
 """
+"""Writes events, given as `columns`, in the transaction of what they tell."""
+
 _NEXT = """
 SELECT position, id, subject, type, source, body, traceparent, request_id, created_at
 FROM outbox ORDER BY position LIMIT $1
@@ -42,10 +44,9 @@ _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 log = logging.getLogger("souk.outbox")
 
 
-async def add(connection: Any, events: Sequence[tuple[Event, trace.Trace]]) -> None:
-    """Writes the events, each with the trace it belongs to, on the caller's connection, in the caller's transaction."""
-    await connection.execute(
-        _ADD,
+def columns(events: Sequence[tuple[Event, trace.Trace]]) -> tuple[list[Any], ...]:
+    """The rows of events, each with the trace it belongs to, as `ADD` takes them."""
+    return (
         [new_id() for _ in events],
         [event.subject for event, _ in events],
         [event.type() for event, _ in events],
@@ -54,6 +55,11 @@ async def add(connection: Any, events: Sequence[tuple[Event, trace.Trace]]) -> N
         [here.traceparent for _, here in events],
         [here.request_id for _, here in events],
     )
+
+
+async def add(connection: Any, events: Sequence[tuple[Event, trace.Trace]]) -> None:
+    """Writes the events on the caller's connection, in the caller's transaction."""
+    await connection.execute(ADD, *columns(events))
 
 
 class Relay:

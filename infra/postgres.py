@@ -62,13 +62,18 @@ _SERVER_SETTINGS = {
 _FIND = (
     "SELECT fingerprint, answer FROM idempotency WHERE digest = $1 AND created_at > now() - make_interval(secs => $2)"
 )
-_KEEP = """
-INSERT INTO idempotency (digest, fingerprint, answer) VALUES ($1, $2, $3)
+_KEEPING = """
+INSERT INTO idempotency (digest, fingerprint, answer) VALUES ({}, {}, {})
 ON CONFLICT (digest) DO UPDATE
     SET fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = now()
-    WHERE idempotency.created_at <= now() - make_interval(secs => $4)
+    WHERE idempotency.created_at <= now() - make_interval(secs => {})
 RETURNING true
 """
+_KEEP = _KEEPING.format("$1", "$2", "$3", "$4")
+_KEPT = _KEEPING.format("$8", "$9", "$10", "$11")
+_SAY_AND_KEEP = f"WITH said AS ({outbox.ADD}), kept AS ({_KEPT}) SELECT true FROM kept"  # noqa: S608 - constants
+"""What most asks end with, in one round trip."""
+
 _FRESH = "INSERT INTO inbox (event_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id"
 _PRUNE_ANSWERS = "DELETE FROM idempotency WHERE created_at < now() - make_interval(secs => $1)"
 _PRUNE_INBOX = "DELETE FROM inbox WHERE heard_at < now() - make_interval(days => $1)"
@@ -124,11 +129,7 @@ class Database:
             async with connection.transaction():
                 tx = Transaction(connection)
                 yield tx
-                if ask is not None and ask.key is not None:
-                    assert tx.answered is not None, "a transaction for an ask ends with tx.answer(...)"
-                    await _keep_first(connection, ask.key, tx.answered.stored())
-                if tx.events:
-                    await outbox.add(connection, tx.events)
+                await _conclude(tx, ask.key if ask is not None else None)
             if ask is not None and ask.key is not None:
                 ask.key.kept = True
         if tx.events:
@@ -177,9 +178,19 @@ async def _fresh(connection: Connection, event_ids: list[Any]) -> set[Any]:
     return {row["event_id"] for row in await connection.fetch(_FRESH, event_ids)}
 
 
-async def _keep_first(connection: Connection, key: Key, answer: Stored) -> None:
+async def _conclude(tx: Transaction, key: Key | None) -> None:
+    """Writes what goes with the commit: the events, and the answer under its key."""
+    if key is None:
+        if tx.events:
+            await outbox.add(tx.connection, tx.events)
+        return
+    assert tx.answered is not None, "a transaction for an ask ends with tx.answer(...)"
+    kept = (key.digest, key.fingerprint, key.seal(tx.answered.stored()), KEPT_SECONDS)
     try:
-        first = await connection.fetchval(_KEEP, key.digest, key.fingerprint, key.seal(answer), KEPT_SECONDS)
+        if tx.events:
+            first = await tx.connection.fetchval(_SAY_AND_KEEP, *outbox.columns(tx.events), *kept)
+        else:
+            first = await tx.connection.fetchval(_KEEP, *kept)
     except asyncpg.LockNotAvailableError as error:
         raise IdempotencyInProgress(retry_after=1) from error
     if not first:

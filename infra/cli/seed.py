@@ -76,7 +76,7 @@ async def _seed(data: Path | None, url: str, told: Told) -> Report:
     return await seed(_address(running), (await ensure_admin(running)).credentials, told)
 
 
-async def seed_if_new(stack: Whereabouts) -> asyncio.Task[None] | None:
+async def seed_if_new(stack: Whereabouts, *, catalogue: bool = True) -> asyncio.Task[None] | None:
     """The administrator's account at every start; the demo catalogue once: what is removed later stays away.
 
     The products are there when this returns. Their pictures take longer and follow in the task, for whoever waits.
@@ -85,7 +85,7 @@ async def seed_if_new(stack: Whereabouts) -> asyncio.Task[None] | None:
     if admin.new:
         password = admin.credentials.password.get_secret_value()
         typer.echo(f"The administrator of this shop is {admin.credentials.email}, password {password}")
-    if not stack.options.seed or (stack.layout.data / SEEDED).exists():
+    if not catalogue or (stack.layout.data / SEEDED).exists():
         return None
     await _try_to_seed(stack, admin.credentials, pictures=False)
     return asyncio.create_task(_try_to_seed(stack, admin.credentials, pictures=True))

@@ -87,7 +87,7 @@ async def _furnish(stack: Stack, shown: "_Shown") -> asyncio.Task[None] | None:
     from infra.cli.seed import seed_if_new  # noqa: PLC0415 - it draws pictures, which is needed only once
 
     try:
-        return await seed_if_new(stack)
+        return await seed_if_new(stack, catalogue=stack.options.seed)
     except (StackError, aiohttp.ClientError, TimeoutError) as error:
         shown.say(f"The demo catalogue is not complete ({error}). Try again with `souk seed`.")
         return None

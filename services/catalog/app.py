@@ -1,5 +1,7 @@
 """The catalog, put together."""
 
+from functools import partial
+
 from contracts import catalog, order
 from contracts.event import Event
 from contracts.operation import AnyOperation
@@ -7,6 +9,7 @@ from infra.actor import Handler
 from infra.postgres import Database, connect
 from infra.reactor import Reaction
 from infra.run import Kit, Room, Service
+from infra.together import Together
 from infra.worker import Worker
 from services.catalog.handlers import (
     categories,
@@ -24,6 +27,9 @@ from services.catalog.handlers import (
 from services.catalog.shop import CatalogSettings, Shop
 from services.catalog.store.documents import Documents
 from services.catalog.store.objects import IMAGES, UPLOADS, Objects
+
+MOST_TOGETHER, MOST_PAGES = 200, 10
+"""Products and pages that are read in one go when many ask at once."""
 
 ASKS: dict[AnyOperation, Handler] = {
     catalog.LIST_PRODUCTS: reading.list_products,
@@ -62,7 +68,10 @@ def build(kit: Kit[CatalogSettings, Database]) -> Room:
     stock_keeper = Worker("stock keeper", lambda: holds.keep_stock(shop), every=1.0)
     importer = Worker("importer", lambda: importing.run_next(shop), every=1.0)
     uploads, images = Objects(kit.client, UPLOADS), Objects(kit.client, IMAGES)
-    shop = Shop(kit.store, uploads, images, Documents(), kit.settings, stock_keeper, importer)
+    documents = Documents()
+    found = Together(partial(reading.find, kit.store, documents), most=MOST_TOGETHER)
+    pages = Together(partial(reading.turn, kit.store, documents), most=MOST_PAGES)
+    shop = Shop(kit.store, uploads, images, found, pages, kit.settings, stock_keeper, importer)
     return Room(shop, ASKS, REACTIONS, workers=[stock_keeper, importer])
 
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from contracts.catalog import ListProducts
 from infra.postgres import Database
 from infra.settings import PostgresSettings
+from infra.together import Together
 from infra.worker import Worker
-from services.catalog.store.documents import Documents
+from services.catalog.store.documents import Document
 from services.catalog.store.objects import Objects
 
 
@@ -24,7 +26,8 @@ class Shop:
     db: Database
     uploads: Objects
     images: Objects
-    documents: Documents
+    found: Together[str, Document]
+    pages: Together[ListProducts, bytes]
     settings: CatalogSettings
     stock_keeper: Worker
     importer: Worker

@@ -40,7 +40,7 @@ class NotificationSettings(PostgresSettings):
     smtp_timeout: float = Field(10.0, gt=0, description="Seconds the mail server has for each answer.")
     smtp_connections: int = Field(1, ge=1, le=32, description="Mails on their way at once, of one process.")
     mail_from: Email = "orders@souk.example"
-    mail_rate: float = Field(50.0, gt=0, description="Mails a second of one process, at the most.")
+    mail_rate: float = Field(20.0, gt=0, description="Mails a second of one process, at the most.")
     shop_name: str = "Souk"
     shop_url: str = Field("", pattern="^(https?://.*)?$", description="Where links in mails lead; empty is no links.")
 

@@ -1,5 +1,6 @@
 """Products read, listed and searched. The replies are put together from JSON that was written with the products."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 import orjson
@@ -16,12 +17,13 @@ from contracts.catalog import (
 )
 from contracts.failure import NotFound
 from contracts.model import Listing
+from infra.postgres import Connection, Database
 from infra.rpc import Answer, Ask
 from services.catalog.domain.search import sort_of
 from services.catalog.handlers import paging
 from services.catalog.shop import Shop
 from services.catalog.store import documents, listing
-from services.catalog.store.documents import Document
+from services.catalog.store.documents import Document, Documents
 
 
 async def get_product(shop: Shop, ask: Ask[ProductByKey]) -> Answer[Product]:
@@ -55,10 +57,17 @@ async def quote(shop: Shop, ask: Ask[QuoteOf]) -> Answer[Quotes]:
 
 async def _find(shop: Shop, key: str) -> Document | None:
     """By id, where the key is one; else by slug."""
-    async with shop.db.connection() as connection:
-        if (product_id := _id(key)) and (document := await shop.documents.by_id(connection, product_id)):
-            return document
-        return await shop.documents.by_slug(connection, key)
+    product_id = _id(key)
+    return await shop.found.one(key if product_id is None else str(product_id))
+
+
+async def _page(shop: Shop, body: ListProducts) -> bytes:
+    """The members `items` and `next` of a page."""
+    if body.after:
+        paging.decode(sort_of(body), body.after)  # a bad cursor is its sender's trouble, not that of who asks beside
+    page = await shop.pages.one(body)
+    assert page is not None, "every page is answered for"
+    return page
 
 
 def _id(key: str) -> UUID | None:
@@ -68,13 +77,24 @@ def _id(key: str) -> UUID | None:
         return None
 
 
-async def _page(shop: Shop, body: ListProducts) -> bytes:
-    """The members `items` and `next` of a page."""
+async def find(db: Database, documents: Documents, keys: Collection[str]) -> dict[str, Document]:
+    """Products by id or slug, whatever each key is."""
+    ids = [found for key in keys if (found := _id(key))]
+    async with db.connection() as connection:
+        return await documents.find(connection, ids, list(keys))
+
+
+async def turn(db: Database, documents: Documents, wanted: Collection[ListProducts]) -> dict[ListProducts, bytes]:
+    """Pages, each put together once for all who want the same."""
+    async with db.connection() as connection:
+        return {body: await _read_page(connection, documents, body) for body in wanted}
+
+
+async def _read_page(connection: Connection, documents: Documents, body: ListProducts) -> bytes:
     sort = sort_of(body)
     after = paging.decode(sort, body.after) if body.after else None
-    async with shop.db.connection() as connection:
-        rows = await listing.page(connection, body, sort, after)
-        shown = rows[: body.limit]
-        items = await shop.documents.filled(connection, shown)
+    rows = await listing.page(connection, body, sort, after)
+    shown = rows[: body.limit]
+    items = await documents.filled(connection, shown)
     cursor = f'"{paging.encode(sort, listing.key(shown[-1], sort))}"' if len(rows) > body.limit else "null"
     return f'"items":[{",".join(items)}],"next":{cursor}'.encode()

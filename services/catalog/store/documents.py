@@ -22,9 +22,8 @@ CURRENT = """p.id, p.version, c.slug AS category, ARRAY(
 ) AS available"""
 """What of product `p` with category `c` is not in its document."""
 
-_GET = f"SELECT p.is_active, {CURRENT} FROM product p LEFT JOIN category c ON c.id = p.category_id"  # noqa: S608 - constants
-_BY_ID = f"{_GET} WHERE p.id = $1"
-_BY_SLUG = f"{_GET} WHERE p.slug = $1"
+_GET = f"SELECT p.is_active, p.slug, {CURRENT} FROM product p LEFT JOIN category c ON c.id = p.category_id"  # noqa: S608 - constants
+_BY_ID_OR_SLUG = f"{_GET} WHERE p.id = ANY($1) OR p.slug = ANY($2)"
 _WHOLE = f"""
 SELECT p.is_active, d.document, {CURRENT}
 FROM product p JOIN product_document d ON d.product_id = p.id LEFT JOIN category c ON c.id = p.category_id
@@ -54,11 +53,14 @@ class Documents:
         self._most = most
         self._kept: dict[tuple[UUID, int], str] = {}
 
-    async def by_id(self, connection: Connection, product_id: UUID) -> Document | None:
-        return await self._document(connection, await connection.fetchrow(_BY_ID, product_id))
-
-    async def by_slug(self, connection: Connection, slug: str) -> Document | None:
-        return await self._document(connection, await connection.fetchrow(_BY_SLUG, slug))
+    async def find(self, connection: Connection, ids: Sequence[UUID], slugs: Sequence[str]) -> dict[str, Document]:
+        """Those that are there, by slug and by id."""
+        rows = await connection.fetch(_BY_ID_OR_SLUG, ids, slugs)
+        found: dict[str, Document] = {}
+        for row, body in zip(rows, await self.filled(connection, rows), strict=True):
+            document = Document(body, row["version"], row["is_active"])
+            found[row["slug"]] = found[str(row["id"])] = document
+        return found
 
     async def filled(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[str]:
         """The JSON of each product, whose row has `CURRENT`. One that changed since is as it is now."""
@@ -69,18 +71,6 @@ class Documents:
             afresh[row["id"]] if document is None else _filled(document, row)
             for row, document in zip(rows, kept, strict=True)
         ]
-
-    async def _document(self, connection: Connection, row: asyncpg.Record | None) -> Document | None:
-        if row is None:
-            return None
-        known = self._kept.get((row["id"], row["version"]))
-        if known is not None:
-            return Document(_filled(known, row), row["version"], row["is_active"])
-        whole = await connection.fetchrow(_WHOLE, [row["id"]])
-        if whole is None:
-            return None
-        self._keep(whole)
-        return Document(_filled(whole["document"], whole), whole["version"], whole["is_active"])
 
     async def _read(self, connection: Connection, ids: list[UUID]) -> dict[UUID, str]:
         found = {}

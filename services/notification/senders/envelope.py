@@ -6,19 +6,32 @@ acceptance and its own note of it, carries the same one, so that mail servers an
 
 from datetime import datetime
 from email.errors import MessageError
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from functools import cache
 
 from services.notification.domain import Delivery, one_line
 from services.notification.letters import Addressee, Letter
 from services.notification.senders.smtp import Refused
 
 
+class _Headers(HeaderRegistry):
+    """Makes the class of each header once; the standard library makes it anew for every header of every mail."""
+
+    @cache  # noqa: B019 - there is one, for as long as the process lives
+    def __getitem__(self, name: str) -> type[BaseHeader]:
+        made: type[BaseHeader] = super().__getitem__(name)
+        return made
+
+
+POLICY = SMTP.clone(header_factory=_Headers())
+
+
 def enclose(delivery: Delivery, letter: Letter, to: Addressee, sender: Address, at: datetime) -> EmailMessage:
     """Raises `Refused` where the address is not one that a mail can have."""
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=POLICY)
     mail["From"] = sender
     mail["To"] = _address(to)
     mail["Subject"] = one_line(delivery.subject)

@@ -108,9 +108,11 @@ async def test_a_version_of_a_cart_is_ordered_once(
     await counter.left(lamp, on_hand=10, reserved=2)
 
 
-async def a_cart(ask: Edge, who: Identity, lamp: Product) -> CartVersion:
-    filled = await ask(cart.ADD, {"id": "mine", "sku": lamp.variants[0].sku, "quantity": 2}, identity=who)
-    return CartVersion(filled.id, filled.version)
+async def a_cart(ask: Edge, order: Edge, who: Identity, lamp: Product) -> CartVersion:
+    """As order is told of it."""
+    await ask(cart.ADD, {"id": "mine", "sku": lamp.variants[0].sku, "quantity": 2}, identity=who)
+    found = await order(cart.CHECKOUT, {"id": "mine", "user_id": str(who.user_id)})
+    return CartVersion(found.cart_id, found.version)
 
 
 async def held_before(order: Edge, hold_id: UUID, lamp: Product, seconds: int) -> None:
@@ -131,7 +133,7 @@ async def test_who_tries_again_after_a_crash_finds_the_hold_again(
 ) -> None:
     """One that soon runs out is held anew, so that there is time to pay."""
     lamp, who = await new_product(stock=2), new_customer()
-    hold_id = hold_id_of(await a_cart(ask, who, lamp), None)
+    hold_id = hold_id_of(await a_cart(ask, await as_service("order"), who, lamp), None)
     await held_before(await as_service("order"), hold_id, lamp, seconds)
 
     order = await ask(contract.PLACE, {"cart_id": "mine", "shipping_address": ADDRESS}, identity=who)
@@ -150,7 +152,7 @@ async def test_a_hold_of_other_lines_is_not_taken_for_ones_own(
     new_customer: Callable[[], Identity],
 ) -> None:
     lamp, who = await new_product(), new_customer()
-    hold_id = hold_id_of(await a_cart(ask, who, lamp), None)
+    hold_id = hold_id_of(await a_cart(ask, await as_service("order"), who, lamp), None)
     await held_before(await as_service("order"), hold_id, await new_product(), 3600)
     with pytest.raises(HoldMismatch):
         await ask(contract.PLACE, {"cart_id": "mine", "shipping_address": ADDRESS}, identity=who)
@@ -194,13 +196,14 @@ async def test_a_key_never_makes_two_orders_even_when_its_answer_is_forgotten(
 async def test_who_waits_too_long_for_another_is_told_to_try_again(
     counter: Counter,
     ask: Edge,
+    as_service: Callable[[str], Awaitable[Edge]],
     database: Callable[[str], Awaitable[Any]],
     new_product: NewProduct,
     new_customer: Callable[[], Identity],
 ) -> None:
     """Another process writes the same order, and does not come to an end."""
     lamp, who = await new_product(), new_customer()
-    hold_id = hold_id_of(await a_cart(ask, who, lamp), None)
+    hold_id = hold_id_of(await a_cart(ask, await as_service("order"), who, lamp), None)
     body = {"cart_id": "mine", "shipping_address": ADDRESS}
     frozen = (await database("order")).transaction()
     await frozen.start()
