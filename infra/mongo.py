@@ -142,12 +142,14 @@ class Mongo:
 
     async def apply(self, deliveries: Sequence[Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]) -> None:
         """The effects of all events not heard before, with their inbox rows, in one transaction."""
-        while fresh := await self._fresh(deliveries):
+        fresh = {delivery.event_id: delivery for delivery in deliveries}
+        while fresh:
             try:
                 await self.within(lambda session, fresh=fresh: self._hear(session, fresh, effect))  # type: ignore[misc]
             except BulkWriteError as error:
                 if not _only_duplicates(error):
                     raise
+                fresh = await self._fresh(deliveries)
             else:
                 return
 

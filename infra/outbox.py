@@ -24,6 +24,9 @@ from infra.worker import Pace, Worker
 
 BATCH = 500
 POLL = 0.25
+PACE = 0.03
+"""Seconds between two rounds, so that a busy service publishes several events at once."""
+
 LOCK = 0x50_55_4B  # one number for all: advisory locks are a database's own
 ACK_TIMEOUT = 3.0
 """Seconds for JetStream to acknowledge. What was not is published again, for as long as it takes."""
@@ -71,7 +74,7 @@ class Relay:
         self.client = client
         self.metrics = metrics
         self.name = "outbox relay"
-        self._pace = Pace()
+        self._pace = Pace(PACE)
         self.worker = Worker(self.name, self._relay, every=POLL)
         self._leading: asyncpg.pool.PoolConnectionProxy[Any] | None = None
         self._js: JetStreamContext = client.jetstream(timeout=ACK_TIMEOUT)

@@ -83,6 +83,7 @@ class Reactor:
         js: JetStreamContext,
         metrics: Metrics,
         tracer: Tracer | None = None,
+        pace: float = 0.0,
     ) -> None:
         self.service = service
         self.deps = deps
@@ -92,6 +93,7 @@ class Reactor:
         self.js = js
         self.metrics = metrics
         self.tracer = tracer
+        self.pace = Pace(pace)
         self._waiting: asyncio.Queue[Msg] = asyncio.Queue()
         self._busy = False
 
@@ -103,11 +105,10 @@ class Reactor:
         return self._waiting.empty() and not self._busy
 
     async def run(self) -> None:
-        pace = Pace()
         while True:
             first = await self._waiting.get()
             self._busy = True
-            await pace.keep()
+            await self.pace.keep()
             try:
                 await self._batch([first, *self._gathered()])
             except Exception:

@@ -168,7 +168,7 @@ class Mailbox:
         )
         js = broker.config.connection_state.stream
         self.reactors = {
-            consumer: Reactor(service, room.deps, room.reactions, store, js, metrics, tracer)
+            consumer: Reactor(service, room.deps, room.reactions, store, js, metrics, tracer, settings.pace)
             for consumer in streams.consumers_of(service)
         }
 

@@ -29,6 +29,12 @@ class Settings(BaseSettings):
     ask_timeout: float = Field(3.0, gt=0, description="Seconds a service waits for another's answer.")
     max_in_flight: int = Field(256, gt=0, description="Asks at work at once; more are refused as overload.")
     drain_timeout: float = Field(10.0, gt=0, description="Seconds that work under way may take at the end.")
+    pace: float = Field(
+        0.04,
+        ge=0,
+        le=5,
+        description="Seconds between two rounds of events, so that a busy service hears several at once.",
+    )
     niceness: int = Field(0, ge=0, le=19, description="How far others come first when the machine is busy.")
     currency: str = Field("USD", pattern="^[A-Z]{3}$", description="What the shop sells in (ISO 4217).")
 

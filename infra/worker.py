@@ -11,14 +11,10 @@ from infra import trace
 LONGEST_PAUSE = 5.0
 
 
-PACE = 0.02
-"""Seconds between two rounds of work that costs less when done for several at once."""
-
-
 class Pace:
     """Lets rounds follow one another at a distance: the first after a rest begins at once, a busy one gathers more."""
 
-    def __init__(self, seconds: float = PACE) -> None:
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._next = 0.0
 

@@ -14,6 +14,7 @@ from services.catalog.store.objects import Objects
 
 
 class CatalogSettings(PostgresSettings):
+    pace: float = Field(0.1, ge=0, le=5, description="Seconds between two rounds of events; held stock stays held.")
     import_patience: float = Field(
         10.0, gt=0, description="Seconds without a sign of life after which an import is dead."
     )

@@ -31,6 +31,7 @@ REACTIONS: dict[type[Event], Reaction] = dict.fromkeys(KINDS, handlers.tell_cust
 
 
 class NotificationSettings(PostgresSettings):
+    pace: float = Field(0.5, ge=0, le=5, description="Seconds between two rounds of events.")
     niceness: int = Field(10, ge=0, le=19, description="A mail may wait for a checkout.")
     smtp_host: str = "127.0.0.1"
     smtp_port: int = Field(10025, ge=0, le=65535)
