@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo down test lint fmt bench docs lock clean
+.PHONY: help up demo down compose test lint fmt bench docs lock clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}'
@@ -27,6 +27,10 @@ demo: $(STAMP) ## buy something from the running shop and watch it happen
 
 down: $(STAMP) ## stop a shop that still runs (ARGS=--purge removes its data)
 	@$(BIN)/souk down $(ARGS)
+
+compose: $(STAMP) ## start the same shop in containers (needs Docker with compose)
+	@$(BIN)/souk secrets $(ARGS)
+	@docker compose up --build
 
 test: $(STAMP) ## run every test against real servers, with coverage
 	@rm -f .coverage .coverage.*

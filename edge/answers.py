@@ -32,6 +32,10 @@ def failed(body: bytes, status: int, *, code: str, retry_after: float | None) ->
     return response
 
 
+def _may_be_known(route: Route) -> bool:
+    return route.method == "GET" and not route.live
+
+
 def answered(
     route: Route, body: bytes, found: Mapping[str, str], *, if_none_match: str | None, personal: bool
 ) -> web.Response:
@@ -42,7 +46,7 @@ def answered(
     if headers.VERSION in found:
         said["ETag"] = etag(found[headers.VERSION])
         said["Cache-Control"] = said["Cache-Control"] if said["Cache-Control"] != UNKEPT else PRIVATE
-        if if_none_match is not None and route.method == "GET" and unchanged(if_none_match, found[headers.VERSION]):
+        if _may_be_known(route) and if_none_match is not None and unchanged(if_none_match, found[headers.VERSION]):
             return web.Response(status=304, headers=said)
     if route.cache:
         said["Vary"] = "Authorization"

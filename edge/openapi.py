@@ -173,7 +173,7 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     if route.status is not HTTPStatus.NO_CONTENT:
         schema = schemas.reply(route.operation.reply) if route.produces == "application/json" else {}
         said["content"] = {route.produces: {"schema": schema}}
-    if "ETag" in headers and route.method == "GET":
+    if "ETag" in headers and route.method == "GET" and not route.live:
         found["304"] = {"description": "Not changed since the version that If-None-Match names."}
     return found
 

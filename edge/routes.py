@@ -44,6 +44,8 @@ class Route:
     charges: bool = False
     """Money is at stake: a setting makes the Idempotency-Key required."""
     produces: str = "application/json"
+    live: bool = False
+    """Says what changes without a version, such as stock and prices of now: it is never `304 Not Modified`."""
 
 
 CREATED, ACCEPTED, NO_CONTENT = HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT
@@ -51,8 +53,10 @@ SHORT = "public, max-age=1"
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def _get(path: str, operation: AnyOperation, *, cache: str = "", produces: str = "application/json") -> Route:
-    return Route("GET", path, operation, cache=cache, produces=produces)
+def _get(
+    path: str, operation: AnyOperation, *, cache: str = "", produces: str = "application/json", live: bool = False
+) -> Route:
+    return Route("GET", path, operation, cache=cache, produces=produces, live=live)
 
 
 def _post(
@@ -92,7 +96,7 @@ CATALOG = (
     _get("/products", catalog.LIST_PRODUCTS, cache=SHORT),
     _get("/products/search", catalog.SEARCH_PRODUCTS, cache=SHORT),
     _get("/products/suggest", catalog.SUGGEST, cache=SHORT),
-    _get("/products/{key}", catalog.GET_PRODUCT, cache=SHORT),
+    _get("/products/{key}", catalog.GET_PRODUCT, cache=SHORT, live=True),
     _post("/products", catalog.CREATE_PRODUCT, CREATED, location="/products/{id}"),
     _put("/products/{id}", catalog.REPLACE_PRODUCT),
     _patch("/products/{id}", catalog.CHANGE_PRODUCT),
@@ -113,7 +117,7 @@ CATALOG = (
 CARTS = (
     _post("/carts", cart.CREATE, CREATED, location="/carts/{id}"),
     _post("/carts/mine/merge", cart.MERGE),
-    _get("/carts/{id}", cart.GET),
+    _get("/carts/{id}", cart.GET, live=True),
     _delete("/carts/{id}", cart.CLEAR, HTTPStatus.OK),
     _post("/carts/{id}/items", cart.ADD),
     _put("/carts/{id}/items/{sku}", cart.SET),

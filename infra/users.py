@@ -63,7 +63,6 @@ def _bucket(name: str) -> list[str]:
     """What the client of an object store bucket publishes to."""
     stream = f"OBJ_{name}"
     return [
-        "$JS.API.STREAM.NAMES",  # nats-py looks up which stream a bucket's subject is of
         f"$O.{name}.>",
         f"$JS.API.STREAM.INFO.{stream}",
         f"$JS.API.STREAM.PURGE.{stream}",

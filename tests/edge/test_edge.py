@@ -122,11 +122,19 @@ async def test_where_money_is_at_stake_a_key_can_be_required(open_edge: OpenEdge
     assert (await strict.post("/carts", {})).status == 201
 
 
-async def test_versions_are_etags(edge: Http, backs: Backs) -> None:
+async def test_what_changes_without_its_version_is_never_unchanged(edge: Http, backs: Backs) -> None:
+    """A cart tells prices and stock of now."""
     backs.answer("cart.get", Souk_Version="7")
-    answered = await edge.get("/carts/c")
+    answered = await edge.get("/carts/c", headers={"If-None-Match": '"7"'})
+    assert (answered.status, answered.headers["ETag"]) == (200, '"7"')
+
+
+async def test_versions_are_etags(edge: Http, backs: Backs, signer: Signer) -> None:
+    mine = edge.as_(signer.token())
+    backs.answer("order.get", Souk_Version="7")
+    answered = await mine.get(f"/orders/{ID}")
     assert (answered.headers["ETag"], answered.headers["Cache-Control"]) == ('"7"', "private, no-cache")
-    again = await edge.get("/carts/c", headers={"If-None-Match": 'W/"7"'})
+    again = await mine.get(f"/orders/{ID}", headers={"If-None-Match": 'W/"7"'})
     assert (again.status, again.body, again.headers["ETag"]) == (304, b"", '"7"')
     await edge.put("/carts/c/items/A", {"quantity": 1}, headers={"If-Match": '"7"'})
     assert (backs.last.headers or {})[headers.IF_MATCH] == "7"

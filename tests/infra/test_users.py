@@ -50,7 +50,7 @@ def publishable() -> dict[str, set[str]]:
     for bucket in BUCKETS:
         table[f"$O.{bucket.name}.M.x"] = set(bucket.users)
         table[f"$JS.API.STREAM.DELETE.OBJ_{bucket.name}"] = set()
-    table["$JS.API.STREAM.NAMES"] = {user for bucket in BUCKETS for user in bucket.users}
+    table["$JS.API.STREAM.NAMES"] = set()
     return table | {subject: set() for subject in ADMINISTRATION}
 
 
