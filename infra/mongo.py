@@ -1,4 +1,4 @@
-"""MongoDB through motor: majority writes with journal, and transactions that take the answer or the inbox rows along.
+"""MongoDB through motor: majority writes with journal, and transactions that take the answer along.
 
 motor is past its best years; everything that knows it is here and in `services/cart/store.py`.
 
@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 from typing import Any, TypeVar
-from uuid import UUID
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
 from nats.aio.client import Client
 from pymongo import ASCENDING, IndexModel
-from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, PyMongoError, WTimeoutError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError, WTimeoutError
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -44,21 +43,16 @@ Session = AsyncIOMotorClientSession
 AWAY: tuple[type[Exception], ...] = (ConnectionFailure, WTimeoutError, OSError, TimeoutError)
 """The store is away, for now; nothing is wrong with what was asked of it."""
 
-INBOX_DAYS = 100
-"""Longer than the streams keep an event: what can come again is still known."""
-
 SOCKET_TIMEOUT_MS = 5_000
 SELECTION_TIMEOUT_MS = 2_000
 TRANSACTION_TIMEOUT = 4.0
 START_PATIENCE = 60.0
-DUPLICATE_KEY = 11000
 TRANSIENT, UNKNOWN_COMMIT = "TransientTransactionError", "UnknownTransactionCommitResult"
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "idempotency": [IndexModel([("created_at", ASCENDING)], expireAfterSeconds=KEPT_SECONDS)],
-    "inbox": [IndexModel([("heard_at", ASCENDING)], expireAfterSeconds=INBOX_DAYS * 86_400)],
 }
-"""By which answers and inbox rows are forgotten again."""
+"""By which answers are forgotten again."""
 
 
 class Mongo:
@@ -141,34 +135,13 @@ class Mongo:
         return True
 
     async def apply(self, deliveries: Sequence[Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]) -> None:
-        """The effects of all events not heard before, with their inbox rows, in one transaction."""
-        fresh = {delivery.event_id: delivery for delivery in deliveries}
-        while fresh:
-            try:
-                await self.within(lambda session, fresh=fresh: self._hear(session, fresh, effect))  # type: ignore[misc]
-            except BulkWriteError as error:
-                if not _only_duplicates(error):
-                    raise
-                fresh = await self._fresh(deliveries)
-            else:
-                return
+        """The effects one after the other, each a write of its own.
 
-    async def _fresh(self, deliveries: Sequence[Delivery]) -> dict[UUID, Delivery]:
-        """Those that have no inbox row yet, each once, in their order."""
-        wanted: dict[UUID, Delivery] = {}
+        There is no inbox beside the documents: a transaction for each event would keep their owners waiting. An effect
+        notes what it has heard in the document that it changes, in the same write.
+        """
         for delivery in deliveries:
-            wanted.setdefault(delivery.event_id, delivery)
-        for heard in await self.database.inbox.distinct("_id", {"_id": {"$in": list(wanted)}}):
-            del wanted[heard]
-        return wanted
-
-    async def _hear(
-        self, session: Session, fresh: Mapping[UUID, Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]
-    ) -> None:
-        at = now()
-        await self.database.inbox.insert_many([{"_id": id_, "heard_at": at} for id_ in fresh], session=session)
-        for delivery in fresh.values():
-            await effect(session, delivery)
+            await effect(None, delivery)
 
 
 def _again(label: str) -> AsyncRetrying:
@@ -192,12 +165,6 @@ def _again(label: str) -> AsyncRetrying:
 def _forgotten() -> Any:
     """An answer kept before this is no answer any more, whether or not MongoDB has removed it yet."""
     return now() - timedelta(seconds=KEPT_SECONDS)
-
-
-def _only_duplicates(error: BulkWriteError) -> bool:
-    """Whether another process has written the inbox rows first."""
-    failed = error.details.get("writeErrors", [])
-    return bool(failed) and all(one["code"] == DUPLICATE_KEY for one in failed)
 
 
 @asynccontextmanager

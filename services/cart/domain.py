@@ -52,6 +52,8 @@ class Cart:
     lines: tuple[Line, ...] = ()
     version: int = 1
     merged_into: str | None = None
+    ordered: tuple[UUID, ...] = ()
+    """The orders that it has given its lines to, the newest last: each leaves it once."""
     by_sku: Mapping[str, Line] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -156,14 +158,13 @@ def merging(mine: Cart, guest: Cart) -> Edit | None:
     return Rewrite(tuple(joined.values()), mine.version)
 
 
-def taking(cart: Cart, ordered: Sequence[tuple[str, int]]) -> Edit | None:
-    """What was ordered leaves the cart; what came in since stays."""
+def taking(cart: Cart, ordered: Sequence[tuple[str, int]]) -> tuple[Line, ...]:
+    """What is left when what was ordered has gone: all that came in since."""
     gone: dict[str, int] = {}
     for sku, quantity in ordered:
         gone[sku] = gone.get(sku, 0) + quantity
     left = (replace(line, quantity=line.quantity - gone.get(line.sku, 0)) for line in cart.lines)
-    lines = tuple(line for line in left if line.quantity > 0)
-    return Rewrite(lines, cart.version) if lines != cart.lines else None
+    return tuple(line for line in left if line.quantity > 0)
 
 
 def shortage(line: Line, quote: Quote | None) -> Change | None:

@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from pydantic import Field
-
 from contracts import cart as contract
 from contracts.failure import NotFound, PreconditionFailed, Unauthorized, Unavailable
 from contracts.identity import Identity

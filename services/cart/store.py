@@ -18,6 +18,9 @@ from contracts.cart import Change
 from infra.mongo import Database, Document, Session
 from services.cart.domain import MOST_LINES, Append, Assign, Cart, Clear, Drop, Edit, Grow, Line, Rewrite, reference
 
+MOST_ORDERS = 20
+"""Orders that a cart remembers having given its lines to."""
+
 INDEXES = {
     "carts": [
         IndexModel([("user_id", ASCENDING)], unique=True, sparse=True),
@@ -46,9 +49,9 @@ class Carts:
         """The cart, merged or not, unless its time is over."""
         return _cart(await self._carts.find_one({"_id": id_, "expires_at": {"$gt": now}}, session=session))
 
-    async def find_called(self, called: str, now: datetime, session: Session) -> Cart | None:
+    async def find_called(self, called: str, now: datetime) -> Cart | None:
         """As `find`, by the cart's reference."""
-        return _cart(await self._carts.find_one({"reference": called, "expires_at": {"$gt": now}}, session=session))
+        return _cart(await self._carts.find_one({"reference": called, "expires_at": {"$gt": now}}))
 
     async def find_own(self, user_id: UUID, now: datetime) -> Cart | None:
         return _cart(await self._carts.find_one({"user_id": user_id, "expires_at": {"$gt": now}}))
@@ -109,11 +112,25 @@ class Carts:
         there = {"_id": guest.id, "version": guest.version, "merged_into": None}
         return bool((await self._carts.update_one(there, gone, session=session)).modified_count)
 
-    async def empty(self, called: str, version: int, session: Session) -> bool:
-        """Whether the cart of that reference was still at that version, and is empty now."""
-        update = {"$set": {"lines": []}, "$inc": {"version": 1}}
-        there = {"reference": called, "version": version}
-        return bool((await self._carts.update_one(there, update, session=session)).matched_count)
+    async def empty(self, called: str, version: int, order_id: UUID) -> bool:
+        """Whether the cart of that reference was still at that version, and is empty now: the order has its lines."""
+        update = {"$set": {"lines": []}, "$inc": {"version": 1}, **_given_to(order_id)}
+        there = {"reference": called, "version": version, "ordered": {"$ne": order_id}}
+        return bool((await self._carts.update_one(there, update)).matched_count)
+
+    async def give(self, cart: Cart, left: Sequence[Line], order_id: UUID) -> bool:
+        """Whether the cart was still as it was read; what is not `left` has gone to the order."""
+        update = {
+            "$set": {"lines": [_document(line) for line in left]},
+            "$inc": {"version": int(tuple(left) != cart.lines)},
+            **_given_to(order_id),
+        }
+        there = {"_id": cart.id, "version": cart.version, "ordered": {"$ne": order_id}}
+        return bool((await self._carts.update_one(there, update)).matched_count)
+
+
+def _given_to(order_id: UUID) -> Document:
+    return {"$push": {"ordered": {"$each": [order_id], "$slice": -MOST_ORDERS}}}
 
 
 def _statement(edit: Edit) -> tuple[Document, Document]:
@@ -172,4 +189,5 @@ def _cart(document: Any) -> Cart | None:
         tuple(map(_line, document["lines"])),
         document["version"],
         document.get("merged_into"),
+        tuple(document.get("ordered", ())),
     )

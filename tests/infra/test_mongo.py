@@ -1,26 +1,19 @@
-"""MongoDB as services use it: transactions that are tried again, answers and inbox rows that go with the effect."""
+"""MongoDB as services use it: transactions that are tried again, answers that go with the effect."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
-from nats.aio.msg import Msg
 from pydantic import SecretStr
 
-from contracts.event import Event
 from contracts.failure import IdempotencyKeyReused
 from contracts.model import Empty
-from contracts.money import Money
-from contracts.payment import PaymentCaptured
 from infra import mongo as module
-from infra import trace
 from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
 from infra.ids import new_id, now
 from infra.mongo import Mongo, connect
-from infra.reactor import Delivery
 from infra.rpc import Answer, Ask
 from infra.settings import MongoSettings
 from infra.stack.stack import Stack
@@ -159,63 +152,9 @@ async def test_an_old_answer_is_forgotten_before_it_is_removed(store: Mongo, cou
     assert await store.find(ask.key) == answer.stored()
 
 
-class Heard:
-    """Applies events and remembers in MongoDB, so that what is undone is forgotten."""
-
-    def __init__(self, store: Mongo) -> None:
-        self.store = store
-        self.name = str(new_id())
-        self.spoilt: UUID | None = None
-
-    async def effect(self, session: Any, delivery: Delivery) -> None:
-        if delivery.event_id == self.spoilt:
-            raise ValueError
-        row = {"_id": str(new_id()), "of": self.name, "event": delivery.event_id}
-        await self.store.database.heard.insert_one(row, session=session)
-
-    async def events(self) -> list[UUID]:
-        rows = await self.store.database.heard.find({"of": self.name}).sort("_id").to_list(None)
-        return [row["event"] for row in rows]
-
-
-def delivery() -> Delivery:
-    amount = Money(amount=1, currency="USD")
-    event: Event = PaymentCaptured(payment_id=new_id(), order_id=new_id(), amount=amount)
-    return Delivery(new_id(), event, trace.begin(), Msg(_client=None, subject=event.subject))
-
-
-async def test_each_event_has_its_effect_once_and_in_order(store: Mongo) -> None:
-    heard, batch = Heard(store), [delivery() for _ in range(5)]
-    await store.apply([*batch, batch[1], batch[0]], heard.effect)
-    expected = [one.event_id for one in batch]
-    assert await heard.events() == expected
-    late = delivery()
-    await store.apply([batch[3], late, batch[2]], heard.effect)
-    await store.apply(batch, heard.effect)
-    assert await heard.events() == [*expected, late.event_id]
-
-
-async def test_two_processes_that_hear_the_same_have_one_effect(store: Mongo) -> None:
-    heard, batch = Heard(store), [delivery() for _ in range(5)]
-    await asyncio.gather(*(store.apply(batch, heard.effect) for _ in range(6)))
-    assert await heard.events() == [one.event_id for one in batch]
-
-
-async def test_a_batch_with_a_spoilt_event_leaves_nothing_behind(store: Mongo) -> None:
-    heard, batch = Heard(store), [delivery() for _ in range(3)]
-    heard.spoilt = batch[1].event_id
-    with pytest.raises(ValueError, match=r"^$"):
-        await store.apply(batch, heard.effect)
-    assert await heard.events() == []
-    await store.apply([batch[0]], heard.effect)
-    await store.apply([batch[2]], heard.effect)
-    assert await heard.events() == [batch[0].event_id, batch[2].event_id]
-
-
 async def test_what_is_old_is_removed_by_mongodb(store: Mongo) -> None:
-    for collection, field in (("idempotency", "created_at"), ("inbox", "heard_at")):
-        indexes = (await store.database[collection].index_information()).values()
-        assert [(field, 1)] in [index["key"] for index in indexes if "expireAfterSeconds" in index]
+    indexes = (await store.database.idempotency.index_information()).values()
+    assert [("created_at", 1)] in [index["key"] for index in indexes if "expireAfterSeconds" in index]
 
 
 async def test_a_server_that_is_not_there_is_away(

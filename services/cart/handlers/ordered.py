@@ -1,29 +1,40 @@
-"""An order was made from a cart: what was ordered leaves it, what came in since stays."""
+"""An order was made from a cart: what was ordered leaves it once, what came in since stays.
+
+The cart itself remembers the orders it has given its lines to, in the write that takes them out. So one write is the
+effect and the note that it was heard, and no transaction stands in the way of a customer who goes on adding.
+"""
 
 from contracts.order import OrderPlaced
 from infra.ids import now
 from infra.mongo import Session
+from infra.reactor import NotYet
 from services.cart.domain import Cart, taking
-from services.cart.shop import Shop
+from services.cart.shop import TRIES, Shop
 
 
-async def order_placed(shop: Shop, session: Session, event: OrderPlaced) -> None:
+async def order_placed(shop: Shop, _session: Session | None, event: OrderPlaced) -> None:
     """Mostly nothing has happened to the cart meanwhile, and one statement will do."""
     if event.cart_id is None or event.cart_version is None:
         return
-    if await shop.carts.empty(event.cart_id, event.cart_version, session):
+    if await shop.carts.empty(event.cart_id, event.cart_version, event.order_id):
         return
-    cart = await _where_it_is_now(shop, event.cart_id, session)
-    if cart is None:
-        return
-    edit = taking(cart, [(item.sku, item.quantity) for item in event.items])
-    if edit is not None:
-        await shop.carts.change(cart, edit, shop.touch(cart.user_id), session=session)
+    for _ in range(TRIES):
+        cart = await _where_it_is_now(shop, event)
+        if cart is None:
+            return
+        left = taking(cart, [(item.sku, item.quantity) for item in event.items])
+        if await shop.carts.give(cart, left, event.order_id):
+            return
+    raise NotYet
 
 
-async def _where_it_is_now(shop: Shop, called: str, session: Session) -> Cart | None:
-    """A guest may have signed in since: then the lines are in the customer's cart."""
-    cart = await shop.carts.find_called(called, now(), session)
-    if cart is not None and cart.merged_into is not None:
-        return await shop.carts.find(cart.merged_into, now(), session)
-    return cart
+async def _where_it_is_now(shop: Shop, event: OrderPlaced) -> Cart | None:
+    """The cart that still has the lines; a guest may have signed in since, then they are in the customer's."""
+    assert event.cart_id is not None
+    cart = await shop.carts.find_called(event.cart_id, now())
+    if cart is None or event.order_id in cart.ordered:
+        return None
+    if cart.merged_into is None:
+        return cart
+    cart = await shop.carts.find(cart.merged_into, now())
+    return None if cart is None or event.order_id in cart.ordered else cart

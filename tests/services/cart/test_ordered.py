@@ -106,8 +106,21 @@ async def test_the_lines_may_have_moved_to_the_customers_cart(
     assert await mine.units() == {two: 1}
 
 
+async def test_an_order_is_heard_once_by_whichever_cart_has_its_lines(
+    ask: Edge, guest: Trolley, mine: Trolley, shop: Shop, new_product: NewProduct
+) -> None:
+    """Heard before the guest signs in, and again afterwards."""
+    sku = await sku_of(new_product)
+    event = placed(await guest.add(sku, 2))
+    await hear(shop, event)
+    await guest.add(sku, 3)
+    await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
+    await hear(shop, event, event)
+    assert await mine.units() == {sku: 3}
+
+
 async def test_many_orders_at_once(ask: Edge, shop: Shop, new_product: NewProduct) -> None:
-    """A batch is one transaction; each of its carts is emptied."""
+    """Each of the carts of a batch is emptied."""
     sku = await sku_of(new_product)
     trolleys = [Trolley(ask, (await ask(contract.CREATE)).id) for _ in range(5)]
     events = [placed(await trolley.add(sku)) for trolley in trolleys]
