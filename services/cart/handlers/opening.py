@@ -42,5 +42,6 @@ async def checkout(shop: Shop, ask: Ask[CheckoutOf]) -> Checkout:
     cart = await shop.find(ask.body.id, customer)
     if not cart.lines:
         raise CartEmpty
+    shop.recent.take(ask.body.id, customer)  # it will be emptied: what it is now is a poor guess
     lines = [CheckoutLine(sku=line.sku, quantity=line.quantity) for line in cart.lines]
     return Checkout(cart_id=reference(cart.id), version=cart.version, lines=lines)
