@@ -6,10 +6,12 @@ The write concern is set on the client, not on the database: commits take it fro
 not ask for the journal waits for its next regular flush, 100 ms.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
 from nats.aio.client import Client
@@ -135,13 +137,23 @@ class Mongo:
         return True
 
     async def apply(self, deliveries: Sequence[Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]) -> None:
-        """The effects one after the other, each a write of its own.
+        """The effects, each a write of its own; those of one aggregate follow one another, the others do not wait.
 
         There is no inbox beside the documents: a transaction for each event would keep their owners waiting. An effect
         notes what it has heard in the document that it changes, in the same write.
         """
+
+        async def in_turn(several: Sequence[Delivery]) -> None:
+            for delivery in several:
+                await effect(None, delivery)
+
+        queues: dict[UUID, list[Delivery]] = {}
         for delivery in deliveries:
-            await effect(None, delivery)
+            queues.setdefault(delivery.event.aggregate_id, []).append(delivery)
+        ended = await asyncio.gather(*map(in_turn, queues.values()), return_exceptions=True)
+        for error in ended:
+            if error is not None:
+                raise error
 
 
 def _again(label: str) -> AsyncRetrying:
