@@ -56,7 +56,7 @@ class Limits(BaseSettings):
     writes_per_second: int = Field(100, gt=0)
     writes_burst: int = Field(300, gt=0)
     auth_per_minute: int = Field(600, gt=0)
-    auth_burst: int = Field(60, gt=0)
+    auth_burst: int = Field(150, gt=0)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class UserSettings(PostgresSettings):
     keys_secret: SecretStr = Field(min_length=16, description="Seals the keys that sign access tokens.")
     bcrypt_cost: int = Field(12, ge=4, le=16, description="A hash takes 2^cost rounds; each step doubles its time.")
     bcrypt_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, gt=0, description="Hashes at once.")
-    bcrypt_patience: float = Field(2.5, gt=0, description="Seconds until a hash is done; an overload beyond.")
+    bcrypt_patience: float = Field(6.0, gt=0, description="Seconds until a hash is done; an overload beyond.")
     login_failures: int = Field(5, gt=0, description="Failed logins for one account from one address.")
     login_failures_of_address: int = Field(50, gt=0, description="Failed logins from one address.")
     login_window: float = Field(900.0, gt=0, description="Seconds within which failed logins count.")
