@@ -70,6 +70,7 @@ async def test_a_gateway_that_does_not_tell_is_asked_again_under_the_same_key(ti
     payment = await till.payment(placed, "captured")
     assert await till.taken(placed) == placed.amount
     assert await till.db.fetchval("SELECT calls FROM simulator.charge WHERE key = $1", payment.id) > 1
+    await till.events.of(payment.id, "captured")
     assert till.events.names(payment.id) == ["captured"]
 
 
@@ -245,4 +246,5 @@ async def test_an_attempt_that_two_have_taken_up_is_settled_once(till: Till) -> 
     await eventually(lambda: till.db.fetchval(calls, payment.id))
     await till.captured()  # settled after it
     await till.db.execute("DELETE FROM attempt WHERE payment_id = $1", payment.id)
+    await till.events.of(payment.id, "failed")
     assert till.events.names(payment.id) == ["failed"]
