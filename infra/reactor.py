@@ -56,7 +56,11 @@ class Inbox(Protocol):
     away: tuple[type[Exception], ...]
 
     async def apply(self, deliveries: Sequence[Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]) -> None:
-        """Runs `effect(tx, delivery)` for those not heard before, all in one transaction with their inbox rows."""
+        """Runs `effect(tx, delivery)` so that each event has its effect once, however often it comes.
+
+        PostgreSQL keeps inbox rows and runs a batch in one transaction. In MongoDB, where `tx` is None, an effect notes
+        the event in the document that it changes.
+        """
 
 
 def read(message: Msg) -> Delivery:

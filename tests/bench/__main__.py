@@ -111,7 +111,7 @@ def _report(console: Console, results: list[Result], found: list[Result], wrong:
         "What", "Rate/s", "p50 ms", "p99 ms", "Errors", "CPU (cores)", title="Figures", title_justify="left"
     )
     for result in [*results, *found]:
-        busiest = sorted(result.cpu.items(), key=lambda item: -item[1])[:7]
+        busiest = sorted(result.cpu.items(), key=lambda item: -item[1])
         figures.add_row(
             result.name,
             f"{result.rate:,.0f}",
