@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo down compose test lint fmt bench docs lock clean
+.PHONY: help up demo down compose test lint fmt safeguards bench docs lock clean
 
 help: ## show what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36mmake %-10s\033[0m %s\n", $$1, $$2}'
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -47,6 +47,9 @@ lint: $(STAMP) ## check style, types and the import law
 fmt: $(STAMP) ## format the code and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+safeguards: $(STAMP) ## take each safeguard away and see that a test notices
+	@$(BIN)/python -m tests.faults.safeguards $(ARGS)
 
 bench: $(STAMP) ## measure the shop beside the limits of this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
