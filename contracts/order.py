@@ -13,8 +13,9 @@ from contracts.failure import BadCursor, Fail, Forbidden, NotFound, Precondition
 from contracts.identity import Access
 from contracts.model import Country, Email, Id, Line, Listing, Model, Name, Page, Quantity, Sku, Time
 from contracts.money import Money
-from contracts.operation import Operation
+from contracts.operation import OPERATOR, Operation
 from contracts.payment import AlreadyPaid, CardNumberRefused, NotPayable, Payment, PaymentMethod, PaymentMethodUnknown
+from contracts.repair import Repair, Repaired
 
 SERVICE = "order"
 
@@ -298,6 +299,9 @@ PAYABLES = Operation(
 GUEST = Operation(
     SERVICE, "guest", GuestOf, Guest, "Where an order's guest is reached", SERVICES, (NotFound,), ("notification",)
 )
+REPAIR = Operation(
+    SERVICE, "repair", Repair, Repaired, "Put orders right that are stuck", SERVICES, callers=(OPERATOR,), writes=True
+)
 
-OPERATIONS = (PLACE, LIST, GET, CANCEL, PAY, UPDATE, PAYABLES, GUEST)
+OPERATIONS = (PLACE, LIST, GET, CANCEL, PAY, UPDATE, PAYABLES, GUEST, REPAIR)
 EVENTS = (OrderPlaced, OrderPaid, OrderCancelled, OrderShipped, OrderDelivered, OrderRefunded)

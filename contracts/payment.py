@@ -11,7 +11,8 @@ from contracts.failure import BadCursor, Fail, NotFound
 from contracts.identity import Access
 from contracts.model import Id, Line, Listing, Model, Page, Secret, Text, Time
 from contracts.money import MAX_AMOUNT, Money
-from contracts.operation import Operation
+from contracts.operation import OPERATOR, Operation
+from contracts.repair import Repair, Repaired
 
 SERVICE = "payment"
 
@@ -102,6 +103,13 @@ class Charge(Model):
     payment_method: PaymentMethod
 
 
+class ChargeUnder(Model):
+    """A charge that an order has asked for before, perhaps, and the idempotency key it was asked under."""
+
+    charge: Charge
+    key: Annotated[str, StringConstraints(max_length=255)]
+
+
 class PaymentEvent(Model):
     """What every event of a payment says."""
 
@@ -166,10 +174,30 @@ CHARGE = Operation(
     Payment,
     "Charge an order",
     Access.SERVICE,
-    (AlreadyPaid, PaymentMethodUnknown, CardNumberRefused),
+    (AlreadyPaid, NotPayable, PaymentMethodUnknown, CardNumberRefused),
     ("order",),
     writes=True,
 )
+CHARGED = Operation(
+    SERVICE,
+    "charged",
+    ChargeUnder,
+    Payment,
+    "What an order was told when it asked to be charged",
+    Access.SERVICE,
+    (NotFound, AlreadyPaid, NotPayable),
+    ("order",),
+)
+REPAIR = Operation(
+    SERVICE,
+    "repair",
+    Repair,
+    Repaired,
+    "Put payments right that are stuck, or of which the gateway says something else",
+    Access.SERVICE,
+    callers=(OPERATOR,),
+    writes=True,
+)
 
-OPERATIONS = (CREATE, GET, LIST, CONFIRM, REFUND, CHARGE)
+OPERATIONS = (CREATE, GET, LIST, CONFIRM, REFUND, CHARGE, CHARGED, REPAIR)
 EVENTS = (PaymentCaptured, PaymentFailed, PaymentActionRequired, PaymentRefunded)

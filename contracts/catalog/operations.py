@@ -41,7 +41,8 @@ from contracts.catalog.terms import SERVICE, CategoryUnknown, SkuUnknown, SlugTa
 from contracts.failure import BadCursor, NotFound, PayloadTooLarge, PreconditionFailed
 from contracts.identity import Access
 from contracts.model import Empty, Listing, Page
-from contracts.operation import Operation
+from contracts.operation import OPERATOR, Operation
+from contracts.repair import RepairedStock, RepairStock
 
 CHANGING = (
     NotFound,
@@ -171,6 +172,16 @@ RELEASE = Operation(
     callers=("order",),
     writes=True,
 )
+REPAIR = Operation(
+    SERVICE,
+    "repair",
+    RepairStock,
+    RepairedStock,
+    "Put holds and reserved stock right",
+    SERVICES,
+    callers=(OPERATOR,),
+    writes=True,
+)
 OPERATIONS = (
     LIST_PRODUCTS,
     SEARCH_PRODUCTS,
@@ -195,4 +206,5 @@ OPERATIONS = (
     QUOTE,
     HOLD,
     RELEASE,
+    REPAIR,
 )
