@@ -3,23 +3,12 @@
 from contracts import cart, catalog, notification, order, payment, user
 from contracts.event import Event
 from contracts.health import health_of
+from contracts.hearing import hear_of
 from contracts.operation import AnyOperation
 
 SERVICES = ("user", "catalog", "cart", "order", "payment", "notification")
 
 HEALTH = {service: health_of(service) for service in SERVICES}
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    *user.OPERATIONS,
-    *catalog.OPERATIONS,
-    *cart.OPERATIONS,
-    *order.OPERATIONS,
-    *payment.OPERATIONS,
-    *notification.OPERATIONS,
-    *HEALTH.values(),
-)
-
-EVENTS: tuple[type[Event], ...] = (*user.EVENTS, *catalog.EVENTS, *order.EVENTS, *payment.EVENTS)
 
 HEARS: dict[str, tuple[type[Event], ...]] = {
     "user": (),
@@ -30,6 +19,22 @@ HEARS: dict[str, tuple[type[Event], ...]] = {
     "notification": (order.OrderPlaced, order.OrderPaid, order.OrderCancelled, order.OrderShipped),
 }
 """Who hears what. A consumer a pair of service and stream is derived from it."""
+
+HEAR = {service: hear_of(service) for service, heard in HEARS.items() if heard}
+"""How the operator hands an event over once more."""
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    *user.OPERATIONS,
+    *catalog.OPERATIONS,
+    *cart.OPERATIONS,
+    *order.OPERATIONS,
+    *payment.OPERATIONS,
+    *notification.OPERATIONS,
+    *HEALTH.values(),
+    *HEAR.values(),
+)
+
+EVENTS: tuple[type[Event], ...] = (*user.EVENTS, *catalog.EVENTS, *order.EVENTS, *payment.EVENTS)
 
 BY_SUBJECT: dict[str, AnyOperation] = {operation.subject: operation for operation in OPERATIONS}
 EVENT_BY_TYPE: dict[str, type[Event]] = {event.type(): event for event in EVENTS}
