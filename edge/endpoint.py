@@ -15,6 +15,7 @@ from edge.settings import EdgeSettings
 from edge.tokens import Caller, Tokens
 from edge.uploads import Uploads
 from infra import headers
+from infra.crash import crash_point
 from infra.rpc import Asker
 
 
@@ -56,6 +57,8 @@ class Endpoint:
         extra = self._extra(exchange, caller)
         body = await self._body(exchange.request, params, exchange.query)
         reply, found = await self._desk.asker.exchange(self.route.operation.subject, body, extra)
+        if self.writes:
+            crash_point("edge.asked")
         return answers.answered(
             self.route, reply, found, if_none_match=exchange.header("If-None-Match"), personal=caller is not None
         )

@@ -18,6 +18,7 @@ from nats.js.errors import NotFoundError
 from contracts.failure import FieldError, Invalid, Malformed, PayloadTooLarge, Unavailable
 from edge.intake import unknown
 from edge.routes import MEBIBYTE, Media
+from infra.crash import crash_point
 
 BUCKET = "UPLOADS"
 CHUNK = 64 * 1024
@@ -62,6 +63,7 @@ class Uploads:
                 await self._put(name, content)
             except (NatsError, OSError) as error:
                 raise Unavailable("The upload cannot be kept just now", retry_after=1) from error
+            crash_point("edge.uploaded")
         return name
 
     async def _put(self, name: str, content: IO[bytes]) -> None:

@@ -31,6 +31,7 @@ from contracts.failure import (
 from contracts.identity import Access, Identity
 from contracts.operation import AnyOperation
 from infra import headers, trace
+from infra.crash import crash_point
 from infra.idempotency import Key, Replay, Replays, Stored
 from infra.rpc import Answer, Ask
 from infra.telemetry import Metrics
@@ -100,6 +101,8 @@ class Actor:
             if operation is not None and (operation.writes or outcome == InternalError.code):
                 fields = {"operation": message.subject, "outcome": outcome, "ms": round(seconds * 1000, 2)}
                 log.info("answered", extra={"fields": fields})
+            if operation is not None and operation.writes:
+                crash_point("actor.answered")
             if message.reply:
                 await message._client.publish(message.reply, stored.body, headers=stored.headers or None)  # noqa: SLF001
 
@@ -141,12 +144,14 @@ class Actor:
         elif ask.key.kept:
             return stored
         elif headers.ERROR not in stored.headers:
+            crash_point("actor.handled")
             await self.replays.keep(ask.key, stored)
             return stored
         return _replayed(stored)
 
     async def _keep_failure(self, key: Key, fail: Fail) -> None:
         if fail.status in KEPT_FAILURES and not isinstance(fail, IdempotencyInProgress):
+            crash_point("actor.refused")
             await self.replays.keep(key, _failed(fail))
 
 

@@ -4,6 +4,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from infra import headers
+from infra.crash import crash_point
 from infra.streams import DEAD
 
 REASON_LENGTH = 500
@@ -23,3 +24,4 @@ async def bury(js: JetStreamContext, service: str, message: Msg, reason: str) ->
     header.pop("Nats-Expected-Stream", None)
     stream = message.metadata.stream
     await js.publish(f"dead.{service}.{stream}", message.data, stream=DEAD, headers=header)
+    crash_point("deadletter.kept")

@@ -27,6 +27,7 @@ from tenacity import (
 )
 
 from contracts.model import Model
+from infra.crash import crash_point
 from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
 from infra.ids import now
 from infra.reactor import Delivery
@@ -109,6 +110,7 @@ class Mongo:
             return answer
 
         answer = await self.within(kept)
+        crash_point("mongo.committed")
         if key is not None:
             key.kept = True
         return answer

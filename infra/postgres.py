@@ -13,6 +13,7 @@ from contracts.event import Event
 from contracts.failure import IdempotencyInProgress
 from contracts.model import Model
 from infra import outbox, trace
+from infra.crash import crash_point
 from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
 from infra.reactor import Delivery
 from infra.rpc import Answer, Ask
@@ -133,6 +134,7 @@ class Database:
             if ask is not None and ask.key is not None:
                 ask.key.kept = True
         if tx.events:
+            crash_point("postgres.committed")
             self.wake_relay()
         for call in tx._after:  # noqa: SLF001 - its own
             call()

@@ -22,6 +22,7 @@ from contracts.event import Event
 from contracts.failure import Fail, TimedOut, Unavailable
 from contracts.registry import EVENT_BY_TYPE
 from infra import deadletter, headers, trace
+from infra.crash import crash_point
 from infra.telemetry import Metrics
 from infra.worker import Pace
 
@@ -147,6 +148,7 @@ class Reactor:
                 await self._failed(deliveries, error)
                 return
             else:
+                crash_point("reactor.applied")
                 await self._done(deliveries)
                 return
 
@@ -160,7 +162,9 @@ class Reactor:
             await delivery.message.in_progress()
 
     async def _done(self, deliveries: Sequence[Delivery]) -> None:
-        for delivery in deliveries:
+        for position, delivery in enumerate(deliveries):
+            if position:
+                crash_point("reactor.acked_one")
             await delivery.message.ack()
             kind = delivery.event.type()
             self.metrics.events.labels(kind, "ok").inc()

@@ -9,6 +9,7 @@ from uuid import UUID
 from contracts import cart as contract
 from contracts.failure import NotFound, PreconditionFailed, Unauthorized, Unavailable
 from contracts.identity import Identity
+from infra.crash import crash_point
 from infra.ids import now
 from infra.mongo import Mongo
 from infra.rpc import Answer, Ask
@@ -68,6 +69,7 @@ class Shop:
             if found := await self.carts.find_own(user_id, now()):
                 return found
             await self.carts.forget_expired(user_id, now())
+            crash_point("cart.old_forgotten")
             if await self.carts.insert(cart := self.new_cart(user_id)):
                 return cart
         raise Unavailable(retry_after=1)

@@ -12,6 +12,7 @@ from contracts import order
 from contracts.failure import Fail
 from contracts.order import OrderStatus, Payable, PayablesOf
 from infra import trace
+from infra.crash import crash_point
 from infra.ids import new_id
 from infra.postgres import Database, Transaction
 from infra.rpc import Asker
@@ -67,6 +68,8 @@ class Charger:
         """Attempts that are due, each with its method, or marked as one that its order does not want any more."""
         async with self.db.connection() as connection:
             claimed = await attempts.claim(connection, limit, lease=self.lease, deadline=self.deadline)
+        if claimed:
+            crash_point("payment.claimed")
         open_ = {attempt.order_id for attempt in claimed if domain.needs_method(attempt)}
         if not open_:
             return claimed
@@ -85,6 +88,7 @@ class Charger:
         waiting = [attempt.payment_id for attempt in claimed if domain.needs_method(attempt)]
         async with self.db.connection() as connection:
             await attempts.give_back(connection, waiting, ORDER_AWAY_DELAY)
+        crash_point("payment.left_for_later")
         return [attempt for attempt in claimed if not domain.needs_method(attempt)]
 
     async def perform(self, attempt: Attempt) -> Tried:
@@ -113,7 +117,9 @@ class Charger:
 
     async def _call(self, step: Step, attempt: Attempt) -> Outcome:
         async with asyncio.timeout(self.patience):
-            return await self._take(step, attempt)
+            outcome = await self._take(step, attempt)
+        _crash_points(step)
+        return outcome
 
     async def _call_again(self, step: Step, attempt: Attempt) -> Outcome:
         """A gateway that failed at once may have recovered at once. One that is late is left for later."""
@@ -144,6 +150,10 @@ class Charger:
                 await attempts.put_off(tx.connection, unknown)
             if outcomes:
                 await self._settle_known(tx, outcomes)
+        if outcomes:
+            crash_point("payment.settled")
+        else:
+            crash_point("payment.put_off")
 
     async def _settle_known(self, tx: Transaction, outcomes: dict[UUID, Outcome]) -> None:
         under_way = await payments.lock_processing(tx.connection, list(outcomes))
@@ -167,6 +177,16 @@ class Charger:
         tx.afterwards(self.outcomes.telling(payment.id))
         fields = {"payment_id": payment.id, "order_id": payment.order_id, "status": settlement.status}
         log.info("settled", extra={"fields": fields})
+
+
+def _crash_points(answered: Step) -> None:
+    """Between what a gateway has done and our knowing it."""
+    if answered is Step.CHARGE:
+        crash_point("payment.charged")
+    elif answered is Step.CONFIRM:
+        crash_point("payment.confirmed")
+    else:
+        crash_point("payment.voided")
 
 
 def _informed(attempt: Attempt, payable: Payable | None) -> Attempt:

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 
 from infra import trace
+from infra.crash import crash_point
 from infra.postgres import Database, Transaction
 from services.payment import domain
 from services.payment.gateways import GatewayError, Gateways, RefundRefused
@@ -36,7 +37,10 @@ class Refunder:
 
     async def claim(self, limit: int) -> list[Refund]:
         async with self.db.connection() as connection:
-            return await refunds.claim(connection, limit, lease=self.lease)
+            claimed = await refunds.claim(connection, limit, lease=self.lease)
+        if claimed:
+            crash_point("payment.refund_claimed")
+        return claimed
 
     async def perform(self, refund: Refund) -> Tried:
         """Asks the gateway, outside any transaction, under the refund's id."""
@@ -45,6 +49,7 @@ class Refunder:
                 async with asyncio.timeout(self.patience):
                     gateway = self.gateways.named(refund.provider)
                     await gateway.refund(refund.id, refund.payment_id, refund.money)
+                    crash_point("payment.refunded")
             except RefundRefused as refused:
                 return Tried(refund, known=True, refused=str(refused))
             except (GatewayError, TimeoutError) as error:
@@ -62,6 +67,7 @@ class Refunder:
             for one in sorted(tried, key=lambda each: each.refund.payment_id):
                 with trace.within(trace.parse(one.refund.traceparent, request_id=one.refund.request_id)):
                     await self._settle_one(tx, one)
+        crash_point("payment.refund_settled")
 
     async def _settle_one(self, tx: Transaction, tried: Tried) -> None:
         refund = tried.refund

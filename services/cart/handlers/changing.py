@@ -8,6 +8,7 @@ from typing import Any
 from contracts import cart as contract
 from contracts.cart import AddItem, CartChanged, CartOf, RemoveItem, SetItem
 from contracts.failure import Fail
+from infra.crash import crash_point
 from infra.mongo import Session
 from infra.rpc import Answer, Ask
 from services.cart.domain import Cart, Edit, Quotes, adding, clearing, removing, setting
@@ -81,9 +82,11 @@ class Change:
 
     async def _written(self, cart: Cart, edit: Edit, quotes: Quotes) -> Answer[contract.Cart] | None:
         try:
-            return await self.shop.mongo.once(self.ask, partial(self._write, cart, edit, quotes))
+            answer = await self.shop.mongo.once(self.ask, partial(self._write, cart, edit, quotes))
         except Overtaken:
             return None
+        crash_point("cart.changed")
+        return answer
 
     async def _write(self, cart: Cart, edit: Edit, quotes: Quotes, session: Session | None) -> Answer[contract.Cart]:
         touch = self.shop.touch(cart.user_id)

@@ -5,6 +5,7 @@ from functools import partial
 from contracts import cart as contract
 from contracts.cart import CartChanged, CartMerged, Merge
 from contracts.failure import NotFound
+from infra.crash import crash_point
 from infra.ids import now
 from infra.mongo import Session
 from infra.rpc import Answer, Ask
@@ -19,9 +20,11 @@ async def merge(shop: Shop, ask: Ask[Merge]) -> Answer[contract.Cart]:
         quotes = await shop.prices.of({*mine.by_sku, *guest.by_sku})
         edit = merging(mine, guest)
         try:
-            return await shop.mongo.transaction(ask, partial(_join, shop, mine, guest, edit, quotes))
+            answer = await shop.mongo.transaction(ask, partial(_join, shop, mine, guest, edit, quotes))
         except Overtaken:
             continue
+        crash_point("cart.merged")
+        return answer
     raise CartChanged
 
 
@@ -44,6 +47,7 @@ async def _join(
         if changed is None:
             raise Overtaken
         joined = changed
+        crash_point("cart.half_merged")
     if not await shop.carts.merge_into(guest, mine.id, session):
         raise Overtaken
     return shop.answer(joined, quotes)

@@ -7,6 +7,7 @@ from contracts.cart import CartEmpty, CartOf, Checkout, CheckoutLine, CheckoutOf
 from contracts.failure import NotFound
 from contracts.identity import Identity, Role
 from contracts.model import Empty
+from infra.crash import crash_point
 from infra.mongo import Session
 from infra.rpc import Answer, Ask
 from services.cart.domain import reference, seen
@@ -17,6 +18,7 @@ async def create(shop: Shop, ask: Ask[Empty]) -> Answer[contract.Cart]:
     """A guest gets a new cart, a customer always the same."""
     if ask.identity is not None:
         cart = await shop.own(ask.identity.user_id)
+        crash_point("cart.opened")
         return shop.answer(cart, await shop.prices.of(cart.by_sku))
     cart = shop.new_cart(None)
 
@@ -33,6 +35,7 @@ async def get(shop: Shop, ask: Ask[CartOf]) -> Answer[contract.Cart]:
     quotes = await shop.prices.of(cart.by_sku)
     if (lines := seen(cart, quotes)) is not None:
         await shop.carts.remember(cart, lines)
+        crash_point("cart.seen")
     return shop.answer(cart, quotes)
 
 

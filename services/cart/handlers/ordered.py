@@ -5,6 +5,7 @@ effect and the note that it was heard, and no transaction stands in the way of a
 """
 
 from contracts.order import OrderPlaced
+from infra.crash import crash_point
 from infra.ids import now
 from infra.mongo import Session
 from infra.reactor import NotYet
@@ -17,6 +18,7 @@ async def order_placed(shop: Shop, _session: Session | None, event: OrderPlaced)
     if event.cart_id is None or event.cart_version is None:
         return
     if await shop.carts.empty(event.cart_id, event.cart_version, event.order_id):
+        crash_point("cart.emptied")
         return
     for _ in range(TRIES):
         cart = await _where_it_is_now(shop, event)
@@ -24,6 +26,7 @@ async def order_placed(shop: Shop, _session: Session | None, event: OrderPlaced)
             return
         left = taking(cart, [(item.sku, item.quantity) for item in event.items])
         if await shop.carts.give(cart, left, event.order_id):
+            crash_point("cart.given")
             return
     raise NotYet
 

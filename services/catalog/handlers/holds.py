@@ -6,6 +6,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from contracts.catalog import Hold, HoldLost, HoldMismatch, HoldOf, PlaceHold
 from contracts.failure import IdempotencyInProgress
 from contracts.model import Empty
+from infra.crash import crash_point
 from infra.rpc import Answer, Ask
 from services.catalog.domain import holds as rules
 from services.catalog.shop import Shop
@@ -47,6 +48,7 @@ async def _hold(shop: Shop, body: PlaceHold) -> Answer[Hold]:
     match placed.outcome:
         case "held":
             assert placed.body is not None, "place_hold() has answered"
+            crash_point("catalog.held")
             return Answer(placed.body.encode())
         case "short":
             raise rules.short(body.lines, single, units, placed.left)
@@ -62,6 +64,7 @@ async def _hold(shop: Shop, body: PlaceHold) -> Answer[Hold]:
 async def release(shop: Shop, ask: Ask[HoldOf]) -> Empty:
     async with shop.db.connection() as connection:
         await holds.release(connection, ask.body.hold_id)
+    crash_point("catalog.released")
     return Empty()
 
 
@@ -71,4 +74,5 @@ async def keep_stock(shop: Shop) -> bool:
         expired = await holds.expire(tx.connection, EXPIRED_AT_ONCE)
         late = await holds.settle(tx.connection, SETTLED_AT_ONCE)
         tx.say(*(HoldLost(hold_id=lost.hold_id, order_id=lost.order_id) for lost in (*expired, *late)))
+    crash_point("catalog.stock_kept")
     return len(expired) == EXPIRED_AT_ONCE

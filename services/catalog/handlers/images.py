@@ -7,6 +7,7 @@ from uuid import UUID
 
 from contracts.catalog import AddImage, Image, ImageOf, Picture
 from contracts.failure import NotFound
+from infra.crash import crash_point
 from infra.ids import new_id, now
 from infra.rpc import Answer, Ask
 from services.catalog.content import pictures
@@ -32,6 +33,7 @@ async def add_image(shop: Shop, ask: Ask[AddImage]) -> Answer[Image]:
     rendered = await asyncio.to_thread(pictures.rendered, content)
     image = ArticleImage(new_id(), body.alt)
     await _store(shop, image.id, rendered)
+    crash_point("catalog.image_stored")
     async with shop.db.transaction(ask) as tx:
         before = await products.locked(tx.connection, body.id)
         if before is None:
@@ -39,6 +41,7 @@ async def add_image(shop: Shop, ask: Ask[AddImage]) -> Answer[Image]:
         await images.insert(tx.connection, image.id, before.id, image.alt, list(rendered))
         after = replace(before, images=(*before.images, image), version=before.version + 1, updated_at=now())
         await saving.update(shop, tx, before, Wanted(after, {}), Author("a picture", ask.who.user_id), Named())
+        tx.afterwards(lambda: crash_point("catalog.image_written"))
         return tx.answer(image.served())
 
 
@@ -59,6 +62,7 @@ async def get_image(shop: Shop, ask: Ask[ImageOf]) -> Answer[Picture]:
 async def _store(shop: Shop, image_id: UUID, rendered: Mapping[int, bytes]) -> None:
     for width, content in rendered.items():
         await shop.images.put(_name(image_id, width), content)
+        crash_point("catalog.width_stored")
 
 
 def _name(image_id: UUID, width: int) -> str:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from contracts.catalog import ImportFault, ImportStatus, SkuTaken, StockReserved
 from contracts.failure import Fail
+from infra.crash import crash_point
 from infra.ids import new_id, now
 from infra.postgres import Connection, Transaction
 from services.catalog.content.html import sanitised
@@ -30,6 +31,7 @@ async def run_next(shop: Shop) -> bool:
         job = await imports.claim(connection, shop.settings.import_patience)
     if job is None:
         return False
+    crash_point("catalog.import_claimed")
     if job.attempts > MOST_ATTEMPTS:
         await _end(shop, job, ImportStatus.FAILED)
         return True
@@ -37,6 +39,7 @@ async def run_next(shop: Shop) -> bool:
         await _run(shop, job)
     except Overtaken:
         return True
+    crash_point("catalog.file_imported")
     await _end(shop, job, ImportStatus.DONE)
     return True
 
@@ -47,6 +50,7 @@ async def _run(shop: Shop, job: Claim) -> None:
     for group in groups_of(rows_of(content)):
         if group.last > job.rows:
             await _take(shop, job, group)
+            crash_point("catalog.product_imported")
 
 
 async def _end(shop: Shop, job: Claim, status: ImportStatus) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 from contracts.catalog import ImportJob, ImportOf, ImportStatus, StartImport
 from contracts.failure import FieldError, Invalid, NotFound, PayloadTooLarge
+from infra.crash import crash_point
 from infra.ids import new_id
 from infra.rpc import Answer, Ask
 from services.catalog.domain.shopify import rows
@@ -23,6 +24,7 @@ async def start_import(shop: Shop, ask: Ask[StartImport]) -> Answer[ImportJob]:
         assert job is not None, "the transaction has written it"
         assert job.status is ImportStatus.QUEUED, "nobody else has seen it"
         tx.afterwards(shop.importer.wake)
+        tx.afterwards(lambda: crash_point("catalog.import_queued"))
         return tx.answer(job)
 
 

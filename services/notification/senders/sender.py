@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from contracts.failure import Fail
 from contracts.notification import DeliveryStatus
 from infra import trace
+from infra.crash import crash_point
 from infra.ids import now
 from infra.postgres import Database
 from infra.worker import Worker
@@ -97,6 +98,7 @@ class Sender:
             batch = await store.claim(connection, most=allowed, lease=LEASE_SECONDS)
         self.pace.give_back(allowed - len(batch))
         if batch:
+            crash_point("notification.claimed")
             await self._deliver(batch)
         return len(batch)
 
@@ -107,6 +109,7 @@ class Sender:
         done += [(delivery, untouched(delivery)) for delivery in waiting]
         async with self.db.connection() as connection:
             await store.conclude(connection, done)
+        crash_point("notification.concluded")
 
     async def _send_on(
         self, line: Smtp, waiting: deque[Delivery], done: list[tuple[Delivery, Outcome]], ends: float
@@ -151,6 +154,7 @@ class Sender:
         letter = self.letters.write(delivery, to)
         mail = enclose(delivery, letter, to, self.sender, now())
         await line.send(mail, self.sender.addr_spec, to.email)
+        crash_point("notification.accepted")
         return sent(delivery)
 
     def _note(self, delivery: Delivery, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ from contracts.failure import NotFound
 from contracts.identity import Identity
 from contracts.order import Order, OrderOf, PayOrder, UpdateOrder
 from contracts.payment import Charge, Payment
+from infra.crash import crash_point
 from infra.ids import now
 from infra.postgres import Transaction
 from infra.rpc import Answer, Ask
@@ -32,7 +33,9 @@ async def pay(shop: Shop, ask: Ask[PayOrder]) -> Payment:
         amount=found.order.total,
         payment_method=ask.body.payment_method,
     )
-    return await shop.asker.ask(payment.CHARGE, charge, key=ask.key.digest.hex() if ask.key else None)
+    charged = await shop.asker.ask(payment.CHARGE, charge, key=ask.key.digest.hex() if ask.key else None)
+    crash_point("order.charge_asked")
+    return charged
 
 
 async def cancel(shop: Shop, ask: Ask[OrderOf]) -> Answer[Order]:
@@ -41,6 +44,7 @@ async def cancel(shop: Shop, ask: Ask[OrderOf]) -> Answer[Order]:
         found = await _locked(tx, ask.body.id, ask.who, ask.if_match)
         own = found.order.user_id == ask.who.user_id
         cancelled = await _take(tx, states.CANCEL_AS_OWNER if own else states.CANCEL_AS_ADMIN, found)
+        tx.afterwards(lambda: crash_point("order.cancelled"))
         return tx.answer(cancelled.order, version=cancelled.version)
 
 
@@ -49,6 +53,7 @@ async def update(shop: Shop, ask: Ask[UpdateOrder]) -> Answer[Order]:
     async with shop.db.transaction(ask) as tx:
         found = await _locked(tx, ask.body.id, ask.who, ask.if_match)
         updated = await _updated(tx, ask.body, found)
+        tx.afterwards(lambda: crash_point("order.updated"))
         return tx.answer(updated.order, version=updated.version)
 
 

@@ -13,6 +13,7 @@ from contracts import cart, catalog
 from contracts.catalog import Hold, HoldLine, HoldMismatch, HoldOf, PlaceHold
 from contracts.failure import Fail
 from contracts.order import Order, PlaceOrder
+from infra.crash import crash_point
 from infra.idempotency import Key, Replay
 from infra.ids import new_id, now
 from infra.rpc import Answer, Ask
@@ -46,9 +47,11 @@ async def place(shop: Shop, ask: Ask[PlaceOrder]) -> Answer[Order]:
         hold = await _lasting(shop, hold_id, lines)
     except HoldMismatch:
         return await _placed_before(shop, ask, buyer, hold_id, source)
+    crash_point("order.held")
     try:
         drafted = draft(ask.body, buyer, hold, source, order_id=new_id(), at=now())
         placed, first = await _write(shop, ask, drafted)
+        crash_point("order.written")
     except (Fail, Replay):
         await _give_back(shop, hold_id)
         raise
@@ -63,6 +66,7 @@ async def _lines(shop: Shop, request: PlaceOrder, buyer: Buyer) -> tuple[CartVer
         return None, request.items
     assert request.cart_id is not None, "its contract says so"
     found = await shop.asker.ask(cart.CHECKOUT, cart.CheckoutOf(id=request.cart_id, user_id=buyer.user_id))
+    crash_point("order.cart_read")
     lines = [HoldLine(sku=line.sku, quantity=line.quantity) for line in found.lines]
     return CartVersion(found.cart_id, found.version), lines
 
@@ -82,6 +86,7 @@ async def _lasting(shop: Shop, hold_id: UUID, lines: list[HoldLine]) -> Hold:
     hold = await shop.asker.ask(catalog.HOLD, request)
     if hold.expires_at - now() < timedelta(seconds=shop.hold_margin + shop.pay_within / 2):
         await _give_back(shop, hold_id)
+        crash_point("order.old_hold_returned")
         hold = await shop.asker.ask(catalog.HOLD, request)
     return hold
 
@@ -119,5 +124,6 @@ async def _give_back(shop: Shop, hold_id: UUID) -> None:
             needed = await store.lives_on(connection, hold_id)
         if not needed:
             await shop.asker.ask(catalog.RELEASE, HoldOf(hold_id=hold_id))
+            crash_point("order.given_back")
     except away as error:
         log.warning("a hold is left to run out: %s", error, extra={"fields": {"hold_id": hold_id}})

@@ -3,6 +3,7 @@
 from contracts.catalog import HoldLost
 from contracts.failure import NotFound
 from contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded
+from infra.crash import crash_point
 from infra.postgres import Transaction
 from services.order import saga
 from services.order.domain import states
@@ -39,4 +40,7 @@ async def hold_lost(_shop: Shop, tx: Transaction, event: HoldLost) -> None:
 async def cancel_unpaid(shop: Shop) -> bool:
     """Ends pending orders whose time has passed; whether there may be more."""
     async with shop.db.transaction() as tx:
-        return await saga.move_due(tx, states.GIVE_UP, BATCH) == BATCH
+        ended = await saga.move_due(tx, states.GIVE_UP, BATCH)
+        if ended:
+            tx.afterwards(lambda: crash_point("order.unpaid_ended"))
+        return ended == BATCH

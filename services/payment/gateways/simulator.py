@@ -21,6 +21,7 @@ from uuid import UUID
 import asyncpg
 
 from contracts.money import Money
+from infra.crash import crash_point
 from infra.postgres import AWAY, Connection, Database
 from services.payment.domain import METHOD_UNKNOWN, Outcome, State
 from services.payment.gateways import GatewayError, Kind, Movement, RefundRefused
@@ -142,16 +143,19 @@ class Simulator:
     async def confirm(self, key: UUID) -> Outcome:
         async with self._books() as books:
             await books.execute(_CONFIRM, key)
+        crash_point("simulator.confirmed")
         return await self._found(key)
 
     async def void(self, key: UUID, money: Money) -> Outcome:
         async with self._books() as books:
             await books.execute(_VOID, key, money.amount, money.currency)
+        crash_point("simulator.voided")
         return await self._found(key)
 
     async def refund(self, key: UUID, charge_key: UUID, money: Money) -> None:
         async with self._books() as books:
             state = await books.fetchval(_REFUND, key, charge_key, money.amount)
+        crash_point("simulator.refunded")
         if state is None:
             raise RefundRefused("refund_refused")
         if state == ERRED:
@@ -197,6 +201,7 @@ class Simulator:
         try:
             async with self._books() as books:
                 answers = {row["key"]: row for row in await books.fetch(_CHARGE, *self._asked(calls))}
+            crash_point("simulator.charged")
         except GatewayError as error:
             for call in calls.values():
                 if not call.answered.done():

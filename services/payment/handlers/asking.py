@@ -5,6 +5,7 @@ from uuid import UUID
 
 from contracts.failure import NotFound
 from contracts.payment import Payment
+from infra.crash import crash_point
 from infra.ids import new_id
 from infra.rpc import Answer, Ask
 from services.payment import domain
@@ -21,7 +22,9 @@ async def id_for(shop: Shop, ask: Ask[Any]) -> UUID:
     if ask.key is None:
         return new_id()
     async with shop.db.connection() as connection:
-        return await reservations.reserve(connection, ask.key, new_id())
+        reserved = await reservations.reserve(connection, ask.key, new_id())
+    crash_point("payment.reserved")
+    return reserved
 
 
 async def answer(shop: Shop, ask: Ask[Any], payment_id: UUID) -> Payment | Answer[Payment]:

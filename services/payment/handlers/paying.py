@@ -17,6 +17,7 @@ from contracts.payment import (
     PaymentMethodUnknown,
     PaymentStatus,
 )
+from infra.crash import crash_point
 from infra.ids import new_id
 from infra.postgres import Transaction
 from infra.rpc import Answer, Ask
@@ -37,6 +38,7 @@ async def create(shop: Shop, ask: Ask[CreatePayment]) -> Payment | Answer[Paymen
             total = await _payable(shop, ask)
             async with shop.db.transaction() as tx:
                 await _open(shop, tx, payment_id, ask.body, ask.who.user_id, total, gateway)
+            crash_point("payment.opened")
         await outcome.wait(shop.patience)
     return await answer(shop, ask, payment_id)
 
@@ -49,6 +51,7 @@ async def charge(shop: Shop, ask: Ask[Charge]) -> Answer[Payment]:
         await _open(shop, tx, payment_id, ask.body, ask.body.user_id, ask.body.amount, gateway)
         payment = await payments.find(tx.connection, payment_id)
         assert payment is not None
+        tx.afterwards(lambda: crash_point("payment.charge_accepted"))
         return tx.answer(payment.told())
 
 
@@ -65,6 +68,7 @@ async def confirm(shop: Shop, ask: Ask[Confirm]) -> Payment | Answer[Payment]:
             if payment.status is PaymentStatus.REQUIRES_ACTION:
                 await payments.go_on(tx.connection, payment_id, Step.CONFIRM)
                 tx.afterwards(shop.charger.pipeline.wake)
+                tx.afterwards(lambda: crash_point("payment.confirm_accepted"))
         if payment.status in (PaymentStatus.REQUIRES_ACTION, PaymentStatus.PROCESSING):
             await outcome.wait(shop.patience)
     return await answer(shop, ask, payment_id)

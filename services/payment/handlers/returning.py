@@ -2,6 +2,7 @@
 
 from contracts.failure import NotFound
 from contracts.payment import Payment, Refund
+from infra.crash import crash_point
 from infra.rpc import Answer, Ask
 from services.payment import domain
 from services.payment.handlers.asking import answer, id_for
@@ -23,5 +24,6 @@ async def refund(shop: Shop, ask: Ask[Refund]) -> Payment | Answer[Payment]:
                 amount = domain.refund_amount(payment, body.amount)
                 await refunds.add(tx.connection, refund_id, body.id, amount, body.reason)
                 tx.afterwards(shop.refunder.pipeline.wake)
+                tx.afterwards(lambda: crash_point("payment.refund_set_aside"))
         await outcome.wait(shop.patience)
     return await answer(shop, ask, body.id)

@@ -3,6 +3,7 @@
 from contracts.failure import NotFound, PreconditionFailed
 from contracts.model import Empty
 from contracts.user import Contact, ContactOf, Jwks, UpdateProfile, User
+from infra.crash import crash_point
 from infra.rpc import Answer, Ask
 from services.user.desk import Desk
 from services.user.store import accounts
@@ -24,6 +25,7 @@ async def update_profile(desk: Desk, ask: Ask[UpdateProfile]) -> Answer[User]:
         if account is None:
             known = await accounts.by_id(tx.connection, ask.who.user_id)
             raise PreconditionFailed if known else NotFound
+        tx.afterwards(lambda: crash_point("user.renamed"))
         return tx.answer(account.user, version=account.version)
 
 

@@ -2,6 +2,7 @@
 
 from contracts.identity import Role
 from contracts.user import EmailTaken, MakeAdmin, Register, Registered, Session, User
+from infra.crash import crash_point
 from infra.ids import new_id
 from infra.rpc import Answer, Ask
 from services.user import domain
@@ -25,6 +26,7 @@ async def register(desk: Desk, ask: Ask[Register]) -> Answer[Session]:
             role=Role.CUSTOMER,
         )
         tx.say(Registered(user_id=account.id))
+        tx.afterwards(lambda: crash_point("user.registered"))
         return tx.answer(await desk.sign_in(tx.connection, account))
 
 

@@ -13,6 +13,7 @@ from contracts.user import (
     TokenReused,
     TooManyAttempts,
 )
+from infra.crash import crash_point
 from infra.idempotency import Replay
 from infra.postgres import Connection
 from infra.rpc import Answer, Ask
@@ -39,6 +40,7 @@ async def login(desk: Desk, ask: Ask[Login]) -> Answer[Session]:
         if not await accounts.still_opens(tx.connection, account):
             raise InvalidCredentials
         await failures.forgive(tx.connection, attempt)
+        tx.afterwards(lambda: crash_point("user.signed_in"))
         return tx.answer(await desk.sign_in(tx.connection, account))
 
 
@@ -53,6 +55,7 @@ async def _fail(desk: Desk, attempt: Attempt) -> NoReturn:
         await failures.line_up(tx.connection, attempt)
         await _refuse_if_too_many(tx.connection, desk, attempt)
         await failures.add(tx.connection, attempt)
+    crash_point("user.failure_noted")
     raise InvalidCredentials
 
 
@@ -63,6 +66,7 @@ async def refresh(desk: Desk, ask: Ask[Refresh]) -> Answer[Session]:
         async with desk.db.transaction(ask) as tx:
             session_id = await sessions.spend(tx.connection, token)
             account = await sessions.owner(tx.connection, session_id)
+            tx.afterwards(lambda: crash_point("user.refreshed"))
             return tx.answer(await desk.go_on(tx.connection, account, session_id))
     except InvalidRefreshToken:
         await _look_for_reuse(desk, ask, token)
@@ -76,6 +80,7 @@ async def _look_for_reuse(desk: Desk, ask: Ask[Refresh], token: bytes) -> None:
     async with desk.db.connection() as connection:
         session_id = await sessions.revoke_reused(connection, token)
     if session_id is not None:
+        crash_point("user.reuse_revoked")
         log.warning("a spent refresh token came again", extra={"fields": {"session": str(session_id)}})
         raise TokenReused
 
@@ -84,4 +89,5 @@ async def logout(desk: Desk, ask: Ask[Refresh]) -> Empty:
     """Ends the session of any of its refresh tokens; says nothing about tokens that are of none."""
     async with desk.db.connection() as connection:
         await sessions.revoke(connection, domain.digest(ask.body.refresh_token.get_secret_value()))
+    crash_point("user.signed_out")
     return Empty()
