@@ -26,11 +26,12 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from contracts.hearing import Outcome
 from contracts.model import Model
 from infra.crash import crash_point
 from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
 from infra.ids import now
-from infra.reactor import Delivery
+from infra.reactor import Delivery, Effect
 from infra.rpc import Answer, Ask
 from infra.settings import MongoSettings
 from infra.telemetry import Metrics
@@ -138,16 +139,17 @@ class Mongo:
             return False
         return True
 
-    async def apply(self, deliveries: Sequence[Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]) -> None:
+    async def apply(self, deliveries: Sequence[Delivery], effect: Effect) -> dict[UUID, Outcome]:
         """The effects, each a write of its own; those of one aggregate follow one another, the others do not wait.
 
         There is no inbox beside the documents: a transaction for each event would keep their owners waiting. An effect
-        notes what it has heard in the document that it changes, in the same write.
+        notes what it has heard in the document that it changes, in the same write, and says what became of the event.
         """
+        outcomes: dict[UUID, Outcome] = {}
 
         async def in_turn(several: Sequence[Delivery]) -> None:
             for delivery in several:
-                await effect(None, delivery)
+                outcomes[delivery.event_id] = await effect(None, delivery) or Outcome.APPLIED
 
         queues: dict[UUID, list[Delivery]] = {}
         for delivery in deliveries:
@@ -156,6 +158,7 @@ class Mongo:
         for error in ended:
             if error is not None:
                 raise error
+        return outcomes
 
 
 def _again(label: str) -> AsyncRetrying:

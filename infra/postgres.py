@@ -1,8 +1,9 @@
 """PostgreSQL: a pool with every timeout set, and transactions that take events and answers along."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -11,11 +12,12 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from contracts.event import Event
 from contracts.failure import IdempotencyInProgress
+from contracts.hearing import Outcome
 from contracts.model import Model
 from infra import outbox, trace
 from infra.crash import crash_point
 from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
-from infra.reactor import Delivery
+from infra.reactor import Delivery, Effect
 from infra.rpc import Answer, Ask
 from infra.settings import PostgresSettings
 from infra.telemetry import Metrics
@@ -148,14 +150,16 @@ class Database:
         async with self.connection() as connection:
             await connection.fetchval(_KEEP, key.digest, key.fingerprint, key.seal(answer), KEPT_SECONDS)
 
-    async def apply(self, deliveries: Sequence[Delivery], effect: Callable[[Any, Delivery], Awaitable[None]]) -> None:
+    async def apply(self, deliveries: Sequence[Delivery], effect: Effect) -> dict[UUID, Outcome]:
         """The effects of all events not heard before, with their inbox rows, in one transaction."""
+        outcomes = {delivery.event_id: Outcome.KNOWN for delivery in deliveries}
         async with self.transaction() as tx:
             new = await _fresh(tx.connection, [delivery.event_id for delivery in deliveries])
             for delivery in deliveries:
                 if delivery.event_id in new:
                     new.remove(delivery.event_id)
-                    await effect(tx, delivery)
+                    outcomes[delivery.event_id] = await effect(tx, delivery) or Outcome.APPLIED
+        return outcomes
 
     def workers(self, service: str, client: Client, metrics: Metrics) -> list[Background]:
         """The relay of the outbox, and the forgetting of what is old."""

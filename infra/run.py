@@ -20,9 +20,10 @@ from opentelemetry.trace import Tracer
 from contracts.event import Event
 from contracts.health import Health
 from contracts.operation import AnyOperation
-from contracts.registry import HEALTH
+from contracts.registry import HEALTH, HEAR
 from infra import messaging, ops, streams
 from infra.actor import Actor, Handler
+from infra.hearing import Hearing
 from infra.idempotency import Replays
 from infra.reactor import Inbox, Reaction, Reactor
 from infra.rpc import Ask, Asker
@@ -160,7 +161,7 @@ class Mailbox:
 
         self.actor = Actor(
             room.deps,
-            {**room.asks, HEALTH[service]: answer_health},
+            {**room.asks, HEALTH[service]: answer_health, **_hearing(service, room, store, tracer)},
             store,
             (*store.away, *store.busy),
             metrics,
@@ -218,6 +219,11 @@ class Mailbox:
             log.warning("stopped with work unfinished; what was not acknowledged comes again")
         if self.broker.config.connection_state.connection.is_connected:
             await self.broker.config.connection_state.connection.flush()
+
+
+def _hearing(service: str, room: Room, store: Store, tracer: Tracer | None) -> dict[AnyOperation, Handler]:
+    """Events that the operator hands over, where the service hears any."""
+    return {HEAR[service]: Hearing(service, room.reactions, store, tracer).hear} if service in HEAR else {}
 
 
 async def _drained(subscriber: Any) -> None:  # FastStream does not type what it keeps

@@ -6,12 +6,12 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from nats.aio.msg import Msg
 
 from contracts import cart as contract
 from contracts import order
 from contracts.catalog import Product
 from contracts.failure import NotFound
+from contracts.hearing import Outcome
 from contracts.money import Money
 from contracts.order import OrderPlaced, PlacedItem
 from infra import trace
@@ -50,13 +50,12 @@ def placed(cart: contract.Cart) -> OrderPlaced:
     )
 
 
-async def hear(shop: Shop, *events: OrderPlaced, event_id: UUID | None = None) -> None:
-    async def effect(session: Any, delivery: Delivery) -> None:
-        await order_placed(shop, session, cast("OrderPlaced", delivery.event))
+async def hear(shop: Shop, *events: OrderPlaced, event_id: UUID | None = None) -> list[Outcome]:
+    async def effect(session: Any, delivery: Delivery) -> Outcome:
+        return await order_placed(shop, session, cast("OrderPlaced", delivery.event))
 
-    message = Msg(_client=None, subject="event.order")
-    deliveries = [Delivery(event_id or new_id(), event, trace.begin(), message) for event in events]
-    await shop.mongo.apply(deliveries, effect)
+    deliveries = [Delivery(event_id or new_id(), event, trace.begin()) for event in events]
+    return list((await shop.mongo.apply(deliveries, effect)).values())
 
 
 async def test_an_order_empties_its_cart(ask: Edge, mine: Trolley, new_product: NewProduct) -> None:
