@@ -21,7 +21,12 @@ from nats.js.errors import NotFoundError
 
 from contracts.registry import EVENTS, HEARS
 
-MAX_DELIVER = 20
+MAX_DELIVER = -1
+"""Without an end: whoever hears an event decides when it has failed for good, and keeps it as a dead letter first.
+
+With an end, an event that others' crashes have used up, or one whose acknowledgements were lost, would stay in its
+stream and nobody would be told. One that kills its process comes again too, and shows as restarts of the service.
+"""
 ACK_WAIT = 10.0
 KEPT_DAYS = 90
 DUPLICATE_WINDOW = 120.0
