@@ -23,7 +23,7 @@ from edge.settings import EdgeSettings
 from edge.site import documents
 from edge.tokens import Keys, Tokens
 from edge.uploads import Uploads
-from infra import messaging, ops
+from infra import crash, messaging, ops
 from infra.rpc import Asker
 from infra.run import settle_memory
 from infra.settings import load
@@ -103,6 +103,7 @@ async def until_signal(settings: EdgeSettings) -> int:
 def main() -> None:
     settings = load(EdgeSettings)
     log_to_stderr(EDGE, settings.log_level)
+    crash.arm(settings.crash_folder)
     raise SystemExit(uvloop.run(until_signal(settings)))
 
 

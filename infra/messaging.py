@@ -16,15 +16,21 @@ from infra.settings import Settings
 from infra.telemetry import Metrics
 
 START_PATIENCE = 60.0
+# A frozen server is left for another node, or for itself, after 4 to 6 seconds.
 _RECONNECT: dict[str, Any] = {
     "max_reconnect_attempts": -1,
     "reconnect_time_wait": 0.5,
-    "ping_interval": 5,
+    "ping_interval": 2,
     "max_outstanding_pings": 2,
     "connect_timeout": 3,
 }
 
 log = logging.getLogger("souk.nats")
+
+
+def servers(url: str) -> list[str]:
+    """The nodes of a NATS address: one, or several with commas between."""
+    return [part.strip() for part in url.split(",") if part.strip()]
 
 
 @dataclass
@@ -65,7 +71,7 @@ class Watch:
 def broker(settings: Settings, service: str, watch: Watch) -> NatsBroker:
     """A service's FastStream broker: no access log, no injection, its own inbox prefix."""
     return NatsBroker(
-        settings.nats_url,
+        servers(settings.nats_url),
         name=f"souk-{service}",
         security=SASLPlaintext(username=service, password=settings.nats_password.get_secret_value()),
         inbox_prefix=f"_INBOX_{service}",
@@ -84,7 +90,7 @@ async def connect(
     """A plain connection, for the edge and for people's commands. `options` are nats-py's own."""
     callbacks = watch.callbacks() if watch else {}
     connecting = nats.connect(
-        url,
+        servers(url),
         user=user,
         password=password,
         name=f"souk-{user}",

@@ -21,7 +21,7 @@ from contracts.event import Event
 from contracts.health import Health
 from contracts.operation import AnyOperation
 from contracts.registry import HEALTH, HEAR
-from infra import messaging, ops, streams
+from infra import crash, messaging, ops, streams
 from infra.actor import Actor, Handler
 from infra.hearing import Hearing
 from infra.idempotency import Replays
@@ -86,6 +86,7 @@ class Service(Generic[SettingsT, StoreT]):
         """Runs the service until a signal. Exit code 1 when NATS has closed the connection for good."""
         settings = load(self.settings)
         log_to_stderr(self.name, settings.log_level)
+        crash.arm(settings.crash_folder)
         os.nice(settings.niceness)
         raise SystemExit(uvloop.run(self._until_signal(settings)))
 

@@ -6,9 +6,10 @@ that `SOUK_SECRETS_DIR` names, which is how passwords come in.
 
 import os
 import sys
-from typing import Literal, TypeVar
+from pathlib import Path
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -20,6 +21,7 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["local", "production"] = "local"
+    crash_folder: Path | None = Field(None, description="Orders for crash points, in a fault run; never in production.")
     nats_url: str = "nats://127.0.0.1:4222"
     nats_password: SecretStr
     ops_host: str = "127.0.0.1"
@@ -37,6 +39,13 @@ class Settings(BaseSettings):
     )
     niceness: int = Field(0, ge=0, le=19, description="How far others come first when the machine is busy.")
     currency: str = Field("USD", pattern="^[A-Z]{3}$", description="What the shop sells in (ISO 4217).")
+
+    @model_validator(mode="after")
+    def _no_crash_in_production(self) -> Self:
+        if self.crash_folder and self.environment == "production":
+            message = "production takes no orders to crash: unset SOUK_CRASH_FOLDER"
+            raise ValueError(message)
+        return self
 
 
 class PostgresSettings(Settings):
@@ -60,5 +69,5 @@ def load(kind: type[SettingsT]) -> SettingsT:
     try:
         return kind(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
     except ValidationError as error:
-        lines = [f"  SOUK_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
+        lines = [f"  {'_'.join(('SOUK', *map(str, item['loc']))).upper()}: {item['msg']}" for item in error.errors()]
         sys.exit("Souk cannot start; these settings need a look:\n" + "\n".join(lines))

@@ -4,22 +4,29 @@ Services declare nothing. At start each checks that what it listens to is there 
 would otherwise be ignored in silence.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-import nats
 from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
+    ConsumerInfo,
     DeliverPolicy,
     ObjectStoreConfig,
     StorageType,
     StreamConfig,
+    StreamInfo,
 )
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from contracts.operation import OPERATOR
 from contracts.registry import EVENTS, HEARS
+from infra import messaging
 
 MAX_DELIVER = -1
 """Without an end: whoever hears an event decides when it has failed for good, and keeps it as a dead letter first.
@@ -31,6 +38,11 @@ ACK_WAIT = 10.0
 KEPT_DAYS = 90
 DUPLICATE_WINDOW = 120.0
 DEAD = "DEAD"
+PATIENCE = 30.0
+"""Seconds for a cluster that has just started to choose its leaders."""
+
+NO_CLUSTER = 10074
+NO_PEERS = 10005
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,14 @@ BUCKETS = (
 
 class NotProvisioned(Exception):  # noqa: N818 - says what to do, and is read by people
     """NATS lacks what this service needs, or has it otherwise: run `souk provision`."""
+
+
+class TooFewNodes(Exception):  # noqa: N818 - says what is asked for and cannot be, and is read by people
+    """More copies are asked for than NATS has nodes."""
+
+
+class NoLeader(Exception):  # noqa: N818 - a state of the cluster, waited out
+    """The nodes have not chosen the leader of a stream or consumer yet."""
 
 
 def stream_of(service: str) -> str:
@@ -120,18 +140,27 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
 
 
 async def provision(url: str, password: str, *, replicas: int = 1) -> list[str]:
-    """Makes NATS as contracts say, as the operator. Says what it made or changed; a second run changes nothing."""
-    client = await nats.connect(
-        url, user="operator", password=password, inbox_prefix=b"_INBOX_operator", allow_reconnect=False
-    )
-    try:
-        return await _provision(client.jetstream(), replicas)
-    finally:
-        await client.close()
+    """Makes NATS as contracts say, as the operator. Says what it made or changed; a second run changes nothing.
+
+    Returns when every stream and consumer has a leader. Raises `TooFewNodes` when there are fewer nodes than replicas.
+    """
+    async with messaging.connect(url, OPERATOR, password, allow_reconnect=False) as client:
+        done: list[str] = []
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_electing), wait=wait_fixed(0.1), stop=stop_after_delay(PATIENCE), reraise=True
+        ):
+            with attempt:
+                await _provision(client.jetstream(), replicas, done)
+        return done
 
 
-async def _provision(js: JetStreamContext, replicas: int) -> list[str]:
-    done: list[str] = []
+def _is_electing(error: BaseException) -> bool:
+    """Whether a cluster has no leader for this at the moment: it answers 503, that it is not current, or nothing."""
+    return isinstance(error, ServiceUnavailableError | NatsTimeoutError | NoLeader)
+
+
+async def _provision(js: JetStreamContext, replicas: int, done: list[str]) -> None:
+    """What is there already stays: this may be tried again in the middle."""
     for stream in streams(replicas):
         done += await _ensure_stream(js, stream)
     for service in HEARS:
@@ -139,7 +168,16 @@ async def _provision(js: JetStreamContext, replicas: int) -> list[str]:
             done += await _ensure_consumer(js, consumer)
     for bucket in BUCKETS:
         done += await _ensure_bucket(js, bucket, replicas)
-    return done
+    for name in [*(stream.name for stream in streams()), *(f"OBJ_{bucket.name}" for bucket in BUCKETS)]:
+        _require_leader(await js.stream_info(str(name)))
+    for service in HEARS:
+        for consumer in consumers_of(service):
+            _require_leader(await js.consumer_info(consumer.stream, service))
+
+
+def _require_leader(found: StreamInfo | ConsumerInfo) -> None:
+    if found.cluster and not found.cluster.leader:
+        raise NoLeader
 
 
 async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> list[str]:
@@ -147,13 +185,27 @@ async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> list[str
     try:
         found = (await js.stream_info(wanted.name)).config
     except NotFoundError:
-        await js.add_stream(wanted)
+        with _enough_nodes(wanted):
+            await js.add_stream(wanted)
         return [f"stream {wanted.name} made"]
     same = ("subjects", "num_replicas", "max_age", "duplicate_window", "description")
     if all(getattr(found, name) == getattr(wanted, name) for name in same):
         return []
-    await js.update_stream(wanted)
+    with _enough_nodes(wanted):
+        await js.update_stream(wanted)
     return [f"stream {wanted.name} changed"]
+
+
+@contextmanager
+def _enough_nodes(wanted: StreamConfig) -> Iterator[None]:
+    """Says in plain words that NATS has not so many nodes: alone (10074), or in a cluster that is too small (10005)."""
+    try:
+        yield
+    except APIError as error:
+        if error.err_code in {NO_CLUSTER, NO_PEERS} and (wanted.num_replicas or 1) > 1:
+            message = f"NATS has too few nodes to keep {wanted.num_replicas} copies of {wanted.name}."
+            raise TooFewNodes(message) from error
+        raise
 
 
 async def _ensure_consumer(js: JetStreamContext, consumer: Consumer) -> list[str]:
@@ -172,14 +224,19 @@ async def _ensure_consumer(js: JetStreamContext, consumer: Consumer) -> list[str
 
 async def _ensure_bucket(js: JetStreamContext, bucket: Bucket, replicas: int) -> list[str]:
     try:
-        await js.stream_info(f"OBJ_{bucket.name}")
+        found = (await js.stream_info(f"OBJ_{bucket.name}")).config
     except NotFoundError:
         await js.create_object_store(
             bucket.name,
             ObjectStoreConfig(description=bucket.description, ttl=bucket.days * 86_400 or None, replicas=replicas),
         )
         return [f"bucket {bucket.name} made"]
-    return []
+    if found.num_replicas == replicas:
+        return []
+    wanted = found.evolve(num_replicas=replicas)
+    with _enough_nodes(wanted):
+        await js.update_stream(wanted)
+    return [f"bucket {bucket.name} changed"]
 
 
 def difference(found: ConsumerConfig, wanted: ConsumerConfig) -> list[str]:

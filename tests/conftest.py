@@ -33,6 +33,7 @@ FREE_PORTS = {
     "http_port": 0,
     "nats_port": 0,
     "nats_monitor_port": 0,
+    "nats_route_port": 0,
     "postgres_port": 0,
     "mongo_port": 0,
     "smtp_port": 0,

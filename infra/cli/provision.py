@@ -14,7 +14,9 @@ from rich.console import Console
 
 from infra import streams
 from infra.cli.running import Running
+from infra.messaging import servers
 from infra.stack import nats
+from infra.stack.addresses import NATS
 from infra.stack.error import StackError
 from infra.stack.vault import OPERATOR
 from infra.users import NAMES, render_users
@@ -37,7 +39,9 @@ def provision(
     *,
     data: Annotated[Path | None, typer.Option(help="The data folder (SOUK_DATA; .souk).")] = None,
     reader: Annotated[str, typer.Option(help="Also make a user of this name who may only listen to events.")] = "",
-    replicas: Annotated[int, typer.Option(help="Copies of each stream.", min=1, max=5)] = 1,
+    replicas: Annotated[
+        int | None, typer.Option(help="Copies of each stream: the nodes of the shop that runs, or 1.", min=1, max=5)
+    ] = None,
     users_file: Annotated[
         Path | None, typer.Option(help="Only write the users' part of a NATS configuration to this file.")
     ] = None,
@@ -49,16 +53,19 @@ def provision(
         _write_users(users_file, settings)
         console.print(f"{users_file} is written.", soft_wrap=True)
     elif settings.nats_url and settings.nats_password:
-        _provision(settings.nats_url, settings.nats_password.get_secret_value(), replicas, console)
+        _provision(settings.nats_url, settings.nats_password.get_secret_value(), replicas or 1, console)
     else:
         running = Running(data)
-        _provision(running.nats_url, running.password(OPERATOR), replicas, console)
+        _provision(running.nats_url, running.password(OPERATOR), replicas or len(running.addresses.nats) or 1, console)
         if reader:
             _make_reader(running, reader, console)
 
 
 def _provision(url: str, password: str, replicas: int, console: Console) -> None:
-    done = asyncio.run(streams.provision(url, password, replicas=replicas))
+    try:
+        done = asyncio.run(streams.provision(url, password, replicas=replicas))
+    except streams.TooFewNodes as error:
+        raise StackError(f"{error} Choose another number with --replicas.") from None
     for line in done or ["NATS is as it should be."]:
         console.print(line)
 
@@ -70,12 +77,13 @@ def _make_reader(running: Running, name: str, console: Console) -> None:
         )
     password = running.vault.secret("readers", name)
     nats.write_users(running.layout, running.vault)
-    pid = running.pid("nats")
-    if pid is None:
+    pids = running.pids(NATS)
+    if not pids:
         raise StackError("NATS is not a process of this stack: add the reader to its own configuration.")
-    os.kill(pid, signal.SIGHUP)
-    place = running.nats_url.partition("://")[2]
-    console.print(f"{name} may listen to event.> at nats://{name}:{password}@{place}", soft_wrap=True)
+    for pid in pids:
+        os.kill(pid, signal.SIGHUP)
+    places = ",".join(f"nats://{name}:{password}@{url.partition('://')[2]}" for url in servers(running.nats_url))
+    console.print(f"{name} may listen to event.> at {places}", soft_wrap=True)
 
 
 def _write_users(path: Path, settings: OperatorSettings) -> None:

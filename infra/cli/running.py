@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from infra.cli.up import options_of
-from infra.stack.addresses import Addresses
+from infra.stack.addresses import EDGE, NATS, Addresses, named
 from infra.stack.error import StackError
 from infra.stack.layout import layout_of
 from infra.stack.state import StackState, read_state
@@ -22,21 +22,23 @@ class Running(Whereabouts):
         self.state = state
         self.addresses = _addresses(state)
 
-    def pid(self, name: str) -> int | None:
-        return next((process.pid for process in self.state.processes if process.name == name), None)
+    def pids(self, name: str) -> list[int]:
+        """Of a process (`nats-2`), or of all that share the name (`nats`)."""
+        return [process.pid for process in self.state.processes if process.pid and named(process.name, name)]
 
 
 def _addresses(state: StackState) -> Addresses:
     ports = {process.name: urlsplit(f"//{process.address.rpartition(' ')[2]}").port or 0 for process in state.processes}
-    edges = {name: port for name, port in ports.items() if name.partition("-")[0] == "edge"}
-    monitor = urlsplit(state.urls.get("monitoring", "")).port or 0
+    nodes = [name for name in ports if named(name, NATS)]
+    monitors = [urlsplit(url).port or 0 for url in state.urls.get("monitoring", "").split(",") if url]
     return Addresses(
-        nats=ports.get("nats", 0),
-        nats_monitor=monitor,
+        nats={name: ports[name] for name in nodes},
+        nats_monitor=dict(zip(nodes, monitors, strict=False)),
+        nats_routes={},
         postgres=ports.get("postgres", 0),
         mongo=ports.get("mongo", 0),
         smtp=ports.get("mail", 0),
         http=ports.get("nginx", 0),
-        edges=edges,
+        edges={name: port for name, port in ports.items() if named(name, EDGE)},
         ops={},
     )

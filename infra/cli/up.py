@@ -29,11 +29,17 @@ def up(
     http_port: Annotated[int | None, typer.Option(help="Of the shop (SOUK_HTTP_PORT; 8080); 0 is a free one.")] = None,
     nats_port: Annotated[int | None, typer.Option(help="SOUK_NATS_PORT; 4222.")] = None,
     nats_monitor_port: Annotated[int | None, typer.Option(help="SOUK_NATS_MONITOR_PORT; 8222.")] = None,
+    nats_route_port: Annotated[
+        int | None, typer.Option(help="Between NATS nodes (SOUK_NATS_ROUTE_PORT; 6222).")
+    ] = None,
     postgres_port: Annotated[int | None, typer.Option(help="SOUK_POSTGRES_PORT; 15432.")] = None,
     mongo_port: Annotated[int | None, typer.Option(help="SOUK_MONGO_PORT; 17017.")] = None,
     smtp_port: Annotated[int | None, typer.Option(help="SOUK_SMTP_PORT; 10025.")] = None,
     edge_port: Annotated[int | None, typer.Option(help="Of the first edge (SOUK_EDGE_PORT; 8081).")] = None,
     ops_port: Annotated[int | None, typer.Option(help="Of the first process's health (SOUK_OPS_PORT; 9101).")] = None,
+    nats_nodes: Annotated[
+        int | None, typer.Option(help="1, 3 or 5 NATS servers; every event is kept on each (SOUK_NATS_NODES; 1).")
+    ] = None,
     processes: Annotated[int | None, typer.Option(help="Of each service (SOUK_PROCESSES; 1).")] = None,
     edge_processes: Annotated[int | None, typer.Option(help="SOUK_EDGE_PROCESSES; 1.")] = None,
     nginx_limits: Annotated[

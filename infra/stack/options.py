@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Part = Literal["nats", "postgres", "mongo", "mail", "services", "edge", "nginx"]
@@ -36,16 +36,20 @@ class Options(BaseSettings):
     http_port: Port = Field(default=8080, ge=0, le=65535)
     nats_port: Port = Field(default=4222, ge=0, le=65535)
     nats_monitor_port: Port = Field(default=8222, ge=0, le=65535)
+    nats_route_port: Port = Field(default=6222, ge=0, le=65535, description="between the nodes of a cluster")
     postgres_port: Port = Field(default=15432, ge=0, le=65535)
     mongo_port: Port = Field(default=17017, ge=0, le=65535)
     smtp_port: Port = Field(default=10025, ge=0, le=65535)
     edge_port: Port = Field(default=8081, ge=0, le=65535, description="of the first edge; the others count upwards")
     ops_port: Port = Field(default=9101, ge=0, le=65535, description="of the first process; the others count upwards")
 
-    nats_url: str = Field(default="", description="a NATS server of your own, used instead of starting one")
+    nats_url: str = Field(
+        default="", description="a NATS of your own, used instead of starting one; commas between nodes"
+    )
     postgres_url: str = Field(default="", description="a PostgreSQL superuser's URL, used instead of starting one")
     mongo_url: str = Field(default="", description="a MongoDB administrator's URL, used instead of starting one")
 
+    nats_nodes: int = Field(default=1, ge=1, le=5, description="an odd number; each event is kept on all of them")
     processes: int = Field(default=1, ge=1, le=32, description="of each service")
     processes_of: Mapping[str, int] = Field(default_factory=dict, description="of one service, where it differs")
     edge_processes: int = Field(default=1, ge=1, le=32)
@@ -57,7 +61,16 @@ class Options(BaseSettings):
     nginx_cache: bool = True
     process_env: Mapping[str, str] = Field(default_factory=dict, description="for every service and edge")
     env_of: Mapping[str, Mapping[str, str]] = Field(default_factory=dict, description="for one service, or `edge`")
+    crash_folder: Path | None = Field(default=None, description="where crash points look for their orders")
     temporary: bool = Field(default=False, description="remove the data folder when the stack ends")
+
+    @field_validator("nats_nodes")
+    @classmethod
+    def _odd(cls, nodes: int) -> int:
+        if nodes % 2 == 0:
+            message = "of an even number of nodes no more may die than of one node less; choose 1, 3 or 5"
+            raise ValueError(message)
+        return nodes
 
     def starts(self, part: Part) -> bool:
         """Whether this part is a process of ours: asked for, and not somebody else's behind a URL."""

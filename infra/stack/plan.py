@@ -28,7 +28,7 @@ class Plan:
         layout, vault = self._where.layout, self._where.vault
         found: list[Program] = []
         if options.starts("nats"):
-            found.append(nats.program(self._search.nats(), layout, vault, port=at.nats, monitor=at.nats_monitor))
+            found += nats.programs(self._search.nats(), layout, vault, at)
         if options.starts("postgres"):
             self.postgres = Postgres(self._search.postgres(written_by(layout)), layout, vault, at.postgres)
             found.append(self.postgres.program())

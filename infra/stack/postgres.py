@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -84,6 +84,7 @@ class Postgres:
             stop_signal=signal.SIGINT,  # fast: ends the sessions, then a checkpoint
             stop_within=PATIENCE,
             ready_within=120.0,  # after a crash it replays what was committed
+            left_behind=self._left_behind,
         )
 
     async def _ready(self) -> bool:
@@ -92,6 +93,14 @@ class Postgres:
             lines = (self.folder / "postmaster.pid").read_text().splitlines()
             return lines[7].strip() == "ready" and psutil.pid_exists(int(lines[0]))
         return False
+
+    def _left_behind(self) -> Iterator[psutil.Process]:
+        """What a killed server left: sessions of their own, in which the last statement of each may go on for long."""
+        folder = str(self.folder.resolve())
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.name() == "postgres" and process.cwd() == folder:
+                    yield process
 
     async def _initdb(self) -> None:
         binary = self._server.binary.with_name("initdb")

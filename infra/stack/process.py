@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import Process as Child
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,13 +14,18 @@ from pathlib import Path
 
 import psutil
 
-from infra.stack.error import StackError, tail
+from infra.stack.error import StackError
+from infra.stack.log import note, shorten, tail
+from infra.stack.state import until_gone
 
 POLL = 0.02
-FIRST_DELAY = 0.2
-LONGEST_DELAY = 10.0
-STEADY_AFTER = 30.0
-ROTATE_AT = 10 * 1024 * 1024
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 5.0
+STEADY_AFTER = 3.0
+"""Seconds that it must have served for its death to be bad luck, and not one more round of a crash loop."""
+
+CHECK_EVERY = 2.0
+ORPHANS_PATIENCE = 5.0
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 
@@ -43,7 +48,11 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run, and how to know that it serves."""
+    """What to run, and how to know that it serves.
+
+    `well` is asked of one that was ready: when it has said no, or nothing, for `unwell_for` seconds, the process is
+    killed and started anew. `left_behind` finds what outlives a killed one besides its process group.
+    """
 
     name: str
     argv: Sequence[str]
@@ -57,6 +66,9 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within: float = 10.0
     ready_within: float = 30.0
+    well: Callable[[], Awaitable[bool]] | None = None
+    unwell_for: float = 60.0
+    left_behind: Callable[[], Iterable[psutil.Process]] = tuple
 
 
 class Process:
@@ -105,6 +117,7 @@ class Process:
         if self.pid:
             self._enter(State.STOPPING)
             await self._end(how or self.program.stop_signal, self.program.stop_within)
+            await asyncio.to_thread(self._end_orphans)
         if self.state not in {State.FAILED, State.WAITING}:
             self._enter(State.STOPPED)
 
@@ -135,7 +148,7 @@ class Process:
 
     async def _spawn(self) -> None:
         program = self.program
-        rotate(program.log)
+        shorten(program.log)
         with program.log.open("ab") as log:
             self._log_start = log.tell()
             self._child = await asyncio.create_subprocess_exec(
@@ -174,20 +187,56 @@ class Process:
         """Waits for its death, and starts it anew after a pause that grows while it does not stay."""
         delay = FIRST_DELAY
         while True:
-            born = time.monotonic()
-            assert self._child is not None
-            await self._child.wait()
-            _end_orphans(self._child.pid)
+            served = time.monotonic()
+            await self._watch()
+            await asyncio.to_thread(self._end_orphans)
             self.restarts += 1
             self._enter(State.RESTARTING)
-            delay = FIRST_DELAY if time.monotonic() - born > STEADY_AFTER else delay
-            await asyncio.sleep(delay)
+            delay = FIRST_DELAY if time.monotonic() - served > STEADY_AFTER else delay
+            while not await self._comes_back(delay):
+                delay = min(delay * 2, LONGEST_DELAY)
             delay = min(delay * 2, LONGEST_DELAY)
+            self._enter(State.READY)
+
+    async def _comes_back(self, delay: float) -> bool:
+        await asyncio.sleep(delay)
+        try:
             await self._spawn()
             if await self._serves():
-                self._enter(State.READY)
-            else:
-                await self._end(signal.SIGKILL)
+                return True
+        except OSError:  # no room, no memory: perhaps the next time
+            return False
+        await self._end(signal.SIGKILL)
+        await asyncio.to_thread(self._end_orphans)
+        return False
+
+    async def _watch(self) -> None:
+        """Returns when it is dead, by itself or because it lived on without doing its work. Keeps its log short."""
+        assert self._child is not None
+        program, unwell = self.program, 0.0
+        death = asyncio.ensure_future(self._child.wait())
+        try:
+            while not (await asyncio.wait({death}, timeout=CHECK_EVERY))[0]:
+                if await asyncio.to_thread(shorten, program.log):
+                    self._log_start = 0
+                if program.well:
+                    unwell = 0.0 if await program.well() else unwell + CHECK_EVERY
+                if unwell >= program.unwell_for:
+                    note(program.log, f"{program.name} has not been well for {unwell:.0f} s, and is started anew")
+                    self.kill()
+        finally:
+            death.cancel()
+
+    def _end_orphans(self) -> None:
+        """What a killed process left of its own: Nginx's workers would keep the port."""
+        assert self._child is not None
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        left = list(self.program.left_behind())
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        until_gone(left, ORPHANS_PATIENCE)
 
     async def _end(self, how: signal.Signals, patience: float | None = None) -> None:
         child = self._child
@@ -204,12 +253,6 @@ class Process:
         await child.wait()
 
 
-def _end_orphans(group: int) -> None:
-    """What a killed process left of its own: Nginx's workers would keep the port."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-
-
 def launched(death_signal: signal.Signals, user: User | None = None) -> Sequence[str]:
     """What goes before a command so that it dies with us, and runs as another user."""
     owner = f"{user.uid}:{user.gid}" if user else "-"
@@ -218,9 +261,3 @@ def launched(death_signal: signal.Signals, user: User | None = None) -> Sequence
 
 def _words(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
-
-
-def rotate(log: Path) -> None:
-    """Keeps one old log: a crash loop must not fill the disk."""
-    if log.exists() and log.stat().st_size > ROTATE_AT:
-        log.replace(log.with_suffix(".log.1"))

@@ -14,6 +14,9 @@ from infra.stack.process import Program
 from infra.stack.vault import DATABASE, KEYS, MONGO, NATS, Vault
 
 DRAIN = 15.0
+UNWELL_FOR = 120.0
+"""Seconds: an overloaded process, or one whose servers are away, is not made better by a restart."""
+
 MOTOR_THREADS = "32"
 """More than motor takes by itself on a small machine; its calls wait in threads."""
 
@@ -67,6 +70,7 @@ class Services:
         async def ready() -> bool:
             return await http_ok(ops, "/readyz")
 
+        crash = {"SOUK_CRASH_FOLDER": str(self._options.crash_folder)} if self._options.crash_folder else {}
         common = {
             "SOUK_NATS_URL": nats_url,
             "SOUK_SECRETS_DIR": str(self._vault.of(user)),
@@ -79,8 +83,10 @@ class Services:
             ready=ready,
             log=self._layout.log(process),
             address=address or f"ops {LOOPBACK}:{ops}",
-            env={**inherited(), **common, **own, **self._options.environment_of(user)},
+            env={**inherited(), **common, **crash, **own, **self._options.environment_of(user)},
             stop_within=DRAIN,
+            well=ready,
+            unwell_for=UNWELL_FOR,
         )
 
 

@@ -12,13 +12,14 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+from infra import messaging, streams
 from infra.migrate import migrate_all
 from infra.stack import mongo, nats, postgres
-from infra.stack.addresses import choose, edge_processes, service_processes
+from infra.stack.addresses import NATS, choose, edge_processes, named, nats_processes, service_processes
 from infra.stack.claim import claimed
 from infra.stack.error import StackError
 from infra.stack.layout import open_data_folder, purge, unusable
@@ -30,9 +31,8 @@ from infra.stack.search import Search
 from infra.stack.state import ProcessState, StackState, own_start, write_state
 from infra.stack.vault import OPERATOR
 from infra.stack.whereabouts import Whereabouts
-from infra.streams import provision
 
-SERVERS = ("nats", "postgres", "mongo", "mail")
+STORES_AND_MAIL = ("postgres", "mongo", "mail")
 
 
 class Stack(Whereabouts):
@@ -67,7 +67,7 @@ class Stack(Whereabouts):
     # What one can do to its processes, by a process's name (`order-2`) or a service's (all of `order`).
 
     def named(self, name: str) -> Sequence[Process]:
-        found = [process for key, process in self.processes.items() if key == name or key.rpartition("-")[0] == name]
+        found = [process for key, process in self.processes.items() if named(key, name)]
         if not found:
             raise StackError(f"There is no process {name} here; there are {', '.join(self.processes)}.")
         return found
@@ -105,8 +105,14 @@ class Stack(Whereabouts):
     def reload_users(self) -> None:
         """Tells NATS of users added since it started; connections of the others stay."""
         nats.write_users(self.layout, self.vault)
-        for process in self.named("nats"):
+        for process in self.named(NATS):
             process.send(signal.SIGHUP)
+
+    async def nats_leader(self, stream: str) -> str:
+        """The name of the process that leads a stream now."""
+        async with messaging.connect(self.nats_url, OPERATOR, self.password(OPERATOR)) as client:
+            cluster = (await client.jetstream().stream_info(stream)).cluster
+        return (cluster.leader if cluster else None) or NATS
 
     # How it starts and ends.
 
@@ -117,7 +123,8 @@ class Stack(Whereabouts):
             stores = {"nats": self._start_nats, "postgres": self._start_postgres, "mongo": self._start_mongo}
             prepared = {name: asyncio.Event() for name in stores}
             servers = [_then(start(), prepared[name]) for name, start in stores.items()]
-            others = [name for name in self.processes if name not in stores]
+            nodes = nats_processes(self.options)
+            others = [name for name in self.processes if name not in stores and name not in nodes]
             await together(*servers, *(self._start_after(name, prepared) for name in others))
         except OSError as error:
             raise unusable(self.layout.data, error) from error
@@ -138,10 +145,16 @@ class Stack(Whereabouts):
                 await self.processes[name].start()
 
     async def _start_nats(self) -> None:
-        await self._start_one("nats")
-        if self.options.prepare and "nats" in self.options.parts:
+        await together(*(self._start_one(name) for name in nats_processes(self.options)))
+        if self.options.prepare and NATS in self.options.parts:
             with self._timed("provision nats"):
-                await provision(self.nats_url, self.password(OPERATOR))
+                await self._provision_nats()
+
+    async def _provision_nats(self) -> None:
+        try:
+            await streams.provision(self.nats_url, self.password(OPERATOR), replicas=self.options.nats_nodes)
+        except streams.TooFewNodes as error:
+            raise StackError(f"{error} Choose another number with --nats-nodes (SOUK_NATS_NODES).") from None
 
     async def _start_postgres(self) -> None:
         if "postgres" not in self.options.parts:
@@ -171,7 +184,8 @@ class Stack(Whereabouts):
 
     async def _stop(self) -> None:
         self._ready = False
-        groups = [["nginx"], edge_processes(self.options), list(service_processes(self.options)), SERVERS]
+        servers = [*nats_processes(self.options), *STORES_AND_MAIL]
+        groups = [["nginx"], edge_processes(self.options), list(service_processes(self.options)), servers]
         for group in groups:
             ending = (self.processes[name].stop() for name in group if name in self.processes)
             await asyncio.gather(*ending)
@@ -197,7 +211,8 @@ class Stack(Whereabouts):
         )
 
     def _note(self) -> None:
-        write_state(self.layout.state, self.state())
+        with suppress(OSError):  # a full disk must not end the one who brings its servers back
+            write_state(self.layout.state, self.state())
         self._changed()
 
     @contextmanager

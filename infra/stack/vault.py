@@ -11,6 +11,7 @@ OPERATOR = "operator"
 NATS = "souk_nats_password"
 DATABASE = "souk_database_password"
 MONGO = "souk_mongo_password"
+NATS_ROUTES = "nats_routes_password"
 KEYS = "souk_keys_secret"
 POSTGRES_SUPERUSER = "souk_postgres_password"
 

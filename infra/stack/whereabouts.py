@@ -10,7 +10,7 @@ from infra.stack.options import Options
 from infra.stack.ports import LOOPBACK
 from infra.stack.vault import DATABASE, MONGO, NATS, OPERATOR, POSTGRES_SUPERUSER, Vault
 
-NOWHERE = Addresses(nats=0, nats_monitor=0, postgres=0, mongo=0, smtp=0, http=0, edges={}, ops={})
+NOWHERE = Addresses(nats={}, nats_monitor={}, nats_routes={}, postgres=0, mongo=0, smtp=0, http=0, edges={}, ops={})
 
 
 class Whereabouts:
@@ -34,12 +34,18 @@ class Whereabouts:
 
     @property
     def nats_url(self) -> str:
-        """Without a user; `password` has everybody's."""
-        return self.options.nats_url or f"nats://{LOOPBACK}:{self.addresses.nats}"
+        """Every node, with commas between, and without a user; `password` has everybody's."""
+        return self.options.nats_url or ",".join(f"nats://{LOOPBACK}:{port}" for port in self.addresses.nats.values())
 
     @property
     def nats_monitor_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.addresses.nats_monitor}" if self.addresses.nats_monitor else ""
+        """Of the first node; `nats_monitor_urls` has them all."""
+        return next(iter(self.nats_monitor_urls.values()), "")
+
+    @property
+    def nats_monitor_urls(self) -> Mapping[str, str]:
+        """By process name."""
+        return {name: f"http://{LOOPBACK}:{port}" for name, port in self.addresses.nats_monitor.items()}
 
     @property
     def smtp_port(self) -> int:
@@ -79,5 +85,5 @@ class Whereabouts:
     def urls(self) -> Mapping[str, str]:
         shop = {"shop": self.http_url, "docs": f"{self.http_url}/docs"} if self.addresses.edges else {}
         mail = {"mail": f"smtp://{LOOPBACK}:{self.smtp_port}"} if self.smtp_port else {}
-        monitor = {"monitoring": self.nats_monitor_url} if self.nats_monitor_url else {}
+        monitor = {"monitoring": ",".join(self.nats_monitor_urls.values())} if self.nats_monitor_urls else {}
         return {**shop, **mail, "nats": self.nats_url, **monitor}

@@ -19,6 +19,17 @@ def test_a_port_that_is_none_is_refused() -> None:
         Options(http_port=70000)
 
 
+def test_an_even_number_of_nodes_is_refused() -> None:
+    with pytest.raises(ValidationError, match="choose 1, 3 or 5"):
+        Options(nats_nodes=2)
+
+
+def test_nodes_count_upwards_and_only_a_cluster_has_routes() -> None:
+    assert list(choose(Options(nats_nodes=3, parts=frozenset({"nats"}))).nats_routes.values()) == [6222, 6223, 6224]
+    alone = choose(Options(parts=frozenset({"nats"})))
+    assert (alone.nats, alone.nats_routes) == ({"nats": 4222}, {})
+
+
 def test_a_server_behind_a_url_is_not_started() -> None:
     options = Options(postgres_url="postgresql://postgres@db/postgres", parts=SERVERS)
     assert not options.starts("postgres")
@@ -37,6 +48,8 @@ def test_every_process_gets_a_port_of_its_own() -> None:
         http_port=0,
         nats_port=0,
         nats_monitor_port=0,
+        nats_route_port=0,
+        nats_nodes=3,
         postgres_port=0,
         mongo_port=0,
         smtp_port=0,
@@ -45,8 +58,9 @@ def test_every_process_gets_a_port_of_its_own() -> None:
         processes=2,
     )
     at = choose(options)
-    ports = [at.http, at.nats, at.nats_monitor, at.postgres, at.mongo, at.smtp, *at.edges.values(), *at.ops.values()]
-    assert len(set(ports)) == len(ports) == 6 + 1 + 12 + 1
+    nats = [*at.nats.values(), *at.nats_monitor.values(), *at.nats_routes.values()]
+    ports = [at.http, *nats, at.postgres, at.mongo, at.smtp, *at.edges.values(), *at.ops.values()]
+    assert len(set(ports)) == len(ports) == 9 + 4 + 1 + 12 + 1
     assert all(1024 < port < 32768 for port in ports)
 
 

@@ -3,17 +3,25 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from infra.stack import log as log_module
+from infra.stack import process as process_module
 from infra.stack.error import StackError
-from infra.stack.process import ROTATE_AT, Process, Program, State, launched, rotate
+from infra.stack.process import Process, Program, State, launched
 from infra.stack.state import until_gone
+from tests.support.waiting import eventually
 
 SERVING = "import pathlib, signal, sys; pathlib.Path(sys.argv[1]).touch(); print('serving', flush=True); signal.pause()"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVING
+CHATTING = (
+    "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch()\n"
+    "while True: print('a word and another', flush=True); time.sleep(0.001)"
+)
 DYING = "import sys; print('no room at the inn'); sys.exit(3)"
 # One that leaves a child behind when it is killed, as Nginx does.
 PARENT = "import subprocess, sys; print('child', subprocess.Popen(['sleep', '60']).pid, flush=True)\n" + SERVING
@@ -147,9 +155,37 @@ async def test_an_orphan_does_not_even_start() -> None:
     assert await (await asyncio.create_subprocess_exec(*command)).wait() == 1
 
 
-def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
-    log = tmp_path / "order.log"
-    log.write_bytes(b"x" * (ROTATE_AT + 1))
-    rotate(log)
-    assert not log.exists()
-    assert (tmp_path / "order.log.1").stat().st_size > ROTATE_AT
+async def test_one_that_lives_on_without_doing_its_work_is_started_anew(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "CHECK_EVERY", 0.05)
+    process = kept(SERVING)
+
+    async def well() -> bool:
+        return process.restarts > 0
+
+    process.program = replace(process.program, well=well, unwell_for=0.1)
+    await process.start()
+    await eventually(lambda: process.restarts == 1 and process.state is State.READY)
+    assert "thing has not been well for 0 s, and is started anew" in process.program.log.read_text()
+
+
+async def test_bad_luck_in_a_row_is_no_crash_loop(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "STEADY_AFTER", 0.0)
+    process = kept(SERVING)
+    await process.start()
+    for _ in range(6):  # with a pause that doubled each time these would take six seconds
+        process.kill()
+        await asyncio.wait_for(process.until_ready(), 2)
+
+
+async def test_the_log_of_a_running_process_stays_short(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "CHECK_EVERY", 0.02)
+    monkeypatch.setattr(log_module, "LONGEST", 10_000)
+    process = kept(CHATTING)
+    await process.start()
+    log = process.program.log
+    await eventually(lambda: log.with_suffix(".log.1").exists())
+    copy = log.with_suffix(".log.1")
+    await eventually(lambda: copy.stat().st_size + log.stat().st_size > 0 and log.stat().st_size < 10_000)
+    assert not log.read_bytes().startswith(b"\0"), "it writes at the end of what is there"
