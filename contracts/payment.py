@@ -110,6 +110,10 @@ class ChargeUnder(Model):
     key: Annotated[str, StringConstraints(max_length=255)]
 
 
+class PaymentsOf(Model):
+    order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
+
+
 class PaymentEvent(Model):
     """What every event of a payment says."""
 
@@ -188,6 +192,15 @@ CHARGED = Operation(
     (NotFound, AlreadyPaid, NotPayable),
     ("order",),
 )
+PAID = Operation(
+    SERVICE,
+    "paid",
+    PaymentsOf,
+    Listing[Payment],
+    "The payments that have taken the money of orders",
+    Access.SERVICE,
+    callers=("order",),
+)
 REPAIR = Operation(
     SERVICE,
     "repair",
@@ -199,5 +212,5 @@ REPAIR = Operation(
     writes=True,
 )
 
-OPERATIONS = (CREATE, GET, LIST, CONFIRM, REFUND, CHARGE, CHARGED, REPAIR)
+OPERATIONS = (CREATE, GET, LIST, CONFIRM, REFUND, CHARGE, CHARGED, PAID, REPAIR)
 EVENTS = (PaymentCaptured, PaymentFailed, PaymentActionRequired, PaymentRefunded)

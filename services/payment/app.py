@@ -12,7 +12,7 @@ from infra.worker import Background, Worker
 from services.payment.charging import Charger
 from services.payment.gateways import Gateways
 from services.payment.gateways.simulator import Simulator
-from services.payment.handlers import asking, hearing, paying, reading, returning
+from services.payment.handlers import asking, hearing, paying, reading, repairing, returning
 from services.payment.outcomes import Outcomes
 from services.payment.refunding import Refunder
 from services.payment.shop import PaymentSettings, Shop
@@ -20,6 +20,9 @@ from services.payment.shop import PaymentSettings, Shop
 ASKS: dict[AnyOperation, Handler] = {
     contract.CREATE: paying.create,
     contract.CHARGE: paying.charge,
+    contract.CHARGED: paying.charged,
+    contract.PAID: reading.paid,
+    contract.REPAIR: repairing.repair,
     contract.CONFIRM: paying.confirm,
     contract.REFUND: returning.refund,
     contract.GET: reading.get,

@@ -62,6 +62,7 @@ class Charger:
         self.patience = patience
         self.deadline = deadline
         self.lease = CALLS * patience + asker.timeout + 2
+        self.longest = max(self.lease, domain.LONGEST_DELAY)
         self.pipeline = Pipeline("charges", self.claim, self.perform, self.settle, away=db.away, limit=limit)
 
     async def claim(self, limit: int) -> list[Attempt]:
@@ -109,7 +110,9 @@ class Charger:
         if step is None:
             return Outcome(State.VOIDED, ORDER_CANCELLED if attempt.cancelled else None)
         if step is Step.CHARGE and attempt.method is None:
-            return Outcome(State.DECLINED, METHOD_MISSING)
+            if attempt.tries == 1:
+                return Outcome(State.DECLINED, METHOD_MISSING)
+            step = Step.VOID  # the method is lost, and the gateway may have heard of it
         try:
             return await self._call(step, attempt)
         except GatewayError:
@@ -149,14 +152,26 @@ class Charger:
             if unknown:
                 await attempts.put_off(tx.connection, unknown)
             if outcomes:
-                await self._settle_known(tx, outcomes)
+                steps = {one.attempt.payment_id: one.attempt.step for one in tried}
+                await self._settle_known(tx, outcomes, steps)
         if outcomes:
             crash_point("payment.settled")
         else:
             crash_point("payment.put_off")
 
-    async def _settle_known(self, tx: Transaction, outcomes: dict[UUID, Outcome]) -> None:
+    async def overrule(self, tx: Transaction, payment: domain.Payment, outcome: Outcome) -> None:
+        """Settles one payment, whatever it is now. The caller has locked it and knows how it ended."""
+        settlement = domain.settle(payment, outcome)
+        if settlement.again is None:
+            await payments.settle(tx.connection, [settlement])
+        await self._follow(tx, payment, settlement)
+
+    async def _settle_known(self, tx: Transaction, outcomes: dict[UUID, Outcome], steps: dict[UUID, Step]) -> None:
         under_way = await payments.lock_processing(tx.connection, list(outcomes))
+        if acting := {one.id: steps[one.id] for one in under_way if outcomes[one.id].state is State.ACTION_REQUIRED}:
+            # Whoever slept through its lease tells of a second step that the customer may have taken meanwhile.
+            over = await attempts.gone_on(tx.connection, acting)
+            under_way = [payment for payment in under_way if payment.id not in over]
         settled = [(payment, domain.settle(payment, outcomes[payment.id])) for payment in under_way]
         await payments.settle(tx.connection, [one for _, one in settled if one.again is None])
         for payment, settlement in settled:

@@ -1,8 +1,9 @@
 """What becomes of a payment: pure decisions on values, no I/O and no clock."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any
 from uuid import UUID
 
@@ -210,6 +211,59 @@ def reversal(payment: Payment) -> Reversal:
     if payment.status in REFUNDABLE:
         return Reversal(refund=payment.left)
     return Reversal(void=payment.status is PaymentStatus.REQUIRES_ACTION)
+
+
+class Claim(Enum):
+    """What becomes of money that a gateway took under one payment of an order."""
+
+    WANTED = auto()
+    UNWANTED = auto()
+    UNDECIDED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What an order has to pay: whether it ended, and the payment that it names now, if that is another one."""
+
+    cancelled: bool
+    rival: PaymentStatus | None
+
+
+def claim(bill: Bill) -> Claim:
+    """An order is paid once. While another payment of it is under way, nobody knows yet which one it will be."""
+    if bill.cancelled:
+        return Claim.UNWANTED
+    if bill.rival in (PaymentStatus.PROCESSING, PaymentStatus.REQUIRES_ACTION):
+        return Claim.UNDECIDED
+    return Claim.WANTED if bill.rival in (None, PaymentStatus.FAILED) else Claim.UNWANTED
+
+
+def missed(payment: Payment, known: Outcome | None, *, attempted: bool) -> Outcome | None:
+    """What the gateway knows and the payment does not, where nobody is about to find out."""
+    if known is None:
+        return None
+    if payment.status is PaymentStatus.FAILED:
+        return known if known.state is State.CAPTURED else None
+    if payment.status is PaymentStatus.PROCESSING:
+        return known if known.state is State.CAPTURED or not attempted else None
+    if payment.status is PaymentStatus.REQUIRES_ACTION:
+        return None if known.state is State.ACTION_REQUIRED else known
+    return None
+
+
+def events_so_far(payment: Payment, given_back: Sequence[tuple[UUID, int]]) -> list[Event]:
+    """Everything that was said of a payment up to now, once more. `given_back` are its refunds, the first one first."""
+    if payment.status is PaymentStatus.PROCESSING:
+        return []
+    taken = payment.status in {*REFUNDABLE, PaymentStatus.REFUNDED, PaymentStatus.DISPUTED}
+    status = PaymentStatus.CAPTURED if taken else payment.status
+    first = settled_event(payment, Settlement(payment.id, status, payment.failure_code))
+    events = [first] if first else []
+    before = replace(payment, refunded=0)
+    for refund_id, amount in given_back:
+        events.append(refunded_event(before, refund_id, amount))
+        before = replace(before, refunded=before.refunded + amount)
+    return events
 
 
 def refund_amount(payment: Payment, asked: int | None) -> int:

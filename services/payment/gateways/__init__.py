@@ -59,6 +59,12 @@ class Gateway(Protocol):
     async def find(self, key: UUID) -> Outcome | None:
         """What became of a charge; None when there is none, or its end is not known yet."""
 
+    async def refunded(self, key: UUID) -> bool:
+        """Whether this refund has been given back."""
+
+    def every(self, kind: Kind) -> AsyncIterator[Movement]:
+        """All that has ever moved of a kind, in the order of keys, with no more than a page of it in memory."""
+
     def since(self, moment: datetime) -> AsyncIterator[Movement]:
         """What has moved since then: the charges, then the refunds, each in order of time."""
 

@@ -26,7 +26,7 @@ from infra.postgres import AWAY, Connection, Database
 from services.payment.domain import METHOD_UNKNOWN, Outcome, State
 from services.payment.gateways import GatewayError, Kind, Movement, RefundRefused
 
-ERRED = "erred"
+ERRED, REFUSED = "erred", "refused"
 PAGE = 1000
 OUT_OF_REACH: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
 
@@ -38,6 +38,8 @@ class Behaviour:
     state: str = State.CAPTURED
     failure_code: str | None = None
     late: bool = False
+    lost: bool = False
+    """Captures, and then the first answer is lost on its way; who asks again under the same key is told."""
 
 
 TOKENS: Mapping[str, Behaviour] = {
@@ -47,11 +49,12 @@ TOKENS: Mapping[str, Behaviour] = {
     "sim_timeout": Behaviour(late=True),
     "sim_action": Behaviour(State.ACTION_REQUIRED),
     "sim_error_once": Behaviour(ERRED),
+    "sim_lost_answer": Behaviour(lost=True),
 }
 
 _LAZILY = "lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
 _ANSWER = """
-state, failure_code, client_secret, extract(epoch FROM effective_at - clock_timestamp())::float8 AS wait
+state, failure_code, client_secret, calls, extract(epoch FROM effective_at - clock_timestamp())::float8 AS wait
 """
 _CHARGE = f"""
 WITH {_LAZILY}
@@ -80,16 +83,30 @@ ON CONFLICT (key) DO UPDATE SET calls = known.calls + 1, effective_at = least(kn
 """  # noqa: S608 - constants
 _FIND = f"SELECT {_ANSWER} FROM simulator.charge WHERE key = $1"  # noqa: S608 - constants
 _REFUND = f"""
-WITH {_LAZILY}
+WITH {_LAZILY}, asked AS (
+    SELECT key, token, state = 'captured' AND effective_at <= clock_timestamp() AND amount >=
+        $3::bigint + (SELECT coalesce(sum(other.amount), 0) FROM simulator.refund AS other
+                      WHERE other.charge_key = $2 AND other.key <> $1 AND other.state <> 'refused') AS allowed
+    FROM simulator.charge WHERE key = $2
+)
 INSERT INTO simulator.refund AS known (key, charge_key, amount, state)
-SELECT $1, charge.key, $3::bigint, CASE charge.token WHEN 'sim_error_once' THEN 'erred' ELSE 'refunded' END
-FROM simulator.charge, lazily
-WHERE charge.key = $2 AND charge.state = 'captured' AND charge.effective_at <= clock_timestamp() AND charge.amount >=
-    $3::bigint + (SELECT coalesce(sum(other.amount), 0) FROM simulator.refund AS other
-          WHERE other.charge_key = $2 AND other.key <> $1)
-ON CONFLICT (key) DO UPDATE SET calls = known.calls + 1, state = 'refunded'
+SELECT $1, key, $3::bigint,
+    CASE WHEN NOT allowed THEN 'refused' WHEN token = 'sim_error_once' THEN 'erred' ELSE 'refunded' END
+FROM asked, lazily
+ON CONFLICT (key) DO UPDATE SET calls = known.calls + 1,
+    state = CASE known.state WHEN 'erred' THEN 'refunded' ELSE known.state END
 RETURNING state
 """  # noqa: S608 - constants
+_REFUNDED = "SELECT state = 'refunded' FROM simulator.refund WHERE key = $1"
+_CHARGES = """
+SELECT key, key AS charge_key, amount, currency, effective_at FROM simulator.charge
+WHERE state = 'captured' AND effective_at <= now() AND key > $1 ORDER BY key LIMIT $2
+"""
+_REFUNDS = """
+SELECT refund.key, charge_key, refund.amount, currency, refund.effective_at
+FROM simulator.refund JOIN simulator.charge ON charge.key = charge_key
+WHERE refund.state = 'refunded' AND refund.key > $1 ORDER BY refund.key LIMIT $2
+"""
 _CHARGES_SINCE = """
 SELECT key, key AS charge_key, amount, currency, effective_at FROM simulator.charge
 WHERE state = 'captured' AND effective_at <= now() AND (effective_at, key) > ($1, $2)
@@ -135,6 +152,8 @@ class Simulator:
         answer = await call.answered
         if answer["state"] == ERRED:
             raise GatewayError("the simulator failed, as it was told to")
+        if TOKENS[method].lost and answer["calls"] == 1:
+            raise GatewayError("the simulator's answer was lost, as it was told to")
         if answer["wait"] > 0 and answer["state"] == State.CAPTURED:
             await asyncio.sleep(answer["wait"])
             return await self._found(key)
@@ -156,7 +175,7 @@ class Simulator:
         async with self._books() as books:
             state = await books.fetchval(_REFUND, key, charge_key, money.amount)
         crash_point("simulator.refunded")
-        if state is None:
+        if state in (None, REFUSED):
             raise RefundRefused("refund_refused")
         if state == ERRED:
             raise GatewayError("the simulator failed, as it was told to")
@@ -168,6 +187,21 @@ class Simulator:
             return None
         return _outcome(answer)
 
+    async def refunded(self, key: UUID) -> bool:
+        async with self._books() as books:
+            return bool(await books.fetchval(_REFUNDED, key))
+
+    async def every(self, kind: Kind) -> AsyncIterator[Movement]:
+        statement, key = _CHARGES if kind is Kind.CHARGE else _REFUNDS, UUID(int=0)
+        while True:
+            async with self._books() as books:
+                rows = await books.fetch(statement, key, PAGE)
+            for row in rows:
+                yield _movement(kind, row)
+            if len(rows) < PAGE:
+                break
+            key = rows[-1]["key"]
+
     async def since(self, moment: datetime) -> AsyncIterator[Movement]:
         for kind, statement in ((Kind.CHARGE, _CHARGES_SINCE), (Kind.REFUND, _REFUNDS_SINCE)):
             at, key = moment, UUID(int=0)
@@ -176,8 +210,7 @@ class Simulator:
                     rows = await books.fetch(statement, at, key, PAGE)
                 for row in rows:
                     at, key = row["effective_at"], row["key"]
-                    money = Money(amount=row["amount"], currency=row["currency"])
-                    yield Movement(kind, key, row["charge_key"], money, at)
+                    yield _movement(kind, row)
                 if len(rows) < PAGE:
                     break
 
@@ -235,6 +268,11 @@ class Simulator:
 
 def _secret(key: UUID) -> str:
     return f"{key.hex}_secret_{secrets.token_urlsafe(24)}"
+
+
+def _movement(kind: Kind, row: asyncpg.Record) -> Movement:
+    money = Money(amount=row["amount"], currency=row["currency"])
+    return Movement(kind, row["key"], row["charge_key"], money, row["effective_at"])
 
 
 def _outcome(answer: asyncpg.Record) -> Outcome:

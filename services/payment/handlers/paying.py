@@ -4,12 +4,14 @@ import hmac
 from uuid import UUID
 
 from contracts import order
-from contracts.failure import NotFound
+from contracts.failure import Fail, NotFound
 from contracts.money import Money
 from contracts.order import PayablesOf
 from contracts.payment import (
+    CHARGE,
     AlreadyPaid,
     Charge,
+    ChargeUnder,
     Confirm,
     CreatePayment,
     NotPayable,
@@ -17,7 +19,9 @@ from contracts.payment import (
     PaymentMethodUnknown,
     PaymentStatus,
 )
+from infra import headers
 from infra.crash import crash_point
+from infra.idempotency import Key
 from infra.ids import new_id
 from infra.postgres import Transaction
 from infra.rpc import Answer, Ask
@@ -53,6 +57,17 @@ async def charge(shop: Shop, ask: Ask[Charge]) -> Answer[Payment]:
         assert payment is not None
         tx.afterwards(lambda: crash_point("payment.charge_accepted"))
         return tx.answer(payment.told())
+
+
+async def charged(shop: Shop, ask: Ask[ChargeUnder]) -> Payment:
+    """What the order was told under this key; how it failed, if it did."""
+    body = ask.body.charge.model_dump_json(by_alias=True).encode()
+    told = await shop.db.find(Key.of(CHARGE.subject, ask.client, ask.body.key, body))
+    if told is None:
+        raise NotFound
+    if headers.ERROR in told.headers:
+        raise Fail.from_body(told.body)
+    return Payment.model_validate_json(told.body)
 
 
 async def confirm(shop: Shop, ask: Ask[Confirm]) -> Payment | Answer[Payment]:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from contracts.failure import NotFound
 from contracts.model import Listing
-from contracts.payment import ListPayments, Payment, PaymentOf
+from contracts.payment import ListPayments, Payment, PaymentOf, PaymentsOf
 from infra import cursor
 from infra.rpc import Ask
 from services.payment.shop import Shop
@@ -17,6 +17,12 @@ async def get(shop: Shop, ask: Ask[PaymentOf]) -> Payment:
     if payment is None or not (ask.who.is_admin or payment.user_id == ask.who.user_id):
         raise NotFound
     return payment.told()
+
+
+async def paid(shop: Shop, ask: Ask[PaymentsOf]) -> Listing[Payment]:
+    async with shop.db.connection() as connection:
+        found = await payments.taken(connection, ask.body.order_ids)
+    return Listing[Payment](items=[payment.told() for payment in found])
 
 
 async def list_payments(shop: Shop, ask: Ask[ListPayments]) -> Listing[Payment]:

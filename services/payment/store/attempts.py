@@ -1,6 +1,6 @@
 """Work at the gateways: taken up under a lease, put off while nobody knows, given back untouched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from contracts.money import Money
@@ -26,6 +26,11 @@ FROM unnest($1::uuid[], $2::float8[]) AS late (payment_id, delay) WHERE attempt.
 """
 _GIVE_BACK = """
 UPDATE attempt SET tries = tries - 1, due_at = now() + make_interval(secs => $2) WHERE payment_id = ANY($1::uuid[])
+"""
+_GONE_ON = """
+SELECT attempt.payment_id FROM attempt
+JOIN unnest($1::uuid[], $2::text[]) AS asked (payment_id, step) ON asked.payment_id = attempt.payment_id
+WHERE attempt.step <> asked.step
 """
 
 
@@ -53,6 +58,11 @@ async def claim(connection: Connection, limit: int, *, lease: float, deadline: f
 async def put_off(connection: Connection, delays: Sequence[tuple[UUID, float]]) -> None:
     """The gateway did not tell: each is tried again after its delay."""
     await connection.execute(_PUT_OFF, [one for one, _ in delays], [seconds for _, seconds in delays])
+
+
+async def gone_on(connection: Connection, asked: Mapping[UUID, Step]) -> set[UUID]:
+    """Those of the payments of which another step is due by now than the one that was asked."""
+    return {row["payment_id"] for row in await connection.fetch(_GONE_ON, list(asked), list(asked.values()))}
 
 
 async def give_back(connection: Connection, payment_ids: Sequence[UUID], delay: float) -> None:

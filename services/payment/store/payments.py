@@ -42,6 +42,11 @@ RETURNING payment_id
 """
 _CANCEL = f"UPDATE payment SET cancelled = true WHERE id = $1 RETURNING {_COLUMNS}"  # noqa: S608 - a constant
 _FIND = f"SELECT {_COLUMNS} FROM payment WHERE id = $1"  # noqa: S608 - a constant
+_TAKEN = f"""
+SELECT {_COLUMNS} FROM payment
+WHERE order_id = ANY($1::uuid[]) AND status IN ('captured', 'partially_refunded', 'refunded', 'disputed')
+ORDER BY id
+"""  # noqa: S608 - a constant
 _LOCK = f"{_FIND} FOR NO KEY UPDATE"
 _LOCK_PROCESSING = f"""
 SELECT {_COLUMNS} FROM payment WHERE id = ANY($1::uuid[]) AND status = 'processing' ORDER BY id FOR NO KEY UPDATE
@@ -109,6 +114,11 @@ async def cancel(connection: Connection, payment_id: UUID) -> Payment:
 async def find(connection: Connection, payment_id: UUID) -> Payment | None:
     row = await connection.fetchrow(_FIND, payment_id)
     return _payment(row) if row else None
+
+
+async def taken(connection: Connection, order_ids: Sequence[UUID]) -> list[Payment]:
+    """The payments of these orders that have taken money, whether or not it went back since."""
+    return [_payment(row) for row in await connection.fetch(_TAKEN, list(order_ids))]
 
 
 async def lock(connection: Connection, payment_id: UUID) -> Payment | None:
