@@ -1,7 +1,10 @@
 """The outbox: what was committed leaves, once acknowledged, in order; what was not never does."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import datetime
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -9,12 +12,16 @@ from nats.aio.client import Client
 
 from contracts.money import Money
 from contracts.order import OrderDelivered
+from infra import outbox
 from infra.ids import new_id
+from infra.outbox import LOCK, waves
 from infra.postgres import Database
 from infra.run import Kit, Room
 from infra.settings import PostgresSettings
 from tests.infra.conftest import Kernel
 from tests.support.waiting import eventually
+
+DEPOSE = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = $1"
 
 
 def delivered(order_id: UUID, number: str = "S-1") -> OrderDelivered:
@@ -110,3 +117,112 @@ async def test_another_takes_over_when_the_leader_ends(kernel: Kernel, kernel_cl
         async with stores[0].transaction() as tx:
             tx.say(delivered(order_id))
         assert await heard(kernel_client, order_id, 1) == ["S-1"]
+
+
+async def test_only_the_holder_of_the_lock_publishes(replicas: list[Database], kernel: Kernel) -> None:
+    """Somebody else holds it here: both relays look, and leave the row alone until it is free."""
+    operator = await kernel.database()
+    try:
+        waiting = asyncio.create_task(operator.execute("SELECT pg_advisory_lock($1)", LOCK))
+        watcher = await kernel.database()
+        await eventually(partial(_one_waits, watcher))
+        await watcher.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+        await waiting
+        async with replicas[0].transaction() as tx:
+            tx.say(delivered(new_id()))
+        said_at = await watcher.fetchval("SELECT clock_timestamp()")
+        await eventually(partial(_both_have_looked, watcher, said_at))
+        assert await watcher.fetchval("SELECT count(*) FROM outbox") == 1
+    finally:
+        await operator.close()
+    await eventually(partial(_is_empty, watcher))
+    await watcher.close()
+
+
+async def _one_waits(connection: Any) -> bool:
+    return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+
+
+async def _both_have_looked(connection: Any, since: datetime) -> bool:
+    looked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock%' AND query_start > $1"
+    return int(await connection.fetchval(f"{looked} AND pid <> pg_backend_pid()", since)) > 1
+
+
+async def _is_empty(connection: Any) -> bool:
+    return bool(await connection.fetchval("SELECT count(*) = 0 FROM outbox"))
+
+
+def test_the_events_of_one_aggregate_follow_one_another() -> None:
+    said = ["order.a.placed", "order.b.placed", "order.a.paid", "order.a.shipped", "order.b.paid", "order.c.placed"]
+    rows: list[Any] = [{"subject": f"event.{subject}"} for subject in said]
+    assert [[row["subject"].removeprefix("event.order.") for row in wave] for wave in waves(rows)] == [
+        ["a.placed", "b.placed", "c.placed"],
+        ["a.paid", "b.paid"],
+        ["a.shipped"],
+    ]
+
+
+Fault = Callable[[Kernel, pytest.LogCaptureFixture], Coroutine[Any, Any, None]]
+
+
+async def nats_killed(kernel: Kernel, _log: pytest.LogCaptureFixture) -> None:
+    kernel.stack.kill("nats")
+    await kernel.stack.until_ready("nats")
+
+
+async def nats_frozen(kernel: Kernel, log: pytest.LogCaptureFixture) -> None:
+    """For longer than an acknowledgement is waited for."""
+    kernel.stack.pause("nats")
+    await eventually(lambda: "was not acknowledged" in log.text)
+    kernel.stack.resume("nats")
+
+
+async def leader_deposed(kernel: Kernel, _log: pytest.LogCaptureFixture) -> None:
+    """Its session ends while it publishes, and another may lead before it knows."""
+    watcher = await kernel.database()
+    for _ in range(5):
+        await eventually(lambda: watcher.fetchval(DEPOSE, LOCK))
+    await watcher.close()
+
+
+@pytest.mark.parametrize("fault", [nats_killed, nats_frozen, leader_deposed])
+async def test_no_event_overtakes_another_of_its_aggregate(
+    fault: Fault,
+    replicas: list[Database],
+    kernel: Kernel,
+    kernel_client: Client,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    orders = [new_id() for _ in range(5)]
+    numbers = [f"S-{number}" for number in range(150)]
+    for number in numbers:
+        async with replicas[0].transaction() as tx:
+            tx.say(*(delivered(order_id, number) for order_id in orders))
+        if number == "S-30":
+            going_wrong = asyncio.create_task(fault(kernel, caplog))
+    await going_wrong
+    await eventually(lambda: kernel_client.is_connected)
+    watcher = await kernel.database()
+    await eventually(partial(_is_empty, watcher), within=30)
+    await watcher.close()
+    for order_id in orders:
+        assert await heard(kernel_client, order_id, len(numbers)) == numbers
+
+
+async def test_a_leader_that_is_silent_for_too_long_is_replaced(
+    kernel: Kernel, kernel_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is shorter here than any leader's pause, so that each loses it time and again."""
+    monkeypatch.setattr(outbox, "_LEASE", "SET idle_session_timeout = '20ms'")
+    stores: list[Database] = []
+
+    def build(kit: Kit[PostgresSettings, Database]) -> Room:
+        stores.append(kit.store)
+        return Room(None, {})
+
+    order_id = new_id()
+    async with kernel.running(build), kernel.running(build):
+        for number in range(10):
+            async with stores[number % 2].transaction() as tx:
+                tx.say(delivered(order_id, f"{number}"))
+        assert await heard(kernel_client, order_id, 10) == [f"{number}" for number in range(10)]
