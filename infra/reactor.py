@@ -39,7 +39,7 @@ DEADLY_TRIES = 8
 """Failures of an event by itself, in one process, after which it is a dead letter; about half a minute."""
 PATIENCE = 600.0
 """Seconds that an event may wait for another, or for its turn, before it is a dead letter too."""
-LONGEST_DELAY = 60.0
+LONGEST_DELAY = 15.0
 LONGEST_PAUSE = 5.0
 ANSWERED = 3
 """Times that the store answers a ping though the events failed as if it were away: then it is they who fail."""
