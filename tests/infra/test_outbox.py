@@ -226,3 +226,22 @@ async def test_a_leader_that_is_silent_for_too_long_is_replaced(
             async with stores[number % 2].transaction() as tx:
                 tx.say(delivered(order_id, f"{number}"))
         assert await heard(kernel_client, order_id, 10) == [f"{number}" for number in range(10)]
+
+
+async def test_what_follows_an_event_that_is_not_taken_waits_and_others_do_not(
+    replicas: list[Database], kernel: Kernel, kernel_client: Client
+) -> None:
+    js = kernel_client.jetstream()
+    limits = (await js.stream_info("ORDER")).config
+    await js.update_stream(limits, max_msg_size=1000)
+    stuck, free, long = new_id(), new_id(), "S-" + "2" * 1000
+    async with replicas[0].transaction() as tx:
+        tx.say(delivered(stuck, "S-1"), delivered(stuck, long), delivered(stuck, "S-3"), delivered(free))
+    assert await heard(kernel_client, free, 1) == ["S-1"]
+    await eventually(lambda: _is_left(kernel, 2))
+    await js.update_stream(limits, max_msg_size=-1)
+    assert await heard(kernel_client, stuck, 3) == ["S-1", long, "S-3"]
+
+
+async def _is_left(kernel: Kernel, count: int) -> bool:
+    return await rows_left(kernel) == count
