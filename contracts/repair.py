@@ -36,6 +36,7 @@ class RepairStock(Model):
 
     ids: Annotated[list[Id], Field(max_length=MOST)] = []
     skus: Annotated[list[Sku], Field(max_length=MOST)] = []
+    say: Annotated[bool, Field(description="Says again of holds that they are lost, for streams that do not.")] = False
 
 
 class MendedSku(Model):

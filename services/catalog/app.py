@@ -19,6 +19,7 @@ from services.catalog.handlers import (
     orders,
     products,
     reading,
+    repairing,
     stock,
 )
 from services.catalog.handlers import (
@@ -51,6 +52,7 @@ ASKS: dict[AnyOperation, Handler] = {
     catalog.ADJUST_STOCK: stock.adjust_stock,
     catalog.HOLD: holds.hold,
     catalog.RELEASE: holds.release,
+    catalog.REPAIR: repairing.repair,
     catalog.START_IMPORT: imports.start_import,
     catalog.GET_IMPORT: imports.get_import,
     catalog.ADD_IMAGE: pictures.add_image,

@@ -16,8 +16,9 @@ from infra.reactor import Reaction
 from infra.run import Kit, Room, Service
 from infra.settings import PostgresSettings
 from infra.worker import Worker
-from services.order.handlers import changing, placing, reading, settling
+from services.order.handlers import changing, placing, reading, repairing, settling
 from services.order.handlers.shop import Shop
+from services.order.leftovers import Leftovers
 
 ASKS: Mapping[AnyOperation, Handler] = {
     contract.PLACE: placing.place,
@@ -28,6 +29,7 @@ ASKS: Mapping[AnyOperation, Handler] = {
     contract.UPDATE: changing.update,
     contract.PAYABLES: reading.payables,
     contract.GUEST: reading.guest,
+    contract.REPAIR: repairing.repair,
 }
 REACTIONS: Mapping[type[Event], Reaction] = {
     PaymentCaptured: settling.payment_captured,
@@ -40,18 +42,22 @@ REACTIONS: Mapping[type[Event], Reaction] = {
 class OrderSettings(PostgresSettings):
     unpaid_seconds: float = Field(1800, gt=0, description="How long a pending order waits to be paid.")
     hold_margin_seconds: float = Field(600, gt=0, description="How much longer than that its stock is held.")
+    left_hold_pause: float = Field(
+        10.0, gt=0, description="Seconds until a hold is given back that may have been made, or not."
+    )
 
 
 def build(kit: Kit[OrderSettings, Database]) -> Room:
+    leftovers = Leftovers(kit.store, kit.asker, pause=kit.settings.left_hold_pause)
     shop = Shop(
         db=kit.store,
         asker=kit.asker,
+        leftovers=leftovers,
         pay_within=kit.settings.unpaid_seconds,
         hold_margin=kit.settings.hold_margin_seconds,
     )
-    return Room(
-        shop, ASKS, REACTIONS, workers=[Worker("unpaid orders", partial(settling.cancel_unpaid, shop), every=1.0)]
-    )
+    unpaid = Worker("unpaid orders", partial(settling.cancel_unpaid, shop), every=1.0)
+    return Room(shop, ASKS, REACTIONS, workers=[unpaid, leftovers.worker])
 
 
 SERVICE = Service("order", OrderSettings, connect, build)

@@ -50,5 +50,14 @@ def changes(
     return {sku: on_hand for sku, on_hand in after.items() if on_hand != levels[sku].on_hand}
 
 
+def corrected(levels: Mapping[str, Level], held: Mapping[str, int]) -> dict[str, int]:
+    """Units to be reserved where they are not as many as holds have; not where there are not so many on hand."""
+    return {
+        sku: held.get(sku, 0)
+        for sku, level in levels.items()
+        if level.reserved != held.get(sku, 0) and held.get(sku, 0) <= level.on_hand
+    }
+
+
 def _short(level: Level, on_hand: int) -> str:
     return f"would leave {on_hand}, and {level.reserved} are reserved"

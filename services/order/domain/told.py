@@ -1,11 +1,14 @@
 """What is said of an order, from the order itself."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from contracts.event import Event
 from contracts.order import (
+    CancelReason,
     Order,
     OrderCancelled,
     OrderDelivered,
@@ -17,25 +20,43 @@ from contracts.order import (
     OrderStatus,
     PlacedItem,
 )
-from services.order.domain.orders import Draft, Kept
-from services.order.domain.states import Step
+from services.order.domain.orders import CartVersion, Draft, Kept
+from services.order.domain.states import TRANSITIONS, Step
 
 
 def placed(draft: Draft, order: Order) -> OrderPlaced:
-    cart = draft.cart
-    return OrderPlaced(
-        **_order(order),
-        hold_id=draft.hold.hold_id,
-        cart_id=cart.cart_id if cart else None,
-        cart_version=cart.version if cart else None,
-        charge=draft.payment_method is not None,
-        items=_items(order.items),
-    )
+    return _placed(order, draft.hold.hold_id, draft.cart, charge=draft.payment_method is not None)
+
+
+def so_far(kept: Kept, cart: CartVersion | None, *, charge: bool) -> list[Event]:
+    """All that was said of an order, as its history has it; nothing where that does not lead to its status."""
+    events: list[Event] = [_placed(kept.order, kept.hold_id, cart, charge=charge)]
+    status = OrderStatus.PENDING
+    for entry in kept.order.history:
+        if entry.status is not status:
+            reason = CancelReason(entry.note) if entry.note in set(CancelReason) else None
+            if entry.status not in TRANSITIONS[status] or (entry.status is OrderStatus.CANCELLED and reason is None):
+                return []
+            step = Step(entry.status, frozenset({status}), reason)
+            events.append(moved(step, replace(kept, was=status)))
+            status = entry.status
+    return events if status is kept.order.status else []
 
 
 def moved(step: Step, kept: Kept) -> Event:
     """That the order has taken a step."""
     return _TOLD[step.target](step, kept)
+
+
+def _placed(order: Order, hold_id: UUID, cart: CartVersion | None, *, charge: bool) -> OrderPlaced:
+    return OrderPlaced(
+        **_order(order),
+        hold_id=hold_id,
+        cart_id=cart.cart_id if cart else None,
+        cart_version=cart.version if cart else None,
+        charge=charge,
+        items=_items(order.items),
+    )
 
 
 def _paid(_step: Step, kept: Kept) -> Event:

@@ -5,8 +5,8 @@ from uuid import UUID
 from contracts import payment
 from contracts.failure import NotFound
 from contracts.identity import Identity
-from contracts.order import Order, OrderOf, PayOrder, UpdateOrder
-from contracts.payment import Charge, Payment
+from contracts.order import Order, OrderOf, OrderStatus, PayOrder, UpdateOrder
+from contracts.payment import Charge, ChargeUnder, Payment
 from infra.crash import crash_point
 from infra.ids import now
 from infra.postgres import Transaction
@@ -26,16 +26,28 @@ async def pay(shop: Shop, ask: Ask[PayOrder]) -> Payment:
         found = await reading.find(connection, ask.body.id)
     if found is None or found.order.user_id != ask.who.user_id:
         raise NotFound
-    states.require_payable(found.order.status)
     charge = Charge(
         order_id=found.order.id,
         user_id=found.order.user_id,
         amount=found.order.total,
         payment_method=ask.body.payment_method,
     )
-    charged = await shop.asker.ask(payment.CHARGE, charge, key=ask.key.digest.hex() if ask.key else None)
+    key = ask.key.digest.hex() if ask.key else None
+    if key is not None and found.order.status is not OrderStatus.PENDING:
+        return await _told_before(shop, charge, key, found.order.status)
+    states.require_payable(found.order.status)
+    charged = await shop.asker.ask(payment.CHARGE, charge, key=key)
     crash_point("order.charge_asked")
     return charged
+
+
+async def _told_before(shop: Shop, charge: Charge, key: str, status: OrderStatus) -> Payment:
+    """What the same request was told whose answer got lost, after which the order has moved on; nothing is charged."""
+    try:
+        return await shop.asker.ask(payment.CHARGED, ChargeUnder(charge=charge, key=key))
+    except NotFound:
+        states.require_payable(status)
+        raise
 
 
 async def cancel(shop: Shop, ask: Ask[OrderOf]) -> Answer[Order]:

@@ -2,16 +2,15 @@
 
 Everybody who tries to place the same thing meets in one hold: its id is made from the cart's version, or else from the
 idempotency key and the request. So a customer who tries again after a crash between the two steps finds the stock that
-was held the first time, and two who try at the same moment get one order. A hold that no order came for runs out.
+was held the first time, and two who try at the same moment get one order. A hold that no order came for is given back,
+or runs out.
 """
 
-import logging
-from datetime import timedelta
 from uuid import UUID, uuid5
 
 from contracts import cart, catalog
-from contracts.catalog import Hold, HoldLine, HoldMismatch, HoldOf, PlaceHold
-from contracts.failure import Fail
+from contracts.catalog import Hold, HoldLine, HoldMismatch, PlaceHold
+from contracts.failure import Fail, IdempotencyInProgress, InternalError, TimedOut, Unavailable
 from contracts.order import Order, PlaceOrder
 from infra.crash import crash_point
 from infra.idempotency import Key, Replay
@@ -34,7 +33,8 @@ from services.order.store import placing as store
 _HOLDS = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
 """The namespace of hold ids that are made from something."""
 
-log = logging.getLogger("souk.order")
+IN_DOUBT = (TimedOut, Unavailable, InternalError)
+"""After these nobody knows whether the stock was held."""
 
 
 async def place(shop: Shop, ask: Ask[PlaceOrder]) -> Answer[Order]:
@@ -42,21 +42,28 @@ async def place(shop: Shop, ask: Ask[PlaceOrder]) -> Answer[Order]:
     refuse_card(ask.body.payment_method)
     buyer = buyer_of(ask.identity, ask.body)
     source, lines = await _lines(shop, ask.body, buyer)
-    hold_id = hold_id_of(source, ask.key)
+    hold_id, own = hold_id_of(source, ask.key), source is None and ask.key is None
     try:
         hold = await _lasting(shop, hold_id, lines)
     except HoldMismatch:
         return await _placed_before(shop, ask, buyer, hold_id, source)
+    except IN_DOUBT:
+        if own:
+            shop.leftovers.remember(hold_id)
+        raise
     crash_point("order.held")
     try:
         drafted = draft(ask.body, buyer, hold, source, order_id=new_id(), at=now())
         placed, first = await _write(shop, ask, drafted)
         crash_point("order.written")
-    except (Fail, Replay):
-        await _give_back(shop, hold_id)
+    except Exception as error:
+        if gives_back(error):
+            await shop.leftovers.give_back(hold_id, keep_trying=own)
+        elif own:
+            shop.leftovers.remember(hold_id)
         raise
     if not first:
-        await _give_back(shop, hold_id)
+        await shop.leftovers.give_back(hold_id, keep_trying=own)
     return placed
 
 
@@ -80,14 +87,30 @@ def hold_id_of(source: CartVersion | None, key: Key | None) -> UUID:
     return new_id()
 
 
+def gives_back(error: Exception) -> bool:
+    """Whether a hold is of no use any more: nothing came of it, and nobody else is writing an order on it just now.
+
+    When it is not known what came of it, one that others may meet in stays, for those who try again to find it.
+    """
+    return isinstance(error, Fail | Replay) and not isinstance(error, IdempotencyInProgress)
+
+
 async def _lasting(shop: Shop, hold_id: UUID, lines: list[HoldLine]) -> Hold:
     """A hold with time left to pay in. One that was left behind long ago is given back first and held anew."""
     request = PlaceHold(hold_id=hold_id, lines=lines, seconds=int(shop.pay_within + shop.hold_margin))
-    hold = await shop.asker.ask(catalog.HOLD, request)
-    if hold.expires_at - now() < timedelta(seconds=shop.hold_margin + shop.pay_within / 2):
-        await _give_back(shop, hold_id)
+    hold = await _held(shop, request)
+    if (hold.seconds_left or 0) < shop.hold_margin + shop.pay_within / 2:
+        await shop.leftovers.give_back(hold_id, keep_trying=False)
         crash_point("order.old_hold_returned")
-        hold = await shop.asker.ask(catalog.HOLD, request)
+        hold = await _held(shop, request)
+    return hold
+
+
+async def _held(shop: Shop, request: PlaceHold) -> Hold:
+    """Who ends the hold tells the seconds that are left. Only where they are not told our own clock is believed."""
+    hold = await shop.asker.ask(catalog.HOLD, request)
+    if hold.seconds_left is None:
+        return hold.model_copy(update={"seconds_left": (hold.expires_at - now()).total_seconds()})
     return hold
 
 
@@ -114,16 +137,3 @@ async def _write(shop: Shop, ask: Ask[PlaceOrder], drafted: Draft) -> tuple[Answ
         found = await store.find_first(tx.connection, drafted.hold.hold_id, drafted.cart)
         before = require_same_buyer(found, drafted.buyer)
         return tx.answer(before.order, version=before.version), False
-
-
-async def _give_back(shop: Shop, hold_id: UUID) -> None:
-    """Releases a hold unless an order lives on it. Where that fails, the hold runs out by itself."""
-    away: tuple[type[Exception], ...] = (Fail, *shop.db.away)
-    try:
-        async with shop.db.connection() as connection:
-            needed = await store.lives_on(connection, hold_id)
-        if not needed:
-            await shop.asker.ask(catalog.RELEASE, HoldOf(hold_id=hold_id))
-            crash_point("order.given_back")
-    except away as error:
-        log.warning("a hold is left to run out: %s", error, extra={"fields": {"hold_id": hold_id}})

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from infra.postgres import Database
 from infra.rpc import Asker
+from services.order.leftovers import Leftovers
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,5 +13,6 @@ class Shop:
 
     db: Database
     asker: Asker
+    leftovers: Leftovers
     pay_within: float
     hold_margin: float

@@ -1,0 +1,77 @@
+"""Putting orders right, on an operator's word: what has one right answer, and that once however often it is asked.
+
+What payment has taken is asked for first, outside any transaction; the saga decides what it means. An order whose
+history does not lead to its status is left as it is: nobody but a person knows which of the two is right.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from contracts import payment
+from contracts.payment import Payment, PaymentsOf, PaymentStatus
+from contracts.repair import Mended, Repair, Repaired
+from infra.postgres import Transaction
+from infra.rpc import Ask
+from services.order import saga
+from services.order.domain import states, told
+from services.order.domain.orders import Kept
+from services.order.handlers.shop import Shop
+from services.order.store import reading, repairing
+
+
+async def repair(shop: Shop, ask: Ask[Repair]) -> Repaired:
+    taken = await _taken(shop, ask.body.ids)
+    return Repaired(
+        items=[
+            Mended(id=order_id, did=await _mend(shop, order_id, taken.get(order_id, ()), say=ask.body.say))
+            for order_id in ask.body.ids
+        ]
+    )
+
+
+async def _taken(shop: Shop, order_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Payment]]:
+    """The payments that have taken the money of each order, the first one first."""
+    found: dict[UUID, list[Payment]] = {}
+    for one in (await shop.asker.ask(payment.PAID, PaymentsOf(order_ids=list(order_ids)))).items:
+        found.setdefault(one.order_id, []).append(one)
+    return found
+
+
+async def _mend(shop: Shop, order_id: UUID, taken: Sequence[Payment], *, say: bool) -> list[str]:
+    async with shop.db.transaction() as tx:
+        found = await reading.lock(tx.connection, order_id)
+        if found is None:
+            return []
+        did = await _move_on(tx, found, taken)
+        if say and not did:
+            did = await _say(tx, found)
+        return did
+
+
+async def _move_on(tx: Transaction, found: Kept, taken: Sequence[Payment]) -> list[str]:
+    """What it would be had it heard of everything, and of the time that has passed."""
+    order_id, did = found.order.id, []
+    by = _payment_of(found, taken)
+    if by is not None:
+        if await saga.move(tx, states.CAPTURE, order_id, payment_id=by.id):
+            did.append(f"paid by {by.id}, as payment says")
+        if by.status is PaymentStatus.REFUNDED and await saga.move(tx, states.REFUND, order_id):
+            did.append("refunded, as payment says")
+    elif await repairing.is_overdue(tx.connection, order_id) and await saga.move(tx, states.GIVE_UP, order_id):
+        did.append("given up: nobody has paid it in time")
+    return did
+
+
+def _payment_of(found: Kept, taken: Sequence[Payment]) -> Payment | None:
+    """The payment that has paid the order, or else the one that should have: which has not given the money back."""
+    if found.order.payment_id is not None:
+        return next((one for one in taken if one.id == found.order.payment_id), None)
+    kept = [one for one in taken if one.status is not PaymentStatus.REFUNDED]
+    return next(iter([*kept, *taken]), None)
+
+
+async def _say(tx: Transaction, found: Kept) -> list[str]:
+    cart, charge = await repairing.said_at_first(tx.connection, found.order.id)
+    events = told.so_far(found, cart, charge=charge)
+    tx.say(*events)
+    return [f"said again: {event.name}" for event in events]
