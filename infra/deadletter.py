@@ -11,7 +11,7 @@ from uuid import UUID
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
-from nats.js.errors import NotFoundError, ServerError
+from nats.js.errors import APIError, NotFoundError
 
 from contracts.hearing import HearEvent
 from infra import headers
@@ -19,7 +19,7 @@ from infra.crash import crash_point
 from infra.streams import DEAD
 
 LONGEST_VALUE = 500
-NO_SUCH_MESSAGE = 10043
+NO_SUCH_MESSAGE = (10037, 10043)
 LARGEST_BODY = 512 * 1024
 """Bytes of an event's body that a letter has room for. The event itself stays where it was in its stream."""
 KEPT = (
@@ -152,8 +152,8 @@ class Letters:
         """Whether it was there."""
         try:
             return await self._js.delete_msg(DEAD, seq)
-        except (NotFoundError, ServerError) as error:
-            if isinstance(error, ServerError) and error.err_code != NO_SUCH_MESSAGE:
+        except APIError as error:
+            if error.err_code not in NO_SUCH_MESSAGE:
                 raise
             return False
 

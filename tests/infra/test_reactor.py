@@ -14,7 +14,8 @@ from contracts.model import Model
 from contracts.money import Money
 from contracts.order import OrderPaid
 from contracts.payment import PaymentCaptured, PaymentFailed
-from infra import headers
+from infra import headers, reactor
+from infra.deadletter import Letter, Letters
 from infra.ids import new_id
 from infra.postgres import Database, Transaction
 from infra.reactor import NotYet
@@ -44,6 +45,12 @@ async def captured(bench: Bench, tx: Transaction, event: PaymentCaptured) -> Non
         raise ConnectionResetError
     if mood == "not yet" and bench.tried[event.payment_id] < 3:
         raise NotYet
+    if mood == "never":
+        raise NotYet
+    if mood == "bug":
+        raise ZeroDivisionError
+    if mood == "late":
+        raise TimeoutError
     if mood == "bug once" and bench.tried[event.payment_id] <= 2:
         raise ZeroDivisionError
     if mood == "says so":
@@ -126,10 +133,8 @@ async def test_one_that_fails_does_not_stop_the_others(bench: Bench, kernel_clie
 
 
 async def dead_letters(client: Client, event_id: UUID) -> list[dict[str, str]]:
-    js = client.jetstream()
-    last = (await js.stream_info("DEAD")).state.last_seq
-    letters = [await js.get_msg("DEAD", seq, direct=True) for seq in range(1, last + 1)]
-    return [letter.headers for letter in letters if letter.headers[headers.EVENT_ID] == str(event_id)]
+    letters = [letter async for letter in Letters(client.jetstream()).every()]
+    return [letter.headers for letter in letters if letter.headers.get(headers.EVENT_ID) == str(event_id)]
 
 
 async def test_what_is_refused_goes_to_the_dead_letters(bench: Bench, kernel_client: Client) -> None:
@@ -147,14 +152,77 @@ async def test_what_is_refused_goes_to_the_dead_letters(bench: Bench, kernel_cli
     await eventually(lambda: bench.done[behind.payment_id])
 
 
-@pytest.mark.parametrize("fault", ["type", "body"])
+POISON: dict[str, tuple[bytes, dict[str, str]]] = {
+    "a type that nobody knows": (b"{}", {headers.EVENT_TYPE: "souk.unheard.of"}),
+    "an event of another service": (b"{}", {headers.EVENT_TYPE: OrderPaid.type()}),
+    "a body that says nothing": (b'{"payment_id": "x"}', {}),
+    "no JSON": (b"\xff{", {}),
+    "too long a header": (b"{}", {"Long": "x" * 60_000, headers.REQUEST_ID: "\u00fc" * 2_000}),
+    "too long a body": (b" " * 900_000, {}),
+}
+
+
+@pytest.mark.parametrize("fault", POISON)
 async def test_what_cannot_be_read_goes_to_the_dead_letters(bench: Bench, kernel_client: Client, fault: str) -> None:
     event_id, event = new_id(), payment()
-    kind = "souk.unheard.of" if fault == "type" else event.type()
-    header = {headers.EVENT_ID: str(event_id), headers.EVENT_TYPE: kind}
-    await kernel_client.jetstream().publish(event.subject, b'{"payment_id": "x"}', headers=header)
+    body, more = POISON[fault]
+    header = {headers.EVENT_ID: str(event_id), headers.EVENT_TYPE: event.type(), **more}
+    await kernel_client.jetstream().publish(event.subject, body, headers=header)
     letters = await eventually(lambda: dead_letters(kernel_client, event_id))
     assert len(letters) == 1
+
+
+async def test_what_has_no_id_stops_nobody(bench: Bench, kernel_client: Client) -> None:
+    """In the middle of a batch: the others are applied at once, and it is a dead letter that can only be dropped."""
+    bad, others = payment(), [payment() for _ in range(10)]
+    js = kernel_client.jetstream()
+    first = [say(kernel_client, event) for event in others[:5]]
+    then = [say(kernel_client, event) for event in others[5:]]
+    poison = js.publish(bad.subject, bad.model_dump_json().encode(), headers={headers.EVENT_TYPE: bad.type()})
+    await asyncio.gather(*first, poison, *then)
+    await eventually(lambda: all(bench.done[event.payment_id] == 1 for event in others), within=5)
+    letter = await eventually(lambda: letter_about(kernel_client, bad))
+    assert letter is not None
+    assert headers.EVENT_ID in letter.reason
+    with pytest.raises(ValueError, match="drop it"):
+        letter.event()
+
+
+async def letter_about(client: Client, event: PaymentCaptured) -> Letter | None:
+    letters = [letter async for letter in Letters(client.jetstream()).every("order")]
+    return next((letter for letter in letters if letter.aggregate == str(event.payment_id)), None)
+
+
+@pytest.mark.parametrize(("mood", "limit"), [("bug", "DEADLY_TRIES"), ("never", "PATIENCE"), ("late", "PATIENCE")])
+async def test_what_fails_again_and_again_is_a_dead_letter_in_the_end(
+    bench: Bench, kernel_client: Client, monkeypatch: pytest.MonkeyPatch, mood: str, limit: str
+) -> None:
+    """A fault of its own, an event that never comes, a timeout while the store answers; those behind it go on."""
+    monkeypatch.setattr(reactor, limit, 2)
+    bad, behind = payment(), [payment() for _ in range(5)]
+    bench.mood[bad.payment_id] = mood
+    await asyncio.gather(say(kernel_client, bad), *(say(kernel_client, event) for event in behind))
+    await eventually(lambda: all(bench.done[event.payment_id] for event in behind), within=5)
+    await eventually(lambda: letter_about(kernel_client, bad))
+    assert bench.tried[bad.payment_id] >= 2
+    assert not bench.done[bad.payment_id]
+
+
+async def test_an_event_comes_again_while_there_is_no_place_for_dead_letters(
+    bench: Bench, kernel_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reactor, "LONGEST_PAUSE", 0.1)
+    js = kernel_client.jetstream()
+    config = (await js.stream_info("DEAD")).config
+    bad, good = payment(), payment()
+    bench.mood[bad.payment_id] = "refused"
+    await js.update_stream(config.evolve(subjects=["nowhere"]))
+    try:
+        await asyncio.gather(say(kernel_client, bad), say(kernel_client, good))
+        await eventually(lambda: bench.done[good.payment_id] and bench.tried[bad.payment_id] > 2)
+    finally:
+        await js.update_stream(config)
+    assert await eventually(lambda: letter_about(kernel_client, bad))
 
 
 class Newer(Model):
