@@ -39,7 +39,7 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # too many connections, no memory, or a full disk
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     OSError,
