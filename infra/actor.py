@@ -32,6 +32,7 @@ from contracts.identity import Access, Identity
 from contracts.operation import AnyOperation
 from infra import headers, trace
 from infra.crash import crash_point
+from infra.heart import Heart
 from infra.idempotency import Key, Replay, Replays, Stored
 from infra.rpc import Answer, Ask
 from infra.telemetry import Metrics
@@ -66,6 +67,7 @@ class Actor:
         self.metrics = metrics
         self.max_in_flight = max_in_flight
         self.tracer = tracer
+        self.heart = Heart()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -74,7 +76,7 @@ class Actor:
 
     def receive(self, message: Msg) -> None:
         """Takes an ask over; the answer goes to the message's reply subject."""
-        task = asyncio.create_task(self._answer(message))
+        task = asyncio.create_task(self._answer(message, self.heart.earliest()))
         self._tasks.add(task)
         task.add_done_callback(self._answered)
 
@@ -83,11 +85,11 @@ class Actor:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("an ask was left without an answer", exc_info=error)
 
-    async def _answer(self, message: Msg) -> None:
+    async def _answer(self, message: Msg, came: float) -> None:
         started = time.perf_counter()
         header: Mapping[str, str] = message.header or {}
-        deadline = float(header[headers.DEADLINE]) / 1000 if headers.DEADLINE in header else None
-        if deadline is not None and deadline < time.time():
+        deadline = came + float(header[headers.TIME_LEFT]) / 1000 if headers.TIME_LEFT in header else None
+        if deadline is not None and deadline < time.monotonic():
             self.metrics.asks.labels(message.subject, "expired").observe(0)
             return
         here = trace.parse(

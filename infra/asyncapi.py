@@ -104,7 +104,7 @@ def _answers(operation: AnyOperation) -> Json:
 
 
 def _messages(operation: AnyOperation, references: dict[tuple[type, str], Json]) -> Json:
-    carried = [headers.TRACEPARENT, headers.REQUEST_ID, headers.DEADLINE, headers.CLIENT, headers.IDENTITY]
+    carried = [headers.TRACEPARENT, headers.REQUEST_ID, headers.TIME_LEFT, headers.CLIENT, headers.IDENTITY]
     if operation.writes:
         carried += [headers.IDEMPOTENCY_KEY, headers.IF_MATCH]
     return {

@@ -2,8 +2,8 @@
 
 TRACEPARENT = "traceparent"
 REQUEST_ID = "Souk-Request-Id"
-DEADLINE = "Souk-Deadline"
-"""Milliseconds since 1970 after which nobody waits for the answer."""
+TIME_LEFT = "Souk-Time-Left"
+"""Milliseconds that the answer is waited for, counted from when the message left: no clock is compared with another."""
 IDENTITY = "Souk-Identity"
 CLIENT = "Souk-Client"
 """The address the request came from."""

@@ -93,7 +93,7 @@ class Asker:
         body: bytes,
         extra: Mapping[str, str],
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - goes to the server as a deadline
+        timeout: float | None = None,  # noqa: ASYNC109 - goes to the server as the time that is left
     ) -> tuple[bytes, Mapping[str, str]]:
         """The reply's bytes and headers; raises the `Fail` that the other side answered with."""
         answer, found = await self.exchange(subject, body, extra, timeout=timeout)
@@ -107,18 +107,18 @@ class Asker:
         body: bytes,
         extra: Mapping[str, str],
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - goes to the server as a deadline
+        timeout: float | None = None,  # noqa: ASYNC109 - goes to the server as the time that is left
     ) -> tuple[bytes, Mapping[str, str]]:
         """What came back as it came, a failure too, for one who passes it on."""
         here = trace.current()
-        now = time.time()
+        now = time.monotonic()
         deadline = min(now + (timeout or self.timeout), here.deadline or float("inf"))
         if deadline <= now:
             raise TimedOut
         header = {
             headers.TRACEPARENT: here.traceparent,
             headers.REQUEST_ID: here.request_id,
-            headers.DEADLINE: str(int(deadline * 1000)),
+            headers.TIME_LEFT: str(int((deadline - now) * 1000)),
             **extra,
         }
         reply = await self._request(subject, body, header, deadline)
@@ -126,7 +126,7 @@ class Asker:
 
     async def _request(self, subject: str, body: bytes, header: dict[str, str], deadline: float) -> Any:
         try:
-            return await self.client.request(subject, body, timeout=deadline - time.time(), headers=header)
+            return await self.client.request(subject, body, timeout=deadline - time.monotonic(), headers=header)
         except nats.errors.NoRespondersError:
             return await self._request_again(subject, body, header, deadline)
         except nats.errors.TimeoutError as error:
@@ -135,7 +135,7 @@ class Asker:
             raise Unavailable(f"{_service(subject)} cannot be reached", retry_after=1) from error
 
     async def _request_again(self, subject: str, body: bytes, header: dict[str, str], deadline: float) -> Any:
-        patience = min(RESTART_PATIENCE, max(deadline - time.time() - 0.1, 0))
+        patience = min(RESTART_PATIENCE, max(deadline - time.monotonic() - 0.1, 0))
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(nats.errors.NoRespondersError),
@@ -144,7 +144,8 @@ class Asker:
                 reraise=True,
             ):
                 with attempt:
-                    left = max(deadline - time.time(), 0.01)
+                    left = max(deadline - time.monotonic(), 0.01)
+                    header[headers.TIME_LEFT] = str(int(left * 1000))
                     return await self.client.request(subject, body, timeout=left, headers=header)
         except nats.errors.TimeoutError as error:
             raise TimedOut(f"{_service(subject)} did not answer in time") from error

@@ -180,11 +180,13 @@ class Mailbox:
         """Answers and hears; at the end takes nothing new and finishes what it has."""
         self._subscribe()
         tasks = [asyncio.create_task(reactor.run()) for reactor in self.reactors.values()]
+        self.actor.heart.start()
         try:
             await self.broker.start()
             yield
         finally:
             await self._drain()
+            self.actor.heart.stop()
             for task in tasks:
                 task.cancel()
 

@@ -24,7 +24,7 @@ class Trace:
     sampled: bool
     request_id: str = ""
     deadline: float | None = None
-    """Seconds since 1970 after which nobody waits for what is done here."""
+    """When nobody waits any more for what is done here, by this process's `time.monotonic()`."""
 
     @property
     def traceparent(self) -> str:

@@ -111,6 +111,9 @@ class Hold(Model):
     lines: list[HeldLine]
     currency: Currency
     expires_at: Time
+    seconds_left: Annotated[
+        float | None, Field(description="Until it expires, by the clock that ends it: no other clock needs to agree.")
+    ] = None
 
 
 class HoldOf(Model):

@@ -49,6 +49,11 @@ class Hasher:
         plain = password.get_secret_value().encode()
         return (await self._run(lambda: bcrypt.hashpw(plain, bcrypt.gensalt(self.cost)))).decode()
 
+    async def renewed(self, password: SecretStr, password_hash: str) -> str | None:
+        """A password that was found right, hashed with the cost of today; None where it has that already."""
+        kept = int(password_hash.split("$")[2])
+        return None if kept == self.cost else await self.hash(password)
+
     async def matches(self, password: SecretStr, password_hash: str | None) -> bool:
         """Takes the same time without a hash, for an unknown account, and for a password that no account can have."""
         plain = password.get_secret_value().encode()
@@ -73,7 +78,7 @@ class Hasher:
 
 
 def _timed(work: Callable[[], T], deadline: float | None) -> tuple[T, float]:
-    if deadline is not None and deadline < time.time():
+    if deadline is not None and deadline < time.monotonic():
         raise TimedOut
     started = time.perf_counter()
     return work(), time.perf_counter() - started

@@ -1,11 +1,14 @@
 """Asks: answered, refused, replayed, shed and drained."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import urlsplit
 
+import orjson
 import pytest
 from pydantic import Field
 
@@ -238,10 +241,34 @@ async def test_more_than_it_can_do_is_refused_at_once(bench: Bench, kernel_ask: 
 
 async def test_what_nobody_waits_for_is_not_started(bench: Bench, kernel_ask: Edge) -> None:
     before = bench.serial
-    late = {headers.DEADLINE: str(int((time.time() - 1) * 1000))}
+    late = {headers.TIME_LEFT: "0"}
     await kernel_ask.client.publish(COUNT.subject, b'{"word": "late"}', headers=late)
     await kernel_ask(ECHO, {"word": "behind it"})
     assert bench.serial == before
+
+
+async def test_what_waited_through_a_pause_is_not_started(bench: Bench, kernel_ask: Edge, kernel: Kernel) -> None:
+    """The process stands still, as under SIGSTOP, while an ask comes and its asker gives up."""
+    before = bench.serial
+    await kernel_ask(ECHO, {"word": "at work"})
+    _say_while_all_stands_still(kernel, COUNT.subject, b'{"word": "late"}', wait=300, still=0.6)
+    await kernel_ask(ECHO, {"word": "behind it"})
+    assert bench.serial == before
+    _say_while_all_stands_still(kernel, COUNT.subject, b'{"word": "in time"}', wait=3000, still=0.6)
+    await eventually(lambda: bench.serial > before)
+
+
+def _say_while_all_stands_still(kernel: Kernel, subject: str, body: bytes, *, wait: int, still: float) -> None:
+    place = urlsplit(kernel.stack.nats_url)
+    header = f"NATS/1.0\r\n{headers.TIME_LEFT}: {wait}\r\n\r\n".encode()
+    who = {"user": "operator", "pass": kernel.stack.password("operator"), "headers": True, "verbose": False}
+    with socket.create_connection((place.hostname, place.port)) as line:
+        line.sendall(b"CONNECT " + orjson.dumps(who) + b"\r\n")
+        line.sendall(f"HPUB {subject} {len(header)} {len(header) + len(body)}\r\n".encode() + header + body + b"\r\n")
+        line.sendall(b"PING\r\n")
+        while b"PONG" not in line.recv(4096):
+            pass
+    time.sleep(still)
 
 
 async def test_a_stop_finishes_what_is_at_work(kernel: Kernel, kernel_ask: Edge) -> None:

@@ -8,7 +8,11 @@ import orjson
 
 from infra.postgres import Connection
 
-_PLACE = "SELECT outcome, body FROM place_hold($1, $2, $3, $4, $5, $6)"
+_PLACE = """
+SELECT outcome, CASE outcome WHEN 'held' THEN left(body, -1) || ',"seconds_left":'
+    || extract(epoch FROM (body::json->>'expires_at')::timestamptz - clock_timestamp()) || '}' ELSE body END AS body
+FROM place_hold($1, $2, $3, $4, $5, $6)
+"""
 _RELEASE = "SELECT release_hold($1)"
 _SETTLE = "SELECT hold_id, order_id FROM settle_holds($1)"
 _EXPIRE = """

@@ -8,10 +8,10 @@ or runs out.
 
 from uuid import UUID, uuid5
 
-from contracts import cart, catalog
+from contracts import cart, catalog, user
 from contracts.catalog import Hold, HoldLine, HoldMismatch, PlaceHold
 from contracts.failure import Fail, IdempotencyInProgress, InternalError, TimedOut, Unavailable
-from contracts.order import Order, PlaceOrder
+from contracts.order import Address, Order, PlaceOrder
 from infra.crash import crash_point
 from infra.idempotency import Key, Replay
 from infra.ids import new_id, now
@@ -41,7 +41,8 @@ async def place(shop: Shop, ask: Ask[PlaceOrder]) -> Answer[Order]:
     """Holds every line or none and writes the order; the same order again for who asks the same again."""
     refuse_card(ask.body.payment_method)
     buyer = buyer_of(ask.identity, ask.body)
-    source, lines = await _lines(shop, ask.body, buyer)
+    request = await _addressed(shop, ask)
+    source, lines = await _lines(shop, request, buyer)
     hold_id, own = hold_id_of(source, ask.key), source is None and ask.key is None
     try:
         hold = await _lasting(shop, hold_id, lines)
@@ -53,7 +54,7 @@ async def place(shop: Shop, ask: Ask[PlaceOrder]) -> Answer[Order]:
         raise
     crash_point("order.held")
     try:
-        drafted = draft(ask.body, buyer, hold, source, order_id=new_id(), at=now())
+        drafted = draft(request, buyer, hold, source, order_id=new_id(), at=now())
         placed, first = await _write(shop, ask, drafted)
         crash_point("order.written")
     except Exception as error:
@@ -65,6 +66,16 @@ async def place(shop: Shop, ask: Ask[PlaceOrder]) -> Answer[Order]:
     if not first:
         await shop.leftovers.give_back(hold_id, keep_trying=own)
     return placed
+
+
+async def _addressed(shop: Shop, ask: Ask[PlaceOrder]) -> PlaceOrder:
+    """The request with the address that it names, copied: what becomes of that later does not touch the order."""
+    if ask.body.address_id is None:
+        return ask.body
+    wanted = user.CustomersAddress(id=ask.body.address_id, user_id=ask.who.user_id)
+    saved = await shop.asker.ask(user.ADDRESS, wanted)
+    to = Address.model_validate(saved.model_dump(exclude={"id"}))
+    return ask.body.model_copy(update={"shipping_address": to})
 
 
 async def _lines(shop: Shop, request: PlaceOrder, buyer: Buyer) -> tuple[CartVersion | None, list[HoldLine]]:

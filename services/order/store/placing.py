@@ -17,7 +17,7 @@ INSERT INTO orders (
 VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
     $14::text::jsonb, $15, $16::text::jsonb, $17, $18::text::jsonb, $19, $19,
-    LEAST(now() + make_interval(secs => $20), $21::timestamptz - make_interval(secs => $22))
+    now() + make_interval(secs => $20)
 )
 ON CONFLICT DO NOTHING
 RETURNING serial
@@ -60,9 +60,7 @@ async def insert(connection: Connection, draft: Draft, *, pay_within: float, mar
             draft.payment_method,
             HISTORY.dump_json(order.history).decode(),
             order.created_at,
-            pay_within,
-            draft.hold.expires_at,
-            margin,
+            min(pay_within, (draft.hold.seconds_left or 0) - margin),
         )
     except asyncpg.LockNotAvailableError as error:
         raise IdempotencyInProgress(retry_after=1) from error
