@@ -1,6 +1,7 @@
 """How answers leave: a reply's bytes as the service wrote them, or a problem; and the headers beside them."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import orjson
 from aiohttp import web
@@ -27,6 +28,8 @@ def failed(body: bytes, status: int, *, code: str, retry_after: float | None) ->
     if status == 401:  # noqa: PLR2004
         error = ', error="invalid_token"' if code == "invalid_token" else ""
         response.headers["WWW-Authenticate"] = _CHALLENGE + error
+    if retry_after is None and status == HTTPStatus.SERVICE_UNAVAILABLE:
+        retry_after = 1
     if retry_after is not None:
         response.headers["Retry-After"] = str(max(1, round(retry_after)))
     return response

@@ -8,17 +8,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvloop
-from aiohttp import web
 from nats.aio.client import Client
 
 from contracts import user
 from contracts.model import Empty
 from contracts.operation import EDGE
 from edge import routes
+from edge.admission import Admission
+from edge.circuit import Circuits
+from edge.door import listening
 from edge.endpoint import Desk, Endpoint
 from edge.gateway import End, Gateway
+from edge.lines import Lines
 from edge.pages import Pages
-from edge.server import HttpServer
 from edge.settings import EdgeSettings
 from edge.site import documents
 from edge.tokens import Keys, Tokens
@@ -49,7 +51,7 @@ async def running(settings: EdgeSettings, watch: messaging.Watch) -> AsyncIterat
         readiness = ops.Readiness(client, {}, watch)
         await stack.enter_async_context(ops.serving(settings, readiness, metrics))
         gateway = Gateway(settings, _ends(settings, client, readiness, metrics), metrics, tracer)
-        yield await stack.enter_async_context(_listening(settings, gateway))
+        yield await stack.enter_async_context(listening(settings, gateway))
 
 
 def _ends(
@@ -57,30 +59,17 @@ def _ends(
 ) -> Iterator[tuple[str, str, End]]:
     """Everything that can be asked for, by method and path."""
     asker = Asker(client, settings.edge_timeout)
-
+    circuits = Circuits(settings, metrics.registry)
     quick = Asker(client, KEYS_TIMEOUT)
 
     async def fetch_keys() -> user.Jwks:
         return await quick.ask(user.JWKS, Empty())
 
-    desk = Desk(settings, asker, Tokens(Keys(fetch_keys)), Uploads(client))
+    admission = Admission(settings, metrics.registry)
+    desk = Desk(settings, Lines(settings, asker, circuits), admission, Tokens(Keys(fetch_keys)), Uploads(client))
     for path, route in routes.every():
         yield route.method, path, Endpoint(path, route, desk)
-    yield from Pages(asker, readiness, metrics, settings.edge_metrics_networks, documents()).ends()
-
-
-@asynccontextmanager
-async def _listening(settings: EdgeSettings, gateway: Gateway) -> AsyncIterator[int]:
-    server = HttpServer(gateway.handle)
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.drain_timeout)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, settings.edge_host, settings.edge_port, backlog=1024).start()
-        host_and_port: tuple[str, int] = runner.addresses[0]
-        yield host_and_port[1]
-    finally:
-        gateway.stopping = True
-        await runner.cleanup()
+    yield from Pages(asker, circuits, readiness, metrics, settings.edge_metrics_networks, documents()).ends()
 
 
 async def until_signal(settings: EdgeSettings) -> int:

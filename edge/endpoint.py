@@ -1,33 +1,39 @@
 """One route at work: reads the request, asks the service, hands its answer on."""
 
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
-from contracts.failure import Forbidden, Overloaded, PreconditionFailed, Unauthorized
+from contracts.failure import Forbidden, PreconditionFailed, Unauthorized
 from contracts.identity import Access
 from edge import answers, bodies
+from edge.admission import Admission
 from edge.conditions import wanted_version
 from edge.exchange import Exchange, idempotency_key
 from edge.intake import Intake
+from edge.lines import Lines
 from edge.routes import Media, Route
 from edge.settings import EdgeSettings
 from edge.tokens import Caller, Tokens
 from edge.uploads import Uploads
 from infra import headers
 from infra.crash import crash_point
-from infra.rpc import Asker
+
+FINISHING = frozenset({"order", "payment"})
+"""Services whose writes finish what somebody has begun."""
 
 
+@dataclass(frozen=True, slots=True)
 class Desk:
-    """What every endpoint works with, and how much of it is at work."""
+    """What every endpoint works with."""
 
-    def __init__(self, settings: EdgeSettings, asker: Asker, tokens: Tokens, uploads: Uploads) -> None:
-        self.settings = settings
-        self.asker = asker
-        self.tokens = tokens
-        self.uploads = uploads
-        self.in_flight = 0
+    settings: EdgeSettings
+    lines: Lines
+    admission: Admission
+    tokens: Tokens
+    uploads: Uploads
 
 
 class Endpoint:
@@ -38,25 +44,30 @@ class Endpoint:
         self.route = route
         self.writes = route.operation.writes
         self._conditional = PreconditionFailed in route.operation.failures
+        self._urgent = self.writes and route.operation.service in FINISHING
+        # Passwords take their time on purpose, and files take their sender's: neither says how busy the shop is.
+        self._telling = not route.operation.confidential and route.media in {Media.NONE, Media.JSON}
         self._desk = desk
         self._intake = Intake(route)
 
     async def answer(self, exchange: Exchange, params: dict[str, str]) -> web.Response:
-        """What is more than can be done is refused at once, so that the rest is answered in time."""
-        if self._desk.in_flight >= self._desk.settings.edge_max_in_flight:
-            raise Overloaded(retry_after=1)
-        self._desk.in_flight += 1
+        """What is more than can be done is refused before anything of it is read, so that the rest is done in time."""
+        admission, service = self._desk.admission, self.route.operation.service
+        ticket = admission.enter(service, urgent=self._urgent)
+        answered = False
         try:
-            return await self._answer(exchange, params)
+            response = await self._answer(exchange, params)
+            answered = response.status < HTTPStatus.INTERNAL_SERVER_ERROR
         finally:
-            self._desk.in_flight -= 1
+            admission.leave(ticket, service, telling=answered and self._telling)
+        return response
 
     async def _answer(self, exchange: Exchange, params: dict[str, str]) -> web.Response:
         caller = await self._desk.tokens.caller(exchange.header("Authorization"))
         self._admit(caller)
         extra = self._extra(exchange, caller)
         body = await self._body(exchange.request, params, exchange.query)
-        reply, found = await self._desk.asker.exchange(self.route.operation.subject, body, extra)
+        reply, found = await self._desk.lines.ask(self.route.operation, body, extra)
         if self.writes:
             crash_point("edge.asked")
         return answers.answered(

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
@@ -81,9 +82,11 @@ class Gateway:
             response.force_close()
 
     def _note(self, method: str, route: str, status: int, seconds: float, *, writes: bool) -> None:
-        """One line for each change and each trouble of ours; what is read leaves only a figure."""
+        """One line for each change and each trouble of ours; what is read leaves only a figure, as does a refusal
+        for want of room or of a service: under a flood of them the lines would cost more than the refusals.
+        """
         self._metrics.requests.labels(method if route != "unknown" else "any", route, status).observe(seconds)
-        if writes or status >= 500:  # noqa: PLR2004
+        if (writes or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and status != HTTPStatus.SERVICE_UNAVAILABLE:
             fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
             log.info("answered", extra={"fields": fields})
 

@@ -12,6 +12,7 @@ from contracts.failure import Fail, NotFound
 from contracts.health import Health
 from contracts.operation import AnyOperation
 from contracts.registry import HEALTH
+from edge.circuit import Circuits
 from edge.client import within
 from edge.exchange import Exchange
 from edge.settings import Network
@@ -43,12 +44,14 @@ class Pages:
     def __init__(
         self,
         asker: Asker,
+        circuits: Circuits,
         readiness: Readiness,
         metrics: Metrics,
         metrics_networks: tuple[Network, ...],
         documents: Mapping[str, Callable[[], web.Response]],
     ) -> None:
         self._asker = asker
+        self._circuits = circuits
         self._readiness = readiness
         self._metrics = metrics
         self._metrics_networks = metrics_networks
@@ -73,10 +76,13 @@ class Pages:
         return _json({"ready": ready, "services": services}, status=200 if ready else 503)
 
     async def _health(self, operation: AnyOperation) -> dict[str, str]:
+        """A service that answers this is asked for the rest too."""
+        circuit = self._circuits.of(operation.service)
         try:
             body, _ = await self._asker.send(operation.subject, b"{}", {}, timeout=PATIENCE)
         except Fail as fail:
-            return {"service": fail.code}
+            return {"service": fail.code, **({"circuit": "open"} if circuit.open else {})}
+        circuit.heard()
         return Health.model_validate_json(body).stores
 
     async def _figures(self, exchange: Exchange) -> web.Response:

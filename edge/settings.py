@@ -18,7 +18,18 @@ class EdgeSettings(Settings):
     edge_host: str = "127.0.0.1"
     edge_port: int = Field(8081, ge=0, le=65535)
     edge_timeout: float = Field(10.0, gt=0, description="Seconds a client waits for a service.")
-    edge_max_in_flight: int = Field(512, gt=0, description="Requests at work at once; more are refused with 503.")
+    edge_try_timeout: float = Field(
+        4.0, gt=0, description="Seconds after which what may be repeated is asked again; longer than `ask_timeout`."
+    )
+    edge_max_in_flight: int = Field(
+        512, gt=0, description="Requests at work at once, at the very most; half of it for one service."
+    )
+    edge_latency_target: float = Field(
+        0.5, gt=0, description="Seconds an answer should take: when many take longer, less is taken in."
+    )
+    edge_silence: float = Field(2.0, gt=0, description="Seconds without any answer after which a circuit opens.")
+    edge_silent_asks: int = Field(5, gt=0, description="Asks that must be without an answer for a circuit to open.")
+    edge_probe_pause: float = Field(1.0, gt=0, description="Seconds between two asks through an open circuit.")
     edge_sample: float = Field(0.0, ge=0, le=1, description="The share of new traces that are recorded.")
     edge_idempotency_required: bool = Field(
         default=False, description="Refuse orders, payments and refunds without an Idempotency-Key."
@@ -31,6 +42,9 @@ class EdgeSettings(Settings):
     )
     edge_metrics_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
         LOOPBACK, validate_default=True, description="Clients that may read /metrics."
+    )
+    edge_linger: float = Field(
+        4.0, ge=0, description="Seconds of serving kept connections at the end; longer than Nginx keeps one idle."
     )
 
     @field_validator("edge_cors_origins", mode="before")

@@ -28,6 +28,9 @@ from contracts.failure import (
 
 TEMPLATES = Path(__file__).parents[2] / "nginx"
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1")
+HERE = ("127.", "localhost:", "[::1]:")
+EDGE_CONNECTIONS = 1024
+"""Requests that one edge may have at once: twice what it takes in itself, which refuses more kindly."""
 
 REFUSALS: Mapping[int, tuple[type[Fail], str | None, int | None]] = {
     400: (Malformed, None, None),
@@ -87,6 +90,7 @@ def render(
     tls: Tls | None = None,
     metrics_networks: Sequence[str] = LOOPBACK_NETWORKS,
     trusted_proxies: Sequence[str] = (),
+    edge_connections: int = EDGE_CONNECTIONS,
 ) -> str:
     """The whole configuration. `edges` are `host:port`; all that Nginx writes goes into `run_dir`."""
     environment = Environment(  # noqa: S701 - it writes a configuration, not HTML
@@ -95,6 +99,8 @@ def render(
     return environment.get_template("nginx.conf.j2").render(
         http_port=http_port,
         edges=edges,
+        here={edge for edge in edges if edge.startswith(HERE)},
+        edge_connections=edge_connections,
         run_dir=run_dir,
         limits=Limits() if limits is True else limits,
         cache=cache,
@@ -130,6 +136,7 @@ class Front(BaseSettings):
     cache: bool = True
     metrics_networks: str = ",".join(LOOPBACK_NETWORKS)
     trusted_proxies: str = ""
+    edge_connections: int = Field(EDGE_CONNECTIONS, gt=0, description="Requests that one edge may have at once.")
     tls_port: int = 8443
     tls_certificate: Path | None = Field(None, description="With its key: speak TLS, and send HTTP there.")
     tls_key: Path | None = None
@@ -151,6 +158,7 @@ def main() -> None:
             tls=tls,
             metrics_networks=_listed(front.metrics_networks),
             trusted_proxies=_listed(front.trusted_proxies),
+            edge_connections=front.edge_connections,
         )
     )
 

@@ -35,7 +35,7 @@ async def test_what_is_not_http_is_a_problem_and_not_in_the_log(
 
 
 async def test_nobody_there_nobody_in_time_and_too_much(open_edge: OpenEdge, backs: Backs, signer: Signer) -> None:
-    http = (await open_edge(edge_timeout=0.3, edge_max_in_flight=2)).http
+    http = (await open_edge(edge_timeout=0.3, edge_max_in_flight=4)).http
     answered = await http.as_(signer.token()).get("/notifications")
     assert (answered.status, answered.code, answered.headers["Retry-After"]) == (503, "unavailable", "1")
     backs.answers["rpc.catalog.get_product"] = lambda _: None
