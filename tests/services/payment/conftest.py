@@ -118,6 +118,7 @@ class Till:
     stack: Stack
     ask: Edge
     as_order: Edge
+    as_operator: Edge
     orders: Orders
     events: Events
     db: asyncpg.Pool
@@ -206,9 +207,10 @@ async def till(data_folder: Path) -> AsyncIterator[Till]:
         orders = Orders(await client("order"))
         await orders.answer()
         events = Events()
-        await events.listen(await client("operator"))
+        operator = await client("operator")
+        await events.listen(operator)
         db = await opened.enter_async_context(asyncpg.create_pool(stack.dsn("payment"), min_size=1, max_size=5))
-        yield Till(stack, Edge(await client("edge")), Edge(orders.client), orders, events, db)
+        yield Till(stack, Edge(await client("edge")), Edge(orders.client), Edge(operator), orders, events, db)
 
 
 @pytest.fixture(scope="session")
@@ -225,7 +227,7 @@ def parallel() -> Callable[..., Awaitable[list[Any]]]:
 @pytest.fixture(scope="session")
 async def till_simulator(till: Till) -> AsyncIterator[Simulator]:
     """The gateway of the running service, on the same books."""
-    async with connect(_settings(till.stack), "payment-test") as db:
+    async with connect(settings_of(till.stack), "payment-test") as db:
         yield Simulator(db, late=0.3)
 
 
@@ -234,13 +236,13 @@ def lost_simulator(till: Till) -> Callable[[], Awaitable[Simulator]]:
     """A gateway whose books cannot be reached any more."""
 
     async def lose() -> Simulator:
-        async with connect(_settings(till.stack), "payment-test") as db:
+        async with connect(settings_of(till.stack), "payment-test") as db:
             return Simulator(db, late=0)
 
     return lose
 
 
-def _settings(stack: Stack) -> PostgresSettings:
+def settings_of(stack: Stack) -> PostgresSettings:
     return PostgresSettings(
         _env_file=None,
         nats_password="",

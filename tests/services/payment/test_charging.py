@@ -63,7 +63,7 @@ async def test_what_cannot_be_charged_fails_for_good(till: Till, method: str | N
     assert await till.taken(placed) == 0
 
 
-@pytest.mark.parametrize("method", ["sim_timeout", "sim_error_once"])
+@pytest.mark.parametrize("method", ["sim_timeout", "sim_error_once", "sim_lost_answer"])
 async def test_a_gateway_that_does_not_tell_is_asked_again_under_the_same_key(till: Till, method: str) -> None:
     placed = till.order(method)
     await placed.place()

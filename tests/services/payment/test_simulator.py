@@ -41,6 +41,16 @@ async def test_an_error_once_charges_nothing_until_asked_again(till_simulator: S
     assert await till_simulator.charge(key, PRICE, "sim_error_once") == CAPTURED
 
 
+async def test_a_lost_answer_is_a_capture_that_the_next_asker_hears_of(till_simulator: Simulator) -> None:
+    key = new_id()
+    with pytest.raises(GatewayError):
+        await till_simulator.charge(key, PRICE, "sim_lost_answer")
+    assert await till_simulator.find(key) == CAPTURED
+    assert await till_simulator.charge(key, PRICE, "sim_lost_answer") == CAPTURED
+    movements = [movement async for movement in till_simulator.every(Kind.CHARGE) if movement.key == key]
+    assert [movement.money for movement in movements] == [PRICE]
+
+
 async def test_a_late_answer_is_found_by_asking_again(till_simulator: Simulator) -> None:
     key = new_id()
     with pytest.raises(TimeoutError):
@@ -73,6 +83,23 @@ async def test_refunds_stay_within_the_charge(till_simulator: Simulator) -> None
         await till_simulator.refund(first, charge, PRICE)
     with pytest.raises(RefundRefused):
         await till_simulator.refund(second, charge, Money(amount=1, currency="USD"))
+    assert await till_simulator.refunded(first)
+    assert not await till_simulator.refunded(second)
+    assert not await till_simulator.refunded(new_id())
+
+
+async def test_everything_is_listed_in_the_order_of_keys(
+    till_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.payment.gateways.simulator.PAGE", 2)
+    keys = [new_id() for _ in range(5)]
+    for key in reversed(keys):
+        await till_simulator.charge(key, PRICE, "sim_ok")
+        await till_simulator.refund(key, key, PRICE)
+    for kind in Kind:
+        listed = [movement.key async for movement in till_simulator.every(kind)]
+        assert [key for key in listed if key in keys] == keys
+        assert listed == sorted(listed)
 
 
 async def test_the_list_has_what_moved_and_nothing_else(till_simulator: Simulator) -> None:
