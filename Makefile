@@ -54,6 +54,9 @@ safeguards: $(STAMP) ## take each safeguard away and see that a test notices
 bench: $(STAMP) ## measure the shop beside the limits of this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+faults: $(STAMP) ## break the shop under load in every way there is, and check that it keeps its laws
+	@$(BIN)/python -m tests.faults $(ARGS)
+
 docs: $(STAMP) ## write OpenAPI, AsyncAPI and the contract snapshot
 	@$(BIN)/souk docs $(ARGS)
 

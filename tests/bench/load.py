@@ -46,7 +46,8 @@ class Connection(asyncio.Protocol):
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if body or method != "GET":
-            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+            lines += [f"Content-Length: {len(body)}"]
+            lines += [] if headers and "Content-Type" in headers else ["Content-Type: application/json"]
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write("\r\n".join([*lines, "", ""]).encode() + body)
         return await self._answer

@@ -1,0 +1,79 @@
+"""The audit of a run: `souk audit` as an operator calls it, and the views in which the stores tell of themselves."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import asyncpg
+import orjson
+
+from infra.stack.stack import Stack
+
+WITHIN = 120.0
+
+OWN: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
+    {
+        "catalog": {
+            "stock out of balance": (1, "SELECT sku FROM stock_out_of_balance"),
+            "stock below nothing": (1, "SELECT sku FROM stock WHERE NOT (0 <= reserved AND reserved <= on_hand)"),
+        },
+        "payment": {
+            "ledger does not balance": (4, "SELECT currency FROM ledger_balance WHERE balance <> 0"),
+            "ledger and payments differ": (4, "SELECT payment_id FROM ledger_disagreement"),
+            "refunds exceed the payment": (3, "SELECT id FROM payment WHERE refunded > amount"),
+        },
+    }
+)
+"""Law and statement of what must find nothing."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit has found: law and what, one a violation."""
+
+    violations: list[tuple[int, str]]
+    seconds: float
+    error: str = ""
+    """Why there is no audit."""
+
+
+async def own_views(stack: Stack) -> list[tuple[int, str]]:
+    found = []
+    for service, checks in OWN.items():
+        connection = await asyncpg.connect(stack.dsn(service))
+        try:
+            for name, (law, statement) in checks.items():
+                rows = await connection.fetch(statement)
+                found += [(law, f"{name}: {row[0]}") for row in rows]
+        finally:
+            await connection.close()
+    return found
+
+
+async def audit(stack: Stack) -> Audit:
+    """Runs the command as a process of its own."""
+    begun = time.monotonic()
+    command = (sys.executable, "-m", "infra.cli.app", "audit", "--data", str(stack.layout.data), "--json")
+    child = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(WITHIN):
+            said, complaint = await child.communicate()
+    except TimeoutError:
+        child.kill()
+        return Audit([], time.monotonic() - begun, f"no audit within {WITHIN:.0f} s")
+    seconds = time.monotonic() - begun
+    try:
+        told = orjson.loads(said)
+    except ValueError:
+        return Audit([], seconds, (complaint or said).decode(errors="replace").strip()[-500:] or "it said nothing")
+    return Audit([_violation(one) for one in told["violations"]], seconds)
+
+
+def _violation(told: Any) -> tuple[int, str]:
+    return int(told["law"]), f"{told['check']} {told.get('ids', '')}: {told.get('detail', '')}"

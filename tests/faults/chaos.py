@@ -1,0 +1,173 @@
+"""Makes things go wrong at their moment, and puts them right again, whatever else has gone wrong meanwhile."""
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+from nats.errors import Error as NatsError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_incrementing
+
+from contracts.failure import Fail
+from infra.stack.error import StackError
+from infra.stack.stack import Stack
+from tests.faults.families import freeze, thaw
+from tests.faults.jetstream import Deliveries
+from tests.faults.schedule import Fault, Kind
+
+TRIES = 6
+"""How often a fault that could not be brought about, as NATS was away, is tried again."""
+
+IN_THE_WAY: tuple[type[Exception], ...] = (OSError, TimeoutError, StackError, NatsError, Fail)
+
+
+@dataclass(slots=True)
+class Event:
+    """A fault that has happened; `ended` is when it was put right, and what recovers begins to."""
+
+    fault: Fault
+    began: float
+    ended: float
+
+
+@dataclass
+class Chaos:
+    """Works through a timeline against a running stack."""
+
+    stack: Stack
+    timeline: list[Fault]
+    seconds: float
+    deliveries: Deliveries
+    crash_folder: Path
+    begun: float = 0.0
+    happened: list[Event] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """Faults that could not be brought about, and why: the run has not shown what it should."""
+    active: dict[str, int] = field(default_factory=Counter)
+    frozen: list[psutil.Process] = field(default_factory=list)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def run(self) -> None:
+        """Returns when the time is over; the timeline leaves enough for every fault to end."""
+        self.begun = time.monotonic()
+        for fault in self.timeline:
+            await asyncio.sleep(max(0.0, self.begun + fault.at - time.monotonic()))
+            self._tasks.append(asyncio.create_task(self._one(fault)))
+        await asyncio.sleep(max(0.0, self.begun + self.seconds - time.monotonic()))
+        for task in self._tasks:
+            task.cancel()
+
+    async def end(self) -> None:
+        """Puts everything right."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        thaw(self.frozen)
+        for order in self.crash_folder.iterdir():
+            order.unlink(missing_ok=True)
+
+    @property
+    def now(self) -> list[str]:
+        """What goes on, for the eye."""
+        return [name for name, count in self.active.items() if count]
+
+    async def _one(self, fault: Fault) -> None:
+        name = f"{fault.kind.value}: {fault.target}{fault.detail}"
+        self.active[name] += 1
+        began = time.monotonic()
+        try:
+            ended = await self._at_last(partial(self._bring_about, fault))
+            self.happened.append(Event(fault, began, ended))
+        except IN_THE_WAY as error:
+            self.failed.append(f"{name}: {error!r}")
+        except asyncio.CancelledError:
+            self.failed.append(f"{name}: not over when the time was")
+            raise
+        finally:
+            self.active[name] -= 1
+
+    async def _at_last(self, act: Callable[[], Awaitable[Any]]) -> Any:
+        """Does it; again after a while when something else that went wrong was in the way."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(IN_THE_WAY),
+            stop=stop_after_attempt(TRIES),
+            wait=wait_incrementing(1, 1),
+            reraise=True,
+        ):
+            with attempt:
+                return await act()
+        raise AssertionError
+
+    async def _bring_about(self, fault: Fault) -> float:
+        """When the fault was over."""
+        ways: Mapping[Kind, Callable[[Fault], Awaitable[float | None]]] = {
+            Kind.KILL: self._kill,
+            Kind.PAUSE: self._pause,
+            Kind.AWAY: self._away,
+            Kind.LEADER: self._kill_leader,
+            Kind.CRASH: self._crash,
+            Kind.DUPLICATE: self._duplicate,
+            Kind.REORDER: self._reorder,
+        }
+        return await ways[fault.kind](fault) or time.monotonic()
+
+    async def _kill(self, fault: Fault) -> None:
+        for process in self.stack.named(fault.target):
+            if process.pid is None:
+                raise ConnectionError("it is down already")
+        self.stack.kill(fault.target)
+
+    async def _pause(self, fault: Fault) -> None:
+        pids = self.stack.pids(fault.target)
+        if not pids:
+            raise ConnectionError("it is down already")
+        stopped = [process for pid in pids for process in freeze(pid)]
+        self.frozen += stopped
+        try:
+            await asyncio.sleep(fault.lasts)
+        finally:
+            thaw(stopped)
+
+    async def _away(self, fault: Fault) -> None:
+        await self.stack.stop("nats", signal.SIGKILL)
+        try:
+            await asyncio.sleep(fault.lasts)
+        finally:
+            await self._at_last(partial(self.stack.start, "nats"))
+
+    async def _kill_leader(self, fault: Fault) -> None:
+        info = await self.deliveries.js.stream_info(fault.target)
+        if info.cluster is None or not info.cluster.leader:
+            raise ConnectionError(f"{fault.target} has no leader")
+        self.stack.kill(info.cluster.leader)
+
+    async def _crash(self, fault: Fault) -> float:
+        """Orders it, and waits for the process that finds the order and dies of it."""
+        order = self.crash_folder / fault.target
+        await _until_gone(order)  # somebody else may have ordered the same
+        order.touch()
+        await _until_gone(order)
+        return time.monotonic()
+
+    async def _duplicate(self, fault: Fault) -> None:
+        stream, _, _ = fault.target.partition(".")
+        if not await self.deliveries.repeat(stream):
+            raise ConnectionError("there is no event yet")
+
+    async def _reorder(self, fault: Fault) -> None:
+        stream, _, service = fault.target.partition(".")
+        before = await self.deliveries.pause(stream, service, fault.lasts + 1)
+        await asyncio.sleep(fault.lasts)
+        if not await self.deliveries.hand_over(stream, service, before):
+            raise ConnectionError("nothing was stored meanwhile")
+
+
+async def _until_gone(order: Path) -> None:
+    while order.exists():  # noqa: ASYNC110 - the process that takes the order can tell nobody
+        await asyncio.sleep(0.05)

@@ -1,0 +1,35 @@
+"""A process with all that it has started: stopping Nginx's master alone would stop nobody."""
+
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
+
+import psutil
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """The process and its descendants, or nobody when it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    return []
+
+
+def freeze(pid: int) -> list[psutil.Process]:
+    """Stops them, and those that were born meanwhile; all that were stopped."""
+    stopped: dict[int, psutil.Process] = {}
+    while fresh := [one for one in family(pid) if one.pid not in stopped]:
+        for one in fresh:
+            _send(one, signal.SIGSTOP)
+            stopped[one.pid] = one
+    return list(stopped.values())
+
+
+def thaw(stopped: Iterable[psutil.Process]) -> None:
+    for one in stopped:
+        _send(one, signal.SIGCONT)
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)

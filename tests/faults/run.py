@@ -1,0 +1,177 @@
+"""One fault run: the shop starts, is loaded, suffers, settles, and is judged."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from infra import messaging
+from infra.stack.options import Options
+from infra.stack.stack import Stack
+from tests.faults import shop
+from tests.faults.auditing import Audit, audit, own_views
+from tests.faults.chaos import Chaos
+from tests.faults.errands import Errands
+from tests.faults.jetstream import Deliveries
+from tests.faults.load import Load
+from tests.faults.schedule import CALM, TIMES, Fault, Kind, Shape, plan
+from tests.faults.settling import Settled, settle
+from tests.faults.stories import Stories
+from tests.faults.verdict import Verdict, judge
+from tests.support.asking import Edge
+
+RATE = 55.0
+SHORT_TIMES = 1
+WARM_UP = 3.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for on the command line."""
+
+    seed: int
+    nats_nodes: int = 1
+    seconds: float = 520.0
+    times: int = TIMES
+    rate: float = RATE
+    only: tuple[Kind, ...] = ()
+
+
+@dataclass
+class Outcome:
+    """All there is to tell of a run."""
+
+    wanted: Wanted
+    shape: Shape
+    timeline: list[Fault]
+    load: Load
+    chaos: Chaos
+    settled: Settled
+    verdict: Verdict
+    audits: dict[str, Audit]
+    took: float
+    figures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def violations(self) -> list[tuple[int, str]]:
+        return [*self.verdict.broken, *(found for one in self.audits.values() for found in one.violations)]
+
+    @property
+    def missing(self) -> list[str]:
+        """What the run should have shown and did not."""
+        without = [f"{name}: {one.error}" for name, one in self.audits.items() if one.error]
+        left = [f"left after settling: {count} {what}" for what, count in self.settled.left.items()]
+        return [*self.chaos.failed, *without, *left]
+
+    def family(self, fault: Fault) -> str:
+        """The service of a process, the kind of a crash point: what the table has a row for."""
+        if fault.kind in (Kind.CRASH, Kind.DUPLICATE, Kind.REORDER, Kind.LEADER):
+            return fault.target
+        return next((name for name, several in self.shape.processes.items() if fault.target in several), fault.target)
+
+    @property
+    def good(self) -> bool:
+        return not self.violations and not self.missing
+
+
+async def run(wanted: Wanted, data: Path, console: Console) -> Outcome:
+    """Everything, on a fresh stack in this folder."""
+    begun = time.monotonic()
+    given = shop.options(data, wanted.nats_nodes)
+    points, often = _points()
+    shape = shop.shape(given, points, often, [])
+    timeline = plan(wanted.seed, shape, wanted.seconds, wanted.times, only=wanted.only)
+    for fault in timeline:
+        console.print(str(fault), style="dim")
+    async with _serving(given) as (stack, deliveries, operator):
+        console.print(f"The shop serves after {time.monotonic() - begun:.0f} s.")
+        load = await shop.furnish(stack, operator, wanted.rate, random.Random(wanted.seed))
+        assert given.crash_folder is not None
+        chaos = Chaos(stack, timeline, wanted.seconds, deliveries, given.crash_folder)
+        audits: dict[str, Audit] = {}
+        await _suffer(wanted, load, chaos, stack, audits, console)
+        console.print("Nobody comes any more; what is under way may finish.")
+        settled = await settle(stack, deliveries)
+        console.print(f"At rest after {settled.seconds:.0f} s. Now everything is counted.")
+        audits["at the end"] = await audit(stack)
+        verdict = await judge(stack, load.journal, stack.http_url)
+        verdict.broken += await own_views(stack)
+    return Outcome(wanted, shape, timeline, load, chaos, settled, verdict, audits, time.monotonic() - begun)
+
+
+def _points() -> tuple[list[str], list[str]]:
+    """The crash points of the code, and those that come five times."""
+    return [], []
+
+
+@asynccontextmanager
+async def _serving(given: Options) -> AsyncIterator[tuple[Stack, Deliveries, Edge]]:
+    async with Stack(given).running() as stack:
+        operator = stack.password("operator")
+        async with messaging.connect(stack.nats_url, "operator", operator) as client:
+            yield stack, Deliveries(client, random.Random(given.nats_nodes)), Edge(client)
+
+
+async def _suffer(
+    wanted: Wanted, load: Load, chaos: Chaos, stack: Stack, audits: dict[str, Audit], console: Console
+) -> None:
+    """Load and faults at once, with an audit in between; ends with the last fault, or by Ctrl-C."""
+    load.begun = time.monotonic()
+    arrivals = [asyncio.create_task(arrival) for arrival in _arrivals(load)]
+    middle = asyncio.create_task(_audit_in_between(wanted, stack, audits))
+    watch = asyncio.create_task(_watch(load, chaos, wanted, console))
+    try:
+        await asyncio.sleep(WARM_UP)
+        await chaos.run()
+        await middle
+    finally:
+        await _ended([*arrivals, middle, watch])
+        await chaos.end()
+        await load.close()
+
+
+def _arrivals(load: Load) -> Iterable[Coroutine[Any, Any, None]]:
+    stories, errands = Stories(load), Errands(load)
+    return (
+        load.arrive(load.rate, stories.checkout, counted=True),
+        load.arrive(load.rate * 0.5, errands.browse),
+        load.arrive(load.rate * 0.06, stories.window_shopping),
+        load.arrive(2.0, errands.account),
+        load.arrive(1.5, errands.restock),
+        load.arrive(0.3, errands.upload),
+        load.arrive(0.3, errands.import_products),
+        load.arrive(0.5, errands.void),
+    )
+
+
+async def _audit_in_between(wanted: Wanted, stack: Stack, audits: dict[str, Audit]) -> None:
+    """In the calm in the middle: a shop that sells gives no false alarm."""
+    if wanted.seconds > 8 * CALM:
+        await asyncio.sleep(WARM_UP + wanted.seconds / 2 - CALM / 4)
+        audits["in between"] = await audit(stack)
+
+
+async def _watch(load: Load, chaos: Chaos, wanted: Wanted, console: Console) -> None:
+    """One line that tells how it goes."""
+    with Live(console=console, refresh_per_second=2, transient=True) as live:
+        while True:
+            live.update(
+                f"{load.seconds:5.0f} of {wanted.seconds:.0f} s   {load.recent():5.1f} checkouts/s"
+                f"   {len(load._tasks):4} customers   {', '.join(chaos.now) or 'calm'}"
+            )
+            await asyncio.sleep(0.5)
+
+
+async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task
