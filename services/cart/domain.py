@@ -54,10 +54,18 @@ class Cart:
     merged_into: str | None = None
     ordered: tuple[UUID, ...] = ()
     """The orders that it has given its lines to, the newest last: each leaves it once."""
+    ordered_at: tuple[int, ...] = ()
+    """The versions that the newest of them were placed from; 0 for one from a guest's cart that it has taken in."""
+    forgotten_to: int = 0
+    """The latest version that an order was placed from which is not among `ordered` any more."""
     by_sku: Mapping[str, Line] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_sku", {line.sku: line for line in self.lines})
+
+    def gave(self, order_id: UUID, version: int) -> bool:
+        """Whether the order, placed from that version of it, has its lines. One as old as those forgotten has."""
+        return order_id in self.ordered or version <= self.forgotten_to
 
     def units(self, sku: str) -> int:
         return self.by_sku[sku].quantity if sku in self.by_sku else 0
@@ -165,6 +173,15 @@ def taking(cart: Cart, ordered: Sequence[tuple[str, int]]) -> tuple[Line, ...]:
         gone[sku] = gone.get(sku, 0) + quantity
     left = (replace(line, quantity=line.quantity - gone.get(line.sku, 0)) for line in cart.lines)
     return tuple(line for line in left if line.quantity > 0)
+
+
+def remembering(cart: Cart, order_id: UUID, version: int, most: int) -> Cart:
+    """The cart with one more order to remember; of more than `most`, the oldest leaves only how far it had come."""
+    ordered = (*cart.ordered, order_id)
+    at = (*(0,) * (len(cart.ordered) - len(cart.ordered_at)), *cart.ordered_at, version)
+    kept = max(len(ordered) - most, 0)
+    forgotten = max((cart.forgotten_to, *at[:kept]))
+    return replace(cart, ordered=ordered[kept:], ordered_at=at[kept:], forgotten_to=forgotten)
 
 
 def shortage(line: Line, quote: Quote | None) -> Change | None:

@@ -16,10 +16,23 @@ from pymongo.errors import DuplicateKeyError
 
 from contracts.cart import Change
 from infra.mongo import Database, Document, Session
-from services.cart.domain import MOST_LINES, Append, Assign, Cart, Clear, Drop, Edit, Grow, Line, Rewrite, reference
+from services.cart.domain import (
+    MOST_LINES,
+    Append,
+    Assign,
+    Cart,
+    Clear,
+    Drop,
+    Edit,
+    Grow,
+    Line,
+    Rewrite,
+    reference,
+    remembering,
+)
 
 MOST_ORDERS = 20
-"""Orders that a cart remembers having given its lines to."""
+"""Orders that a cart remembers one by one; of those before them, it knows how far they had come."""
 
 INDEXES = {
     "carts": [
@@ -113,24 +126,36 @@ class Carts:
         return bool((await self._carts.update_one(there, gone, session=session)).modified_count)
 
     async def empty(self, called: str, version: int, order_id: UUID) -> bool:
-        """Whether the cart of that reference was still at that version, and is empty now: the order has its lines."""
-        update = {"$set": {"lines": []}, "$inc": {"version": 1}, **_given_to(order_id)}
-        there = {"reference": called, "version": version, "ordered": {"$ne": order_id}}
+        """Whether the cart of that reference was still at that version, and is empty now: the order has its lines.
+
+        One that would have to forget an order for it is left to `give`.
+        """
+        remembered = {"ordered": order_id, "ordered_at": version}
+        update = {"$set": {"lines": []}, "$inc": {"version": 1}, "$push": remembered}
+        room = {f"ordered.{MOST_ORDERS - 1}": {"$exists": False}}
+        there = {"reference": called, "version": version, "ordered": {"$ne": order_id}, **room}
         return bool((await self._carts.update_one(there, update)).matched_count)
 
-    async def give(self, cart: Cart, left: Sequence[Line], order_id: UUID) -> bool:
-        """Whether the cart was still as it was read; what is not `left` has gone to the order."""
+    async def give(self, cart: Cart, left: Sequence[Line], order_id: UUID, version: int) -> bool:
+        """Whether the cart was still as it was read; what is not `left` has gone to the order of that version."""
+        then = remembering(cart, order_id, version, MOST_ORDERS)
         update = {
-            "$set": {"lines": [_document(line) for line in left]},
+            "$set": {
+                "lines": [_document(line) for line in left],
+                "ordered": list(then.ordered),
+                "ordered_at": list(then.ordered_at),
+                "forgotten_to": then.forgotten_to,
+            },
             "$inc": {"version": int(tuple(left) != cart.lines)},
-            **_given_to(order_id),
         }
-        there = {"_id": cart.id, "version": cart.version, "ordered": {"$ne": order_id}}
+        ordered = list(cart.ordered) if cart.ordered else {"$in": [None, []]}
+        there = {"_id": cart.id, "version": cart.version, "ordered": ordered}
         return bool((await self._carts.update_one(there, update)).matched_count)
 
-
-def _given_to(order_id: UUID) -> Document:
-    return {"$push": {"ordered": {"$each": [order_id], "$slice": -MOST_ORDERS}}}
+    async def note(self, called: str, order_id: UUID) -> None:
+        """The order has its lines from the cart that has taken this one in; to be known here for good."""
+        there = {"reference": called, "ordered": {"$ne": order_id}}
+        await self._carts.update_one(there, {"$push": {"ordered": order_id, "ordered_at": 0}})
 
 
 def _statement(edit: Edit) -> tuple[Document, Document]:
@@ -190,4 +215,6 @@ def _cart(document: Any) -> Cart | None:
         document["version"],
         document.get("merged_into"),
         tuple(document.get("ordered", ())),
+        tuple(document.get("ordered_at", ())),
+        document.get("forgotten_to", 0),
     )

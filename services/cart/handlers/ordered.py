@@ -22,22 +22,38 @@ async def order_placed(shop: Shop, _session: Session | None, event: OrderPlaced)
         crash_point("cart.emptied")
         return Outcome.APPLIED
     for _ in range(TRIES):
-        cart = await _where_it_is_now(shop, event)
+        cart = await shop.carts.find_called(event.cart_id, now())
         if cart is None:
             return Outcome.IGNORED
-        if event.order_id in cart.ordered:
+        if cart.gave(event.order_id, event.cart_version):
             return Outcome.KNOWN
-        left = taking(cart, [(item.sku, item.quantity) for item in event.items])
-        if await shop.carts.give(cart, left, event.order_id):
-            crash_point("cart.given")
-            return Outcome.APPLIED
+        if cart.merged_into is not None:
+            outcome = await _given_after_merge(shop, event.cart_id, cart.merged_into, event)
+        else:
+            outcome = await _given(shop, cart, event, event.cart_version)
+        if outcome is not None:
+            return outcome
     raise NotYet
 
 
-async def _where_it_is_now(shop: Shop, event: OrderPlaced) -> Cart | None:
-    """The cart that has the lines, or had; a guest may have signed in since, then they are in the customer's."""
-    assert event.cart_id is not None
-    cart = await shop.carts.find_called(event.cart_id, now())
-    if cart is None or event.order_id in cart.ordered or cart.merged_into is None:
-        return cart
-    return await shop.carts.find(cart.merged_into, now())
+async def _given(shop: Shop, cart: Cart, event: OrderPlaced, version: int) -> Outcome | None:
+    """None when the cart has changed since it was read."""
+    left = taking(cart, [(item.sku, item.quantity) for item in event.items])
+    if not await shop.carts.give(cart, left, event.order_id, version):
+        return None
+    crash_point("cart.given")
+    return Outcome.APPLIED
+
+
+async def _given_after_merge(shop: Shop, called: str, into: str, event: OrderPlaced) -> Outcome | None:
+    """A guest has signed in since, and the lines are in the customer's cart.
+
+    Its versions are no measure for the guest's orders. So the guest's cart notes them too, for good.
+    """
+    cart = await shop.carts.find(into, now())
+    if cart is None:
+        return Outcome.IGNORED
+    outcome = Outcome.KNOWN if event.order_id in cart.ordered else await _given(shop, cart, event, 0)
+    if outcome is not None:
+        await shop.carts.note(called, event.order_id)
+    return outcome

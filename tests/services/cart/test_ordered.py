@@ -20,6 +20,7 @@ from infra.reactor import Delivery
 from services.cart.domain import reference
 from services.cart.handlers.ordered import order_placed
 from services.cart.shop import Shop
+from services.cart.store import MOST_ORDERS
 from tests.services.cart.conftest import Trolley
 from tests.services.cart.test_changing import sku_of
 from tests.support.asking import Edge
@@ -115,6 +116,42 @@ async def test_an_order_is_heard_once_by_whichever_cart_has_its_lines(
     await guest.add(sku, 3)
     await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
     await hear(shop, event, event)
+    assert await mine.units() == {sku: 3}
+
+
+async def test_an_order_is_known_when_its_cart_remembers_newer_ones_only(
+    ask: Edge, guest: Trolley, shop: Shop, new_product: NewProduct
+) -> None:
+    """As when its events are replayed months later: nothing leaves the cart a second time."""
+    sku = await sku_of(new_product, stock=100)
+    events = []
+    for _ in range(MOST_ORDERS + 5):
+        events.append(placed(await guest.add(sku, 2)))
+        assert await hear(shop, events[-1]) == [Outcome.APPLIED]
+        assert await guest.units() == {}
+    await guest.add(sku, 3)
+    version = (await guest.get()).version
+    for event in events:
+        assert await hear(shop, event) == [Outcome.KNOWN]
+    cart = await guest.get()
+    assert (await guest.units(), cart.version) == ({sku: 3}, version)
+    document = await shop.mongo.database.carts.find_one({"_id": guest.id})
+    assert document is not None
+    assert len(document["ordered"]) == len(document["ordered_at"]) == MOST_ORDERS
+
+
+async def test_a_guests_order_is_known_however_many_the_customer_has_placed_since(
+    ask: Edge, guest: Trolley, mine: Trolley, shop: Shop, new_product: NewProduct
+) -> None:
+    sku = await sku_of(new_product, stock=100)
+    early = placed(await guest.add(sku, 2))
+    await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
+    assert await hear(shop, early) == [Outcome.APPLIED]
+    assert await mine.units() == {}
+    for _ in range(MOST_ORDERS + 1):
+        await hear(shop, placed(await mine.add(sku, 2)))
+    await mine.add(sku, 3)
+    assert await hear(shop, early) == [Outcome.KNOWN]
     assert await mine.units() == {sku: 3}
 
 
