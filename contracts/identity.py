@@ -16,6 +16,8 @@ class Identity(Model):
 
     user_id: UUID
     role: Role
+    session_id: UUID | None = None
+    """The session that the access token is of."""
 
     @property
     def is_admin(self) -> bool:

@@ -20,6 +20,8 @@ class Kind(StrEnum):
     ORDER_PAID = "order_paid"
     ORDER_CANCELLED = "order_cancelled"
     ORDER_SHIPPED = "order_shipped"
+    VERIFY_EMAIL = "verify_email"
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a mail
 
 
 class Channel(StrEnum):

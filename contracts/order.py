@@ -107,7 +107,8 @@ class PlaceOrder(Model):
 
     items: Annotated[list[HoldLine] | None, Field(min_length=1, max_length=100)] = None
     cart_id: CartId | None = None
-    shipping_address: Address
+    shipping_address: Address | None = None
+    address_id: Annotated[Id | None, Field(description="One of the customer's own addresses, to send it to.")] = None
     shipping_method: ShippingMethod = ShippingMethod.STANDARD
     payment_method: PaymentMethod | None = None
     email: Annotated[Email | None, Field(description="Of a guest.")] = None
@@ -116,6 +117,9 @@ class PlaceOrder(Model):
     def _one_of(self) -> "PlaceOrder":
         if (self.items is None) == (self.cart_id is None):
             message = "is made from either items or a cart_id"
+            raise ValueError(message)
+        if (self.shipping_address is None) == (self.address_id is None):
+            message = "goes to either a shipping_address or an address_id"
             raise ValueError(message)
         return self
 

@@ -16,7 +16,14 @@ HEARS: dict[str, tuple[type[Event], ...]] = {
     "cart": (order.OrderPlaced,),
     "order": (payment.PaymentCaptured, payment.PaymentFailed, payment.PaymentRefunded, catalog.HoldLost),
     "payment": (order.OrderPlaced, order.OrderCancelled),
-    "notification": (order.OrderPlaced, order.OrderPaid, order.OrderCancelled, order.OrderShipped),
+    "notification": (
+        order.OrderPlaced,
+        order.OrderPaid,
+        order.OrderCancelled,
+        order.OrderShipped,
+        user.VerificationRequested,
+        user.ResetRequested,
+    ),
 }
 """Who hears what. A consumer a pair of service and stream is derived from it."""
 

@@ -71,8 +71,8 @@ def _post(
     return Route("POST", path, operation, status, media, location, charges=charges)
 
 
-def _put(path: str, operation: AnyOperation) -> Route:
-    return Route("PUT", path, operation, media=Media.JSON)
+def _put(path: str, operation: AnyOperation, status: HTTPStatus = HTTPStatus.OK) -> Route:
+    return Route("PUT", path, operation, status, Media.JSON)
 
 
 def _patch(path: str, operation: AnyOperation) -> Route:
@@ -88,8 +88,24 @@ ACCOUNTS = (
     _post("/auth/login", user.LOGIN),
     _post("/auth/refresh", user.REFRESH),
     _post("/auth/logout", user.LOGOUT, NO_CONTENT),
+    _post("/auth/password/forgot", user.FORGOT_PASSWORD, ACCEPTED),
+    _post("/auth/password/reset", user.RESET_PASSWORD, NO_CONTENT),
+    _post("/auth/email/verify", user.VERIFY_EMAIL, NO_CONTENT),
     _get("/users/profile", user.PROFILE),
     _put("/users/profile", user.UPDATE_PROFILE),
+    _put("/users/profile/password", user.CHANGE_PASSWORD, NO_CONTENT),
+    _post("/users/profile/email/verification", user.REQUEST_VERIFICATION, ACCEPTED),
+    _get("/users/profile/sessions", user.LIST_SESSIONS),
+    _delete("/users/profile/sessions/{id}", user.END_SESSION),
+    _get("/users/profile/addresses", user.LIST_ADDRESSES),
+    _post("/users/profile/addresses", user.ADD_ADDRESS, CREATED),
+    _put("/users/profile/addresses/{id}", user.REPLACE_ADDRESS),
+    _delete("/users/profile/addresses/{id}", user.REMOVE_ADDRESS),
+    _get("/users", user.LIST_USERS),
+    _get("/users/{id}", user.GET_USER),
+    _put("/users/{id}", user.UPDATE_USER),
+    _post("/users/{id}/ban", user.BAN),
+    _post("/users/{id}/unban", user.UNBAN),
 )
 
 CATALOG = (

@@ -105,8 +105,9 @@ class Tokens:
             if key is None:
                 raise InvalidToken
             claims = _claims(token, key)
-            identity = Identity(user_id=UUID(claims["sub"]), role=Role(claims["role"]))
-        except (jwt.PyJWTError, ValueError, TypeError):
+            session = UUID(claims["sid"]) if "sid" in claims else None
+            identity = Identity(user_id=UUID(claims["sub"]), role=Role(claims["role"]), session_id=session)
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
             raise InvalidToken from None
         return Caller(identity, identity.model_dump_json(), float(claims["exp"]))
 

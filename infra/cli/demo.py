@@ -149,7 +149,8 @@ class Journey:
 
     async def show_mail(self, bought: Bought) -> None:
         async def came() -> Mail | None:
-            found = mails(self.running.layout.mail, to=bought.email)
+            sent = mails(self.running.layout.mail, to=bought.email)
+            found = [one for one in sent if "order" in one.subject.lower()]
             return next((one for one in found if "paid" in one.subject.lower() or len(found) > 1), None)
 
         mail = await _until(came, "No mail came")

@@ -12,6 +12,7 @@ from contracts import notification as contract
 from contracts.event import Event
 from contracts.model import Email
 from contracts.operation import AnyOperation
+from contracts.user import ResetRequested, VerificationRequested
 from infra.actor import Handler
 from infra.postgres import Database, connect
 from infra.reactor import Reaction
@@ -27,7 +28,11 @@ from services.notification.senders.sender import Sender
 from services.notification.senders.smtp import Smtp
 
 ASKS: dict[AnyOperation, Handler] = {contract.LIST: handlers.list_notifications}
-REACTIONS: dict[type[Event], Reaction] = dict.fromkeys(KINDS, handlers.tell_customer)
+REACTIONS: dict[type[Event], Reaction] = {
+    **dict.fromkeys(KINDS, handlers.tell_customer),
+    VerificationRequested: handlers.mail_token,
+    ResetRequested: handlers.mail_token,
+}
 
 
 class NotificationSettings(PostgresSettings):

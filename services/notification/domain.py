@@ -1,4 +1,4 @@
-"""What a customer is told of an order, and what becomes of a mail that could not be sent."""
+"""What a customer is told, of an order or of their account, and what becomes of a mail that could not be sent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,8 +22,10 @@ from contracts.order import (
     PlacedItem,
     Tracking,
 )
+from contracts.user import ResetRequested, VerificationRequested
 
 Told = OrderPlaced | OrderPaid | OrderCancelled | OrderShipped
+Requested = VerificationRequested | ResetRequested
 
 KINDS: Mapping[type[Event], Kind] = MappingProxyType(
     {
@@ -31,6 +33,8 @@ KINDS: Mapping[type[Event], Kind] = MappingProxyType(
         OrderPaid: Kind.ORDER_PAID,
         OrderCancelled: Kind.ORDER_CANCELLED,
         OrderShipped: Kind.ORDER_SHIPPED,
+        VerificationRequested: Kind.VERIFY_EMAIL,
+        ResetRequested: Kind.RESET_PASSWORD,
     }
 )
 SUBJECTS: Mapping[Kind, str] = MappingProxyType(
@@ -39,6 +43,8 @@ SUBJECTS: Mapping[Kind, str] = MappingProxyType(
         Kind.ORDER_PAID: "Your order {number} is paid",
         Kind.ORDER_CANCELLED: "Your order {number} is cancelled",
         Kind.ORDER_SHIPPED: "Your order {number} is on its way",
+        Kind.VERIFY_EMAIL: "Please confirm your e-mail address",
+        Kind.RESET_PASSWORD: "Choose a new password",
     }
 )
 LONGEST_SUBJECT = 255
@@ -69,18 +75,22 @@ class Facts(Model):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One mail to be sent, leased to one sender: after `lease` another may take it up."""
+    """One mail to be sent, leased to one sender: after `lease` another may take it up.
+
+    It is about an order, of which it has the facts, or carries the token of a proof.
+    """
 
     id: UUID
     kind: Kind
-    order_id: UUID
+    order_id: UUID | None
     user_id: UUID | None
     subject: str
-    facts: Facts
+    facts: Facts | None
     attempts: int
     lease: datetime
     traceparent: str
     request_id: str
+    proof_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,7 @@ def facts_of(event: Told) -> Facts:
     return Facts.model_validate(event.model_dump())
 
 
-def subject_of(kind: Kind, number: str) -> str:
+def subject_of(kind: Kind, number: str = "") -> str:
     """One line, whatever the order's number is made of."""
     return one_line(SUBJECTS[kind].format(number=number))[:LONGEST_SUBJECT]
 
@@ -112,7 +122,7 @@ def sent(delivery: Delivery) -> Outcome:
 
 
 def suppressed(delivery: Delivery) -> Outcome:
-    return Outcome(DeliveryStatus.SUPPRESSED, delivery.attempts, "nobody is there any more")
+    return Outcome(DeliveryStatus.SUPPRESSED, delivery.attempts, "nobody is there any more, or waits for it")
 
 
 def refused(delivery: Delivery, reason: str) -> Outcome:

@@ -11,7 +11,7 @@ from infra.ids import new_id
 from infra.postgres import Database, Transaction
 from infra.rpc import Ask
 from services.notification import store
-from services.notification.domain import KINDS, Told, facts_of, subject_of
+from services.notification.domain import KINDS, Requested, Told, facts_of, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,22 @@ async def tell_customer(desk: Desk, tx: Transaction, event: Told) -> None:
         user_id=event.user_id,
         subject=subject_of(kind, event.number),
         facts=facts_of(event),
+    )
+    tx.afterwards(desk.wake_sender)
+
+
+async def mail_token(desk: Desk, tx: Transaction, event: Requested) -> None:
+    """Queues the mail that carries a token. The token is asked for when the mail is sent, and kept nowhere."""
+    kind = KINDS[type(event)]
+    await store.queue(
+        tx.connection,
+        delivery_id=new_id(),
+        kind=kind,
+        order_id=None,
+        user_id=event.user_id,
+        subject=subject_of(kind),
+        facts=None,
+        proof_id=event.proof_id,
     )
     tx.afterwards(desk.wake_sender)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from babel.numbers import format_currency, get_currency_symbol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from pydantic import SecretStr
 
 from contracts.money import EXPONENTS, Money
 from services.notification.domain import Delivery, one_line
@@ -25,6 +26,8 @@ class Addressee:
     email: str
     name: str
     greeting: str
+    token: SecretStr | None = None
+    """What they show that they have got this mail, where it is for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,12 @@ class Letters:
         self.environment.globals.update(shop_name=one_line(shop_name), shop_url=shop_url.rstrip("/"))
 
     def write(self, delivery: Delivery, to: Addressee) -> Letter:
-        said = {"order": delivery.facts, "subject": delivery.subject, "greeting": one_line(to.greeting)}
+        said = {
+            "order": delivery.facts,
+            "subject": delivery.subject,
+            "greeting": one_line(to.greeting),
+            "token": to.token.get_secret_value() if to.token else None,
+        }
         text, html = (
             self.environment.get_template(f"{delivery.kind}.{form}.j2").render(said) for form in ("txt", "html")
         )

@@ -11,11 +11,11 @@ from services.notification.domain import Delivery, Facts, Outcome
 
 LAST_ID = UUID(int=2**128 - 1)
 
-# Says a thing about an order once, however often the event comes.
+# Says a thing about an order once, however often the event comes, and mails a token once.
 _QUEUE = """
-INSERT INTO delivery (id, kind, channel, order_id, user_id, subject, facts, traceparent, request_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-ON CONFLICT ON CONSTRAINT delivery_said_once DO NOTHING
+INSERT INTO delivery (id, kind, channel, order_id, user_id, subject, facts, traceparent, request_id, proof_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT DO NOTHING
 """
 # Leases what has been due the longest: nobody else takes it up before the lease is over, and then whoever is there.
 _CLAIM = """
@@ -24,7 +24,7 @@ WHERE id = ANY(ARRAY(
     SELECT id FROM delivery WHERE status = 'queued' AND due_at <= now()
     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ))
-RETURNING id, kind, order_id, user_id, subject, facts, attempts, traceparent, request_id, due_at
+RETURNING id, kind, order_id, user_id, subject, facts, attempts, traceparent, request_id, due_at, proof_id
 """
 # Writes down a whole batch, save what was leased to somebody else meanwhile: `due_at` is the lease.
 _CONCLUDE = """
@@ -48,16 +48,27 @@ async def queue(
     *,
     delivery_id: UUID,
     kind: Kind,
-    order_id: UUID,
+    order_id: UUID | None,
     user_id: UUID | None,
     subject: str,
-    facts: Facts,
+    facts: Facts | None,
+    proof_id: UUID | None = None,
 ) -> None:
     """Puts a mail on its way, with the trace that it belongs to."""
     here = trace.current()
-    said = facts.model_dump(mode="json", exclude_none=True)
+    said = facts.model_dump(mode="json", exclude_none=True) if facts else {}
     await connection.execute(
-        _QUEUE, delivery_id, kind, Channel.EMAIL, order_id, user_id, subject, said, here.traceparent, here.request_id
+        _QUEUE,
+        delivery_id,
+        kind,
+        Channel.EMAIL,
+        order_id,
+        user_id,
+        subject,
+        said,
+        here.traceparent,
+        here.request_id,
+        proof_id,
     )
 
 
@@ -101,9 +112,10 @@ def _delivery(row: Mapping[str, Any]) -> Delivery:
         order_id=row["order_id"],
         user_id=row["user_id"],
         subject=row["subject"],
-        facts=Facts.model_validate(row["facts"], strict=False),
+        facts=Facts.model_validate(row["facts"], strict=False) if row["facts"] else None,
         attempts=row["attempts"],
         lease=row["due_at"],
         traceparent=row["traceparent"],
         request_id=row["request_id"],
+        proof_id=row["proof_id"],
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -18,20 +18,39 @@ from infra.settings import PostgresSettings
 from infra.worker import Worker
 from services.user import pruning
 from services.user.desk import Desk
-from services.user.domain import Limits
-from services.user.handlers import profile, registering, sessions
+from services.user.domain import Limits, RequestLimits
+from services.user.handlers import addresses, administration, profile, recovering, registering, sessions
 from services.user.keyring import Keyring
 from services.user.passwords import Hasher
+from services.user.proofs import Prover
 
 ASKS: dict[AnyOperation, Handler] = {
     contract.REGISTER: registering.register,
     contract.LOGIN: sessions.login,
     contract.REFRESH: sessions.refresh,
     contract.LOGOUT: sessions.logout,
+    contract.LIST_SESSIONS: sessions.list_sessions,
+    contract.END_SESSION: sessions.end_session,
+    contract.FORGOT_PASSWORD: recovering.forgot_password,
+    contract.RESET_PASSWORD: recovering.reset_password,
+    contract.CHANGE_PASSWORD: recovering.change_password,
+    contract.REQUEST_VERIFICATION: recovering.request_verification,
+    contract.VERIFY_EMAIL: recovering.verify_email,
+    contract.PROOF: recovering.proof,
     contract.PROFILE: profile.profile,
     contract.UPDATE_PROFILE: profile.update_profile,
     contract.JWKS: profile.jwks,
     contract.CONTACT: profile.contact,
+    contract.LIST_ADDRESSES: addresses.list_addresses,
+    contract.ADD_ADDRESS: addresses.add_address,
+    contract.REPLACE_ADDRESS: addresses.replace_address,
+    contract.REMOVE_ADDRESS: addresses.remove_address,
+    contract.ADDRESS: addresses.address,
+    contract.LIST_USERS: administration.list_users,
+    contract.GET_USER: administration.get_user,
+    contract.UPDATE_USER: administration.update_user,
+    contract.BAN: administration.ban,
+    contract.UNBAN: administration.unban,
     contract.MAKE_ADMIN: registering.make_admin,
 }
 
@@ -45,6 +64,16 @@ class UserSettings(PostgresSettings):
     login_failures_of_address: int = Field(50, gt=0, description="Failed logins from one address.")
     login_window: float = Field(900.0, gt=0, description="Seconds within which failed logins count.")
     refresh_days: float = Field(30.0, gt=0, description="Days a refresh token can be spent.")
+    refresh_grace: float = Field(
+        10.0, ge=0, le=60, description="Seconds in which a spent one is given its successor once more."
+    )
+    verify_days: float = Field(3.0, gt=0, description="Days a mailed token verifies an e-mail.")
+    reset_minutes: float = Field(60.0, gt=0, description="Minutes a mailed token sets a new password.")
+    mails_of_account: int = Field(3, gt=0, description="Such mails to one account within the window.")
+    requests_of_address: int = Field(
+        50, gt=0, description="Such mails asked for, or e-mails found taken, from one address within the window."
+    )
+    requests_window: float = Field(900.0, gt=0, description="Seconds within which they count.")
 
 
 @asynccontextmanager
@@ -55,7 +84,7 @@ async def opened(settings: UserSettings, name: str) -> AsyncIterator[Database]:
         yield database
 
 
-def furnish(kit: Kit[UserSettings, Database]) -> Desk:
+def furnish(kit: Kit[UserSettings, Database], wake_mailroom: Callable[[], None] = lambda: None) -> Desk:
     settings = kit.settings
     return Desk(
         db=kit.store,
@@ -67,14 +96,34 @@ def furnish(kit: Kit[UserSettings, Database]) -> Desk:
         ),
         keyring=Keyring(kit.store, settings.keys_secret),
         limits=Limits(settings.login_failures, settings.login_failures_of_address, settings.login_window),
+        request_limits=RequestLimits(settings.mails_of_account, settings.requests_of_address, settings.requests_window),
         session_lifetime=timedelta(days=settings.refresh_days),
-        pepper=hashlib.sha256(b"login\0" + settings.keys_secret.get_secret_value().encode()).digest(),
+        refresh_grace=settings.refresh_grace,
+        prover=prover_of(settings),
+        pepper=key_for(b"login", settings),
+        wake_mailroom=wake_mailroom,
     )
 
 
+def prover_of(settings: UserSettings) -> Prover:
+    return Prover(
+        key_for(b"proof", settings),
+        verify_lifetime=timedelta(days=settings.verify_days),
+        reset_lifetime=timedelta(minutes=settings.reset_minutes),
+    )
+
+
+def key_for(purpose: bytes, settings: UserSettings) -> bytes:
+    """A key of its own for each purpose, made of the one secret."""
+    return hashlib.sha256(purpose + b"\0" + settings.keys_secret.get_secret_value().encode()).digest()
+
+
 def build(kit: Kit[UserSettings, Database]) -> Room:
-    desk = furnish(kit)
+    forgotten = partial(recovering.answer_forgotten, kit.store, prover_of(kit.settings))
+    mailroom = Worker("forgotten passwords", forgotten, every=1)
+    desk = furnish(kit, mailroom.wake)
     workers = [
+        mailroom,
         Worker("signing keys", desk.keyring.reload, every=60),
         Worker("forgetting", partial(pruning.forget, desk), every=600),
     ]

@@ -1,6 +1,7 @@
 """What the handlers of this service work with."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -8,10 +9,13 @@ from uuid import UUID
 from contracts.user import ACCESS_TTL, Session
 from infra.ids import new_id, now
 from infra.postgres import Connection, Database
-from services.user.domain import Account, Limits, claims, digest
+from services.user.domain import Account, Limits, RequestLimits, claims, digest
 from services.user.keyring import Keyring
 from services.user.passwords import Hasher
+from services.user.proofs import Prover
 from services.user.store import sessions
+from services.user.store.sessions import Spent
+from services.user.succession import sealed
 
 TOKEN_BYTES = 32
 
@@ -22,23 +26,32 @@ class Desk:
     hasher: Hasher
     keyring: Keyring
     limits: Limits
+    request_limits: RequestLimits
     session_lifetime: timedelta
+    refresh_grace: float
+    """Seconds in which a spent refresh token is taken for one whose reply was lost."""
+    prover: Prover
     pepper: bytes = field(repr=False)
-    """The key of the digests by which failed logins are kept."""
+    """The key of the digests by which failed logins and other requests are kept."""
+    wake_mailroom: Callable[[], None]
+    """Somebody has forgotten a password."""
 
-    async def sign_in(self, connection: Connection, account: Account) -> Session:
+    async def sign_in(self, connection: Connection, account: Account, address: str) -> Session:
         """A new session."""
         session_id, token = new_id(), secrets.token_urlsafe(TOKEN_BYTES)
-        await sessions.open_new(connection, session_id, account.id, digest(token), self.session_lifetime)
-        return await self._session(account, session_id, token)
+        await sessions.open_new(connection, session_id, account.id, digest(token), self.session_lifetime, address)
+        return await self.session(account, session_id, token)
 
-    async def go_on(self, connection: Connection, account: Account, session_id: UUID) -> Session:
+    async def go_on(
+        self, connection: Connection, account: Account, session_id: UUID, address: str, spent: str
+    ) -> Session:
         """The next pair of a session."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        await sessions.go_on(connection, session_id, digest(token), self.session_lifetime)
-        return await self._session(account, session_id, token)
+        before = Spent(digest(spent), sealed(token, spent))
+        await sessions.go_on(connection, session_id, digest(token), self.session_lifetime, address, before)
+        return await self.session(account, session_id, token)
 
-    async def _session(self, account: Account, session_id: UUID, token: str) -> Session:
+    async def session(self, account: Account, session_id: UUID, token: str) -> Session:
         return Session(
             user=account.user,
             access_token=await self.keyring.sign(claims(account, session_id, new_id(), now())),

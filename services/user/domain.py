@@ -7,15 +7,20 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
+import idna
+import pycountry
 from pydantic import SecretStr
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from contracts.failure import FieldError, Invalid
 from contracts.identity import Role
-from contracts.user import ACCESS_TTL, ACCESS_TYPE, AUDIENCE, ISSUER, User
+from contracts.order import Address
+from contracts.user import ACCESS_TTL, ACCESS_TYPE, AUDIENCE, ISSUER, MIN_PASSWORD_BYTES, LastAdmin, User
 
 MAX_EMAIL = 254
 NEIGHBOURHOOD = 64
@@ -76,22 +81,73 @@ class Limits:
     window: float
 
 
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """Requests within `window` seconds after which no more are taken: of mails for one account, of any by address."""
+
+    of_account: int
+    of_address: int
+    window: float
+
+
 def email_key(email: str) -> str:
-    """An e-mail as it is compared: case, width and invisible characters make no difference (like NFKC_Casefold)."""
+    """An e-mail as it is compared: case, width and invisible characters make no difference (like NFKC_Casefold).
+
+    A domain is its own Punycode, which is how the mail finds it: two ways to write it are one.
+    """
     folded = unicodedata.normalize("NFKC", email).casefold()
     visible = "".join(character for character in folded if unicodedata.category(character) != "Cf")
     settled = unicodedata.normalize("NFKC", visible.strip())
-    return settled if settled == email else email_key(settled)
+    return _with_ascii_domain(settled) if settled == email else email_key(settled)
+
+
+def _with_ascii_domain(email: str) -> str:
+    name, at, domain = email.rpartition("@")
+    if not at or domain.isascii():
+        return email
+    try:
+        return name + at + idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        return email
 
 
 def admit(email: str, password: SecretStr) -> str:
-    """The key of a new account's e-mail; refuses a password that is the e-mail itself."""
+    """The key of a new account's e-mail; refuses what no mail can go to, and a password that is worth nothing."""
     key = email_key(email)
     if len(key) > MAX_EMAIL:
         raise Invalid(errors=[FieldError(pointer="/email", detail="is too long when written in full")])
-    if email_key(password.get_secret_value()) == key:
-        raise Invalid(errors=[FieldError(pointer="/password", detail="is not the e-mail")])
+    if not key.rpartition("@")[2].isascii():
+        raise Invalid(errors=[FieldError(pointer="/email", detail="has a domain that cannot be")])
+    admit_password(key, password)
     return key
+
+
+def admit_password(email: str, password: SecretStr, pointer: str = "/password") -> None:
+    """Refuses a password that is the e-mail, and those that everybody tries first."""
+    key = email_key(password.get_secret_value())
+    if key == email_key(email):
+        raise Invalid(errors=[FieldError(pointer=pointer, detail="is not the e-mail")])
+    if key in common_passwords():
+        raise Invalid(errors=[FieldError(pointer=pointer, detail="is one of the passwords that everybody tries first")])
+
+
+@cache
+def common_passwords() -> frozenset[str]:
+    """The commonest of passwords that were stolen elsewhere, in lower case, as zxcvbn ships them."""
+    stolen = FREQUENCY_LISTS["passwords"]
+    return frozenset(word.casefold() for word in stolen if len(word.encode()) >= MIN_PASSWORD_BYTES)
+
+
+def require_country(address: Address) -> None:
+    """The pattern of a country is its contract's; whether there is such a country, ISO 3166 says."""
+    if pycountry.countries.get(alpha_2=address.country) is None:
+        raise Invalid(errors=[FieldError(pointer="/country", detail="is no country of ISO 3166")])
+
+
+def spare(account_id: UUID, admins: Sequence[UUID]) -> None:
+    """Refuses to take the last one's place from somebody; `admins` are those who can sign in."""
+    if list(admins) == [account_id]:
+        raise LastAdmin
 
 
 def attempt(email: str, client: str, pepper: bytes) -> Attempt:
@@ -119,6 +175,11 @@ def wait(failures: Sequence[Failure], limits: Limits) -> int | None:
     groups = ((own, limits.of_account), (everybody, limits.of_address))
     ages = [sorted(group)[limit - 1] for group, limit in groups if len(group) >= limit]
     return max(1, math.ceil(limits.window - min(ages))) if ages else None
+
+
+def until_free(age: float, window: float) -> int:
+    """Seconds until what is `age` seconds old counts no longer."""
+    return max(1, math.ceil(window - age))
 
 
 def claims(account: Account, session_id: UUID, token_id: UUID, now: datetime) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Forgetting what is of no more use: expired sessions, and failed logins that no longer count."""
+"""Forgetting what is of no more use: expired sessions and proofs, and what no longer counts."""
 
 from services.user.desk import Desk
-from services.user.store import failures, sessions
+from services.user.store import failures, proofs, requests, sessions
 
 PIECE = 1000
 
@@ -10,4 +10,6 @@ async def forget(desk: Desk) -> bool:
     """One piece; whether there may be more."""
     async with desk.db.connection() as connection:
         await failures.prune(connection, desk.limits.window)
+        await requests.prune(connection, desk.request_limits.window)
+        await proofs.prune(connection)
         return await sessions.prune(connection, PIECE) == PIECE

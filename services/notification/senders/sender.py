@@ -159,7 +159,7 @@ class Sender:
 
     def _note(self, delivery: Delivery, outcome: Outcome) -> None:
         self.mails.labels(delivery.kind, outcome.status).inc()
-        about = {"delivery_id": delivery.id, "order_id": delivery.order_id, "kind": delivery.kind}
+        about: dict[str, object] = {"delivery_id": delivery.id, "order_id": delivery.order_id, "kind": delivery.kind}
         if outcome.status is DeliveryStatus.SENT:
             log.info("mail sent", extra={"fields": about})
         else:

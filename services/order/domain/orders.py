@@ -103,6 +103,7 @@ def draft(
 ) -> Draft:
     """The order that the held lines make."""
     items = [_item(line) for line in hold.lines]
+    assert request.shipping_address is not None, "an address that is named was looked up"
     due = price(items, hold.currency, request.shipping_method, request.shipping_address)
     order = Order(
         id=order_id,

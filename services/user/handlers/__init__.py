@@ -1,1 +1,4 @@
-"""Use cases, by what they are about: `registering`, `sessions`, `profile`."""
+"""Use cases, by what they are about.
+
+`registering`, `sessions`, `recovering`, `profile`, `addresses`, `administration`.
+"""

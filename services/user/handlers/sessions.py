@@ -2,17 +2,21 @@
 
 import logging
 from typing import NoReturn
+from uuid import UUID
 
-from contracts.model import Empty
+from contracts.model import Empty, Listing, Page
 from contracts.user import (
     InvalidCredentials,
     InvalidRefreshToken,
     Login,
     Refresh,
     Session,
+    SessionOf,
+    SignedIn,
     TokenReused,
     TooManyAttempts,
 )
+from infra import cursor
 from infra.crash import crash_point
 from infra.idempotency import Replay
 from infra.postgres import Connection
@@ -21,6 +25,7 @@ from services.user import domain
 from services.user.desk import Desk
 from services.user.domain import Attempt
 from services.user.store import accounts, failures, sessions
+from services.user.succession import opened
 
 log = logging.getLogger("souk.user")
 
@@ -29,58 +34,90 @@ async def login(desk: Desk, ask: Ask[Login]) -> Answer[Session]:
     """Signs in. Failures are judged again after the password was hashed: guesses made at once count like others."""
     attempt = domain.attempt(ask.body.email, ask.client, desk.pepper)
     async with desk.db.connection() as connection:
-        await _refuse_if_too_many(connection, desk, attempt)
+        await refuse_if_too_many(connection, desk, attempt)
         account = await accounts.by_email(connection, domain.email_key(ask.body.email))
     matches = await desk.hasher.matches(ask.body.password, account.password_hash if account else None)
     if account is None or not matches or not account.is_active:
-        await _fail(desk, attempt)
+        await fail(desk, attempt)
+    rehashed = await desk.hasher.renewed(ask.body.password, account.password_hash)
     async with desk.db.transaction(ask) as tx:
         await failures.line_up(tx.connection, attempt)
-        await _refuse_if_too_many(tx.connection, desk, attempt)
+        await refuse_if_too_many(tx.connection, desk, attempt)
         if not await accounts.still_opens(tx.connection, account):
             raise InvalidCredentials
         await failures.forgive(tx.connection, attempt)
+        if rehashed is not None:
+            await accounts.rehash(tx.connection, account, rehashed)
         tx.afterwards(lambda: crash_point("user.signed_in"))
-        return tx.answer(await desk.sign_in(tx.connection, account))
+        return tx.answer(await desk.sign_in(tx.connection, account, ask.client))
 
 
-async def _refuse_if_too_many(connection: Connection, desk: Desk, attempt: Attempt) -> None:
+async def refuse_if_too_many(connection: Connection, desk: Desk, attempt: Attempt) -> None:
+    """After too many failures not even the right password is listened to."""
     seconds = domain.wait(await failures.recent(connection, attempt, desk.limits), desk.limits)
     if seconds is not None:
         raise TooManyAttempts(retry_after=seconds)
 
 
-async def _fail(desk: Desk, attempt: Attempt) -> NoReturn:
+async def fail(desk: Desk, attempt: Attempt) -> NoReturn:
+    """Counts a wrong password."""
     async with desk.db.transaction() as tx:
         await failures.line_up(tx.connection, attempt)
-        await _refuse_if_too_many(tx.connection, desk, attempt)
+        await refuse_if_too_many(tx.connection, desk, attempt)
         await failures.add(tx.connection, attempt)
     crash_point("user.failure_noted")
     raise InvalidCredentials
 
 
 async def refresh(desk: Desk, ask: Ask[Refresh]) -> Answer[Session]:
-    """Exchanges a refresh token for a new pair. Of two who bring the same one, one wins and the session ends."""
-    token = domain.digest(ask.body.refresh_token.get_secret_value())
+    """Exchanges a refresh token for a new pair. Of two who bring the same one, one wins.
+
+    The other is taken for a client that lost the reply, and has the same successor, once; whoever comes after ends the
+    session.
+    """
+    plain = ask.body.refresh_token.get_secret_value()
+    token = domain.digest(plain)
     try:
         async with desk.db.transaction(ask) as tx:
             session_id = await sessions.spend(tx.connection, token)
             account = await sessions.owner(tx.connection, session_id)
-            tx.afterwards(lambda: crash_point("user.refreshed"))
-            return tx.answer(await desk.go_on(tx.connection, account, session_id))
+            return tx.answer(await desk.go_on(tx.connection, account, session_id, ask.client, plain))
     except InvalidRefreshToken:
-        await _look_for_reuse(desk, ask, token)
+        await _look_for_replay(desk, ask)
+        answer = await _once_more(desk, plain)
+        if answer is not None:
+            return answer
+        await _look_for_reuse(desk, token)
         raise
 
 
-async def _look_for_reuse(desk: Desk, ask: Ask[Refresh], token: bytes) -> None:
+async def _look_for_replay(desk: Desk, ask: Ask[Refresh]) -> None:
     """The same request sent twice is no reuse: its idempotency key has the first answer."""
     if ask.key is not None and await desk.db.find(ask.key) is not None:
         raise Replay
+
+
+async def _once_more(desk: Desk, spent: str) -> Answer[Session] | None:
+    """The successor of a token that was spent a moment ago, unless it was given so before or is spent itself."""
+    token = domain.digest(spent)
+    async with desk.db.connection() as connection:
+        sealed = await sessions.sealed_successor(connection, token, desk.refresh_grace)
+    if sealed is None:
+        return None
+    successor = opened(sealed, spent)
+    async with desk.db.transaction() as tx:
+        session_id = await sessions.take_successor(tx.connection, token, domain.digest(successor), desk.refresh_grace)
+        if session_id is None:
+            return None
+        account = await sessions.owner(tx.connection, session_id)
+        log.info("a refresh token was given once more", extra={"fields": {"session": str(session_id)}})
+        return Answer(await desk.session(account, session_id, successor))
+
+
+async def _look_for_reuse(desk: Desk, token: bytes) -> None:
     async with desk.db.connection() as connection:
         session_id = await sessions.revoke_reused(connection, token)
     if session_id is not None:
-        crash_point("user.reuse_revoked")
         log.warning("a spent refresh token came again", extra={"fields": {"session": str(session_id)}})
         raise TokenReused
 
@@ -91,3 +128,20 @@ async def logout(desk: Desk, ask: Ask[Refresh]) -> Empty:
         await sessions.revoke(connection, domain.digest(ask.body.refresh_token.get_secret_value()))
     crash_point("user.signed_out")
     return Empty()
+
+
+async def list_sessions(desk: Desk, ask: Ask[Page]) -> Listing[SignedIn]:
+    """One's own, the newest first."""
+    before: UUID | None = cursor.decode(ask.body.after, UUID)[0] if ask.body.after else None
+    async with desk.db.connection() as connection:
+        found = await sessions.living(
+            connection, ask.who.user_id, before=before, most=ask.body.limit + 1, current=ask.who.session_id
+        )
+    page = found[: ask.body.limit]
+    return Listing(items=page, next=cursor.encode(str(page[-1].id)) if len(found) > len(page) else None)
+
+
+async def end_session(desk: Desk, ask: Ask[SessionOf]) -> Answer[Empty]:
+    async with desk.db.transaction(ask) as tx:
+        await sessions.end(tx.connection, ask.who.user_id, ask.body.id)
+        return tx.answer(Empty())

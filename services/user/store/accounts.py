@@ -50,6 +50,16 @@ WHERE email_key = $1
 RETURNING id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
           created_at, updated_at
 """
+_SET_HASH = """
+UPDATE account SET password_hash = $2, email_verified = email_verified OR $3, version = version + 1, updated_at = now()
+WHERE id = $1 AND is_active
+"""
+_REHASH = "UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
+_VERIFY = """
+UPDATE account SET email_verified = true, version = version + 1, updated_at = now()
+WHERE id = $1 AND NOT email_verified
+RETURNING true
+"""
 
 
 async def add(
@@ -91,6 +101,22 @@ async def rename(
     """None when there is no such account, or not in this version."""
     row = await connection.fetchrow(_RENAME, account_id, first_name, last_name, version)
     return account_in(row) if row else None
+
+
+async def set_password(connection: Connection, account_id: UUID, password_hash: str, *, verified: bool = False) -> bool:
+    """Whether there is such an account, and it is open; `verified` when its owner was shown to read its mail."""
+    done: str = await connection.execute(_SET_HASH, account_id, password_hash, verified)
+    return done == "UPDATE 1"
+
+
+async def rehash(connection: Connection, account: Account, password_hash: str) -> None:
+    """The same password, hashed anew."""
+    await connection.execute(_REHASH, account.id, account.password_hash, password_hash)
+
+
+async def verify(connection: Connection, account_id: UUID) -> bool:
+    """Whether it was not verified before."""
+    return await connection.fetchval(_VERIFY, account_id) is not None
 
 
 async def promote(connection: Connection, email_key: str, password_hash: str) -> Account:

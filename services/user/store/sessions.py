@@ -1,15 +1,21 @@
 """Sessions and their refresh tokens, which are known by their digests alone."""
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from contracts.user import InvalidRefreshToken
+from contracts.failure import NotFound
+from contracts.user import InvalidRefreshToken, SignedIn
 from infra.postgres import Connection
 from services.user.domain import Account
 from services.user.store.accounts import account_in
 
+LAST_ID = UUID(int=2**128 - 1)
+
 _OPEN = """
-WITH opened AS (INSERT INTO session (id, account_id, expires_at) VALUES ($1, $2, now() + $4::interval))
+WITH opened AS (
+    INSERT INTO session (id, account_id, expires_at, address) VALUES ($1, $2, now() + $4::interval, $5)
+)
 INSERT INTO refresh_token (digest, session_id, expires_at) VALUES ($3, $1, now() + $4::interval)
 """
 _SPEND = """
@@ -25,7 +31,10 @@ WHERE s.id = $1 AND s.revoked_at IS NULL AND a.is_active
 FOR UPDATE OF s FOR SHARE OF a
 """
 _CONTINUE = """
-WITH continued AS (UPDATE session SET expires_at = now() + $3::interval WHERE id = $1)
+WITH continued AS (
+         UPDATE session SET expires_at = now() + $3::interval, used_at = now(), address = $4 WHERE id = $1
+     ),
+     sealed AS (UPDATE refresh_token SET successor = $6 WHERE digest = $5)
 INSERT INTO refresh_token (digest, session_id, expires_at) VALUES ($2, $1, now() + $3::interval)
 """
 _REVOKE = """
@@ -36,6 +45,28 @@ _REVOKE_REUSED = """
 WITH reused AS (SELECT session_id FROM refresh_token WHERE digest = $1 AND spent_at IS NOT NULL),
      revoked AS (UPDATE session SET revoked_at = now() FROM reused WHERE id = session_id AND revoked_at IS NULL)
 SELECT session_id FROM reused
+"""
+_SUCCESSOR = """
+UPDATE refresh_token spent SET successor = NULL FROM refresh_token next
+WHERE spent.digest = $1 AND spent.successor IS NOT NULL
+      AND spent.spent_at > now() - make_interval(secs => $2)
+      AND next.digest = $3 AND next.session_id = spent.session_id AND next.spent_at IS NULL
+RETURNING spent.session_id
+"""
+_SEALED = "SELECT successor FROM refresh_token WHERE digest = $1 AND spent_at > now() - make_interval(secs => $2)"
+_LINE_UP = "SELECT id FROM session WHERE account_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE"
+_END_ALL = """
+UPDATE session SET revoked_at = now() WHERE account_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2)
+"""
+_END = """
+UPDATE session SET revoked_at = now()
+WHERE id = $2 AND account_id = $1 AND revoked_at IS NULL AND expires_at > now()
+RETURNING id
+"""
+_LIST = """
+SELECT id, created_at, used_at, expires_at, address FROM session
+WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > now() AND id < $2
+ORDER BY id DESC LIMIT $3
 """
 _PRUNE = """
 WITH ended AS (DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < now() LIMIT $1)),
@@ -48,11 +79,19 @@ SELECT count(*) FROM old
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A token that was spent: its digest, and its successor sealed under the token itself."""
+
+    digest: bytes
+    successor: bytes = field(repr=False)
+
+
 async def open_new(
-    connection: Connection, session_id: UUID, account_id: UUID, token: bytes, lifetime: timedelta
+    connection: Connection, session_id: UUID, account_id: UUID, token: bytes, lifetime: timedelta, address: str
 ) -> None:
     """A session with its first refresh token."""
-    await connection.execute(_OPEN, session_id, account_id, token, lifetime)
+    await connection.execute(_OPEN, session_id, account_id, token, lifetime, address)
 
 
 async def spend(connection: Connection, token: bytes) -> UUID:
@@ -71,9 +110,47 @@ async def owner(connection: Connection, session_id: UUID) -> Account:
     return account_in(row)
 
 
-async def go_on(connection: Connection, session_id: UUID, token: bytes, lifetime: timedelta) -> None:
-    """The session's next refresh token."""
-    await connection.execute(_CONTINUE, session_id, token, lifetime)
+async def go_on(
+    connection: Connection, session_id: UUID, token: bytes, lifetime: timedelta, address: str, spent: Spent
+) -> None:
+    """The session's next refresh token; what was spent for it keeps it, sealed."""
+    await connection.execute(_CONTINUE, session_id, token, lifetime, address, spent.digest, spent.successor)
+
+
+async def sealed_successor(connection: Connection, token: bytes, grace: float) -> bytes | None:
+    """What a token was spent for less than `grace` seconds ago, as it was sealed."""
+    sealed: bytes | None = await connection.fetchval(_SEALED, token, grace)
+    return sealed
+
+
+async def take_successor(connection: Connection, token: bytes, successor: bytes, grace: float) -> UUID | None:
+    """The session, where the successor of a spent token may be given once more: it is unspent, and was not given so."""
+    session_id: UUID | None = await connection.fetchval(_SUCCESSOR, token, grace, successor)
+    return session_id
+
+
+async def line_up(connection: Connection, account_id: UUID) -> None:
+    """Locks the sessions of an account. Whoever changes both locks these before the account, as a refresh does."""
+    await connection.execute(_LINE_UP, account_id)
+
+
+async def end_all(connection: Connection, account_id: UUID, *, but: UUID | None = None) -> None:
+    """Ends the sessions of an account, save one that is to stay."""
+    await connection.execute(_END_ALL, account_id, but)
+
+
+async def end(connection: Connection, account_id: UUID, session_id: UUID) -> None:
+    """Ends one of an account's sessions."""
+    if await connection.fetchval(_END, account_id, session_id) is None:
+        raise NotFound
+
+
+async def living(
+    connection: Connection, account_id: UUID, *, before: UUID | None, most: int, current: UUID | None
+) -> list[SignedIn]:
+    """Sessions that go on, the newest first."""
+    rows = await connection.fetch(_LIST, account_id, before or LAST_ID, most)
+    return [SignedIn.model_validate({**row, "current": row["id"] == current}, strict=False) for row in rows]
 
 
 async def revoke(connection: Connection, token: bytes) -> None:

@@ -1,5 +1,6 @@
 """What the mails say, and that nothing that comes in can change what they are."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.headerregistry import Address
@@ -7,6 +8,7 @@ from email.message import EmailMessage
 
 import pytest
 from jinja2 import UndefinedError
+from pydantic import SecretStr
 
 from contracts.money import Money
 from contracts.notification import Kind
@@ -15,7 +17,7 @@ from services.notification.domain import Delivery
 from services.notification.letters import Addressee, Letters, written
 from services.notification.senders.envelope import enclose
 from services.notification.senders.smtp import Refused
-from tests.services.notification.writing import TRACEPARENT, delivery
+from tests.services.notification.writing import TOKENS, TRACEPARENT, delivery
 
 LETTERS = Letters("Souk", "https://shop.example/")
 ADA = Addressee("ada@example.com", "Ada Lovelace", "Ada")
@@ -33,10 +35,11 @@ def enclosed(about: Delivery, to: Addressee = ADA) -> EmailMessage:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_is_written_in_both_forms(kind: Kind) -> None:
-    letter = LETTERS.write(delivery(kind), ADA)
+    letter = LETTERS.write(delivery(kind), replace(ADA, token=SecretStr("a-token")))
     for form in (letter.text, letter.html):
         assert "Dear Ada" in form
-        assert "S-1001" in form
+        assert ("a-token" if kind in TOKENS else "S-1001") in form
+        assert ("an order" in form) is (kind not in TOKENS)
         assert "https://shop.example" in form
     assert "<" not in letter.text
     assert letter.html.startswith("<!doctype html>")

@@ -9,6 +9,8 @@ from contracts.order import CancelReason, OrderStatus, PlacedItem, Tracking
 from infra.ids import new_id, now
 from services.notification.domain import Delivery, Facts, subject_of
 
+TOKENS = (Kind.VERIFY_EMAIL, Kind.RESET_PASSWORD)
+"""Mails that are about no order."""
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
@@ -30,16 +32,17 @@ def facts(*, name: str = "Brass lamp", **changed: Any) -> Facts:
 
 
 def delivery(kind: Kind = Kind.ORDER_PAID, *, user_id: UUID | None = None, attempts: int = 0, **said: Any) -> Delivery:
-    about = facts(**said)
+    about = None if kind in TOKENS else facts(**said)
     return Delivery(
         id=new_id(),
         kind=kind,
-        order_id=new_id(),
+        order_id=new_id() if about else None,
         user_id=user_id,
-        subject=subject_of(kind, about.number),
+        subject=subject_of(kind, about.number if about else ""),
         facts=about,
         attempts=attempts,
         lease=now(),
         traceparent=TRACEPARENT,
         request_id="req-1",
+        proof_id=None if about else new_id(),
     )

@@ -5,10 +5,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
+from uuid import UUID
 
+import jwt
 import pytest
 
 from contracts import user
+from contracts.identity import Identity
 from contracts.user import Session
 from infra.ids import new_id
 from infra.postgres import connect
@@ -34,6 +37,12 @@ class Member:
     @property
     def credentials(self) -> dict[str, str]:
         return {"email": self.email, "password": PASSWORD}
+
+
+def identity_of(session: Session) -> Identity:
+    """As the edge reads it from the access token."""
+    said = jwt.decode(session.access_token, options={"verify_signature": False})
+    return Identity(user_id=session.user.id, role=session.user.role, session_id=UUID(said["sid"]))
 
 
 def newcomer(**changed: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contracts.user import InvalidCredentials, InvalidRefreshToken, Session, Tok
 from infra import headers
 from infra.ids import new_id
 from infra.rpc import Ask
+from services.user import domain
 from services.user.desk import Desk
 from services.user.handlers import sessions
 from services.user.pruning import forget
@@ -100,7 +101,7 @@ async def test_a_refresh_token_buys_a_new_pair(ask: Edge, member: Member) -> Non
 
 async def test_a_spent_token_ends_its_session_and_no_other(ask: Edge, member: Member) -> None:
     elsewhere = await ask(user.LOGIN, member.credentials)
-    second = await refreshed(ask, member.session)
+    second = await refreshed(ask, await refreshed(ask, member.session))
     for _ in range(2):
         with pytest.raises(TokenReused):
             await refreshed(ask, member.session)
@@ -110,8 +111,46 @@ async def test_a_spent_token_ends_its_session_and_no_other(ask: Edge, member: Me
 
 
 async def test_of_many_who_bring_one_token_at_once_one_wins(ask: Edge, member: Member) -> None:
+    """A second is taken for a lost reply and has the same; the others end the session."""
     outcomes = await asyncio.gather(*(refreshed(ask, member.session) for _ in range(10)), return_exceptions=True)
-    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Session"] + ["TokenReused"] * 9
+    won = [outcome for outcome in outcomes if isinstance(outcome, Session)]
+    assert len({session.refresh_token for session in won}) == 1
+    assert 1 <= len(won) <= 2
+    assert {type(outcome) for outcome in outcomes} <= {Session, TokenReused, InvalidRefreshToken}
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, won[0])
+
+
+async def test_who_lost_the_reply_has_it_once_more(ask: Edge, member: Member) -> None:
+    second = await refreshed(ask, member.session)
+    again = await refreshed(ask, member.session)
+    assert again.refresh_token == second.refresh_token
+    assert again.access_token != second.access_token
+    third = await refreshed(ask, again)
+    with pytest.raises(TokenReused):
+        await refreshed(ask, member.session)
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, third)
+
+
+async def test_a_spent_token_whose_successor_is_spent_was_stolen(ask: Edge, member: Member) -> None:
+    third = await refreshed(ask, await refreshed(ask, member.session))
+    with pytest.raises(TokenReused):
+        await refreshed(ask, member.session)
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, third)
+
+
+async def test_after_the_grace_nobody_has_lost_a_reply(ask: Edge, member: Member, database: Databases) -> None:
+    second = await refreshed(ask, member.session)
+    await (await database("user")).execute(
+        "UPDATE refresh_token SET spent_at = spent_at - interval '10 s' WHERE digest = $1",
+        domain.digest(member.session.refresh_token),
+    )
+    with pytest.raises(TokenReused):
+        await refreshed(ask, member.session)
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, second)
 
 
 async def test_the_same_refresh_sent_again_is_no_reuse(ask: Edge, member: Member) -> None:

@@ -1,0 +1,256 @@
+"""What can be asked of user, and by whom."""
+
+from contracts.failure import BadCursor, NotFound, PreconditionFailed, TooManyRequests
+from contracts.identity import Access
+from contracts.model import Empty, Listing, Page
+from contracts.operation import OPERATOR, Operation
+from contracts.order import Address
+from contracts.user.accounts import (
+    ChangePassword,
+    Contact,
+    ContactOf,
+    EmailTaken,
+    MakeAdmin,
+    Register,
+    TooManyAttempts,
+    UpdateProfile,
+    User,
+)
+from contracts.user.addresses import AddressOf, CustomersAddress, ReplaceAddress, SavedAddress, TooManyAddresses
+from contracts.user.administration import LastAdmin, ListUsers, UpdateUser, UserOf
+from contracts.user.proofs import ForgotPassword, InvalidProof, Proof, ProofOf, ResetPassword, VerifyEmail
+from contracts.user.sessions import (
+    InvalidCredentials,
+    InvalidRefreshToken,
+    Jwks,
+    Login,
+    Refresh,
+    Session,
+    SessionOf,
+    SignedIn,
+    TokenReused,
+)
+
+SERVICE = "user"
+ANYONE, CUSTOMER, ADMIN, SERVICES = Access.ANYONE, Access.CUSTOMER, Access.ADMIN, Access.SERVICE
+
+REGISTER = Operation(
+    SERVICE,
+    "register",
+    Register,
+    Session,
+    "Open an account",
+    ANYONE,
+    (EmailTaken, TooManyRequests, TooManyAttempts),
+    writes=True,
+    confidential=True,
+)
+LOGIN = Operation(
+    SERVICE,
+    "login",
+    Login,
+    Session,
+    "Sign in",
+    ANYONE,
+    (InvalidCredentials, TooManyAttempts),
+    writes=True,
+    confidential=True,
+)
+REFRESH = Operation(
+    SERVICE,
+    "refresh",
+    Refresh,
+    Session,
+    "Exchange a refresh token for a new pair",
+    ANYONE,
+    (InvalidRefreshToken, TokenReused),
+    writes=True,
+    confidential=True,
+)
+LOGOUT = Operation(SERVICE, "logout", Refresh, Empty, "End a session and all that came from it", ANYONE, writes=True)
+FORGOT_PASSWORD = Operation(
+    SERVICE,
+    "forgot_password",
+    ForgotPassword,
+    Empty,
+    "Have a token mailed that sets a new password",
+    ANYONE,
+    (TooManyAttempts,),
+    writes=True,
+    confidential=True,
+)
+RESET_PASSWORD = Operation(
+    SERVICE,
+    "reset_password",
+    ResetPassword,
+    Empty,
+    "Set a new password with a mailed token; every session ends",
+    ANYONE,
+    (InvalidProof,),
+    writes=True,
+    confidential=True,
+)
+VERIFY_EMAIL = Operation(
+    SERVICE,
+    "verify_email",
+    VerifyEmail,
+    Empty,
+    "Show with a mailed token that an e-mail is one's own",
+    ANYONE,
+    (InvalidProof,),
+    writes=True,
+    confidential=True,
+)
+REQUEST_VERIFICATION = Operation(
+    SERVICE,
+    "request_verification",
+    Empty,
+    Empty,
+    "Have the token that verifies one's e-mail mailed again",
+    CUSTOMER,
+    (NotFound, TooManyAttempts),
+    writes=True,
+)
+PROFILE = Operation(SERVICE, "profile", Empty, User, "Read one's own account", CUSTOMER, (NotFound,))
+UPDATE_PROFILE = Operation(
+    SERVICE,
+    "update_profile",
+    UpdateProfile,
+    User,
+    "Change one's own name",
+    CUSTOMER,
+    (NotFound, PreconditionFailed),
+    writes=True,
+)
+CHANGE_PASSWORD = Operation(
+    SERVICE,
+    "change_password",
+    ChangePassword,
+    Empty,
+    "Change one's own password; every other session ends",
+    CUSTOMER,
+    (NotFound, InvalidCredentials, TooManyAttempts),
+    writes=True,
+    confidential=True,
+)
+LIST_SESSIONS = Operation(
+    SERVICE, "list_sessions", Page, Listing[SignedIn], "Where one is signed in", CUSTOMER, (BadCursor,)
+)
+END_SESSION = Operation(
+    SERVICE, "end_session", SessionOf, Empty, "End one of one's sessions", CUSTOMER, (NotFound,), writes=True
+)
+LIST_ADDRESSES = Operation(
+    SERVICE, "list_addresses", Page, Listing[SavedAddress], "One's own addresses", CUSTOMER, (BadCursor,)
+)
+ADD_ADDRESS = Operation(
+    SERVICE,
+    "add_address",
+    Address,
+    SavedAddress,
+    "Keep an address",
+    CUSTOMER,
+    (NotFound, TooManyAddresses),
+    writes=True,
+)
+REPLACE_ADDRESS = Operation(
+    SERVICE,
+    "replace_address",
+    ReplaceAddress,
+    SavedAddress,
+    "Replace one of one's addresses",
+    CUSTOMER,
+    (NotFound,),
+    writes=True,
+)
+REMOVE_ADDRESS = Operation(
+    SERVICE, "remove_address", AddressOf, Empty, "Remove one of one's addresses", CUSTOMER, (NotFound,), writes=True
+)
+LIST_USERS = Operation(SERVICE, "list", ListUsers, Listing[User], "List accounts", ADMIN, (BadCursor,))
+GET_USER = Operation(SERVICE, "get", UserOf, User, "Read an account", ADMIN, (NotFound,))
+UPDATE_USER = Operation(
+    SERVICE,
+    "update",
+    UpdateUser,
+    User,
+    "Change the name or the role of an account",
+    ADMIN,
+    (NotFound, PreconditionFailed, LastAdmin),
+    writes=True,
+)
+BAN = Operation(
+    SERVICE, "ban", UserOf, User, "Close an account to its owner", ADMIN, (NotFound, LastAdmin), writes=True
+)
+UNBAN = Operation(SERVICE, "unban", UserOf, User, "Open an account again", ADMIN, (NotFound,), writes=True)
+
+JWKS = Operation(SERVICE, "jwks", Empty, Jwks, "Public keys of access tokens", ANYONE)
+CONTACT = Operation(
+    SERVICE,
+    "contact",
+    ContactOf,
+    Contact,
+    "Where a customer is reached",
+    SERVICES,
+    (NotFound,),
+    ("notification",),
+)
+PROOF = Operation(
+    SERVICE,
+    "proof",
+    ProofOf,
+    Proof,
+    "A token to be mailed, and to whom",
+    SERVICES,
+    (NotFound,),
+    ("notification",),
+    confidential=True,
+)
+ADDRESS = Operation(
+    SERVICE,
+    "address",
+    CustomersAddress,
+    SavedAddress,
+    "One of a customer's addresses",
+    SERVICES,
+    (NotFound,),
+    ("order",),
+)
+MAKE_ADMIN = Operation(
+    SERVICE,
+    "make_admin",
+    MakeAdmin,
+    User,
+    "Make an administrator's account, once",
+    SERVICES,
+    callers=(OPERATOR,),
+    writes=True,
+)
+
+OPERATIONS = (
+    REGISTER,
+    LOGIN,
+    REFRESH,
+    LOGOUT,
+    FORGOT_PASSWORD,
+    RESET_PASSWORD,
+    VERIFY_EMAIL,
+    REQUEST_VERIFICATION,
+    PROFILE,
+    UPDATE_PROFILE,
+    CHANGE_PASSWORD,
+    LIST_SESSIONS,
+    END_SESSION,
+    LIST_ADDRESSES,
+    ADD_ADDRESS,
+    REPLACE_ADDRESS,
+    REMOVE_ADDRESS,
+    LIST_USERS,
+    GET_USER,
+    UPDATE_USER,
+    BAN,
+    UNBAN,
+    JWKS,
+    CONTACT,
+    PROOF,
+    ADDRESS,
+    MAKE_ADMIN,
+)

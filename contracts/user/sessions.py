@@ -1,0 +1,76 @@
+"""Sessions: signing in, the tokens that prove it, and the list of where one is signed in."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from contracts.failure import Fail
+from contracts.model import Id, Line, Model, Secret, Time
+from contracts.user.accounts import Attempt, AttemptedEmail, User
+
+ISSUER = "souk"
+"""The `iss` of an access token."""
+AUDIENCE = "souk-api"
+"""Its `aud`."""
+ALGORITHM = "RS256"
+"""Its `alg`; whoever verifies one accepts no other (RFC 8725)."""
+ACCESS_TYPE = "access"
+"""Its `typ` claim. Beside it stand `sub` (the user), `role`, `sid` (the session), `jti`, `iat` and `exp`."""
+ACCESS_TTL = 900
+"""Seconds from its `iat` to its `exp`."""
+
+
+class InvalidCredentials(Fail, status=HTTPStatus.UNAUTHORIZED):
+    """The e-mail or the password is wrong."""
+
+
+class TokenReused(Fail, status=HTTPStatus.UNAUTHORIZED):
+    """This refresh token was spent before; every session that came from it is ended."""
+
+
+class InvalidRefreshToken(Fail, status=HTTPStatus.UNAUTHORIZED):
+    """The refresh token is not valid, or no longer."""
+
+
+RefreshToken = Annotated[Secret, Field(min_length=1, max_length=512)]
+
+
+class Login(Model):
+    email: AttemptedEmail
+    password: Attempt
+
+
+class Refresh(Model):
+    refresh_token: RefreshToken
+
+
+class Session(Model):
+    """A signed-in user: the access token for requests, the refresh token for the next pair."""
+
+    user: User
+    access_token: Annotated[str, Field(repr=False)]
+    refresh_token: Annotated[str, Field(repr=False)]
+    token_type: Annotated[str, Field(pattern="^Bearer$")] = "Bearer"  # noqa: S105 - the name of a scheme
+    expires_in: Annotated[int, Field(description="Seconds until the access token expires.")]
+
+
+class SignedIn(Model):
+    """One of the sessions of an account: a login and everything refreshed from it."""
+
+    id: Id
+    created_at: Time
+    used_at: Annotated[Time, Field(description="When its refresh token was last exchanged.")]
+    expires_at: Time
+    address: Annotated[Line, Field(description="Where it was last used from; empty when that is not known.")]
+    current: Annotated[bool, Field(description="Whether it is the one that asks.")]
+
+
+class SessionOf(Model):
+    id: Id
+
+
+class Jwks(Model):
+    """The public keys that access tokens are verified with (RFC 7517)."""
+
+    keys: list[dict[str, Any]]

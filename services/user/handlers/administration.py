@@ -1,0 +1,91 @@
+"""What administrators do with other people's accounts. There is always one left who can sign in."""
+
+from uuid import UUID
+
+from contracts.failure import NotFound, PreconditionFailed
+from contracts.identity import Role
+from contracts.model import Listing
+from contracts.user import Banned, ListUsers, RoleChanged, Unbanned, UpdateUser, User, UserOf
+from infra import cursor
+from infra.postgres import Connection
+from infra.rpc import Answer, Ask
+from services.user import domain
+from services.user.desk import Desk
+from services.user.domain import Account
+from services.user.store import accounts, administration, sessions
+from services.user.store.administration import Wanted
+
+
+async def list_users(desk: Desk, ask: Ask[ListUsers]) -> Listing[User]:
+    """The newest first."""
+    body = ask.body
+    wanted = Wanted(
+        email=domain.email_key(body.email) if body.email else None,
+        role=body.role,
+        is_active=body.is_active,
+        after=cursor.decode(body.after, UUID)[0] if body.after else None,
+    )
+    async with desk.db.connection() as connection:
+        found = await administration.newest(connection, wanted, body.limit + 1)
+    page = [account.user for account in found[: body.limit]]
+    return Listing(items=page, next=cursor.encode(str(page[-1].id)) if len(found) > len(page) else None)
+
+
+async def get_user(desk: Desk, ask: Ask[UserOf]) -> Answer[User]:
+    async with desk.db.connection() as connection:
+        account = await _known(connection, ask.body.id)
+    return Answer(account.user, account.version)
+
+
+async def update_user(desk: Desk, ask: Ask[UpdateUser]) -> Answer[User]:
+    """Changes a name or a role. Who may do more or less than before signs in anew."""
+    body = ask.body
+    async with desk.db.transaction(ask) as tx:
+        await sessions.line_up(tx.connection, body.id)
+        admins = await administration.lock_admins(tx.connection)
+        before = await _known(tx.connection, body.id)
+        if body.role is Role.CUSTOMER:
+            domain.spare(body.id, admins)
+        account = await administration.change(
+            tx.connection,
+            body.id,
+            first_name=body.first_name,
+            last_name=body.last_name,
+            role=body.role,
+            version=ask.if_match,
+        )
+        if account is None:
+            raise PreconditionFailed
+        if account.role is not before.role:
+            await sessions.end_all(tx.connection, body.id)
+            tx.say(RoleChanged(user_id=body.id, role=account.role))
+        return tx.answer(account.user, version=account.version)
+
+
+async def ban(desk: Desk, ask: Ask[UserOf]) -> Answer[User]:
+    """Closes an account and ends its sessions; a second time changes nothing."""
+    async with desk.db.transaction(ask) as tx:
+        await sessions.line_up(tx.connection, ask.body.id)
+        domain.spare(ask.body.id, await administration.lock_admins(tx.connection))
+        account = await administration.set_active(tx.connection, ask.body.id, active=False)
+        if account is not None:
+            await sessions.end_all(tx.connection, ask.body.id)
+            tx.say(Banned(user_id=ask.body.id))
+        account = account or await _known(tx.connection, ask.body.id)
+        return tx.answer(account.user, version=account.version)
+
+
+async def unban(desk: Desk, ask: Ask[UserOf]) -> Answer[User]:
+    async with desk.db.transaction(ask) as tx:
+        account = await administration.set_active(tx.connection, ask.body.id, active=True)
+        if account is not None:
+            tx.say(Unbanned(user_id=ask.body.id))
+        account = account or await _known(tx.connection, ask.body.id)
+        return tx.answer(account.user, version=account.version)
+
+
+async def _known(connection: Connection, account_id: UUID) -> Account:
+    account = await accounts.by_id(connection, account_id)
+    if account is None:
+        raise NotFound
+    return account

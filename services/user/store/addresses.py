@@ -1,0 +1,77 @@
+"""Addresses of customers."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from contracts.failure import NotFound
+from contracts.order import Address
+from contracts.user import MOST_ADDRESSES, SavedAddress, TooManyAddresses
+from infra.postgres import Connection
+
+_COLUMNS = "id, name, line1, line2, city, region, postal_code, country, phone"
+# The account's row is locked, so that of two at once the second counts the first.
+_OWNER = "SELECT id FROM account WHERE id = $1 FOR UPDATE"
+_COUNT = "SELECT count(*) FROM address WHERE account_id = $1"
+_ADD = f"""
+INSERT INTO address (account_id, {_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING {_COLUMNS}
+"""  # noqa: S608 - our own columns
+_REPLACE = f"""
+UPDATE address
+SET name = $3, line1 = $4, line2 = $5, city = $6, region = $7, postal_code = $8, country = $9, phone = $10
+WHERE account_id = $1 AND id = $2 RETURNING {_COLUMNS}
+"""  # noqa: S608 - as above
+_REMOVE = "DELETE FROM address WHERE account_id = $1 AND id = $2 RETURNING id"
+_ONE = f"SELECT {_COLUMNS} FROM address WHERE account_id = $1 AND id = $2"  # noqa: S608 - as above
+_LIST = f"SELECT {_COLUMNS} FROM address WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3"  # noqa: S608 - as above
+
+_FIRST = UUID(int=0)
+
+
+async def require_room(connection: Connection, account_id: UUID) -> None:
+    """There is such an account, and it has room for another address; so it stays until the commit."""
+    if await connection.fetchval(_OWNER, account_id) is None:
+        raise NotFound
+    if await connection.fetchval(_COUNT, account_id) >= MOST_ADDRESSES:
+        raise TooManyAddresses
+
+
+async def add(connection: Connection, account_id: UUID, address_id: UUID, address: Address) -> SavedAddress:
+    return _saved(await connection.fetchrow(_ADD, account_id, address_id, *_parts(address)))
+
+
+async def replace(connection: Connection, account_id: UUID, address_id: UUID, address: Address) -> SavedAddress:
+    return _saved(await connection.fetchrow(_REPLACE, account_id, address_id, *_parts(address)))
+
+
+async def remove(connection: Connection, account_id: UUID, address_id: UUID) -> None:
+    if await connection.fetchval(_REMOVE, account_id, address_id) is None:
+        raise NotFound
+
+
+async def one(connection: Connection, account_id: UUID, address_id: UUID) -> SavedAddress:
+    return _saved(await connection.fetchrow(_ONE, account_id, address_id))
+
+
+async def page(connection: Connection, account_id: UUID, after: UUID | None, most: int) -> list[SavedAddress]:
+    """The oldest first."""
+    return [_saved(row) for row in await connection.fetch(_LIST, account_id, after or _FIRST, most)]
+
+
+def _parts(address: Address) -> tuple[str | None, ...]:
+    return (
+        address.name,
+        address.line1,
+        address.line2,
+        address.city,
+        address.region,
+        address.postal_code,
+        address.country,
+        address.phone,
+    )
+
+
+def _saved(row: Mapping[str, Any] | None) -> SavedAddress:
+    if row is None:
+        raise NotFound
+    return SavedAddress.model_validate(dict(row), strict=False)

@@ -1,0 +1,78 @@
+"""Accounts as administrators find and change them."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from contracts.identity import Role
+from infra.postgres import Connection
+from services.user.domain import Account
+from services.user.store.accounts import account_in
+
+LAST_ID = UUID(int=2**128 - 1)
+
+_COLUMNS = """id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
+          created_at, updated_at"""
+_LIST = f"""
+SELECT {_COLUMNS} FROM account
+WHERE id < $1
+      AND ($2::text IS NULL OR starts_with(email_key, $2))
+      AND ($3::text IS NULL OR role = $3)
+      AND ($4::boolean IS NULL OR is_active = $4)
+ORDER BY id DESC LIMIT $5
+"""  # noqa: S608 - our own columns
+_CHANGE = f"""
+UPDATE account SET
+    first_name = coalesce($2, first_name),
+    last_name = coalesce($3, last_name),
+    role = coalesce($4, role),
+    version = version + 1,
+    updated_at = now()
+WHERE id = $1 AND ($5::int IS NULL OR version = $5)
+RETURNING {_COLUMNS}
+"""  # noqa: S608 - as above
+_OPEN = f"""
+UPDATE account SET is_active = $2, version = version + 1, updated_at = now() WHERE id = $1 AND is_active <> $2
+RETURNING {_COLUMNS}
+"""  # noqa: S608 - as above
+# In the order of their ids, so that two who change administrators never wait for one another.
+_ADMINS = "SELECT id FROM account WHERE role = 'admin' AND is_active ORDER BY id FOR UPDATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which accounts a list holds; None leaves it open. `after` is the last one on the page before."""
+
+    email: str | None
+    role: Role | None
+    is_active: bool | None
+    after: UUID | None
+
+
+async def newest(connection: Connection, wanted: Wanted, most: int) -> list[Account]:
+    rows = await connection.fetch(_LIST, wanted.after or LAST_ID, wanted.email, wanted.role, wanted.is_active, most)
+    return [account_in(row) for row in rows]
+
+
+async def lock_admins(connection: Connection) -> list[UUID]:
+    """The administrators who can sign in; nobody becomes one less until the commit."""
+    return [row["id"] for row in await connection.fetch(_ADMINS)]
+
+
+async def change(
+    connection: Connection,
+    account_id: UUID,
+    *,
+    first_name: str | None,
+    last_name: str | None,
+    role: Role | None,
+    version: int | None,
+) -> Account | None:
+    """None when there is no such account, or not in this version."""
+    row = await connection.fetchrow(_CHANGE, account_id, first_name, last_name, role, version)
+    return account_in(row) if row else None
+
+
+async def set_active(connection: Connection, account_id: UUID, *, active: bool) -> Account | None:
+    """None when there is nothing to change."""
+    row = await connection.fetchrow(_OPEN, account_id, active)
+    return account_in(row) if row else None
