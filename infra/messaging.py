@@ -22,7 +22,7 @@ _RECONNECT: dict[str, Any] = {
     "reconnect_time_wait": 0.5,
     "ping_interval": 2,
     "max_outstanding_pings": 2,
-    "connect_timeout": 3,
+    "connect_timeout": 2,
 }
 
 log = logging.getLogger("souk.nats")

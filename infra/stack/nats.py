@@ -5,6 +5,7 @@ has written, and the other way round: the stores lie in different folders, and a
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,15 +14,18 @@ from infra.stack.addresses import Addresses
 from infra.stack.error import StackError
 from infra.stack.layout import Layout
 from infra.stack.ports import LOOPBACK
-from infra.stack.probe import http_ok
+from infra.stack.probe import http_ok, http_text
 from infra.stack.process import Program
 from infra.stack.search import Server
 from infra.stack.vault import NATS, NATS_ROUTES, OPERATOR, Vault
 from infra.users import NAMES, render_users
 
 ROUTER = "souk"
-UNWELL_FOR = 20.0
-"""Seconds without JetStream, or without an answer, until a node is started anew."""
+UNWELL_FOR = 10.0
+"""Seconds with a JetStream that has given up until a node is started anew; twice as long without any answer."""
+
+BROKEN = ("write error", "JetStream not enabled", "JetStream has been disabled", "JetStream is not enabled")
+ROOM = 16 * 1024 * 1024
 
 CONFIG = """\
 # Written by `souk up` at every start.
@@ -32,6 +36,8 @@ jetstream {{
   store_dir: {store}
   # An acknowledged event is on the disk: the default of two minutes loses acknowledged messages with the power.
   sync_interval: always
+  # By itself it takes three quarters of what is free as it starts, which is nothing after a crash on a full disk.
+  max_file_store: {room}
 }}
 include "nats-users.conf"
 """
@@ -39,6 +45,9 @@ CLUSTER = """\
 cluster {{
   name: souk
   listen: "{host}:{port}"
+  # A frozen node is given up after four to six seconds, not two minutes: until then it is sent what others could take.
+  ping_interval: "2s"
+  ping_max: 2
   authorization {{ user: "{user}", password: "{password}", timeout: 3 }}
   routes: [{routes}]
 }}
@@ -62,9 +71,12 @@ def programs(server: Server, layout: Layout, vault: Vault, at: Addresses) -> lis
 
 
 def _program(name: str, server: Server, layout: Layout, vault: Vault, at: Addresses) -> Program:
-    store = json.dumps(str(layout.data / name))
+    store = layout.data / name
+    if not store.exists():
+        store.mkdir(mode=0o700)
+    room = shutil.disk_usage(store).total * 3 // 4
     port, monitor = at.nats[name], at.nats_monitor[name]
-    text = CONFIG.format(name=name, host=LOOPBACK, port=port, monitor=monitor, store=store)
+    text = CONFIG.format(name=name, host=LOOPBACK, port=port, monitor=monitor, store=json.dumps(str(store)), room=room)
     config = _write(layout.run / f"{name}.conf", text + _cluster(name, vault, at))
 
     async def ready() -> bool:
@@ -72,8 +84,10 @@ def _program(name: str, server: Server, layout: Layout, vault: Vault, at: Addres
         return await http_ok(monitor, "/healthz")
 
     async def well() -> bool:
-        """JetStream gives up when a write fails, and stays so until a restart; the rest of the server goes on."""
-        return await http_ok(monitor, "/healthz?js-enabled-only=true")
+        """A write that failed stops its stream, or the node's JetStream, until a restart, which it takes room to do."""
+        health = await http_text(monitor, "/healthz")
+        sick = not health or any(words in health for words in BROKEN)
+        return not sick or shutil.disk_usage(store).free < ROOM
 
     return Program(
         name=name,

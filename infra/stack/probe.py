@@ -15,6 +15,12 @@ async def http_ok(port: int, path: str) -> bool:
     return status.split(b" ", 2)[1:2] == [b"200"]
 
 
+async def http_text(port: int, path: str) -> str:
+    """The whole answer, whatever its status; empty when there is none."""
+    request = f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\nUser-Agent: souk-stack\r\n\r\n".encode()
+    return (await _exchange(port, request, whole=True)).decode(errors="replace")
+
+
 async def greets(port: int) -> bool:
     """Whether the server speaks first, as NATS and SMTP do."""
     return bool(await _exchange(port, b""))
@@ -29,14 +35,14 @@ async def listens(port: int) -> bool:
     return True
 
 
-async def _exchange(port: int, request: bytes) -> bytes:
-    """The first line of the answer; empty when there is none."""
+async def _exchange(port: int, request: bytes, *, whole: bool = False) -> bytes:
+    """The first line of the answer, or the whole; empty when there is none."""
     try:
         async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
             try:
                 writer.write(request)
-                return await reader.readline()
+                return await reader.read() if whole else await reader.readline()
             finally:
                 await _close(writer)
     except (OSError, ValueError):

@@ -16,7 +16,7 @@ import pytest
 from infra.stack.ports import LOOPBACK
 from infra.stack.state import read_state, until_gone
 
-PORTS = ["HTTP", "NATS", "NATS_MONITOR", "POSTGRES", "MONGO", "SMTP", "EDGE", "OPS"]
+PORTS = ["HTTP", "NATS", "NATS_MONITOR", "NATS_ROUTE", "POSTGRES", "MONGO", "SMTP", "EDGE", "OPS"]
 SOUK = [sys.executable, "-m", "infra.cli.app"]
 
 
@@ -41,8 +41,8 @@ class Terminals:
         assert process.returncode is not None
         return process.returncode, output.decode()
 
-    async def up(self) -> Process:
-        process = await self.start("up")
+    async def up(self, *options: str) -> Process:
+        process = await self.start("up", *options)
         await said(process, lambda line: line.startswith("Souk is ready"))
         return process
 
