@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from infra.cli import demo, deploy, dlq, docs, importing, migrate, provision, replay, routes, seed, stack, up
+from infra.cli import audit, demo, deploy, dlq, docs, importing, migrate, provision, replay, routes, seed, stack, up
 from infra.stack.error import StackError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command()(provision.provision)
 app.command()(migrate.migrate)
 app.command("seed")(seed.seed_command)
 app.command("import")(importing.import_command)
+app.command()(audit.audit)
 app.add_typer(dlq.dlq, name="dlq")
 app.command()(replay.replay)
 app.command()(demo.demo)

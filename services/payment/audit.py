@@ -48,7 +48,10 @@ FACTS = (
     Facts(
         "returned",
         ("refund_id", "charge_id", "amount"),
-        "SELECT uuid_send(key), uuid_send(charge_key), amount FROM simulator.refund WHERE state = 'refunded' ORDER BY key",
+        """
+        SELECT uuid_send(key), uuid_send(charge_key), amount FROM simulator.refund
+        WHERE state = 'refunded' ORDER BY key
+        """,
         keys=("refund_id", "charge_id"),
     ),
 )
@@ -81,8 +84,8 @@ CHECKS = (
         "refund_overdue",
         "Nobody has gone on with a refund that was due, or it goes on for far too long.",
         """
-        SELECT uuid_send(payment_id) AS payment_id, uuid_send(id) AS refund_id, 'due at ' || due_at AS detail FROM refund
-        WHERE status = 'pending'
+        SELECT uuid_send(payment_id) AS payment_id, uuid_send(id) AS refund_id, 'due at ' || due_at AS detail
+        FROM refund WHERE status = 'pending'
             AND (due_at < now() - interval '30 seconds' OR created_at < now() - interval '1 day') ORDER BY due_at
         """,
         REPAIR,
@@ -90,10 +93,10 @@ CHECKS = (
     Check(
         3,
         "paid_twice",
-        "More than one payment of an order was captured.",
+        "More than one payment of an order was captured, and the money is kept.",
         """
         SELECT uuid_send(order_id) AS order_id, string_agg(id::text, ', ' ORDER BY id) AS detail FROM payment
-        WHERE status IN ('captured', 'partially_refunded', 'refunded', 'disputed')
+        WHERE status IN ('captured', 'partially_refunded', 'disputed') AND refunded + refunding < amount
         GROUP BY order_id HAVING count(*) > 1
         """,
     ),
@@ -124,7 +127,8 @@ CHECKS = (
         "ledger_disagrees",
         "The ledger says something else than a payment.",
         """
-        SELECT uuid_send(payment_id) AS payment_id, status || ': ' || expected || ' expected, ' || booked || ' booked' AS detail
+        SELECT uuid_send(payment_id) AS payment_id,
+               status || ': ' || expected || ' expected, ' || booked || ' booked' AS detail
         FROM ledger_disagreement ORDER BY payment_id
         """,
     ),
