@@ -30,7 +30,8 @@ net: {{bindIp: {host}, port: {port}, unixDomainSocket: {{enabled: false}}}}
 storage: {{dbPath: "{folder}", wiredTiger: {{engineConfig: {{cacheSizeGB: 0.25}}}}}}
 replication: {{replSetName: {replica_set}, oplogSizeMB: 256}}
 security: {{authorization: enabled, keyFile: "{key}"}}
-setParameter: {{diagnosticDataCollectionEnabled: false}}
+# A transaction whose client died keeps its documents locked until then; ours give up after four seconds.
+setParameter: {{diagnosticDataCollectionEnabled: false, transactionLifetimeLimitSeconds: 5}}
 """
 
 Client = AsyncMongoClient[dict[str, Any]]  # documents of any shape, as the driver has them
