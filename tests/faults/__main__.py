@@ -65,6 +65,6 @@ async def main() -> bool:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     sys.exit(not asyncio.run(main()))

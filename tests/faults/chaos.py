@@ -5,9 +5,9 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,14 +16,18 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from contracts.failure import Fail
 from infra.stack.error import StackError
-from infra.stack.stack import Stack
 from tests.faults.families import freeze, thaw
-from tests.faults.jetstream import Deliveries
+from tests.faults.means import Means, Ordered, lure
+from tests.faults.points import PASSED
 from tests.faults.schedule import Fault, Kind
 
 TRIES = 6
 """How often a fault that could not be brought about, as NATS was away, is tried again."""
 
+BY_ITSELF = 4.0
+"""Seconds in which the load comes by most crash points by itself."""
+
+OFF = 120
 IN_THE_WAY: tuple[type[Exception], ...] = (OSError, TimeoutError, StackError, NatsError, Fail)
 
 
@@ -40,11 +44,9 @@ class Event:
 class Chaos:
     """Works through a timeline against a running stack."""
 
-    stack: Stack
+    means: Means
     timeline: list[Fault]
     seconds: float
-    deliveries: Deliveries
-    crash_folder: Path
     begun: float = 0.0
     happened: list[Event] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -69,7 +71,11 @@ class Chaos:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         thaw(self.frozen)
-        for order in self.crash_folder.iterdir():
+        for clock in self.means.clocks.values():
+            clock.shift(0)
+        for disk in self.means.disks.values():
+            disk.free()
+        for order in self.means.crash_folder.iterdir():
             order.unlink(missing_ok=True)
 
     @property
@@ -114,17 +120,19 @@ class Chaos:
             Kind.CRASH: self._crash,
             Kind.DUPLICATE: self._duplicate,
             Kind.REORDER: self._reorder,
+            Kind.CLOCK: self._wrong_clock,
+            Kind.DISK: self._full_disk,
         }
         return await ways[fault.kind](fault) or time.monotonic()
 
     async def _kill(self, fault: Fault) -> None:
-        for process in self.stack.named(fault.target):
+        for process in self.means.stack.named(fault.target):
             if process.pid is None:
                 raise ConnectionError("it is down already")
-        self.stack.kill(fault.target)
+        self.means.stack.kill(fault.target)
 
     async def _pause(self, fault: Fault) -> None:
-        pids = self.stack.pids(fault.target)
+        pids = self.means.stack.pids(fault.target)
         if not pids:
             raise ConnectionError("it is down already")
         stopped = [process for pid in pids for process in freeze(pid)]
@@ -135,39 +143,54 @@ class Chaos:
             thaw(stopped)
 
     async def _away(self, fault: Fault) -> None:
-        await self.stack.stop("nats", signal.SIGKILL)
+        await self.means.stack.stop("nats", signal.SIGKILL)
         try:
             await asyncio.sleep(fault.lasts)
         finally:
-            await self._at_last(partial(self.stack.start, "nats"))
+            await self._at_last(partial(self.means.stack.start, "nats"))
 
     async def _kill_leader(self, fault: Fault) -> None:
-        info = await self.deliveries.js.stream_info(fault.target)
+        info = await self.means.deliveries.js.stream_info(fault.target)
         if info.cluster is None or not info.cluster.leader:
             raise ConnectionError(f"{fault.target} has no leader")
-        self.stack.kill(info.cluster.leader)
+        self.means.stack.kill(info.cluster.leader)
 
     async def _crash(self, fault: Fault) -> float:
-        """Orders it, and waits for the process that finds the order and dies of it."""
-        order = self.crash_folder / fault.target
-        await _until_gone(order)  # somebody else may have ordered the same
-        order.touch()
-        await _until_gone(order)
+        """Orders it, and waits for whoever dies of it; where nobody comes by of themselves, somebody is sent."""
+        async with Ordered(self.means.crash_folder / fault.target) as order:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BY_ITSELF):
+                    await order.carried_out()
+            if order.is_open and self.means.shopping:
+                await lure(self.means.shopping, fault.target, PASSED[fault.target].traffic)
         return time.monotonic()
+
+    async def _wrong_clock(self, fault: Fault) -> None:
+        clock = self.means.clocks[fault.target]
+        clock.shift(float(f"{fault.detail}{OFF}"))
+        try:
+            await asyncio.sleep(fault.lasts)
+        finally:
+            clock.shift(0)
+
+    async def _full_disk(self, fault: Fault) -> None:
+        """Full all the time: what the store gives back meanwhile is taken, too."""
+        disk, until = self.means.disks[fault.target], time.monotonic() + fault.lasts
+        try:
+            while time.monotonic() < until:
+                disk.fill()
+                await asyncio.sleep(0.5)
+        finally:
+            disk.free()
 
     async def _duplicate(self, fault: Fault) -> None:
         stream, _, _ = fault.target.partition(".")
-        if not await self.deliveries.repeat(stream):
+        if not await self.means.deliveries.repeat(stream):
             raise ConnectionError("there is no event yet")
 
     async def _reorder(self, fault: Fault) -> None:
         stream, _, service = fault.target.partition(".")
-        before = await self.deliveries.pause(stream, service, fault.lasts + 1)
+        before = await self.means.deliveries.pause(stream, service, fault.lasts + 1)
         await asyncio.sleep(fault.lasts)
-        if not await self.deliveries.hand_over(stream, service, before):
+        if not await self.means.deliveries.hand_over(stream, service, before):
             raise ConnectionError("nothing was stored meanwhile")
-
-
-async def _until_gone(order: Path) -> None:
-    while order.exists():  # noqa: ASYNC110 - the process that takes the order can tell nobody
-        await asyncio.sleep(0.05)

@@ -3,31 +3,41 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from rich.console import Console
 from rich.live import Live
 
+from contracts.registry import SERVICES
 from infra import messaging
 from infra.stack.options import Options
 from infra.stack.stack import Stack
 from tests.faults import shop
 from tests.faults.auditing import Audit, audit, own_views
 from tests.faults.chaos import Chaos
+from tests.faults.clock import Clock
+from tests.faults.disk import Disk, why_not
 from tests.faults.errands import Errands
 from tests.faults.jetstream import Deliveries
 from tests.faults.load import Load
-from tests.faults.schedule import CALM, TIMES, Fault, Kind, Shape, plan
+from tests.faults.means import Means, Passers, clocks, disks, environments
+from tests.faults.points import NAMES
+from tests.faults.schedule import CALM, STORES, TIMES, Fault, Kind, Shape, plan
 from tests.faults.settling import Settled, settle
 from tests.faults.stories import Stories
 from tests.faults.verdict import Verdict, judge
 from tests.support.asking import Edge
+from tests.support.http import Http
 
 RATE = 55.0
+OFTEN = ("reactor.applied", "relay.published")
+"""A consumer that dies between effect and acknowledgement, a relay that dies between acknowledgement and delete."""
+
 SHORT_TIMES = 1
 WARM_UP = 3.0
 
@@ -68,7 +78,8 @@ class Outcome:
         """What the run should have shown and did not."""
         without = [f"{name}: {one.error}" for name, one in self.audits.items() if one.error]
         left = [f"left after settling: {count} {what}" for what, count in self.settled.left.items()]
-        return [*self.chaos.failed, *without, *left]
+        impossible = [f"no disk could be made full: {why_not()}"] if why_not() else []
+        return [*self.chaos.failed, *without, *left, *impossible]
 
     def family(self, fault: Fault) -> str:
         """The service of a process, the kind of a crash point: what the table has a row for."""
@@ -84,17 +95,23 @@ class Outcome:
 async def run(wanted: Wanted, data: Path, console: Console) -> Outcome:
     """Everything, on a fresh stack in this folder."""
     begun = time.monotonic()
-    given = shop.options(data, wanted.nats_nodes)
-    points, often = _points()
-    shape = shop.shape(given, points, often, [])
+    made = clocks(data.parent, SERVICES)
+    given = shop.options(data, wanted.nats_nodes, environments(made))
+    shape = shop.shape(given, list(NAMES), OFTEN, [] if why_not() else list(STORES))
     timeline = plan(wanted.seed, shape, wanted.seconds, wanted.times, only=wanted.only)
     for fault in timeline:
         console.print(str(fault), style="dim")
-    async with _serving(given) as (stack, deliveries, operator):
+    outcome: Outcome | None = None
+    async with (
+        disks(given, data.parent / "disks", lambda: outcome is None or not outcome.good) as small,
+        _serving(given, made, small) as (means, operator),
+    ):
+        stack, deliveries = means.stack, means.deliveries
         console.print(f"The shop serves after {time.monotonic() - begun:.0f} s.")
         load = await shop.furnish(stack, operator, wanted.rate, random.Random(wanted.seed))
-        assert given.crash_folder is not None
-        chaos = Chaos(stack, timeline, wanted.seconds, deliveries, given.crash_folder)
+        assert means.shopping is not None
+        means.shopping.admin = means.shopping.http.as_(load.admin)
+        chaos = Chaos(means, timeline, wanted.seconds)
         audits: dict[str, Audit] = {}
         await _suffer(wanted, load, chaos, stack, audits, console)
         console.print("Nobody comes any more; what is under way may finish.")
@@ -103,20 +120,25 @@ async def run(wanted: Wanted, data: Path, console: Console) -> Outcome:
         audits["at the end"] = await audit(stack)
         verdict = await judge(stack, load.journal, stack.http_url)
         verdict.broken += await own_views(stack)
-    return Outcome(wanted, shape, timeline, load, chaos, settled, verdict, audits, time.monotonic() - begun)
-
-
-def _points() -> tuple[list[str], list[str]]:
-    """The crash points of the code, and those that come five times."""
-    return [], []
+        took = time.monotonic() - begun
+        outcome = Outcome(wanted, shape, timeline, load, chaos, settled, verdict, audits, took)
+    return outcome
 
 
 @asynccontextmanager
-async def _serving(given: Options) -> AsyncIterator[tuple[Stack, Deliveries, Edge]]:
-    async with Stack(given).running() as stack:
-        operator = stack.password("operator")
-        async with messaging.connect(stack.nats_url, "operator", operator) as client:
-            yield stack, Deliveries(client, random.Random(given.nats_nodes)), Edge(client)
+async def _serving(
+    given: Options, made: Mapping[str, Clock], small: Mapping[str, Disk]
+) -> AsyncIterator[tuple[Means, Edge]]:
+    assert given.crash_folder is not None
+    async with (
+        Stack(given).running() as stack,
+        messaging.connect(stack.nats_url, "operator", stack.password("operator")) as client,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+    ):
+        http = Http(session, stack.http_url)
+        passers = Passers(stack, http, http, client, given.crash_folder)
+        deliveries = Deliveries(client, random.Random(given.nats_nodes))
+        yield Means(stack, deliveries, given.crash_folder, made, small, passers), Edge(client)
 
 
 async def _suffer(

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from uuid import uuid4
@@ -44,7 +44,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
 """Deadlines that pass within a run."""
 
 
-def options(data: Path, nats_nodes: int, *, replicas: bool = True) -> Options:
+def options(data: Path, nats_nodes: int, env_of: Mapping[str, Mapping[str, str]]) -> Options:
     crash_folder = data.parent / "crashes"
     crash_folder.mkdir(exist_ok=True)
     return Options(
@@ -53,14 +53,15 @@ def options(data: Path, nats_nodes: int, *, replicas: bool = True) -> Options:
         nats_nodes=nats_nodes,
         nginx_limits=False,
         seed=False,
-        processes_of=dict.fromkeys(TWICE, 2) if replicas else {},
+        processes_of=dict.fromkeys(TWICE, 2),
         process_env=SETTINGS,
+        env_of=env_of,
         crash_folder=crash_folder,
         **FREE_PORTS,
     )
 
 
-def shape(given: Options, points: list[str], often: list[str], stores: list[str]) -> Shape:
+def shape(given: Options, points: Sequence[str], often: Sequence[str], stores: Sequence[str]) -> Shape:
     """What of it can go wrong."""
     processes: dict[str, list[str]] = {}
     for process, service in service_processes(given).items():

@@ -11,14 +11,15 @@ from typing import Any
 
 import asyncpg
 import orjson
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.stack.stack import Stack
 from tests.faults.journal import Journal
-from tests.faults.wire import Wire
+from tests.faults.wire import Answer, Wire
 
 AT_ONCE = 12
-SAMPLE = 200
-"""Of acknowledged orders, how many are also read over HTTP."""
+AT_REST = 30.0
+"""Seconds that a shop at rest has for an answer."""
 
 _ORDERS = """
 SELECT id::text, status, total, items::text AS items, history::text AS history,
@@ -73,8 +74,7 @@ async def _rows(stack: Stack, service: str, statement: str) -> list[asyncpg.Reco
 
 async def _orders(stack: Stack, journal: Journal, verdict: Verdict) -> None:
     rows = await _rows(stack, "order", _ORDERS)
-    times = Counter(row["marker"] for row in rows)
-    for marker, count in times.items():
+    for marker, count in Counter(row["marker"] for row in rows if row["marker"]).items():
         verdict.require(count == 1, 3, f"{count} orders under the key {marker}")
     found = {row["marker"]: row for row in rows}
     for marker, order in journal.orders.items():
@@ -146,10 +146,26 @@ async def _carts(journal: Journal, url: str, verdict: Verdict) -> None:
     async def look(cart_id: str) -> None:
         cart = journal.carts[cart_id]
         async with gate:
-            answer = await wire.send("GET", f"/carts/{cart_id}", token=cart.token, patience=20)
+            answer = await _told(wire, f"/carts/{cart_id}", cart.token)
         verdict.checked["carts"] += 1
         found = {item["sku"]: item["quantity"] for item in answer.json["items"]} if answer.good else answer.status
         verdict.require(found == cart.lines, 5, f"cart {cart_id} holds {found} instead of {cart.lines}")
 
     await asyncio.gather(*(look(cart_id) for cart_id, cart in journal.carts.items() if cart.lines is not None))
     wire.close()
+
+
+async def _told(wire: Wire, path: str, token: str) -> Answer:
+    """The answer of a shop that is at rest, and may still be about to notice that all is well."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((OSError, TimeoutError)),
+        stop=stop_after_delay(AT_REST),
+        wait=wait_fixed(0.5),
+        reraise=True,
+    ):
+        with attempt:
+            answer = await wire.send("GET", path, token=token)
+            if answer.doubtful:
+                raise TimeoutError(answer.code)
+            return answer
+    raise AssertionError
