@@ -59,7 +59,7 @@ def _ends(
 ) -> Iterator[tuple[str, str, End]]:
     """Everything that can be asked for, by method and path."""
     asker = Asker(client, settings.edge_timeout)
-    circuits = Circuits(settings, metrics.registry)
+    circuits = Circuits(settings, asker, metrics.registry)
     quick = Asker(client, KEYS_TIMEOUT)
 
     async def fetch_keys() -> user.Jwks:

@@ -29,7 +29,7 @@ class EdgeSettings(Settings):
     )
     edge_silence: float = Field(2.0, gt=0, description="Seconds without any answer after which a circuit opens.")
     edge_silent_asks: int = Field(5, gt=0, description="Asks that must be without an answer for a circuit to open.")
-    edge_probe_pause: float = Field(1.0, gt=0, description="Seconds between two asks through an open circuit.")
+    edge_probe_pause: float = Field(1.0, gt=0, description="Seconds between two looks whether it is back.")
     edge_sample: float = Field(0.0, ge=0, le=1, description="The share of new traces that are recorded.")
     edge_idempotency_required: bool = Field(
         default=False, description="Refuse orders, payments and refunds without an Idempotency-Key."

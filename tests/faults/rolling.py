@@ -1,0 +1,85 @@
+"""Every process is restarted in turn under load, with two of each: nobody notices.
+
+python -m tests.faults.rolling
+"""
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from infra.stack.addresses import edge_processes, service_processes
+from infra.stack.options import Options
+from infra.stack.stack import Stack
+from tests.faults.buyers import Buyers, buyers
+
+CUSTOMERS = 64
+AT_ONCE = 6
+BREATH = 0.3
+"""Seconds between two restarts."""
+
+
+@dataclass(frozen=True)
+class RollingFigures:
+    """What customers saw meanwhile."""
+
+    restarted: int
+    seconds: float
+    requests: int
+    failed: Counter[str]
+    """Everything that was not answered as it should be; no connection among them."""
+    placed: int
+    unpaid: int
+    doubled: int
+
+    @property
+    def good(self) -> bool:
+        return not self.failed and not self.unpaid and not self.doubled
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{name}: {count}" for name, count in self.failed.items()) or "none"
+        return (
+            f"{self.restarted} processes restarted in {self.seconds:.0f} s under {self.requests} requests: failed "
+            f"{kinds}; {self.placed} orders placed, {self.unpaid} unpaid, {self.doubled} of one cart twice"
+        )
+
+
+async def rolling(stack: Stack, *, at_once: int = AT_ONCE) -> RollingFigures:
+    """The stack has to have two processes of each service and two edges."""
+    names = [*edge_processes(stack.options), *service_processes(stack.options)]
+    async with buyers(stack, CUSTOMERS) as crowd:
+        over, begun = asyncio.Event(), time.monotonic()
+        customers = [asyncio.create_task(_customer(crowd, over)) for _ in range(at_once)]
+        for name in names:
+            await stack.restart(name)
+            await asyncio.sleep(BREATH)
+        over.set()
+        await asyncio.gather(*customers)
+        seconds = time.monotonic() - begun
+        unpaid = await _unpaid(crowd)
+    failed = Counter({name: count for name, count in crowd.outcomes.items() if name.split()[1] not in ("200", "201")})
+    doubled = len(crowd.placed) - len(set(crowd.placed))
+    return RollingFigures(len(names), seconds, crowd.outcomes.total(), failed, len(crowd.placed), unpaid, doubled)
+
+
+async def _customer(crowd: Buyers, over: asyncio.Event) -> None:
+    while not over.is_set():
+        await crowd.buy()
+
+
+async def _unpaid(crowd: Buyers) -> int:
+    until = time.monotonic() + 15
+    while (missing := set(crowd.placed) - crowd.paid) and time.monotonic() < until:  # noqa: ASYNC110 - heard in another task
+        await asyncio.sleep(0.05)
+    return len(missing)
+
+
+if __name__ == "__main__":
+    from tests.faults.alone import alone
+
+    async def main(options: Options) -> None:
+        async with Stack(options.model_copy(update={"processes": 2, "edge_processes": 2})).running() as stack:
+            sys.stdout.write(f"{await rolling(stack)}\n")
+
+    alone(main)
