@@ -1,5 +1,9 @@
 """The composition root of the payment service: `python -m services.payment.app`."""
 
+from functools import partial
+
+from prometheus_client import Gauge
+
 from contracts import order
 from contracts import payment as contract
 from contracts.event import Event
@@ -11,6 +15,7 @@ from infra.run import Kit, Room, Service
 from infra.worker import Background, Worker
 from services.payment.charging import Charger
 from services.payment.gateways import Gateways
+from services.payment.gateways.breaker import Breaker
 from services.payment.gateways.simulator import Simulator
 from services.payment.handlers import asking, hearing, paying, reading, repairing, returning
 from services.payment.outcomes import Outcomes
@@ -37,7 +42,12 @@ HOUR = 3600.0
 
 def build(kit: Kit[PaymentSettings, Database]) -> Room:
     settings, db = kit.settings, kit.store
-    gateways = Gateways([Simulator(db, late=settings.simulator_late)])
+    gateways = Gateways(
+        [Simulator(db, late=settings.simulator_late)], failures=settings.gateway_failures, pause=settings.gateway_pause
+    )
+    gauge = Gauge("souk_gateway_open", "1 while a gateway is left alone.", ("gateway",), registry=kit.metrics.registry)
+    for name, breaker in gateways.breakers.items():
+        gauge.labels(name).set_function(partial(_is_open, breaker))
     outcomes = Outcomes()
     refunder = Refunder(db, gateways, outcomes, patience=settings.gateway_timeout, limit=settings.gateway_concurrency)
     charger = Charger(
@@ -61,6 +71,10 @@ def build(kit: Kit[PaymentSettings, Database]) -> Room:
         Worker("prune reservations", forget_reservations, every=HOUR),
     ]
     return Room(shop, ASKS, REACTIONS, workers)
+
+
+def _is_open(breaker: Breaker) -> float:
+    return float(breaker.open)
 
 
 SERVICE = Service("payment", PaymentSettings, connect, build)

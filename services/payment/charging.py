@@ -18,7 +18,7 @@ from infra.postgres import Database, Transaction
 from infra.rpc import Asker
 from services.payment import domain
 from services.payment.domain import METHOD_MISSING, METHOD_UNKNOWN, ORDER_CANCELLED, Attempt, Outcome, State, Step
-from services.payment.gateways import GatewayError, Gateways
+from services.payment.gateways import Gateway, GatewayAway, GatewayError, Gateways
 from services.payment.outcomes import Outcomes
 from services.payment.pipeline import Pipeline
 from services.payment.refunding import Refunder
@@ -37,6 +37,8 @@ class Tried:
 
     attempt: Attempt
     outcome: Outcome | None
+    asked: bool = True
+    """False when its gateway is left alone: the attempt goes back as it was."""
 
 
 class Charger:
@@ -97,6 +99,8 @@ class Charger:
         with trace.within(trace.parse(attempt.traceparent, request_id=attempt.request_id)):
             try:
                 return Tried(attempt, await self._asked(attempt))
+            except GatewayAway:
+                return Tried(attempt, None, asked=False)
             except (GatewayError, TimeoutError) as error:
                 log.warning(
                     "a gateway did not tell: %s",
@@ -115,12 +119,18 @@ class Charger:
             step = Step.VOID  # the method is lost, and the gateway may have heard of it
         try:
             return await self._call(step, attempt)
+        except GatewayAway:
+            raise
         except GatewayError:
             return await self._call_again(step, attempt)
 
     async def _call(self, step: Step, attempt: Attempt) -> Outcome:
-        async with asyncio.timeout(self.patience):
-            outcome = await self._take(step, attempt)
+        gateway = self._gateway(step, attempt)
+        if gateway is None:
+            return Outcome(State.DECLINED, METHOD_UNKNOWN)
+        with self.gateways.asking(gateway):
+            async with asyncio.timeout(self.patience):
+                outcome = await self._take(gateway, step, attempt)
         _crash_points(step)
         return outcome
 
@@ -133,22 +143,32 @@ class Charger:
             reraise=True,
         ):
             with call:
-                return await self._call(step, attempt)
+                try:
+                    return await self._call(step, attempt)
+                except GatewayAway as away:  # by now it may have heard of the attempt, which counts
+                    raise TimeoutError(str(away)) from away
         raise GatewayError
 
-    def _take(self, step: Step, attempt: Attempt) -> Awaitable[Outcome]:
+    def _gateway(self, step: Step, attempt: Attempt) -> Gateway | None:
+        if step is Step.CHARGE:
+            return self.gateways.accepting(attempt.method or "")
+        return self.gateways.named(attempt.provider)
+
+    def _take(self, gateway: Gateway, step: Step, attempt: Attempt) -> Awaitable[Outcome]:
         key, money = attempt.payment_id, attempt.money
         if step is Step.CHARGE:
-            gateway = self.gateways.accepting(attempt.method or "")
-            return gateway.charge(key, money, attempt.method or "") if gateway else _declined(METHOD_UNKNOWN)
-        gateway = self.gateways.named(attempt.provider)
+            return gateway.charge(key, money, attempt.method or "")
         return gateway.confirm(key) if step is Step.CONFIRM else gateway.void(key, money)
 
     async def settle(self, tried: list[Tried]) -> None:
         """Writes down, in one transaction, what became of as many attempts as there are."""
         outcomes = {one.attempt.payment_id: one.outcome for one in tried if one.outcome is not None}
-        unknown = [(one.attempt.payment_id, domain.delay(one.attempt.tries)) for one in tried if one.outcome is None]
+        untold = [one.attempt for one in tried if one.outcome is None and one.asked]
+        unknown = [(attempt.payment_id, domain.delay(attempt.tries)) for attempt in untold]
+        not_asked = [one.attempt.payment_id for one in tried if not one.asked]
         async with self.db.transaction() as tx:
+            if not_asked:
+                await attempts.give_back(tx.connection, not_asked, self.gateways.pause)
             if unknown:
                 await attempts.put_off(tx.connection, unknown)
             if outcomes:
@@ -209,7 +229,3 @@ def _informed(attempt: Attempt, payable: Payable | None) -> Attempt:
     if payable is None or payable.status is not OrderStatus.PENDING:
         return replace(attempt, cancelled=True)
     return replace(attempt, method=payable.payment_method)
-
-
-async def _declined(code: str) -> Outcome:
-    return Outcome(State.DECLINED, code)

@@ -46,10 +46,11 @@ class Refunder:
         """Asks the gateway, outside any transaction, under the refund's id."""
         with trace.within(trace.parse(refund.traceparent, request_id=refund.request_id)):
             try:
-                async with asyncio.timeout(self.patience):
-                    gateway = self.gateways.named(refund.provider)
-                    await gateway.refund(refund.id, refund.payment_id, refund.money)
-                    crash_point("payment.refunded")
+                gateway = self.gateways.named(refund.provider)
+                with self.gateways.asking(gateway):
+                    async with asyncio.timeout(self.patience):
+                        await gateway.refund(refund.id, refund.payment_id, refund.money)
+                crash_point("payment.refunded")
             except RefundRefused as refused:
                 return Tried(refund, known=True, refused=str(refused))
             except (GatewayError, TimeoutError) as error:

@@ -4,7 +4,8 @@ A call answers for good, or raises `GatewayError` (it said no sense, or could no
 nobody knows, and the same call with the same key is the way to find out.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,10 +14,17 @@ from uuid import UUID
 
 from contracts.money import Money
 from services.payment.domain import Outcome
+from services.payment.gateways.breaker import Breaker
+
+FAILURES, PAUSE = 10, 5.0
 
 
 class GatewayError(Exception):
     """The gateway failed; whether it did what was asked is not known."""
+
+
+class GatewayAway(GatewayError):  # noqa: N818 - says what it is
+    """The gateway was not asked at all: it has failed so often that it is left alone for a while."""
 
 
 class RefundRefused(Exception):  # noqa: N818 - an answer, not an accident
@@ -70,14 +78,32 @@ class Gateway(Protocol):
 
 
 class Gateways:
-    """The gateways of the shop, by what they accept and by name."""
+    """The gateways of the shop, by what they accept and by name, each behind a breaker of its own."""
 
-    def __init__(self, gateways: Sequence[Gateway]) -> None:
+    def __init__(self, gateways: Sequence[Gateway], *, failures: int = FAILURES, pause: float = PAUSE) -> None:
         self.default = gateways[0].name
+        self.pause = pause
         self._all = {gateway.name: gateway for gateway in gateways}
+        self.breakers = {name: Breaker(name, failures=failures, pause=pause) for name in self._all}
 
     def accepting(self, method: str) -> Gateway | None:
         return next((gateway for gateway in self._all.values() if gateway.accepts(method)), None)
 
     def named(self, provider: str) -> Gateway:
         return self._all[provider]
+
+    @contextmanager
+    def asking(self, gateway: Gateway) -> Iterator[None]:
+        """Around every call. Raises `GatewayAway` instead while the gateway is left alone."""
+        breaker = self.breakers[gateway.name]
+        if not breaker.lets_through():
+            raise GatewayAway(f"{gateway.name} is left alone for a while")
+        try:
+            yield
+        except (GatewayError, TimeoutError):
+            breaker.failed()
+            raise
+        except RefundRefused:
+            breaker.answered()
+            raise
+        breaker.answered()

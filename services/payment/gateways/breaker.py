@@ -1,0 +1,54 @@
+"""A breaker a gateway: one that fails time after time is left alone, but for one call now and then, to try.
+
+Libraries put the call into the breaker. Here it is the other way round: what is not asked is given back, so whoever is
+about to ask wants to know beforehand, and an outcome may come from a call that began before the breaker opened.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+log = logging.getLogger("souk.payment")
+
+
+class Breaker:
+    """Opens after so many `failures` in a row; while it is open, one call goes through every `pause` seconds."""
+
+    def __init__(
+        self, gateway: str, *, failures: int, pause: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.gateway = gateway
+        self.open = False
+        self.pause = pause
+        self._enough = failures
+        self._clock = clock
+        self._failures = 0
+        self._try_at = 0.0
+
+    def lets_through(self) -> bool:
+        """Whether the gateway is to be asked now."""
+        if not self.open:
+            return True
+        now = self._clock()
+        if now < self._try_at:
+            return False
+        self._try_at = now + self.pause
+        return True
+
+    def failed(self) -> None:
+        """The gateway did not answer, or not with sense."""
+        self._failures += 1
+        if not self.open and self._failures >= self._enough:
+            self._try_at = self._clock() + self.pause
+            self._turn(open_=True)
+
+    def answered(self) -> None:
+        """Whatever it said, it is there."""
+        self._failures = 0
+        if self.open:
+            self._turn(open_=False)
+
+    def _turn(self, *, open_: bool) -> None:
+        self.open = open_
+        fields = {"gateway": self.gateway, "breaker": "open" if open_ else "closed"}
+        log.warning("a breaker has changed", extra={"fields": fields})
