@@ -81,6 +81,7 @@ async def refresh(desk: Desk, ask: Ask[Refresh]) -> Answer[Session]:
         async with desk.db.transaction(ask) as tx:
             session_id = await sessions.spend(tx.connection, token)
             account = await sessions.owner(tx.connection, session_id)
+            tx.afterwards(lambda: crash_point("user.refreshed"))
             return tx.answer(await desk.go_on(tx.connection, account, session_id, ask.client, plain))
     except InvalidRefreshToken:
         await _look_for_replay(desk, ask)
@@ -110,6 +111,7 @@ async def _once_more(desk: Desk, spent: str) -> Answer[Session] | None:
         if session_id is None:
             return None
         account = await sessions.owner(tx.connection, session_id)
+        tx.afterwards(lambda: crash_point("user.successor_given"))
         log.info("a refresh token was given once more", extra={"fields": {"session": str(session_id)}})
         return Answer(await desk.session(account, session_id, successor))
 
@@ -118,6 +120,7 @@ async def _look_for_reuse(desk: Desk, token: bytes) -> None:
     async with desk.db.connection() as connection:
         session_id = await sessions.revoke_reused(connection, token)
     if session_id is not None:
+        crash_point("user.reuse_revoked")
         log.warning("a spent refresh token came again", extra={"fields": {"session": str(session_id)}})
         raise TokenReused
 
