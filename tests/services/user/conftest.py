@@ -73,9 +73,13 @@ async def desk_with(stack: Stack, ask: Edge) -> AsyncIterator[Callable[..., Awai
             settings = UserSettings(
                 _env_file=None,
                 nats_password="not used",
-                database_url=stack.dsn("user", with_password=False),
                 database_password=stack.vault.secret("user", "souk_database_password"),
-                **{"keys_secret": stack.vault.secret("user", "souk_keys_secret"), "bcrypt_cost": 4, **changed},
+                **{
+                    "database_url": stack.dsn("user", with_password=False),
+                    "keys_secret": stack.vault.secret("user", "souk_keys_secret"),
+                    "bcrypt_cost": 4,
+                    **changed,
+                },
             )
             database = await opened.enter_async_context(connect(settings, "user"))
             return furnish(Kit(settings, database, Asker(ask.client, 3.0), ask.client, Metrics()))

@@ -9,7 +9,7 @@ import pytest
 from contracts import user
 from contracts.failure import IdempotencyKeyReused, Invalid
 from contracts.identity import Identity, Role
-from contracts.user import EmailTaken, InvalidCredentials, InvalidRefreshToken
+from contracts.user import EmailTaken, InvalidCredentials, InvalidRefreshToken, TooManyAttempts
 from infra import headers
 from infra.ids import new_id
 from infra.stack.stack import Stack
@@ -72,6 +72,33 @@ async def test_a_password_that_can_be_opens_the_account_again(ask: Edge, passwor
     await ask(user.LOGIN, {"email": body["email"], "password": password})
     with pytest.raises(InvalidCredentials):
         await ask(user.LOGIN, {"email": body["email"], "password": password[:-1]}, client=address)
+
+
+@pytest.mark.parametrize("password", ["password", "FOOTBALL", "12345678", "Password1", "qwertyuiop"])
+async def test_a_password_that_everybody_tries_first_is_refused(ask: Edge, password: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        await ask(user.REGISTER, newcomer(password=password))
+    assert [error.pointer for error in refused.value.errors] == ["/password"]
+
+
+async def test_a_domain_has_one_account_in_either_of_its_spellings(ask: Edge) -> None:
+    name = new_id().hex
+    await ask(user.REGISTER, newcomer(email=f"{name}@bücher.example"))
+    for domain in ("xn--bcher-kva.example", "BÜCHER.example", "b\u00fc\u00adcher.example"):
+        with pytest.raises(EmailTaken):
+            await ask(user.REGISTER, newcomer(email=f"{name}@{domain}"))
+
+
+async def test_who_keeps_asking_which_emails_are_taken_is_stopped(ask: Edge, address: str) -> None:
+    body = newcomer()
+    await ask(user.REGISTER, body, client=address)
+    for _ in range(50):
+        with pytest.raises(EmailTaken):
+            await ask(user.REGISTER, body, client=address)
+    for stopped in (body, newcomer()):
+        with pytest.raises(TooManyAttempts):
+            await ask(user.REGISTER, stopped, client=address)
+    await ask(user.REGISTER, newcomer(), client="203.0.113.79")
 
 
 async def test_the_password_is_not_the_email(ask: Edge) -> None:

@@ -7,7 +7,8 @@ import asyncpg
 import pytest
 
 from contracts import user
-from contracts.failure import Fail, Invalid
+from contracts.failure import Fail, Invalid, NotFound
+from contracts.identity import Identity
 from contracts.user import InvalidCredentials, InvalidRefreshToken, Session, TokenReused
 from infra import headers
 from infra.ids import new_id
@@ -16,7 +17,7 @@ from services.user import domain
 from services.user.desk import Desk
 from services.user.handlers import sessions
 from services.user.pruning import forget
-from tests.services.user.conftest import PASSWORD, Member
+from tests.services.user.conftest import PASSWORD, Member, identity_of
 from tests.support.asking import Edge
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
@@ -224,3 +225,43 @@ async def test_a_logout_with_a_spent_token_ends_the_session_too(ask: Edge, membe
 
 async def test_a_logout_says_nothing_of_an_unknown_token(ask: Edge) -> None:
     await ask(user.LOGOUT, {"refresh_token": "unknown"})
+
+
+async def test_somebody_sees_where_they_are_signed_in_and_ends_one(ask: Edge, member: Member, address: str) -> None:
+    who = identity_of(member.session)
+    elsewhere = await ask(user.LOGIN, member.credentials, client=address)
+    there, here = (await ask(user.LIST_SESSIONS, identity=who)).items
+    assert (there.address, there.current, here.current) == (address, False, True)
+    assert here.id == who.session_id
+    current = await refreshed(ask, elsewhere, client="203.0.113.5")
+    (used, _) = (await ask(user.LIST_SESSIONS, identity=who)).items
+    assert used.address == "203.0.113.5"
+    assert used.used_at > there.used_at
+    await ask(user.END_SESSION, {"id": str(there.id)}, identity=who)
+    with pytest.raises(InvalidRefreshToken):
+        await refreshed(ask, current)
+    assert [one.id for one in (await ask(user.LIST_SESSIONS, identity=who)).items] == [here.id]
+    with pytest.raises(NotFound):
+        await ask(user.END_SESSION, {"id": str(there.id)}, identity=who)
+
+
+async def test_nobody_ends_the_session_of_another(
+    ask: Edge, member: Member, new_customer: Callable[[], Identity]
+) -> None:
+    who = identity_of(member.session)
+    with pytest.raises(NotFound):
+        await ask(user.END_SESSION, {"id": str(who.session_id)}, identity=new_customer())
+    await refreshed(ask, member.session)
+
+
+async def test_a_password_is_hashed_anew_when_the_cost_has_changed(
+    ask: Edge, member: Member, database: Databases, desk_with: Callable[..., Awaitable[Desk]]
+) -> None:
+    desk = await desk_with(bcrypt_cost=5)
+    body = user.Login.model_validate_json(f'{{"email": "{member.email}", "password": "{PASSWORD}"}}')
+    await sessions.login(desk, Ask(body, client="203.0.113.6"))
+    kept = await (await database("user")).fetchval(
+        "SELECT password_hash FROM account WHERE id = $1", member.session.user.id
+    )
+    assert kept.split("$")[2] == "05"
+    await ask(user.LOGIN, member.credentials)
