@@ -1,10 +1,7 @@
 """The laws about events: each state has its event, each event its state, and who hears it has heard it, in order."""
 
-from infra.audit.laws import SAY_ORDER, SAY_PAYMENT
+from infra.audit.laws import SAY_HOLD, SAY_ORDER, SAY_PAYMENT
 from infra.audit.model import Check, Cure, Mend
-
-LATE = 60
-"""Seconds that an event may wait to be heard."""
 
 MISSED = Cure(Mend.EVENT)
 """What it finds names the service, the stream and the sequence."""
@@ -14,14 +11,14 @@ EVENTS = (
         2,
         "events_not_heard",
         "Somebody has stopped hearing events.",
-        f"""
+        """
         SELECT c.service, c.stream, min(e.seq) AS sequence, count(*) || ' events wait, the first since '
             || datetime(min(e.time), 'unixepoch') AS detail
         FROM consumer AS c JOIN hears AS h ON h.service = c.service AND h.stream = c.stream
-        JOIN event AS e ON e.stream = h.stream AND e.name = h.name AND e.seq > c.floor AND e.time < :now - {LATE}
+        JOIN event AS e ON e.stream = h.stream AND e.name = h.name AND e.seq > c.floor AND e.time < :late
         GROUP BY c.service, c.stream
-        """,  # noqa: S608 - a constant
-        lasts=10.0,
+        """,
+        lasts=2.0,
     ),
     Check(
         6,
@@ -96,7 +93,7 @@ EVENTS = (
         SELECT t.aggregate_id AS payment_id, p.order_id, lacks(t.sure, p.known) AS detail
         FROM told AS t LEFT JOIN (
             SELECT payment_id, order_id,
-                   coalesce(told, '') || ',action_required' || iif(refunds > 0, ',refunded', '') AS known
+                   coalesce(told, '') || ',action_required' || iif(told = 'captured', ',failed', '') || iif(refunds > 0, ',refunded', '') AS known
             FROM payment) AS p ON p.payment_id = t.aggregate_id
         WHERE t.stream = 'PAYMENT' AND lacks(t.sure, p.known) IS NOT NULL
         """,
@@ -119,7 +116,7 @@ EVENTS = (
         WHERE h.status IN ('expired', 'lost') AND h.created > :horizon AND NOT EXISTS (SELECT 1 FROM said AS s
             WHERE s.stream = 'CATALOG' AND s.aggregate_id = h.hold_id AND s.name = 'hold_lost')
         """,
-        Cure(Mend.SERVICE, "catalog", "hold_id"),
+        SAY_HOLD,
     ),
     Check(
         6,
@@ -149,5 +146,6 @@ EVENTS = (
         FROM heard AS e LEFT JOIN delivery AS d ON d.order_id = e.aggregate_id AND d.name = e.name
         WHERE e.service = 'notification' AND e.name IN ('placed', 'paid', 'cancelled', 'shipped') AND d.order_id IS NULL
         """,
+        SAY_ORDER,
     ),
 )

@@ -7,11 +7,11 @@ stores were read, so that the stores must know of them. What is older than `:hor
 
 from infra.audit.model import Check, Cure, Mend
 
-ORDER, HOLD, PAYMENT = (
-    Cure(Mend.SERVICE, service, f"{name}_id")
+ORDER, PAYMENT = Cure(Mend.SERVICE, "order", "order_id"), Cure(Mend.SERVICE, "payment", "payment_id")
+SAY_ORDER, SAY_HOLD, SAY_PAYMENT = (
+    Cure(Mend.SAY, service, f"{name}_id")
     for service, name in (("order", "order"), ("catalog", "hold"), ("payment", "payment"))
 )
-SAY_ORDER, SAY_PAYMENT = Cure(Mend.SAY, "order", "order_id"), Cure(Mend.SAY, "payment", "payment_id")
 
 PREPARATION = """
 DROP VIEW IF EXISTS heard;
@@ -19,8 +19,8 @@ DROP VIEW IF EXISTS said;
 DROP TABLE IF EXISTS told;
 CREATE VIEW heard AS
     SELECT c.service, e.aggregate_id, e.name FROM event AS e
-    JOIN consumer AS c ON c.stream = e.stream AND e.seq <= c.floor
-    JOIN hears AS h ON h.service = c.service AND h.stream = c.stream AND h.name = e.name
+    CROSS JOIN consumer AS c ON c.stream = e.stream AND e.seq <= c.floor
+    CROSS JOIN hears AS h ON h.service = c.service AND h.stream = c.stream AND h.name = e.name
     WHERE CASE c.service WHEN 'cart'
         THEN NOT EXISTS (SELECT 1 FROM dead AS d WHERE d.event_id = e.event_id AND d.service = c.service)
         ELSE EXISTS (SELECT 1 FROM inbox AS i WHERE i.event_id = e.event_id AND i.service = c.service) END;
@@ -70,7 +70,7 @@ STOCK = (
             AND EXISTS (SELECT 1 FROM heard AS e
                 WHERE e.service = 'catalog' AND e.aggregate_id = o.order_id AND e.name = 'paid')
         """,
-        HOLD,
+        SAY_ORDER,
     ),
     Check(
         1,
@@ -82,7 +82,7 @@ STOCK = (
         WHERE o.status = 'paid' AND h.status = 'lost' AND EXISTS (SELECT 1 FROM heard AS e
             WHERE e.service = 'order' AND e.aggregate_id = o.hold_id AND e.name = 'hold_lost')
         """,
-        ORDER,
+        SAY_HOLD,
     ),
     Check(
         1,
@@ -94,7 +94,7 @@ STOCK = (
         WHERE o.status = 'cancelled' AND h.status IN ('held', 'sold') AND EXISTS (SELECT 1 FROM heard AS e
             WHERE e.service = 'catalog' AND e.aggregate_id = o.order_id AND e.name = 'cancelled')
         """,
-        HOLD,
+        SAY_ORDER,
     ),
     Check(
         1,

@@ -34,7 +34,8 @@ class Cure:
 class Check:
     """A query that finds nothing while a law holds. Each column is an id, save `detail`, which says what is wrong.
 
-    An id is bytes, shown as the UUID that they are, or a text. `lasts` is how many seconds a thing may be like that.
+    An id is bytes, shown as the UUID that they are, or a text. `lasts` is how
+    many times the patience it has to be like that: what a service does in its own time has more of it.
     """
 
     law: int
@@ -42,7 +43,7 @@ class Check:
     says: str
     sql: str
     cure: Cure | None = None
-    lasts: float = 0.0
+    lasts: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Violation:
     ids: Mapping[str, str]
     detail: str
     cure: Cure | None = None
-    lasts: float = 0.0
+    lasts: float = 1.0
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -60,17 +60,19 @@ class Suspicion:
     since: float
 
     def is_proven(self, patience: float, at: float) -> bool:
-        return at - self.since >= max(patience, self.found.lasts)
+        return at - self.since >= patience * self.found.lasts
 
 
 @dataclass
 class Watch:
-    """One audit. `patience` is how many seconds a thing has to stay wrong, `most` how long all may take."""
+    """One audit. `patience` is how many seconds a thing has to stay wrong, `most` how many all may take, and `late` how
+    many an event may wait to be heard."""
 
     place: Place
     patience: float
     most: float
-    told: Told
+    told: Told = lambda *_: None
+    late: float = 60.0
     rooms: dict[str, Room] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
     looks: int = 0
@@ -103,7 +105,7 @@ class Watch:
             if not waiting or time.monotonic() - begun > self.most:
                 proven = [one.found for one in suspected.values() if one.is_proven(self.patience, at)]
                 return proven, [one.found for one in waiting]
-            longest = max(max(self.patience, one.found.lasts) + one.since for one in waiting)
+            longest = max(self.patience * one.found.lasts + one.since for one in waiting)
             await asyncio.sleep(max(longest - time.monotonic(), 0))
             at = time.monotonic()
             suspected = _still(suspected, await self._look(found, streams))
@@ -131,7 +133,7 @@ class Watch:
 
     def _judge(self, found: Evidence) -> list[Violation]:
         now = int(time.time())
-        values = {"now": now, "horizon": now - (KEPT_DAYS - 1) * DAY}
+        values = {"late": now - int(self.late), "horizon": now - (KEPT_DAYS - 1) * DAY}
         found.prepare(PREPARATION)
         violations: list[Violation] = []
         for check in LAWS:

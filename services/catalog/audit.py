@@ -59,7 +59,7 @@ CHECKS = (
         FROM hold WHERE wanted <> taken ORDER BY id
         """,
         REPAIR,
-        lasts=15.0,
+        lasts=3.0,
     ),
     Check(
         2,

@@ -91,6 +91,17 @@ CHECKS = (
         REPAIR,
     ),
     Check(
+        2,
+        "money_owed",
+        "Money should go back and cannot: the gateway has refused, and an operator has to try again.",
+        """
+        SELECT uuid_send(payment_id) AS payment_id, uuid_send(order_id) AS order_id, uuid_send(refund_id) AS refund_id,
+               owed || ' ' || currency || ' since ' || since || ': ' || coalesce(failure_code, 'no refund') AS detail
+        FROM money_owed ORDER BY payment_id
+        """,
+        REPAIR,
+    ),
+    Check(
         3,
         "paid_twice",
         "More than one payment of an order was captured, and the money is kept.",
@@ -115,6 +126,7 @@ CHECKS = (
         WHERE (refunded, refunding) IS DISTINCT FROM (coalesce(each.done, 0), coalesce(each.pending, 0))
         ORDER BY payment.id
         """,
+        REPAIR,
     ),
     Check(
         4,
@@ -131,5 +143,6 @@ CHECKS = (
                status || ': ' || expected || ' expected, ' || booked || ' booked' AS detail
         FROM ledger_disagreement ORDER BY payment_id
         """,
+        REPAIR,
     ),
 )
