@@ -1,0 +1,170 @@
+"""A shop whose processes are ordered to die, and clients that ask again until they are told.
+
+A client that gets no answer sends the same again, under the same key; whatever it is told in the end is checked when
+the shop has come to rest.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import asyncpg
+from nats.aio.client import Client
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from infra.ids import new_id
+from infra.stack.process import Process
+from infra.stack.stack import Stack
+from tests.support.http import ADDRESS, Answered, Http
+from tests.support.waiting import eventually
+
+PATIENCE = 2.5
+"""Seconds a client waits for an answer before it asks again."""
+PERSISTENCE = 40.0
+WITHIN = 30.0
+PRICE = {"amount": 1999, "currency": "USD"}
+
+
+class Doubt(Exception):  # noqa: N818 - not an error: ask again
+    """Nobody has told whether it was done."""
+
+
+class Crash:
+    """Orders a process to die at a point; at the end of the block it has died of it, and is back."""
+
+    def __init__(self, process: Process, alone: asyncio.Lock, order: Path) -> None:
+        self._process = process
+        self._alone = alone
+        self._order = order
+        self._restarts = 0
+
+    async def __aenter__(self) -> Self:
+        """One order a process at a time, and not before it is there."""
+        await self._alone.acquire()
+        await self._process.until_ready()
+        self._restarts = self._process.restarts
+        self._order.touch()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                await self.carried_out()
+                await eventually(lambda: self._process.restarts > self._restarts, within=WITHIN)
+                await self._process.until_ready()
+        finally:
+            self._order.unlink(missing_ok=True)
+            self._alone.release()
+
+    async def carried_out(self) -> None:
+        """Returns once the process has taken its order; it never does where nobody comes by."""
+        await eventually(lambda: not self._order.exists(), within=WITHIN)
+
+
+@dataclass
+class Shopping:
+    """The shop, who buys in it, and what it has acknowledged."""
+
+    stack: Stack
+    http: Http
+    admin: Http
+    nats: Client
+    orders_to_crash: Path
+    orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    skus: dict[str, int] = field(default_factory=dict)
+    """Units put on sale."""
+    _alone: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    def crash(self, process: str, point: str) -> Crash:
+        """Each process has its own folder, so that an order reaches the one that it is meant for."""
+        return Crash(self.stack.processes[process], self._alone[process], self.orders_to_crash / process / point)
+
+    def undisturbed(self, process: str) -> asyncio.Lock:
+        """Nobody orders the process to crash meanwhile."""
+        return self._alone[process]
+
+    async def orders_are_said(self) -> bool:
+        """Whether everything has left the outbox of orders."""
+        connection = await asyncpg.connect(self.stack.dsn("order"))
+        try:
+            return bool(await connection.fetchval("SELECT count(*) = 0 FROM outbox"))
+        finally:
+            await connection.close()
+
+    async def send(self, who: Http, method: str, path: str, json: Any = None, **how: Any) -> Answered:
+        """The answer of the shop to this one request, however often it has to be sent."""
+        if method == "POST":
+            how.setdefault("key", new_id().hex)
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Doubt),
+            wait=wait_fixed(0.1),
+            stop=stop_after_delay(PERSISTENCE),
+            reraise=True,
+        ):
+            with attempt:
+                return await _asked(who, method, path, json, **how)
+        raise Doubt
+
+    async def register(self) -> tuple[Http, dict[str, Any]]:
+        body = {"email": f"{new_id().hex}@example.com", "password": "correct horse"}
+        answered = await self.send(self.http, "POST", "/auth/register", {**body, "first_name": "A", "last_name": "L"})
+        assert answered.status == 201, answered.body
+        return self.http.as_(answered.json["access_token"]), {**answered.json, **body}
+
+    async def product(self, *, stock: int = 1000, price: Any = None) -> dict[str, Any]:
+        sku = f"C-{new_id().hex}"
+        body = {"name": "Brass lamp", "sku": sku, "price": price or PRICE, "stock": stock}
+        answered = await self.send(self.admin, "POST", "/products", body)
+        assert answered.status == 201, answered.body
+        self.skus[sku] = stock
+        return {**answered.json, "sku": sku}
+
+    async def place(self, who: Http, *, method: str | None = "sim_ok", key: str = "", **source: Any) -> str:
+        """The order's id."""
+        body = {**source, "shipping_address": ADDRESS, "payment_method": method}
+        answered = await self.send(who, "POST", "/orders", body, key=key or new_id().hex)
+        assert answered.status == 201, answered.body
+        self.orders[answered.json["id"]] = answered.json
+        return str(answered.json["id"])
+
+    async def until(self, who: Http, order_id: str, *statuses: str) -> None:
+        async def there() -> bool:
+            return (await self.send(who, "GET", f"/orders/{order_id}")).json["status"] in statuses
+
+        await eventually(there, within=WITHIN)
+
+    async def payment(self, who: Http, order_id: str, status: str) -> dict[str, Any]:
+        async def found() -> Any:
+            items = (await self.send(who, "GET", f"/payments?order_id={order_id}")).json["items"]
+            return next((item for item in items if item["status"] == status), None)
+
+        payment: dict[str, Any] = await eventually(found, within=WITHIN)
+        return payment
+
+    async def change(self, service: str, statement: str, *values: Any) -> None:
+        """Straight in a store: for what would otherwise be waited for."""
+        connection = await asyncpg.connect(self.stack.dsn(service))
+        try:
+            await connection.execute(statement, *values)
+        finally:
+            await connection.close()
+
+
+async def _asked(who: Http, method: str, path: str, json: Any, **how: Any) -> Answered:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            answered = await who(method, path, json, **how)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Doubt from error
+    if answered.status >= 500 or answered.status == 429:
+        raise Doubt(answered.body)
+    if answered.status == 409 and answered.code == "idempotency_in_progress":
+        raise Doubt(answered.body)
+    return answered
+
+
+Traffic = Callable[[Shopping, Crash], Awaitable[None]]
