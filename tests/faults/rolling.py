@@ -7,6 +7,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from infra.stack.addresses import edge_processes, service_processes
@@ -45,9 +46,10 @@ class RollingFigures:
         )
 
 
-async def rolling(stack: Stack, *, at_once: int = AT_ONCE) -> RollingFigures:
-    """The stack has to have two processes of each service and two edges."""
-    names = [*edge_processes(stack.options), *service_processes(stack.options)]
+async def rolling(stack: Stack, *, at_once: int = AT_ONCE, only: Collection[str] = ()) -> RollingFigures:
+    """The stack has to have two processes of each service that is restarted; `only` names some, and `edge`."""
+    processes = {**dict.fromkeys(edge_processes(stack.options), "edge"), **service_processes(stack.options)}
+    names = [name for name, service in processes.items() if not only or service in only]
     async with buyers(stack, CUSTOMERS) as crowd:
         over, begun = asyncio.Event(), time.monotonic()
         customers = [asyncio.create_task(_customer(crowd, over)) for _ in range(at_once)]

@@ -31,6 +31,7 @@ class Upstream:
     status: int = 200
     body: bytes | None = None
     hold: asyncio.Event | None = None
+    dies: bool = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         said = {
@@ -40,6 +41,9 @@ class Upstream:
             "bytes": len(await request.read()),
         }
         self.seen.append(said)
+        if self.dies:
+            assert request.transport is not None
+            request.transport.abort()
         if self.hold is not None:
             await self.hold.wait()
         headers = {
@@ -112,18 +116,22 @@ async def _nginx(config: Path, port: int) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def open_front() -> AsyncIterator[Open]:
-    """Opens an Nginx rendered with what a test says; `edge=False` leaves nothing behind it."""
+    """Opens an Nginx rendered with what a test says; `edge=False` leaves nothing behind it.
+
+    `gone` edges do not listen; `twice` names the one that does by two addresses.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="souk nginx ")))
         session = await stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
         )
 
-        async def opened(*, edge: bool = True, **how: Any) -> Front:
+        async def opened(*, edge: bool = True, gone: int = 0, twice: bool = False, **how: Any) -> Front:
             ports = Ports()
             port, behind = (ports.take(0, "a test", "nothing") for _ in range(2))
             config = folder / "nginx.conf"
-            edges = [f"{LOOPBACK}:{behind}"]
+            edges = [f"{LOOPBACK}:{behind}", *(f"{LOOPBACK}:{ports.take(0, 'a test', 'nothing')}" for _ in range(gone))]
+            edges += [f"localhost:{behind}"] if twice else []
             config.write_text(render(http_port=port, edges=edges, run_dir=folder, **how))
             upstream = await stack.enter_async_context(_upstream(behind)) if edge else Upstream()
             await stack.enter_async_context(_nginx(config, how["tls"].port if how.get("tls") else port))

@@ -261,3 +261,33 @@ def test_nginx_takes_every_form_of_the_configuration(tmp_path: Path, limits: boo
     command = [Search().nginx().binary, "-t", "-p", tmp_path, "-c", config, "-e", "stderr"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+async def test_an_edge_that_is_gone_is_passed_over_every_time(open_front: Open) -> None:
+    """Not avoided for a while after: it may be back before the other one goes."""
+    front = await open_front(limits=False, gone=1)
+    for method in ("GET", "POST") * 10:
+        assert (await front(method, "/api/v1/orders", data=b"{}" if method == "POST" else None)).status == 200
+    assert len(front.upstream.seen) == 20
+
+
+async def test_an_edge_gets_no_more_at_once_than_it_may(open_front: Open) -> None:
+    front = await open_front(limits=False, edge_connections=3)
+    front.upstream.hold = asyncio.Event()
+    under_way = [asyncio.create_task(front("GET", "/api/v1/orders")) for _ in range(3)]
+    await eventually(lambda: len(front.upstream.seen) == 3)
+    refused = await front("GET", "/api/v1/orders")
+    _is_problem(refused.body, 503, "unavailable")
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    front.upstream.hold.set()
+    assert {answered.status for answered in await asyncio.gather(*under_way)} == {200}
+
+
+@pytest.mark.parametrize(("method", "times"), [("POST", 1), ("PATCH", 1), ("GET", 2)])
+async def test_what_may_have_been_carried_out_is_not_repeated(open_front: Open, method: str, times: int) -> None:
+    """The edge reads the request and dies."""
+    front = await open_front(limits=False, twice=True)
+    front.upstream.dies = True
+    answered = await front(method, "/api/v1/orders", data=b"{}" if method != "GET" else None)
+    assert (answered.status, answered.headers["Retry-After"]) == (503, "1")
+    assert len(front.upstream.seen) == times
