@@ -4,10 +4,12 @@ What payment has taken is asked for first, outside any transaction; the saga dec
 history does not lead to its status is left as it is: nobody but a person knows which of the two is right.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from contracts import payment
+from contracts import catalog, payment
+from contracts.catalog import HoldLine, HoldMismatch, OutOfStock, PlaceHold, SkuUnknown
 from contracts.payment import Payment, PaymentsOf, PaymentStatus
 from contracts.repair import Mended, Repair, Repaired
 from infra.postgres import Transaction
@@ -17,6 +19,9 @@ from services.order.domain import states, told
 from services.order.domain.orders import Kept
 from services.order.handlers.shop import Shop
 from services.order.store import reading, repairing
+
+LONGER = 60
+"""Seconds by which a hold that is made here lasts longer than any other, so that it is known again."""
 
 
 async def repair(shop: Shop, ask: Ask[Repair]) -> Repaired:
@@ -45,7 +50,21 @@ async def _mend(shop: Shop, order_id: UUID, taken: Sequence[Payment], *, say: bo
         did = await _move_on(tx, found, taken)
         if say and not did:
             did = await _say(tx, found)
-        return did
+        waits = await repairing.waits(tx.connection, order_id)
+    return did + (await _hold(shop, found) if waits else [])
+
+
+async def _hold(shop: Shop, found: Kept) -> list[str]:
+    """Stock for an order that still waits to be paid; where there is none any more, its payment will find that out."""
+    lines = [HoldLine(sku=item.sku, quantity=item.quantity) for item in found.order.items]
+    seconds = int(shop.pay_within + shop.hold_margin) + LONGER
+    begun = time.monotonic()
+    try:
+        hold = await shop.asker.ask(catalog.HOLD, PlaceHold(hold_id=found.hold_id, lines=lines, seconds=seconds))
+    except (OutOfStock, SkuUnknown, HoldMismatch):
+        return []
+    age = seconds - (hold.seconds_left or 0)
+    return ["its stock is held anew"] if age <= time.monotonic() - begun else []
 
 
 async def _move_on(tx: Transaction, found: Kept, taken: Sequence[Payment]) -> list[str]:

@@ -1,15 +1,17 @@
 """Putting payments right, on an operator's word: what has one right answer, and that once however often it is asked.
 
-The gateway is asked first, outside any transaction; what it says of a charge or a refund is final. Then everything is
-decided and done under the locks of the bill and the payment, in that order, as cancelling does.
+Order is asked whether it has ended, and the gateway what it knows, outside any transaction: what they say is final.
+Then everything is decided and done under the locks of the bill and the payment, in that order, as cancelling does.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from contracts import order
 from contracts.failure import Unavailable
+from contracts.order import OrderStatus, PayablesOf
 from contracts.payment import PaymentStatus
 from contracts.repair import Mended, Repair, Repaired
 from infra import trace
@@ -33,18 +35,36 @@ class Known:
 
 async def repair(shop: Shop, ask: Ask[Repair]) -> Repaired:
     """One payment after the other; a gateway that does not tell ends it, and what was done so far stays done."""
-    return Repaired(items=[Mended(id=one, did=await _mend(shop, one, say=ask.body.say)) for one in ask.body.ids])
-
-
-async def _mend(shop: Shop, payment_id: UUID, *, say: bool) -> list[str]:
     async with shop.db.connection() as connection:
-        payment = await payments.find(connection, payment_id)
-        refused = await repairs.refused(connection, payment_id)
-    if payment is None:
-        return []
+        found = {one: await payments.find(connection, one) for one in ask.body.ids}
+    wanted = await _wanted(shop, {payment.order_id for payment in found.values() if payment})
+    return Repaired(
+        items=[
+            Mended(
+                id=one, did=await _mend(shop, payment, payment.order_id in wanted, say=ask.body.say) if payment else []
+            )
+            for one, payment in found.items()
+        ]
+    )
+
+
+async def _wanted(shop: Shop, order_ids: Collection[UUID]) -> Collection[UUID]:
+    """Those of the orders that are there and have not ended: an order is written before anybody can pay it."""
+    if not order_ids:
+        return ()
+    reply = await shop.asker.ask(order.PAYABLES, PayablesOf(order_ids=list(order_ids)))
+    return {payable.order_id for payable in reply.items if payable.status is not OrderStatus.CANCELLED}
+
+
+async def _mend(shop: Shop, payment: Payment, wanted: bool, *, say: bool) -> list[str]:  # noqa: FBT001 - of `_wanted`
+    async with shop.db.connection() as connection:
+        refused = await repairs.refused(connection, payment.id)
     known = await _ask_gateway(shop, payment, refused)
+    payment_id = payment.id
     with trace.within(trace.parse(payment.traceparent, request_id=payment.request_id)):
         async with shop.db.transaction() as tx:
+            if not wanted:
+                await payments.cancel_bill(tx.connection, payment.order_id)
             bill = await repairs.bill(tx.connection, payment.order_id, payment_id)
             did = await _charge(shop, tx, await _locked(tx, payment_id), bill, known.charge)
             did += await _money_back(tx, await _locked(tx, payment_id), bill, known.given_back)

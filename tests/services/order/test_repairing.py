@@ -90,6 +90,27 @@ async def test_one_whose_time_has_passed_is_given_up(
     await counter.left(lamp, on_hand=10, reserved=0)
 
 
+async def test_one_that_waits_to_be_paid_has_its_stock_again(
+    counter: Counter,
+    operator: Edge,
+    new_customer: Callable[[], Identity],
+    lamp: Product,
+    database: Database,
+    ask: Edge,
+    admin: Identity,
+) -> None:
+    order = await counter.place(new_customer(), (lamp, 10))
+    hold_id = await (await database("order")).fetchval("SELECT hold_id FROM orders WHERE id = $1", order.id)
+    await (await database("catalog")).execute("SELECT release_hold($1)", hold_id)
+    other = await counter.place(new_customer(), (lamp, 1))
+    assert await mend(operator, order) == []
+    await ask(contract.CANCEL, {"id": str(other.id)}, identity=admin)
+    await counter.left(lamp, on_hand=10, reserved=0)
+    assert await mend(operator, order) == ["its stock is held anew"]
+    assert await mend(operator, order) == []
+    await counter.left(lamp, on_hand=10, reserved=10)
+
+
 async def test_everything_is_said_again_and_changes_nothing(
     counter: Counter, ask: Edge, operator: Edge, admin: Identity, paid: Order, lamp: Product, events: Events
 ) -> None:

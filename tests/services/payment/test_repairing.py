@@ -107,6 +107,22 @@ async def test_taken_for_an_order_that_has_ended_goes_back_once(till: Till) -> N
     assert await till.taken(placed) == 0
 
 
+@pytest.mark.parametrize("there", [True, False])
+async def test_taken_for_an_order_of_whose_end_it_has_not_heard_goes_back(till: Till, *, there: bool) -> None:
+    """Or for one that is not there at all: order is asked."""
+    placed, payment = await till.captured()
+    if there:
+        till.orders.set(placed, OrderStatus.CANCELLED)
+    else:
+        del till.orders.known[placed.id]
+    assert len(await mend(till, payment.id)) == 2
+    await till.payment(placed, "refunded")
+    await placed.cancel()
+    await till.heard()
+    assert len(await till.db.fetch(REFUNDS, payment.id)) == 1
+    assert await mend(till, payment.id) == []
+
+
 async def test_one_that_nobody_works_on_is_taken_up_again(till: Till) -> None:
     placed = till.order("sim_ok")
     payment_id = await lost(till, placed)
