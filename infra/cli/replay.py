@@ -19,7 +19,7 @@ from infra.stack.error import StackError
 from infra.streams import Consumer, consumers_of
 
 MOST_SHOWN = 50
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"]
 
 Moment = Annotated[
     datetime | None, typer.Option(formats=FORMATS, metavar="TIME", help="As 2026-01-31 or 2026-01-31T08:00:00Z; UTC.")
