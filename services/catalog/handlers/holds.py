@@ -1,5 +1,7 @@
 """Stock set aside for orders, given back, and kept in step with what holds have become."""
 
+import logging
+
 import asyncpg
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
@@ -9,12 +11,16 @@ from contracts.model import Empty
 from infra.crash import crash_point
 from infra.rpc import Answer, Ask
 from services.catalog.domain import holds as rules
+from services.catalog.handlers import repairing
 from services.catalog.shop import Shop
 from services.catalog.store import holds, products
 
 EXPIRED_AT_ONCE = 200
 SETTLED_AT_ONCE = 1000
 TRIES = 5
+
+
+log = logging.getLogger("souk.catalog")
 
 
 class _Again(Exception):  # noqa: N818 - not an error: another ask for the same hold was first
@@ -69,10 +75,17 @@ async def release(shop: Shop, ask: Ask[HoldOf]) -> Empty:
 
 
 async def keep_stock(shop: Shop) -> bool:
-    """Ends holds that have run out, and moves stock after what has become of holds. Whether there may be more."""
-    async with shop.db.transaction() as tx:
-        expired = await holds.expire(tx.connection, EXPIRED_AT_ONCE)
-        late = await holds.settle(tx.connection, SETTLED_AT_ONCE)
-        tx.say(*(HoldLost(hold_id=lost.hold_id, order_id=lost.order_id) for lost in (*expired, *late)))
+    """Ends holds that have run out, and moves stock after what has become of holds. Whether there may be more.
+
+    Where the law of stock forbids one of them, because less is reserved than it has, the others do not wait for it.
+    """
+    try:
+        async with shop.db.transaction() as tx:
+            expired = await holds.expire(tx.connection, EXPIRED_AT_ONCE)
+            late = await holds.settle(tx.connection, SETTLED_AT_ONCE)
+            tx.say(*(HoldLost(hold_id=lost.hold_id, order_id=lost.order_id) for lost in (*expired, *late)))
+    except asyncpg.CheckViolationError:
+        log.exception("the stock of a hold is not what it should be: an audit tells which")
+        return await repairing.keep_one_by_one(shop, SETTLED_AT_ONCE)
     crash_point("catalog.stock_kept")
     return len(expired) == EXPIRED_AT_ONCE

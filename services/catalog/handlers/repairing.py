@@ -25,6 +25,15 @@ async def repair(shop: Shop, ask: Ask[RepairStock]) -> RepairedStock:
     return RepairedStock(items=items, skus=skus)
 
 
+async def keep_one_by_one(shop: Shop, most: int) -> bool:
+    """What the stock keeper does, each hold by itself; any of them, so that those which cannot be do not come first."""
+    async with shop.db.connection() as connection:
+        hold_ids = await repairing.unsettled(connection, most)
+    for hold_id in hold_ids:
+        await _mend(shop, hold_id, say=False)
+    return False
+
+
 async def _mend(shop: Shop, hold_id: UUID, *, say: bool) -> list[str]:
     """What the stock keeper would do with it; nothing where the law of stock forbids it."""
     try:

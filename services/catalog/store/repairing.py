@@ -12,6 +12,9 @@ _EXPIRE = """
 UPDATE hold SET status = 'expired' WHERE id = $1 AND status = 'held' AND expires_at <= now()
 RETURNING id AS hold_id, order_id
 """
+_UNSETTLED = """
+SELECT id FROM hold WHERE wanted <> taken OR (status = 'held' AND expires_at <= now()) ORDER BY random() LIMIT $1
+"""
 _LOCK_HOLD = "SELECT status, wanted, taken, order_id FROM hold WHERE id = $1 FOR UPDATE"
 _SETTLE = "SELECT hold_id, order_id FROM settle_holds(1, $1)"
 _LOCK_STOCK = "SELECT sku, on_hand, reserved FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE"
@@ -34,6 +37,11 @@ class Found:
     wanted: str
     taken: str
     order_id: UUID | None
+
+
+async def unsettled(connection: Connection, most: int) -> list[UUID]:
+    """Holds that have run out or whose stock is not what they want, in no order."""
+    return [row["id"] for row in await connection.fetch(_UNSETTLED, most)]
 
 
 async def expire(connection: Connection, hold_id: UUID) -> Lost | None:

@@ -19,6 +19,11 @@ NewProduct = Callable[..., Awaitable[Product]]
 Database = Callable[[str], Awaitable[Any]]
 
 
+def promised(hold: Hold) -> str:
+    """What a hold says whenever it is asked for: all but how long it still lasts."""
+    return hold.model_dump_json(exclude={"seconds_left"})
+
+
 async def test_a_hold_prices_and_sets_aside_every_line(shelf: Shelf, new_product: NewProduct) -> None:
     one, other = await new_product(price=1999), await new_product(price=500)
     skus = [product.variants[0].sku for product in (one, other)]
@@ -63,10 +68,8 @@ async def test_the_same_hold_answers_the_same_again(shelf: Shelf, sku: str, new_
     hold_id, other = new_id(), (await new_product()).variants[0].sku
     body = {"hold_id": str(hold_id), "lines": [line(sku, 2), line(other, 1)], "seconds": 600}
     answers = await asyncio.gather(*(shelf.order.raw(catalog.HOLD, body) for _ in range(20)))
-    assert len({answer for answer, _ in answers}) == 1
-    assert await shelf.hold(line(other, 1), line(sku, 1), line(sku, 1), hold_id=hold_id) == Hold.model_validate_json(
-        answers[0][0]
-    )
+    (said,) = {promised(Hold.model_validate_json(answer)) for answer, _ in answers}
+    assert promised(await shelf.hold(line(other, 1), line(sku, 1), line(sku, 1), hold_id=hold_id)) == said
     assert await shelf.level(sku) == (10, 2)
     with pytest.raises(HoldMismatch):
         await shelf.hold(line(sku, 3), hold_id=hold_id)
@@ -125,7 +128,7 @@ async def test_what_is_paid_is_sold_once(shelf: Shelf, sku: str) -> None:
         await shelf.paid(held.hold_id, sku, 4)
     await shelf.settles(sku, 6, 0)
     await shelf.order(catalog.RELEASE, {"hold_id": str(held.hold_id)})
-    assert await shelf.hold(line(sku, 4), hold_id=held.hold_id) == held
+    assert promised(await shelf.hold(line(sku, 4), hold_id=held.hold_id)) == promised(held)
     assert await shelf.level(sku) == (6, 0)
 
 

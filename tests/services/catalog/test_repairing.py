@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import catalog
-from contracts.catalog import OutOfStock
+from contracts.catalog import OutOfStock, Product
 from infra.ids import new_id
 from infra.stack.stack import Stack
 from services.catalog.domain.stock import Level, corrected
@@ -62,12 +62,20 @@ async def test_as_much_is_reserved_as_holds_have(
 
 
 async def test_a_hold_that_could_not_be_settled_is_settled_after_its_sku(
-    shelf: Shelf, sku: str, operator: Edge, database: Database
+    shelf: Shelf,
+    sku: str,
+    new_product: Callable[..., Awaitable[Product]],
+    operator: Edge,
+    database: Database,
 ) -> None:
-    """The law of stock forbids to return what is not reserved: the keeper of the stock is stuck until it is."""
+    """The law of stock forbids to return what is not reserved. The holds of others do not wait for that."""
+    untouched = (await new_product()).variants[0].sku
     hold = await shelf.hold(line(sku, 4))
     await (await database("catalog")).execute("UPDATE stock SET reserved = 0 WHERE sku = $1", sku)
     await (await database("catalog")).execute("UPDATE hold SET status = 'released' WHERE id = $1", hold.hold_id)
+    other = await shelf.hold(line(untouched, 4))
+    await shelf.paid(other.hold_id, untouched, 4)
+    await shelf.settles(untouched, 6, 0)
     only = await mend(operator, ids=[str(hold.hold_id)])
     assert only.items[0].did == []
     await mend(operator, ids=[str(hold.hold_id)], skus=[sku])
