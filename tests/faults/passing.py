@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ import asyncpg
 from nats.aio.client import Client
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from contracts.failure import TimedOut, Unavailable
 from infra.ids import new_id
 from infra.stack.process import Process
 from infra.stack.stack import Stack
@@ -60,9 +62,13 @@ class Crash:
             self._order.unlink(missing_ok=True)
             self._alone.release()
 
+    @property
+    def is_carried_out(self) -> bool:
+        return not self._order.exists()
+
     async def carried_out(self) -> None:
         """Returns once the process has taken its order; it never does where nobody comes by."""
-        await eventually(lambda: not self._order.exists(), within=WITHIN)
+        await eventually(lambda: self.is_carried_out, within=WITHIN)
 
 
 @dataclass
@@ -77,6 +83,8 @@ class Shopping:
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     skus: dict[str, int] = field(default_factory=dict)
     """Units put on sale."""
+    later: list[Callable[[], Awaitable[bool]]] = field(default_factory=list)
+    """What must be true once the shop has come to rest; nobody waits for it before."""
     _alone: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     def crash(self, process: str, point: str) -> Crash:
@@ -99,15 +107,18 @@ class Shopping:
         """The answer of the shop to this one request, however often it has to be sent."""
         if method == "POST":
             how.setdefault("key", new_id().hex)
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(Doubt),
-            wait=wait_fixed(0.1),
-            stop=stop_after_delay(PERSISTENCE),
-            reraise=True,
-        ):
+        async for attempt in self.persistently():
             with attempt:
                 return await _asked(who, method, path, json, **how)
         raise Doubt
+
+    def persistently(self) -> AsyncRetrying:
+        return AsyncRetrying(
+            retry=retry_if_exception_type((Doubt, Unavailable, TimedOut)),
+            wait=wait_fixed(0.1),
+            stop=stop_after_delay(PERSISTENCE),
+            reraise=True,
+        )
 
     async def register(self) -> tuple[Http, dict[str, Any]]:
         body = {"email": f"{new_id().hex}@example.com", "password": "correct horse"}
@@ -131,11 +142,15 @@ class Shopping:
         self.orders[answered.json["id"]] = answered.json
         return str(answered.json["id"])
 
-    async def until(self, who: Http, order_id: str, *statuses: str) -> None:
-        async def there() -> bool:
-            return (await self.send(who, "GET", f"/orders/{order_id}")).json["status"] in statuses
+    async def until(self, who: Http, order_id: str, status: str) -> None:
+        await eventually(partial(self._is, who, order_id, status), within=WITHIN)
 
-        await eventually(there, within=WITHIN)
+    def ends(self, who: Http, order_id: str, status: str) -> None:
+        """So the order must be at the end."""
+        self.later.append(partial(self._is, who, order_id, status))
+
+    async def _is(self, who: Http, order_id: str, status: str) -> bool:
+        return bool((await self.send(who, "GET", f"/orders/{order_id}")).json["status"] == status)
 
     async def payment(self, who: Http, order_id: str, status: str) -> dict[str, Any]:
         async def found() -> Any:

@@ -25,6 +25,7 @@ from infra.stack.stack import Stack
 from infra.streams import DEAD, consumers_of
 from tests.conftest import FREE_PORTS, QUICK
 from tests.faults import points
+from tests.faults.auditing import audit
 from tests.faults.passing import Shopping
 from tests.support.asking import Edge
 from tests.support.http import Http
@@ -147,6 +148,11 @@ async def test_a_process_dies_there_and_comes_back(name: str, died: Mapping[str,
         raise AssertionError(f"{name}: {error}") from error
 
 
+async def test_orders_and_carts_have_come_to_their_end(at_rest: Shopping) -> None:
+    for check in at_rest.later:
+        assert await check(), check
+
+
 async def test_orders_are_there_once(at_rest: Shopping) -> None:
     kept = await rows(at_rest, "order", "SELECT id FROM orders")
     assert sorted(str(row["id"]) for row in kept) == sorted(at_rest.orders)
@@ -184,3 +190,10 @@ async def test_each_mail_goes_out_and_again_only_as_the_same(at_rest: Shopping) 
 
 async def test_nonsense_is_kept_once(at_rest: Shopping) -> None:
     assert (await at_rest.nats.jetstream().stream_info(DEAD)).state.messages == 1
+
+
+async def test_the_laws_hold(at_rest: Shopping) -> None:
+    """But for the nonsense, which waits for somebody to look at it."""
+    found = await audit(at_rest.stack)
+    assert not found.error
+    assert not [one for one in found.violations if not one[1].startswith("dead_letter")]

@@ -2,25 +2,27 @@
 
 import asyncio
 import io
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from PIL import Image
 
+from contracts import catalog
 from infra import headers
 from infra.ids import new_id
+from services.cart.domain import reference
+from services.order.domain.orders import CartVersion
+from services.order.handlers.placing import hold_id_of
 from tests.faults.passing import PRICE, WITHIN, Crash, Shopping
+from tests.faults.visits import with_cart
+from tests.support.asking import Edge
 from tests.support.http import ADDRESS, Http
 from tests.support.waiting import eventually
 
 TOO_DEAR = {"amount": 900_000_000_000, "currency": "USD"}
 TRACKING = {"carrier": "Caravan", "number": "C-1"}
 CSV_HEADER = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price\n"
-AGE_HOLD = """
-UPDATE hold SET expires_at = now() + interval '12 s',
-    answer = jsonb_set(answer::jsonb, '{expires_at}', to_jsonb(now() + interval '12 s'))::text
-WHERE skus @> ARRAY[$1::text]
-"""
 
 # Orders.
 
@@ -29,14 +31,16 @@ async def order(shop: Shopping, dies: Crash) -> None:
     who, sku = await _customer(shop)
     async with dies:
         order_id = await shop.place(who, items=_one(sku))
-    await shop.until(who, order_id, "paid")
+    shop.ends(who, order_id, "paid")
 
 
 async def order_several(shop: Shopping, dies: Crash) -> None:
     """At once, so that their events come together."""
     who, sku = await _customer(shop)
     async with dies:
-        await asyncio.gather(*(shop.place(who, items=_one(sku)) for _ in range(4)))
+        orders = await asyncio.gather(*(shop.place(who, items=_one(sku)) for _ in range(4)))
+    for order_id in orders:
+        shop.ends(who, order_id, "paid")
 
 
 async def order_too_much(shop: Shopping, dies: Crash) -> None:
@@ -50,16 +54,19 @@ async def order_too_much(shop: Shopping, dies: Crash) -> None:
 
 
 async def order_late(shop: Shopping, dies: Crash) -> None:
-    """Under the key of an order that died while it was placed, when little of its hold is left."""
-    who, sku = await _customer(shop)
-    key = new_id().hex
-    async with shop.crash("order", "order.held") as order_dies:
-        placing = asyncio.create_task(shop.place(who, key=key, items=_one(sku)))
-        await order_dies.carried_out()
-        placing.cancel()
-        await shop.change("catalog", AGE_HOLD, sku)
+    """Somebody began to order this cart before and died of it; little is left of the hold that stayed behind."""
+    sku = (await shop.product())["sku"]
+    who = await with_cart(shop, sku)
+    cart = await shop.send(who, "GET", "/carts/mine")
+    version = int(cart.headers["ETag"].strip('"'))
+    hold_id = hold_id_of(CartVersion(reference(cart.json["id"]), version), None)
+    hold = {"hold_id": str(hold_id), "lines": [{"sku": sku, "quantity": 2}], "seconds": 45}
+    async for attempt in shop.persistently():
+        with attempt:
+            await Edge(shop.nats)(catalog.HOLD, hold)
     async with dies:
-        await shop.place(who, key=key, items=_one(sku))
+        order_id = await shop.place(who, cart_id="mine")
+    shop.ends(who, order_id, "paid")
 
 
 async def cancel(shop: Shopping, dies: Crash) -> None:
@@ -73,14 +80,14 @@ async def ship(shop: Shopping, dies: Crash) -> None:
     who, order_id = await _paid(shop)
     async with dies:
         await shop.send(shop.admin, "PUT", f"/orders/{order_id}", {"status": "shipped", "tracking": TRACKING})
-    await shop.until(who, order_id, "shipped")
+    shop.ends(who, order_id, "shipped")
 
 
 async def never_pay(shop: Shopping, dies: Crash) -> None:
     who, order_id = await _unpaid(shop)
     async with dies:
         await shop.change("order", "UPDATE orders SET pay_by = now() WHERE id = $1", UUID(order_id))
-    await shop.until(who, order_id, "cancelled")
+    shop.ends(who, order_id, "cancelled")
 
 
 async def say_nonsense(shop: Shopping, dies: Crash) -> None:
@@ -99,7 +106,7 @@ async def pay(shop: Shopping, dies: Crash) -> None:
     async with dies:
         answered = await shop.send(who, "POST", "/payments", {"order_id": order_id, "payment_method": "sim_ok"})
     assert answered.status == 201, answered.body
-    await shop.until(who, order_id, "paid")
+    shop.ends(who, order_id, "paid")
 
 
 async def pay_order(shop: Shopping, dies: Crash) -> None:
@@ -107,14 +114,14 @@ async def pay_order(shop: Shopping, dies: Crash) -> None:
     async with dies:
         answered = await shop.send(who, "POST", f"/orders/{order_id}/pay", {"payment_method": "sim_ok"})
     assert answered.status == 202, answered.body
-    await shop.until(who, order_id, "paid")
+    shop.ends(who, order_id, "paid")
 
 
 async def order_slowly(shop: Shopping, dies: Crash) -> None:
     who, sku = await _customer(shop)
     async with dies:
         order_id = await shop.place(who, method="sim_timeout", items=_one(sku))
-    await shop.until(who, order_id, "paid")
+    shop.ends(who, order_id, "paid")
 
 
 async def order_and_lose_orders(shop: Shopping, dies: Crash) -> None:
@@ -128,7 +135,7 @@ async def order_and_lose_orders(shop: Shopping, dies: Crash) -> None:
         shop.stack.resume("payment")
         await dies.carried_out()
         await shop.stack.start("order")
-    await shop.until(who, order_id, "paid")
+    shop.ends(who, order_id, "paid")
 
 
 async def confirm(shop: Shopping, dies: Crash) -> None:
@@ -137,14 +144,14 @@ async def confirm(shop: Shopping, dies: Crash) -> None:
     async with dies:
         answered = await shop.send(who, "POST", f"/payments/{payment['id']}/confirm", body)
     assert answered.status == 200, answered.body
-    await shop.until(who, order_id, "paid")
+    shop.ends(who, order_id, "paid")
 
 
 async def cancel_unconfirmed(shop: Shopping, dies: Crash) -> None:
     who, order_id, _ = await _unconfirmed(shop)
     async with dies:
         await shop.send(who, "POST", f"/orders/{order_id}/cancel", {})
-    await shop.payment(who, order_id, "failed")
+    shop.ends(who, order_id, "cancelled")
 
 
 async def refund(shop: Shopping, dies: Crash) -> None:
@@ -154,8 +161,12 @@ async def refund(shop: Shopping, dies: Crash) -> None:
     async with dies:
         answered = await shop.send(shop.admin, "POST", f"/payments/{payment['id']}/refund", body)
     assert answered.status == 200, answered.body
-    again = await shop.payment(who, order_id, "partially_refunded")
-    assert again["refunded"]["amount"] == 100
+    shop.later.append(partial(_gave_back, shop, who, order_id))
+
+
+async def _gave_back(shop: Shopping, who: Http, order_id: str) -> bool:
+    (payment,) = (await shop.send(who, "GET", f"/payments?order_id={order_id}")).json["items"]
+    return (payment["status"], payment["refunded"]["amount"]) == ("partially_refunded", 100)
 
 
 async def _customer(shop: Shopping) -> tuple[Http, str]:
