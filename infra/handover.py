@@ -12,6 +12,8 @@ from infra.rpc import Asker
 ANSWER_TIMEOUT = 5.0
 PATIENCE = 15.0
 """Seconds for a service that restarts, or a stream that chooses its leader."""
+AWAY = (Unavailable, Overloaded, TimedOut)
+"""Nobody has said anything about the event."""
 
 
 class Handover:
@@ -25,7 +27,7 @@ class Handover:
         """What became of it; raises the `Fail` that the service refused it with."""
         here = trace.parse(event.traceparent, request_id=event.request_id or "")
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((Unavailable, Overloaded, TimedOut)),
+            retry=retry_if_exception_type(AWAY),
             wait=wait_random_exponential(multiplier=0.05, max=2),
             stop=stop_after_delay(self._patience),
             reraise=True,

@@ -20,7 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from contracts.failure import Fail
 from contracts.hearing import HeardTooSoon, HearEvent, Outcome
 from infra import headers
-from infra.handover import Handover
+from infra.handover import AWAY, Handover
 from infra.streams import Consumer
 
 BATCH = 500
@@ -63,7 +63,7 @@ Step = Callable[[int], None]
 
 
 class Cut(Exception):  # noqa: N818 - says what happened, and is read by people
-    """NATS did not deliver all that was asked for."""
+    """NATS did not deliver all that was asked for, or the service went away."""
 
 
 class Replay:
@@ -75,7 +75,7 @@ class Replay:
         self.dry = dry
         self.tally = Tally()
         self._js = client.jetstream()
-        self._handover = Handover(client)
+        self.handover = Handover(client)
         self._early: list[Msg] = []
         self._places = asyncio.Semaphore(AT_ONCE)
 
@@ -111,7 +111,12 @@ class Replay:
 
     async def _one(self, message: Msg, wait: Callable[[Msg], None] | None) -> None:
         try:
-            outcome = await self._handover.hand(self.service, _event(message))
+            outcome = await self.handover.hand(self.service, _event(message))
+        except AWAY as error:
+            late = (
+                f"{self.service} does not answer ({error.detail}); replay again when it does, what was heard is known"
+            )
+            raise Cut(late) from error
         except (Fail, ValueError) as error:
             if isinstance(error, HeardTooSoon) and wait is not None:
                 wait(message)

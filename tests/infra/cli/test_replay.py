@@ -14,17 +14,22 @@ from uuid import UUID
 import asyncpg
 import pytest
 from bson.binary import Binary
+from nats.aio.client import Client
 
 from contracts import catalog
 from contracts.catalog import Product
 from contracts.identity import Identity
 from contracts.registry import EVENTS, HEAR, HEARS
 from infra import headers
+from infra.handover import Handover
 from infra.ids import new_id
+from infra.replaying import Cut, Replay, Span
 from infra.stack.mail import Mail
 from infra.stack.stack import Stack
 from infra.streams import consumers_of
 from tests.infra.cli.test_importing import souk
+from tests.infra.conftest import Kernel
+from tests.infra.test_reactor import payment, say
 from tests.support.asking import Edge
 from tests.support.http import ADDRESS, Customer
 from tests.support.listening import Events
@@ -257,7 +262,8 @@ async def test_a_dry_run_only_counts(
     connection = await database("notification")
     await connection.execute("DELETE FROM delivery WHERE order_id = $1", order.id)
     await forget(connection, operator, order.id, "placed", "paid")
-    command = ("replay", "--service", "notification", "--dry-run", "--data", str(stack.options.data))
+    data = str(stack.options.data)
+    command = ("replay", "--service", "notification", "--stream", "order", "--dry-run", "--data", data)
     code, said = await souk(*command, "--since", began)
     assert (code, said.strip()) == (0, "notification would hear 2 events.")
     code, said = await souk(*command, "--until", began, "--since", began)
@@ -272,6 +278,17 @@ async def test_an_event_that_is_refused_is_told(stack: Stack, operator: Edge, be
     assert code == 1
     assert "1 refused" in said
     assert "invalid" in said
+
+
+async def test_a_service_that_is_away_ends_the_replay(kernel: Kernel, kernel_client: Client) -> None:
+    """And not each event after its own patience."""
+    for _ in range(3):
+        await say(kernel_client, payment())
+    (consumer,) = [one for one in consumers_of("order") if one.stream == "PAYMENT"]
+    job = Replay(kernel_client, "order", Span())
+    job.handover = Handover(kernel_client, patience=0.1)
+    with pytest.raises(Cut, match="order does not answer"):
+        await job.read(consumer, lambda _count: None)
 
 
 async def test_what_cannot_be_done_is_told_plainly(stack: Stack) -> None:
