@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from contracts.failure import Overloaded
 from edge.settings import EdgeSettings
 
-START = 96.0
-LEAST = 16.0
+START = 160.0
+LEAST = 32.0
 ORDINARY_SHARE = 0.6
 """How much of the limit is for what finishes nothing."""
 SLOW_SHARE = 0.1

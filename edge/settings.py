@@ -25,7 +25,7 @@ class EdgeSettings(Settings):
         512, gt=0, description="Requests at work at once, at the very most; half of it for one service."
     )
     edge_latency_target: float = Field(
-        0.5, gt=0, description="Seconds an answer should take: when many take longer, less is taken in."
+        0.4, gt=0, description="Seconds an answer should take: when many take longer, less is taken in."
     )
     edge_silence: float = Field(2.0, gt=0, description="Seconds without any answer after which a circuit opens.")
     edge_silent_asks: int = Field(5, gt=0, description="Asks that must be without an answer for a circuit to open.")

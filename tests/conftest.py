@@ -48,6 +48,7 @@ QUICK = {
     "SOUK_SIMULATOR_LATE": "0.6",
     "SOUK_GATEWAY_TIMEOUT": "0.3",
     "SOUK_MAIL_RATE": "500",
+    "SOUK_EDGE_LATENCY_TARGET": "5",
 }
 
 

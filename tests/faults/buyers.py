@@ -60,7 +60,7 @@ class Buyers:
         added = await self._ask("add", "/carts/mine/items", {"sku": sku, "quantity": 1}, token)
         if added is None or not added.good:
             return False
-        order = {"cart_id": "mine", "shipping_address": ADDRESS, "payment_method": "sim_ok"}
+        order: dict[str, object] = {"cart_id": "mine", "shipping_address": ADDRESS, "payment_method": "sim_ok"}
         placed = await self._ask("order", "/orders", order, token)
         if placed is None or not placed.good:
             return False

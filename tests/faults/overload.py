@@ -93,24 +93,29 @@ async def _peak(crowd: Buyers, seconds: float) -> float:
         await asyncio.sleep(end - time.monotonic())
         return len(crowd.paid) - before
 
-    found, *_ = await asyncio.gather(counted(), *(customer() for _ in range(AT_ONCE)))
+    counting = asyncio.create_task(counted())
+    await asyncio.gather(*(customer() for _ in range(AT_ONCE)))
+    found = await counting
     await _until_paid(crowd)
     return found / seconds
 
 
 async def _flood(crowd: Buyers, rate: float, seconds: float) -> tuple[float, float, float]:
-    """Rates of what was offered, paid and placed. The first moments, in which the shop learns, count too."""
+    """Rates of what was offered, paid and placed, once the first have had the time to be paid."""
     tasks: set[asyncio.Task[bool]] = set()
-    begin, offered = time.monotonic(), 0
-    while (passed := time.monotonic() - begin) < seconds:
+    begin, offered, before = time.monotonic(), 0, (0.0, 0, 0)
+    while (passed := time.monotonic() - begin) < WARM_UP + seconds:
+        if passed > WARM_UP and not before[0]:
+            before = (passed, len(crowd.paid), len(crowd.placed))
         for _ in range(int(passed * rate) - offered):
             tasks.add(task := asyncio.create_task(crowd.buy()))
             task.add_done_callback(tasks.discard)
             offered += 1
         await asyncio.sleep(0.01)
-    paid, placed, passed = len(crowd.paid), len(crowd.placed), time.monotonic() - begin
+    counted = passed - before[0]
+    paid, placed = len(crowd.paid) - before[1], len(crowd.placed) - before[2]
     await asyncio.gather(*tasks)
-    return offered / passed, paid / passed, placed / passed
+    return offered / passed, paid / counted, placed / counted
 
 
 async def _until_paid(crowd: Buyers) -> None:
