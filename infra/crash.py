@@ -2,7 +2,7 @@
 
 A crash point does nothing unless `SOUK_CRASH_FOLDER` is set, which the local environment alone accepts. Then a file in
 that folder with a point's name is a standing order: the first process to come by removes the file and kills itself on
-that line, as `kill -9` would. Which points there are is read from the code (`crash_points` of the fault run).
+that line, as `kill -9` would. Which points there are is read from the code (`tests.faults.points`).
 """
 
 import os
