@@ -93,7 +93,8 @@ EVENTS = (
         SELECT t.aggregate_id AS payment_id, p.order_id, lacks(t.sure, p.known) AS detail
         FROM told AS t LEFT JOIN (
             SELECT payment_id, order_id,
-                   coalesce(told, '') || ',action_required' || iif(told = 'captured', ',failed', '') || iif(refunds > 0, ',refunded', '') AS known
+                   coalesce(told, '') || ',action_required' || iif(told = 'captured', ',failed', '')
+                   || iif(refunds > 0, ',refunded', '') AS known
             FROM payment) AS p ON p.payment_id = t.aggregate_id
         WHERE t.stream = 'PAYMENT' AND lacks(t.sure, p.known) IS NOT NULL
         """,

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from infra.audit.model import Check, Facts, Row, Value, Violation, placeholders
 
-CACHE_KIB = 48 * 1024
+CACHE_KIB = 32 * 1024
 MOST = 1000
 """Things that one check tells of; where there are more, that is told too."""
 UUID_BYTES = 16

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+from uuid import UUID
 
+import orjson
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
@@ -102,7 +104,7 @@ def _operation(service: str) -> AnyOperation:
 
 
 async def _asked(asker: Asker, operation: AnyOperation, body: dict[str, Any]) -> Model:
-    reply: Model = await asker.ask(operation, operation.request.model_validate(body))
+    reply: Model = await asker.ask(operation, operation.request.model_validate_json(orjson.dumps(body)))
     return reply
 
 
@@ -115,15 +117,13 @@ async def _hand_over(client: Client, handover: Handover, one: Violation) -> Done
     except NotFoundError:
         return Done(one.check, what, "could not be mended: the event is not in its stream any more")
     said = message.headers or {}
-    event = HearEvent.model_validate(
-        {
-            "id": said.get(headers.EVENT_ID),
-            "type": said.get(headers.EVENT_TYPE),
-            "data": (message.data or b"").decode(),
-            "subject": message.subject,
-            "traceparent": said.get(headers.TRACEPARENT),
-            "request_id": said.get(headers.REQUEST_ID),
-        }
+    event = HearEvent(
+        id=UUID(said.get(headers.EVENT_ID)),
+        type=said.get(headers.EVENT_TYPE, ""),
+        data=(message.data or b"").decode(),
+        subject=message.subject,
+        traceparent=said.get(headers.TRACEPARENT),
+        request_id=said.get(headers.REQUEST_ID),
     )
     try:
         outcome = await handover.hand(service, event)

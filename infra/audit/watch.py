@@ -65,8 +65,10 @@ class Suspicion:
 
 @dataclass
 class Watch:
-    """One audit. `patience` is how many seconds a thing has to stay wrong, `most` how many all may take, and `late` how
-    many an event may wait to be heard."""
+    """One audit, in seconds: `patience` is how long a thing has to stay wrong, `most` how long all may take.
+
+    `late` is how long an event may wait to be heard.
+    """
 
     place: Place
     patience: float

@@ -106,10 +106,17 @@ CHECKS = (
         "paid_twice",
         "More than one payment of an order was captured, and the money is kept.",
         """
-        SELECT uuid_send(order_id) AS order_id, string_agg(id::text, ', ' ORDER BY id) AS detail FROM payment
-        WHERE status IN ('captured', 'partially_refunded', 'disputed') AND refunded + refunding < amount
-        GROUP BY order_id HAVING count(*) > 1
+        SELECT uuid_send(payment.id) AS payment_id, uuid_send(payment.order_id) AS order_id,
+               'beside ' || named.id AS detail
+        FROM bill JOIN payment ON payment.order_id = bill.order_id
+        JOIN payment AS named ON named.id = bill.payment_id AND named.id <> payment.id
+        WHERE payment.status IN ('captured', 'partially_refunded', 'disputed')
+            AND payment.refunded + payment.refunding < payment.amount
+            AND named.status IN ('captured', 'partially_refunded', 'disputed')
+            AND named.refunded + named.refunding < named.amount
+        ORDER BY payment.id
         """,
+        REPAIR,
     ),
     Check(
         3,

@@ -37,6 +37,7 @@ from infra.stack.stack import Stack
 from infra.stack.vault import OPERATOR
 from infra.streams import consumer_config, consumers_of, stream_of
 from services.cart.domain import reference
+from tests.support.waiting import eventually
 
 SKUS = 200
 BATCH = 5000
@@ -196,7 +197,7 @@ async def generate(stack: Stack, orders: int) -> None:
         stack.cart_url(), username="souk_cart", password=stack.mongo_password(), authSource="souk_cart",
         uuidRepresentation="standard",
     )  # fmt: skip
-    sold, held = Counter[str](), Counter[str]()
+    sold, held, said = Counter[str](), Counter[str](), Counter[str]()
     for start in range(0, orders, BATCH):
         some = [
             Past(number, FATES[number % len(FATES)], begin + timedelta(milliseconds=number % 3_000_000))
@@ -205,13 +206,14 @@ async def generate(stack: Stack, orders: int) -> None:
         for one in some:
             sold[one.sku] += one.quantity * one.is_paid
             held[one.sku] += one.quantity * (one.fate == "pending")
+            said.update(stream_of(event.service) for _, event in one.events)
         await asyncio.gather(
             *(_copy(databases[service], story(some)) for service, story in STORIES.items()), _publish(client, some)
         )
         await _copy(databases["payment"], gateway(some), schema="simulator")
         await carts["souk_cart"].carts.insert_many([_cart(one) for one in some if one.cart_id])
     await _stock(databases["catalog"], sold, held)
-    await _all_heard(client)
+    await _all_heard(client, said)
     for connection in databases.values():
         await connection.execute("ANALYZE")
         await connection.close()
@@ -256,8 +258,6 @@ async def _publish(client: Client, some: Sequence[Past]) -> None:
             await js.publish(subject, body, headers=header)
         else:
             await client.publish(subject, body, headers=header)
-    for event in (OrderPlaced, PaymentCaptured):
-        await js.stream_info(stream_of(event.service))
 
 
 def _messages(some: Sequence[Past]) -> Iterator[tuple[str, bytes, dict[str, str]]]:
@@ -279,9 +279,15 @@ def _messages(some: Sequence[Past]) -> Iterator[tuple[str, bytes, dict[str, str]
             )
 
 
-async def _all_heard(client: Client) -> None:
-    """Consumers that begin behind all that has been said."""
+async def _all_heard(client: Client, said: Counter[str]) -> None:
+    """Consumers that begin behind all that has been said, once it is all stored."""
     js = client.jetstream(timeout=60)
+
+    async def all_stored() -> bool:
+        return all([(await js.stream_info(name)).state.messages >= count for name, count in said.items()])
+
+    stored: bool = await eventually(all_stored, within=300)
+    assert stored
     for consumer in (one for service in HEARS for one in consumers_of(service)):
         last = (await js.stream_info(consumer.stream)).state.last_seq
         await js.delete_consumer(consumer.stream, consumer.service)
