@@ -12,11 +12,12 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
+from tests.faults.figures import figures
 from tests.faults.report import markdown, report
 from tests.faults.run import RATE, Outcome, Wanted, run
 from tests.faults.schedule import TIMES, Kind
 
-SECONDS, SHORT_SECONDS = 520.0, 150.0
+SECONDS, SHORT_SECONDS = 500.0, 150.0
 
 
 def given() -> argparse.Namespace:
@@ -28,6 +29,7 @@ def given() -> argparse.Namespace:
     parser.add_argument("--times", type=int, help=f"how often each fault comes ({TIMES})")
     parser.add_argument("--rate", type=float, default=RATE, help=f"checkouts that begin every second ({RATE:.0f})")
     parser.add_argument("--only", default="", help="kinds of faults, by commas: " + ", ".join(k.name for k in Kind))
+    parser.add_argument("--no-figures", action="store_true", help="neither overload nor rolling restarts at the end")
     parser.add_argument("--report", type=Path, help="a file that the tables are written to as Markdown")
     return parser.parse_args()
 
@@ -53,6 +55,8 @@ async def main() -> bool:
     outcome: Outcome | None = None
     try:
         outcome = await run(what, folder / "shop", console)
+        if not (asked.short or asked.only or asked.no_figures):
+            await figures(outcome, folder / "figures", console)
         report(outcome, console)
         if asked.report:
             asked.report.write_text(markdown(outcome))

@@ -1,7 +1,7 @@
 """Mixed traffic that does not wait for the shop: so many checkouts begin every second, whatever becomes of them.
 
 A client that is not answered, or with a doubtful status, asks again under the same idempotency key, most of them for
-the better part of a minute; some give up at once, so that nobody ever knows what became of theirs.
+the better part of a minute; the others give up at once, so that nobody ever knows what became of theirs.
 """
 
 import asyncio
@@ -19,10 +19,11 @@ from tests.faults.wire import Answer, Wire
 
 MOST_AT_ONCE = 2500
 """Customers in the shop at once. Beyond it, one who comes leaves again: counted, and not served."""
-GIVE_UP_AT_ONCE = 0.15
+GIVE_UP_AT_ONCE = 0.4
+"""The share of clients that do not ask again."""
 STUBBORN = 45.0
 """Seconds for which the others go on asking."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.3, 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 GRACE = 12.0
 """Seconds that customers have to finish once nobody comes any more."""
 

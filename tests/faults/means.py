@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from nats.js.errors import NotFoundError
+
+from infra import headers
 from infra.stack.account import account
 from infra.stack.layout import open_data_folder
 from infra.stack.options import Options
 from infra.stack.stack import Stack
+from infra.streams import DEAD
 from tests.faults.clock import Clock
 from tests.faults.disk import Disk, small_disk, why_not
 from tests.faults.jetstream import Deliveries
@@ -20,6 +24,9 @@ from tests.faults.passing import Crash, Shopping, Traffic
 
 MEGABYTES = 1536
 """Of each small disk: more than a run writes. The file behind it is sparse."""
+
+NONSENSE = b"nonsense"
+"""What the traffic that comes by the dead letters says."""
 
 CLOCK_CACHE = {"FAKETIME_NO_CACHE": "0", "FAKETIME_CACHE_DURATION": "1"}
 """A process looks a second late whether its clock is off: to look each time would cost what the load needs."""
@@ -70,6 +77,21 @@ async def disks(given: Options, kept: Path, keep: Callable[[], bool]) -> AsyncIt
         finally:
             for name, folder in folders.items() if keep() else ():
                 await asyncio.to_thread(shutil.copytree, folder, kept / name, symlinks=True, dirs_exist_ok=True)
+
+
+async def sweep(deliveries: Deliveries) -> int:
+    """Removes what no service can read and a crash point needed, as an operator does: the letters, and their events."""
+    removed = 0
+    for sequence in range(1, (await deliveries.js.stream_info(DEAD)).state.last_seq + 1):
+        with suppress(NotFoundError):
+            letter = await deliveries.js.get_msg(DEAD, sequence)
+            said = letter.headers or {}
+            if letter.data == NONSENSE:
+                await deliveries.js.delete_msg(DEAD, sequence)
+                with suppress(NotFoundError):
+                    await deliveries.js.delete_msg(said[headers.DEAD_STREAM], int(said[headers.DEAD_SEQUENCE]))
+                removed += 1
+    return removed
 
 
 class Ordered(Crash):

@@ -17,6 +17,9 @@ CALM = 14.0
 """Seconds in the middle without any fault, for the audit of a shop that sells."""
 FIRST, LAST = 4.0, 6.0
 """Seconds left alone at both ends."""
+EARLY = 0.85
+"""The part of the run in which crashes are ordered: it may take a while until somebody comes by."""
+
 AT_ONCE = 3
 STEP = 0.5
 CANDIDATES = 40
@@ -139,7 +142,7 @@ def wanted(shape: Shape, chance: random.Random, times: int = TIMES, *, only: Ite
 def _among(name: str, shape: Shape, chance: random.Random, times: int) -> list[str]:
     """A service with several processes loses one of them, or all at once."""
     several = list(shape.processes.get(name, ()))
-    choices = [*several, name] if len(several) > 1 else [name]
+    choices = [*several, name] if len(several) > 1 and times > 1 else [name]
     found = [choices[n % len(choices)] for n in range(times)]
     chance.shuffle(found)
     return found
@@ -187,7 +190,8 @@ class Timeline:
         raise ValueError(message)
 
     def _moments(self, fault: Fault) -> list[float]:
-        steps = int(max(0.0, self.seconds - LAST - FIRST - fault.lasts) / STEP)
+        end = self.seconds * EARLY if fault.kind in QUIET else self.seconds - LAST - fault.lasts
+        steps = int(max(0.0, end - FIRST) / STEP)
         return [FIRST + step * STEP for step in range(steps + 1)]
 
     def _fits(self, fault: Fault, most: int) -> bool:

@@ -33,18 +33,16 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "SOUK_LOG_LEVEL": "WARNING",
         "SOUK_SIMULATOR_LATE": "0.6",
         "SOUK_GATEWAY_TIMEOUT": "0.3",
-        "SOUK_UNPAID_SECONDS": "20",
-        "SOUK_HOLD_MARGIN_SECONDS": "20",
         "SOUK_CHARGE_DEADLINE": "12",
         "SOUK_MAIL_RATE": "100",
         "SOUK_LOGIN_FAILURES": "100000",
         "SOUK_LOGIN_FAILURES_OF_ADDRESS": "100000",
     }
 )
-"""Deadlines that pass within a run."""
+"""Passwords that cost little, a gateway that is late at once, payments that are given up within a run."""
 
 
-def options(data: Path, nats_nodes: int, env_of: Mapping[str, Mapping[str, str]]) -> Options:
+def options(data: Path, nats_nodes: int, env_of: Mapping[str, Mapping[str, str]], deadline: int) -> Options:
     crash_folder = data.parent / "crashes"
     crash_folder.mkdir(exist_ok=True)
     return Options(
@@ -54,7 +52,7 @@ def options(data: Path, nats_nodes: int, env_of: Mapping[str, Mapping[str, str]]
         nginx_limits=False,
         seed=False,
         processes_of=dict.fromkeys(TWICE, 2),
-        process_env=SETTINGS,
+        process_env={**SETTINGS, "SOUK_UNPAID_SECONDS": str(deadline), "SOUK_HOLD_MARGIN_SECONDS": str(deadline)},
         env_of=env_of,
         crash_folder=crash_folder,
         **FREE_PORTS,
