@@ -5,13 +5,13 @@ taken; while they do not and there is a use for it, more (additive increase, mul
 something already begun - an order, a payment - may fill the whole limit; the rest stops earlier, so that under load few
 who have filled a cart are turned away at the till.
 
-What has been under way for longer than the target does not queue, it is stuck behind something that does not answer. It
-counts against the outer bounds alone, so that a service that hangs does not close the others' doors.
+A service that answers nothing at all is not busy, it hangs. What waits for it counts against the outer bounds alone, so
+that it does not close the others' doors.
 """
 
 import time
 from collections.abc import Callable
-from itertools import takewhile
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -25,6 +25,8 @@ ORDINARY_SHARE = 0.6
 SLOW_SHARE = 0.1
 """How many of the answers may be slower than the target."""
 CUT, GROWTH, RECOVERY = 0.8, 1.1, 1.02
+SILENT = 2
+"""Targets without an answer after which a service hangs."""
 ONE_SERVICE = 0.5
 """How much of the outer bound one service may fill."""
 
@@ -41,7 +43,7 @@ class Admission:
         self._clock = clock
         self._tickets = 0
         self._begun: dict[int, float] = {}
-        self._of: dict[str, int] = {}
+        self._queues: dict[str, _Queue] = {}
         self._window = _Window(clock())
         self._shed = Counter("souk_edge_shed_total", "Requests refused as overload.", ("why",), registry=registry)
         Gauge("souk_edge_limit", "Requests that may be at work.", registry=registry).set_function(lambda: self.limit)
@@ -49,24 +51,29 @@ class Admission:
 
     def enter(self, service: str, *, urgent: bool) -> int:
         """Takes a request in, or raises Overloaded."""
-        at_work = len(self._begun)
-        if at_work >= self._most or self._of.get(service, 0) >= max(self._most * ONE_SERVICE, 1):
+        queue = self._queues.setdefault(service, _Queue())
+        at_work, now = len(self._begun), self._clock()
+        if at_work >= self._most or queue.length >= max(self._most * ONE_SERVICE, 1):
             self._refuse("bound")
         room = self.limit if urgent else self.limit * ORDINARY_SHARE
-        if at_work >= room and at_work - self._stuck() >= room:
+        if at_work >= room and at_work - self._hanging(now) >= room:
             self._refuse("limit")
         self._tickets += 1
-        self._begun[self._tickets] = self._clock()
-        self._of[service] = self._of.get(service, 0) + 1
+        self._begun[self._tickets] = now
+        if not queue.length:
+            queue.heard = now
+        queue.length += 1
         self._window.most = max(self._window.most, at_work + 1)
         return self._tickets
 
-    def leave(self, ticket: int, service: str, *, telling: bool) -> None:
+    def leave(self, ticket: int, service: str, *, answered: bool, telling: bool) -> None:
         """`telling`: how long it took says how busy the shop is."""
-        now = self._clock()
+        now, queue = self._clock(), self._queues[service]
         took = now - self._begun.pop(ticket)
-        self._of[service] -= 1
-        if telling:
+        queue.length -= 1
+        if answered:
+            queue.heard = now
+        if telling and (answered or not self._hangs(queue, now)):
             self._window.answers += 1
             self._window.slow += took > self._target
         if now - self._window.since > self._target:
@@ -76,10 +83,12 @@ class Admission:
         self._shed.labels(why).inc()
         raise Overloaded(retry_after=1)
 
-    def _stuck(self) -> int:
-        """Tickets are in the order in which they were given."""
-        before = self._clock() - self._target
-        return sum(1 for _ in takewhile(lambda begun: begun < before, self._begun.values()))
+    def _hanging(self, now: float) -> int:
+        """How many wait for services that hang."""
+        return sum(queue.length for queue in self._queues.values() if self._hangs(queue, now))
+
+    def _hangs(self, queue: "_Queue", now: float) -> bool:
+        return now - queue.heard > SILENT * self._target
 
     def _learn(self, now: float) -> None:
         seen, self._window = self._window, _Window(now)
@@ -89,6 +98,14 @@ class Admission:
             self.limit = min(self.limit * GROWTH, self._most)
         elif self.limit < START:
             self.limit = min(self.limit * RECOVERY, START, self._most)
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What is under way to one service, and when it answered last, or else was first asked."""
+
+    length: int = 0
+    heard: float = 0.0
 
 
 class _Window:

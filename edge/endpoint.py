@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from contracts.failure import Forbidden, PreconditionFailed, Unauthorized
+from contracts.failure import Fail, Forbidden, PreconditionFailed, Unauthorized
 from contracts.identity import Access
 from edge import answers, bodies
 from edge.admission import Admission
@@ -54,12 +54,17 @@ class Endpoint:
         """What is more than can be done is refused before anything of it is read, so that the rest is done in time."""
         admission, service = self._desk.admission, self.route.operation.service
         ticket = admission.enter(service, urgent=self._urgent)
-        answered = False
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
         try:
             response = await self._answer(exchange, params)
-            answered = response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            status = response.status
+        except Fail as fail:
+            status = fail.status
+            raise
         finally:
-            admission.leave(ticket, service, telling=answered and self._telling)
+            answered = status < HTTPStatus.INTERNAL_SERVER_ERROR
+            telling = self._telling and (answered or status == HTTPStatus.GATEWAY_TIMEOUT)
+            admission.leave(ticket, service, answered=answered, telling=telling)
         return response
 
     async def _answer(self, exchange: Exchange, params: dict[str, str]) -> web.Response:
