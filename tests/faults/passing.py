@@ -36,7 +36,7 @@ class Doubt(Exception):  # noqa: N818 - not an error: ask again
 
 
 class Crash:
-    """Orders a process to die at a point; at the end of the block it has died of it, and is back."""
+    """Orders a process to die at a point; at the end of the block it has died of it, and is on its way back."""
 
     def __init__(self, process: Process, alone: asyncio.Lock, order: Path) -> None:
         self._process = process
@@ -57,7 +57,6 @@ class Crash:
             if kind is None:
                 await self.carried_out()
                 await eventually(lambda: self._process.restarts > self._restarts, within=WITHIN)
-                await self._process.until_ready()
         finally:
             self._order.unlink(missing_ok=True)
             self._alone.release()

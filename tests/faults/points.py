@@ -78,6 +78,8 @@ PASSED: Mapping[str, Passing] = {
             "user.renamed": visits.rename,
             "actor.answered": visits.rename,
             "relay.read": visits.register,
+            "relay.deleted": visits.register,
+            "actor.handled": visits.sign_out,
         },
     ),
     **_in(
@@ -123,7 +125,6 @@ PASSED: Mapping[str, Passing] = {
             "order.cancelled": traffic.cancel,
             "order.updated": traffic.ship,
             "order.unpaid_ended": traffic.never_pay,
-            "actor.handled": traffic.pay_order,
             "relay.published": traffic.order,
             "deadletter.kept": traffic.say_nonsense,
         },
@@ -150,7 +151,6 @@ PASSED: Mapping[str, Passing] = {
             "simulator.confirmed": traffic.confirm,
             "simulator.voided": traffic.cancel_unconfirmed,
             "simulator.refunded": traffic.refund,
-            "relay.deleted": traffic.order,
         },
     ),
     **_in(

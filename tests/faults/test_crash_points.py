@@ -31,7 +31,8 @@ from tests.support.asking import Edge
 from tests.support.http import Http
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
+"""Seconds for a machine that is busy with other things: seventy processes have to start."""
 
 PROCESSES = ("user", "cart", "catalog", "order", "payment", "notification", "edge")
 IMPATIENT = {
@@ -102,6 +103,7 @@ async def died(shopping: Shopping) -> Mapping[str, BaseException | None]:
                 found[name] = error
 
     await asyncio.gather(*map(in_turn, PROCESSES))
+    await asyncio.gather(*map(shopping.stack.until_ready, PROCESSES))
     await shopping.change("notification", END_LEASES)
     return found
 
