@@ -170,10 +170,11 @@ MONEY = (
     Check(
         4,
         "payment_without_order",
-        "A payment is for an order that is not there.",
+        "A payment is for an order that is not there, and its money is kept or may still be taken.",
         """
         SELECT p.payment_id, p.order_id, p.status AS detail
-        FROM payment AS p LEFT JOIN orders AS o ON o.order_id = p.order_id WHERE o.order_id IS NULL
+        FROM payment AS p LEFT JOIN orders AS o ON o.order_id = p.order_id
+        WHERE o.order_id IS NULL AND p.status <> 'failed' AND p.back < p.amount
         """,
         PAYMENT,
     ),

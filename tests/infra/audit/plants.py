@@ -152,6 +152,7 @@ PLANTS = (
     Plant(
         "a hold is gone", "pending", {"order_without_hold": ("order_id", "hold_id"), "stock_out_of_balance": ("sku",)},
         (("catalog", "DELETE FROM hold WHERE id = '{hold_id}'"),),
+        mended=True,
     ),
     Plant(
         "a hold has run out", "pending", {"hold_not_ended": ("hold_id",)},
@@ -315,7 +316,7 @@ PLANTS = (
             ("payment", "INSERT INTO bill (order_id, payment_id) VALUES ('{other}', '{more}')"),
             ("payment", PAYMENT.replace("{order_id}", "{other}").replace("STATUS", "requires_action")),
         ),
-        action_required,
+        action_required, mended=True,
     ),
     Plant(
         "the gateway has lost a charge", "paid", {"capture_unknown_to_gateway": ("payment_id", "order_id")},
