@@ -4,7 +4,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from contracts.cart import CartChanged, CartEmpty, CartId
 from contracts.catalog import Attributes, HoldLine, HoldMismatch, OutOfStock, SkuUnknown
@@ -107,8 +107,8 @@ class PlaceOrder(Model):
 
     items: Annotated[list[HoldLine] | None, Field(min_length=1, max_length=100)] = None
     cart_id: CartId | None = None
-    shipping_address: Address | None = None
     address_id: Annotated[Id | None, Field(description="One of the customer's own addresses, to send it to.")] = None
+    shipping_address: Annotated[Address | None, Field(validate_default=True)] = None
     shipping_method: ShippingMethod = ShippingMethod.STANDARD
     payment_method: PaymentMethod | None = None
     email: Annotated[Email | None, Field(description="Of a guest.")] = None
@@ -118,10 +118,15 @@ class PlaceOrder(Model):
         if (self.items is None) == (self.cart_id is None):
             message = "is made from either items or a cart_id"
             raise ValueError(message)
-        if (self.shipping_address is None) == (self.address_id is None):
-            message = "goes to either a shipping_address or an address_id"
-            raise ValueError(message)
         return self
+
+    @field_validator("shipping_address")
+    @classmethod
+    def _or_one_that_is_known(cls, value: Address | None, info: ValidationInfo) -> Address | None:
+        if (value is None) == (info.data.get("address_id") is None):
+            message = "is said, or else an address_id"
+            raise ValueError(message)
+        return value
 
 
 class OrderOf(Model):

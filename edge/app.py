@@ -17,6 +17,7 @@ from edge import routes
 from edge.admission import Admission
 from edge.circuit import Circuits
 from edge.door import listening
+from edge.ended import Ended
 from edge.endpoint import Desk, Endpoint
 from edge.gateway import End, Gateway
 from edge.lines import Lines
@@ -50,12 +51,14 @@ async def running(settings: EdgeSettings, watch: messaging.Watch) -> AsyncIterat
         client = await stack.enter_async_context(connecting)
         readiness = ops.Readiness(client, {}, watch)
         await stack.enter_async_context(ops.serving(settings, readiness, metrics))
-        gateway = Gateway(settings, _ends(settings, client, readiness, metrics), metrics, tracer)
+        ended = Ended(client)
+        await ended.join()
+        gateway = Gateway(settings, _ends(settings, client, ended, readiness, metrics), metrics, tracer)
         yield await stack.enter_async_context(listening(settings, gateway))
 
 
 def _ends(
-    settings: EdgeSettings, client: Client, readiness: ops.Readiness, metrics: Metrics
+    settings: EdgeSettings, client: Client, ended: Ended, readiness: ops.Readiness, metrics: Metrics
 ) -> Iterator[tuple[str, str, End]]:
     """Everything that can be asked for, by method and path."""
     asker = Asker(client, settings.edge_timeout)
@@ -66,7 +69,8 @@ def _ends(
         return await quick.ask(user.JWKS, Empty())
 
     admission = Admission(settings, metrics.registry)
-    desk = Desk(settings, Lines(settings, asker, circuits), admission, Tokens(Keys(fetch_keys)), Uploads(client))
+    tokens = Tokens(Keys(fetch_keys), ended=ended)
+    desk = Desk(settings, Lines(settings, asker, circuits), admission, tokens, Uploads(client))
     for path, route in routes.every():
         yield route.method, path, Endpoint(path, route, desk)
     yield from Pages(asker, circuits, readiness, metrics, settings.edge_metrics_networks, documents()).ends()

@@ -19,6 +19,7 @@ import jwt
 from contracts.failure import Fail, InvalidToken, Unavailable
 from contracts.identity import Identity, Role
 from contracts.user import ACCESS_TYPE, ALGORITHM, AUDIENCE, ISSUER, Jwks
+from edge.ended import Ended
 
 MAX_TOKEN = 4096
 REMEMBERED = 50_000
@@ -78,9 +79,10 @@ class Keys:
 class Tokens:
     """Turns an Authorization header into a caller."""
 
-    def __init__(self, keys: Keys, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, keys: Keys, clock: Callable[[], float] = time.time, ended: Ended | None = None) -> None:
         self._keys = keys
         self._clock = clock
+        self._ended = ended
         self._known: OrderedDict[bytes, Caller] = OrderedDict()
 
     async def caller(self, authorization: str | None) -> Caller | None:
@@ -91,12 +93,20 @@ class Tokens:
         if authorization[: len(_BEARER)].lower() != _BEARER or not 0 < len(token) <= MAX_TOKEN:
             raise InvalidToken
         digest = hashlib.sha256(token.encode(errors="replace")).digest()
-        known = self._known.get(digest)
-        if known is not None and known.expires > self._clock():
-            return known
-        caller = await self._verified(token)
-        self._remember(digest, caller)
+        caller = self._known.get(digest)
+        if caller is None or caller.expires <= self._clock():
+            caller = await self._verified(token)
+            self._remember(digest, caller)
+        if self._ended is not None:
+            await self._refuse_ended(self._ended, caller)
         return caller
+
+    async def _refuse_ended(self, ended: Ended, caller: Caller) -> None:
+        """A session ends for all its tokens at once, however long they would still be good."""
+        if not ended.current:
+            await ended.catch_up()
+        if caller.identity.session_id in ended:
+            raise InvalidToken
 
     async def _verified(self, token: str) -> Caller:
         try:
@@ -109,7 +119,7 @@ class Tokens:
             identity = Identity(user_id=UUID(claims["sub"]), role=Role(claims["role"]), session_id=session)
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
             raise InvalidToken from None
-        return Caller(identity, identity.model_dump_json(), float(claims["exp"]))
+        return Caller(identity, identity.model_dump_json(exclude_none=True), float(claims["exp"]))
 
     def _remember(self, digest: bytes, caller: Caller) -> None:
         self._known[digest] = caller

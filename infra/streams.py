@@ -16,6 +16,7 @@ from nats.js.api import (
     ConsumerConfig,
     ConsumerInfo,
     DeliverPolicy,
+    KeyValueConfig,
     ObjectStoreConfig,
     StorageType,
     StreamConfig,
@@ -26,6 +27,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_f
 
 from contracts.operation import OPERATOR
 from contracts.registry import EVENTS, HEARS
+from contracts.user import ACCESS_TTL
 from infra import messaging
 
 MAX_DELIVER = -1
@@ -73,6 +75,38 @@ BUCKETS = (
     Bucket("UPLOADS", ("edge", "catalog"), "Files on their way from a client to the catalog", days=1),
     Bucket("IMAGES", ("catalog",), "Pictures of products"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A key-value bucket on which one posts what another has to know at once."""
+
+    name: str
+    writer: str
+    reader: str
+    description: str
+    seconds: float
+    """How long a notice stands."""
+
+    @property
+    def stream(self) -> str:
+        return f"KV_{self.name}"
+
+    @property
+    def subjects(self) -> str:
+        return f"$KV.{self.name}.*"
+
+    @property
+    def direct(self) -> str:
+        """Where whichever node has a copy is asked for notices."""
+        return f"$JS.API.DIRECT.GET.{self.stream}"
+
+    def subject_of(self, key: object) -> str:
+        return f"$KV.{self.name}.{key}"
+
+
+ENDED = Board("ENDED", "user", "edge", "Sessions that have ended while an access token may live", ACCESS_TTL + 60)
+BOARDS = (ENDED,)
 
 
 class NotProvisioned(Exception):  # noqa: N818 - says what to do, and is read by people
@@ -168,7 +202,10 @@ async def _provision(js: JetStreamContext, replicas: int, done: list[str]) -> No
             done += await _ensure_consumer(js, consumer)
     for bucket in BUCKETS:
         done += await _ensure_bucket(js, bucket, replicas)
-    for name in [*(stream.name for stream in streams()), *(f"OBJ_{bucket.name}" for bucket in BUCKETS)]:
+    for board in BOARDS:
+        done += await _ensure_board(js, board, replicas)
+    kept = [*(f"OBJ_{bucket.name}" for bucket in BUCKETS), *(board.stream for board in BOARDS)]
+    for name in [*(stream.name for stream in streams()), *kept]:
         _require_leader(await js.stream_info(str(name)))
     for service in HEARS:
         for consumer in consumers_of(service):
@@ -237,6 +274,22 @@ async def _ensure_bucket(js: JetStreamContext, bucket: Bucket, replicas: int) ->
     with _enough_nodes(wanted):
         await js.update_stream(wanted)
     return [f"bucket {bucket.name} changed"]
+
+
+async def _ensure_board(js: JetStreamContext, board: Board, replicas: int) -> list[str]:
+    try:
+        found = (await js.stream_info(board.stream)).config
+    except NotFoundError:
+        config = KeyValueConfig(
+            board.name, description=board.description, ttl=board.seconds, replicas=replicas, direct=True
+        )
+        await js.create_key_value(config)
+        return [f"board {board.name} made"]
+    if (found.num_replicas, found.max_age) == (replicas, board.seconds):
+        return []
+    with _enough_nodes(found):
+        await js.update_stream(found.evolve(num_replicas=replicas, max_age=board.seconds))
+    return [f"board {board.name} changed"]
 
 
 def difference(found: ConsumerConfig, wanted: ConsumerConfig) -> list[str]:

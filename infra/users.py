@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from contracts.operation import EDGE, OPERATOR
 from contracts.registry import SERVICES, asked_by
-from infra.streams import BUCKETS, consumers_of, streams
+from infra.streams import BOARDS, BUCKETS, Board, consumers_of, streams
 
 NAMES: tuple[str, ...] = (*SERVICES, EDGE, OPERATOR)
 
@@ -23,9 +23,11 @@ def permissions_of(user: str) -> Permissions:
     if user == OPERATOR:
         return Permissions([">"], [">"], responds=True)
     buckets = [subject for bucket in BUCKETS if user in bucket.users for subject in _bucket(bucket.name)]
+    boards = [subject for board in BOARDS for subject in _board(board, user)]
     asks = [operation.subject for operation in asked_by(user)]
     if user == EDGE:
-        return Permissions([*asks, *buckets], [f"_INBOX_{user}.>"])
+        heard = [board.subjects for board in BOARDS if board.reader == user]
+        return Permissions([*asks, *buckets, *boards], [f"_INBOX_{user}.>", *heard])
     consumers = [
         subject
         for consumer in consumers_of(user)
@@ -35,7 +37,7 @@ def permissions_of(user: str) -> Permissions:
         )
     ]
     return Permissions(
-        [*asks, f"event.{user}.>", f"dead.{user}.>", f"wake.{user}", *consumers, *buckets],
+        [*asks, f"event.{user}.>", f"dead.{user}.>", f"wake.{user}", *consumers, *buckets, *boards],
         [f"rpc.{user}.*", f"deliver.{user}.*", f"wake.{user}", f"_INBOX_{user}.>"],
         responds=True,
     )
@@ -73,6 +75,13 @@ def _bucket(name: str) -> list[str]:
         f"$JS.API.CONSUMER.DELETE.{stream}.>",
         f"$JS.FC.{stream}.>",
     ]
+
+
+def _board(board: Board, user: str) -> list[str]:
+    """What its writer and its reader publish to: notices, and the wish to read those that stand."""
+    posting = [board.subjects] if user == board.writer else []
+    reading = [board.direct] if user == board.reader else []
+    return [*posting, *reading]
 
 
 def render_users(passwords: Mapping[str, str], readers: Mapping[str, str] | None = None) -> str:

@@ -23,17 +23,18 @@ from services.user.handlers import addresses, administration, profile, recoverin
 from services.user.keyring import Keyring
 from services.user.passwords import Hasher
 from services.user.proofs import Prover
+from services.user.telling import Teller, telling
 
 ASKS: dict[AnyOperation, Handler] = {
     contract.REGISTER: registering.register,
     contract.LOGIN: sessions.login,
     contract.REFRESH: sessions.refresh,
-    contract.LOGOUT: sessions.logout,
+    contract.LOGOUT: telling(sessions.logout),
     contract.LIST_SESSIONS: sessions.list_sessions,
-    contract.END_SESSION: sessions.end_session,
+    contract.END_SESSION: telling(sessions.end_session),
     contract.FORGOT_PASSWORD: recovering.forgot_password,
-    contract.RESET_PASSWORD: recovering.reset_password,
-    contract.CHANGE_PASSWORD: recovering.change_password,
+    contract.RESET_PASSWORD: telling(recovering.reset_password),
+    contract.CHANGE_PASSWORD: telling(recovering.change_password),
     contract.REQUEST_VERIFICATION: recovering.request_verification,
     contract.VERIFY_EMAIL: recovering.verify_email,
     contract.PROOF: recovering.proof,
@@ -48,10 +49,10 @@ ASKS: dict[AnyOperation, Handler] = {
     contract.ADDRESS: addresses.address,
     contract.LIST_USERS: administration.list_users,
     contract.GET_USER: administration.get_user,
-    contract.UPDATE_USER: administration.update_user,
-    contract.BAN: administration.ban,
+    contract.UPDATE_USER: telling(administration.update_user),
+    contract.BAN: telling(administration.ban),
     contract.UNBAN: administration.unban,
-    contract.MAKE_ADMIN: registering.make_admin,
+    contract.MAKE_ADMIN: telling(registering.make_admin),
 }
 
 
@@ -101,6 +102,7 @@ def furnish(kit: Kit[UserSettings, Database], wake_mailroom: Callable[[], None] 
         refresh_grace=settings.refresh_grace,
         prover=prover_of(settings),
         pepper=key_for(b"login", settings),
+        teller=Teller(kit.store, kit.client),
         wake_mailroom=wake_mailroom,
     )
 
@@ -124,6 +126,7 @@ def build(kit: Kit[UserSettings, Database]) -> Room:
     desk = furnish(kit, mailroom.wake)
     workers = [
         mailroom,
+        Worker("ended sessions", desk.teller.tell, every=1),
         Worker("signing keys", desk.keyring.reload, every=60),
         Worker("forgetting", partial(pruning.forget, desk), every=600),
     ]

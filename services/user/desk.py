@@ -16,6 +16,7 @@ from services.user.proofs import Prover
 from services.user.store import sessions
 from services.user.store.sessions import Spent
 from services.user.succession import sealed
+from services.user.telling import Teller
 
 TOKEN_BYTES = 32
 
@@ -33,6 +34,7 @@ class Desk:
     prover: Prover
     pepper: bytes = field(repr=False)
     """The key of the digests by which failed logins and other requests are kept."""
+    teller: Teller
     wake_mailroom: Callable[[], None]
     """Somebody has forgotten a password."""
 

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 
 from contracts.registry import BY_SUBJECT, EVENTS, OPERATIONS, SERVICES
-from infra.streams import BUCKETS, consumers_of, streams
+from infra.streams import BOARDS, BUCKETS, consumers_of, streams
 from infra.users import NAMES
 from tests.infra.conftest import Kernel
 
@@ -50,6 +50,10 @@ def publishable() -> dict[str, set[str]]:
     for bucket in BUCKETS:
         table[f"$O.{bucket.name}.M.x"] = set(bucket.users)
         table[f"$JS.API.STREAM.DELETE.OBJ_{bucket.name}"] = set()
+    for board in BOARDS:
+        table[board.subject_of("x")] = {board.writer}
+        table[board.direct] = {board.reader}
+        table[f"$JS.API.STREAM.PURGE.{board.stream}"] = set()
     table["$JS.API.STREAM.NAMES"] = set()
     return table | {subject: set() for subject in ADMINISTRATION}
 
@@ -59,6 +63,7 @@ def subscribable() -> dict[str, set[str]]:
     table |= {event.pattern(): set() for event in EVENTS}
     for name in ORDINARY:
         table[f"_INBOX_{name}.x"] = {name}
+    table |= {board.subjects: {board.reader} for board in BOARDS}
     for service in SERVICES:
         table[f"deliver.{service}.ORDER"] = {service}
         table[f"dead.{service}.ORDER"] = set()

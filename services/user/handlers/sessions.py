@@ -122,6 +122,7 @@ async def _look_for_reuse(desk: Desk, token: bytes) -> None:
     if session_id is not None:
         crash_point("user.reuse_revoked")
         log.warning("a spent refresh token came again", extra={"fields": {"session": str(session_id)}})
+        await desk.teller.tell_at_once()
         raise TokenReused
 
 

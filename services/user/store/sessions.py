@@ -68,6 +68,12 @@ SELECT id, created_at, used_at, expires_at, address FROM session
 WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > now() AND id < $2
 ORDER BY id DESC LIMIT $3
 """
+_UNTOLD = """
+SELECT id FROM session
+WHERE revoked_at IS NOT NULL AND told_at IS NULL AND revoked_at > now() - make_interval(secs => $1)
+ORDER BY revoked_at LIMIT $2
+"""
+_TOLD = "UPDATE session SET told_at = now() WHERE id = ANY($1::uuid[])"
 _PRUNE = """
 WITH ended AS (DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < now() LIMIT $1)),
      old AS (
@@ -162,6 +168,15 @@ async def revoke_reused(connection: Connection, token: bytes) -> UUID | None:
     """Ends the session of a token that was spent before, and says which; None when it was not."""
     session_id: UUID | None = await connection.fetchval(_REVOKE_REUSED, token)
     return session_id
+
+
+async def untold(connection: Connection, seconds: float, most: int) -> list[UUID]:
+    """Sessions that ended within so many seconds, and that the edges may not know of."""
+    return [row["id"] for row in await connection.fetch(_UNTOLD, seconds, most)]
+
+
+async def told(connection: Connection, session_ids: list[UUID]) -> None:
+    await connection.execute(_TOLD, session_ids)
 
 
 async def prune(connection: Connection, most: int) -> int:

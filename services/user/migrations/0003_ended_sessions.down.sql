@@ -1,0 +1,2 @@
+DROP INDEX session_untold;
+ALTER TABLE session DROP COLUMN told_at;

@@ -1,0 +1,68 @@
+"""Telling the edges which sessions have ended: at once, and in any case.
+
+A session that is revoked in the database is posted on a board that every edge watches. Whoever ended it posts it before
+answering; what could not be posted, because NATS was away or the process died, a worker posts as soon as it can.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js.errors import Error as JetStreamError
+
+from infra.postgres import AWAY, BUSY, Database
+from infra.rpc import Ask
+from infra.streams import ENDED
+from services.user.store import sessions
+
+PIECE = 200
+ACK_TIMEOUT = 2.0
+AT_ONCE = 1.0
+"""Seconds an answer waits at the most for the edges to be told."""
+
+LATER: tuple[type[Exception], ...] = (nats.errors.Error, JetStreamError, *AWAY, *BUSY)
+"""What keeps the edges from being told now, and not for ever."""
+
+log = logging.getLogger("souk.user")
+
+
+class Teller:
+    """Posts ended sessions. A notice that is posted twice is the same notice."""
+
+    def __init__(self, db: Database, client: Client) -> None:
+        self.db = db
+        self._js = client.jetstream(timeout=ACK_TIMEOUT)
+
+    async def tell(self) -> bool:
+        """One piece; whether there may be more."""
+        async with self.db.connection() as connection:
+            untold = await sessions.untold(connection, ENDED.seconds, PIECE)
+        if untold:
+            posting = (self._js.publish(ENDED.subject_of(one), b"", stream=ENDED.stream) for one in untold)
+            await asyncio.gather(*posting)
+            async with self.db.connection() as connection:
+                await sessions.told(connection, untold)
+        return len(untold) == PIECE
+
+    async def tell_at_once(self) -> None:
+        """What cannot be told now is told later: it does not fail what was done."""
+        try:
+            async with asyncio.timeout(AT_ONCE):
+                await self.tell()
+        except LATER as error:
+            log.warning("the edges are told later which sessions ended: %s", type(error).__name__)
+
+
+def telling(handler: Callable[[Any, Ask[Any]], Awaitable[Any]]) -> Callable[[Any, Ask[Any]], Awaitable[Any]]:
+    """A handler that ends sessions: its answer, or its refusal, is given once the edges have been told."""
+
+    async def told(desk: Any, ask: Ask[Any]) -> Any:
+        try:
+            return await handler(desk, ask)
+        finally:
+            await desk.teller.tell_at_once()
+
+    return told
