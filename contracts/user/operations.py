@@ -25,6 +25,7 @@ from contracts.user.sessions import (
     Jwks,
     Login,
     Refresh,
+    Rotation,
     Session,
     SessionOf,
     SignedIn,
@@ -214,6 +215,16 @@ ADDRESS = Operation(
     (NotFound,),
     ("order",),
 )
+ROTATE_KEYS = Operation(
+    SERVICE,
+    "rotate_keys",
+    Empty,
+    Rotation,
+    "Sign access tokens with a new key",
+    SERVICES,
+    callers=(OPERATOR,),
+    writes=True,
+)
 MAKE_ADMIN = Operation(
     SERVICE,
     "make_admin",
@@ -252,5 +263,6 @@ OPERATIONS = (
     CONTACT,
     PROOF,
     ADDRESS,
+    ROTATE_KEYS,
     MAKE_ADMIN,
 )

@@ -74,3 +74,12 @@ class Jwks(Model):
     """The public keys that access tokens are verified with (RFC 7517)."""
 
     keys: list[dict[str, Any]]
+
+
+class Rotation(Model):
+    """What became of the keys that sign access tokens. Nobody is signed out by it."""
+
+    kid: Annotated[str, Field(description="The new key.")]
+    signs_in: Annotated[int, Field(description="Seconds until it signs; it is published already.")]
+    former: Annotated[list[str], Field(description="The keys whose place it takes.")]
+    retired_in: Annotated[int, Field(description="Seconds until those are published no longer.")]

@@ -18,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts import user
+from contracts.failure import Invalid
 from contracts.user import MakeAdmin
 from infra import messaging
 from infra.rpc import Asker
@@ -76,7 +77,11 @@ async def ensure_admin(where: Whereabouts) -> Admin:
         name = str(error.errors()[0]["loc"][0])
         raise StackError(f"SOUK_ADMIN_{name.upper()} cannot be used: {error.errors()[0]['msg']}.") from None
     async with messaging.connect(where.nats_url, OPERATOR, where.password(OPERATOR)) as client:
-        await Asker(client, timeout=10).ask(user.MAKE_ADMIN, wanted)
+        try:
+            await Asker(client, timeout=10).ask(user.MAKE_ADMIN, wanted)
+        except Invalid as fail:
+            told = "; ".join(f"SOUK_ADMIN_{error.pointer[1:].upper()} {error.detail}" for error in fail.errors)
+            raise StackError(f"The administrator cannot be made: {told}.") from fail
     return Admin(credentials, new)
 
 

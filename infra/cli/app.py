@@ -5,7 +5,22 @@ import sys
 import typer
 from rich.console import Console
 
-from infra.cli import audit, demo, deploy, dlq, docs, importing, migrate, provision, replay, routes, seed, stack, up
+from infra.cli import (
+    audit,
+    demo,
+    deploy,
+    dlq,
+    docs,
+    importing,
+    keys,
+    migrate,
+    provision,
+    replay,
+    routes,
+    seed,
+    stack,
+    up,
+)
 from infra.stack.error import StackError
 
 app = typer.Typer(
@@ -26,6 +41,7 @@ app.command("import")(importing.import_command)
 app.command()(audit.audit)
 app.add_typer(dlq.dlq, name="dlq")
 app.command()(replay.replay)
+app.add_typer(keys.keys, name="keys")
 app.command()(demo.demo)
 app.command()(routes.routes)
 app.command()(docs.docs)

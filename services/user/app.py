@@ -20,7 +20,7 @@ from services.user import pruning
 from services.user.desk import Desk
 from services.user.domain import Limits, RequestLimits
 from services.user.handlers import addresses, administration, profile, recovering, registering, sessions
-from services.user.keyring import Keyring
+from services.user.keyring import RELOAD, Keyring
 from services.user.passwords import Hasher
 from services.user.proofs import Prover
 from services.user.telling import Teller, telling
@@ -41,6 +41,7 @@ ASKS: dict[AnyOperation, Handler] = {
     contract.PROFILE: profile.profile,
     contract.UPDATE_PROFILE: profile.update_profile,
     contract.JWKS: profile.jwks,
+    contract.ROTATE_KEYS: profile.rotate_keys,
     contract.CONTACT: profile.contact,
     contract.LIST_ADDRESSES: addresses.list_addresses,
     contract.ADD_ADDRESS: addresses.add_address,
@@ -127,7 +128,7 @@ def build(kit: Kit[UserSettings, Database]) -> Room:
     workers = [
         mailroom,
         Worker("ended sessions", desk.teller.tell, every=1),
-        Worker("signing keys", desk.keyring.reload, every=60),
+        Worker("signing keys", desk.keyring.reload, every=RELOAD),
         Worker("forgetting", partial(pruning.forget, desk), every=600),
     ]
     return Room(desk, ASKS, workers=workers)

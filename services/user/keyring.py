@@ -1,7 +1,8 @@
 """The keys that access tokens are signed with: made once, sealed in the database, opened in memory.
 
 The first process that finds none makes one; the others find it. Whoever verifies a token and does not know its `kid`
-asks for the key set again.
+asks for the key set again. A rotation adds a key, which is published at once and signs a while later; those before are
+published for as long as a token of theirs lives, so that nobody is signed out.
 """
 
 import asyncio
@@ -22,13 +23,19 @@ from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
 from pydantic import SecretStr
 
-from contracts.user import ALGORITHM
+from contracts.user import ACCESS_TTL, ALGORITHM
 from infra.postgres import Database
 from services.user.store import keys
 from services.user.store.keys import SealedKey
 
 KEY_SIZE = 2048
 EXPONENT = 65537
+RELOAD = 60.0
+"""Seconds between two looks for new and retired keys."""
+SETTLING = 90.0
+"""Seconds until a new key signs: every process publishes it by then, so that whoever meets its `kid` finds it."""
+RETIREMENT = SETTLING + RELOAD + ACCESS_TTL + 60
+"""Seconds until an old one is forgotten: the last token it signed has expired by then."""
 
 
 class KeysSealed(Exception):  # noqa: N818 - says what to do, and is read by people
@@ -59,6 +66,7 @@ class Keyring:
         self._db = db
         self._secret = secret.get_secret_value().encode()
         self._keys: tuple[SigningKey, ...] = ()
+        self._signing = ""
 
     async def all(self) -> tuple[SigningKey, ...]:
         """At least one, the newest first."""
@@ -68,7 +76,18 @@ class Keyring:
 
     async def sign(self, claims: dict[str, Any]) -> str:
         """An access token. A signature takes a quarter of a millisecond, less than a way through a thread."""
-        return (await self.all())[0].sign(claims)
+        keys = await self.all()
+        return next((key for key in keys if key.kid == self._signing), keys[0]).sign(claims)
+
+    async def rotate(self) -> tuple[str, list[str]]:
+        """A new key, and those that it takes the place of."""
+        made = await asyncio.to_thread(self._make)
+        async with self._db.transaction() as tx:
+            await keys.line_up(tx.connection)
+            await keys.add(tx.connection, made)
+            former = await keys.retire_others(tx.connection, made.kid, RETIREMENT)
+        await self.reload()
+        return made.kid, former
 
     async def reload(self) -> bool:
         sealed = await self._sealed() or await self._first()
@@ -76,11 +95,12 @@ class Keyring:
         fresh = [await asyncio.to_thread(self._open, key) for key in sealed if key.kid not in known]
         known |= {key.kid: key for key in fresh}
         self._keys = tuple(known[key.kid] for key in sealed)
+        self._signing = next((key.kid for key in sealed if key.settled), sealed[-1].kid)
         return False
 
     async def _sealed(self) -> list[SealedKey]:
         async with self._db.connection() as connection:
-            return await keys.every(connection)
+            return await keys.every(connection, SETTLING)
 
     async def _first(self) -> list[SealedKey]:
         made = await asyncio.to_thread(self._make)

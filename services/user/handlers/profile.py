@@ -2,10 +2,11 @@
 
 from contracts.failure import NotFound, PreconditionFailed
 from contracts.model import Empty
-from contracts.user import Contact, ContactOf, Jwks, UpdateProfile, User
+from contracts.user import Contact, ContactOf, Jwks, Rotation, UpdateProfile, User
 from infra.crash import crash_point
 from infra.rpc import Answer, Ask
 from services.user.desk import Desk
+from services.user.keyring import RETIREMENT, SETTLING
 from services.user.store import accounts
 
 
@@ -39,3 +40,8 @@ async def contact(desk: Desk, ask: Ask[ContactOf]) -> Contact:
 
 async def jwks(desk: Desk, _ask: Ask[Empty]) -> Jwks:
     return Jwks(keys=[key.jwk for key in await desk.keyring.all()])
+
+
+async def rotate_keys(desk: Desk, _ask: Ask[Empty]) -> Rotation:
+    kid, former = await desk.keyring.rotate()
+    return Rotation(kid=kid, signs_in=int(SETTLING), former=former, retired_in=int(RETIREMENT))

@@ -15,6 +15,7 @@ from services.user.desk import Desk
 from services.user.keyring import Keyring, KeysSealed
 from tests.services.user.conftest import Member
 from tests.support.asking import Edge
+from tests.support.http import Customer
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 Desks = Callable[..., Awaitable[Desk]]
@@ -97,3 +98,28 @@ async def test_keys_and_the_pepper_are_starred_out(desk_with: Desks) -> None:
     (key, *_) = await desk.keyring.all()
     assert "PrivateKey" not in repr(key)
     assert repr(desk.pepper) not in repr(desk)
+
+
+async def test_a_rotation_signs_nobody_out(
+    operator: Edge, ask: Edge, customer: Customer, desk_with: Desks, database: Databases
+) -> None:
+    """The new key is published at once, signs once it is settled, and the old one is good until its tokens are not."""
+    connection = await database("user")
+    before = [row["kid"] for row in await connection.fetch("SELECT kid FROM signing_key WHERE retired_at IS NULL")]
+    try:
+        done = await operator(user.ROTATE_KEYS)
+        assert done.former == before
+        assert {key["kid"] for key in (await ask(user.JWKS)).keys} == {done.kid, *before}
+        desk = await desk_with()
+        assert jwt.get_unverified_header(await desk.keyring.sign({}))["kid"] in before
+        await connection.execute(
+            "UPDATE signing_key SET created_at = created_at - interval '91 s' WHERE kid = $1", done.kid
+        )
+        await desk.keyring.reload()
+        assert jwt.get_unverified_header(await desk.keyring.sign({}))["kid"] == done.kid
+        assert (await customer.http.get("/users/profile")).status == 200
+        left = await connection.fetchval("SELECT min(retired_at) > now() + interval '15 min' FROM signing_key")
+        assert left
+    finally:
+        await connection.execute("DELETE FROM signing_key WHERE kid <> ALL($1)", before)
+        await connection.execute("UPDATE signing_key SET retired_at = NULL")
