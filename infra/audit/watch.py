@@ -1,6 +1,7 @@
 """Looks at everything, and again at what looked wrong, until each such thing is gone, proven, or known to be moving."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -176,5 +177,5 @@ def _place_of(one: Violation) -> tuple[int, str, Thing]:
     return one.law, one.check, _thing(one)
 
 
-AWAY: tuple[type[Exception], ...] = (*stores.AWAY, nats.errors.Error, OSError, TimeoutError)
+AWAY: tuple[type[Exception], ...] = (*stores.AWAY, sqlite3.Error, nats.errors.Error, OSError, TimeoutError)
 """What is raised when the audit cannot get at something."""

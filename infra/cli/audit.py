@@ -27,6 +27,7 @@ from infra.stack.vault import OPERATOR
 
 CLEAN, VIOLATED, UNCHECKED = 0, 1, 2
 LONGEST_LIST = 50
+OUT_OF_REACH: tuple[type[Exception], ...] = (StackError, *AWAY)
 
 
 class AuditSettings(BaseSettings):
@@ -54,12 +55,12 @@ def audit(
 
     Exit code 0: they hold. 1: they do not; each violation is told. 2: they could not be checked.
     """
-    place = place_of(data)
     console = Console(highlight=False)
     try:
-        report, done = asyncio.run(_audit(place, patience, most, repair=repair, quiet=as_json))
-    except AWAY as error:
-        typer.echo(f"The laws could not be checked: {str(error) or type(error).__name__}", err=True)
+        report, done = asyncio.run(_audit(place_of(data), patience, most, repair=repair, quiet=as_json))
+    except OUT_OF_REACH as error:
+        reason = error.message if isinstance(error, StackError) else str(error) or type(error).__name__
+        typer.echo(f"The laws could not be checked: {reason}", err=True)
         raise typer.Exit(UNCHECKED) from None
     if as_json:
         typer.echo(json.dumps(told(report, done), indent=2))

@@ -6,22 +6,27 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import orjson
 import pytest
 
 from contracts.order import OrderPlaced
-from infra import messaging
+from infra import messaging, outbox
 from infra.audit.mend import mend
 from infra.audit.model import Report, Violation
 from infra.stack.options import EVERYTHING, Options
 from infra.stack.stack import Stack
 from infra.stack.vault import OPERATOR
 from tests.conftest import FREE_PORTS, QUICK
-from tests.infra.audit.plants import PLANTS, Plant
+from tests.infra.audit.event_plants import EVENTS
+from tests.infra.audit.money_plants import MONEY
+from tests.infra.audit.plant import Plant
 from tests.infra.audit.scene import Scene, Thing
+from tests.infra.audit.stock_plants import STOCK
 from tests.support.asking import Edge
 
 PARTS = EVERYTHING - {"edge", "nginx"}
+PLANTS = (*STOCK, *MONEY, *EVENTS)
 LISTENERS = {"cart", "notification", "payment"}
 """Who hears that an order was placed."""
 
@@ -119,10 +124,13 @@ def test_nothing_else_is_found(planted: Planted) -> None:
 
 async def test_what_has_one_answer_is_mended_and_the_rest_is_told(scene: Scene, planted: Planted) -> None:
     """By the command, as an operator calls it. A second time there is nothing left to do."""
+    stuck = await asyncpg.connect(scene.stack.dsn("order"))
+    await stuck.execute("SELECT pg_advisory_lock($1)", outbox.LOCK)
     await scene.services(run=True)
     code, said = await souk_audit(scene, "--repair")
     assert code == 1
     assert said["mended"]
+    assert stuck.is_closed(), "whoever keeps the relay's lock and publishes nothing loses it"
     mended = [one for plant in PLANTS if plant.mended for one in planted.of(plant)]
     rest = [one for plant in PLANTS if not plant.mended for one in planted.of(plant)]
     consequence = ("dead_letter", ".", "order", ".")  # order knows nothing of a payment that was for no order
@@ -144,3 +152,11 @@ async def souk_audit(scene: Scene, *more: str) -> tuple[int, dict[str, list[dict
     assert out, err.decode()
     assert child.returncode is not None
     return child.returncode, orjson.loads(out)
+
+
+async def test_what_cannot_be_checked_is_not_clean(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "infra.cli.app", "audit", "--data", str(tmp_path))
+    child = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, err = await child.communicate()
+    assert child.returncode == 2
+    assert b"does not run" in err
