@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from contracts.failure import Invalid
 from contracts.identity import Role
-from contracts.user import ACCESS_TTL, AUDIENCE, ISSUER
+from contracts.user import ACCESS_TTL, AUDIENCE, ISSUER, LastAdmin
 from services.user import domain
 from services.user.domain import Account, Failure, Limits
 
@@ -153,3 +153,36 @@ def an_account() -> Account:
         created_at=now,
         updated_at=now,
     )
+
+
+@pytest.mark.parametrize("password", ["iloveyou", "FOOTBALL", "\uff50assword", "1qaz2wsx"])
+def test_what_everybody_tries_first_is_no_password(password: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        domain.admit_password("ada@example.com", SecretStr(password), "/new_password")
+    assert [error.pointer for error in refused.value.errors] == ["/new_password"]
+    assert password not in str(refused.value.errors)
+
+
+def test_there_are_thousands_of_common_passwords() -> None:
+    assert len(domain.common_passwords()) > 10_000
+
+
+@pytest.mark.parametrize("email", ["ada@\u0378.example", "ada@xn--\u00fc.example"])
+def test_a_domain_that_cannot_be_is_refused(email: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        domain.admit(email, SecretStr("correct horse"))
+    assert [error.pointer for error in refused.value.errors] == ["/email"]
+
+
+def test_the_last_administrator_is_spared() -> None:
+    one, other = uuid4(), uuid4()
+    with pytest.raises(LastAdmin):
+        domain.spare(one, [one])
+    domain.spare(one, [one, other])
+    domain.spare(one, [other])
+    domain.spare(one, [])
+
+
+@given(st.floats(min_value=0, max_value=2000), st.floats(min_value=1, max_value=1000))
+def test_a_wait_is_never_over_before_it_begins(age: float, window: float) -> None:
+    assert 1 <= domain.until_free(age, window) <= window + 1
