@@ -153,6 +153,7 @@ class Load:
             with suppress(asyncio.CancelledError):
                 await task
         self.wire.close()
+        self.successes.sort()
 
     # What came of it.
 
@@ -171,7 +172,7 @@ class Load:
         return sum(1 for _, answered in self.successes[-600:] if answered > since) / seconds
 
     def recovery(self, after: float) -> float | None:
-        """Seconds from a moment until a checkout that was sent later has been answered."""
-        sent = sorted(self.successes)
+        """Seconds from a moment until a checkout that was sent later has been answered; once the load has ended."""
+        sent = self.successes
         later = [answered for _, answered in sent[bisect_left(sent, (after, 0.0)) :][:200]]
         return min(later) - after if later else None

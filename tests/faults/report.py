@@ -66,6 +66,7 @@ def _figures(outcome: Outcome) -> Rows:
         ("refused as out of stock", str(load.out_of_stock)),
         ("served", f"{load.served:.0%} of those offered"),
         ("answers of 5xx, 99 % within", f"{slow:.2f} s"),
+        ("crash points died at", f"{len(outcome.crashed)} of {len(outcome.shape.points)}"),
         ("settled after", f"{outcome.settled.seconds:.0f} s"),
         *((f"audit {name}", one.error or _found(one.violations, one.seconds)) for name, one in outcome.audits.items()),
         ("acknowledged writes lost", str(sum(law == 5 for law, _ in outcome.verdict.broken))),
@@ -84,7 +85,8 @@ def _faults(outcome: Outcome) -> Rows:
     laws = [str(broken[law]) if broken[law] else "ok" for law in LAWS]
     rows: dict[str, list[float]] = {}
     for event in outcome.chaos.happened:
-        name = f"{event.fault.kind.value}: {outcome.family(event.fault)}"
+        family = outcome.family(event.fault)
+        name = f"{event.fault.kind.value}: {family}" if family else event.fault.kind.value
         rows.setdefault(name, []).append(event.ended)
     found = []
     for name in sorted(rows):

@@ -40,7 +40,9 @@ OFTEN = ("reactor.applied", "relay.published")
 
 SHORT_TIMES = 1
 WARM_UP = 3.0
-AUDITS = 5
+WHOLE = 300.0
+OFFERED, SERVED = 50.0, 0.5
+"""Checkouts a second that a run of `WHOLE` seconds or more begins, and the share of them that has to be served."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,31 @@ class Outcome:
         without = [f"{name}: {one.error}" for name, one in self.audits.items() if one.error]
         left = [f"left after settling: {count} {what}" for what, count in self.settled.left.items()]
         impossible = [f"no disk could be made full: {why_not()}"] if why_not() and self.wanted.has(Kind.DISK) else []
-        return [*self.chaos.failed, *without, *left, *impossible, *self.missed]
+        return [*self.chaos.failed, *without, *left, *impossible, *self._too_few, *self.missed]
+
+    @property
+    def _too_few(self) -> list[str]:
+        """A shop that is dark most of the time shows little; a short run is dark for most of its time."""
+        if self.wanted.seconds < WHOLE:
+            return []
+        offered, served = self.load.offered / self.load.seconds, self.load.served
+        return [
+            *([f"only {offered:.1f} checkouts were begun every second"] if offered < OFFERED else []),
+            *([f"only {served:.0%} of the checkouts were served"] if served < SERVED else []),
+        ]
 
     def family(self, fault: Fault) -> str:
-        """The service of a process, the kind of a crash point: what the table has a row for."""
-        if fault.kind in (Kind.CRASH, Kind.DUPLICATE, Kind.REORDER, Kind.LEADER):
-            return fault.target
+        """The service of a process, the place of a crash point: what the table has a row for."""
+        if fault.kind is Kind.CRASH:
+            return fault.target.partition(".")[0]
+        if fault.kind in (Kind.DUPLICATE, Kind.REORDER, Kind.LEADER):
+            return ""
         return next((name for name, several in self.shape.processes.items() if fault.target in several), fault.target)
+
+    @property
+    def crashed(self) -> set[str]:
+        """The crash points that a process has died at."""
+        return {event.fault.target for event in self.chaos.happened if event.fault.kind is Kind.CRASH}
 
     @property
     def good(self) -> bool:
@@ -191,10 +211,7 @@ async def _audit_in_between(wanted: Wanted, stack: Stack, audits: dict[str, Audi
     if wanted.seconds <= 8 * CALM:
         return
     await asyncio.sleep(WARM_UP + wanted.seconds / 2 - CALM / 4)
-    for _ in range(AUDITS):  # what has just gone wrong may still be in its way
-        audits["in between"] = await audit(stack)
-        if not audits["in between"].error:
-            return
+    audits["in between"] = await audit(stack)
 
 
 async def _watch(load: Load, chaos: Chaos, wanted: Wanted, console: Console) -> None:

@@ -24,6 +24,9 @@ from tests.support.asking import Edge
 SKUS = 20
 STOCK = 120
 CUSTOMERS = 200
+BUSY = ("ORDER", "PAYMENT")
+"""Streams in which something is stored at any moment."""
+
 TWICE = ("catalog", "order", "payment")
 """Services with two processes, which take leases, locks and events from one another."""
 
@@ -65,7 +68,8 @@ def shape(given: Options, points: Sequence[str], often: Sequence[str], stores: S
     for process, service in service_processes(given).items():
         processes.setdefault(service, []).append(process)
     processes["edge"] = edge_processes(given)
-    consumers = [f"{consumer.stream}.{service}" for service in HEARS for consumer in consumers_of(service)]
+    heard = [(consumer.stream, service) for service in HEARS for consumer in consumers_of(service)]
+    consumers = [f"{stream}.{service}" for stream, service in heard if stream in BUSY]
     return Shape(processes, given.nats_nodes, points, consumers, often, stores)
 
 
