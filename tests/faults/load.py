@@ -23,7 +23,7 @@ GIVE_UP_AT_ONCE = 0.4
 """The share of clients that do not ask again."""
 STUBBORN = 45.0
 """Seconds for which the others go on asking."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 GRACE = 12.0
 """Seconds that customers have to finish once nobody comes any more."""
 

@@ -5,6 +5,7 @@ server that many others lean on (NATS) fill most of the time, so they are laid o
 is room, half of them where the shop is dark anyway, so that it serves for a fair part of the run.
 """
 
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ FIRST, LAST = 4.0, 6.0
 EARLY = 0.85
 """The part of the run in which crashes are ordered: it may take a while until somebody comes by."""
 
+OF_A_NODE = 2
 AT_ONCE = 3
 STEP = 0.5
 CANDIDATES = 40
@@ -54,6 +56,9 @@ RECOVERS: Mapping[Kind, float] = {
 }
 """Seconds after that in which the same process is left alone."""
 
+STARTED_ANEW = 16.0
+"""JetStream gives up on a full disk, and its server is started anew when it has been unwell for a while."""
+
 QUIET = frozenset({Kind.CRASH, Kind.DUPLICATE, Kind.REORDER})
 """They touch no process that must be left alone, and do not count as going on."""
 
@@ -73,6 +78,8 @@ class Fault:
 
     @property
     def busy(self) -> float:
+        if (self.kind, self.target) == (Kind.DISK, "nats"):
+            return self.lasts + STARTED_ANEW
         return self.lasts + RECOVERS.get(self.kind, 1.0)
 
     def moved(self, at: float) -> "Fault":
@@ -124,7 +131,7 @@ def wanted(shape: Shape, chance: random.Random, times: int = TIMES, *, only: Ite
         Fault(kind, target)
         for kind in (Kind.KILL, Kind.PAUSE)
         for name in (*shape.processes, *SERVERS, *shape.nodes)
-        for target in _among(name, shape, chance, times)
+        for target in _among(name, shape, chance, _times(kind, name, times))
     ]
     faults += [Fault(Kind.AWAY, "nats") for _ in range(times)]
     if shape.nats_nodes > 1:
@@ -137,6 +144,11 @@ def wanted(shape: Shape, chance: random.Random, times: int = TIMES, *, only: Ite
     faults += [Fault(Kind.CRASH, name) for name in shape.points]
     faults += [Fault(Kind.CRASH, name) for name in shape.often for _ in range(times - 1)]
     return [fault for fault in faults if fault.kind in chosen]
+
+
+def _times(kind: Kind, name: str, times: int) -> int:
+    """Of the nodes of a cluster each is stopped twice: together that is more often than a server alone."""
+    return min(times, OF_A_NODE) if kind is Kind.PAUSE and name.startswith("nats-") else times
 
 
 def _among(name: str, shape: Shape, chance: random.Random, times: int) -> list[str]:
@@ -167,13 +179,16 @@ class Timeline:
         """One after the other in random order, with the time that is left between them shared out at random."""
         self.chance.shuffle(faults)
         room = self.seconds - FIRST - LAST - sum(fault.busy for fault in faults) - 2 * CALM
-        cuts = sorted(self.chance.uniform(0, max(room, 0.0)) for _ in faults)
+        if room < 0:
+            message = f"the faults of NATS alone take {self.seconds - room:.0f} s"
+            raise ValueError(message)
+        cuts = sorted(self.chance.uniform(0, room) for _ in faults)
         at, before, calm = FIRST, 0.0, self.calm
         for fault, cut in zip(faults, cuts, strict=True):
             at += cut - before
             if at < calm[1] and at + fault.busy > calm[0]:
                 at = calm[1]
-            self.placed.append(fault.moved(round(at, 1)))
+            self.placed.append(fault.moved(math.floor(at * 10) / 10))
             at, before = at + fault.busy, cut
 
     def put(self, fault: Fault) -> None:
