@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ _RECONNECT: dict[str, Any] = {
     "connect_timeout": 2,
 }
 
+_LATE_REPLY = re.compile(r"publish to \W*_inbox", re.IGNORECASE)
+"""A server that was restarted does not know what it has allowed us to answer: nobody waits there any more."""
+
 log = logging.getLogger("souk.nats")
 
 
@@ -44,6 +48,8 @@ class Watch:
     async def on_error(self, error: Exception) -> None:
         text = str(error)
         kind = "permission" if "permissions violation" in text.lower() else type(error).__name__
+        if kind == "permission" and _LATE_REPLY.search(text):
+            kind = "late reply"
         self.metrics.nats_errors.labels(kind).inc()
         if kind == "permission":
             self.denied.append(text)

@@ -38,6 +38,7 @@ INBOX_DAYS = 100
 AWAY: tuple[type[Exception], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke in the middle of a word
     asyncpg.CannotConnectNowError,
     asyncpg.InsufficientResourcesError,  # too many connections, no memory, or a full disk
     asyncpg.AdminShutdownError,
