@@ -57,7 +57,7 @@ bench: $(STAMP) ## measure the shop beside the limits of this machine
 faults: $(STAMP) ## break the shop under load in every way there is, and check that it keeps its laws
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-docs: $(STAMP) ## write OpenAPI, AsyncAPI and the contract snapshot
+docs: $(STAMP) ## write OpenAPI, AsyncAPI, who may do what, and the contract snapshot
 	@$(BIN)/souk docs $(ARGS)
 
 lock: ## resolve the dependencies anew, with hashes and without index addresses

@@ -11,7 +11,7 @@ from contracts.failure import Fail, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Access
 from contracts.model import Empty, Id, Line, Model, Quantity, Sku, Time
 from contracts.money import Money
-from contracts.operation import Operation
+from contracts.operation import Operation, Owned
 
 SERVICE = "cart"
 
@@ -110,11 +110,19 @@ class Checkout(Model):
     lines: list[CheckoutLine]
 
 
+NAMED = (Owned("cart", named="id", guests=True),)
 CHANGING = (NotFound, Unauthorized, PreconditionFailed, CartChanged)
 
 CREATE = Operation(SERVICE, "create", Empty, Cart, "Open a cart", Access.ANYONE, writes=True)
 GET = Operation(
-    SERVICE, "get", CartOf, Cart, "Read a cart, priced as of now", Access.ANYONE, (NotFound, Unauthorized, CartChanged)
+    SERVICE,
+    "get",
+    CartOf,
+    Cart,
+    "Read a cart, priced as of now",
+    Access.ANYONE,
+    (NotFound, Unauthorized, CartChanged),
+    owned=NAMED,
 )
 ADD = Operation(
     SERVICE,
@@ -125,6 +133,7 @@ ADD = Operation(
     Access.ANYONE,
     (*CHANGING, SkuUnknown, OutOfStock, CartFull),
     writes=True,
+    owned=NAMED,
 )
 SET = Operation(
     SERVICE,
@@ -135,11 +144,12 @@ SET = Operation(
     Access.ANYONE,
     (*CHANGING, SkuUnknown, OutOfStock, CartFull),
     writes=True,
+    owned=NAMED,
 )
 REMOVE = Operation(
-    SERVICE, "remove", RemoveItem, Cart, "Take a SKU out of a cart", Access.ANYONE, CHANGING, writes=True
+    SERVICE, "remove", RemoveItem, Cart, "Take a SKU out of a cart", Access.ANYONE, CHANGING, writes=True, owned=NAMED
 )
-CLEAR = Operation(SERVICE, "clear", CartOf, Cart, "Empty a cart", Access.ANYONE, CHANGING, writes=True)
+CLEAR = Operation(SERVICE, "clear", CartOf, Cart, "Empty a cart", Access.ANYONE, CHANGING, writes=True, owned=NAMED)
 MERGE = Operation(
     SERVICE,
     "merge",
@@ -149,6 +159,7 @@ MERGE = Operation(
     Access.CUSTOMER,
     (NotFound, CartMerged, CartFull, CartChanged),
     writes=True,
+    owned=(Owned("cart"),),
 )
 CHECKOUT = Operation(
     SERVICE,

@@ -8,7 +8,7 @@ from pydantic import Field
 from contracts.failure import BadCursor
 from contracts.identity import Access
 from contracts.model import Id, Line, Listing, Model, Page, Time
-from contracts.operation import Operation
+from contracts.operation import Operation, Owned
 
 SERVICE = "notification"
 
@@ -55,6 +55,7 @@ LIST = Operation(
     "What was sent to me; for administrators, to anyone",
     Access.CUSTOMER,
     (BadCursor,),
+    owned=(Owned("notifications", admins=True),),
 )
 
 OPERATIONS = (LIST,)

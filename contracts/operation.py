@@ -24,6 +24,19 @@ OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
+class Owned:
+    """What an operation is about that belongs to somebody. Its handler sees to it; tests hold it against this."""
+
+    thing: str
+    named: str = ""
+    """The request's field that names it: for everybody but its owner it is `NotFound`. Without one, it is one's own."""
+    admins: bool = False
+    """Administrators may, too: with the one that is named, or with everybody's."""
+    guests: bool = False
+    """One that has no owner is for whoever knows its id, signed in or not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation(Generic[RequestT, ReplyT]):
     """What can be asked of a service, by whom, and every way it can end."""
 
@@ -38,6 +51,8 @@ class Operation(Generic[RequestT, ReplyT]):
     """Who may publish the subject. An operation that trusts an identity is never open to another service."""
     writes: bool = False
     """Changes something: honours an idempotency key and leaves a line in the log."""
+    owned: tuple[Owned, ...] = ()
+    """Whose things it is about; more than one where the request can name several. `contracts.access` says the rest."""
     confidential: bool = False
     """The reply holds secrets: what is kept of it for a replay is encrypted under the idempotency key itself."""
 

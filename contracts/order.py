@@ -13,7 +13,7 @@ from contracts.failure import BadCursor, Fail, Forbidden, NotFound, Precondition
 from contracts.identity import Access
 from contracts.model import Country, Email, Id, Line, Listing, Model, Name, Page, Quantity, Sku, Time
 from contracts.money import Money
-from contracts.operation import OPERATOR, Operation
+from contracts.operation import OPERATOR, Operation, Owned
 from contracts.payment import AlreadyPaid, CardNumberRefused, NotPayable, Payment, PaymentMethod, PaymentMethodUnknown
 from contracts.repair import Repair, Repaired
 
@@ -268,10 +268,36 @@ PLACING = (
 CUSTOMER, SERVICES = Access.CUSTOMER, Access.SERVICE
 
 PLACE = Operation(
-    SERVICE, "place", PlaceOrder, Order, "Place an order; its stock is held", Access.ANYONE, PLACING, writes=True
+    SERVICE,
+    "place",
+    PlaceOrder,
+    Order,
+    "Place an order; its stock is held",
+    Access.ANYONE,
+    PLACING,
+    writes=True,
+    owned=(Owned("cart", named="cart_id", guests=True), Owned("address", named="address_id")),
 )
-LIST = Operation(SERVICE, "list", ListOrders, Listing[Order], "List orders", CUSTOMER, (BadCursor, Forbidden))
-GET = Operation(SERVICE, "get", OrderOf, Order, "Read an order", CUSTOMER, (NotFound,))
+LIST = Operation(
+    SERVICE,
+    "list",
+    ListOrders,
+    Listing[Order],
+    "List orders",
+    CUSTOMER,
+    (BadCursor, Forbidden),
+    owned=(Owned("orders", admins=True),),
+)
+GET = Operation(
+    SERVICE,
+    "get",
+    OrderOf,
+    Order,
+    "Read an order",
+    CUSTOMER,
+    (NotFound,),
+    owned=(Owned("order", named="id", admins=True),),
+)
 CANCEL = Operation(
     SERVICE,
     "cancel",
@@ -281,6 +307,7 @@ CANCEL = Operation(
     CUSTOMER,
     (NotFound, IllegalTransition, PreconditionFailed),
     writes=True,
+    owned=(Owned("order", named="id", admins=True),),
 )
 PAY = Operation(
     SERVICE,
@@ -291,6 +318,7 @@ PAY = Operation(
     CUSTOMER,
     (NotFound, IllegalTransition, AlreadyPaid, NotPayable, PaymentMethodUnknown, CardNumberRefused),
     writes=True,
+    owned=(Owned("order", named="id"),),
 )
 UPDATE = Operation(
     SERVICE,

@@ -11,7 +11,7 @@ from contracts.failure import BadCursor, Fail, NotFound
 from contracts.identity import Access
 from contracts.model import Id, Line, Listing, Model, Page, Secret, Text, Time
 from contracts.money import MAX_AMOUNT, Money
-from contracts.operation import OPERATOR, Operation
+from contracts.operation import OPERATOR, Operation, Owned
 from contracts.repair import Repair, Repaired
 
 SERVICE = "payment"
@@ -155,11 +155,38 @@ CREATE = Operation(
     CUSTOMER,
     (NotFound, NotPayable, AlreadyPaid, PaymentMethodUnknown, CardNumberRefused),
     writes=True,
+    owned=(Owned("order", named="order_id"),),
 )
-GET = Operation(SERVICE, "get", PaymentOf, Payment, "Read a payment", CUSTOMER, (NotFound,))
-LIST = Operation(SERVICE, "list", ListPayments, Listing[Payment], "List payments", CUSTOMER, (BadCursor,))
+GET = Operation(
+    SERVICE,
+    "get",
+    PaymentOf,
+    Payment,
+    "Read a payment",
+    CUSTOMER,
+    (NotFound,),
+    owned=(Owned("payment", named="id", admins=True),),
+)
+LIST = Operation(
+    SERVICE,
+    "list",
+    ListPayments,
+    Listing[Payment],
+    "List payments",
+    CUSTOMER,
+    (BadCursor,),
+    owned=(Owned("payments", admins=True),),
+)
 CONFIRM = Operation(
-    SERVICE, "confirm", Confirm, Payment, "Take a payment's second step", CUSTOMER, (NotFound, NotPayable), writes=True
+    SERVICE,
+    "confirm",
+    Confirm,
+    Payment,
+    "Take a payment's second step",
+    CUSTOMER,
+    (NotFound, NotPayable),
+    writes=True,
+    owned=(Owned("payment", named="id"),),
 )
 REFUND = Operation(
     SERVICE,

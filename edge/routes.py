@@ -1,6 +1,6 @@
 """Every endpoint, as data: the method and path of the HTTP API, and the operation that answers.
 
-`python -m edge.routes` shows them as a table.
+`python -m edge.routes` shows them as a table, with what becomes of whoever asks; docs/access.md has it to read.
 
 A path's parameters are fields of the operation's request. What else the request holds comes from the query of a GET,
 from the JSON body, or from an upload that was put into the object store first.
@@ -13,6 +13,7 @@ from enum import Enum
 from http import HTTPStatus
 
 from contracts import cart, catalog, notification, order, payment, user
+from contracts.access import Asker, rows_of
 from contracts.operation import AnyOperation
 
 BASE = "/api/v1"
@@ -176,9 +177,14 @@ def every() -> Iterator[tuple[str, Route]]:
 
 
 def main() -> None:
+    askers = "".join(f"{asker.value:<18}" for asker in Asker)
+    sys.stdout.write(f"{'':<8}{'':<47}{'':<31}{'about':<15}{askers}".rstrip() + "\n")
     for path, route in every():
-        asked = f"{route.operation.subject:<32}{route.operation.access.value}"
-        sys.stdout.write(f"{route.method:<8}{path:<42}{asked}\n")
+        for row in rows_of(route.operation):
+            about = row.owned.thing if row.owned else ""
+            said = "".join(f"{row.says(asker):<18}" for asker in Asker)
+            line = f"{route.method:<8}{path:<47}{route.operation.subject:<31}{about:<15}{said}"
+            sys.stdout.write(line.rstrip() + "\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from contracts.failure import BadCursor, NotFound, PreconditionFailed, TooManyRequests
 from contracts.identity import Access
 from contracts.model import Empty, Listing, Page
-from contracts.operation import OPERATOR, Operation
+from contracts.operation import OPERATOR, Operation, Owned
 from contracts.order import Address
 from contracts.user.accounts import (
     ChangePassword,
@@ -34,6 +34,8 @@ from contracts.user.sessions import (
 
 SERVICE = "user"
 ANYONE, CUSTOMER, ADMIN, SERVICES = Access.ANYONE, Access.CUSTOMER, Access.ADMIN, Access.SERVICE
+ACCOUNT, SESSIONS, ADDRESSES = (Owned("account"),), (Owned("sessions"),), (Owned("addresses"),)
+ONE_SESSION, ONE_ADDRESS = (Owned("session", named="id"),), (Owned("address", named="id"),)
 
 REGISTER = Operation(
     SERVICE,
@@ -111,8 +113,9 @@ REQUEST_VERIFICATION = Operation(
     CUSTOMER,
     (NotFound, TooManyAttempts),
     writes=True,
+    owned=ACCOUNT,
 )
-PROFILE = Operation(SERVICE, "profile", Empty, User, "Read one's own account", CUSTOMER, (NotFound,))
+PROFILE = Operation(SERVICE, "profile", Empty, User, "Read one's own account", CUSTOMER, (NotFound,), owned=ACCOUNT)
 UPDATE_PROFILE = Operation(
     SERVICE,
     "update_profile",
@@ -122,6 +125,7 @@ UPDATE_PROFILE = Operation(
     CUSTOMER,
     (NotFound, PreconditionFailed),
     writes=True,
+    owned=ACCOUNT,
 )
 CHANGE_PASSWORD = Operation(
     SERVICE,
@@ -132,16 +136,32 @@ CHANGE_PASSWORD = Operation(
     CUSTOMER,
     (NotFound, InvalidCredentials, TooManyAttempts),
     writes=True,
+    owned=ACCOUNT,
     confidential=True,
 )
 LIST_SESSIONS = Operation(
-    SERVICE, "list_sessions", Page, Listing[SignedIn], "Where one is signed in", CUSTOMER, (BadCursor,)
+    SERVICE, "list_sessions", Page, Listing[SignedIn], "Where one is signed in", CUSTOMER, (BadCursor,), owned=SESSIONS
 )
 END_SESSION = Operation(
-    SERVICE, "end_session", SessionOf, Empty, "End one of one's sessions", CUSTOMER, (NotFound,), writes=True
+    SERVICE,
+    "end_session",
+    SessionOf,
+    Empty,
+    "End one of one's sessions",
+    CUSTOMER,
+    (NotFound,),
+    writes=True,
+    owned=ONE_SESSION,
 )
 LIST_ADDRESSES = Operation(
-    SERVICE, "list_addresses", Page, Listing[SavedAddress], "One's own addresses", CUSTOMER, (BadCursor,)
+    SERVICE,
+    "list_addresses",
+    Page,
+    Listing[SavedAddress],
+    "One's own addresses",
+    CUSTOMER,
+    (BadCursor,),
+    owned=ADDRESSES,
 )
 ADD_ADDRESS = Operation(
     SERVICE,
@@ -152,6 +172,7 @@ ADD_ADDRESS = Operation(
     CUSTOMER,
     (NotFound, TooManyAddresses),
     writes=True,
+    owned=ADDRESSES,
 )
 REPLACE_ADDRESS = Operation(
     SERVICE,
@@ -162,9 +183,18 @@ REPLACE_ADDRESS = Operation(
     CUSTOMER,
     (NotFound,),
     writes=True,
+    owned=ONE_ADDRESS,
 )
 REMOVE_ADDRESS = Operation(
-    SERVICE, "remove_address", AddressOf, Empty, "Remove one of one's addresses", CUSTOMER, (NotFound,), writes=True
+    SERVICE,
+    "remove_address",
+    AddressOf,
+    Empty,
+    "Remove one of one's addresses",
+    CUSTOMER,
+    (NotFound,),
+    writes=True,
+    owned=ONE_ADDRESS,
 )
 LIST_USERS = Operation(SERVICE, "list", ListUsers, Listing[User], "List accounts", ADMIN, (BadCursor,))
 GET_USER = Operation(SERVICE, "get", UserOf, User, "Read an account", ADMIN, (NotFound,))

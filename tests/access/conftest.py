@@ -1,0 +1,34 @@
+"""The whole shop, with people of these tests' own, who come from an address of their own."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+
+from contracts.catalog import Product
+from infra.stack.stack import Stack
+from tests.access.world import World, new_boss
+from tests.support.asking import Edge
+from tests.support.http import Customer, Http, register
+
+HERE = "127.0.0.71"
+"""Failures are counted by address: what these tests do wrong is nobody else's."""
+
+
+@pytest.fixture(scope="session")
+async def street(stack: Stack, connections: AsyncExitStack) -> Http:
+    connector = aiohttp.TCPConnector(local_addr=(HERE, 0), limit=0)
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return Http(await connections.enter_async_context(session), stack.http_url)
+
+
+@pytest.fixture(scope="session")
+async def boss(street: Http, operator: Edge) -> Customer:
+    return await new_boss(operator, street)
+
+
+@pytest.fixture
+async def world(street: Http, boss: Customer, stack: Stack, new_product: Callable[..., Awaitable[Product]]) -> World:
+    """A new owner and another customer each time; the administrator stays."""
+    return World(street, await register(street), await register(street), boss, stack.layout.mail, new_product)
