@@ -81,9 +81,11 @@ class Errands:
         if self.random.random() < 0.5:
             await self.load.ask("logout", "POST", "/auth/logout", {"refresh_token": second}, key=uuid4().hex)
             return
+        body, taken = {"refresh_token": first}, 1
         for _ in range(2):  # the second time may be a client that lost the answer; the third is a thief
-            answer = await self.load.ask("refresh", "POST", "/auth/refresh", {"refresh_token": first}, key=uuid4().hex)
-        if answer is not None and answer.good:
+            answer = await self.load.ask("refresh", "POST", "/auth/refresh", body, key=uuid4().hex)
+            taken += answer is not None and answer.good
+        if taken > 2:  # noqa: PLR2004 - its owner, and its owner once more
             self.journal.wrong.append("a refresh token was taken three times")
 
     async def fail_to_log_in(self) -> None:
