@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo down compose test lint fmt safeguards bench docs lock clean
+.PHONY: help up demo down compose test lint fmt safeguards fuzz audit-deps bench docs lock clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36mmake %-10s\033[0m %s\n", $$1, $$2}'
@@ -50,6 +50,13 @@ fmt: $(STAMP) ## format the code and mend what can be mended
 
 safeguards: $(STAMP) ## take each safeguard away and see that a test notices
 	@$(BIN)/python -m tests.faults.safeguards $(ARGS)
+
+fuzz: $(STAMP) ## send the shop ten minutes of everything that OpenAPI allows and forbids
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+audit-deps: $(STAMP) ## ask PyPI what is known against the locked dependencies (SERVICE=osv asks OSV)
+	@$(BIN)/pip-audit --disable-pip --require-hashes --progress-spinner off --strict -s $(or $(SERVICE),pypi) \
+		-r requirements-dev.lock $(ARGS)
 
 bench: $(STAMP) ## measure the shop beside the limits of this machine
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -3,13 +3,23 @@
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+)
 
 __all__ = [
     "Country",
     "Cursor",
     "Email",
     "Id",
+    "Instant",
     "Line",
     "Listing",
     "Model",
@@ -43,6 +53,18 @@ Id = UUID
 
 Time = AwareDatetime
 """A moment in UTC, RFC 3339 with `Z` on the wire."""
+
+
+def _no_number(said: object) -> object:
+    """A year would be read as seconds since 1970."""
+    if isinstance(said, str) and "-" not in said[1:]:
+        message = "Input should be a moment as of RFC 3339"
+        raise ValueError(message)
+    return said
+
+
+Instant = Annotated[Time, BeforeValidator(_no_number)]
+"""A moment that a client names."""
 
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=255)]
 """One line of text: no control characters, so that it is safe in a mail header and in a log."""

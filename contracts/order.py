@@ -11,7 +11,7 @@ from contracts.catalog import Attributes, HoldLine, HoldMismatch, OutOfStock, Sk
 from contracts.event import Event
 from contracts.failure import BadCursor, Fail, Forbidden, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Access
-from contracts.model import Country, Email, Id, Line, Listing, Model, Name, Page, Quantity, Sku, Time
+from contracts.model import Country, Email, Id, Instant, Line, Listing, Model, Name, Page, Quantity, Sku, Time
 from contracts.money import Money
 from contracts.operation import OPERATOR, Operation, Owned
 from contracts.payment import AlreadyPaid, CardNumberRefused, NotPayable, Payment, PaymentMethod, PaymentMethodUnknown
@@ -136,8 +136,8 @@ class OrderOf(Model):
 class ListOrders(Page):
     status: OrderStatus | None = None
     user_id: Annotated[Id | None, Field(description="For administrators.")] = None
-    from_: Annotated[Time | None, Field(alias="from", description="Placed at this moment or later.")] = None
-    to: Annotated[Time | None, Field(description="Placed before this moment.")] = None
+    from_: Annotated[Instant | None, Field(alias="from", description="Placed at this moment or later.")] = None
+    to: Annotated[Instant | None, Field(description="Placed before this moment.")] = None
     number: Annotated[Line | None, Field(description="The one order that a customer reads out.")] = None
 
 

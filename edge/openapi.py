@@ -25,6 +25,7 @@ from contracts.identity import Access
 from edge import routes
 from edge.answers import PROBLEM
 from edge.examples import EXAMPLES
+from edge.links import Link, Links
 from edge.router import PARAMETER
 from edge.routes import Media, Route
 from edge.schemas import Schema, Schemas
@@ -54,12 +55,13 @@ Money is an integer in minor units with its ISO 4217 currency, ids are UUIDv7, t
 
 def openapi() -> Schema:
     """The document."""
-    every = list(routes.every())
+    every = [(shown(path), route) for path, route in routes.every()]
     schemas = Schemas([route for _, route in every])
     names = _operation_ids([route for _, route in every])
+    links = Links(every, names)
     paths: dict[str, Schema] = defaultdict(dict)
     for path, route in every:
-        paths[path][route.method.lower()] = _operation(route, names[route], schemas)
+        paths[path][route.method.lower()] = _operation(path, route, names[route], schemas, links.of(route))
     used = schemas.reachable([paths])
     return {
         "openapi": "3.1.0",
@@ -86,15 +88,21 @@ def _operation_ids(every: Iterable[Route]) -> dict[Route, str]:
     return {route: name(route) for route in ordered}
 
 
-def _operation(route: Route, name: str, schemas: Schemas) -> Schema:
+def shown(path: str) -> str:
+    """Paths that differ only in a parameter's name are one path to OpenAPI: the document has the last."""
+    shape = PARAMETER.sub("{}", path)
+    return [other for other, _ in routes.every() if PARAMETER.sub("{}", other) == shape][-1]
+
+
+def _operation(path: str, route: Route, name: str, schemas: Schemas, links: dict[str, Link]) -> Schema:
     operation = route.operation
     public = operation.access is Access.ANYONE
     said: Schema = {
         "operationId": name,
         "tags": [TAGS[operation.service][0]],
         "summary": operation.summary,
-        "parameters": [*_parameters(route, schemas), *_header_parameters(route)],
-        "responses": {**_success(route, schemas), **_failures(route)},
+        "parameters": [*_parameters(path, route, schemas), *_header_parameters(route)],
+        "responses": {**_success(route, schemas, links), **_failures(route)},
         "security": [{}, {"bearer": []}] if public else [{"bearer": []}],
     }
     if route.media is not Media.NONE:
@@ -104,19 +112,19 @@ def _operation(route: Route, name: str, schemas: Schemas) -> Schema:
     return said
 
 
-def _parameters(route: Route, schemas: Schemas) -> list[Schema]:
-    in_path = PARAMETER.findall(route.path)
+def _parameters(path: str, route: Route, schemas: Schemas) -> list[Schema]:
+    in_path = dict(zip(PARAMETER.findall(route.path), PARAMETER.findall(path), strict=True))
     fields, required = schemas.fields(route)
-    shown = fields if route.media is Media.NONE else in_path
+    wanted = fields if route.media is Media.NONE else in_path
     return [
         {
-            "name": name,
+            "name": in_path.get(name, name),
             "in": "path" if name in in_path else "query",
             "required": name in in_path or name in required,
             "schema": {key: value for key, value in fields[name].items() if key != "description"},
             **({"description": fields[name]["description"]} if "description" in fields[name] else {}),
         }
-        for name in shown
+        for name in wanted
     ]
 
 
@@ -157,7 +165,7 @@ def _body(route: Route, schemas: Schemas) -> Schema:
     return {"required": needed, "content": {"application/json": media}}
 
 
-def _success(route: Route, schemas: Schemas) -> Schema:
+def _success(route: Route, schemas: Schemas, links: dict[str, Link]) -> Schema:
     headers = {"X-Request-Id": {"schema": {"type": "string"}, "description": "Names this request in logs."}}
     if route.location:
         headers["Location"] = {"schema": {"type": "string"}, "description": "Where it is found."}
@@ -169,6 +177,8 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     if PreconditionFailed in route.operation.failures or route.operation.reply.__name__ in {"Product", "Cart", "Order"}:
         headers["ETag"] = {"schema": {"type": "string"}, "description": "The version."}
     said: Schema = {"description": HTTPStatus(route.status).phrase, "headers": headers}
+    if links:
+        said["links"] = links
     found = {str(int(route.status)): said}
     if route.status is not HTTPStatus.NO_CONTENT:
         schema = schemas.reply(route.operation.reply) if route.produces == "application/json" else {}

@@ -48,7 +48,7 @@ class Router(Generic[EndT]):
         path = _unquoted(target) if "%" in target else target
         wanted = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
-        for ends, params in self._at(path):
+        for ends, params in self._at(path, wanted):
             if wanted in ends:
                 return Found(ends[wanted], params)
             allowed.update(ends)
@@ -56,9 +56,12 @@ class Router(Generic[EndT]):
             allowed.add("HEAD")
         return Refused(tuple(sorted(allowed)))
 
-    def _at(self, path: str) -> Iterator[tuple[dict[str, EndT], dict[str, str]]]:
+    def _at(self, path: str, wanted: str) -> Iterator[tuple[dict[str, EndT], dict[str, str]]]:
+        """A fixed path is nothing's id. Only what is read may have its word for a name: a product called `import`."""
         if path in self._fixed:
             yield self._fixed[path], {}
+            if wanted != "GET":
+                return
         for pattern, ends in self._varied.get(_first_words(path), {}).items():
             if match := pattern.fullmatch(path):
                 yield ends, match.groupdict()

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import IO, Any
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http import HttpProcessingError
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
@@ -39,19 +40,21 @@ class Uploads:
     async def image(self, request: web.BaseRequest) -> dict[str, Any]:
         """The picture and the text fields of a form."""
         said: dict[str, Any] = {}
+        if not request.body_exists:
+            raise _without_picture()
         try:
             form = await request.multipart()
             while (part := await form.next()) is not None:
                 await self._take(part, said)
-        except (ValueError, RuntimeError, AssertionError):
+        except (ValueError, RuntimeError, AssertionError, HttpProcessingError):
             raise Malformed("The form cannot be read.") from None
         if "upload" not in said:
-            raise Invalid(errors=[FieldError(pointer="/image", detail="Field required")])
+            raise _without_picture()
         return said
 
     async def _take(self, part: BodyPartReader | MultipartReader, said: dict[str, Any]) -> None:
-        if isinstance(part, MultipartReader) or not part.name:
-            raise Malformed("The form has a part without a name.")
+        if isinstance(part, MultipartReader) or not part.name or not part.name.isprintable():
+            raise Malformed("The form has a part without a name that can be read.")
         name = "upload" if part.name in FILE_FIELDS else part.name
         if name in said or part.name == "upload":
             raise Invalid(errors=[unknown(part.name)])
@@ -87,6 +90,10 @@ async def _spooled(source: AsyncIterable[bytes], media: Media) -> AsyncIterator[
             content.write(chunk)
         content.seek(0)
         yield digest.hexdigest(), content
+
+
+def _without_picture() -> Invalid:
+    return Invalid(errors=[FieldError(pointer="/image", detail="Field required")])
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:

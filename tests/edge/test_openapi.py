@@ -8,7 +8,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from contracts.operation import AnyOperation
 from edge.examples import EXAMPLES
-from edge.openapi import failures_of, openapi
+from edge.openapi import failures_of, openapi, shown
 from edge.router import PARAMETER
 from edge.routes import Media, Route, every
 from edge.schemas import refs
@@ -24,7 +24,7 @@ def test_is_valid() -> None:
 
 @pytest.mark.parametrize(("path", "route"), EVERY, ids=[f"{route.method} {path}" for path, route in EVERY])
 def test_describes_each_route_and_every_way_it_ends(path: str, route: Route) -> None:
-    described = DOCUMENT["paths"][path][route.method.lower()]
+    described = DOCUMENT["paths"][shown(path)][route.method.lower()]
     codes = {
         code
         for answer in described["responses"].values()
@@ -34,7 +34,28 @@ def test_describes_each_route_and_every_way_it_ends(path: str, route: Route) -> 
     assert codes == {kind.code for kind in failures_of(route)}
     assert str(int(route.status)) in described["responses"]
     in_path = {one["name"] for one in described["parameters"] if one["in"] == "path"}
-    assert in_path == set(PARAMETER.findall(path))
+    assert in_path == set(PARAMETER.findall(shown(path)))
+
+
+def test_no_two_paths_differ_only_in_names() -> None:
+    shapes = [PARAMETER.sub("{}", path) for path in DOCUMENT["paths"]]
+    assert len(shapes) == len(set(shapes))
+
+
+def test_links_lead_from_what_was_made_to_what_can_be_done_with_it() -> None:
+    """Also from one service's answer to another's routes, from a list to its first, and to a key of another name."""
+
+    def led(method: str, path: str, status: str) -> dict[str, dict[str, str]]:
+        links = DOCUMENT["paths"][path][method]["responses"][status]["links"]
+        return {name: link["parameters"] for name, link in links.items()}
+
+    order = {"id": "$response.body#/id"}
+    placed = led("post", "/api/v1/orders", "201")
+    assert {"order_get", "order_pay", "order_cancel_delete"} <= placed.keys()
+    assert placed["order_get"] == order
+    assert led("post", "/api/v1/orders/{id}/pay", "202")["payment_refund"] == order
+    assert led("get", "/api/v1/products", "200")["catalog_get_product"] == {"id": "$response.body#/items/0/id"}
+    assert led("get", "/api/v1/inventory", "200")["catalog_adjust_stock"] == {"sku": "$response.body#/items/0/sku"}
 
 
 @pytest.mark.parametrize(("operation", "body"), EXAMPLES.items(), ids=lambda value: getattr(value, "subject", ""))

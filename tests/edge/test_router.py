@@ -58,3 +58,9 @@ def test_says_which_methods_there_are() -> None:
     assert ROUTER.find("DELETE", "/api/v1/orders") == Refused(("GET", "HEAD", "POST"))
     assert ROUTER.find("POST", PRODUCT) == Refused(("DELETE", "GET", "HEAD", "PATCH", "PUT"))
     assert ROUTER.find("OPTIONS", "/api/v1/auth/login") == Refused(("POST",))
+
+
+def test_a_fixed_path_is_nothing_s_id_but_may_be_a_name() -> None:
+    assert ROUTER.find("PUT", "/api/v1/products/search") == Refused(("GET", "HEAD"))
+    assert ROUTER.find("DELETE", "/api/v1/products/import") == Refused(("POST",))
+    assert ROUTER.find("GET", "/api/v1/products/import") == Found("GET /api/v1/products/{key}", {"key": "import"})

@@ -71,6 +71,22 @@ async def test_a_form_that_is_none(edge: Http, backs: Backs, signer: Signer, kin
     assert answered.status in {400, 415}
 
 
+@pytest.mark.parametrize("name", [b'name="\xff"', b'name="a\x7f"', b'name=""'])
+async def test_a_part_whose_name_cannot_be_read(edge: Http, backs: Backs, signer: Signer, name: bytes) -> None:
+    body = b"--b\r\nContent-Disposition: form-data; " + name + b"\r\n\r\n7\r\n--b--\r\n"
+    admin = edge.as_(signer.token(role="admin"))
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    answered = await admin.post(f"/products/{ID}/images", data=body, headers=kind)
+    assert (answered.status, answered.code) == (400, "malformed")
+    assert not backs.asked
+
+
+async def test_no_form_at_all(edge: Http, backs: Backs, signer: Signer) -> None:
+    answered = await edge.as_(signer.token(role="admin")).post(f"/products/{ID}/images")
+    assert (answered.status, answered.json["errors"][0]["pointer"]) == (422, "/image")
+    assert not backs.asked
+
+
 async def test_a_picture_over_the_limit(edge: Http, backs: Backs, signer: Signer) -> None:
     form = aiohttp.FormData()
     form.add_field("image", io.BytesIO(b"x" * (10 * 1024 * 1024 + 1)), filename="a.png")
