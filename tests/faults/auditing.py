@@ -14,7 +14,8 @@ import orjson
 from infra.stack.stack import Stack
 
 WITHIN = 120.0
-TIMES = 4
+TIMES = 10
+PAUSE = 2.0
 
 OWN: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
     {
@@ -61,6 +62,7 @@ async def audit(stack: Stack) -> Audit:
     for _ in range(TIMES - 1):
         if not found.error:
             break
+        await asyncio.sleep(PAUSE)
         found = await _once(stack)
     return found
 

@@ -21,8 +21,11 @@ from tests.faults.means import Means, Ordered, lure
 from tests.faults.points import PASSED
 from tests.faults.schedule import Fault, Kind
 
-TRIES = 6
+TRIES = 8
 """How often a fault that could not be brought about, as NATS was away, is tried again."""
+
+OVERTIME = 60.0
+"""Seconds that remain at the end for what waits for somebody to come by, or for something to be said."""
 
 BY_ITSELF = 4.0
 """Seconds in which the load comes by most crash points by itself."""
@@ -56,14 +59,17 @@ class Chaos:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Returns when the time is over; the timeline leaves enough for every fault to end."""
+        """Returns when the time is over; the timeline leaves enough for every fault to end.
+
+        Who has to come by a crash point may have found the shop dark: they have some time more, in which it serves.
+        """
         self.begun = time.monotonic()
         for fault in self.timeline:
             await asyncio.sleep(max(0.0, self.begun + fault.at - time.monotonic()))
             self._tasks.append(asyncio.create_task(self._one(fault)))
         await asyncio.sleep(max(0.0, self.begun + self.seconds - time.monotonic()))
-        for task in self._tasks:
-            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=OVERTIME)
 
     async def end(self) -> None:
         """Puts everything right."""
