@@ -1,5 +1,6 @@
 """The types every message is made of."""
 
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
@@ -57,14 +58,14 @@ Time = AwareDatetime
 
 def _no_number(said: object) -> object:
     """A year would be read as seconds since 1970."""
-    if isinstance(said, str) and "-" not in said[1:]:
+    if not isinstance(said, datetime) and not (isinstance(said, str) and "-" in said[1:]):
         message = "Input should be a moment as of RFC 3339"
         raise ValueError(message)
     return said
 
 
-Instant = Annotated[Time, BeforeValidator(_no_number)]
-"""A moment that a client names."""
+Instant = Annotated[Time, Field(strict=False), BeforeValidator(_no_number)]
+"""A moment that a client names. Not strict: what a validator has looked at is no JSON any more, but a string."""
 
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=255)]
 """One line of text: no control characters, so that it is safe in a mail header and in a log."""

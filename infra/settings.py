@@ -6,11 +6,17 @@ that `SOUK_SECRETS_DIR` names, which is how passwords come in.
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Literal, NoReturn, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+OWN_SECRETS = frozenset({"nats_password", "database_password", "mongo_password", "keys_secret"})
+"""What Souk's parts know one another by. None has a default."""
+VARIED = 12
+"""Different characters that such a secret has at the least: `souk secrets` makes them of 32."""
 
 
 class Settings(BaseSettings):
@@ -67,7 +73,18 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 def load(kind: type[SettingsT]) -> SettingsT:
     """The settings, or an end that names what is missing; values are never shown."""
     try:
-        return kind(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
+        settings = kind(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
     except ValidationError as error:
-        lines = [f"  {'_'.join(('SOUK', *map(str, item['loc']))).upper()}: {item['msg']}" for item in error.errors()]
-        sys.exit("Souk cannot start; these settings need a look:\n" + "\n".join(lines))
+        _end(f"{'_'.join(('SOUK', *map(str, item['loc']))).upper()}: {item['msg']}" for item in error.errors())
+    if weak := [name for name in OWN_SECRETS & kind.model_fields.keys() if _is_weak(settings, name)]:
+        _end(f"SOUK_{name.upper()}: too weak for production; `openssl rand -base64 24` makes one" for name in weak)
+    return settings
+
+
+def _is_weak(settings: Settings, name: str) -> bool:
+    """Short ones are guessed, and those of examples are known."""
+    return settings.environment == "production" and len(set(getattr(settings, name).get_secret_value())) < VARIED
+
+
+def _end(lines: Iterable[str]) -> NoReturn:
+    sys.exit("Souk cannot start; these settings need a look:\n" + "\n".join(f"  {line}" for line in lines))

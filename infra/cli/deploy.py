@@ -7,6 +7,7 @@ opens for its owner alone: on this machine nobody else gets in, and a container 
 
 import asyncio
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,10 +87,12 @@ def _write_nats(folder: Path, vault: Vault) -> None:
     """The configuration of the local stack's server, for one in a container."""
     users = render_users({name: vault.secret(name, NATS) for name in NAMES}, vault.readers())
     config = nats.CONFIG.format(
+        name="nats",
         host="0.0.0.0",  # noqa: S104 - in a container, in a network that is closed
         port=NATS_PORT,
         monitor=NATS_MONITOR_PORT,
         store=json.dumps(NATS_STORE),
+        room=shutil.disk_usage(folder.parent).total * 3 // 4,  # of this machine, where the volume will be
     )
     _write(folder / "nats.conf", config.replace("souk up", "souk secrets").encode())
     _write(folder / "nats-users.conf", users.encode())

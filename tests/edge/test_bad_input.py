@@ -226,6 +226,12 @@ async def test_queries_that_cannot_be_read(http: Http, query: str) -> None:
         assert orjson.loads(await response.read())["code"] == "malformed"
 
 
+@pytest.mark.parametrize("moment", ["0.5", "2026", "-5", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00"])
+async def test_moments_that_are_none(customer: Customer, moment: str) -> None:
+    """A number is no moment, though some would read it as seconds."""
+    refused(await customer.http.get(f"/orders?to={moment}"), 400, "malformed", "/to")
+
+
 async def test_methods_and_paths_that_are_not_there(http: Http) -> None:
     answered = await http("PATCH", "/orders")
     refused(answered, 405, "method_not_allowed")

@@ -150,6 +150,11 @@ async def test_what_is_not_http_is_refused_as_a_problem(front: Front, request_: 
     assert not front.upstream.seen
 
 
+async def test_a_method_that_nobody_has_is_told_with_those_there_are(front: Front) -> None:
+    answer = await front.raw(b"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" in answer
+
+
 async def test_an_edge_that_is_away_is_503_with_a_time_to_wait(open_front: Open) -> None:
     front = await open_front(edge=False)
     answered = await front("GET", PRODUCTS)

@@ -1,0 +1,63 @@
+"""No secret of the shop is where somebody else may look: while it works and after it was misused."""
+
+import asyncpg
+import psutil
+import pytest
+
+from contracts.operation import EDGE
+from infra.stack.options import STORES
+from infra.stack.stack import Stack
+from tests.support.http import Customer, Http
+
+POSTGRES_SERVICES = [service for service, store in STORES.items() if store == "postgres"]
+
+
+def secrets(stack: Stack) -> set[str]:
+    """Every password, key and key file of this stack."""
+    found = {path.read_text().strip() for path in stack.layout.secrets.rglob("*") if path.is_file()}
+    assert len(found) > 10
+    return found
+
+
+def found_in(text: str, stack: Stack, *more: str) -> list[str]:
+    return [secret for secret in (*secrets(stack), *more) if secret in text]
+
+
+async def test_no_process_shows_one(stack: Stack) -> None:
+    """In `ps` and in /proc; where each finds its own is a folder that only this user opens."""
+    for name, process in stack.processes.items():
+        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            shown = "\n".join([*one.cmdline(), *one.environ().values()])
+            assert not found_in(shown, stack), name
+
+
+async def test_no_log_and_no_answer_holds_one(stack: Stack, customer: Customer, admin_http: Http) -> None:
+    """Nor a password, a token or what a customer wrote, whatever went wrong with it."""
+    body = {"email": customer.email, "password": f"{customer.password} but wrong"}
+    assert (await customer.http.post("/auth/login", body)).status == 401
+    assert (await customer.http.post("/auth/login", body | {"password": {"$ne": customer.password}})).status == 422
+    used = (customer.password, customer.session["access_token"], customer.session["refresh_token"], customer.email)
+    for log in stack.layout.log("edge").parent.iterdir():
+        assert not found_in(log.read_text(errors="replace"), stack, *used), log.name
+    for path in ("//metrics", "//readyz", "//openapi.json", "/users", "/payments"):
+        assert not found_in((await admin_http.get(path)).body.decode(), stack), path
+
+
+@pytest.mark.parametrize("service", POSTGRES_SERVICES)
+async def test_a_service_owns_its_database_and_nothing_of_the_server(stack: Stack, service: str) -> None:
+    connection = await asyncpg.connect(stack.dsn(service))
+    rights = "rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
+    row = await connection.fetchrow(f"SELECT {rights} FROM pg_roles WHERE rolname = current_user")  # noqa: S608
+    assert row is not None
+    assert not any(row.values())
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.fetch("SELECT pg_read_file('/etc/hostname')")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute("COPY (SELECT 1) TO PROGRAM 'true'")
+    await connection.close()
+
+
+async def test_each_has_a_password_of_its_own(stack: Stack) -> None:
+    passwords = [stack.password(name) for name in (*STORES, EDGE, "operator")]
+    assert len(set(passwords)) == len(passwords)
+    assert min(map(len, passwords)) >= 32
