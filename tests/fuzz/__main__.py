@@ -9,7 +9,7 @@ import logging
 import sys
 
 from tests.fuzz.run import everybody
-from tests.fuzz.schemathesis import PHASES, Effort
+from tests.fuzz.schemathesis import PHASES, Effort, Outcome
 
 
 def main() -> None:
@@ -22,11 +22,13 @@ def main() -> None:
     said = parser.parse_args()
     effort = Effort(round(said.minutes * 60), said.examples, tuple(said.phases.split(",")), said.seed)
     logging.disable(logging.WARNING)
-    found = asyncio.run(everybody(effort, said.only))
-    for outcome in found:
-        sys.stdout.write(f"\n===== {outcome.caller.name}: {'findings' if outcome.code else 'clean'}\n")
-        sys.stdout.write(outcome.report)
+    found = asyncio.run(everybody(effort, said.only, told=_tell))
     raise SystemExit(any(outcome.code for outcome in found))
+
+
+def _tell(outcome: Outcome) -> None:
+    sys.stdout.write(f"\n===== {outcome.caller.name}: {'findings' if outcome.code else 'clean'}\n{outcome.report}")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A shop of its own, and who sends it what is made up: one after the other, the administrator last."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,11 @@ PATIENT = {**QUICK, "SOUK_LOGIN_FAILURES": "100000", "SOUK_LOGIN_FAILURES_OF_ADD
 """Nobody is turned away for what he tries."""
 
 
-async def everybody(effort: Effort, only: str = "") -> list[Outcome]:
+async def everybody(
+    effort: Effort, only: str = "", told: Callable[[Outcome], None] = lambda _outcome: None
+) -> list[Outcome]:
+    """What each found; `told` hears of it as soon as one is done."""
+    found: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="souk-fuzz-") as name:
         folder = Path(name)
         folder.chmod(0o711)
@@ -29,4 +34,7 @@ async def everybody(effort: Effort, only: str = "") -> list[Outcome]:
             await furnish(http, who[-1])
             chosen = [caller for caller in who if only in ("", caller.name)]
             share = replace(effort, seconds=effort.seconds // len(chosen))
-            return [await fuzz(stack.http_url, each, share, folder) for each in chosen]
+            for each in chosen:
+                found.append(await fuzz(stack.http_url, each, share, folder))
+                told(found[-1])
+    return found
