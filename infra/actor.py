@@ -29,7 +29,7 @@ from contracts.failure import (
     Unavailable,
 )
 from contracts.identity import Access, Identity
-from contracts.operation import AnyOperation
+from contracts.operation import OPERATOR, AnyOperation
 from infra import headers, trace
 from infra.crash import crash_point
 from infra.heart import Heart
@@ -61,7 +61,7 @@ class Actor:
         tracer: Tracer | None = None,
     ) -> None:
         self.deps = deps
-        self.asks = {operation.subject: (operation, handler) for operation, handler in asks.items()}
+        self.asks = {one.subject: (one, handler, inboxes(one)) for one, handler in asks.items()}
         self.replays = replays
         self.away = away
         self.metrics = metrics
@@ -109,12 +109,13 @@ class Actor:
                 await message._client.publish(message.reply, stored.body, headers=stored.headers or None)  # noqa: SLF001
 
     async def _outcome(self, message: Msg, header: Mapping[str, str]) -> tuple[AnyOperation | None, Stored]:
-        operation, handler = self.asks.get(message.subject, (None, None))
+        operation, handler, answered_at = self.asks.get(message.subject, (None, None, ()))
         if operation is None or handler is None:
             return None, _failed(NotFound("there is no such operation"))
         if len(self._tasks) > self.max_in_flight:
             return operation, _failed(Overloaded(retry_after=1))
         try:
+            require_asker(message.reply, answered_at)
             return operation, await self._handle(handler, read(operation, message.data, header))
         except Fail as fail:
             return operation, _failed(fail)
@@ -155,6 +156,19 @@ class Actor:
         if fail.status in KEPT_FAILURES and not isinstance(fail, IdempotencyInProgress):
             crash_point("actor.refused")
             await self.replays.keep(key, _failed(fail))
+
+
+def inboxes(operation: AnyOperation) -> tuple[str, ...]:
+    """Where those who may ask are answered."""
+    return tuple(f"_INBOX_{caller}." for caller in (*operation.callers, OPERATOR))
+
+
+def require_asker(reply: str, answered_at: tuple[str, ...]) -> None:
+    """NATS lets nobody else publish the subject. But who may have a stored message sent can name any subject for it,
+    and it comes from the server, with the headers it was stored with: such a one is answered nowhere.
+    """
+    if not reply.startswith(answered_at):
+        raise Forbidden
 
 
 def read(operation: AnyOperation, body: bytes, header: Mapping[str, str]) -> Ask[Any]:

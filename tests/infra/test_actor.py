@@ -242,7 +242,7 @@ async def test_more_than_it_can_do_is_refused_at_once(bench: Bench, kernel_ask: 
 async def test_what_nobody_waits_for_is_not_started(bench: Bench, kernel_ask: Edge) -> None:
     before = bench.serial
     late = {headers.TIME_LEFT: "0"}
-    await kernel_ask.client.publish(COUNT.subject, b'{"word": "late"}', headers=late)
+    await kernel_ask.client.publish(COUNT.subject, b'{"word": "late"}', "_INBOX_operator.gone", headers=late)
     await kernel_ask(ECHO, {"word": "behind it"})
     assert bench.serial == before
 
@@ -264,7 +264,8 @@ def _say_while_all_stands_still(kernel: Kernel, subject: str, body: bytes, *, wa
     who = {"user": "operator", "pass": kernel.stack.password("operator"), "headers": True, "verbose": False}
     with socket.create_connection((place.hostname, place.port)) as line:
         line.sendall(b"CONNECT " + orjson.dumps(who) + b"\r\n")
-        line.sendall(f"HPUB {subject} {len(header)} {len(header) + len(body)}\r\n".encode() + header + body + b"\r\n")
+        sizes = f"{len(header)} {len(header) + len(body)}"
+        line.sendall(f"HPUB {subject} _INBOX_operator.gone {sizes}\r\n".encode() + header + body + b"\r\n")
         line.sendall(b"PING\r\n")
         while b"PONG" not in line.recv(4096):
             pass
