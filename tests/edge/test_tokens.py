@@ -1,8 +1,14 @@
 """Who is let in, and how often the user service is asked for its keys."""
 
+import base64
 import time
+from typing import Any
 
+import jwt
+import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from contracts.failure import InvalidToken, Unavailable
 from contracts.identity import Role
@@ -31,6 +37,15 @@ class Fetching:
 
     def tokens(self) -> Tokens:
         return Tokens(Keys(self.fetch, lambda: self.now), lambda: time.time() + self.now - 1000)
+
+
+def signed(header: dict[str, Any], claims: bytes | None = None) -> str:
+    """With the right key, of what no library would write."""
+    said = {"alg": "RS256", "kid": SIGNER.kid, "typ": "JWT", **header}
+    parts = (orjson.dumps(said), orjson.dumps(good()) if claims is None else claims)
+    text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    signature = SIGNER.key.sign(text, PKCS1v15(), SHA256())
+    return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
 async def caller(token: str, fetching: Fetching | None = None) -> Caller | None:
@@ -79,6 +94,20 @@ async def test_no_token_is_nobody() -> None:
         unsigned(good(), "RS256", signature=b"x" * 256),
         hmac_signed(good(), SIGNER.public_pem()),
         hmac_signed(good(), SIGNER.public_pem().strip()),
+        SIGNER.token(nbf=int(time.time()) + 3600),
+        SIGNER.token(sid="nobody"),
+        SIGNER.token(role=["admin"]),
+        SIGNER.token({"crit": ["anything"], "anything": True}),
+        SIGNER.token() + ".a.b",
+        jwt.encode(good(), SIGNER.key, "RS512", {"kid": SIGNER.kid}),
+        jwt.encode(good(), SIGNER.key, "PS256", {"kid": SIGNER.kid}),
+        signed({"alg": ["RS256"]}),
+        signed({}, b"[]"),
+        signed({}, b"null"),
+        signed({}, b"[" * 2500),
+        signed({}, orjson.dumps({**good(), "exp": None}).replace(b"null", b"Infinity")),
+        unsigned(good(), "RS256", kid="../../../../dev/null"),
+        unsigned(good(), "RS256", kid="' UNION SELECT 'key' --"),
         "",
         "nonsense",
         "a.b.c",

@@ -17,19 +17,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.access.safeguards import ACCESS
+from tests.faults.safeguard import Safeguard
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Safeguard:
-    """What is taken away: `there` (once in `file`) becomes `without`; one of `tests` has to fail then."""
-
-    name: str
-    file: str
-    there: str
-    without: str
-    tests: tuple[str, ...]
 
 
 SAFEGUARDS = (
@@ -115,6 +107,7 @@ SAFEGUARDS = (
         "WHERE $10 OR NOT bill.cancelled OR true",
         ("tests/services/payment/test_charging.py::test_an_order_is_paid_once_however_many_ask",),
     ),
+    *ACCESS,
 )
 
 

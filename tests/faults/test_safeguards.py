@@ -4,7 +4,8 @@ import ast
 
 import pytest
 
-from tests.faults.safeguards import ROOT, SAFEGUARDS, Safeguard
+from tests.faults.safeguard import Safeguard
+from tests.faults.safeguards import ROOT, SAFEGUARDS
 
 
 @pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda one: one.name)

@@ -11,8 +11,8 @@ import pytest
 from nats.aio.client import Client
 
 from contracts.registry import BY_SUBJECT, EVENTS, OPERATIONS, SERVICES
-from infra.streams import BOARDS, BUCKETS, consumers_of, streams
-from infra.users import NAMES
+from infra.streams import BOARDS, BUCKETS, Bucket, consumers_of, streams
+from infra.users import NAMES, permissions_of
 from tests.infra.conftest import Kernel
 
 SOMETHING = UUID("019a0000-0000-7000-8000-000000000000")
@@ -48,14 +48,34 @@ def publishable() -> dict[str, set[str]]:
             table[f"$JS.API.CONSUMER.INFO.{stream.name}.{service}"] = {service} if hears else set()
             table[f"$JS.ACK.{stream.name}.{service}.1.1.1.1.0"] = {service} if hears else set()
     for bucket in BUCKETS:
-        table[f"$O.{bucket.name}.M.x"] = set(bucket.users)
+        table |= {subject: set(bucket.users) for subject in reading_and_writing(bucket)}
         table[f"$JS.API.STREAM.DELETE.OBJ_{bucket.name}"] = set()
+        table[f"$JS.API.STREAM.UPDATE.OBJ_{bucket.name}"] = set()
     for board in BOARDS:
         table[board.subject_of("x")] = {board.writer}
         table[board.direct] = {board.reader}
         table[f"$JS.API.STREAM.PURGE.{board.stream}"] = set()
+        table[f"$JS.API.STREAM.MSG.GET.{board.stream}"] = set()
+        table[f"$JS.API.CONSUMER.CREATE.{board.stream}"] = set()
     table["$JS.API.STREAM.NAMES"] = set()
     return table | {subject: set() for subject in ADMINISTRATION}
+
+
+def reading_and_writing(bucket: Bucket) -> tuple[str, ...]:
+    """What the client of an object store publishes."""
+    stream = f"OBJ_{bucket.name}"
+    return (
+        f"$O.{bucket.name}.M.x",
+        f"$O.{bucket.name}.C.x",
+        f"$JS.API.STREAM.INFO.{stream}",
+        f"$JS.API.STREAM.PURGE.{stream}",
+        f"$JS.API.STREAM.MSG.GET.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}.x",
+        f"$JS.API.CONSUMER.CREATE.{stream}",
+        f"$JS.API.CONSUMER.CREATE.{stream}.x",
+        f"$JS.API.CONSUMER.DELETE.{stream}.x",
+        f"$JS.FC.{stream}.x",
+    )
 
 
 def subscribable() -> dict[str, set[str]]:
@@ -67,6 +87,7 @@ def subscribable() -> dict[str, set[str]]:
     for service in SERVICES:
         table[f"deliver.{service}.ORDER"] = {service}
         table[f"dead.{service}.ORDER"] = set()
+        table[f"wake.{service}"] = {service}
     return table | {key: set() for key in (">", "rpc.>", "event.>", "_INBOX.>", "$JS.EVENT.>", "$SYS.>")}
 
 
@@ -115,6 +136,23 @@ async def test_the_whole_table(
     async with complaining(kernel, user) as (client, refused):
         found = await permitted(client, refused, list(rights), publish=publish)
     assert found == {subject for subject, users in rights.items() if user in users}
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Whether a subject of NATS fits a pattern."""
+    wanted, found = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted, found = wanted[:-1], found[: len(wanted) - 1] if len(found) >= len(wanted) else []
+    return len(wanted) == len(found) and all(w in {"*", f} for w, f in zip(wanted, found, strict=True))
+
+
+@pytest.mark.parametrize("user", ORDINARY)
+def test_every_right_has_its_row(user: str) -> None:
+    """A right that nobody has written down above is one too many, or a row too few."""
+    rights = permissions_of(user)
+    for patterns, table in ((rights.publish, publishable()), (rights.subscribe, subscribable())):
+        for pattern in patterns:
+            assert any(user in users and covers(pattern, subject) for subject, users in table.items()), pattern
 
 
 def test_no_service_may_ask_what_trusts_an_identity() -> None:

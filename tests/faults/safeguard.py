@@ -1,0 +1,14 @@
+"""What a safeguard is: a few words of the code, and the tests that are there for them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Safeguard:
+    """What is taken away: `there` (once in `file`) becomes `without`; one of `tests` has to fail then."""
+
+    name: str
+    file: str
+    there: str
+    without: str
+    tests: tuple[str, ...]
