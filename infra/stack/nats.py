@@ -23,6 +23,8 @@ from infra.users import NAMES, render_users
 ROUTER = "souk"
 UNWELL_FOR = 10.0
 """Seconds with a JetStream that has given up until a node is started anew; twice as long without any answer."""
+READY_WITHIN = 120.0
+"""A node is ready once it has caught up, which takes the longer the more was said while it was away."""
 
 BROKEN = ("write error", "JetStream not enabled", "JetStream has been disabled", "JetStream is not enabled")
 ROOM = 16 * 1024 * 1024
@@ -95,6 +97,7 @@ def _program(name: str, server: Server, layout: Layout, vault: Vault, at: Addres
         ready=ready,
         well=well,
         unwell_for=UNWELL_FOR,
+        ready_within=READY_WITHIN,
         log=layout.log(name),
         address=f"{LOOPBACK}:{port}",
         origin=server.origin,

@@ -95,7 +95,13 @@ class Process:
         return self._child.pid if self._child and self._child.returncode is None else None
 
     async def start(self) -> None:
-        """Returns when it serves; raises a `StackError` with its last words if it dies or takes too long."""
+        """Returns when it serves; raises a `StackError` with its last words if it dies or takes too long.
+
+        One that is kept running already is only waited for: a second one would find its place taken.
+        """
+        if self._keeper and not self._keeper.done():
+            await self.until_ready()
+            return
         self._enter(State.STARTING)
         try:
             await self._spawn()

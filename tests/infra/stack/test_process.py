@@ -73,6 +73,14 @@ async def test_it_starts_and_stops(kept: Kept) -> None:
     assert list(dict.fromkeys(seen)) == [State.STARTING, State.READY, State.STOPPING, State.STOPPED]
 
 
+async def test_one_that_is_kept_running_is_not_started_twice(kept: Kept) -> None:
+    process = kept(SERVING)
+    await process.start()
+    pid = process.pid
+    await process.start()
+    assert (process.pid, process.restarts) == (pid, 0)
+
+
 async def test_one_that_dies_at_start_is_told_with_its_last_lines(kept: Kept) -> None:
     (kept.folder / "thing.log").write_text("of an earlier run\n")
     process = kept(DYING)
