@@ -94,9 +94,15 @@ class Inbox(Protocol):
 
 
 def read(message: Msg) -> Arrived:
-    """The event in a message; raises ValueError for one that nobody can read."""
+    """The event in a message; raises ValueError for one that nobody can read, or that somebody else says.
+
+    NATS lets a service publish below its own name only, so that the subject, not the header, tells whose word it is.
+    """
     header = message.header or {}
     event = understood(header.get(headers.EVENT_TYPE, ""), message.data)
+    if message.subject != event.subject:
+        error = "it was not said where such an event is said"
+        raise ValueError(error)
     context = trace.parse(header.get(headers.TRACEPARENT), request_id=header.get(headers.REQUEST_ID, ""))
     try:
         event_id = UUID(header.get(headers.EVENT_ID, ""))

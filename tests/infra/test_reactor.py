@@ -188,6 +188,21 @@ async def test_what_has_no_id_stops_nobody(bench: Bench, kernel_client: Client) 
         letter.event()
 
 
+async def test_nobody_says_what_is_anothers_to_say(bench: Bench, kernel_client: Client) -> None:
+    """The catalog may publish below its own name; what it says there is no payment, whatever the header says."""
+    forged = payment()
+    said = {headers.EVENT_TYPE: forged.type(), headers.EVENT_ID: str(new_id())}
+    subject = f"event.catalog.{forged.payment_id}.hold_lost"
+    await kernel_client.jetstream().publish(subject, forged.model_dump_json().encode(), headers=said)
+    letters = Letters(kernel_client.jetstream())
+
+    async def buried() -> bool:
+        return bool([one async for one in letters.every("order") if subject in str(one)])
+
+    await eventually(buried)
+    assert not bench.tried[forged.payment_id]
+
+
 async def letter_about(client: Client, event: PaymentCaptured) -> Letter | None:
     letters = [letter async for letter in Letters(client.jetstream()).every("order")]
     return next((letter for letter in letters if letter.aggregate == str(event.payment_id)), None)
