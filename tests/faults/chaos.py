@@ -12,14 +12,14 @@ from typing import Any
 
 import psutil
 from nats.errors import Error as NatsError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_incrementing
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_never, wait_incrementing
 
 from contracts.failure import Fail
 from infra.stack.error import StackError
 from tests.faults.families import freeze, thaw
 from tests.faults.means import Means, Ordered, lure
 from tests.faults.points import PASSED
-from tests.faults.schedule import Fault, Kind
+from tests.faults.schedule import QUIET, Fault, Kind
 
 TRIES = 8
 """How often a fault that could not be brought about, as NATS was away, is tried again."""
@@ -94,7 +94,7 @@ class Chaos:
         self.active[name] += 1
         began = time.monotonic()
         try:
-            ended = await self._at_last(partial(self._bring_about, fault))
+            ended = await self._at_last(partial(self._bring_about, fault), patient=fault.kind in QUIET)
             self.happened.append(Event(fault, began, ended))
         except IN_THE_WAY as error:
             self.failed.append(f"{name}: {error!r}")
@@ -104,12 +104,15 @@ class Chaos:
         finally:
             self.active[name] -= 1
 
-    async def _at_last(self, act: Callable[[], Awaitable[Any]]) -> Any:
-        """Does it; again after a while when something else that went wrong was in the way."""
+    async def _at_last(self, act: Callable[[], Awaitable[Any]], *, patient: bool = False) -> Any:
+        """Does it; again after a while when something else that went wrong was in the way.
+
+        Who is patient waits for as long as there is time: what is done to events needs a shop that says some.
+        """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(IN_THE_WAY),
-            stop=stop_after_attempt(TRIES),
-            wait=wait_incrementing(1, 1),
+            stop=stop_never if patient else stop_after_attempt(TRIES),
+            wait=wait_incrementing(1, 1, max=5),
             reraise=True,
         ):
             with attempt:
