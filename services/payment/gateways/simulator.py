@@ -1,10 +1,8 @@
 """The simulator: a gateway that behaves as its tokens say, so that a shop can be tried without a bank.
 
-It stands for another company: its books are in a schema of their own and nobody else reads them. Yet they are in the
-payment database, and each of its statements commits by itself without waiting for the disk (`synchronous_commit` off,
-for that one transaction). That is safe here: when the money counts as taken, our own settlement is committed and
-flushed, and since its record comes later in the same write-ahead log, the simulator's is on the disk with it. A crash
-in between forgets both, and the same key charges anew.
+It stands for another company: its books are in a schema of their own, and nobody else reads them. Each of its
+statements commits by itself, and durably: what a gateway has answered it does not forget, whatever dies. A process that
+has heard an answer settles by it once the store is back, so books that forget would disagree for good.
 
 Charges that are asked for at the same moment go in one statement: the simulator is to cost the shop next to nothing.
 """
@@ -52,38 +50,32 @@ TOKENS: Mapping[str, Behaviour] = {
     "sim_lost_answer": Behaviour(lost=True),
 }
 
-_LAZILY = "lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
 _ANSWER = """
 state, failure_code, client_secret, calls, extract(epoch FROM effective_at - clock_timestamp())::float8 AS wait
 """
 _CHARGE = f"""
-WITH {_LAZILY}
 INSERT INTO simulator.charge AS known (key, token, amount, currency, state, failure_code, client_secret, effective_at)
 SELECT asked.key, token, amount, currency, state, failure_code, secret, now() + make_interval(secs => late)
 FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[])
-    AS asked (key, token, amount, currency, state, failure_code, secret, late), lazily
+    AS asked (key, token, amount, currency, state, failure_code, secret, late)
 ON CONFLICT (key) DO UPDATE SET
     calls = known.calls + 1,
     state = CASE known.state WHEN 'erred' THEN 'captured' ELSE known.state END,
     effective_at = CASE known.state WHEN 'erred' THEN now() ELSE known.effective_at END
 RETURNING key, {_ANSWER}
 """  # noqa: S608 - constants
-_CONFIRM = f"""
-WITH {_LAZILY}
-UPDATE simulator.charge SET state = 'captured', effective_at = now() FROM lazily
-WHERE key = $1 AND state = 'action_required'
-"""  # noqa: S608 - constants
-_VOID = f"""
-WITH {_LAZILY}
-INSERT INTO simulator.charge AS known (key, amount, currency, state)
-SELECT $1, $2, $3, 'voided' FROM lazily
+_CONFIRM = """
+UPDATE simulator.charge SET state = 'captured', effective_at = now() WHERE key = $1 AND state = 'action_required'
+"""
+_VOID = """
+INSERT INTO simulator.charge AS known (key, amount, currency, state) VALUES ($1, $2, $3, 'voided')
 ON CONFLICT (key) DO UPDATE SET calls = known.calls + 1, effective_at = least(known.effective_at, now()), state =
     CASE WHEN known.state = 'declined' OR (known.state = 'captured' AND known.effective_at <= clock_timestamp())
          THEN known.state ELSE 'voided' END
-"""  # noqa: S608 - constants
+"""
 _FIND = f"SELECT {_ANSWER} FROM simulator.charge WHERE key = $1"  # noqa: S608 - constants
-_REFUND = f"""
-WITH {_LAZILY}, asked AS (
+_REFUND = """
+WITH asked AS (
     SELECT key, token, state = 'captured' AND effective_at <= clock_timestamp() AND amount >=
         $3::bigint + (SELECT coalesce(sum(other.amount), 0) FROM simulator.refund AS other
                       WHERE other.charge_key = $2 AND other.key <> $1 AND other.state <> 'refused') AS allowed
@@ -92,11 +84,11 @@ WITH {_LAZILY}, asked AS (
 INSERT INTO simulator.refund AS known (key, charge_key, amount, state)
 SELECT $1, key, $3::bigint,
     CASE WHEN NOT allowed THEN 'refused' WHEN token = 'sim_error_once' THEN 'erred' ELSE 'refunded' END
-FROM asked, lazily
+FROM asked
 ON CONFLICT (key) DO UPDATE SET calls = known.calls + 1,
     state = CASE known.state WHEN 'erred' THEN 'refunded' ELSE known.state END
 RETURNING state
-"""  # noqa: S608 - constants
+"""
 _REFUNDED = "SELECT state = 'refunded' FROM simulator.refund WHERE key = $1"
 _CHARGES = """
 SELECT key, key AS charge_key, amount, currency, effective_at FROM simulator.charge

@@ -115,18 +115,6 @@ async def test_the_list_has_what_moved_and_nothing_else(till_simulator: Simulato
     ]
 
 
-async def test_its_commits_do_not_wait_for_the_disk_and_ours_do(till_simulator: Simulator) -> None:
-    unflushed = "SELECT pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()"
-
-    async def is_behind() -> bool:
-        async with till_simulator.db.connection() as connection:
-            await till_simulator.charge(new_id(), PRICE, "sim_ok")
-            assert await connection.fetchval("SHOW synchronous_commit") == "on"
-            return bool(await connection.fetchval(unflushed))
-
-    assert await eventually(is_behind)
-
-
 async def test_books_out_of_reach_are_an_error_that_says_nothing_of_the_charge(
     lost_simulator: Callable[[], Awaitable[Simulator]],
 ) -> None:
