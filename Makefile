@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo down compose test lint fmt safeguards fuzz audit-deps bench docs lock clean
+.PHONY: help up demo down compose test test-long lint fmt safeguards fuzz audit-deps bench docs lock clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[36mmake %-10s\033[0m %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ test: $(STAMP) ## run every test against real servers, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage combine -q --keep 2>/dev/null || true
 	@$(BIN)/coverage report
+
+test-long: $(STAMP) ## run the tests that take a minute or more each: full disks, a cluster by command
+	@$(BIN)/python -m pytest -m long $(ARGS)
 
 lint: $(STAMP) ## check style, types and the import law
 	@$(BIN)/ruff format --check .

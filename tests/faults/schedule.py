@@ -178,12 +178,14 @@ class Timeline:
     def lay_out(self, faults: list[Fault]) -> None:
         """One after the other in random order, with the time that is left between them shared out at random."""
         self.chance.shuffle(faults)
-        room = self.seconds - FIRST - LAST - sum(fault.busy for fault in faults) - 2 * CALM
+        calm = self.calm
+        kept = 2 * CALM if calm[1] > calm[0] else 0.0
+        room = self.seconds - FIRST - LAST - sum(fault.busy for fault in faults) - kept
         if room < 0:
             message = f"the faults of NATS alone take {self.seconds - room:.0f} s"
             raise ValueError(message)
         cuts = sorted(self.chance.uniform(0, room) for _ in faults)
-        at, before, calm = FIRST, 0.0, self.calm
+        at, before = FIRST, 0.0
         for fault, cut in zip(faults, cuts, strict=True):
             at += cut - before
             if at < calm[1] and at + fault.busy > calm[0]:

@@ -23,7 +23,7 @@ from tests.conftest import FREE_PORTS
 from tests.faults.disk import Disk, small_disk, why_not
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no disk of its own: {why_not()}")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(why_not()), reason=f"no disk of its own: {why_not()}")]
 
 AWAY = (NatsError, PyMongoError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 LONG = 40.0

@@ -49,7 +49,7 @@ def test_a_seed_gives_the_same_timeline_and_another_one_another() -> None:
     assert plan(1, shape(1), SECONDS) != plan(2, shape(1), SECONDS)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 10**6), nodes=st.sampled_from([1, 3]))
 def test_a_process_suffers_one_thing_at_a_time_and_none_in_the_calm(seed: int, nodes: int) -> None:
     suffering = shape(nodes)

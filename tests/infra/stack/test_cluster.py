@@ -182,6 +182,7 @@ async def test_another_number_of_nodes_is_refused_before_anything_is_lost(tmp_pa
             pytest.fail("it should not start")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)  # four processes of Python, one after the other
 async def test_commands_see_every_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     souk = Terminals(tmp_path / "souk")
