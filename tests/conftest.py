@@ -164,9 +164,9 @@ def admin() -> Identity:
     return asking.admin()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 async def admin_http(operator: Edge, http: Http) -> Http:
-    """An administrator, signed in over HTTP."""
+    """An administrator, signed in over HTTP a moment ago: a token lasts for less than all tests may take."""
     email, password = f"admin-{new_id().hex}@example.com", "open sesame"
     await operator(user.MAKE_ADMIN, {"email": email, "password": password})
     answered = await http.post("/auth/login", {"email": email, "password": password})
