@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 
 from infra.stack.options import Options
-from infra.stack.stack import Stack
 from tests.conftest import FREE_PORTS, QUICK
 from tests.faults.rolling import rolling
+from tests.support.unmeasured import unmeasured
 
 SHORT = ("edge", "cart", "order")
 """The ways in which processes end: the edge, one that keeps MongoDB, one that keeps PostgreSQL and asks others."""
@@ -27,7 +27,7 @@ async def test_restarts_of_every_kind_of_process_fail_no_request() -> None:
             process_env=QUICK,
             **FREE_PORTS,
         )
-        async with Stack(options).running() as stack:
+        async with unmeasured(options) as stack:
             figures = await rolling(stack, only=SHORT)
     assert figures.good, str(figures)
     assert figures.placed > 20

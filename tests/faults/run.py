@@ -33,6 +33,7 @@ from tests.faults.stories import Stories
 from tests.faults.verdict import Verdict, judge
 from tests.support.asking import Edge
 from tests.support.http import Http
+from tests.support.unmeasured import unmeasured
 
 RATE = 55.0
 OFTEN = ("reactor.applied", "relay.published")
@@ -164,7 +165,7 @@ async def _serving(
 ) -> AsyncIterator[tuple[Means, Edge]]:
     assert given.crash_folder is not None
     async with (
-        Stack(given).running() as stack,
+        unmeasured(given) as stack,
         messaging.connect(stack.nats_url, "operator", stack.password("operator")) as client,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
     ):

@@ -21,7 +21,6 @@ from infra import messaging
 from infra.ids import new_id
 from infra.stack.mail import mails
 from infra.stack.options import STORES, Options
-from infra.stack.stack import Stack
 from infra.streams import DEAD, consumers_of
 from tests.conftest import FREE_PORTS, QUICK
 from tests.faults import points
@@ -29,6 +28,7 @@ from tests.faults.auditing import audit
 from tests.faults.passing import Shopping
 from tests.support.asking import Edge
 from tests.support.http import Http
+from tests.support.unmeasured import unmeasured
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -73,7 +73,7 @@ async def shopping(data_folder: Path, connections: AsyncExitStack) -> AsyncItera
         env_of=own,
         **FREE_PORTS,
     )
-    async with Stack(options).running() as stack, AsyncExitStack() as opened:
+    async with unmeasured(options) as stack, AsyncExitStack() as opened:
         operator = await opened.enter_async_context(
             messaging.connect(stack.nats_url, "operator", stack.password("operator"))
         )

@@ -8,11 +8,11 @@ from pathlib import Path
 import aiohttp
 
 from infra.stack.options import Options
-from infra.stack.stack import Stack
 from tests.conftest import FREE_PORTS, QUICK
 from tests.fuzz.callers import callers, furnish
 from tests.fuzz.schemathesis import Effort, Outcome, fuzz
 from tests.support.http import Http
+from tests.support.unmeasured import unmeasured
 
 PATIENT = {**QUICK, "SOUK_LOGIN_FAILURES": "100000", "SOUK_LOGIN_FAILURES_OF_ADDRESS": "100000"}
 """Nobody is turned away for what he tries."""
@@ -28,7 +28,7 @@ async def everybody(
         folder.chmod(0o711)
         data = folder / "shop"
         options = Options(_env_file=None, data=data, nginx_limits=False, seed=False, process_env=PATIENT, **FREE_PORTS)
-        async with Stack(options).running() as stack, aiohttp.ClientSession() as session:
+        async with unmeasured(options) as stack, aiohttp.ClientSession() as session:
             http = Http(session, stack.http_url)
             who = await callers(http, stack)
             await furnish(http, who[-1])
