@@ -185,12 +185,13 @@ def read(operation: AnyOperation, body: bytes, header: Mapping[str, str]) -> Ask
     key = header.get(headers.IDEMPOTENCY_KEY) if operation.writes else None
     caller = str(identity.user_id) if identity else client
     version = header.get(headers.IF_MATCH)
+    owner = identity.user_id if identity else None
     return Ask(
         request,
         identity,
         client,
         int(version) if version else None,
-        Key.of(operation.subject, caller, key, body, confidential=operation.confidential) if key else None,
+        Key.of(operation.subject, caller, key, body, confidential=operation.confidential, owner=owner) if key else None,
     )
 
 

@@ -9,6 +9,7 @@ import hmac
 import os
 from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -36,15 +37,19 @@ class Key:
     secret: bytes | None = field(default=None, repr=False)
     kept: bool = field(default=False, compare=False)
     """Set once the answer is in the store with its effect."""
+    owner: UUID | None = field(default=None, compare=False)
+    """The signed-in user who asked: what they were answered is forgotten with them."""
 
     @staticmethod
-    def of(operation: str, caller: str, key: str, body: bytes, *, confidential: bool = False) -> "Key":
+    def of(
+        operation: str, caller: str, key: str, body: bytes, *, confidential: bool = False, owner: UUID | None = None
+    ) -> "Key":
         digest = hashlib.sha256(f"{operation}\0{caller}\0{key}".encode()).digest()
         if not confidential:
-            return Key(digest, hashlib.sha256(body).digest())
+            return Key(digest, hashlib.sha256(body).digest(), owner=owner)
         # The body holds a password: what is kept of it must not help anybody who guesses.
         secret = hashlib.sha256(b"answer\0" + digest + key.encode()).digest()
-        return Key(digest, hmac.digest(secret, body, "sha256"), secret)
+        return Key(digest, hmac.digest(secret, body, "sha256"), secret, owner=owner)
 
     def seal(self, answer: Stored) -> bytes:
         plain = orjson.dumps([answer.headers, answer.body.decode()])

@@ -54,9 +54,12 @@ START_PATIENCE = 60.0
 TRANSIENT, UNKNOWN_COMMIT = "TransientTransactionError", "UnknownTransactionCommitResult"
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
-    "idempotency": [IndexModel([("created_at", ASCENDING)], expireAfterSeconds=KEPT_SECONDS)],
+    "idempotency": [
+        IndexModel([("created_at", ASCENDING)], expireAfterSeconds=KEPT_SECONDS),
+        IndexModel([("owner", ASCENDING)], sparse=True),
+    ],
 }
-"""By which answers are forgotten again."""
+"""By which answers are forgotten again: when their day is over, or with whom they were given to."""
 
 
 class Mongo:
@@ -129,7 +132,9 @@ class Mongo:
 
     async def _keep(self, key: Key, answer: Stored, session: Session | None = None) -> bool:
         """Whether it was the first: an answer that is there, and not old enough to be forgotten, stays."""
-        sealed = {"fingerprint": key.fingerprint, "answer": key.seal(answer), "created_at": now()}
+        sealed: Document = {"fingerprint": key.fingerprint, "answer": key.seal(answer), "created_at": now()}
+        if key.owner is not None:
+            sealed["owner"] = key.owner
         old = {"_id": key.digest, "created_at": {"$lte": _forgotten()}}
         try:
             await self.database.idempotency.replace_one(
@@ -138,6 +143,10 @@ class Mongo:
         except DuplicateKeyError:
             return False
         return True
+
+    async def forget(self, owner: UUID) -> None:
+        """Forgets the answers that somebody was given."""
+        await self.database.idempotency.delete_many({"owner": owner})
 
     async def apply(self, deliveries: Sequence[Delivery], effect: Effect) -> dict[UUID, Outcome]:
         """The effects, each a write of its own; those of one aggregate follow one another, the others do not wait.

@@ -32,6 +32,7 @@ ReplyT = TypeVar("ReplyT", bound=Model)
 ACQUIRE_TIMEOUT = 3.0
 COMMAND_TIMEOUT = 10.0
 START_PATIENCE = 60.0
+FORGET_PIECE = 2000
 INBOX_DAYS = 100
 """Longer than the streams keep an event: what can come again is still known."""
 
@@ -67,18 +68,29 @@ _FIND = (
     "SELECT fingerprint, answer FROM idempotency WHERE digest = $1 AND created_at > now() - make_interval(secs => $2)"
 )
 _KEEPING = """
-INSERT INTO idempotency (digest, fingerprint, answer) VALUES ({}, {}, {})
+INSERT INTO idempotency (digest, fingerprint, answer, owner) VALUES ({}, {}, {}, {})
 ON CONFLICT (digest) DO UPDATE
-    SET fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = now()
+    SET fingerprint = excluded.fingerprint, answer = excluded.answer, owner = excluded.owner, created_at = now()
     WHERE idempotency.created_at <= now() - make_interval(secs => {})
 RETURNING true
 """
-_KEEP = _KEEPING.format("$1", "$2", "$3", "$4")
-_KEPT = _KEEPING.format("$8", "$9", "$10", "$11")
+_KEEP = _KEEPING.format("$1", "$2", "$3", "$4", "$5")
+_KEPT = _KEEPING.format("$8", "$9", "$10", "$11", "$12")
 _SAY_AND_KEEP = f"WITH said AS ({outbox.ADD}), kept AS ({_KEPT}) SELECT true FROM kept"  # noqa: S608 - constants
 """What most asks end with, in one round trip."""
 
 _FRESH = "INSERT INTO inbox (event_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id"
+# A piece of all answers, in the order of their digests: there is no index by which those about somebody are found.
+_FORGET = """
+WITH piece AS (SELECT digest, owner, answer FROM idempotency WHERE digest > $1 ORDER BY digest LIMIT $2),
+     gone AS (
+         DELETE FROM idempotency USING piece WHERE idempotency.digest = piece.digest AND (
+             piece.owner = $3
+             OR EXISTS (SELECT FROM unnest($4::bytea[]) AS said WHERE position(said IN piece.answer) > 0)
+         )
+     )
+SELECT digest FROM piece ORDER BY digest DESC LIMIT 1
+"""
 _PRUNE_ANSWERS = "DELETE FROM idempotency WHERE created_at < now() - make_interval(secs => $1)"
 _PRUNE_INBOX = "DELETE FROM inbox WHERE heard_at < now() - make_interval(days => $1)"
 
@@ -149,7 +161,14 @@ class Database:
 
     async def keep(self, key: Key, answer: Stored) -> None:
         async with self.connection() as connection:
-            await connection.fetchval(_KEEP, key.digest, key.fingerprint, key.seal(answer), KEPT_SECONDS)
+            await connection.fetchval(_KEEP, *_kept(key, answer))
+
+    async def forget(self, owner: UUID, said: Sequence[str]) -> None:
+        """Forgets the answers that somebody was given, and those to others in which any of `said` stands."""
+        last, needles = b"", [one.encode() for one in said]
+        while last is not None:
+            async with self.connection() as connection:
+                last = await connection.fetchval(_FORGET, last, FORGET_PIECE, owner, needles)
 
     async def apply(self, deliveries: Sequence[Delivery], effect: Effect) -> dict[UUID, Outcome]:
         """The effects of all events not heard before, with their inbox rows, in one transaction."""
@@ -192,7 +211,7 @@ async def _conclude(tx: Transaction, key: Key | None) -> None:
             await outbox.add(tx.connection, tx.events)
         return
     assert tx.answered is not None, "a transaction for an ask ends with tx.answer(...)"
-    kept = (key.digest, key.fingerprint, key.seal(tx.answered.stored()), KEPT_SECONDS)
+    kept = _kept(key, tx.answered.stored())
     try:
         if tx.events:
             first = await tx.connection.fetchval(_SAY_AND_KEEP, *outbox.columns(tx.events), *kept)
@@ -202,6 +221,10 @@ async def _conclude(tx: Transaction, key: Key | None) -> None:
         raise IdempotencyInProgress(retry_after=1) from error
     if not first:
         raise Replay
+
+
+def _kept(key: Key, answer: Stored) -> tuple[Any, ...]:
+    return key.digest, key.fingerprint, key.seal(answer), key.owner, KEPT_SECONDS
 
 
 async def _prepare(connection: "asyncpg.Connection[Any]") -> None:
