@@ -1,5 +1,7 @@
 # Every command bootstraps the virtual environment it needs; nothing is installed outside .venv.
 PYTHON ?= python3
+# Tests run side by side, each with a shop of its own.
+JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -34,7 +36,7 @@ compose: $(STAMP) ## start the same shop in containers (needs Docker with compos
 
 test: $(STAMP) ## run every test against real servers, with coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage combine -q --keep 2>/dev/null || true
 	@$(BIN)/coverage report
 
