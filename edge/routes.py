@@ -96,6 +96,10 @@ ACCOUNTS = (
     _put("/users/profile", user.UPDATE_PROFILE),
     _put("/users/profile/password", user.CHANGE_PASSWORD, NO_CONTENT),
     _post("/users/profile/email/verification", user.REQUEST_VERIFICATION, ACCEPTED),
+    _post("/users/profile/totp", user.START_TOTP, CREATED),
+    _post("/users/profile/totp/confirm", user.CONFIRM_TOTP),
+    _post("/users/profile/totp/recovery-codes", user.RENEW_RECOVERY_CODES),
+    _post("/users/profile/totp/disable", user.DISABLE_TOTP, NO_CONTENT),
     _get("/users/profile/sessions", user.LIST_SESSIONS),
     _delete("/users/profile/sessions/{id}", user.END_SESSION),
     _get("/users/profile/addresses", user.LIST_ADDRESSES),
@@ -107,6 +111,7 @@ ACCOUNTS = (
     _put("/users/{id}", user.UPDATE_USER),
     _post("/users/{id}/ban", user.BAN),
     _post("/users/{id}/unban", user.UNBAN),
+    _delete("/users/{id}/totp", user.REMOVE_TOTP),
 )
 
 CATALOG = (

@@ -51,6 +51,7 @@ class User(Model):
     role: Role
     is_active: bool
     email_verified: bool
+    totp: Annotated[bool, Field(description="Whether signing in needs a second factor.")] = False
     created_at: Time
     updated_at: Time
 

@@ -19,6 +19,7 @@ from contracts.user.accounts import (
 from contracts.user.addresses import AddressOf, CustomersAddress, ReplaceAddress, SavedAddress, TooManyAddresses
 from contracts.user.administration import LastAdmin, ListUsers, UpdateUser, UserOf
 from contracts.user.proofs import ForgotPassword, InvalidProof, Proof, ProofOf, ResetPassword, VerifyEmail
+from contracts.user.second_factor import SECOND_FACTOR
 from contracts.user.sessions import (
     InvalidCredentials,
     InvalidRefreshToken,
@@ -31,6 +32,7 @@ from contracts.user.sessions import (
     SignedIn,
     TokenReused,
 )
+from contracts.user.totp import InvalidCode, SecondFactorRequired
 
 SERVICE = "user"
 ANYONE, CUSTOMER, ADMIN, SERVICES = Access.ANYONE, Access.CUSTOMER, Access.ADMIN, Access.SERVICE
@@ -55,7 +57,7 @@ LOGIN = Operation(
     Session,
     "Sign in",
     ANYONE,
-    (InvalidCredentials, TooManyAttempts),
+    (InvalidCredentials, TooManyAttempts, SecondFactorRequired, InvalidCode),
     writes=True,
     confidential=True,
 )
@@ -278,6 +280,7 @@ OPERATIONS = (
     PROFILE,
     UPDATE_PROFILE,
     CHANGE_PASSWORD,
+    *SECOND_FACTOR,
     LIST_SESSIONS,
     END_SESSION,
     LIST_ADDRESSES,

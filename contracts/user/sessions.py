@@ -8,6 +8,7 @@ from pydantic import Field
 from contracts.failure import Fail
 from contracts.model import Id, Line, Model, Secret, Time
 from contracts.user.accounts import Attempt, AttemptedEmail, User
+from contracts.user.totp import Code
 
 ISSUER = "souk"
 """The `iss` of an access token."""
@@ -39,6 +40,7 @@ RefreshToken = Annotated[Secret, Field(min_length=1, max_length=512)]
 class Login(Model):
     email: AttemptedEmail
     password: Attempt
+    code: Annotated[Code | None, Field(description="Where the account has a second factor.")] = None
 
 
 class Refresh(Model):

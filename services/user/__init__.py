@@ -1,6 +1,6 @@
 """user: who somebody is, and how they prove it.
 
-Owns accounts, sessions (the families of refresh tokens), mailed tokens, addresses, failed logins and the keys that sign
-access tokens. Hears nothing. Says what becomes of accounts, without personal data: who needs an address to write to
-asks `contact`, and who mails a token asks `proof`.
+Owns accounts, sessions (the families of refresh tokens), second factors, mailed tokens, addresses, failed logins and
+the keys that sign access tokens. Hears nothing. Says what becomes of accounts, without personal data: who needs an
+address to write to asks `contact`, and who mails a token asks `proof`.
 """

@@ -19,11 +19,12 @@ from infra.worker import Worker
 from services.user import pruning
 from services.user.desk import Desk
 from services.user.domain import Limits, RequestLimits
-from services.user.handlers import addresses, administration, profile, recovering, registering, sessions
+from services.user.handlers import addresses, administration, profile, recovering, registering, second_factor, sessions
 from services.user.keyring import RELOAD, Keyring
 from services.user.passwords import Hasher
 from services.user.proofs import Prover
 from services.user.telling import Teller, telling
+from services.user.totp import Authenticators
 
 ASKS: dict[AnyOperation, Handler] = {
     contract.REGISTER: registering.register,
@@ -43,6 +44,11 @@ ASKS: dict[AnyOperation, Handler] = {
     contract.JWKS: profile.jwks,
     contract.ROTATE_KEYS: profile.rotate_keys,
     contract.CONTACT: profile.contact,
+    contract.START_TOTP: second_factor.start_totp,
+    contract.CONFIRM_TOTP: telling(second_factor.confirm_totp),
+    contract.RENEW_RECOVERY_CODES: second_factor.renew_recovery_codes,
+    contract.DISABLE_TOTP: second_factor.disable_totp,
+    contract.REMOVE_TOTP: telling(second_factor.remove_totp),
     contract.LIST_ADDRESSES: addresses.list_addresses,
     contract.ADD_ADDRESS: addresses.add_address,
     contract.REPLACE_ADDRESS: addresses.replace_address,
@@ -69,6 +75,10 @@ class UserSettings(PostgresSettings):
     refresh_grace: float = Field(
         10.0, ge=0, le=60, description="Seconds in which a spent one is given its successor once more."
     )
+    admins_need_totp: bool = Field(
+        default=False, description="An administrator without a second factor may do what a customer may."
+    )
+    totp_issuer: str = Field("Souk", pattern="^[^:]+$", description="What an authenticator calls the shop.")
     verify_days: float = Field(3.0, gt=0, description="Days a mailed token verifies an e-mail.")
     reset_minutes: float = Field(60.0, gt=0, description="Minutes a mailed token sets a new password.")
     mails_of_account: int = Field(3, gt=0, description="Such mails to one account within the window.")
@@ -104,6 +114,8 @@ def furnish(kit: Kit[UserSettings, Database], wake_mailroom: Callable[[], None] 
         prover=prover_of(settings),
         pepper=key_for(b"login", settings),
         teller=Teller(kit.store, kit.client),
+        authenticators=authenticators_of(settings),
+        admins_need_totp=settings.admins_need_totp,
         wake_mailroom=wake_mailroom,
     )
 
@@ -114,6 +126,10 @@ def prover_of(settings: UserSettings) -> Prover:
         verify_lifetime=timedelta(days=settings.verify_days),
         reset_lifetime=timedelta(minutes=settings.reset_minutes),
     )
+
+
+def authenticators_of(settings: UserSettings) -> Authenticators:
+    return Authenticators(key_for(b"totp", settings), key_for(b"recovery", settings), settings.totp_issuer)
 
 
 def key_for(purpose: bytes, settings: UserSettings) -> bytes:

@@ -9,7 +9,7 @@ from uuid import UUID
 from contracts.user import ACCESS_TTL, Session
 from infra.ids import new_id, now
 from infra.postgres import Connection, Database
-from services.user.domain import Account, Limits, RequestLimits, claims, digest
+from services.user.domain import Account, Limits, RequestLimits, claims, digest, role_of
 from services.user.keyring import Keyring
 from services.user.passwords import Hasher
 from services.user.proofs import Prover
@@ -17,6 +17,7 @@ from services.user.store import sessions
 from services.user.store.sessions import Spent
 from services.user.succession import sealed
 from services.user.telling import Teller
+from services.user.totp import Authenticators
 
 TOKEN_BYTES = 32
 
@@ -35,6 +36,9 @@ class Desk:
     pepper: bytes = field(repr=False)
     """The key of the digests by which failed logins and other requests are kept."""
     teller: Teller
+    authenticators: Authenticators
+    admins_need_totp: bool
+    """An administrator without a second factor is signed in as a customer."""
     wake_mailroom: Callable[[], None]
     """Somebody has forgotten a password."""
 
@@ -54,9 +58,10 @@ class Desk:
         return await self.session(account, session_id, token)
 
     async def session(self, account: Account, session_id: UUID, token: str) -> Session:
+        role = role_of(account, admins_need_totp=self.admins_need_totp)
         return Session(
             user=account.user,
-            access_token=await self.keyring.sign(claims(account, session_id, new_id(), now())),
+            access_token=await self.keyring.sign(claims(account, role, session_id, new_id(), now())),
             refresh_token=token,
             expires_in=ACCESS_TTL,
         )

@@ -38,6 +38,7 @@ class Account:
     is_active: bool
     email_verified: bool
     version: int
+    totp: bool
     created_at: datetime
     updated_at: datetime
 
@@ -51,6 +52,7 @@ class Account:
             role=self.role,
             is_active=self.is_active,
             email_verified=self.email_verified,
+            totp=self.totp,
             created_at=self.created_at,
             updated_at=self.updated_at,
         )
@@ -182,14 +184,25 @@ def until_free(age: float, window: float) -> int:
     return max(1, math.ceil(window - age))
 
 
-def claims(account: Account, session_id: UUID, token_id: UUID, now: datetime) -> dict[str, Any]:
+def needs_totp(account: Account, *, of_admins: bool) -> bool:
+    """Whether an account is to have a second factor, where a setting asks for those of administrators."""
+    return of_admins and account.role is Role.ADMIN
+
+
+def role_of(account: Account, *, admins_need_totp: bool) -> Role:
+    """What somebody may do who signs in: an administrator who owes a second factor is a customer until then."""
+    owes = needs_totp(account, of_admins=admins_need_totp) and not account.totp
+    return Role.CUSTOMER if owes else account.role
+
+
+def claims(account: Account, role: Role, session_id: UUID, token_id: UUID, now: datetime) -> dict[str, Any]:
     """What an access token says."""
     issued = int(now.timestamp())
     return {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": str(account.id),
-        "role": account.role,
+        "role": role,
         "sid": str(session_id),
         "jti": str(token_id),
         "typ": ACCESS_TYPE,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import aiohttp
+import asyncpg
 import pytest
 
 from contracts.catalog import Product
@@ -29,6 +30,13 @@ async def boss(street: Http, operator: Edge) -> Customer:
 
 
 @pytest.fixture
-async def world(street: Http, boss: Customer, stack: Stack, new_product: Callable[..., Awaitable[Product]]) -> World:
+async def world(
+    street: Http,
+    boss: Customer,
+    stack: Stack,
+    new_product: Callable[..., Awaitable[Product]],
+    database: Callable[[str], Awaitable[asyncpg.Connection]],
+) -> World:
     """A new owner and another customer each time; the administrator stays."""
-    return World(street, await register(street), await register(street), boss, stack.layout.mail, new_product)
+    owner, another = await register(street), await register(street)
+    return World(street, owner, another, boss, stack.layout.mail, new_product, await database("user"))

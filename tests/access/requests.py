@@ -93,6 +93,25 @@ async def _change_password(world: World, asker: Asker) -> Request:
     return Request(body={"current_password": who.password, "new_password": "another correct horse"})
 
 
+async def _start_totp(world: World, asker: Asker) -> Request:
+    who = world.by(asker) or world.owner
+    await world.without_totp(who)
+    return Request(body={"password": who.password})
+
+
+async def _confirm_totp(world: World, asker: Asker) -> Request:
+    return Request(body={"code": await world.code_to_confirm(world.by(asker) or world.owner)})
+
+
+async def _with_totp(world: World, asker: Asker) -> Request:
+    return Request(body={"code": await world.code(world.by(asker) or world.owner)})
+
+
+async def _disable_totp(world: World, asker: Asker) -> Request:
+    who = world.by(asker) or world.owner
+    return Request(body={"password": who.password, "code": await world.code(who)})
+
+
 async def _user(world: World) -> str:
     return str((await register(world.http)).user["id"])
 
@@ -175,6 +194,10 @@ REQUESTS: dict[AnyOperation, Make] = {
     user.PROFILE: _plain(),
     user.UPDATE_PROFILE: _plain(EXAMPLES[user.UPDATE_PROFILE]),
     user.CHANGE_PASSWORD: _change_password,
+    user.START_TOTP: _start_totp,
+    user.CONFIRM_TOTP: _confirm_totp,
+    user.RENEW_RECOVERY_CODES: _with_totp,
+    user.DISABLE_TOTP: _disable_totp,
     user.LIST_SESSIONS: _plain(),
     user.END_SESSION: _named(World.session),
     user.LIST_ADDRESSES: _plain(),
@@ -186,6 +209,7 @@ REQUESTS: dict[AnyOperation, Make] = {
     user.UPDATE_USER: _named(_user, {"first_name": "Augusta", "last_name": "King"}),
     user.BAN: _named(_user, {}),
     user.UNBAN: _named(_user, {}),
+    user.REMOVE_TOTP: _named(_user),
     user.JWKS: _plain(),
     catalog.LIST_PRODUCTS: _plain(query="?limit=1"),
     catalog.SEARCH_PRODUCTS: _plain(query="?q=lamp&limit=1"),

@@ -35,6 +35,7 @@ OURS: dict[str, Any] = {
     "status": "paid",
     "subtotal": USD,
     "total": USD,
+    "totp": False,
     "unit_price": USD,
     "user_id": str(new_id()),
     "version": 1,

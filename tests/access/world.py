@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import pyotp
 from PIL import Image
 
 from contracts import user
@@ -35,6 +37,8 @@ class World:
     boss: Customer
     mail: Path
     new_product: Callable[..., Awaitable[Product]]
+    accounts: asyncpg.Connection
+    """The database of user, for what no route does."""
 
     def by(self, asker: Asker) -> Customer | None:
         people = {Asker.OWNER: self.owner, Asker.ANOTHER: self.another, Asker.ADMIN: self.boss}
@@ -59,6 +63,26 @@ class World:
 
         tokens: list[str] = await eventually(found)
         return tokens[-1]
+
+    async def without_totp(self, who: Customer) -> None:
+        """Whatever was done to the second factor before is undone."""
+        await self.accounts.execute("UPDATE account SET totp = false WHERE id = $1", who.user["id"])
+        await self.accounts.execute("DELETE FROM second_factor WHERE account_id = $1", who.user["id"])
+
+    async def code_to_confirm(self, who: Customer) -> str:
+        """Of a new authenticator."""
+        await self.without_totp(who)
+        begun = await who.http.post("/users/profile/totp", {"password": who.password})
+        assert begun.status == 201, begun.body
+        return pyotp.TOTP(begun.json["secret"]).now()
+
+    async def code(self, who: Customer) -> str:
+        """Of an authenticator that counts, as if none of its codes had been used yet."""
+        code = await self.code_to_confirm(who)
+        confirmed = await who.http.post("/users/profile/totp/confirm", {"code": code})
+        assert confirmed.status == 200, confirmed.body
+        await self.accounts.execute("UPDATE second_factor SET last_step = 1 WHERE account_id = $1", who.user["id"])
+        return code
 
     async def address(self) -> str:
         return _id(await self.owner.http.post("/users/profile/addresses", ADDRESS))

@@ -27,10 +27,10 @@ from infra.rpc import Answer, Ask
 from services.user import domain
 from services.user.desk import Desk
 from services.user.domain import Attempt
-from services.user.handlers.sessions import fail, refuse_if_too_many
 from services.user.proofs import Prover
 from services.user.store import accounts, failures, proofs, requests, sessions
 from services.user.store.requests import Kind
+from services.user.throttle import fail, refuse_if_too_many
 
 
 async def forgot_password(desk: Desk, ask: Ask[ForgotPassword]) -> Answer[Empty]:

@@ -1,7 +1,6 @@
 """Signing in, staying signed in, signing out."""
 
 import logging
-from typing import NoReturn
 from uuid import UUID
 
 from contracts.model import Empty, Listing, Page
@@ -14,18 +13,16 @@ from contracts.user import (
     SessionOf,
     SignedIn,
     TokenReused,
-    TooManyAttempts,
 )
 from infra import cursor
 from infra.crash import crash_point
 from infra.idempotency import Replay
-from infra.postgres import Connection
 from infra.rpc import Answer, Ask
 from services.user import domain
 from services.user.desk import Desk
-from services.user.domain import Attempt
 from services.user.store import accounts, failures, sessions
 from services.user.succession import opened
+from services.user.throttle import fail, judged, refuse_if_too_many, use_up
 
 log = logging.getLogger("souk.user")
 
@@ -39,34 +36,20 @@ async def login(desk: Desk, ask: Ask[Login]) -> Answer[Session]:
     matches = await desk.hasher.matches(ask.body.password, account.password_hash if account else None)
     if account is None or not matches or not account.is_active:
         await fail(desk, attempt)
+    proven = await judged(desk, account, attempt, ask.body.code) if account.totp else None
     rehashed = await desk.hasher.renewed(ask.body.password, account.password_hash)
     async with desk.db.transaction(ask) as tx:
         await failures.line_up(tx.connection, attempt)
         await refuse_if_too_many(tx.connection, desk, attempt)
         if not await accounts.still_opens(tx.connection, account):
             raise InvalidCredentials
+        if proven is not None:
+            await use_up(tx.connection, account, proven)
         await failures.forgive(tx.connection, attempt)
         if rehashed is not None:
             await accounts.rehash(tx.connection, account, rehashed)
         tx.afterwards(lambda: crash_point("user.signed_in"))
         return tx.answer(await desk.sign_in(tx.connection, account, ask.client))
-
-
-async def refuse_if_too_many(connection: Connection, desk: Desk, attempt: Attempt) -> None:
-    """After too many failures not even the right password is listened to."""
-    seconds = domain.wait(await failures.recent(connection, attempt, desk.limits), desk.limits)
-    if seconds is not None:
-        raise TooManyAttempts(retry_after=seconds)
-
-
-async def fail(desk: Desk, attempt: Attempt) -> NoReturn:
-    """Counts a wrong password."""
-    async with desk.db.transaction() as tx:
-        await failures.line_up(tx.connection, attempt)
-        await refuse_if_too_many(tx.connection, desk, attempt)
-        await failures.add(tx.connection, attempt)
-    crash_point("user.failure_noted")
-    raise InvalidCredentials
 
 
 async def refresh(desk: Desk, ask: Ask[Refresh]) -> Answer[Session]:

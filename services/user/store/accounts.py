@@ -15,40 +15,42 @@ INSERT INTO account (id, email, email_key, password_hash, first_name, last_name,
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (email_key) DO NOTHING
 RETURNING id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
-          created_at, updated_at
+          totp, created_at, updated_at
 """
 _BY_EMAIL = """
 SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
-       created_at, updated_at
+       totp, created_at, updated_at
 FROM account WHERE email_key = $1
 """
 _BY_ID = """
 SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
-       created_at, updated_at
+       totp, created_at, updated_at
 FROM account WHERE id = $1
 """
 _STILL = """
-SELECT true FROM account WHERE id = $1 AND password_hash = $2 AND is_active FOR SHARE
+SELECT true FROM account WHERE id = $1 AND password_hash = $2 AND totp = $3 AND is_active FOR SHARE
 """
 _RENAME = """
 UPDATE account SET first_name = $2, last_name = $3, version = version + 1, updated_at = now()
 WHERE id = $1 AND ($4::int IS NULL OR version = $4)
 RETURNING id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
-          created_at, updated_at
+          totp, created_at, updated_at
 """
 _PROMOTE = """
 WITH customer AS (SELECT id FROM account WHERE email_key = $1 AND role <> 'admin'),
      ended AS (
          UPDATE session SET revoked_at = now() FROM customer WHERE account_id = customer.id AND revoked_at IS NULL
-     )
+     ),
+     factor AS (DELETE FROM second_factor USING customer WHERE account_id = customer.id)
 UPDATE account
 SET role = 'admin',
     password_hash = CASE WHEN role <> 'admin' THEN $2 ELSE password_hash END,
+    totp = totp AND role = 'admin',
     version = version + (role <> 'admin')::int,
     updated_at = CASE WHEN role <> 'admin' THEN now() ELSE updated_at END
 WHERE email_key = $1
 RETURNING id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
-          created_at, updated_at
+          totp, created_at, updated_at
 """
 _SET_HASH = """
 UPDATE account SET password_hash = $2, email_verified = email_verified OR $3, version = version + 1, updated_at = now()
@@ -91,8 +93,10 @@ async def by_id(connection: Connection, account_id: UUID) -> Account | None:
 
 
 async def still_opens(connection: Connection, account: Account) -> bool:
-    """Whether it is active and has the same password as when it was read; it stays so until the commit."""
-    return await connection.fetchval(_STILL, account.id, account.password_hash) is not None
+    """Whether it is active and takes the same password, and a code or none, as when it was read; so it stays until the
+    commit.
+    """
+    return await connection.fetchval(_STILL, account.id, account.password_hash, account.totp) is not None
 
 
 async def rename(
@@ -122,8 +126,8 @@ async def verify(connection: Connection, account_id: UUID) -> bool:
 async def promote(connection: Connection, email_key: str, password_hash: str) -> Account:
     """The account as an administrator's; an administrator's stays as it is.
 
-    A customer's gets the operator's password, and its sessions end: whoever registered that e-mail first was perhaps a
-    stranger.
+    A customer's gets the operator's password, and its sessions and its second factor end: whoever registered that
+    e-mail first was perhaps a stranger.
     """
     row = await connection.fetchrow(_PROMOTE, email_key, password_hash)
     if row is None:

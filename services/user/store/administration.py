@@ -11,7 +11,7 @@ from services.user.store.accounts import account_in
 LAST_ID = UUID(int=2**128 - 1)
 
 _COLUMNS = """id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
-          created_at, updated_at"""
+          totp, created_at, updated_at"""
 _LIST = f"""
 SELECT {_COLUMNS} FROM account
 WHERE id < $1

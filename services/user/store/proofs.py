@@ -23,7 +23,7 @@ WHERE p.id = $1 AND p.expires_at > now() AND a.is_active
 """
 _HOLDER = """
 SELECT a.id, a.email, a.password_hash, a.first_name, a.last_name, a.role, a.is_active, a.email_verified, a.version,
-       a.created_at, a.updated_at
+       a.totp, a.created_at, a.updated_at
 FROM proof p JOIN account a ON a.id = p.account_id
 WHERE p.digest = $1 AND p.purpose = $2 AND p.expires_at > now() AND a.is_active
 """

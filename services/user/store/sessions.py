@@ -25,7 +25,7 @@ RETURNING session_id
 """
 _OWNER = """
 SELECT a.id, a.email, a.password_hash, a.first_name, a.last_name, a.role, a.is_active, a.email_verified, a.version,
-       a.created_at, a.updated_at
+       a.totp, a.created_at, a.updated_at
 FROM session s JOIN account a ON a.id = s.account_id
 WHERE s.id = $1 AND s.revoked_at IS NULL AND a.is_active
 FOR UPDATE OF s FOR SHARE OF a

@@ -7,13 +7,15 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import jwt
+import pyotp
 import pytest
 
 from contracts import user
 from contracts.identity import Identity
 from contracts.user import Session
-from infra.ids import new_id
+from infra.ids import new_id, now
 from infra.postgres import connect
 from infra.rpc import Asker
 from infra.run import Kit
@@ -55,6 +57,58 @@ def newcomer(**changed: Any) -> dict[str, Any]:
 async def member(ask: Edge) -> Member:
     body = newcomer()
     return Member(body["email"], await ask(user.REGISTER, body))
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Somebody whose account has a second factor, with the authenticator and the recovery codes."""
+
+    member: Member
+    who: Identity
+    authenticator: pyotp.TOTP
+    recovery_codes: list[str]
+    store: asyncpg.Connection
+
+    async def code(self) -> str:
+        """A code that is good, as if time had passed since the last one."""
+        await self.store.execute("UPDATE second_factor SET last_step = 1 WHERE account_id = $1", self.who.user_id)
+        return self.authenticator.now()
+
+    @property
+    def wrong(self) -> str:
+        """One that is not good now, and will not be in a while."""
+        step = self.authenticator.timecode(now())
+        good = {self.authenticator.generate_otp(step + off) for off in range(-2, 10)}
+        return next(code for code in map("{:06}".format, range(100)) if code not in good)
+
+    async def tried(self, ask: Edge, code: str | None, address: str = "203.0.113.40") -> Session:
+        """A login with a code."""
+        said = {} if code is None else {"code": code}
+        session: Session = await ask(user.LOGIN, {**self.member.credentials, **said}, client=address)
+        return session
+
+
+async def started(ask: Edge, member: Member) -> pyotp.TOTP:
+    pending = await ask(user.START_TOTP, {"password": PASSWORD}, identity=identity_of(member.session))
+    read = pyotp.parse_uri(pending.uri)
+    assert isinstance(read, pyotp.TOTP)
+    assert (read.secret, read.name) == (pending.secret, member.email)
+    return read
+
+
+async def left(guarded: Guarded, table: str = "recovery_code") -> int:
+    many: int = await guarded.store.fetchval(
+        f"SELECT count(*) FROM {table} WHERE account_id = $1",  # noqa: S608 - the test's own
+        guarded.who.user_id,
+    )
+    return many
+
+
+@pytest.fixture
+async def guarded(ask: Edge, member: Member, database: Callable[[str], Awaitable[asyncpg.Connection]]) -> Guarded:
+    authenticator, who = await started(ask, member), identity_of(member.session)
+    confirmed = await ask(user.CONFIRM_TOTP, {"code": authenticator.now()}, identity=who)
+    return Guarded(member, who, authenticator, confirmed.recovery_codes, await database("user"))
 
 
 @pytest.fixture

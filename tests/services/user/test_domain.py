@@ -119,7 +119,7 @@ def test_an_access_token_says_who_for_how_long_and_of_which_session() -> None:
     now = datetime(2025, 6, 1, 12, tzinfo=UTC)
     session, token = uuid4(), uuid4()
     account = an_account()
-    assert domain.claims(account, session, token, now) == {
+    assert domain.claims(account, Role.CUSTOMER, session, token, now) == {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": str(account.id),
@@ -150,6 +150,7 @@ def an_account() -> Account:
         is_active=True,
         email_verified=False,
         version=1,
+        totp=False,
         created_at=now,
         updated_at=now,
     )

@@ -31,6 +31,7 @@ async def test_somebody_registers_and_is_signed_in(ask: Edge) -> None:
         "role": Role.CUSTOMER,
         "is_active": True,
         "email_verified": False,
+        "totp": False,
     }
     me = Identity(user_id=session.user.id, role=session.user.role)
     assert await ask(user.PROFILE, identity=me) == session.user
@@ -164,7 +165,7 @@ async def test_no_secret_is_kept_or_logged(ask: Edge, database: Databases, stack
     with pytest.raises(Invalid):
         await ask(user.REGISTER, {**body, "password": [password]})
     secrets = (password, session.access_token, session.refresh_token)
-    kept = await _everything(await database("user"))
+    kept = await everything(await database("user"))
     logged = stack.layout.log("user").read_text()
     for secret in secrets:
         assert secret not in kept
@@ -173,7 +174,7 @@ async def test_no_secret_is_kept_or_logged(ask: Edge, database: Databases, stack
     assert body["email"] not in logged
 
 
-async def _everything(connection: asyncpg.Connection) -> str:
+async def everything(connection: asyncpg.Connection) -> str:
     """Every row of every table, with bytes as text."""
     tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     rows = [row for (table,) in tables for row in await connection.fetch(f'SELECT * FROM "{table}"')]  # noqa: S608
