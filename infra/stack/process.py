@@ -50,8 +50,8 @@ class User:
 class Program:
     """What to run, and how to know that it serves.
 
-    `well` is asked of one that was ready: when it has said no, or nothing, for `unwell_for` seconds, the process is
-    killed and started anew. `left_behind` finds what outlives a killed one besides its process group.
+    When `well` has said no, or nothing, for `unwell_for` seconds, the process is killed and started anew: one that was
+    ready, and one that would never be. `left_behind` finds what outlives a killed one besides its process group.
     """
 
     name: str
@@ -172,11 +172,14 @@ class Process:
         self._changed()
 
     async def _serves(self) -> bool:
-        """Polls until it is ready; false when it died or its time is over."""
-        deadline = time.monotonic() + self.program.ready_within
-        while self.pid and time.monotonic() < deadline:
-            if await self.program.ready():
+        """Polls until it is ready; false when it died, is not well, or its time is over."""
+        program, begun = self.program, time.monotonic()
+        well_at = begun
+        while self.pid and time.monotonic() < min(begun + program.ready_within, well_at + program.unwell_for):
+            if await program.ready():
                 return self.pid is not None
+            if program.well is None or await program.well():
+                well_at = time.monotonic()
             await asyncio.sleep(POLL)
         return False
 
@@ -185,7 +188,8 @@ class Process:
             return
         child, program = self._child, self.program
         code = child.returncode if child else None
-        died = f"it ended with {_words(code)}" if code is not None else f"not ready after {program.ready_within:.0f} s"
+        seconds = time.time() - self.since
+        died = f"it ended with {_words(code)}" if code is not None else f"not ready after {seconds:.0f} s"
         lines = tail(program.log, self._log_start)
         raise StackError(f"{program.name} did not start: {died}. The whole log is in {program.log}.", lines)
 

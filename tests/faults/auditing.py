@@ -14,7 +14,7 @@ import orjson
 from infra.stack.stack import Stack
 
 WITHIN = 120.0
-TIMES = 10
+TIMES = 20
 PAUSE = 2.0
 
 OWN: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(

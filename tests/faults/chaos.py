@@ -24,7 +24,7 @@ from tests.faults.schedule import QUIET, Fault, Kind
 TRIES = 8
 """How often a fault that could not be brought about, as NATS was away, is tried again."""
 
-OVERTIME = 60.0
+OVERTIME = 150.0
 """Seconds that remain at the end for what waits for somebody to come by, or for something to be said."""
 
 BY_ITSELF = 4.0

@@ -170,12 +170,24 @@ async def test_one_that_lives_on_without_doing_its_work_is_started_anew(
     process = kept(SERVING)
 
     async def well() -> bool:
-        return process.restarts > 0
+        return process.restarts > 0 or process.state is not State.READY
 
     process.program = replace(process.program, well=well, unwell_for=0.1)
     await process.start()
     await eventually(lambda: process.restarts == 1 and process.state is State.READY)
     assert "thing has not been well for 0 s, and is started anew" in process.program.log.read_text()
+
+
+async def test_one_that_will_never_do_its_work_is_not_waited_for(kept: Kept) -> None:
+    process = kept("import signal; print('out of resources', flush=True); signal.pause()")
+
+    async def well() -> bool:
+        return "out of resources" not in process.program.log.read_text()
+
+    process.program = replace(process.program, well=well, unwell_for=0.1, ready_within=1000)
+    with pytest.raises(StackError, match="not ready after 0 s") as refused:
+        await process.start()
+    assert refused.value.lines == ("out of resources",)
 
 
 async def test_bad_luck_in_a_row_is_no_crash_loop(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
