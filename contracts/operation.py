@@ -55,6 +55,10 @@ class Operation(Generic[RequestT, ReplyT]):
     """Whose things it is about; more than one where the request can name several. `contracts.access` says the rest."""
     confidential: bool = False
     """The reply holds secrets: what is kept of it for a replay is encrypted under the idempotency key itself."""
+    noted: bool = False
+    """Touches the security of an account: stands in the audit trail whoever does it."""
+    people_only: bool = False
+    """No API key may, whatever its scopes."""
 
     def __post_init__(self) -> None:
         internal = self.access is Access.SERVICE

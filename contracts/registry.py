@@ -5,6 +5,7 @@ from contracts.event import Event
 from contracts.health import health_of
 from contracts.hearing import hear_of
 from contracts.operation import AnyOperation
+from contracts.trail import trail_of
 
 SERVICES = ("user", "catalog", "cart", "order", "payment", "notification")
 
@@ -30,6 +31,9 @@ HEARS: dict[str, tuple[type[Event], ...]] = {
 HEAR = {service: hear_of(service) for service, heard in HEARS.items() if heard}
 """How the operator hands an event over once more."""
 
+TRAIL = {service: trail_of(service) for service in SERVICES if service != "cart"}
+"""The audit trails. cart keeps nothing that anybody but its customers and guests changes."""
+
 OPERATIONS: tuple[AnyOperation, ...] = (
     *user.OPERATIONS,
     *catalog.OPERATIONS,
@@ -39,6 +43,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *notification.OPERATIONS,
     *HEALTH.values(),
     *HEAR.values(),
+    *TRAIL.values(),
 )
 
 EVENTS: tuple[type[Event], ...] = (*user.EVENTS, *catalog.EVENTS, *order.EVENTS, *payment.EVENTS)

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from contracts import cart, catalog, notification, order, payment, user
 from contracts.access import Asker, rows_of
 from contracts.operation import AnyOperation
+from contracts.registry import TRAIL
 
 BASE = "/api/v1"
 MEBIBYTE = 1024 * 1024
@@ -166,7 +167,9 @@ PAYMENTS = (
 
 NOTIFICATIONS = (_get("/notifications", notification.LIST),)
 
-ROUTES: tuple[Route, ...] = (*ACCOUNTS, *CATALOG, *CARTS, *ORDERS, *PAYMENTS, *NOTIFICATIONS)
+AUDIT = tuple(_get(f"/audit/{service}", operation) for service, operation in TRAIL.items())
+
+ROUTES: tuple[Route, ...] = (*ACCOUNTS, *CATALOG, *CARTS, *ORDERS, *PAYMENTS, *NOTIFICATIONS, *AUDIT)
 
 AT_ROOT: tuple[Route, ...] = (
     _get("/images/{image_id}/{width}.webp", catalog.GET_IMAGE, cache=FOR_EVER, produces="image/webp"),

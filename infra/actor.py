@@ -192,6 +192,7 @@ def read(operation: AnyOperation, body: bytes, header: Mapping[str, str]) -> Ask
         client,
         int(version) if version else None,
         Key.of(operation.subject, caller, key, body, confidential=operation.confidential, owner=owner) if key else None,
+        operation,
     )
 
 

@@ -31,3 +31,7 @@ DEAD_STREAM = "Souk-Dead-Stream"
 DEAD_SEQUENCE = "Souk-Dead-Sequence"
 """Where the event is in that stream."""
 DEAD_DELIVERIES = "Souk-Dead-Deliveries"
+
+TRAIL_SEQ = "Souk-Trail-Seq"
+TRAIL_HASH = "Souk-Trail-Hash"
+"""The last entry of an audit trail."""

@@ -14,6 +14,7 @@ from contracts.event import Event
 from contracts.failure import Fail, FieldError, Invalid
 from contracts.hearing import EffectFailed, Heard, HeardTooSoon, HearEvent, Outcome
 from infra import trace
+from infra.postgres import Transaction
 from infra.reactor import Delivery, Inbox, NotYet, Reaction, react, reason_of, understood
 from infra.rpc import Ask
 
@@ -41,6 +42,8 @@ class Hearing:
         delivery = self._read(ask.body)
 
         async def effect(tx: Any, delivery: Delivery) -> Outcome | None:
+            if isinstance(tx, Transaction):
+                tx.does(ask)
             return await react(self.reactions, deps, self.tracer, tx, delivery)
 
         try:

@@ -28,6 +28,8 @@ from tenacity import (
 
 from contracts.hearing import Outcome
 from contracts.model import Model
+from contracts.operation import AnyOperation
+from infra.actor import Handler
 from infra.crash import crash_point
 from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
 from infra.ids import now
@@ -76,6 +78,10 @@ class Mongo:
         """Makes the indexes of each collection, unless they are there."""
         for collection, wanted in {**INDEXES, **indexes}.items():
             await self.database[collection].create_indexes(list(wanted))
+
+    def asks(self, _service: str) -> dict[AnyOperation, Handler]:
+        """None: there is no audit trail, for nobody but its customers and guests changes a cart."""
+        return {}
 
     def workers(self, _service: str, _client: Client, _metrics: Metrics) -> list[Background]:
         """None: MongoDB forgets by itself, and the cart says nothing that would need an outbox."""

@@ -1,6 +1,6 @@
 """PostgreSQL: a pool with every timeout set, and transactions that take events and answers along."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -13,14 +13,21 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from contracts.event import Event
 from contracts.failure import IdempotencyInProgress
 from contracts.hearing import Outcome
-from contracts.model import Model
-from infra import outbox, trace
+from contracts.identity import Role
+from contracts.model import Listing, Model
+from contracts.operation import AnyOperation
+from contracts.registry import TRAIL
+from contracts.trail import Entry, ListTrail
+from infra import outbox, trace, trail
+from infra.actor import Handler
 from infra.crash import crash_point
+from infra.heads import Heads
 from infra.idempotency import KEPT_SECONDS, Key, Replay, Stored
 from infra.reactor import Delivery, Effect
 from infra.rpc import Answer, Ask
 from infra.settings import PostgresSettings
 from infra.telemetry import Metrics
+from infra.trail import Actor, Note
 from infra.worker import Background, Worker
 
 if TYPE_CHECKING:
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
 else:  # generic for the type checker only
     Connection = asyncpg.pool.PoolConnectionProxy
 ReplyT = TypeVar("ReplyT", bound=Model)
+Said = Mapping[str, Any]
+"""Values by name, for the audit trail."""
 
 ACQUIRE_TIMEOUT = 3.0
 COMMAND_TIMEOUT = 10.0
@@ -98,8 +107,11 @@ _PRUNE_INBOX = "DELETE FROM inbox WHERE heard_at < now() - make_interval(days =>
 class Transaction:
     """One transaction: the store's functions run on `connection`; events and the answer go with the commit."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, act: Note | None = None) -> None:
         self.connection = connection
+        self.act = act
+        """What is done here, if it is noted in the audit trail."""
+        self.notes: list[Note] = []
         self.events: list[tuple[Event, trace.Trace]] = []
         self.answered: Answer[Any] | None = None
         self._after: list[Callable[[], None]] = []
@@ -112,7 +124,42 @@ class Transaction:
         """The answer to the ask that the transaction was opened for, kept under its idempotency key."""
         answer = Answer(reply, version)
         self.answered = answer
+        if self.act is not None and not self.act.subject:
+            self.act.subject = trail.subject_of(reply)
         return answer
+
+    def does(self, ask: Ask[Any], subject: UUID | None = None) -> None:
+        """What is asked for is done here, in a transaction that does not end with its answer.
+
+        A `subject` is the one of those asked for together that it is done to.
+        """
+        self.act = trail.act_of(ask)
+        if self.act is not None and subject is not None:
+            self.act.narrow(subject)
+
+    def detail(self, subject: UUID | None = None, *, before: Said | None = None, after: Said | None = None) -> None:
+        """What the act was about, what that was before and what it is now: as far as it may be told."""
+        if self.act is not None:
+            self.act.detail(subject, before or {}, after or {})
+
+    def proven(self, account_id: UUID, role: Role) -> None:
+        """Who does it, where the ask could not say so: somebody who has just shown whose account it is."""
+        if self.act is not None:
+            self.act.actor = trail.person(account_id, role)
+            self.act.subject = str(account_id)
+
+    def note(
+        self, act: str, actor: Actor, client: str = "", *, subject: UUID | None = None, after: Said | None = None
+    ) -> None:
+        """Something else that belongs into the audit trail."""
+        note = Note(act, actor, client)
+        note.detail(subject, {}, after or {})
+        self.notes.append(note)
+
+    @property
+    def noted(self) -> list[Note]:
+        """All that goes into the audit trail."""
+        return [*([self.act] if self.act is not None else []), *self.notes]
 
     def afterwards(self, call: Callable[[], None]) -> None:
         """Called once the transaction has committed: to wake a worker."""
@@ -128,6 +175,7 @@ class Database:
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self.pool = pool
         self.wake_relay: Callable[[], None] = lambda: None
+        self.wake_heads: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -136,14 +184,17 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def transaction(self, ask: Ask[Any] | None = None) -> AsyncIterator[Transaction]:
+    async def transaction(self, ask: Ask[Any] | None = None, *, acts: bool = True) -> AsyncIterator[Transaction]:
         """A transaction; with an `ask` that has an idempotency key, its answer is kept in it.
+
+        An act of an administrator is noted in the audit trail. `acts` is False where it only keeps the answer, and what
+        that tells was done before, in another transaction.
 
         Raises `Replay` when another request with the same key has committed first: everything done here is undone.
         """
         async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             async with connection.transaction():
-                tx = Transaction(connection)
+                tx = Transaction(connection, trail.act_of(ask) if ask is not None and acts else None)
                 yield tx
                 await _conclude(tx, ask.key if ask is not None else None)
             if ask is not None and ask.key is not None:
@@ -151,6 +202,8 @@ class Database:
         if tx.events:
             crash_point("postgres.committed")
             self.wake_relay()
+        if tx.noted:
+            self.wake_heads()
         for call in tx._after:  # noqa: SLF001 - its own
             call()
 
@@ -184,8 +237,18 @@ class Database:
     def workers(self, service: str, client: Client, metrics: Metrics) -> list[Background]:
         """The relay of the outbox, and the forgetting of what is old."""
         relay = outbox.Relay(service, self.pool, client, metrics)
-        self.wake_relay = relay.wake
-        return [relay, Worker("prune", self.prune, every=3600)]
+        heads = Heads(service, self.pool, client)
+        self.wake_relay, self.wake_heads = relay.wake, heads.wake
+        return [relay, heads, Worker("prune", self.prune, every=3600)]
+
+    def asks(self, service: str) -> Mapping[AnyOperation, Handler]:
+        """The pages of the audit trail."""
+
+        async def read_trail(_deps: object, ask: Ask[ListTrail]) -> Listing[Entry]:
+            async with self.connection() as connection:
+                return await trail.page(connection, ask.body)
+
+        return {TRAIL[service]: read_trail}
 
     async def ping(self) -> None:
         async with self.connection() as connection:
@@ -205,7 +268,13 @@ async def _fresh(connection: Connection, event_ids: list[Any]) -> set[Any]:
 
 
 async def _conclude(tx: Transaction, key: Key | None) -> None:
-    """Writes what goes with the commit: the events, and the answer under its key."""
+    """Writes what goes with the commit: the events, the answer under its key, and then the notes of the trail."""
+    await _say_and_keep(tx, key)
+    if tx.noted:
+        await trail.append(tx.connection, tx.noted)
+
+
+async def _say_and_keep(tx: Transaction, key: Key | None) -> None:
     if key is None:
         if tx.events:
             await outbox.add(tx.connection, tx.events)

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from contracts.failure import Fail, InternalError, TimedOut, Unauthorized, Unavailable
 from contracts.identity import Identity
 from contracts.model import Model
-from contracts.operation import Operation
+from contracts.operation import AnyOperation, Operation
 from infra import headers, trace
 from infra.idempotency import Key, Stored
 
@@ -32,6 +32,8 @@ class Ask(Generic[RequestT]):
     client: str = ""
     if_match: int | None = None
     key: Key | None = None
+    operation: AnyOperation | None = None
+    """What is asked for."""
 
     @property
     def who(self) -> Identity:

@@ -48,6 +48,9 @@ class Store(Replays, Inbox, Protocol):
 
     async def ping(self) -> None: ...
 
+    def asks(self, service: str) -> Mapping[AnyOperation, Handler]:
+        """What the store answers by itself."""
+
     def workers(self, service: str, client: Client, metrics: Metrics) -> Sequence[Background]:
         """The store's own work in the background: relaying the outbox, forgetting what is old."""
 
@@ -162,7 +165,12 @@ class Mailbox:
 
         self.actor = Actor(
             room.deps,
-            {**room.asks, HEALTH[service]: answer_health, **_hearing(service, room, store, tracer)},
+            {
+                **room.asks,
+                **store.asks(service),
+                HEALTH[service]: answer_health,
+                **_hearing(service, room, store, tracer),
+            },
             store,
             (*store.away, *store.busy),
             metrics,

@@ -29,6 +29,7 @@ from contracts.operation import OPERATOR
 from contracts.registry import EVENTS, HEARS
 from contracts.user import ACCESS_TTL
 from infra import messaging
+from infra.ledger import TRAIL
 
 MAX_DELIVER = -1
 """Without an end: whoever hears an event decides when it has failed for good, and keeps it as a dead letter first.
@@ -204,7 +205,8 @@ async def _provision(js: JetStreamContext, replicas: int, done: list[str]) -> No
         done += await _ensure_bucket(js, bucket, replicas)
     for board in BOARDS:
         done += await _ensure_board(js, board, replicas)
-    kept = [*(f"OBJ_{bucket.name}" for bucket in BUCKETS), *(board.stream for board in BOARDS)]
+    done += await _ensure_stream(js, TRAIL.config(replicas, DUPLICATE_WINDOW))
+    kept = [*(f"OBJ_{bucket.name}" for bucket in BUCKETS), *(board.stream for board in BOARDS), TRAIL.name]
     for name in [*(stream.name for stream in streams()), *kept]:
         _require_leader(await js.stream_info(str(name)))
     for service in HEARS:

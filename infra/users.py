@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from contracts.operation import EDGE, OPERATOR
 from contracts.registry import SERVICES, asked_by
+from infra.ledger import TRAIL
 from infra.streams import BOARDS, BUCKETS, Board, consumers_of, streams
 
 NAMES: tuple[str, ...] = (*SERVICES, EDGE, OPERATOR)
@@ -36,8 +37,9 @@ def permissions_of(user: str) -> Permissions:
             f"$JS.ACK.{consumer.stream}.{user}.>",
         )
     ]
+    trail = [TRAIL.subject_of(user)] if user in TRAIL.writers else []
     return Permissions(
-        [*asks, f"event.{user}.>", f"dead.{user}.>", f"wake.{user}", *consumers, *buckets, *boards],
+        [*asks, f"event.{user}.>", f"dead.{user}.>", f"wake.{user}", *consumers, *buckets, *boards, *trail],
         [f"rpc.{user}.*", f"deliver.{user}.*", f"wake.{user}", f"_INBOX_{user}.>"],
         responds=True,
     )

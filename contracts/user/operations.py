@@ -60,6 +60,7 @@ LOGIN = Operation(
     (InvalidCredentials, TooManyAttempts, SecondFactorRequired, InvalidCode),
     writes=True,
     confidential=True,
+    noted=True,
 )
 REFRESH = Operation(
     SERVICE,
@@ -94,6 +95,7 @@ RESET_PASSWORD = Operation(
     (InvalidProof,),
     writes=True,
     confidential=True,
+    noted=True,
 )
 VERIFY_EMAIL = Operation(
     SERVICE,

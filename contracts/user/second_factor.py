@@ -46,6 +46,7 @@ CONFIRM_TOTP = Operation(
     writes=True,
     owned=ACCOUNT,
     confidential=True,
+    noted=True,
 )
 RENEW_RECOVERY_CODES = Operation(
     SERVICE,
@@ -58,6 +59,7 @@ RENEW_RECOVERY_CODES = Operation(
     writes=True,
     owned=ACCOUNT,
     confidential=True,
+    noted=True,
 )
 DISABLE_TOTP = Operation(
     SERVICE,
@@ -70,6 +72,7 @@ DISABLE_TOTP = Operation(
     writes=True,
     owned=ACCOUNT,
     confidential=True,
+    noted=True,
 )
 REMOVE_TOTP = Operation(
     SERVICE,

@@ -9,6 +9,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from infra import mongo
+from infra.audit import trail
 from infra.audit.evidence import MOST, Evidence, violation
 from infra.audit.model import Check, Cure, Facts, Mend, Row, Violation
 from infra.audit.rooms import HEARD, KERNEL_FACTS, OVERDUE, Room
@@ -49,7 +50,8 @@ async def read(dsn: str, room: Room, found: Evidence, step: Step) -> list[Violat
     async with connected(dsn) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         for facts in (*room.facts, *KERNEL_FACTS):
             await _copy(connection, facts, found, room.service, step)
-        return [one for check in (*room.checks, _overdue(room.service)) for one in await _find(connection, check)]
+        wrong = [one for check in (*room.checks, _overdue(room.service)) for one in await _find(connection, check)]
+        return wrong + await trail.read(connection, room.service, found)
 
 
 async def read_heard(dsn: str, service: str, found: Evidence, step: Step) -> None:

@@ -16,8 +16,10 @@ from nats.js.errors import NotFoundError
 
 from contracts.registry import HEARS
 from infra import headers
+from infra.audit import trail
 from infra.audit.evidence import Evidence
 from infra.audit.model import Facts, Row
+from infra.ledger import TRAIL
 from infra.streams import DEAD, consumers_of, stream_of, streams
 
 BATCH = 2000
@@ -66,6 +68,13 @@ class Streams:
         for name in self.names:
             self._read[name] = await self._all(name, self._read.get(name, 0), EVENTS, _event, step)
         await self._all(DEAD, 0, DEAD_LETTERS, _dead, step)
+
+    async def heads(self, step: Step) -> None:
+        """Where the audit trails ended, as it was posted. Before they are read."""
+        self._found.table(trail.HEADS)
+        self._read[TRAIL.name] = await self._all(
+            TRAIL.name, self._read.get(TRAIL.name, 0), trail.HEADS, trail.head, step
+        )
 
     async def _end(self, stream: str) -> int:
         state = (await self._js.stream_info(stream)).state

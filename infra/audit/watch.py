@@ -20,13 +20,14 @@ from infra.audit.model import Check, Report, Violation
 from infra.audit.rooms import Room, room_of
 from infra.audit.stores import Stores
 from infra.audit.streams import Streams
+from infra.audit.trail import TRAILS
 from infra.streams import KEPT_DAYS
 
 DAY = 86_400
 IN_TURN = ("catalog", "order", "payment", "user", "notification")
 """What is said is read before what proves it: a sale before its order, an order before its payment."""
 
-LAWS: tuple[Check, ...] = (*STOCK, *MONEY, *GATEWAY, *EVENTS, *BELONGING)
+LAWS: tuple[Check, ...] = (*STOCK, *MONEY, *GATEWAY, *EVENTS, *BELONGING, *TRAILS)
 
 Told = Callable[[str, int], None]
 """Hears what is being read, and how many more of it are."""
@@ -116,8 +117,9 @@ class Watch:
     async def _look(self, found: Evidence, streams: Streams) -> list[Violation]:
         """Everything once, in the order that makes what proves a thing newer than the thing."""
         self.looks += 1
-        found.forget(but=("event",))
+        found.forget(but=("event", "head"))
         await streams.begin()
+        await streams.heads(self.told)
         violations: list[Violation] = []
         for service in (*(name for name in IN_TURN if name in self.rooms), "cart"):
             violations += await self._read(service, found)

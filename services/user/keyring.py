@@ -23,8 +23,10 @@ from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
 from pydantic import SecretStr
 
+from contracts.model import Empty
 from contracts.user import ACCESS_TTL, ALGORITHM
 from infra.postgres import Database
+from infra.rpc import Ask
 from services.user.store import keys
 from services.user.store.keys import SealedKey
 
@@ -79,10 +81,11 @@ class Keyring:
         keys = await self.all()
         return next((key for key in keys if key.kid == self._signing), keys[0]).sign(claims)
 
-    async def rotate(self) -> tuple[str, list[str]]:
+    async def rotate(self, ask: Ask[Empty]) -> tuple[str, list[str]]:
         """A new key, and those that it takes the place of."""
         made = await asyncio.to_thread(self._make)
         async with self._db.transaction() as tx:
+            tx.does(ask)
             await keys.line_up(tx.connection)
             await keys.add(tx.connection, made)
             former = await keys.retire_others(tx.connection, made.kid, RETIREMENT)

@@ -13,26 +13,31 @@ from pydantic import SecretStr
 from contracts.user import InvalidCode, InvalidCredentials, SecondFactorRequired, TooManyAttempts, TotpOff
 from infra.crash import crash_point
 from infra.postgres import Connection
+from infra.trail import BY_ANYONE
 from services.user import domain, totp
 from services.user.desk import Desk
-from services.user.domain import Account, Attempt
+from services.user.domain import Account, Attempt, Failure
 from services.user.store import failures, second_factors
 from services.user.totp import Factor, Proven, Typed
 
 
-async def refuse_if_too_many(connection: Connection, desk: Desk, attempt: Attempt) -> None:
-    """After too many failures not even the right password is listened to."""
-    seconds = domain.wait(await failures.recent(connection, attempt, desk.limits), desk.limits)
+async def refuse_if_too_many(connection: Connection, desk: Desk, attempt: Attempt) -> list[Failure]:
+    """After too many failures not even the right password is listened to. Those that are too few for that."""
+    found = await failures.recent(connection, attempt, desk.limits)
+    seconds = domain.wait(found, desk.limits)
     if seconds is not None:
         raise TooManyAttempts(retry_after=seconds)
+    return found
 
 
 async def fail(desk: Desk, attempt: Attempt) -> NoReturn:
     """Counts a wrong password."""
     async with desk.db.transaction() as tx:
         await failures.line_up(tx.connection, attempt)
-        await refuse_if_too_many(tx.connection, desk, attempt)
+        found = await refuse_if_too_many(tx.connection, desk, attempt)
         await failures.add(tx.connection, attempt)
+        if domain.wait([*found, Failure(own=True, age=0)], desk.limits) is not None:
+            tx.note("user.logins_refused", BY_ANYONE, attempt.address)
     crash_point("user.failure_noted")
     raise InvalidCredentials
 
@@ -56,6 +61,8 @@ async def judged(desk: Desk, account: Account, attempt: Attempt, code: SecretStr
         await failures.add(tx.connection, attempt)
         if not typed.is_recovery:
             await second_factors.count_wrong(tx.connection, account.id)
+            if factor.wrong + 1 >= totp.WRONG_AT_ONCE:
+                tx.note("user.codes_refused", BY_ANYONE, attempt.address, subject=account.id)
     raise InvalidCode
 
 

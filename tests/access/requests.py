@@ -8,6 +8,7 @@ from contracts import cart, catalog, notification, order, payment, user
 from contracts.access import Asker
 from contracts.notification import Kind
 from contracts.operation import AnyOperation
+from contracts.registry import TRAIL
 from edge.examples import EXAMPLES
 from edge.routes import BASE, Media, Route
 from infra.ids import new_id
@@ -250,6 +251,7 @@ REQUESTS: dict[AnyOperation, Make] = {
     payment.CONFIRM: _confirm,
     payment.REFUND: _payment,
     notification.LIST: _plain(query="?limit=100"),
+    **{operation: _plain(query="?limit=1") for operation in TRAIL.values()},
 }
 
 NAMING: dict[tuple[AnyOperation, str], Make] = {

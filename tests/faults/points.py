@@ -111,6 +111,7 @@ PASSED: Mapping[str, Passing] = {
             "catalog.image_written": traffic.bring_picture,
             "actor.refused": traffic.take_known_sku,
             "postgres.committed": traffic.put_on_sale,
+            "heads.read": traffic.put_on_sale,
         },
     ),
     **_in(

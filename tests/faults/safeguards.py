@@ -57,6 +57,13 @@ SAFEGUARDS = (
         ),
     ),
     Safeguard(
+        "the chain's lock: two acts at once have the same one before them",
+        "infra/trail.py",
+        "    await connection.execute(_LINE_UP, LOCK)\n",
+        "",
+        ("tests/infra/test_trail.py::test_fifty_at_once_make_one_chain",),
+    ),
+    Safeguard(
         "the drain: a process that is told to stop does not finish what it has",
         "infra/run.py",
         "            await self._drain()\n",

@@ -59,12 +59,18 @@ def test_every_listener_can_be_handed_events_by_the_operator_alone() -> None:
 
 
 @pytest.mark.usefixtures("order")
-async def test_handed_over_twice_it_has_its_effect_once(bench: Bench, handover: Handover) -> None:
+async def test_handed_over_twice_it_has_its_effect_once_and_is_noted_once(
+    kernel: Kernel, bench: Bench, handover: Handover
+) -> None:
     event = payment()
     said = handed(event)
     assert await handover.hand("order", said) is Outcome.APPLIED
     assert await handover.hand("order", said) is Outcome.KNOWN
     assert bench.done[event.payment_id] == 1
+    connection = await kernel.database()
+    noted = await connection.fetch("SELECT act, actor_kind FROM trail WHERE subject = $1", str(said.id))
+    await connection.close()
+    assert [tuple(row) for row in noted] == [("order.hear", "operator")]
 
 
 @pytest.mark.usefixtures("order")

@@ -11,6 +11,7 @@ import pytest
 from nats.aio.client import Client
 
 from contracts.registry import BY_SUBJECT, EVENTS, OPERATIONS, SERVICES
+from infra.ledger import TRAIL
 from infra.streams import BOARDS, BUCKETS, Bucket, consumers_of, streams
 from infra.users import NAMES, permissions_of
 from tests.infra.conftest import Kernel
@@ -47,6 +48,10 @@ def publishable() -> dict[str, set[str]]:
             hears = stream.name in {consumer.stream for consumer in consumers_of(service)}
             table[f"$JS.API.CONSUMER.INFO.{stream.name}.{service}"] = {service} if hears else set()
             table[f"$JS.ACK.{stream.name}.{service}.1.1.1.1.0"] = {service} if hears else set()
+    for service in SERVICES:
+        table[f"trail.{service}"] = {service} if service != "cart" else set()
+    for what in ("STREAM.INFO", "STREAM.PURGE", "STREAM.DELETE", "STREAM.MSG.GET", "STREAM.MSG.DELETE", "DIRECT.GET"):
+        table[f"$JS.API.{what}.{TRAIL.name}"] = set()
     for bucket in BUCKETS:
         table |= {subject: set(bucket.users) for subject in reading_and_writing(bucket)}
         table[f"$JS.API.STREAM.DELETE.OBJ_{bucket.name}"] = set()

@@ -46,6 +46,7 @@ async def replace_category(shop: Shop, ask: Ask[ReplaceCategory]) -> Answer[Cate
             raise NotFound
         if body.parent_id is not None:
             refuse_cycle(body.id, await categories.ancestors(tx.connection, body.parent_id))
+        tx.detail(before={"parent_id": before.parent_id})
         after = await categories.update(tx.connection, body.id, body.slug or before.slug, body.name, body.parent_id)
         return tx.answer(after)
 

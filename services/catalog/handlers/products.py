@@ -1,8 +1,11 @@
 """Products made and changed by administrators."""
 
+from typing import Any
+
 from contracts.catalog import ChangeProduct, NewProduct, NewVariant, Product, ProductOf, ReplaceProduct
 from contracts.failure import NotFound, PreconditionFailed
 from contracts.model import Empty
+from contracts.money import Money
 from infra.ids import new_id, now
 from infra.postgres import Transaction
 from infra.rpc import Answer, Ask
@@ -45,6 +48,7 @@ async def deactivate_product(shop: Shop, ask: Ask[ProductOf]) -> Answer[Empty]:
     async with shop.db.transaction(ask) as tx:
         before = await current(tx, ask)
         if before.is_active:
+            tx.detail(before=_seen(shop, before), after={"is_active": False})
             wanted = changed(before, ChangeProduct(id=before.id, is_active=False), now(), shop.currency)
             await saving.update(shop, tx, before, wanted, _author(ask), Named())
         return tx.answer(Empty())
@@ -68,8 +72,17 @@ async def _update(
     wanted: Wanted,
     named: Named,
 ) -> Answer[Product]:
+    tx.detail(before=_seen(shop, before))
     article = await saving.update(shop, tx, before, wanted, _author(ask), named)
     return tx.answer(await saving.served(tx, article), version=article.version)
+
+
+def _seen(shop: Shop, article: Article) -> dict[str, Any]:
+    """What the audit trail tells of a product before it is changed."""
+    prices = [
+        NewVariant(sku=one.sku, price=Money(amount=one.price, currency=shop.currency)) for one in article.variants
+    ]
+    return {"is_active": article.is_active, "category_id": article.category_id, "variants": prices}
 
 
 def _author(ask: Ask[ReplaceProduct] | Ask[ChangeProduct] | Ask[ProductOf]) -> Author:

@@ -4,7 +4,6 @@ Holds say what is reserved and sold, so stock follows them. What is on hand is w
 something else, somebody has to count.
 """
 
-from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -20,8 +19,8 @@ from services.catalog.store import repairing
 
 async def repair(shop: Shop, ask: Ask[RepairStock]) -> RepairedStock:
     """SKUs first: a hold may only be settled where as much is reserved as it holds."""
-    skus = await _mend_skus(shop, ask.body.skus) if ask.body.skus else []
-    items = [Mended(id=hold_id, did=await _mend(shop, hold_id, say=ask.body.say)) for hold_id in ask.body.ids]
+    skus = await _mend_skus(shop, ask) if ask.body.skus else []
+    items = [Mended(id=hold_id, did=await _mend(shop, hold_id, ask)) for hold_id in ask.body.ids]
     return RepairedStock(items=items, skus=skus)
 
 
@@ -30,16 +29,18 @@ async def keep_one_by_one(shop: Shop, most: int) -> bool:
     async with shop.db.connection() as connection:
         hold_ids = await repairing.unsettled(connection, most)
     for hold_id in hold_ids:
-        await _mend(shop, hold_id, say=False)
+        await _mend(shop, hold_id)
     return False
 
 
-async def _mend(shop: Shop, hold_id: UUID, *, say: bool) -> list[str]:
+async def _mend(shop: Shop, hold_id: UUID, ask: Ask[RepairStock] | None = None) -> list[str]:
     """What the stock keeper would do with it; nothing where the law of stock forbids it."""
     try:
         async with shop.db.transaction() as tx:
+            if ask is not None:
+                tx.does(ask, hold_id)
             did = await _expire(tx, hold_id) + await _settle(tx, hold_id)
-            return did + (await _say(tx, hold_id) if say and not tx.events else [])
+            return did + (await _say(tx, hold_id) if ask is not None and ask.body.say and not tx.events else [])
     except asyncpg.CheckViolationError:
         return []
 
@@ -72,8 +73,10 @@ async def _say(tx: Transaction, hold_id: UUID) -> list[str]:
     return [f"said again: {HoldLost.name}"]
 
 
-async def _mend_skus(shop: Shop, skus: Sequence[str]) -> list[MendedSku]:
+async def _mend_skus(shop: Shop, ask: Ask[RepairStock]) -> list[MendedSku]:
+    skus = ask.body.skus
     async with shop.db.transaction() as tx:
+        tx.does(ask)
         levels = await repairing.lock_stock(tx.connection, skus)
         changes = corrected(levels, await repairing.held(tx.connection, skus))
         if changes:

@@ -35,6 +35,7 @@ async def adjust_stock(shop: Shop, ask: Ask[AdjustStock]) -> Answer[StockLevel]:
             raise SkuUnknown
         product_id, level = found
         on_hand = adjusted(level, body)
+        tx.detail(before={"on_hand": level.on_hand}, after={"on_hand": on_hand})
         if on_hand != level.on_hand:
             await stock.set_on_hand(tx.connection, {body.sku: on_hand}, Author(body.reason, ask.who.user_id))
             tx.say(StockAdjusted(product_id=product_id, sku=body.sku, on_hand=on_hand, reserved=level.reserved))

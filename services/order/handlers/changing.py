@@ -56,6 +56,7 @@ async def cancel(shop: Shop, ask: Ask[OrderOf]) -> Answer[Order]:
         found = await _locked(tx, ask.body.id, ask.who, ask.if_match)
         own = found.order.user_id == ask.who.user_id
         cancelled = await _take(tx, states.CANCEL_AS_OWNER if own else states.CANCEL_AS_ADMIN, found)
+        tx.detail(before={"status": found.order.status}, after={"status": cancelled.order.status})
         tx.afterwards(lambda: crash_point("order.cancelled"))
         return tx.answer(cancelled.order, version=cancelled.version)
 
@@ -65,6 +66,7 @@ async def update(shop: Shop, ask: Ask[UpdateOrder]) -> Answer[Order]:
     async with shop.db.transaction(ask) as tx:
         found = await _locked(tx, ask.body.id, ask.who, ask.if_match)
         updated = await _updated(tx, ask.body, found)
+        tx.detail(before={"status": found.order.status}, after={"status": updated.order.status})
         tx.afterwards(lambda: crash_point("order.updated"))
         return tx.answer(updated.order, version=updated.version)
 

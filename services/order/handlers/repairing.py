@@ -28,7 +28,7 @@ async def repair(shop: Shop, ask: Ask[Repair]) -> Repaired:
     taken = await _taken(shop, ask.body.ids)
     return Repaired(
         items=[
-            Mended(id=order_id, did=await _mend(shop, order_id, taken.get(order_id, ()), say=ask.body.say))
+            Mended(id=order_id, did=await _mend(shop, ask, order_id, taken.get(order_id, ())))
             for order_id in ask.body.ids
         ]
     )
@@ -42,13 +42,14 @@ async def _taken(shop: Shop, order_ids: Sequence[UUID]) -> Mapping[UUID, Sequenc
     return found
 
 
-async def _mend(shop: Shop, order_id: UUID, taken: Sequence[Payment], *, say: bool) -> list[str]:
+async def _mend(shop: Shop, ask: Ask[Repair], order_id: UUID, taken: Sequence[Payment]) -> list[str]:
     async with shop.db.transaction() as tx:
+        tx.does(ask, order_id)
         found = await reading.lock(tx.connection, order_id)
         if found is None:
             return []
         did = await _move_on(tx, found, taken)
-        if say and not did:
+        if ask.body.say and not did:
             did = await _say(tx, found)
         waits = await repairing.waits(tx.connection, order_id)
     return did + (await _hold(shop, found) if waits else [])

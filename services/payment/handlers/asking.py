@@ -32,7 +32,7 @@ async def answer(shop: Shop, ask: Ask[Any], payment_id: UUID) -> Payment | Answe
     if ask.key is None:
         async with shop.db.connection() as connection:
             return _told(await payments.find(connection, payment_id))
-    async with shop.db.transaction(ask) as tx:
+    async with shop.db.transaction(ask, acts=False) as tx:
         return tx.answer(_told(await payments.find(tx.connection, payment_id)))
 
 

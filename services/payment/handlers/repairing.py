@@ -40,9 +40,7 @@ async def repair(shop: Shop, ask: Ask[Repair]) -> Repaired:
     wanted = await _wanted(shop, {payment.order_id for payment in found.values() if payment})
     return Repaired(
         items=[
-            Mended(
-                id=one, did=await _mend(shop, payment, payment.order_id in wanted, say=ask.body.say) if payment else []
-            )
+            Mended(id=one, did=await _mend(shop, ask, payment, payment.order_id in wanted) if payment else [])
             for one, payment in found.items()
         ]
     )
@@ -56,20 +54,21 @@ async def _wanted(shop: Shop, order_ids: Collection[UUID]) -> Collection[UUID]:
     return {payable.order_id for payable in reply.items if payable.status is not OrderStatus.CANCELLED}
 
 
-async def _mend(shop: Shop, payment: Payment, wanted: bool, *, say: bool) -> list[str]:  # noqa: FBT001 - of `_wanted`
+async def _mend(shop: Shop, ask: Ask[Repair], payment: Payment, wanted: bool) -> list[str]:  # noqa: FBT001 - of `_wanted`
     async with shop.db.connection() as connection:
         refused = await repairs.refused(connection, payment.id)
     known = await _ask_gateway(shop, payment, refused)
     payment_id = payment.id
     with trace.within(trace.parse(payment.traceparent, request_id=payment.request_id)):
         async with shop.db.transaction() as tx:
+            tx.does(ask, payment_id)
             if not wanted:
                 await payments.cancel_bill(tx.connection, payment.order_id)
             bill = await repairs.bill(tx.connection, payment.order_id, payment_id)
             did = await _charge(shop, tx, await _locked(tx, payment_id), bill, known.charge)
             did += await _money_back(tx, await _locked(tx, payment_id), bill, known.given_back)
             did += await _books(shop, tx, payment_id)
-            if say:
+            if ask.body.say:
                 did += await _say(tx, await _locked(tx, payment_id), bill)
             return did
 

@@ -23,6 +23,8 @@ async def refund(shop: Shop, ask: Ask[Refund]) -> Payment | Answer[Payment]:
             if ask.key is None or not await refunds.exists(tx.connection, refund_id):
                 amount = domain.refund_amount(payment, body.amount)
                 await refunds.add(tx.connection, refund_id, body.id, amount, body.reason)
+                tx.does(ask)
+                tx.detail(before={"status": payment.status}, after={"refund": refund_id, "amount": amount})
                 tx.afterwards(shop.refunder.pipeline.wake)
                 tx.afterwards(lambda: crash_point("payment.refund_set_aside"))
         await outcome.wait(shop.patience)

@@ -56,6 +56,7 @@ async def update_user(desk: Desk, ask: Ask[UpdateUser]) -> Answer[User]:
         )
         if account is None:
             raise PreconditionFailed
+        tx.detail(before={"role": before.role}, after={"role": account.role})
         if account.role is not before.role:
             await sessions.end_all(tx.connection, body.id)
             tx.say(RoleChanged(user_id=body.id, role=account.role))
@@ -71,6 +72,7 @@ async def ban(desk: Desk, ask: Ask[UserOf]) -> Answer[User]:
         if account is not None:
             await sessions.end_all(tx.connection, ask.body.id)
             tx.say(Banned(user_id=ask.body.id))
+            tx.detail(before={"is_active": True}, after={"is_active": False})
         account = account or await _known(tx.connection, ask.body.id)
         return tx.answer(account.user, version=account.version)
 
@@ -80,6 +82,7 @@ async def unban(desk: Desk, ask: Ask[UserOf]) -> Answer[User]:
         account = await administration.set_active(tx.connection, ask.body.id, active=True)
         if account is not None:
             tx.say(Unbanned(user_id=ask.body.id))
+            tx.detail(before={"is_active": False}, after={"is_active": True})
         account = account or await _known(tx.connection, ask.body.id)
         return tx.answer(account.user, version=account.version)
 

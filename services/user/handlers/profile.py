@@ -42,6 +42,6 @@ async def jwks(desk: Desk, _ask: Ask[Empty]) -> Jwks:
     return Jwks(keys=[key.jwk for key in await desk.keyring.all()])
 
 
-async def rotate_keys(desk: Desk, _ask: Ask[Empty]) -> Rotation:
-    kid, former = await desk.keyring.rotate()
+async def rotate_keys(desk: Desk, ask: Ask[Empty]) -> Rotation:
+    kid, former = await desk.keyring.rotate(ask)
     return Rotation(kid=kid, signs_in=int(SETTLING), former=former, retired_in=int(RETIREMENT))

@@ -78,6 +78,7 @@ async def reset_password(desk: Desk, ask: Ask[ResetPassword]) -> Answer[Empty]:
         if not await accounts.set_password(tx.connection, account.id, password_hash, verified=True):
             raise InvalidProof
         await sessions.end_all(tx.connection, account.id)
+        tx.proven(account.id, account.role)
         tx.say(PasswordChanged(user_id=account.id))
         if not account.email_verified:
             tx.say(EmailVerified(user_id=account.id))

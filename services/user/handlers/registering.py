@@ -84,6 +84,7 @@ async def make_admin(desk: Desk, ask: Ask[MakeAdmin]) -> Answer[User]:
 async def _promote(desk: Desk, ask: Ask[MakeAdmin], key: str, password_hash: str) -> Answer[User]:
     async with desk.db.transaction(ask) as tx:
         account = await accounts.promote(tx.connection, key, password_hash)
+        tx.detail(after={"role": account.role})
         return tx.answer(account.user, version=account.version)
 
 
@@ -100,4 +101,5 @@ async def _register_admin(desk: Desk, ask: Ask[MakeAdmin], key: str, password_ha
             role=Role.ADMIN,
         )
         tx.say(Registered(user_id=account.id))
+        tx.detail(after={"role": account.role})
         return tx.answer(account.user, version=account.version)

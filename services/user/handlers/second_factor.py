@@ -58,6 +58,7 @@ async def confirm_totp(desk: Desk, ask: Ask[ConfirmTotp]) -> Answer[RecoveryCode
         await use_up(tx.connection, account, proven)
         codes = await _new_codes(desk, tx.connection, account)
         await sessions.end_all(tx.connection, account.id, but=ask.who.session_id)
+        tx.detail(account.id, before={"totp": False}, after={"totp": True})
         tx.say(TotpTurnedOn(user_id=account.id))
         return tx.answer(codes)
 
@@ -72,6 +73,7 @@ async def renew_recovery_codes(desk: Desk, ask: Ask[RenewRecoveryCodes]) -> Answ
     proven = await judged(desk, account, attempt, ask.body.code)
     async with desk.db.transaction(ask) as tx:
         await use_up(tx.connection, account, proven)
+        tx.detail(account.id)
         return tx.answer(await _new_codes(desk, tx.connection, account))
 
 
@@ -90,6 +92,7 @@ async def disable_totp(desk: Desk, ask: Ask[DisableTotp]) -> Answer[Empty]:
             raise TotpOff
         await use_up(tx.connection, account, proven)
         await second_factors.remove(tx.connection, account.id)
+        tx.detail(account.id, before={"totp": True}, after={"totp": False})
         tx.say(TotpTurnedOff(user_id=account.id))
         return tx.answer(Empty())
 
@@ -108,6 +111,7 @@ async def remove_totp(desk: Desk, ask: Ask[UserOf]) -> Answer[Empty]:
             raise NotFound
         if await second_factors.turn(tx.connection, account_id, on=False):
             await sessions.end_all(tx.connection, account_id)
+            tx.detail(before={"totp": True}, after={"totp": False})
             tx.say(TotpTurnedOff(user_id=account_id))
         await second_factors.remove(tx.connection, account_id)
         return tx.answer(Empty())

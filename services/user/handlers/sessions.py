@@ -18,6 +18,7 @@ from infra import cursor
 from infra.crash import crash_point
 from infra.idempotency import Replay
 from infra.rpc import Answer, Ask
+from infra.trail import BY_ANYONE
 from services.user import domain
 from services.user.desk import Desk
 from services.user.store import accounts, failures, sessions
@@ -48,6 +49,7 @@ async def login(desk: Desk, ask: Ask[Login]) -> Answer[Session]:
         await failures.forgive(tx.connection, attempt)
         if rehashed is not None:
             await accounts.rehash(tx.connection, account, rehashed)
+        tx.proven(account.id, account.role)
         tx.afterwards(lambda: crash_point("user.signed_in"))
         return tx.answer(await desk.sign_in(tx.connection, account, ask.client))
 
@@ -71,7 +73,7 @@ async def refresh(desk: Desk, ask: Ask[Refresh]) -> Answer[Session]:
         answer = await _once_more(desk, plain)
         if answer is not None:
             return answer
-        await _look_for_reuse(desk, token)
+        await _look_for_reuse(desk, token, ask.client)
         raise
 
 
@@ -99,12 +101,15 @@ async def _once_more(desk: Desk, spent: str) -> Answer[Session] | None:
         return Answer(await desk.session(account, session_id, successor))
 
 
-async def _look_for_reuse(desk: Desk, token: bytes) -> None:
-    async with desk.db.connection() as connection:
-        session_id = await sessions.revoke_reused(connection, token)
-    if session_id is not None:
+async def _look_for_reuse(desk: Desk, token: bytes, client: str) -> None:
+    async with desk.db.transaction() as tx:
+        reused = await sessions.revoke_reused(tx.connection, token)
+        if reused is not None and reused.ended:
+            after = {"session": reused.session_id}
+            tx.note("user.token_reused", BY_ANYONE, client, subject=reused.account_id, after=after)
+    if reused is not None:
         crash_point("user.reuse_revoked")
-        log.warning("a spent refresh token came again", extra={"fields": {"session": str(session_id)}})
+        log.warning("a spent refresh token came again", extra={"fields": {"session": str(reused.session_id)}})
         await desk.teller.tell_at_once()
         raise TokenReused
 

@@ -43,8 +43,10 @@ WHERE revoked_at IS NULL AND id = (SELECT session_id FROM refresh_token WHERE di
 """
 _REVOKE_REUSED = """
 WITH reused AS (SELECT session_id FROM refresh_token WHERE digest = $1 AND spent_at IS NOT NULL),
-     revoked AS (UPDATE session SET revoked_at = now() FROM reused WHERE id = session_id AND revoked_at IS NULL)
-SELECT session_id FROM reused
+     revoked AS (
+         UPDATE session SET revoked_at = now() FROM reused WHERE id = session_id AND revoked_at IS NULL RETURNING id
+     )
+SELECT session_id, account_id, EXISTS (SELECT FROM revoked) AS ended FROM reused JOIN session ON id = session_id
 """
 _SUCCESSOR = """
 UPDATE refresh_token spent SET successor = NULL FROM refresh_token next
@@ -91,6 +93,15 @@ class Spent:
 
     digest: bytes
     successor: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """The session of a token that came a second time; `ended` when it was this that ended it."""
+
+    session_id: UUID
+    account_id: UUID
+    ended: bool
 
 
 async def open_new(
@@ -164,10 +175,10 @@ async def revoke(connection: Connection, token: bytes) -> None:
     await connection.execute(_REVOKE, token)
 
 
-async def revoke_reused(connection: Connection, token: bytes) -> UUID | None:
+async def revoke_reused(connection: Connection, token: bytes) -> Reused | None:
     """Ends the session of a token that was spent before, and says which; None when it was not."""
-    session_id: UUID | None = await connection.fetchval(_REVOKE_REUSED, token)
-    return session_id
+    row = await connection.fetchrow(_REVOKE_REUSED, token)
+    return Reused(row["session_id"], row["account_id"], row["ended"]) if row else None
 
 
 async def untold(connection: Connection, seconds: float, most: int) -> list[UUID]:

@@ -4,6 +4,14 @@ from tests.infra.audit import deeds
 from tests.infra.audit.plant import Plant
 
 EVENTS = (
+    Plant(
+        "an entry of the audit trail was changed", "pending", {"trail_changed": ("catalog", ".")},
+        (
+            ("catalog", "ALTER TABLE trail DISABLE TRIGGER trail_only_grows"),
+            ("catalog", "GRANT UPDATE ON trail TO CURRENT_USER"),
+            ("catalog", "UPDATE trail SET actor_id = '{other}' WHERE seq = 2"),
+        ),
+    ),
     Plant("an event is dead", "paid", {"dead_letter": ("sequence", ".", "event_id")}, deed=deeds.buried),
     Plant(
         "an event was missed", "paid", {"event_missed": (".", ".", "sequence", "event_id")}, deed=deeds.inbox_row_lost,

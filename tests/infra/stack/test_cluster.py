@@ -16,6 +16,7 @@ from contracts.payment import PaymentCaptured
 from infra import headers, messaging, streams
 from infra.cli.running import Running
 from infra.ids import new_id
+from infra.ledger import TRAIL
 from infra.postgres import Database, Transaction
 from infra.run import Kit, Room
 from infra.settings import PostgresSettings
@@ -36,6 +37,7 @@ STREAMS = [
     *(str(stream.name) for stream in streams.streams()),
     *(f"OBJ_{bucket.name}" for bucket in streams.BUCKETS),
     *(board.stream for board in streams.BOARDS),
+    TRAIL.name,
 ]
 
 

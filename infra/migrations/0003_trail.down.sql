@@ -1,0 +1,2 @@
+DROP TABLE trail;
+DROP FUNCTION trail_only_grows;
