@@ -54,7 +54,9 @@ async def running(settings: EdgeSettings, watch: messaging.Watch) -> AsyncIterat
         ended = Ended(client)
         await ended.join()
         gateway = Gateway(settings, _ends(settings, client, ended, readiness, metrics), metrics, tracer)
-        yield await stack.enter_async_context(listening(settings, gateway))
+        port = await stack.enter_async_context(listening(settings, gateway))
+        stack.enter_context(readiness.open())
+        yield port
 
 
 def _ends(

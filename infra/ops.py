@@ -1,12 +1,13 @@
 """The ops port of a process: whether it lives, whether it is ready, and its figures.
 
-Live means that the loop beats. Ready means a round trip to NATS and to every store, and no subject denied.
+Live means that the loop beats. Ready means that it takes requests, a round trip to NATS and to every store, and no
+subject denied.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 from nats.aio.client import Client
@@ -26,6 +27,17 @@ class Readiness:
         self.client = client
         self.checks = stores
         self.watch = watch
+        self.is_open = False
+        """Whether it takes requests: not before everything is there to take them, and not once it ends."""
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Inside, it takes requests."""
+        self.is_open = True
+        try:
+            yield
+        finally:
+            self.is_open = False
 
     async def stores(self) -> dict[str, str]:
         """What became of the round trip to each store: `ok`, or the kind of trouble."""
@@ -58,7 +70,7 @@ async def serving(settings: Settings, readiness: Readiness, metrics: Metrics) ->
 
     async def readyz(_request: web.Request) -> web.Response:
         stores = await readiness.stores()
-        ready = set(stores.values()) <= {"ok"}
+        ready = readiness.is_open and set(stores.values()) <= {"ok"}
         return web.json_response({"ready": ready, "stores": stores}, status=200 if ready else 503)
 
     async def figures(_request: web.Request) -> web.Response:

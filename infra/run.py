@@ -128,6 +128,8 @@ class Service(Generic[SettingsT, StoreT]):
             mailbox = Mailbox(self.name, broker, room, store, health, metrics, tracer, settings)
             await stack.enter_async_context(_working([*room.workers, *store.workers(self.name, client, metrics)]))
             await stack.enter_async_context(mailbox.open())
+            await client.flush()  # the server knows of every subscription: whoever is ready is asked
+            stack.enter_context(health.open())
             yield
 
 

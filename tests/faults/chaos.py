@@ -170,7 +170,7 @@ class Chaos:
             with suppress(TimeoutError):
                 async with asyncio.timeout(BY_ITSELF):
                     await order.carried_out()
-            if order.is_open and self.means.shopping:
+            if not order.is_carried_out and self.means.shopping:
                 await lure(self.means.shopping, fault.target, PASSED[fault.target].traffic)
         return time.monotonic()
 

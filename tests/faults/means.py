@@ -109,11 +109,11 @@ class Ordered(Crash):
             await self.carried_out()
 
     @property
-    def is_open(self) -> bool:
-        return self.order.exists()
+    def is_carried_out(self) -> bool:
+        return not self.order.exists()
 
     async def carried_out(self) -> None:
-        while self.is_open:  # noqa: ASYNC110 - the process that takes the order can tell nobody
+        while not self.is_carried_out:  # noqa: ASYNC110 - the process that takes the order can tell nobody
             await asyncio.sleep(0.05)
 
 

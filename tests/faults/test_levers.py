@@ -14,6 +14,7 @@ import pytest
 
 from tests.faults.clock import Clock
 from tests.faults.disk import limited, small_disk, why_not
+from tests.faults.means import Ordered
 from tests.support.waiting import eventually
 
 ASKED = """
@@ -88,3 +89,10 @@ async def test_files_of_a_process_stop_growing(tmp_path: Path) -> None:
         _, words = await child.communicate(b"go\n")
     assert b"File too large" in words
     assert (tmp_path / "file").stat().st_size == 10_000
+
+
+async def test_a_crash_that_any_process_may_take_is_over_once_one_has(tmp_path: Path) -> None:
+    async with Ordered(tmp_path / "cart.given") as dies:
+        assert not dies.is_carried_out
+        dies.order.unlink()
+        assert dies.is_carried_out
