@@ -67,8 +67,8 @@ async def test_a_broken_one_leaves_nothing_behind(dsn: str) -> None:
 
 @pytest.mark.parametrize("service", [service for service in SERVICES if service != "cart"])
 async def test_every_service_goes_up_and_all_the_way_back(dsn: str, service: str) -> None:
-    before = await migrate.migrate(dsn, migrate.migrations_of(service)[:1])
-    assert before == ["kernel/0001_messaging"]
+    before = await migrate.migrate(dsn, migrate.read("kernel", migrate.KERNEL))
+    assert before[0] == "kernel/0001_messaging"
     kernel_only = await tables(dsn)
     await migrate.migrate(dsn, migrate.migrations_of(service))
     there = await tables(dsn)
