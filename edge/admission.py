@@ -6,7 +6,8 @@ something already begun - an order, a payment - may fill the whole limit; the re
 who have filled a cart are turned away at the till.
 
 A service that answers nothing at all is not busy, it hangs. What waits for it counts against the outer bounds alone, so
-that it does not close the others' doors.
+that it does not close the others' doors. What takes its time on purpose, as hashing a password does, is counted aside:
+a flood of logins fills a room of its own, and says nothing of how busy the shop is.
 """
 
 import time
@@ -29,6 +30,8 @@ SILENT = 2
 """Targets without an answer after which a service hangs."""
 ONE_SERVICE = 0.5
 """How much of the outer bound one service may fill."""
+ASIDE = 0.125
+"""How much of it may be at work aside."""
 
 
 class Admission:
@@ -43,14 +46,19 @@ class Admission:
         self._clock = clock
         self._tickets = 0
         self._begun: dict[int, float] = {}
+        self._aside: set[int] = set()
         self._queues: dict[str, _Queue] = {}
         self._window = _Window(clock())
         self._shed = Counter("souk_edge_shed_total", "Requests refused as overload.", ("why",), registry=registry)
         Gauge("souk_edge_limit", "Requests that may be at work.", registry=registry).set_function(lambda: self.limit)
-        Gauge("souk_edge_in_flight", "Requests at work.", registry=registry).set_function(lambda: len(self._begun))
+        Gauge("souk_edge_in_flight", "Requests at work.", registry=registry).set_function(
+            lambda: len(self._begun) + len(self._aside)
+        )
 
-    def enter(self, service: str, *, urgent: bool) -> int:
+    def enter(self, service: str, *, urgent: bool, aside: bool = False) -> int:
         """Takes a request in, or raises Overloaded."""
+        if aside:
+            return self._enter_aside()
         queue = self._queues.setdefault(service, _Queue())
         at_work, now = len(self._begun), self._clock()
         if at_work >= self._most or queue.length >= max(self._most * ONE_SERVICE, 1):
@@ -66,8 +74,18 @@ class Admission:
         self._window.most = max(self._window.most, at_work + 1)
         return self._tickets
 
+    def _enter_aside(self) -> int:
+        if len(self._aside) >= max(self._most * ASIDE, 1):
+            self._refuse("aside")
+        self._tickets += 1
+        self._aside.add(self._tickets)
+        return self._tickets
+
     def leave(self, ticket: int, service: str, *, answered: bool, telling: bool) -> None:
         """`telling`: how long it took says how busy the shop is."""
+        if ticket in self._aside:
+            self._aside.remove(ticket)
+            return
         now, queue = self._clock(), self._queues[service]
         took = now - self._begun.pop(ticket)
         queue.length -= 1

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from contracts.failure import Fail
 from edge.conditions import etag, unchanged
+from edge.policies import Allowance
 from edge.routes import BASE, Route
 from infra import headers
 
@@ -33,6 +34,18 @@ def failed(body: bytes, status: int, *, code: str, retry_after: float | None) ->
     if retry_after is not None:
         response.headers["Retry-After"] = str(max(1, round(retry_after)))
     return response
+
+
+def say_limits(response: web.StreamResponse, allowance: Allowance) -> None:
+    """What is left to the caller, unless a cache may keep the answer for others. A service's own throttle says when to
+    come again: until then nothing is left.
+    """
+    said = response.headers
+    if said.get("Cache-Control", "").startswith("public"):
+        return
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS and not allowance.wait:
+        allowance = allowance._replace(remaining=0, reset=int(said.get("Retry-After", allowance.reset)))
+    said.update(allowance.headers())
 
 
 def _may_be_known(route: Route) -> bool:

@@ -20,10 +20,12 @@ from edge.door import listening
 from edge.ended import Ended
 from edge.endpoint import Desk, Endpoint
 from edge.gateway import End, Gateway
+from edge.limits import Limits
 from edge.lines import Lines
 from edge.pages import Pages
 from edge.settings import EdgeSettings
 from edge.site import documents
+from edge.tally import EVERY, Tally
 from edge.tokens import Keys, Tokens
 from edge.uploads import Uploads
 from infra import crash, messaging, ops
@@ -31,6 +33,7 @@ from infra.rpc import Asker
 from infra.run import settle_memory
 from infra.settings import load
 from infra.telemetry import Metrics, log_to_stderr, tracer_to
+from infra.worker import Worker
 
 KEYS_TIMEOUT = 3.0
 
@@ -53,14 +56,34 @@ async def running(settings: EdgeSettings, watch: messaging.Watch) -> AsyncIterat
         await stack.enter_async_context(ops.serving(settings, readiness, metrics))
         ended = Ended(client)
         await ended.join()
-        gateway = Gateway(settings, _ends(settings, client, ended, readiness, metrics), metrics, tracer)
+        limits = Limits(settings, metrics.registry)
+        await stack.enter_async_context(_tallying(client, limits))
+        ends = _ends(settings, client, ended, limits, readiness, metrics)
+        gateway = Gateway(settings, ends, metrics, tracer)
         port = await stack.enter_async_context(listening(settings, gateway))
         stack.enter_context(readiness.open())
         yield port
 
 
+@asynccontextmanager
+async def _tallying(client: Client, limits: Limits) -> AsyncIterator[None]:
+    """Inside, the other edges are told what is counted here."""
+    tally = Tally(client, limits)
+    await tally.join()
+    telling = asyncio.create_task(Worker("tally", tally.tell, every=EVERY).run())
+    try:
+        yield
+    finally:
+        telling.cancel()
+
+
 def _ends(
-    settings: EdgeSettings, client: Client, ended: Ended, readiness: ops.Readiness, metrics: Metrics
+    settings: EdgeSettings,
+    client: Client,
+    ended: Ended,
+    limits: Limits,
+    readiness: ops.Readiness,
+    metrics: Metrics,
 ) -> Iterator[tuple[str, str, End]]:
     """Everything that can be asked for, by method and path."""
     asker = Asker(client, settings.edge_timeout)
@@ -72,7 +95,7 @@ def _ends(
 
     admission = Admission(settings, metrics.registry)
     tokens = Tokens(Keys(fetch_keys), ended=ended)
-    desk = Desk(settings, Lines(settings, asker, circuits), admission, tokens, Uploads(client))
+    desk = Desk(settings, Lines(settings, asker, circuits), admission, limits, tokens, Uploads(client))
     for path, route in routes.every():
         yield route.method, path, Endpoint(path, route, desk)
     yield from Pages(asker, circuits, readiness, metrics, settings.edge_metrics_networks, documents()).ends()

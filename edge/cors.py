@@ -6,7 +6,8 @@ from edge.exchange import Exchange
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 SENT = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent"
-READ = "ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed"
+LIMITS = "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy"
+READ = f"ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed, {LIMITS}"
 PREFLIGHT_SECONDS = 600
 
 

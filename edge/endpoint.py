@@ -6,13 +6,14 @@ from typing import Any
 
 from aiohttp import web
 
-from contracts.failure import Fail, Forbidden, PreconditionFailed, Unauthorized
+from contracts.failure import Fail, Forbidden, InvalidToken, PreconditionFailed, TooManyRequests, Unauthorized
 from contracts.identity import Access
 from edge import answers, bodies
 from edge.admission import Admission
 from edge.conditions import wanted_version
 from edge.exchange import Exchange, idempotency_key
 from edge.intake import Intake
+from edge.limits import Limits
 from edge.lines import Lines
 from edge.routes import Media, Route
 from edge.settings import EdgeSettings
@@ -32,6 +33,7 @@ class Desk:
     settings: EdgeSettings
     lines: Lines
     admission: Admission
+    limits: Limits
     tokens: Tokens
     uploads: Uploads
 
@@ -53,7 +55,7 @@ class Endpoint:
     async def answer(self, exchange: Exchange, params: dict[str, str]) -> web.Response:
         """What is more than can be done is refused before anything of it is read, so that the rest is done in time."""
         admission, service = self._desk.admission, self.route.operation.service
-        ticket = admission.enter(service, urgent=self._urgent)
+        ticket = admission.enter(service, urgent=self._urgent, aside=self.route.limit.hashes)
         status: int = HTTPStatus.INTERNAL_SERVER_ERROR
         try:
             response = await self._answer(exchange, params)
@@ -63,12 +65,12 @@ class Endpoint:
             raise
         finally:
             answered = status < HTTPStatus.INTERNAL_SERVER_ERROR
-            telling = self._telling and (answered or status == HTTPStatus.GATEWAY_TIMEOUT)
+            telling = self._telling and not exchange.over and (answered or status == HTTPStatus.GATEWAY_TIMEOUT)
             admission.leave(ticket, service, answered=answered, telling=telling)
         return response
 
     async def _answer(self, exchange: Exchange, params: dict[str, str]) -> web.Response:
-        caller = await self._desk.tokens.caller(exchange.header("Authorization"))
+        caller = await self._caller(exchange)
         self._admit(caller)
         extra = self._extra(exchange, caller)
         body = await self._body(exchange.request, params, exchange.query)
@@ -78,6 +80,17 @@ class Endpoint:
         return answers.answered(
             self.route, reply, found, if_none_match=exchange.header("If-None-Match"), personal=caller is not None
         )
+
+    async def _caller(self, exchange: Exchange) -> Caller | None:
+        """Who is asking, counted. Whoever brings a token that is not good is counted by address."""
+        limits, policy = self._desk.limits, self.route.limit
+        try:
+            caller = await self._desk.tokens.caller(exchange.header("Authorization"))
+        except (InvalidToken, TooManyRequests):
+            limits.count(exchange, policy, None)
+            raise
+        limits.count(exchange, policy, caller)
+        return caller
 
     def _admit(self, caller: Caller | None) -> None:
         """Refuses early, before a body is read, what the service would refuse too."""

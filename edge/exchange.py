@@ -8,6 +8,7 @@ from aiohttp import web
 
 from contracts.failure import IdempotencyKeyRequired, InvalidIdempotencyKey
 from edge.client import Addresses
+from edge.policies import Allowance
 from edge.routes import Route
 from infra import trace
 from infra.ids import new_id
@@ -29,6 +30,13 @@ class Exchange:
     client: str
     route: str = "unknown"
     writes: bool = False
+    allowance: Allowance | None = None
+    """What is left to whoever asks, once they were counted."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it was one too many."""
+        return self.allowance is not None and self.allowance.wait > 0
 
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)

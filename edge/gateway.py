@@ -56,7 +56,7 @@ class Gateway:
         with trace.span(traced(exchange, self._sample), self._tracer, f"{exchange.method} {name}", SpanKind.SERVER):
             response = await self._answer(exchange, found)
             self._finish(exchange, response)
-            writes = isinstance(found, Found) and found.end.writes
+            writes = isinstance(found, Found) and found.end.writes and not exchange.over
             self._note(exchange.method, name, response.status, time.perf_counter() - started, writes=writes)
         return response
 
@@ -77,13 +77,15 @@ class Gateway:
         said = response.headers
         said["X-Request-Id"] = exchange.request_id
         said["Server"] = "souk"
+        if exchange.allowance is not None:
+            answers.say_limits(response, exchange.allowance)
         self._cors.allow(exchange, said)
         if self.stopping:
             response.force_close()
 
     def _note(self, method: str, route: str, status: int, seconds: float, *, writes: bool) -> None:
         """One line for each change and each trouble of ours; what is read leaves only a figure, as does a refusal
-        for want of room or of a service: under a flood of them the lines would cost more than the refusals.
+        for want of room or of a service, or of what is too much: under a flood the lines would cost more than it.
         """
         self._metrics.requests.labels(method if route != "unknown" else "any", route, status).observe(seconds)
         if (writes or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and status != HTTPStatus.SERVICE_UNAVAILABLE:

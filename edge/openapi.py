@@ -50,7 +50,22 @@ Money is an integer in minor units with its ISO 4217 currency, ids are UUIDv7, t
 * **Lists** go on with `?after=` set to the `next` of the page before.
 * **Conflicts** are avoided with the `ETag` of what you read as `If-Match` of what you write.
 * `X-Request-Id` and `traceparent` are taken from you or made, and go through every service.
+* **Limits** are a customer's own, or an address's of who is not signed in. `RateLimit-Remaining` says what is left,
+  and a 429 says in `Retry-After` when there is more. What a cache may keep for everybody says neither.
 """
+
+
+def _limit(text: str, kind: str = "integer") -> Schema:
+    return {"schema": {"type": kind}, "description": text}
+
+
+LIMITS: Schema = {
+    "Retry-After": _limit("Seconds until there is room for another request."),
+    "RateLimit-Limit": _limit("Requests that may be made at once."),
+    "RateLimit-Remaining": _limit("How many of them are left."),
+    "RateLimit-Reset": _limit("Seconds until all of them are there again."),
+    "RateLimit-Policy": _limit("The limit, and the seconds in which it is whole again.", "string"),
+}
 
 
 def openapi() -> Schema:
@@ -71,6 +86,7 @@ def openapi() -> Schema:
         "paths": {**paths, **_health()},
         "components": {
             "schemas": {name: schemas.definitions[name] for name in sorted(used)},
+            "headers": LIMITS,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
@@ -209,8 +225,7 @@ def failures_of(route: Route) -> frozenset[type[Fail]]:
         found.add(InvalidIdempotencyKey)
     if route.charges:
         found.add(IdempotencyKeyRequired)
-    if route.operation.writes:
-        found.add(TooManyRequests)
+    found.add(TooManyRequests)
     return frozenset(found)
 
 
@@ -222,7 +237,8 @@ def _failure(kinds: list[type[Fail]]) -> Schema:
         "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
     }
     text = "\n".join(f"* `{kind.code}` {kind.title()}" for kind in kinds)
-    return {"description": text, "content": {PROBLEM: media}}
+    limits = {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in LIMITS}}
+    return {"description": text, **(limits if TooManyRequests in kinds else {}), "content": {PROBLEM: media}}
 
 
 def _example(kind: type[Fail]) -> Schema:

@@ -16,6 +16,8 @@ from contracts import cart, catalog, notification, order, payment, user
 from contracts.access import Asker, rows_of
 from contracts.operation import AnyOperation
 from contracts.registry import TRAIL
+from edge import policies
+from edge.policies import ORDINARY, SEARCH, Policy
 
 BASE = "/api/v1"
 MEBIBYTE = 1024 * 1024
@@ -48,6 +50,8 @@ class Route:
     produces: str = "application/json"
     live: bool = False
     """Says what changes without a version, such as stock and prices of now: it is never `304 Not Modified`."""
+    limit: Policy = ORDINARY
+    """How often it may be asked for."""
 
 
 CREATED, ACCEPTED, NO_CONTENT = HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT
@@ -56,9 +60,15 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 
 def _get(
-    path: str, operation: AnyOperation, *, cache: str = "", produces: str = "application/json", live: bool = False
+    path: str,
+    operation: AnyOperation,
+    *,
+    cache: str = "",
+    produces: str = "application/json",
+    live: bool = False,
+    limit: Policy = ORDINARY,
 ) -> Route:
-    return Route("GET", path, operation, cache=cache, produces=produces, live=live)
+    return Route("GET", path, operation, cache=cache, produces=produces, live=live, limit=limit)
 
 
 def _post(
@@ -69,12 +79,13 @@ def _post(
     media: Media = Media.JSON,
     location: str = "",
     charges: bool = False,
+    limit: Policy = ORDINARY,
 ) -> Route:
-    return Route("POST", path, operation, status, media, location, charges=charges)
+    return Route("POST", path, operation, status, media, location, charges=charges, limit=limit)
 
 
-def _put(path: str, operation: AnyOperation, status: HTTPStatus = HTTPStatus.OK) -> Route:
-    return Route("PUT", path, operation, status, Media.JSON)
+def _put(path: str, operation: AnyOperation, status: HTTPStatus = HTTPStatus.OK, *, limit: Policy = ORDINARY) -> Route:
+    return Route("PUT", path, operation, status, Media.JSON, limit=limit)
 
 
 def _patch(path: str, operation: AnyOperation) -> Route:
@@ -86,21 +97,21 @@ def _delete(path: str, operation: AnyOperation, status: HTTPStatus = NO_CONTENT)
 
 
 ACCOUNTS = (
-    _post("/auth/register", user.REGISTER, CREATED, location="/users/profile"),
-    _post("/auth/login", user.LOGIN),
+    _post("/auth/register", user.REGISTER, CREATED, location="/users/profile", limit=policies.REGISTER),
+    _post("/auth/login", user.LOGIN, limit=policies.LOGIN),
     _post("/auth/refresh", user.REFRESH),
     _post("/auth/logout", user.LOGOUT, NO_CONTENT),
-    _post("/auth/password/forgot", user.FORGOT_PASSWORD, ACCEPTED),
-    _post("/auth/password/reset", user.RESET_PASSWORD, NO_CONTENT),
-    _post("/auth/email/verify", user.VERIFY_EMAIL, NO_CONTENT),
+    _post("/auth/password/forgot", user.FORGOT_PASSWORD, ACCEPTED, limit=policies.MAIL),
+    _post("/auth/password/reset", user.RESET_PASSWORD, NO_CONTENT, limit=policies.LOGIN),
+    _post("/auth/email/verify", user.VERIFY_EMAIL, NO_CONTENT, limit=policies.PROOF),
     _get("/users/profile", user.PROFILE),
     _put("/users/profile", user.UPDATE_PROFILE),
-    _put("/users/profile/password", user.CHANGE_PASSWORD, NO_CONTENT),
-    _post("/users/profile/email/verification", user.REQUEST_VERIFICATION, ACCEPTED),
-    _post("/users/profile/totp", user.START_TOTP, CREATED),
-    _post("/users/profile/totp/confirm", user.CONFIRM_TOTP),
-    _post("/users/profile/totp/recovery-codes", user.RENEW_RECOVERY_CODES),
-    _post("/users/profile/totp/disable", user.DISABLE_TOTP, NO_CONTENT),
+    _put("/users/profile/password", user.CHANGE_PASSWORD, NO_CONTENT, limit=policies.LOGIN),
+    _post("/users/profile/email/verification", user.REQUEST_VERIFICATION, ACCEPTED, limit=policies.MAIL),
+    _post("/users/profile/totp", user.START_TOTP, CREATED, limit=policies.LOGIN),
+    _post("/users/profile/totp/confirm", user.CONFIRM_TOTP, limit=policies.LOGIN),
+    _post("/users/profile/totp/recovery-codes", user.RENEW_RECOVERY_CODES, limit=policies.LOGIN),
+    _post("/users/profile/totp/disable", user.DISABLE_TOTP, NO_CONTENT, limit=policies.LOGIN),
     _get("/users/profile/sessions", user.LIST_SESSIONS),
     _delete("/users/profile/sessions/{id}", user.END_SESSION),
     _get("/users/profile/addresses", user.LIST_ADDRESSES),
@@ -117,15 +128,22 @@ ACCOUNTS = (
 
 CATALOG = (
     _get("/products", catalog.LIST_PRODUCTS, cache=SHORT),
-    _get("/products/search", catalog.SEARCH_PRODUCTS, cache=SHORT),
-    _get("/products/suggest", catalog.SUGGEST, cache=SHORT),
+    _get("/products/search", catalog.SEARCH_PRODUCTS, cache=SHORT, limit=SEARCH),
+    _get("/products/suggest", catalog.SUGGEST, cache=SHORT, limit=SEARCH),
     _get("/products/{key}", catalog.GET_PRODUCT, cache=SHORT, live=True),
     _post("/products", catalog.CREATE_PRODUCT, CREATED, location="/products/{id}"),
     _put("/products/{id}", catalog.REPLACE_PRODUCT),
     _patch("/products/{id}", catalog.CHANGE_PRODUCT),
     _delete("/products/{id}", catalog.DEACTIVATE_PRODUCT),
-    _post("/products/{id}/images", catalog.ADD_IMAGE, CREATED, media=Media.IMAGE),
-    _post("/products/import", catalog.START_IMPORT, ACCEPTED, media=Media.CSV, location="/products/import/{id}"),
+    _post("/products/{id}/images", catalog.ADD_IMAGE, CREATED, media=Media.IMAGE, limit=policies.IMAGE),
+    _post(
+        "/products/import",
+        catalog.START_IMPORT,
+        ACCEPTED,
+        media=Media.CSV,
+        location="/products/import/{id}",
+        limit=policies.IMPORT,
+    ),
     _get("/products/import/{id}", catalog.GET_IMPORT),
     _get("/categories", catalog.LIST_CATEGORIES, cache=SHORT),
     _get("/categories/{id}", catalog.GET_CATEGORY, cache=SHORT),

@@ -86,7 +86,8 @@ def refs(schema: object) -> Iterator[str]:
     if isinstance(schema, Mapping):
         for key, value in schema.items():
             if key == "$ref" and isinstance(value, str):
-                yield value.rpartition("/")[2]
+                place, _, name = value.rpartition("/")
+                yield from [name] if place == "#/components/schemas" else []
             else:
                 yield from refs(value)
     elif isinstance(schema, list):

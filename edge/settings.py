@@ -34,6 +34,10 @@ class EdgeSettings(Settings):
     edge_idempotency_required: bool = Field(
         default=False, description="Refuse orders, payments and refunds without an Idempotency-Key."
     )
+    edge_limits: float = Field(1.0, gt=0, le=1000, description="Every limit of a customer or an address times this.")
+    edge_unlimited: Annotated[tuple[Network, ...], NoDecode] = Field(
+        "", validate_default=True, description="Networks whose requests are not counted: one's own servers."
+    )
     edge_cors_origins: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Origins whose pages may call the API."
     )
@@ -52,7 +56,7 @@ class EdgeSettings(Settings):
     def _origins(cls, value: object) -> object:
         return frozenset(_listed(value)) if isinstance(value, str) else value
 
-    @field_validator("edge_trusted_proxies", "edge_metrics_networks", mode="before")
+    @field_validator("edge_trusted_proxies", "edge_metrics_networks", "edge_unlimited", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
         return tuple(ip_network(part) for part in _listed(value)) if isinstance(value, str) else value

@@ -8,6 +8,8 @@ from infra.ledger import TRAIL
 from infra.streams import BOARDS, BUCKETS, Board, consumers_of, streams
 
 NAMES: tuple[str, ...] = (*SERVICES, EDGE, OPERATOR)
+COUNTS = f"counts.{EDGE}"
+"""Where edges tell one another how many requests they have counted."""
 
 
 class Permissions:
@@ -28,7 +30,7 @@ def permissions_of(user: str) -> Permissions:
     asks = [operation.subject for operation in asked_by(user)]
     if user == EDGE:
         heard = [board.subjects for board in BOARDS if board.reader == user]
-        return Permissions([*asks, *buckets, *boards], [f"_INBOX_{user}.>", *heard])
+        return Permissions([*asks, *buckets, *boards, COUNTS], [f"_INBOX_{user}.>", COUNTS, *heard])
     consumers = [
         subject
         for consumer in consumers_of(user)

@@ -43,7 +43,8 @@ def up(
     processes: Annotated[int | None, typer.Option(help="Of each service (SOUK_PROCESSES; 1).")] = None,
     edge_processes: Annotated[int | None, typer.Option(help="SOUK_EDGE_PROCESSES; 1.")] = None,
     nginx_limits: Annotated[
-        bool | None, typer.Option("--limits/--no-limits", help="Rate limits in Nginx (SOUK_NGINX_LIMITS; on).")
+        bool | None,
+        typer.Option("--limits/--no-limits", help="Rate limits, in Nginx and the edges (SOUK_NGINX_LIMITS)."),
     ] = None,
     seed: Annotated[
         bool | None, typer.Option("--seed/--no-seed", help="Demo catalogue on the first start (SOUK_SEED; on).")

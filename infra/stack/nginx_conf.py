@@ -3,6 +3,7 @@
 SOUK_NGINX_EDGES=edge:8081 SOUK_NGINX_RUN_DIR=/var/lib/nginx python -m infra.stack.nginx_conf > nginx.conf
 """
 
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,15 @@ class Limits(BaseSettings):
     writes_burst: int = Field(300, gt=0)
     auth_per_minute: int = Field(600, gt=0)
     auth_burst: int = Field(150, gt=0)
+
+    @property
+    def writes_reset(self) -> int:
+        """Seconds in which a whole burst is there again."""
+        return math.ceil(self.writes_burst / self.writes_per_second)
+
+    @property
+    def auth_reset(self) -> int:
+        return math.ceil(self.auth_burst * 60 / self.auth_per_minute)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Options(BaseSettings):
     services: tuple[str, ...] = tuple(STORES)
     prepare: bool = Field(default=True, description="provision NATS and migrate the databases")
     seed: bool = Field(default=True, description="load the demo catalogue on the first start")
-    nginx_limits: bool = True
+    nginx_limits: bool = Field(default=True, description="of requests; without them the edges are generous, too")
     nginx_cache: bool = True
     process_env: Mapping[str, str] = Field(default_factory=dict, description="for every service and edge")
     env_of: Mapping[str, Mapping[str, str]] = Field(default_factory=dict, description="for one service, or `edge`")

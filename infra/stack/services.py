@@ -14,6 +14,8 @@ from infra.stack.process import Program
 from infra.stack.vault import DATABASE, KEYS, MONGO, NATS, Vault
 
 DRAIN = 15.0
+GENEROUS = "1000"
+"""Times more than the edge lets anybody ask for, where limits are off: they are counted, and nobody meets them."""
 UNWELL_FOR = 120.0
 """Seconds: an overloaded process, or one whose servers are away, is not made better by a restart."""
 
@@ -58,7 +60,8 @@ class Services:
 
     def edge(self, process: str, *, nats_url: str) -> Program:
         port = self._addresses.edges[process]
-        own = {"SOUK_EDGE_HOST": LOOPBACK, "SOUK_EDGE_PORT": str(port)}
+        limits = {} if self._options.nginx_limits else {"SOUK_EDGE_LIMITS": GENEROUS}
+        own = {"SOUK_EDGE_HOST": LOOPBACK, "SOUK_EDGE_PORT": str(port), **limits}
         return self._program(process, EDGE, "edge.app", nats_url, own, f"{LOOPBACK}:{port}")
 
     def _program(

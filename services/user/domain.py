@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
@@ -19,12 +18,11 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from contracts.failure import FieldError, Invalid
 from contracts.identity import Role
+from contracts.network import neighbourhood
 from contracts.order import Address
 from contracts.user import ACCESS_TTL, ACCESS_TYPE, AUDIENCE, ISSUER, MIN_PASSWORD_BYTES, LastAdmin, User
 
 MAX_EMAIL = 254
-NEIGHBOURHOOD = 64
-"""Bits of an IPv6 address that name one customer's network; the rest is free for them to choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +153,6 @@ def spare(account_id: UUID, admins: Sequence[UUID]) -> None:
 def attempt(email: str, client: str, pepper: bytes) -> Attempt:
     account = hmac.digest(pepper, email_key(email).encode(), hashlib.sha256)
     return Attempt(account, neighbourhood(client))
-
-
-def neighbourhood(client: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 network of an IPv6 one."""
-    try:
-        address = ip_address(client)
-    except ValueError:
-        return client
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_network((int(address), NEIGHBOURHOOD), strict=False))
 
 
 def wait(failures: Sequence[Failure], limits: Limits) -> int | None:

@@ -20,12 +20,12 @@ class Shop:
         settings = EdgeSettings(_env_file=None, nats_password="x", edge_latency_target=TARGET, **changed)
         self.admission = Admission(settings, CollectorRegistry(), lambda: self.at)
 
-    def fill(self, service: str = "cart", *, urgent: bool = False) -> list[int]:
+    def fill(self, service: str = "cart", *, urgent: bool = False, aside: bool = False) -> list[int]:
         """As many as are taken in."""
         tickets = []
         try:
             while True:
-                tickets.append(self.admission.enter(service, urgent=urgent))
+                tickets.append(self.admission.enter(service, urgent=urgent, aside=aside))
         except Overloaded:
             return tickets
 
@@ -109,3 +109,15 @@ def test_what_takes_its_time_on_purpose_says_nothing() -> None:
     for _ in range(20):
         shop.answer(shop.fill("user"), "user", after=4 * TARGET, telling=False)
     assert shop.admission.limit >= START
+
+
+def test_a_flood_of_logins_closes_nobody_else_s_door() -> None:
+    """They take their time on purpose, which says nothing either."""
+    shop = Shop()
+    logins = shop.fill("user", aside=True)
+    assert len(logins) == 64
+    before = shop.admission.limit
+    assert len(shop.fill("user")) == START * ORDINARY_SHARE
+    shop.answer(logins, "user", after=10 * TARGET)
+    assert shop.admission.limit == before
+    assert shop.fill("user", aside=True)

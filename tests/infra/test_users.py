@@ -62,6 +62,7 @@ def publishable() -> dict[str, set[str]]:
         table[f"$JS.API.STREAM.PURGE.{board.stream}"] = set()
         table[f"$JS.API.STREAM.MSG.GET.{board.stream}"] = set()
         table[f"$JS.API.CONSUMER.CREATE.{board.stream}"] = set()
+    table["counts.edge"] = {"edge"}
     table["$JS.API.STREAM.NAMES"] = set()
     return table | {subject: set() for subject in ADMINISTRATION}
 
@@ -89,6 +90,7 @@ def subscribable() -> dict[str, set[str]]:
     for name in ORDINARY:
         table[f"_INBOX_{name}.x"] = {name}
     table |= {board.subjects: {board.reader} for board in BOARDS}
+    table["counts.edge"] = {"edge"}
     for service in SERVICES:
         table[f"deliver.{service}.ORDER"] = {service}
         table[f"dead.{service}.ORDER"] = set()

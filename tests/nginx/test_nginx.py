@@ -176,6 +176,8 @@ async def test_writes_are_limited_and_reads_are_not(open_front: Open) -> None:
     writes = [await front("POST", "/api/v1/orders", data=b"{}") for _ in range(5)]
     assert [answered.status for answered in writes] == [200, 200, 200, 429, 429]
     assert writes[-1].headers["Retry-After"] == "1"
+    said = [writes[-1].headers[f"RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")]
+    assert said == ["2", "0", "2"]
     _is_problem(writes[-1].body, 429, "too_many_requests")
 
 

@@ -78,21 +78,6 @@ def test_an_email_that_grows_when_it_is_folded_is_refused() -> None:
     assert [error.pointer for error in refused.value.errors] == ["/email"]
 
 
-@pytest.mark.parametrize(
-    ("client", "counts_as"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
-        ("", ""),
-        ("unix:", "unix:"),
-    ],
-)
-def test_an_ipv6_network_counts_as_one_address(client: str, counts_as: str) -> None:
-    assert domain.neighbourhood(client) == counts_as
-
-
 def test_an_attempt_does_not_tell_whose_it_is() -> None:
     one, same = (domain.attempt(email, "203.0.113.7", PEPPER) for email in ("ada@example.com", "ADA@example.com"))
     assert one == same

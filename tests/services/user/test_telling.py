@@ -2,13 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from statistics import median
 from typing import Any
 
 import asyncpg
 import pytest
 
+from edge.app import running
+from edge.settings import EdgeSettings
+from infra.messaging import Watch
+from infra.stack.stack import Stack
+from infra.telemetry import Metrics
 from tests.services.user.conftest import PASSWORD
 from tests.support.http import Customer, Http, register
 
@@ -30,19 +35,46 @@ async def test_a_ban_is_felt_on_the_next_request_everywhere(admin_http: Http, cu
         assert (answered.status, answered.code) == (401, "invalid_token")
 
 
-async def test_a_ban_takes_less_than_a_tenth_of_a_second(admin_http: Http, http: Http) -> None:
-    """From the moment at which an administrator asks for it."""
-    took = []
-    for _ in range(5):
+@pytest.fixture
+async def another_edge(stack: Stack) -> AsyncIterator[str]:
+    """Beside the stack's own; its address."""
+    settings = EdgeSettings(
+        _env_file=None,
+        nats_url=stack.nats_url,
+        nats_password=stack.password("edge"),
+        edge_port=0,
+        edge_limits=1000,
+        edge_linger=0,
+    )
+    async with running(settings, Watch(Metrics())) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+async def refused_at(http: Http) -> float:
+    while (await http.get(PROFILE)).status == 200:
+        pass
+    return time.perf_counter()
+
+
+async def test_a_ban_takes_less_than_a_tenth_of_a_second_on_two_edges(
+    admin_http: Http, http: Http, another_edge: str
+) -> None:
+    """From the moment at which an administrator asks for it, and from the answer."""
+    from_request, from_answer = [], []
+    for _ in range(10):
         customer = await register(http)
-        assert (await customer.http.get(PROFILE)).status == 200
-        started = time.perf_counter()
-        banning = asyncio.create_task(admin_http.post(f"/users/{customer.user['id']}/ban"))
-        while (await customer.http.get(PROFILE)).status == 200:
-            pass
-        took.append(time.perf_counter() - started)
-        assert (await banning).status == 200
-    assert median(took) < 0.1, took
+        holders = [customer.http, Http(http.session, another_edge, customer.http.token)]
+        assert [(await one.get(PROFILE)).status for one in holders] == [200, 200]
+        waiting = [asyncio.create_task(refused_at(one)) for one in holders]
+        asked = time.perf_counter()
+        assert (await admin_http.post(f"/users/{customer.user['id']}/ban")).status == 200
+        answered = time.perf_counter()
+        found = await asyncio.gather(*waiting)
+        from_request += [at - asked for at in found]
+        from_answer += [max(at - answered, 0.0) for at in found]
+    figures = [f"{median(took) * 1000:.1f} (at most {max(took) * 1000:.1f})" for took in (from_request, from_answer)]
+    print(f"\nban to refusal on two edges, ms: from the request {figures[0]}, the answer {figures[1]}")  # noqa: T201
+    assert median(from_request) < 0.1, from_request
 
 
 async def test_another_role_is_felt_on_the_next_request(admin_http: Http, customer: Customer) -> None:
