@@ -109,6 +109,10 @@ class Forbidden(Fail, status=HTTPStatus.FORBIDDEN):
     """You may not do this."""
 
 
+class ScopeMissing(Fail, status=HTTPStatus.FORBIDDEN):
+    """This API key lacks the scope for this."""
+
+
 class NotFound(Fail, status=HTTPStatus.NOT_FOUND):
     """There is no such thing, or it is not yours."""
 

@@ -11,9 +11,10 @@ from contracts.failure import (
     IdempotencyInProgress,
     IdempotencyKeyReused,
     Invalid,
+    ScopeMissing,
     Unauthorized,
 )
-from contracts.identity import Access
+from contracts.identity import Access, Scope
 from contracts.model import Model
 
 RequestT = TypeVar("RequestT", bound=Model)
@@ -70,6 +71,24 @@ class Operation(Generic[RequestT, ReplyT]):
     def subject(self) -> str:
         return f"rpc.{self.service}.{self.name}"
 
+    @property
+    def is_public(self) -> bool:
+        """What everybody may read, as it belongs to nobody."""
+        return self.access is Access.ANYONE and not self.writes and not self.owned
+
+    @property
+    def open_to_keys(self) -> bool:
+        """A machine may what an administrator may with what is not his own, and what everybody may read."""
+        if self.people_only or EDGE not in self.callers:
+            return False
+        of_admins = bool(self.owned) and all(one.admins for one in self.owned)
+        return self.access is Access.ADMIN or self.is_public or of_admins
+
+    @property
+    def scope(self) -> Scope:
+        """What an API key needs for it, where it is open to them and not to everybody."""
+        return Scope(f"{self.service}:{'write' if self.writes else 'read'}")
+
     def every_failure(self) -> Iterator[type[Fail]]:
         """The declared failures and those that its access, its body and the network bring along."""
         yield from self.failures
@@ -78,6 +97,10 @@ class Operation(Generic[RequestT, ReplyT]):
             yield Unauthorized
         if self.access is Access.ADMIN:
             yield Forbidden
+        if EDGE in self.callers and not self.open_to_keys:
+            yield Forbidden
+        elif EDGE in self.callers and not self.is_public:
+            yield ScopeMissing
         if self.writes:
             yield from (IdempotencyInProgress, IdempotencyKeyReused)
         yield from EVERYWHERE

@@ -18,6 +18,9 @@ and `tests/access` walks through every row over HTTP.
 
 An owner and another customer are both signed in; *about* is what belongs to the one and not to the other. What is not
 one's own is told as what is not there. `with` marks what a request names but need not.
+
+An API key is a machine's, with the scopes that an administrator gave it: the one that a route needs stands in its
+column. Without it the answer is 403 `scope_missing`; what says `yes` needs none.
 """
 NATS = """
 ## On NATS

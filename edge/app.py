@@ -15,6 +15,7 @@ from contracts.model import Empty
 from contracts.operation import EDGE
 from edge import routes
 from edge.admission import Admission
+from edge.api_keys import ApiKeys
 from edge.circuit import Circuits
 from edge.door import listening
 from edge.ended import Ended
@@ -94,8 +95,9 @@ def _ends(
         return await quick.ask(user.JWKS, Empty())
 
     admission = Admission(settings, metrics.registry)
-    tokens = Tokens(Keys(fetch_keys), ended=ended)
-    desk = Desk(settings, Lines(settings, asker, circuits), admission, limits, tokens, Uploads(client))
+    lines = Lines(settings, asker, circuits)
+    tokens = Tokens(Keys(fetch_keys), ended=ended, of_key=ApiKeys(lines).caller)
+    desk = Desk(settings, lines, admission, limits, tokens, Uploads(client))
     for path, route in routes.every():
         yield route.method, path, Endpoint(path, route, desk)
     yield from Pages(asker, circuits, readiness, metrics, settings.edge_metrics_networks, documents()).ends()

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from contracts.failure import Fail, Forbidden, InvalidToken, PreconditionFailed, TooManyRequests, Unauthorized
-from contracts.identity import Access
+from contracts.access import admit
+from contracts.failure import Fail, InvalidToken, PreconditionFailed, TooManyRequests
 from edge import answers, bodies
 from edge.admission import Admission
 from edge.conditions import wanted_version
@@ -85,7 +85,7 @@ class Endpoint:
         """Who is asking, counted. Whoever brings a token that is not good is counted by address."""
         limits, policy = self._desk.limits, self.route.limit
         try:
-            caller = await self._desk.tokens.caller(exchange.header("Authorization"))
+            caller = await self._desk.tokens.caller(exchange.header("Authorization"), exchange.client)
         except (InvalidToken, TooManyRequests):
             limits.count(exchange, policy, None)
             raise
@@ -94,13 +94,7 @@ class Endpoint:
 
     def _admit(self, caller: Caller | None) -> None:
         """Refuses early, before a body is read, what the service would refuse too."""
-        access = self.route.operation.access
-        if access is Access.ANYONE:
-            return
-        if caller is None:
-            raise Unauthorized
-        if access is Access.ADMIN and not caller.identity.is_admin:
-            raise Forbidden
+        admit(self.route.operation, caller.identity if caller is not None else None)
 
     def _extra(self, exchange: Exchange, caller: Caller | None) -> dict[str, str]:
         """The headers of the ask."""

@@ -43,6 +43,7 @@ EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     user.CONFIRM_TOTP: {"code": "492039"},
     user.RENEW_RECOVERY_CODES: {"code": "492039"},
     user.DISABLE_TOTP: {"password": "correct horse", "code": "492039"},
+    user.MAKE_API_KEY: {"name": "Warehouse", "scopes": ["catalog:write", "order:read"]},
     user.ADD_ADDRESS: _ADDRESS,
     user.REPLACE_ADDRESS: _ADDRESS,
     user.UPDATE_USER: {"role": "admin"},

@@ -46,6 +46,7 @@ Money is an integer in minor units with its ISO 4217 currency, ids are UUIDv7, t
 * **Errors** are `application/problem+json` (RFC 9457). Branch on `code`, show `detail`, quote `request_id`.
 * **Signing in** gives an access token for `Authorization: Bearer ...` (15 minutes) and a refresh token
   for the next pair.
+* **Machines** send an API key (`souk_...`) in its place. An administrator makes it, with the scopes that it needs.
 * **Retrying** a POST is safe with an `Idempotency-Key`: the first answer comes again, with `Idempotent-Replayed: true`.
 * **Lists** go on with `?after=` set to the `next` of the page before.
 * **Conflicts** are avoided with the `ETag` of what you read as `If-Match` of what you write.
@@ -65,6 +66,11 @@ LIMITS: Schema = {
     "RateLimit-Remaining": _limit("How many of them are left."),
     "RateLimit-Reset": _limit("Seconds until all of them are there again."),
     "RateLimit-Policy": _limit("The limit, and the seconds in which it is whole again.", "string"),
+}
+
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token."},
+    "api_key": {"type": "http", "scheme": "bearer", "description": "An API key, `souk_...`, with the scope named."},
 }
 
 
@@ -87,7 +93,7 @@ def openapi() -> Schema:
         "components": {
             "schemas": {name: schemas.definitions[name] for name in sorted(used)},
             "headers": LIMITS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": SCHEMES,
         },
     }
 
@@ -112,20 +118,29 @@ def shown(path: str) -> str:
 
 def _operation(path: str, route: Route, name: str, schemas: Schemas, links: dict[str, Link]) -> Schema:
     operation = route.operation
-    public = operation.access is Access.ANYONE
     said: Schema = {
         "operationId": name,
         "tags": [TAGS[operation.service][0]],
         "summary": operation.summary,
         "parameters": [*_parameters(path, route, schemas), *_header_parameters(route)],
         "responses": {**_success(route, schemas, links), **_failures(route)},
-        "security": [{}, {"bearer": []}] if public else [{"bearer": []}],
+        "security": _security(route),
     }
     if route.media is not Media.NONE:
         said["requestBody"] = _body(route, schemas)
     if operation.access is Access.ADMIN:
         said["description"] = "For administrators."
     return said
+
+
+def _security(route: Route) -> list[Schema]:
+    """Who may ask, in the order in which it is shown: anybody, people, machines with a scope."""
+    operation = route.operation
+    found: list[Schema] = [{}] if operation.access is Access.ANYONE else []
+    found.append({"bearer": []})
+    if operation.open_to_keys:
+        found.append({"api_key": [] if operation.is_public else [operation.scope.value]})
+    return found
 
 
 def _parameters(path: str, route: Route, schemas: Schemas) -> list[Schema]:

@@ -112,6 +112,9 @@ ACCOUNTS = (
     _post("/users/profile/totp/confirm", user.CONFIRM_TOTP, limit=policies.LOGIN),
     _post("/users/profile/totp/recovery-codes", user.RENEW_RECOVERY_CODES, limit=policies.LOGIN),
     _post("/users/profile/totp/disable", user.DISABLE_TOTP, NO_CONTENT, limit=policies.LOGIN),
+    _get("/users/profile/export", user.EXPORT),
+    Route("DELETE", "/users/profile", user.ERASE, ACCEPTED, location="/users/erasures/{id}"),
+    _get("/users/erasures/{id}", user.ERASURE),
     _get("/users/profile/sessions", user.LIST_SESSIONS),
     _delete("/users/profile/sessions/{id}", user.END_SESSION),
     _get("/users/profile/addresses", user.LIST_ADDRESSES),
@@ -124,6 +127,9 @@ ACCOUNTS = (
     _post("/users/{id}/ban", user.BAN),
     _post("/users/{id}/unban", user.UNBAN),
     _delete("/users/{id}/totp", user.REMOVE_TOTP),
+    _get("/api-keys", user.LIST_API_KEYS),
+    _post("/api-keys", user.MAKE_API_KEY, CREATED),
+    _delete("/api-keys/{id}", user.REVOKE_API_KEY),
 )
 
 CATALOG = (
@@ -203,12 +209,12 @@ def every() -> Iterator[tuple[str, Route]]:
 
 
 def main() -> None:
-    askers = "".join(f"{asker.value:<18}" for asker in Asker)
+    askers = "".join(f"{asker.value:<20}" for asker in Asker)
     sys.stdout.write(f"{'':<8}{'':<47}{'':<31}{'about':<15}{askers}".rstrip() + "\n")
     for path, route in every():
         for row in rows_of(route.operation):
             about = row.owned.thing if row.owned else ""
-            said = "".join(f"{row.says(asker):<18}" for asker in Asker)
+            said = "".join(f"{row.says(asker):<20}" for asker in Asker)
             line = f"{route.method:<8}{path:<47}{route.operation.subject:<31}{about:<15}{said}"
             sys.stdout.write(line.rstrip() + "\n")
 

@@ -1,7 +1,8 @@
 """Who is asking: access tokens, verified as RFC 8725 says, and remembered until they expire.
 
 One algorithm, pinned here and never read from the token; keys come from the user service by key id. A signature costs
-more to check than the whole rest of a request, so a token that was found good is known by its digest.
+more to check than the whole rest of a request, so a token that was found good is known by its digest. A machine brings
+an API key instead.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ import jwt
 
 from contracts.failure import Fail, InvalidToken, Unavailable
 from contracts.identity import Identity, Role
-from contracts.user import ACCESS_TYPE, ALGORITHM, AUDIENCE, ISSUER, Jwks
+from contracts.user import ACCESS_TYPE, ALGORITHM, AUDIENCE, ISSUER, KEY_PREFIX, Jwks
 from edge.ended import Ended
 
 MAX_TOKEN = 4096
@@ -38,6 +39,10 @@ class Caller:
     identity: Identity
     header: str
     expires: float
+
+
+OfKey = Callable[[str, str], Awaitable[Caller]]
+"""Whose an API key is that somebody brings from an address."""
 
 
 class Keys:
@@ -79,30 +84,44 @@ class Keys:
 class Tokens:
     """Turns an Authorization header into a caller."""
 
-    def __init__(self, keys: Keys, clock: Callable[[], float] = time.time, ended: Ended | None = None) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        clock: Callable[[], float] = time.time,
+        ended: Ended | None = None,
+        of_key: OfKey | None = None,
+    ) -> None:
         self._keys = keys
         self._clock = clock
         self._ended = ended
+        self._of_key = of_key
         self._known: OrderedDict[bytes, Caller] = OrderedDict()
 
-    async def caller(self, authorization: str | None) -> Caller | None:
+    async def caller(self, authorization: str | None, client: str = "") -> Caller | None:
         """None without a token. One that is presented has to be good, wherever it is presented."""
         if authorization is None:
             return None
         token = authorization[len(_BEARER) :].strip()
         if authorization[: len(_BEARER)].lower() != _BEARER or not 0 < len(token) <= MAX_TOKEN:
             raise InvalidToken
+        if self._of_key is not None and token.startswith(KEY_PREFIX):
+            caller = await self._of_key(token, client)
+        else:
+            caller = await self._of_token(token)
+        if self._ended is not None:
+            await self._refuse_ended(self._ended, caller)
+        return caller
+
+    async def _of_token(self, token: str) -> Caller:
         digest = hashlib.sha256(token.encode(errors="replace")).digest()
         caller = self._known.get(digest)
         if caller is None or caller.expires <= self._clock():
             caller = await self._verified(token)
             self._remember(digest, caller)
-        if self._ended is not None:
-            await self._refuse_ended(self._ended, caller)
         return caller
 
     async def _refuse_ended(self, ended: Ended, caller: Caller) -> None:
-        """A session ends for all its tokens at once, however long they would still be good."""
+        """A session ends for all its tokens at once, however long they would still be good, and so does an API key."""
         if not ended.current:
             await ended.catch_up()
         if caller.identity.session_id in ended:

@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind, Tracer
 from pydantic import ValidationError
 
+from contracts.access import admit
 from contracts.failure import (
     Fail,
     FieldError,
@@ -25,7 +26,6 @@ from contracts.failure import (
     Malformed,
     NotFound,
     Overloaded,
-    Unauthorized,
     Unavailable,
 )
 from contracts.identity import Access, Identity
@@ -176,7 +176,7 @@ def read(operation: AnyOperation, body: bytes, header: Mapping[str, str]) -> Ask
     identity = None
     if headers.IDENTITY in header and operation.access is not Access.SERVICE:
         identity = Identity.model_validate_json(header[headers.IDENTITY])
-    _admit(operation, identity)
+    identity = admit(operation, identity)
     try:
         request = operation.request.model_validate_json(body or b"{}")
     except ValidationError as error:
@@ -194,15 +194,6 @@ def read(operation: AnyOperation, body: bytes, header: Mapping[str, str]) -> Ask
         Key.of(operation.subject, caller, key, body, confidential=operation.confidential, owner=owner) if key else None,
         operation,
     )
-
-
-def _admit(operation: AnyOperation, identity: Identity | None) -> None:
-    if operation.access in (Access.ANYONE, Access.SERVICE):
-        return
-    if identity is None:
-        raise Unauthorized
-    if operation.access is Access.ADMIN and not identity.is_admin:
-        raise Forbidden
 
 
 def invalid(error: ValidationError) -> Fail:

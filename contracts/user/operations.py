@@ -18,6 +18,7 @@ from contracts.user.accounts import (
 )
 from contracts.user.addresses import AddressOf, CustomersAddress, ReplaceAddress, SavedAddress, TooManyAddresses
 from contracts.user.administration import LastAdmin, ListUsers, UpdateUser, UserOf
+from contracts.user.keys import API_KEYS
 from contracts.user.proofs import ForgotPassword, InvalidProof, Proof, ProofOf, ResetPassword, VerifyEmail
 from contracts.user.second_factor import SECOND_FACTOR
 from contracts.user.sessions import (
@@ -142,6 +143,7 @@ CHANGE_PASSWORD = Operation(
     writes=True,
     owned=ACCOUNT,
     confidential=True,
+    noted=True,
 )
 LIST_SESSIONS = Operation(
     SERVICE, "list_sessions", Page, Listing[SignedIn], "Where one is signed in", CUSTOMER, (BadCursor,), owned=SESSIONS
@@ -211,11 +213,22 @@ UPDATE_USER = Operation(
     ADMIN,
     (NotFound, PreconditionFailed, LastAdmin),
     writes=True,
+    people_only=True,
 )
 BAN = Operation(
-    SERVICE, "ban", UserOf, User, "Close an account to its owner", ADMIN, (NotFound, LastAdmin), writes=True
+    SERVICE,
+    "ban",
+    UserOf,
+    User,
+    "Close an account to its owner",
+    ADMIN,
+    (NotFound, LastAdmin),
+    writes=True,
+    people_only=True,
 )
-UNBAN = Operation(SERVICE, "unban", UserOf, User, "Open an account again", ADMIN, (NotFound,), writes=True)
+UNBAN = Operation(
+    SERVICE, "unban", UserOf, User, "Open an account again", ADMIN, (NotFound,), writes=True, people_only=True
+)
 
 JWKS = Operation(SERVICE, "jwks", Empty, Jwks, "Public keys of access tokens", ANYONE)
 CONTACT = Operation(
@@ -294,6 +307,7 @@ OPERATIONS = (
     UPDATE_USER,
     BAN,
     UNBAN,
+    *API_KEYS,
     JWKS,
     CONTACT,
     PROOF,

@@ -83,6 +83,7 @@ REMOVE_TOTP = Operation(
     Access.ADMIN,
     (NotFound,),
     writes=True,
+    people_only=True,
 )
 
 SECOND_FACTOR = (START_TOTP, CONFIRM_TOTP, RENEW_RECOVERY_CODES, DISABLE_TOTP, REMOVE_TOTP)

@@ -197,5 +197,5 @@ def claims(account: Account, role: Role, session_id: UUID, token_id: UUID, now: 
 
 
 def digest(token: str) -> bytes:
-    """What is kept of a refresh token: it has 256 random bits, so that a plain hash gives nothing away."""
+    """What is kept of a refresh token or an API key: 256 random bits, so that a plain hash gives nothing away."""
     return hashlib.sha256(token.encode()).digest()

@@ -1,7 +1,8 @@
-"""Forgetting what is of no more use: expired sessions and proofs, and what no longer counts."""
+"""Forgetting what is of no more use: expired sessions and proofs, revoked keys, and what no longer counts."""
 
+from infra.streams import ENDED
 from services.user.desk import Desk
-from services.user.store import failures, proofs, requests, second_factors, sessions
+from services.user.store import api_keys, failures, proofs, requests, second_factors, sessions
 from services.user.totp import PENDING
 
 PIECE = 1000
@@ -13,5 +14,6 @@ async def forget(desk: Desk) -> bool:
         await failures.prune(connection, desk.limits.window)
         await requests.prune(connection, desk.request_limits.window)
         await proofs.prune(connection)
+        await api_keys.prune(connection, ENDED.seconds)
         await second_factors.prune(connection, PENDING)
         return await sessions.prune(connection, PIECE) == PIECE

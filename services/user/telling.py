@@ -1,6 +1,6 @@
-"""Telling the edges which sessions have ended: at once, and in any case.
+"""Telling the edges which sessions and API keys have ended: at once, and in any case.
 
-A session that is revoked in the database is posted on a board that every edge watches. Whoever ended it posts it before
+What is revoked in the database is posted on a board that every edge watches. Whoever ended it posts it before
 answering; what could not be posted, because NATS was away or the process died, a worker posts as soon as it can.
 """
 
@@ -16,7 +16,7 @@ from nats.js.errors import Error as JetStreamError
 from infra.postgres import AWAY, BUSY, Database
 from infra.rpc import Ask
 from infra.streams import ENDED
-from services.user.store import sessions
+from services.user.store import api_keys, sessions
 
 PIECE = 200
 ACK_TIMEOUT = 2.0
@@ -30,7 +30,7 @@ log = logging.getLogger("souk.user")
 
 
 class Teller:
-    """Posts ended sessions. A notice that is posted twice is the same notice."""
+    """Posts ended sessions and keys. A notice that is posted twice is the same notice."""
 
     def __init__(self, db: Database, client: Client) -> None:
         self.db = db
@@ -40,12 +40,14 @@ class Teller:
         """One piece; whether there may be more."""
         async with self.db.connection() as connection:
             untold = await sessions.untold(connection, ENDED.seconds, PIECE)
-        if untold:
-            posting = (self._js.publish(ENDED.subject_of(one), b"", stream=ENDED.stream) for one in untold)
+            keys = await api_keys.untold(connection, ENDED.seconds, PIECE)
+        if untold or keys:
+            posting = (self._js.publish(ENDED.subject_of(one), b"", stream=ENDED.stream) for one in (*untold, *keys))
             await asyncio.gather(*posting)
             async with self.db.connection() as connection:
                 await sessions.told(connection, untold)
-        return len(untold) == PIECE
+                await api_keys.told(connection, keys)
+        return PIECE in {len(untold), len(keys)}
 
     async def tell_at_once(self) -> None:
         """What cannot be told now is told later: it does not fail what was done."""
@@ -53,11 +55,11 @@ class Teller:
             async with asyncio.timeout(AT_ONCE):
                 await self.tell()
         except LATER as error:
-            log.warning("the edges are told later which sessions ended: %s", type(error).__name__)
+            log.warning("the edges are told later what has ended: %s", type(error).__name__)
 
 
 def telling(handler: Callable[[Any, Ask[Any]], Awaitable[Any]]) -> Callable[[Any, Ask[Any]], Awaitable[Any]]:
-    """A handler that ends sessions: its answer, or its refusal, is given once the edges have been told."""
+    """A handler that ends sessions or keys: its answer, or its refusal, is given once the edges have been told."""
 
     async def told(desk: Any, ask: Ask[Any]) -> Any:
         try:

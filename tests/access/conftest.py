@@ -9,7 +9,7 @@ import pytest
 
 from contracts.catalog import Product
 from infra.stack.stack import Stack
-from tests.access.world import World, new_boss
+from tests.access.world import Keys, World, new_boss, new_keys
 from tests.support.asking import Edge
 from tests.support.http import Customer, Http, register
 
@@ -29,14 +29,20 @@ async def boss(street: Http, operator: Edge) -> Customer:
     return await new_boss(operator, street)
 
 
+@pytest.fixture(scope="session")
+async def keys(boss: Customer) -> Keys:
+    return await new_keys(boss.http)
+
+
 @pytest.fixture
 async def world(
     street: Http,
     boss: Customer,
     stack: Stack,
     new_product: Callable[..., Awaitable[Product]],
+    keys: Keys,
     database: Callable[[str], Awaitable[asyncpg.Connection]],
 ) -> World:
     """A new owner and another customer each time; the administrator stays."""
     owner, another = await register(street), await register(street)
-    return World(street, owner, another, boss, stack.layout.mail, new_product, await database("user"))
+    return World(street, owner, another, boss, stack.layout.mail, new_product, keys, await database("user"))

@@ -127,15 +127,29 @@ ACCESS = (
     _check(
         "services leave it to the edge who is an administrator",
         "infra/actor.py",
-        "if operation.access is Access.ADMIN and not identity.is_admin:",
-        "if False:",
+        "identity = admit(operation, identity)",
+        "pass",
         ALONE,
+    ),
+    _check(
+        "a key does what its scopes do not say",
+        "contracts/access.py",
+        "if operation.scope in (identity.scopes or ()):",
+        "if True:",
+        "tests/access/test_table.py::test_a_key_does_nothing_without_the_scope",
+    ),
+    _check(
+        "a key outlives its maker's office",
+        "services/user/store/api_keys.py",
+        "AND a.is_active AND a.role = 'admin' AND (a.totp OR NOT $2)",
+        "AND (a.totp OR NOT $2)",
+        "tests/services/user/test_api_keys.py::test_a_key_of_who_is_banned_by_other_means_is_no_key",
     ),
     _check(
         "the edge leaves it to the services who is an administrator",
         "edge/endpoint.py",
-        "if access is Access.ADMIN and not caller.identity.is_admin:",
-        "if False:",
+        "admit(self.route.operation, caller.identity if caller is not None else None)",
+        "pass",
         "tests/edge/test_edge.py::test_access_is_refused_early",
     ),
     _check(

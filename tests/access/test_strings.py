@@ -52,7 +52,7 @@ TEXTS = (
 BREAKING = ("a\r\nBcc: everybody@c.example", "a\nSubject: b", "a\x00b", "a\x1b[2Jb")
 """What ends a line of a mail, of a log or of a protocol; taken only where text has several lines, and NUL nowhere."""
 MANY_LINES = {"/description", "/reason"}
-SECRETS = {"/password", "/current_password", "/new_password", "/token", "/refresh_token", "/client_secret"}
+SECRETS = {"/password", "/current_password", "/new_password", "/token", "/refresh_token", "/client_secret", "/code"}
 """Digested or compared, never written anywhere."""
 SEGMENTS = (
     "*",

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from contracts import user
 from contracts.access import Asker, Row, rows_of
-from contracts.failure import Forbidden, Unauthorized
-from contracts.identity import Access
+from contracts.failure import Forbidden, ScopeMissing, Unauthorized
+from contracts.identity import Access, Scope
 from contracts.operation import EDGE, AnyOperation
 from contracts.registry import OPERATIONS
 from edge.access import lines
@@ -14,11 +15,12 @@ from edge.routes import Route, every
 from infra.cli.docs import ROOT
 from tests.access.requests import NAMING, REQUESTS, Make
 from tests.access.world import World
-from tests.support.asking import Edge, customer
+from tests.support.asking import Edge, customer, machine
 from tests.support.http import Answered
 from tests.support.waiting import eventually
 
 TABLE = [(path, route, row) for path, route in every() for row in rows_of(route.operation)]
+SCOPED = [entry for entry in TABLE if entry[2].needs_scope]
 LISTS = [(path, route, row) for path, route, row in TABLE if route.method == "GET" and row.owned and not row.names]
 
 
@@ -74,8 +76,33 @@ async def test_everybody_is_told_what_the_table_says(world: World, entry: tuple[
     for asker in sorted(Asker, key=lambda one: expected[one] == "yes"):
         if "yes" in told.values():
             request = await _make(row)(world, asker)
-        told[asker] = _told(await request.sent(world.client(asker), path, route), route)
+        told[asker] = _told(await request.sent(world.client(asker, route.operation), path, route), route)
     assert told == expected
+
+
+@pytest.mark.parametrize("entry", SCOPED, ids=_id)
+async def test_a_key_does_nothing_without_the_scope(world: World, entry: tuple[str, Route, Row]) -> None:
+    """Nor with all the others; it is told which."""
+    path, route, row = entry
+    scope = route.operation.scope
+    answered = await (await _make(row)(world, Asker.OWNER)).sent(world.key_without(scope), path, route)
+    assert (answered.status, answered.code) == (403, "scope_missing")
+    assert scope in answered.json["detail"]
+
+
+def test_every_scope_opens_something_and_none_changes_accounts() -> None:
+    opened = {one for one in OPERATIONS if one.open_to_keys and not one.is_public}
+    assert {one.scope for one in opened} == set(Scope)
+    assert not [one.subject for one in opened if one.service == user.SERVICE and one.writes]
+
+
+async def test_a_key_without_the_scope_reads_what_everybody_reads(world: World) -> None:
+    """And not what administrators see of it."""
+    product = await world.product()
+    assert (await world.boss.http.delete(f"/products/{product}")).status == 204
+    for key, status in ((world.keys.having[Scope.CATALOG_READ], 200), (world.keys.lacking[Scope.CATALOG_READ], 404)):
+        assert (await world.http.as_(key).get(f"/products/{product}")).status == status
+        assert (await world.http.as_(key).get("/products?limit=1")).status == 200
 
 
 @pytest.mark.parametrize("entry", LISTS, ids=_id)
@@ -94,6 +121,9 @@ async def test_what_is_listed_is_one_s_own(world: World, entry: tuple[str, Route
     for asker in (Asker.ANOTHER, Asker.ADMIN):
         seen = _ids((await request.sent(world.client(asker), path, route)).json)
         assert bool(set(ids) & set(seen)) == (asker is Asker.ADMIN and row.owned.admins), asker
+    if row.needs_scope:
+        answered = await request.sent(world.client(Asker.KEY, route.operation), path, route)
+        assert set(ids) & set(_ids(answered.json)), "a machine works for the shop"
 
 
 def _ids(said: Any) -> list[str]:
@@ -119,6 +149,7 @@ async def test_another_s_cart_joins_nobody_s(world: World) -> None:
     assert len((await world.owner.http.get("/carts/mine")).json["items"]) == 1
 
 
+LOCKED = [one for one in OPERATIONS if EDGE in one.callers and not (one.open_to_keys and one.is_public)]
 CLOSED = [one for one in OPERATIONS if EDGE in one.callers and one.access is not Access.ANYONE]
 
 
@@ -130,3 +161,10 @@ async def test_a_service_refuses_by_itself_whom_the_edge_refuses(ask: Edge, oper
     if operation.access is Access.ADMIN:
         with pytest.raises(Forbidden):
             await ask.raw(operation, {}, identity=customer())
+
+
+@pytest.mark.parametrize("operation", LOCKED, ids=lambda one: one.subject)
+async def test_a_service_refuses_a_key_by_itself(ask: Edge, operation: AnyOperation) -> None:
+    scopes = tuple(scope for scope in Scope if not operation.open_to_keys or scope is not operation.scope)
+    with pytest.raises(ScopeMissing if operation.open_to_keys else Forbidden):
+        await ask.raw(operation, {}, identity=machine(*scopes))

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import pyotp
 from PIL import Image
 
 from contracts import user
-from contracts.access import Asker
+from contracts.access import Asker, Row
 from contracts.catalog import Product
+from contracts.identity import Scope
 from contracts.notification import Kind
+from contracts.operation import AnyOperation
 from infra.ids import new_id
 from infra.stack.mail import mails
 from services.notification.domain import SUBJECTS
@@ -28,8 +30,17 @@ FORM = "multipart/form-data; boundary=part"
 
 
 @dataclass(frozen=True)
+class Keys:
+    """API keys: with one scope, with all but one, and with all there are."""
+
+    having: Mapping[Scope, str]
+    lacking: Mapping[Scope, str]
+    everything: str
+
+
+@dataclass(frozen=True)
 class World:
-    """`owner` is whose things are made; `boss` is an administrator who bought nothing."""
+    """`owner` is whose things are made; `boss` is an administrator who bought nothing, and made the `keys`."""
 
     http: Http
     owner: Customer
@@ -37,6 +48,7 @@ class World:
     boss: Customer
     mail: Path
     new_product: Callable[..., Awaitable[Product]]
+    keys: Keys
     accounts: asyncpg.Connection
     """The database of user, for what no route does."""
 
@@ -44,9 +56,16 @@ class World:
         people = {Asker.OWNER: self.owner, Asker.ANOTHER: self.another, Asker.ADMIN: self.boss}
         return people.get(asker)
 
-    def client(self, asker: Asker) -> Http:
+    def client(self, asker: Asker, operation: AnyOperation | None = None) -> Http:
+        """A machine's key has just the scope that the operation needs."""
+        if asker is Asker.KEY:
+            scope = operation.scope if operation is not None and Row(operation).needs_scope else None
+            return self.http.as_(self.keys.having[scope] if scope else self.keys.everything)
         who = self.by(asker)
         return who.http if who else self.http
+
+    def key_without(self, scope: Scope) -> Http:
+        return self.http.as_(self.keys.lacking[scope])
 
     async def sku(self) -> str:
         return (await self.new_product(stock=100)).variants[0].sku
@@ -120,6 +139,9 @@ class World:
         payment: dict[str, Any] = await eventually(settled)
         return payment
 
+    async def api_key(self) -> str:
+        return _id(await self.boss.http.post("/api-keys", {"name": "to be revoked", "scopes": ["order:read"]}))
+
     async def category(self) -> str:
         return _id(await self.boss.http.post("/categories", {"name": f"Lamps {new_id().hex}"}))
 
@@ -143,6 +165,19 @@ async def new_boss(operator: Edge, http: Http) -> Customer:
     answered = await http.post("/auth/login", {"email": email, "password": PASSWORD})
     assert answered.status == 200, answered.body
     return Customer(http.as_(answered.json["access_token"]), answered.json["user"], email, PASSWORD, answered.json)
+
+
+async def new_keys(boss: Http) -> Keys:
+    async def made(*scopes: Scope) -> str:
+        answered = await boss.post("/api-keys", {"name": "a machine of tests", "scopes": scopes})
+        assert answered.status == 201, answered.body
+        return str(answered.json["key"])
+
+    return Keys(
+        {scope: await made(scope) for scope in Scope},
+        {scope: await made(*set(Scope) - {scope}) for scope in Scope},
+        await made(*Scope),
+    )
 
 
 def a_form() -> bytes:

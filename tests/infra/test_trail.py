@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from contracts import catalog, order, user
 from contracts.catalog import AdjustStock, NewProduct, NewVariant
 from contracts.failure import BadCursor
-from contracts.identity import Identity, Role
+from contracts.identity import Identity, Role, Scope
 from contracts.model import Empty, Model
 from contracts.money import Money
 from contracts.operation import AnyOperation
@@ -123,6 +123,13 @@ def test_where_it_came_from(client: str, of_staff: str, of_others: str) -> None:
 def test_a_name_that_a_client_gave_its_request_is_not_kept() -> None:
     assert trail.is_id(str(new_id()))
     assert not trail.is_id("ada.lovelace")
+
+
+def test_a_machine_is_known_by_its_key() -> None:
+    key = Identity(user_id=new_id(), role=Role.ADMIN, scopes=(Scope.ORDER_WRITE,))
+    note = trail.act_of(asked(order.CANCEL, OrderOf(id=new_id()), key))
+    assert note is not None
+    assert (note.actor.kind, note.actor.id) == ("key", key.user_id)
 
 
 # What is noted.

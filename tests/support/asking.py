@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from nats.aio.client import Client
 
-from contracts.identity import Identity, Role
+from contracts.identity import Identity, Role, Scope
 from contracts.model import Model
 from contracts.operation import AnyOperation
 from infra import headers
@@ -62,3 +62,9 @@ def customer() -> Identity:
 
 def admin() -> Identity:
     return Identity(user_id=new_id(), role=Role.ADMIN)
+
+
+def machine(*scopes: Scope) -> Identity:
+    """As the edge tells of an API key."""
+    key_id = new_id()
+    return Identity(user_id=key_id, role=Role.ADMIN, session_id=key_id, scopes=scopes)

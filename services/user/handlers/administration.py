@@ -12,7 +12,7 @@ from infra.rpc import Answer, Ask
 from services.user import domain
 from services.user.desk import Desk
 from services.user.domain import Account
-from services.user.store import accounts, administration, sessions
+from services.user.store import accounts, administration, api_keys, sessions
 from services.user.store.administration import Wanted
 
 
@@ -59,18 +59,20 @@ async def update_user(desk: Desk, ask: Ask[UpdateUser]) -> Answer[User]:
         tx.detail(before={"role": before.role}, after={"role": account.role})
         if account.role is not before.role:
             await sessions.end_all(tx.connection, body.id)
+            await api_keys.revoke_all(tx.connection, body.id)
             tx.say(RoleChanged(user_id=body.id, role=account.role))
         return tx.answer(account.user, version=account.version)
 
 
 async def ban(desk: Desk, ask: Ask[UserOf]) -> Answer[User]:
-    """Closes an account and ends its sessions; a second time changes nothing."""
+    """Closes an account, ends its sessions and the API keys that it made; a second time changes nothing."""
     async with desk.db.transaction(ask) as tx:
         await sessions.line_up(tx.connection, ask.body.id)
         domain.spare(ask.body.id, await administration.lock_admins(tx.connection))
         account = await administration.set_active(tx.connection, ask.body.id, active=False)
         if account is not None:
             await sessions.end_all(tx.connection, ask.body.id)
+            await api_keys.revoke_all(tx.connection, ask.body.id)
             tx.say(Banned(user_id=ask.body.id))
             tx.detail(before={"is_active": True}, after={"is_active": False})
         account = account or await _known(tx.connection, ask.body.id)
