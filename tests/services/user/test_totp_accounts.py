@@ -161,6 +161,8 @@ async def test_an_administrator_takes_it_off_for_somebody_who_has_lost_all(
         await ask(user.REFRESH, {"refresh_token": guarded.member.session.refresh_token})
     again = await guarded.tried(ask, None, address)
     await events.of(guarded.who.user_id, "totp_off")
+    noted = "SELECT before->>'totp' FROM trail WHERE act = 'user.remove_totp' AND actor_id = $1"
+    assert await guarded.store.fetchval(noted, boss.user_id) == "true"
     await ask(user.REMOVE_TOTP, one, identity=boss)
     await ask(user.REFRESH, {"refresh_token": again.refresh_token})
     with pytest.raises(NotFound):

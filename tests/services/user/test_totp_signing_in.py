@@ -112,6 +112,8 @@ async def test_who_guesses_from_many_addresses_waits_and_the_owner_gets_in(
     assert not await guarded.store.fetchval(
         "SELECT wrong FROM second_factor WHERE account_id = $1", guarded.who.user_id
     )
+    noted = "SELECT count(*) FROM trail WHERE act = 'user.codes_refused' AND subject = $1"
+    assert await guarded.store.fetchval(noted, str(guarded.who.user_id)) == 1
 
 
 async def test_wrong_recovery_codes_keep_nobody_waiting(ask: Edge, guarded: Guarded, address: str) -> None:
