@@ -1,6 +1,6 @@
 """Everything that can be asked and heard, gathered, and who hears what."""
 
-from contracts import cart, catalog, notification, order, payment, user
+from contracts import cart, catalog, notification, order, payment, privacy, user
 from contracts.event import Event
 from contracts.health import health_of
 from contracts.hearing import hear_of
@@ -41,6 +41,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *order.OPERATIONS,
     *payment.OPERATIONS,
     *notification.OPERATIONS,
+    *privacy.OPERATIONS,
     *HEALTH.values(),
     *HEAR.values(),
     *TRAIL.values(),

@@ -44,6 +44,7 @@ FREE_PORTS: dict[str, Any] = {
 }
 QUICK = {
     "SOUK_BCRYPT_COST": "4",
+    "SOUK_ERASE_WAIT": "0.5",
     "SOUK_LOG_LEVEL": "INFO",
     "SOUK_SIMULATOR_LATE": "0.6",
     "SOUK_GATEWAY_TIMEOUT": "0.3",

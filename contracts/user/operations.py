@@ -19,6 +19,7 @@ from contracts.user.accounts import (
 from contracts.user.addresses import AddressOf, CustomersAddress, ReplaceAddress, SavedAddress, TooManyAddresses
 from contracts.user.administration import LastAdmin, ListUsers, UpdateUser, UserOf
 from contracts.user.keys import API_KEYS
+from contracts.user.privacy import Erasure, ErasureOf, Export, ExportTooLarge
 from contracts.user.proofs import ForgotPassword, InvalidProof, Proof, ProofOf, ResetPassword, VerifyEmail
 from contracts.user.second_factor import SECOND_FACTOR
 from contracts.user.sessions import (
@@ -144,6 +145,31 @@ CHANGE_PASSWORD = Operation(
     owned=ACCOUNT,
     confidential=True,
     noted=True,
+)
+EXPORT = Operation(
+    SERVICE,
+    "export",
+    Empty,
+    Export,
+    "All that is held on oneself, by every service",
+    CUSTOMER,
+    (NotFound, ExportTooLarge),
+    owned=ACCOUNT,
+)
+ERASE = Operation(
+    SERVICE,
+    "erase",
+    Empty,
+    Erasure,
+    "Close one's account and have all that is held on oneself erased; orders stay, without who placed them",
+    CUSTOMER,
+    (NotFound, LastAdmin),
+    writes=True,
+    owned=ACCOUNT,
+    noted=True,
+)
+ERASURE = Operation(
+    SERVICE, "erasure", ErasureOf, Erasure, "How far an erasure has come: its receipt", ANYONE, (NotFound,)
 )
 LIST_SESSIONS = Operation(
     SERVICE, "list_sessions", Page, Listing[SignedIn], "Where one is signed in", CUSTOMER, (BadCursor,), owned=SESSIONS
@@ -295,6 +321,9 @@ OPERATIONS = (
     PROFILE,
     UPDATE_PROFILE,
     CHANGE_PASSWORD,
+    EXPORT,
+    ERASE,
+    ERASURE,
     *SECOND_FACTOR,
     LIST_SESSIONS,
     END_SESSION,

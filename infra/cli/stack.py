@@ -19,6 +19,7 @@ from infra.stack.claim import clean_up
 from infra.stack.error import StackError
 from infra.stack.layout import Layout, layout_of
 from infra.stack.mail import Mail, mails
+from infra.stack.mail import forget as forget_mails
 from infra.stack.mail import mail as one_mail
 from infra.stack.state import StackState, read_state, until_gone
 
@@ -119,9 +120,15 @@ def mail(
     *,
     last: Annotated[bool, typer.Option("--last", help="Show the newest.")] = False,
     to: Annotated[str, typer.Option(help="Only those to this address.")] = "",
+    forget: Annotated[bool, typer.Option("--forget", help="Remove those, as whose mailbox it is.")] = False,
 ) -> None:
-    """List the mails that the shop sent, or show one."""
+    """List the mails that the shop sent, or show one. The folder stands for the mailboxes of everybody."""
     layout, console = _layout(data), Console(highlight=False)
+    if forget:
+        if not to:
+            raise StackError("Say whose mails: --to ADDRESS.")
+        console.print(f"{forget_mails(layout.mail, to=to)} mails to {to} are removed.")
+        return
     if number is not None:
         shown = one_mail(layout.mail, number)
         if shown is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.utils import getaddresses
 from pathlib import Path
 
 
@@ -20,6 +21,10 @@ class Mail:
     @property
     def to(self) -> str:
         return str(self.message["To"] or "")
+
+    def is_to(self, address: str) -> bool:
+        """Whether it is to just that address, however it is written."""
+        return address.lower() in {one.lower() for _, one in getaddresses([self.to])}
 
     @property
     def sender(self) -> str:
@@ -62,9 +67,17 @@ def numbers(folder: Path) -> list[int]:
     return [int(path.stem) for path in folder.glob("*.eml") if path.stem.isdecimal()]
 
 
+def forget(folder: Path, *, to: str) -> int:
+    """Empties the mailbox of an address, as its owner would; how many mails that were."""
+    found = [one for one in mails(folder, to=to) if one.is_to(to)]
+    for one in found:
+        _path(folder, one.number).unlink(missing_ok=True)
+    return len(found)
+
+
 def mail(folder: Path, number: int) -> Mail | None:
     """None when there is no such mail, or not any more."""
-    path = folder / f"{number:06}.eml"
+    path = _path(folder, number)
     try:
         content, kept_at = path.read_bytes(), path.stat().st_mtime
     except FileNotFoundError:
@@ -72,3 +85,7 @@ def mail(folder: Path, number: int) -> Mail | None:
     parsed = email.message_from_bytes(content, policy=email.policy.default)
     assert isinstance(parsed, EmailMessage)
     return Mail(number, datetime.fromtimestamp(kept_at, UTC), parsed)
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:06}.eml"

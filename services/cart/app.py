@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from contracts import cart as contract
+from contracts import privacy
 from contracts.event import Event
 from contracts.operation import AnyOperation
 from contracts.order import OrderPlaced
@@ -11,7 +12,7 @@ from infra.actor import Handler
 from infra.mongo import Mongo, connect
 from infra.reactor import Reaction
 from infra.run import Kit, Room, Service
-from services.cart.handlers import changing, joining, opening, ordered
+from services.cart.handlers import changing, erasing, joining, opening, ordered
 from services.cart.quotes import PriceDesk
 from services.cart.recent import Recent
 from services.cart.shop import CartSettings, Shop
@@ -26,6 +27,8 @@ ASKS: Mapping[AnyOperation, Handler] = {
     contract.CLEAR: changing.clear,
     contract.MERGE: joining.merge,
     contract.CHECKOUT: opening.checkout,
+    privacy.ERASE[contract.SERVICE]: erasing.erase,
+    privacy.EXPORT[contract.SERVICE]: erasing.export,
 }
 REACTIONS: Mapping[type[Event], Reaction] = {OrderPlaced: ordered.order_placed}
 

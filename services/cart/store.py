@@ -90,6 +90,12 @@ class Carts:
         """Makes room for a new cart where MongoDB has not removed the old one yet."""
         await self._carts.delete_one({"user_id": user_id, "expires_at": {"$lte": now}})
 
+    async def erase(self, user_id: UUID) -> None:
+        """The carts that somebody's own has taken in, and then itself: it is what those are found by."""
+        async for cart in self._carts.find({"user_id": user_id}, {"_id": 1}):
+            await self._carts.delete_many({"merged_into": cart["_id"]})
+        await self._carts.delete_many({"user_id": user_id})
+
     async def change(
         self, cart: Cart, edit: Edit, touch: Touch, *, version: int | None = None, session: Session | None = None
     ) -> Cart | None:

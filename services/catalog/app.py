@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from contracts import catalog, order
+from contracts import catalog, order, privacy
 from contracts.event import Event
 from contracts.operation import AnyOperation
 from infra.actor import Handler
@@ -13,6 +13,7 @@ from infra.together import Together
 from infra.worker import Worker
 from services.catalog.handlers import (
     categories,
+    erasing,
     holds,
     importing,
     imports,
@@ -57,6 +58,8 @@ ASKS: dict[AnyOperation, Handler] = {
     catalog.GET_IMPORT: imports.get_import,
     catalog.ADD_IMAGE: pictures.add_image,
     catalog.GET_IMAGE: pictures.get_image,
+    privacy.ERASE[catalog.SERVICE]: erasing.erase,
+    privacy.EXPORT[catalog.SERVICE]: erasing.export,
 }
 
 REACTIONS: dict[type[Event], Reaction] = {

@@ -9,6 +9,7 @@ from prometheus_client import Counter
 from pydantic import Field, SecretStr
 
 from contracts import notification as contract
+from contracts import privacy
 from contracts.event import Event
 from contracts.model import Email
 from contracts.operation import AnyOperation
@@ -18,7 +19,7 @@ from infra.postgres import Database, connect
 from infra.reactor import Reaction
 from infra.run import Kit, Room, Service
 from infra.settings import PostgresSettings
-from services.notification import handlers
+from services.notification import erasing, handlers
 from services.notification.domain import KINDS
 from services.notification.handlers import Desk
 from services.notification.letters import Letters
@@ -27,7 +28,11 @@ from services.notification.senders.pace import Pace
 from services.notification.senders.sender import Sender
 from services.notification.senders.smtp import Smtp
 
-ASKS: dict[AnyOperation, Handler] = {contract.LIST: handlers.list_notifications}
+ASKS: dict[AnyOperation, Handler] = {
+    contract.LIST: handlers.list_notifications,
+    privacy.ERASE[contract.SERVICE]: erasing.erase,
+    privacy.EXPORT[contract.SERVICE]: erasing.export,
+}
 REACTIONS: dict[type[Event], Reaction] = {
     **dict.fromkeys(KINDS, handlers.tell_customer),
     VerificationRequested: handlers.mail_token,

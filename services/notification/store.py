@@ -38,6 +38,13 @@ FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::text[], $6
     AS outcome (id, lease, status, attempts, reason, delay)
 WHERE delivery.id = outcome.id AND delivery.due_at = outcome.lease AND delivery.status = 'queued'
 """
+# What was mailed of an order is counted on by the audit, as ids; what was mailed of the account is not.
+_ERASE = """
+WITH tokens AS (DELETE FROM delivery WHERE user_id = $1 AND order_id IS NULL)
+UPDATE delivery SET
+    facts = '{}', reason = NULL, request_id = '', status = CASE status WHEN 'queued' THEN 'suppressed' ELSE status END
+WHERE order_id IS NOT NULL AND (user_id = $1 OR order_id = ANY($2::uuid[]))
+"""
 _COLUMNS = "id, kind, channel, status, subject, created_at, sent_at"
 _EVERYBODYS = f"SELECT {_COLUMNS} FROM delivery WHERE id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - our own columns
 _OF_USER = f"SELECT {_COLUMNS} FROM delivery WHERE user_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - as above
@@ -103,6 +110,11 @@ async def notifications(
         else connection.fetch(_EVERYBODYS, start, most)
     )
     return [Notification.model_validate(dict(row), strict=False) for row in rows]
+
+
+async def erase(connection: Connection, user_id: UUID, order_ids: Sequence[UUID]) -> None:
+    """What mails to somebody said, and those about orders with these ids. What is queued is not sent any more."""
+    await connection.execute(_ERASE, user_id, order_ids)
 
 
 def _delivery(row: Mapping[str, Any]) -> Delivery:

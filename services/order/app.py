@@ -6,6 +6,7 @@ from functools import partial
 from pydantic import Field
 
 from contracts import order as contract
+from contracts import privacy
 from contracts.catalog import HoldLost
 from contracts.event import Event
 from contracts.operation import AnyOperation
@@ -16,7 +17,7 @@ from infra.reactor import Reaction
 from infra.run import Kit, Room, Service
 from infra.settings import PostgresSettings
 from infra.worker import Worker
-from services.order.handlers import changing, placing, reading, repairing, settling
+from services.order.handlers import changing, erasing, placing, reading, repairing, settling
 from services.order.handlers.shop import Shop
 from services.order.leftovers import Leftovers
 
@@ -29,7 +30,10 @@ ASKS: Mapping[AnyOperation, Handler] = {
     contract.UPDATE: changing.update,
     contract.PAYABLES: reading.payables,
     contract.GUEST: reading.guest,
+    privacy.GUEST_ORDERS: erasing.guest_orders,
     contract.REPAIR: repairing.repair,
+    privacy.ERASE[contract.SERVICE]: erasing.erase,
+    privacy.EXPORT[contract.SERVICE]: erasing.export,
 }
 REACTIONS: Mapping[type[Event], Reaction] = {
     PaymentCaptured: settling.payment_captured,

@@ -4,7 +4,7 @@ from functools import partial
 
 from prometheus_client import Gauge
 
-from contracts import order
+from contracts import order, privacy
 from contracts import payment as contract
 from contracts.event import Event
 from contracts.operation import AnyOperation
@@ -17,7 +17,7 @@ from services.payment.charging import Charger
 from services.payment.gateways import Gateways
 from services.payment.gateways.breaker import Breaker
 from services.payment.gateways.simulator import Simulator
-from services.payment.handlers import asking, hearing, paying, reading, repairing, returning
+from services.payment.handlers import asking, erasing, hearing, paying, reading, repairing, returning
 from services.payment.outcomes import Outcomes
 from services.payment.refunding import Refunder
 from services.payment.shop import PaymentSettings, Shop
@@ -32,6 +32,8 @@ ASKS: dict[AnyOperation, Handler] = {
     contract.REFUND: returning.refund,
     contract.GET: reading.get,
     contract.LIST: reading.list_payments,
+    privacy.ERASE[contract.SERVICE]: erasing.erase,
+    privacy.EXPORT[contract.SERVICE]: erasing.export,
 }
 REACTIONS: dict[type[Event], Reaction] = {
     order.OrderPlaced: hearing.order_placed,

@@ -19,10 +19,12 @@ from infra.worker import Worker
 from services.user import pruning
 from services.user.desk import Desk
 from services.user.domain import Limits, RequestLimits
+from services.user.erasing import Eraser
 from services.user.handlers import (
     addresses,
     administration,
     api_keys,
+    privacy,
     profile,
     recovering,
     registering,
@@ -50,6 +52,9 @@ ASKS: dict[AnyOperation, Handler] = {
     contract.PROOF: recovering.proof,
     contract.PROFILE: profile.profile,
     contract.UPDATE_PROFILE: profile.update_profile,
+    contract.EXPORT: privacy.export,
+    contract.ERASE: telling(privacy.erase),
+    contract.ERASURE: privacy.erasure,
     contract.JWKS: profile.jwks,
     contract.ROTATE_KEYS: profile.rotate_keys,
     contract.CONTACT: profile.contact,
@@ -98,6 +103,11 @@ class UserSettings(PostgresSettings):
     requests_of_address: int = Field(
         50, gt=0, description="Such mails asked for, or e-mails found taken, from one address within the window."
     )
+    erase_wait: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds until erasing begins: longer than a request (SOUK_EDGE_TIMEOUT) and its last statement.",
+    )
     requests_window: float = Field(900.0, gt=0, description="Seconds within which they count.")
 
 
@@ -127,6 +137,8 @@ def furnish(kit: Kit[UserSettings, Database], wake_mailroom: Callable[[], None] 
         prover=prover_of(settings),
         pepper=key_for(b"login", settings),
         teller=Teller(kit.store, kit.client),
+        asker=kit.asker,
+        erase_wait=settings.erase_wait,
         authenticators=authenticators_of(settings),
         admins_need_totp=settings.admins_need_totp,
         wake_mailroom=wake_mailroom,
@@ -154,9 +166,11 @@ def build(kit: Kit[UserSettings, Database]) -> Room:
     forgotten = partial(recovering.answer_forgotten, kit.store, prover_of(kit.settings))
     mailroom = Worker("forgotten passwords", forgotten, every=1)
     desk = furnish(kit, mailroom.wake)
+    eraser = Eraser(kit.store, kit.asker, desk.pepper, kit.settings.erase_wait)
     workers = [
         mailroom,
         Worker("ended sessions", desk.teller.tell, every=1),
+        Worker("erasures", eraser.work, every=1),
         Worker("signing keys", desk.keyring.reload, every=RELOAD),
         Worker("forgetting", partial(pruning.forget, desk), every=600),
     ]

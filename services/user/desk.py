@@ -9,6 +9,7 @@ from uuid import UUID
 from contracts.user import ACCESS_TTL, Session
 from infra.ids import new_id, now
 from infra.postgres import Connection, Database
+from infra.rpc import Asker
 from services.user.domain import Account, Limits, RequestLimits, claims, digest, role_of
 from services.user.keyring import Keyring
 from services.user.passwords import Hasher
@@ -36,6 +37,10 @@ class Desk:
     pepper: bytes = field(repr=False)
     """The key of the digests by which failed logins and other requests are kept."""
     teller: Teller
+    asker: Asker
+    """Asks the other services what they hold on somebody."""
+    erase_wait: float
+    """Seconds until what is held on somebody begins to be erased."""
     authenticators: Authenticators
     admins_need_totp: bool
     """An administrator without a second factor is signed in as a customer."""

@@ -9,6 +9,7 @@ from contracts.access import Asker
 from contracts.notification import Kind
 from contracts.operation import AnyOperation
 from contracts.registry import TRAIL
+from contracts.user.keys import KEY_PREFIX
 from edge.examples import EXAMPLES
 from edge.routes import BASE, Media, Route
 from infra.ids import new_id
@@ -26,6 +27,8 @@ class Request:
     path: dict[str, str] = field(default_factory=dict)
     body: Any = None
     query: str = ""
+    sender: Http | None = None
+    """Who sends it in the place of whoever is signed in: somebody of the same role whom nobody needs afterwards."""
 
     def target(self, path: str) -> str:
         """Of a whole path: below `/api/v1`, or at the root."""
@@ -33,6 +36,8 @@ class Request:
         return filled.removeprefix(BASE) if filled.startswith(BASE) else f"/{filled}"
 
     async def sent(self, http: Http, path: str, route: Route) -> Answered:
+        if self.sender and http.token and not http.token.startswith(KEY_PREFIX):
+            http = self.sender
         if route.media is Media.IMAGE:
             return await http(route.method, self.target(path), data=a_form(), headers={"Content-Type": FORM})
         if route.media is Media.CSV:
@@ -111,6 +116,22 @@ async def _with_totp(world: World, asker: Asker) -> Request:
 async def _disable_totp(world: World, asker: Asker) -> Request:
     who = world.by(asker) or world.owner
     return Request(body={"password": who.password, "code": await world.code(who)})
+
+
+async def _leave(world: World, asker: Asker) -> Request:
+    """By somebody who came for that alone."""
+    one = await register(world.http)
+    if asker is not Asker.ADMIN:
+        return Request(sender=one.http)
+    promoted = await world.boss.http.put(f"/users/{one.user['id']}", {"role": "admin"})
+    assert promoted.status == 200, promoted.body
+    answered = await world.http.post("/auth/login", {"email": one.email, "password": one.password})
+    return Request(sender=world.http.as_(answered.json["access_token"]))
+
+
+async def _erasure(world: World, _asker: Asker) -> Request:
+    closed = await (await register(world.http)).http.delete("/users/profile")
+    return Request({"id": closed.json["id"]})
 
 
 async def _user(world: World) -> str:
@@ -199,6 +220,9 @@ REQUESTS: dict[AnyOperation, Make] = {
     user.CONFIRM_TOTP: _confirm_totp,
     user.RENEW_RECOVERY_CODES: _with_totp,
     user.DISABLE_TOTP: _disable_totp,
+    user.EXPORT: _plain(),
+    user.ERASE: _leave,
+    user.ERASURE: _erasure,
     user.LIST_SESSIONS: _plain(),
     user.END_SESSION: _named(World.session),
     user.LIST_ADDRESSES: _plain(),

@@ -43,6 +43,7 @@ COSTLY = {
     "POST /api/v1/auth/email/verify": "proof",
     "PUT /api/v1/users/profile/password": "login",
     "POST /api/v1/users/profile/email/verification": "mail",
+    "GET /api/v1/users/profile/export": "export",
     "GET /api/v1/products/search": "search",
     "GET /api/v1/products/suggest": "search",
     "POST /api/v1/products/import": "import",

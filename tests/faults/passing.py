@@ -98,11 +98,7 @@ class Shopping:
 
     async def orders_are_said(self) -> bool:
         """Whether everything has left the outbox of orders."""
-        connection = await asyncpg.connect(self.stack.dsn("order"))
-        try:
-            return bool(await connection.fetchval("SELECT count(*) = 0 FROM outbox"))
-        finally:
-            await connection.close()
+        return await self.finds("order", "SELECT count(*) = 0 FROM outbox")
 
     async def send(self, who: Http, method: str, path: str, json: Any = None, **how: Any) -> Answered:
         """The answer of the shop to this one request, however often it has to be sent."""
@@ -160,6 +156,14 @@ class Shopping:
 
         payment: dict[str, Any] = await eventually(found, within=WITHIN)
         return payment
+
+    async def finds(self, service: str, question: str, *values: Any) -> bool:
+        """What a store says to a question."""
+        connection = await asyncpg.connect(self.stack.dsn(service))
+        try:
+            return bool(await connection.fetchval(question, *values))
+        finally:
+            await connection.close()
 
     async def change(self, service: str, statement: str, *values: Any) -> None:
         """Straight in a store: for what would otherwise be waited for."""

@@ -33,6 +33,7 @@ TWICE = ("catalog", "order", "payment")
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         "SOUK_BCRYPT_COST": "4",
+        "SOUK_ERASE_WAIT": "2",
         "SOUK_LOG_LEVEL": "WARNING",
         "SOUK_SIMULATOR_LATE": "0.6",
         "SOUK_GATEWAY_TIMEOUT": "0.3",

@@ -43,12 +43,13 @@ IMPATIENT = {
     "SOUK_EDGE_TIMEOUT": "4",
 }
 WAITING = {
+    "user": "SELECT account_id FROM erasure WHERE done_at IS NULL",
     "order": "SELECT id, status FROM orders WHERE status = 'pending'",
     "payment": "SELECT payment_id FROM attempt UNION ALL SELECT id FROM refund WHERE status = 'pending'",
     "catalog": "SELECT id, status FROM hold WHERE status = 'held' OR wanted <> taken",
     "notification": "SELECT id, subject FROM delivery WHERE status = 'queued'",
 }
-END_LEASES = "UPDATE delivery SET due_at = now() WHERE status = 'queued' AND due_at > now() + interval '60 seconds'"
+END_LEASES = "UPDATE delivery SET due_at = now() WHERE status = 'queued' AND due_at > now() + interval '20 seconds'"
 """Mails that a dead process had taken up: two minutes later another would."""
 
 CAPTURED = """

@@ -75,6 +75,16 @@ async def rename(shop: Shopping, dies: Crash) -> None:
     assert (await shop.send(who, "GET", "/users/profile")).json["first_name"] == "Grace"
 
 
+async def leave(shop: Shopping, dies: Crash) -> None:
+    """Whoever closes the account and gets no answer is signed out, or nobody any more, and forgotten all the same."""
+    who, known = await shop.register()
+    async with dies:
+        assert (await shop.send(who, "DELETE", "/users/profile")).status in {202, 401, 404}
+        await dies.carried_out()
+    forgotten = "SELECT NOT EXISTS (SELECT FROM account WHERE id = $1)"
+    await eventually(partial(shop.finds, "user", forgotten, known["user"]["id"]), within=WITHIN)
+
+
 def _credentials(known: dict[str, Any]) -> dict[str, Any]:
     return {"email": known["email"], "password": known["password"]}
 

@@ -36,6 +36,12 @@ payload = {{ email = "{email}", password = "{password}" }}
 extract_selector = "/access_token"
 retry_on = [401]
 """
+STAYING = """\
+[[operations]]
+include-name = "DELETE /api/v1/users/profile"
+enabled = false
+"""
+"""Who is at work does not close his own account, or nothing after it would be tried. Nobody may try to."""
 HOOKS = Path(__file__).with_name("hooks.py")
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
@@ -104,4 +110,4 @@ def _arguments(url: str, effort: Effort) -> list[str]:
 def _configuration(caller: Caller) -> str:
     if not caller.email:
         return COMMON
-    return COMMON + SIGNING_IN.format(email=caller.email, password=caller.password)
+    return COMMON + SIGNING_IN.format(email=caller.email, password=caller.password) + STAYING

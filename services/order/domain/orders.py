@@ -1,7 +1,9 @@
 """An order before and after it is written, and who may touch it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from uuid import UUID
 
 from contracts.cards import looks_like_card
@@ -122,6 +124,12 @@ def draft(
         updated_at=at,
     )
     return Draft(order, buyer, hold, cart, request.shipping_method, request.payment_method)
+
+
+def fitting(orders: Sequence[Order], most: int) -> list[Order]:
+    """The first orders that so many bytes hold; one at least."""
+    sizes = accumulate(len(order.model_dump_json()) for order in orders)
+    return [order for number, (order, size) in enumerate(zip(orders, sizes, strict=True)) if not number or size <= most]
 
 
 def _item(line: HeldLine) -> OrderItem:

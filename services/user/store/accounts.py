@@ -25,7 +25,7 @@ FROM account WHERE email_key = $1
 _BY_ID = """
 SELECT id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
        totp, created_at, updated_at
-FROM account WHERE id = $1
+FROM account WHERE id = $1 AND NOT erasing
 """
 _STILL = """
 SELECT true FROM account WHERE id = $1 AND password_hash = $2 AND totp = $3 AND is_active FOR SHARE
@@ -88,6 +88,7 @@ async def by_email(connection: Connection, email_key: str) -> Account | None:
 
 
 async def by_id(connection: Connection, account_id: UUID) -> Account | None:
+    """None also for one that is being erased: nobody signs in, and nobody is told where its mail goes."""
     row = await connection.fetchrow(_BY_ID, account_id)
     return account_in(row) if row else None
 

@@ -14,7 +14,7 @@ _COLUMNS = """id, email, password_hash, first_name, last_name, role, is_active, 
           totp, created_at, updated_at"""
 _LIST = f"""
 SELECT {_COLUMNS} FROM account
-WHERE id < $1
+WHERE id < $1 AND NOT erasing
       AND ($2::text IS NULL OR starts_with(email_key, $2))
       AND ($3::text IS NULL OR role = $3)
       AND ($4::boolean IS NULL OR is_active = $4)
@@ -31,7 +31,8 @@ WHERE id = $1 AND ($5::int IS NULL OR version = $5)
 RETURNING {_COLUMNS}
 """  # noqa: S608 - as above
 _OPEN = f"""
-UPDATE account SET is_active = $2, version = version + 1, updated_at = now() WHERE id = $1 AND is_active <> $2
+UPDATE account SET is_active = $2, version = version + 1, updated_at = now()
+WHERE id = $1 AND is_active <> $2 AND NOT erasing
 RETURNING {_COLUMNS}
 """  # noqa: S608 - as above
 # In the order of their ids, so that two who change administrators never wait for one another.

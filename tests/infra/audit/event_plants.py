@@ -66,6 +66,16 @@ EVENTS = (
         ),
     ),
     Plant(
+        "somebody waits to be forgotten", "paid", {"erasure_overdue": ("user_id",)},
+        (
+            (
+                "user",
+                ("INSERT INTO erasure (digest, account_id, due_at, asked_at) "
+                "VALUES ('', '{user_id}', now() + interval '1 day', now() - interval '1 hour')"),
+            ),
+        ),
+    ),
+    Plant(
         "somebody else has paid", "paid", {"paid_by_another": ("payment_id", "order_id")},
         (("payment", "UPDATE payment SET user_id = '{other}' WHERE id = '{payment_id}'"),),
     ),

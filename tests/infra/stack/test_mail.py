@@ -9,7 +9,7 @@ import aiosmtplib
 import pytest
 
 from infra.stack.layout import open_data_folder
-from infra.stack.mail import mail, mails
+from infra.stack.mail import forget, mail, mails
 from infra.stack.mailbox import Keeper
 from infra.stack.ports import LOOPBACK, Ports
 from infra.stack.process import Process
@@ -71,6 +71,14 @@ def test_only_the_newest_are_kept_and_numbers_go_on(tmp_path: Path) -> None:
     assert [(one.number, one.subject) for one in mails(tmp_path)] == [(4, "4"), (5, "5"), (6, "6")]
     assert [one.number for one in mails(tmp_path, newest=1)] == [6]
     assert mail(tmp_path, 1) is None
+
+
+def test_a_mailbox_is_emptied_and_no_other(tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path)
+    for to in ("Ada <Ada@example.com>", "ada@example.com", "nevada@example.com"):
+        keeper.keep(bytes(letter(to=to)))
+    assert forget(tmp_path, to="ADA@example.com") == 2
+    assert [one.to for one in mails(tmp_path)] == ["nevada@example.com"]
 
 
 def test_a_mail_that_is_no_mail_is_shown_nevertheless(tmp_path: Path) -> None:

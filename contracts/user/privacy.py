@@ -1,0 +1,70 @@
+"""Somebody's own data: all of it on one page, or gone."""
+
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from contracts.event import Event
+from contracts.failure import Fail
+from contracts.model import Id, Model, Time
+from contracts.notification import Notification
+from contracts.order import Order
+from contracts.payment import Payment
+from contracts.privacy import HeldCart
+from contracts.user.accounts import User
+from contracts.user.addresses import SavedAddress
+from contracts.user.sessions import SignedIn
+
+
+class ExportTooLarge(Fail, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+    """This is more than one answer holds; read the lists of orders, payments and notifications page by page."""
+
+
+class Export(Model):
+    """All that is held on somebody, by every service; orders that a guest placed with the verified e-mail as well."""
+
+    id: Annotated[Id, Field(description="The account's.")]
+    made_at: Time
+    user: User
+    addresses: list[SavedAddress]
+    sessions: list[SignedIn]
+    carts: list[HeldCart]
+    orders: list[Order]
+    payments: list[Payment]
+    notifications: list[Notification]
+
+
+ErasureId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+"""256 random bits, told once: the account is gone, so that whoever knows it may read the receipt."""
+
+
+class ErasureStatus(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+
+
+class ErasureOf(Model):
+    id: ErasureId
+
+
+class ErasedIn(Model):
+    service: str
+    erased_at: Time
+
+
+class Erasure(Model):
+    """A receipt: which services have erased what they held on somebody, and when."""
+
+    id: ErasureId
+    status: ErasureStatus
+    services: Annotated[list[ErasedIn], Field(description="Those that are done with it.")]
+    asked_at: Time
+    done_at: Time | None = None
+
+
+class Erased(Event, service="user", name="erased", key="user_id"):
+    """Somebody's data are gone everywhere; what is left of them is this id."""
+
+    user_id: Id

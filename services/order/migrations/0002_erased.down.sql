@@ -1,0 +1,2 @@
+DROP INDEX orders_of_guest;
+ALTER TABLE orders DROP COLUMN erased_at;

@@ -1,0 +1,31 @@
+"""What payments tell of somebody: all of it to them, and nothing beside ids and sums once they want it erased."""
+
+from uuid import UUID
+
+from contracts.privacy import ErasedPart, ErasePerson, ExportPerson, HeldPart
+from infra import cursor
+from infra.crash import crash_point
+from infra.rpc import Ask
+from services.payment.shop import Shop
+from services.payment.store import erasing, payments
+
+PAGE = 100
+
+
+async def erase(shop: Shop, ask: Ask[ErasePerson]) -> ErasedPart:
+    user_id = ask.body.user_id
+    async with shop.db.connection() as connection:
+        await erasing.erase(connection, user_id, ask.body.order_ids)
+    crash_point("payment.erased")
+    await shop.db.forget(user_id, [str(user_id)])
+    return ErasedPart()
+
+
+async def export(shop: Shop, ask: Ask[ExportPerson]) -> HeldPart:
+    body = ask.body
+    before: UUID | None = cursor.decode(body.after, UUID)[0] if body.after else None
+    async with shop.db.connection() as connection:
+        found = await payments.list_page(connection, user_id=body.user_id, order_id=None, before=before, limit=PAGE + 1)
+    page = found[:PAGE]
+    following = cursor.encode(str(page[-1].id)) if len(found) > len(page) else None
+    return HeldPart(payments=[payment.told() for payment in page], next=following)

@@ -1,0 +1,2 @@
+DROP TABLE erasure;
+ALTER TABLE account DROP COLUMN erasing;
