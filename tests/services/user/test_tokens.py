@@ -86,8 +86,9 @@ async def test_a_keyring_follows_what_is_in_use(desk_with: Desks, database: Data
     await connection.execute("UPDATE signing_key SET retired_at = now() WHERE kid = $1", before[0].kid)
     await desk.keyring.reload()
     after = await desk.keyring.all()
-    await connection.execute("DELETE FROM signing_key WHERE kid = ANY($1)", [key.kid for key in after])
-    await connection.execute("UPDATE signing_key SET retired_at = NULL")
+    made = {key.kid for key in after} - {key.kid for key in before}
+    await connection.execute("DELETE FROM signing_key WHERE kid = ANY($1)", list(made))
+    await connection.execute("UPDATE signing_key SET retired_at = NULL WHERE kid = $1", before[0].kid)
     assert before[0].kid not in {key.kid for key in after}
     await desk.keyring.reload()
     assert [key.kid for key in await desk.keyring.all()] == [key.kid for key in before]
