@@ -23,7 +23,7 @@ from infra.rpc import Answer, Ask, Asker
 from services.user import domain
 from services.user.desk import TOKEN_BYTES, Desk
 from services.user.domain import Account
-from services.user.store import accounts, addresses, administration, erasures, sessions
+from services.user.store import accounts, addresses, administration, api_keys, erasures, sessions
 from services.user.store.erasures import Receipt
 
 LARGEST = 1_000_000
@@ -94,6 +94,7 @@ async def erase(desk: Desk, ask: Ask[Empty]) -> Answer[Erasure]:
         if asked_at is None:
             raise NotFound
         await sessions.end_all(tx.connection, who)
+        await api_keys.revoke_all(tx.connection, who)
         tx.afterwards(lambda: crash_point("privacy.closed"))
         return tx.answer(_receipt(handle, Receipt({}, asked_at, None)))
 

@@ -174,7 +174,7 @@ async def test_the_next_request_of_a_revoked_key_is_refused(admin_http: Http) ->
     assert (answered.status, answered.code) == (401, "invalid_token")
 
 
-@pytest.mark.parametrize("how", ["ban", "role"])
+@pytest.mark.parametrize("how", ["ban", "role", "erase"])
 async def test_a_key_ends_with_who_made_it(
     ask: Edge, admin: Identity, maker: Identity, made: MadeApiKey, http: Http, how: str
 ) -> None:
@@ -184,6 +184,8 @@ async def test_a_key_ends_with_who_made_it(
     if how == "ban":
         await ask(user.BAN, said, identity=admin)
         await ask(user.UNBAN, said, identity=admin)
+    elif how == "erase":
+        await ask(user.ERASE, {}, identity=maker)
     else:
         await ask(user.UPDATE_USER, {**said, "role": "customer"}, identity=admin)
         await ask(user.UPDATE_USER, {**said, "role": "admin"}, identity=admin)
