@@ -19,6 +19,7 @@ from infra.crash import crash_point
 from infra.postgres import Database
 from infra.rpc import Asker
 from infra.streams import ENDED
+from infra.trail import BY_SERVICE
 from services.user import domain
 from services.user.store import erasures
 from services.user.store.erasures import Erasure, Person
@@ -100,6 +101,7 @@ class Eraser:
             await erasures.remove(tx.connection, found.account_id)
             if await erasures.end(tx.connection, found.digest, user.SERVICE):
                 tx.say(user.Erased(user_id=found.account_id))
+                tx.note("user.erased", BY_SERVICE, subject=found.account_id)
             tx.afterwards(lambda: crash_point("erasing.ended"))
 
     async def _forget(self, account_id: UUID, person: Person) -> None:
