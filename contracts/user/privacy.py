@@ -15,6 +15,7 @@ from contracts.payment import Payment
 from contracts.privacy import HeldCart
 from contracts.user.accounts import User
 from contracts.user.addresses import SavedAddress
+from contracts.user.keys import ApiKey
 from contracts.user.sessions import SignedIn
 
 
@@ -30,6 +31,7 @@ class Export(Model):
     user: User
     addresses: list[SavedAddress]
     sessions: list[SignedIn]
+    api_keys: list[ApiKey]
     carts: list[HeldCart]
     orders: list[Order]
     payments: list[Payment]

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import orjson
+import pyotp
 
 from contracts.catalog import Product
 from contracts.order import OrderPaid
@@ -39,6 +40,8 @@ class Person:
     orders: list[str] = field(default_factory=list)
     id: str = ""
     password: str = "correct horse battery"
+    secret: str = ""
+    """Of the authenticator."""
 
     @property
     def email(self) -> str:
@@ -66,7 +69,7 @@ class Person:
 
     @property
     def words(self) -> list[str]:
-        return [self.mark, self.email, self.phone, *self.name.values()]
+        return [self.mark, self.email, self.phone, self.secret, *self.name.values()]
 
     async def does(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
         """As somebody who lets every request be repeated."""
@@ -100,6 +103,8 @@ async def opens_an_account(stack: Stack, http: Http) -> Person:
     await one.does("POST", "/auth/register", {"email": one.email, "password": one.password, **one.name}, 409)
     session = await one.does("POST", "/auth/login", {"email": one.email.lower(), "password": one.password})
     one.http = http.as_(session["access_token"])
+    one.secret = (await one.does("POST", "/users/profile/totp", {"password": one.password}, 201))["secret"]
+    await one.does("POST", "/users/profile/totp/confirm", {"code": pyotp.TOTP(one.secret).now()})
     await one.does("PUT", "/users/profile", one.name)
     saved = await one.does("POST", "/users/profile/addresses", one.address, 201)
     await one.does("PUT", f"/users/profile/addresses/{saved['id']}", one.address)
@@ -306,6 +311,15 @@ async def test_an_email_that_is_not_verified_erases_nobody_s_orders(
     await asked_to_be_forgotten(one, stack)
     kept = (await admin_http.get(f"/orders/{placed.json['id']}")).json
     assert kept["shipping_address"]["line1"] == one.address["line1"]
+
+
+async def test_the_keys_of_an_administrator_end_with_the_account(admin_http: Http) -> None:
+    made = await admin_http.post("/api-keys", {"name": "a till", "scopes": ["order:read"]})
+    machine = admin_http.as_(made.json["key"])
+    assert (await machine.get("/orders?limit=1")).status == 200
+    assert [key["name"] for key in (await admin_http.get("/users/profile/export")).json["api_keys"]] == ["a till"]
+    assert (await admin_http.delete("/users/profile")).status == 202
+    assert (await machine.get("/orders?limit=1")).status == 401
 
 
 async def test_a_receipt_is_for_who_knows_its_secret(http: Http) -> None:

@@ -13,7 +13,6 @@ from contracts.user import (
     ErasureStatus,
     Export,
     ExportTooLarge,
-    SavedAddress,
     SignedIn,
 )
 from infra.crash import crash_point
@@ -22,7 +21,6 @@ from infra.postgres import Connection
 from infra.rpc import Answer, Ask, Asker
 from services.user import domain
 from services.user.desk import TOKEN_BYTES, Desk
-from services.user.domain import Account
 from services.user.store import accounts, addresses, administration, api_keys, erasures, sessions
 from services.user.store.erasures import Receipt
 
@@ -37,26 +35,41 @@ async def export(desk: Desk, ask: Ask[Empty]) -> Answer[Export]:
         account = await accounts.by_id(connection, ask.who.user_id)
         if account is None:
             raise NotFound
-        own = await _own(connection, ask)
+        kept = await addresses.page(connection, account.id, None, PIECE)
+        signed_in = await _signed_in(connection, ask)
+        keys = await api_keys.of(connection, account.id)
     emails = sorted({account.email.lower(), domain.email_key(account.email)}) if account.email_verified else []
     wanted = ExportPerson(user_id=account.id, emails=emails)
     parts = await asyncio.gather(*(_held(desk.asker, service, wanted) for service in KEEPERS))
-    answer = Answer(_together(account, *own, [part for several in parts for part in several]))
+    held = _joined([part for several in parts for part in several])
+    answer = Answer(
+        Export(
+            id=account.id,
+            made_at=now(),
+            user=account.user,
+            addresses=kept,
+            sessions=signed_in,
+            api_keys=keys,
+            carts=held.carts,
+            orders=held.orders,
+            payments=held.payments,
+            notifications=held.notifications,
+        )
+    )
     if len(answer.body) > LARGEST:
         raise ExportTooLarge
     return answer
 
 
-async def _own(connection: Connection, ask: Ask[Empty]) -> tuple[list[SavedAddress], list[SignedIn]]:
+async def _signed_in(connection: Connection, ask: Ask[Empty]) -> list[SignedIn]:
     who = ask.who
-    kept = await addresses.page(connection, who.user_id, None, PIECE)
     signed_in: list[SignedIn] = []
     while True:
         before = signed_in[-1].id if signed_in else None
         found = await sessions.living(connection, who.user_id, before=before, most=PIECE, current=who.session_id)
         signed_in += found
         if len(found) < PIECE:
-            return kept, signed_in
+            return signed_in
 
 
 async def _held(asker: Asker, service: str, wanted: ExportPerson) -> list[HeldPart]:
@@ -70,13 +83,8 @@ async def _held(asker: Asker, service: str, wanted: ExportPerson) -> list[HeldPa
     return parts
 
 
-def _together(account: Account, kept: list[SavedAddress], signed_in: list[SignedIn], parts: list[HeldPart]) -> Export:
-    return Export(
-        id=account.id,
-        made_at=now(),
-        user=account.user,
-        addresses=kept,
-        sessions=signed_in,
+def _joined(parts: list[HeldPart]) -> HeldPart:
+    return HeldPart(
         carts=[one for part in parts for one in part.carts],
         orders=[one for part in parts for one in part.orders],
         payments=[one for part in parts for one in part.payments],
@@ -85,7 +93,7 @@ def _together(account: Account, kept: list[SavedAddress], signed_in: list[Signed
 
 
 async def erase(desk: Desk, ask: Ask[Empty]) -> Answer[Erasure]:
-    """Closes the account for good and ends its sessions; the saga does the rest."""
+    """Closes the account for good, and ends its sessions and API keys; the saga does the rest."""
     who, handle = ask.who.user_id, secrets.token_urlsafe(TOKEN_BYTES)
     async with desk.db.transaction(ask) as tx:
         await sessions.line_up(tx.connection, who)

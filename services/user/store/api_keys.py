@@ -22,6 +22,7 @@ INSERT INTO api_key (id, made_by, name, scopes, expires_at, digest) VALUES ($1, 
 _LIST = f"""
 SELECT {_COLUMNS} FROM api_key WHERE revoked_at IS NULL AND id < $1 ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - as above
+_OF = f"SELECT {_COLUMNS} FROM api_key WHERE made_by = $1 ORDER BY id"  # noqa: S608 - as above
 _FIND = """
 WITH found AS (
          SELECT k.id, k.scopes, k.expires_at, k.used_at FROM api_key k JOIN account a ON a.id = k.made_by
@@ -63,6 +64,11 @@ async def add(connection: Connection, key_id: UUID, maker: UUID, wanted: MakeApi
 async def newest(connection: Connection, before: UUID | None, most: int) -> list[ApiKey]:
     """Those that are not revoked, also where they have expired."""
     return [_key(row) for row in await connection.fetch(_LIST, before or LAST_ID, most)]
+
+
+async def of(connection: Connection, maker: UUID) -> list[ApiKey]:
+    """All that somebody has made and are kept, revoked ones as well."""
+    return [_key(row) for row in await connection.fetch(_OF, maker)]
 
 
 async def find(connection: Connection, digest: bytes, *, admins_need_totp: bool) -> KnownApiKey:

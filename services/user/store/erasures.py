@@ -22,12 +22,15 @@ _BEGIN = """
 INSERT INTO erasure (digest, account_id, due_at) VALUES ($1, $2, now() + make_interval(secs => $3)) RETURNING asked_at
 """
 _RECEIPT = "SELECT services, asked_at, done_at FROM erasure WHERE digest = $1"
-# Of one whose sessions every edge has been told of for so long that nothing begun in one of them is still at work.
+# Of one whose sessions and keys every edge has been told of for so long that nothing begun with them is still at work.
 _CLAIM = """
 UPDATE erasure SET tries = tries + 1, due_at = now() + make_interval(secs => $3) WHERE digest = (
     SELECT digest FROM erasure WHERE done_at IS NULL AND due_at <= now() AND NOT EXISTS (
         SELECT FROM session WHERE session.account_id = erasure.account_id
             AND revoked_at > now() - make_interval(secs => $2)
+            AND (told_at IS NULL OR told_at > now() - make_interval(secs => $1))
+    ) AND NOT EXISTS (
+        SELECT FROM api_key WHERE made_by = erasure.account_id AND revoked_at > now() - make_interval(secs => $2)
             AND (told_at IS NULL OR told_at > now() - make_interval(secs => $1))
     )
     ORDER BY due_at LIMIT 1 FOR UPDATE OF erasure SKIP LOCKED
