@@ -30,7 +30,7 @@ from tests.support.http import ADDRESS
 from tests.support.waiting import eventually
 
 PRICE = 1999
-POSTGRES = ("catalog", "order", "payment", "notification")
+POSTGRES = ("user", "catalog", "order", "payment", "notification")
 
 
 @dataclass
