@@ -16,6 +16,7 @@ from infra.ids import new_id
 from infra.telemetry import JsonLines
 from services.notification import store
 from services.notification.domain import sent, untouched
+from services.notification.senders.pace import Pace
 from services.notification.senders.smtp import Refused, Smtp
 from tests.services.notification.conftest import Office, Reader
 from tests.services.notification.server import MailServer
@@ -237,7 +238,8 @@ async def test_a_sender_that_is_stopped_ends_the_mail_it_is_at(
 async def test_the_pace_is_kept(office: Office, mail_server: MailServer, reader: Reader) -> None:
     for _ in range(8):
         await office.queue(reader.id)
-    sender = office.sender(mail_server, rate=5)
+    sender = office.sender(mail_server)
+    sender.pace = Pace(5, clock=lambda: 0.0)
     assert await sender.work() is True
     assert await sender.work() is False
     assert len(mail_server.mails) == 5
