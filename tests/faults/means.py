@@ -26,6 +26,9 @@ MEGABYTES = 1536
 """Of each small disk: more than a run writes. The file behind it is sparse."""
 
 NONSENSE = b"nonsense"
+LONGEST_VISIT = 40.0
+"""Seconds after which somebody else is sent to a crash point."""
+
 """What the traffic that comes by the dead letters says."""
 
 CLOCK_CACHE = {"FAKETIME_NO_CACHE": "0", "FAKETIME_CACHE_DURATION": "1"}
@@ -131,7 +134,7 @@ async def lure(shopping: Shopping, point: str, traffic: Traffic) -> None:
     try:
         while not waits.done():
             visit = asyncio.ensure_future(traffic(shopping, ordered))
-            await asyncio.wait({visit, waits}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+            await asyncio.wait({visit, waits}, return_when=asyncio.FIRST_COMPLETED, timeout=LONGEST_VISIT)
             visit.cancel()
             with suppress(Exception, asyncio.CancelledError):  # what else went wrong meanwhile is not its matter
                 await visit

@@ -6,7 +6,8 @@ the shop has come to rest.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from contracts.failure import TimedOut, Unavailable
 from infra.ids import new_id
+from infra.stack.error import StackError
 from infra.stack.process import Process
 from infra.stack.stack import Stack
 from tests.support.http import ADDRESS, Answered, Http
@@ -95,6 +97,29 @@ class Shopping:
     def undisturbed(self, process: str) -> asyncio.Lock:
         """Nobody orders the process to crash meanwhile."""
         return self._alone[process]
+
+    @contextmanager
+    def frozen(self, service: str) -> Iterator[None]:
+        """The service stands still inside."""
+        self.stack.pause(service)
+        try:
+            yield
+        finally:
+            self.stack.resume(service)
+
+    @asynccontextmanager
+    async def without(self, service: str) -> AsyncIterator[None]:
+        """The service is away inside, and comes back, whatever becomes of who sent it away."""
+        try:
+            await self.stack.stop(service)
+            yield
+        finally:
+            await asyncio.shield(self._bring_back(service))
+
+    async def _bring_back(self, service: str) -> None:
+        async for attempt in AsyncRetrying(retry=retry_if_exception_type(StackError), wait=wait_fixed(0.5)):
+            with attempt:
+                await self.stack.start(service)
 
     async def orders_are_said(self) -> bool:
         """Whether everything has left the outbox of orders."""

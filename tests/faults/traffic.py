@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -128,14 +129,12 @@ async def order_slowly(shop: Shopping, dies: Crash) -> None:
 async def order_and_lose_orders(shop: Shopping, dies: Crash) -> None:
     """The order is to be asked how it is paid, and nobody is there to be asked."""
     who, sku = await _customer(shop)
-    async with shop.undisturbed("order"), dies:
-        shop.stack.pause("payment")
-        order_id = await shop.place(who, items=_one(sku))
-        await eventually(shop.orders_are_said, within=WITHIN)
-        await shop.stack.stop("order")
-        shop.stack.resume("payment")
+    async with shop.undisturbed("order"), dies, AsyncExitStack() as until_it_dies:
+        with shop.frozen("payment"):
+            order_id = await shop.place(who, items=_one(sku))
+            await eventually(shop.orders_are_said, within=WITHIN)
+            await until_it_dies.enter_async_context(shop.without("order"))
         await dies.carried_out()
-        await shop.stack.start("order")
     shop.ends(who, order_id, "paid")
 
 

@@ -7,10 +7,15 @@ They are read chunk by chunk here, because the client library's own `get` needs 
 import asyncio
 import hashlib
 from base64 import urlsafe_b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.api import ObjectInfo
 from nats.js.errors import NotFoundError
+
+from contracts.failure import Unavailable
 
 UPLOADS = "UPLOADS"
 IMAGES = "IMAGES"
@@ -22,15 +27,16 @@ class BrokenObjectError(Exception):
 
 
 class Objects:
-    """The objects of one bucket."""
+    """The objects of one bucket. While it cannot be reached, or has no leader, everything raises `Unavailable`."""
 
     def __init__(self, client: Client, bucket: str) -> None:
         self.js = client.jetstream(timeout=PATIENCE)
         self.bucket = bucket
 
     async def put(self, name: str, content: bytes) -> None:
-        store = await self.js.object_store(self.bucket)
-        await store.put(name, content)
+        with _reached():
+            store = await self.js.object_store(self.bucket)
+            await store.put(name, content)
 
     async def size(self, name: str) -> int | None:
         """None when there is no such object."""
@@ -41,6 +47,14 @@ class Objects:
         info = await self._info(name)
         if info is None:
             return None
+        with _reached():
+            content = await self._content(info)
+        expected = urlsafe_b64decode((info.digest or "").removeprefix("SHA-256="))
+        if hashlib.sha256(content).digest() != expected:
+            raise BrokenObjectError(f"{self.bucket}/{name}")
+        return content
+
+    async def _content(self, info: ObjectInfo) -> bytes:
         chunks: list[bytes] = []
         missing = info.size or 0
         chunks_of = f"$O.{self.bucket}.C.{info.nuid}"
@@ -52,15 +66,20 @@ class Objects:
                     missing -= len(chunks[-1])
         finally:
             await sub.unsubscribe()
-        content = b"".join(chunks)
-        expected = urlsafe_b64decode((info.digest or "").removeprefix("SHA-256="))
-        if hashlib.sha256(content).digest() != expected:
-            raise BrokenObjectError(f"{self.bucket}/{name}")
-        return content
+        return b"".join(chunks)
 
     async def _info(self, name: str) -> ObjectInfo | None:
-        store = await self.js.object_store(self.bucket)
-        try:
-            return await store.get_info(name)
-        except NotFoundError:
-            return None
+        with _reached():
+            store = await self.js.object_store(self.bucket)
+            try:
+                return await store.get_info(name)
+            except NotFoundError:
+                return None
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except NatsError as error:
+        raise Unavailable(retry_after=1) from error

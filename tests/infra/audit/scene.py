@@ -10,6 +10,7 @@ import orjson
 from motor.motor_asyncio import AsyncIOMotorClient
 from nats.aio.client import Client
 from nats.js.api import DeliverPolicy
+from nats.js.errors import NotFoundError
 
 from contracts import cart, catalog, order, payment
 from contracts.event import Event
@@ -21,6 +22,7 @@ from infra.audit.model import Report
 from infra.audit.watch import Place, Watch
 from infra.cli.audit import stores_of
 from infra.ids import new_id
+from infra.ledger import TRAIL
 from infra.stack.stack import Stack
 from infra.stack.vault import OPERATOR
 from infra.streams import consumer_config, consumers_of, stream_of
@@ -74,6 +76,24 @@ class Scene:
 
     async def audit(self, **how: Any) -> Report:
         return await Watch(self.whereabouts, **{"patience": 0.3, "most": 30.0, **how}).audit()
+
+    async def trails_posted(self) -> None:
+        """The end of each audit trail stands where no database reaches it, too."""
+
+        async def all_posted() -> bool:
+            for service, database in self.databases.items():
+                end = await database.fetchval("SELECT max(seq) FROM trail")
+                assert end is None or await self._posted(service) == end, service
+            return True
+
+        await eventually(all_posted)
+
+    async def _posted(self, service: str) -> int:
+        try:
+            last = await self.operator.jetstream().get_last_msg(TRAIL.name, TRAIL.subject_of(service))
+        except NotFoundError:
+            return 0
+        return int((last.headers or {})[headers.TRAIL_SEQ])
 
     # How it sells.
 

@@ -66,6 +66,7 @@ async def planted(scene: Scene) -> Planted:
     things = {plant.name: thing for plant, thing in zip(PLANTS, made, strict=False)}
     report = await scene.audit()
     assert not report.violations
+    await scene.trails_posted()
     await scene.services(run=False)
     for plant in PLANTS:
         await plant.plant(scene, things[plant.name])

@@ -9,9 +9,12 @@ from PIL import Image as Pillow
 
 from contracts import catalog
 from contracts.catalog import Image, Product, UnreadableImage
-from contracts.failure import NotFound, PayloadTooLarge
+from contracts.failure import NotFound, PayloadTooLarge, Unavailable
+from infra import messaging
 from infra.ids import new_id
+from infra.stack.stack import Stack
 from services.catalog.content import pictures
+from services.catalog.store.objects import IMAGES, Objects
 from tests.services.catalog.conftest import Files, Shelf
 
 Make = Callable[..., Awaitable[Product]]
@@ -106,3 +109,11 @@ def test_the_busiest_picture_fits_into_a_message() -> None:
     rendered = pictures.rendered(target.getvalue())
     assert list(rendered)[:3] == [160, 320, 640]
     assert max(map(len, rendered.values())) <= pictures.LARGEST
+
+
+async def test_without_the_object_store_nothing_is_read_or_kept(stack: Stack) -> None:
+    async with messaging.connect(stack.nats_url, "catalog", stack.password("catalog")) as client:
+        images = Objects(client, IMAGES)
+    for attempt in (images.get("0"), images.size("0"), images.put("0", b"0")):
+        with pytest.raises(Unavailable):
+            await attempt
