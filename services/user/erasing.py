@@ -26,7 +26,7 @@ from services.user.store.erasures import Erasure, Person
 
 LEASE = 2.0
 """Seconds within which the next step is noted, or another process does it too: that does no harm."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 
 log = logging.getLogger("souk.user")
 

@@ -23,6 +23,7 @@ EVERY = 1.0
 OUTBOX = "SELECT count(*) FROM outbox"
 LEFT: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
+        "user": {"erasures": "SELECT count(*) FROM erasure WHERE done_at IS NULL"},
         "order": {"pending orders": "SELECT count(*) FROM orders WHERE status = 'pending'"},
         "payment": {
             "attempts": "SELECT count(*) FROM attempt",

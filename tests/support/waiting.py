@@ -22,5 +22,12 @@ async def eventually(check: Callable[[], T | Awaitable[T]], *, within: float = 1
         except AssertionError as failed:
             error = failed
         if time.monotonic() > deadline:
-            raise error or AssertionError(f"not true within {within} s: {inspect.getsource(check).strip()}")
+            raise error or AssertionError(f"not true within {within} s: {_told(check)}")
         await asyncio.sleep(0.01)
+
+
+def _told(check: Callable[..., object]) -> str:
+    try:
+        return inspect.getsource(check).strip()
+    except (OSError, TypeError):
+        return repr(check)
