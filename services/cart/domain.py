@@ -4,7 +4,7 @@ A line remembers the price and the shortage that its owner has last read, so tha
 that is not sold any more stays, counts nothing, and is left to the owner, or to the order that refuses it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -20,6 +20,9 @@ MOST_LINES = 100
 
 Quotes = Mapping[str, Quote]
 """By SKU; one that is not on sale is not in it."""
+
+Units = Mapping[str, int]
+"""How many, by SKU."""
 
 
 def reference(cart_id: str) -> str:
@@ -40,6 +43,8 @@ class Line:
     """Minor units, as last read."""
     shortage: Change | None = None
     """`low_stock` or `unavailable`, when that was what was last read."""
+    since: int = 0
+    """The version of the cart that the line came with: an order placed from one before has nothing in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,9 @@ class Cart:
     lines: tuple[Line, ...] = ()
     version: int = 1
     merged_into: str | None = None
+    """The customer's cart that has its lines now; they stay here as they were then."""
+    merged_at: int = 0
+    """The version of that cart that they came with."""
     ordered: tuple[UUID, ...] = ()
     """The orders that it has given its lines to, the newest last: each leaves it once."""
     ordered_at: tuple[int, ...] = ()
@@ -73,7 +81,7 @@ class Cart:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """A line for a SKU that the cart does not hold."""
+    """A line for a SKU that the cart does not hold; it is there since the version that it makes."""
 
     line: Line
 
@@ -159,20 +167,32 @@ def merging(mine: Cart, guest: Cart) -> Edit | None:
         return None
     joined = {line.sku: line for line in mine.lines}
     for line in guest.lines:
-        there = joined.get(line.sku)
-        joined[line.sku] = replace(there, quantity=min(MOST_UNITS, there.quantity + line.quantity)) if there else line
+        there = joined.get(line.sku, replace(line, quantity=0, since=mine.version + 1))
+        joined[line.sku] = replace(there, quantity=min(MOST_UNITS, there.quantity + line.quantity))
     if len(joined) > MOST_LINES:
         raise CartFull(f"Together that would be {len(joined)} different SKUs; a cart holds at most {MOST_LINES}.")
     return Rewrite(tuple(joined.values()), mine.version)
 
 
-def taking(cart: Cart, ordered: Sequence[tuple[str, int]]) -> tuple[Line, ...]:
-    """What is left when what was ordered has gone: all that came in since."""
-    gone: dict[str, int] = {}
-    for sku, quantity in ordered:
-        gone[sku] = gone.get(sku, 0) + quantity
-    left = (replace(line, quantity=line.quantity - gone.get(line.sku, 0)) for line in cart.lines)
+def taking(cart: Cart, ordered: Units, version: int) -> tuple[Line, ...]:
+    """What is left when what was ordered from that version has gone: all that came in since.
+
+    A line that was removed and put in again is another line: an order that is heard of late has nothing in it.
+    """
+    left = (
+        replace(line, quantity=line.quantity - ordered.get(line.sku, 0)) if line.since <= version else line
+        for line in cart.lines
+    )
     return tuple(line for line in left if line.quantity > 0)
+
+
+def brought(guest: Cart, ordered: Units, version: int) -> Units:
+    """What a guest had ordered from that version and still had in the cart when a customer's took it in."""
+    return {
+        line.sku: min(line.quantity, ordered[line.sku])
+        for line in guest.lines
+        if line.sku in ordered and line.since <= version
+    }
 
 
 def remembering(cart: Cart, order_id: UUID, version: int, most: int) -> Cart:
@@ -200,7 +220,7 @@ def seen(cart: Cart, quotes: Quotes) -> tuple[Line, ...] | None:
 def _seen(line: Line, quote: Quote | None) -> Line:
     if quote is None:
         return replace(line, shortage=Change.UNAVAILABLE)
-    return replace(_line(quote, line.quantity), shortage=shortage(line, quote))
+    return replace(_line(quote, line.quantity), shortage=shortage(line, quote), since=line.since)
 
 
 def _line(quote: Quote, quantity: int) -> Line:

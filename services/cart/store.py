@@ -100,7 +100,6 @@ class Carts:
         self, cart: Cart, edit: Edit, touch: Touch, *, version: int | None = None, session: Session | None = None
     ) -> Cart | None:
         """The cart after the edit. None when it is not any more what the edit, or `version`, asks for."""
-        when, then = _statement(edit)
         there: Document = {
             "_id": cart.id,
             "user_id": cart.user_id,
@@ -109,11 +108,7 @@ class Carts:
         }
         if version is not None:
             there["version"] = version
-        update = {
-            **then,
-            "$inc": {"version": 1, **then.get("$inc", {})},
-            "$set": {"expires_at": touch.expires_at, **then.get("$set", {})},
-        }
+        when, update = _statement(edit, touch.expires_at)
         return _cart(
             await self._carts.find_one_and_update(
                 {**there, **when}, update, return_document=ReturnDocument.AFTER, session=session
@@ -125,9 +120,9 @@ class Carts:
         seen = {"$set": {"lines": [_document(line) for line in lines]}}
         await self._carts.update_one({"_id": cart.id, "version": cart.version}, seen)
 
-    async def merge_into(self, guest: Cart, target: str, session: Session) -> bool:
-        """Whether the guest's cart was still as it was read; it is used no more."""
-        gone = {"$set": {"merged_into": target, "lines": []}, "$inc": {"version": 1}}
+    async def merge_into(self, guest: Cart, target: Cart, session: Session) -> bool:
+        """Whether the guest's cart was still as it was read; it is used no more, and keeps what it brought."""
+        gone = {"$set": {"merged_into": target.id, "merged_at": target.version}, "$inc": {"version": 1}}
         there = {"_id": guest.id, "version": guest.version, "merged_into": None}
         return bool((await self._carts.update_one(there, gone, session=session)).modified_count)
 
@@ -158,29 +153,42 @@ class Carts:
         there = {"_id": cart.id, "version": cart.version, "ordered": ordered}
         return bool((await self._carts.update_one(there, update)).matched_count)
 
-    async def note(self, called: str, order_id: UUID) -> None:
+    async def note(self, id_: str, order_id: UUID) -> None:
         """The order has its lines from the cart that has taken this one in; to be known here for good."""
-        there = {"reference": called, "ordered": {"$ne": order_id}}
+        there = {"_id": id_, "ordered": {"$ne": order_id}}
         await self._carts.update_one(there, {"$push": {"ordered": order_id, "ordered_at": 0}})
 
 
-def _statement(edit: Edit) -> tuple[Document, Document]:
+def _statement(edit: Edit, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
     """What must hold of the cart, and what becomes of it."""
+    kept: Document = {"$inc": {"version": 1}, "$set": {"expires_at": expires_at}}
     match edit:
         case Append(line):
             room = {"lines.sku": {"$ne": line.sku}, f"lines.{MOST_LINES - 1}": {"$exists": False}}
-            return room, {"$push": {"lines": _document(line)}}
+            return room, [{"$set": {"expires_at": expires_at, "version": _NEXT, "lines": _with(line)}}]
         case Grow(sku, by, most):
             room = {"lines": {"$elemMatch": {"sku": sku, "quantity": {"$lte": most - by}}}}
-            return room, {"$inc": {"lines.$.quantity": by}}
+            return room, kept | {"$inc": {"version": 1, "lines.$.quantity": by}}
         case Assign(sku, quantity):
-            return {"lines.sku": sku}, {"$set": {"lines.$.quantity": quantity}}
+            return {"lines.sku": sku}, kept | {"$set": {"expires_at": expires_at, "lines.$.quantity": quantity}}
         case Drop(sku):
-            return {"lines.sku": sku}, {"$pull": {"lines": {"sku": sku}}}
+            return {"lines.sku": sku}, kept | {"$pull": {"lines": {"sku": sku}}}
         case Clear():
-            return {"lines.0": {"$exists": True}}, {"$set": {"lines": []}}
+            return {"lines.0": {"$exists": True}}, kept | {"$set": {"expires_at": expires_at, "lines": []}}
         case Rewrite(lines, version):
-            return {"version": version}, {"$set": {"lines": [_document(line) for line in lines]}}
+            written = {"expires_at": expires_at, "lines": [_document(line) for line in lines]}
+            return {"version": version}, kept | {"$set": written}
+
+
+_NEXT: Document = {"$add": ["$version", 1]}
+
+
+def _with(line: Line) -> Document:
+    """The lines and one more, since the version that is written: only the server knows which that is.
+
+    It reads this as an expression; what was not ours to word is literal.
+    """
+    return {"$concatArrays": ["$lines", [{"$mergeObjects": [{"$literal": _document(line)}, {"since": _NEXT}]}]]}
 
 
 def _document(line: Line) -> Document:
@@ -193,6 +201,7 @@ def _document(line: Line) -> Document:
         "options": [list(pair) for pair in line.options.items()],
         "price": line.price,
         "shortage": line.shortage,
+        "since": line.since,
     }
 
 
@@ -206,6 +215,7 @@ def _line(document: Document) -> Line:
         dict(document["options"]),
         document["price"],
         Change(shortage) if shortage else None,
+        document.get("since", 0),
     )
 
 
@@ -220,6 +230,7 @@ def _cart(document: Any) -> Cart | None:
         tuple(map(_line, document["lines"])),
         document["version"],
         document.get("merged_into"),
+        document.get("merged_at", 0),
         tuple(document.get("ordered", ())),
         tuple(document.get("ordered_at", ())),
         document.get("forgotten_to", 0),

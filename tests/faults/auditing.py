@@ -3,8 +3,9 @@
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,8 @@ from infra.stack.stack import Stack
 WITHIN = 120.0
 TIMES = 20
 PAUSE = 2.0
+WAITS = 2
+"""The law that everything comes to its end, or waits on something that has a deadline."""
 
 OWN: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
     {
@@ -41,6 +44,18 @@ class Audit:
     seconds: float
     error: str = ""
     """Why there is no audit."""
+    waiting: Counter[str] = field(default_factory=Counter)
+    """What only waits for longer than it should, by the check that says so: no violation while things go wrong."""
+
+    @property
+    def in_trouble(self) -> "Audit":
+        """The same, taken while things go wrong: whatever waits for what is away (law 2) is late, and rightly so."""
+        late = Counter(what.partition(" ")[0] for law, what in self.violations if law == WAITS)
+        return replace(self, violations=[one for one in self.violations if one[0] != WAITS], waiting=late)
+
+    def __str__(self) -> str:
+        late = "".join(f", {count} times {check}" for check, count in self.waiting.most_common())
+        return self.error or f"{len(self.violations)} violations in {self.seconds:.1f} s{late}"
 
 
 async def own_views(stack: Stack) -> list[tuple[int, str]]:

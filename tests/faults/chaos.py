@@ -96,7 +96,7 @@ class Chaos:
         try:
             ended = await self._at_last(partial(self._bring_about, fault), patient=fault.kind in QUIET)
             self.happened.append(Event(fault, began, ended))
-        except IN_THE_WAY as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run tells it
             self.failed.append(f"{name}: {error!r}")
         except asyncio.CancelledError:
             self.failed.append(f"{name}: not over when the time was")

@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import aiohttp
+import asyncpg
+from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
+from contracts.failure import Fail
 from infra import headers
 from infra.stack.account import account
+from infra.stack.error import StackError
 from infra.stack.layout import open_data_folder
 from infra.stack.options import Options
 from infra.stack.stack import Stack
@@ -20,7 +25,7 @@ from infra.streams import DEAD
 from tests.faults.clock import Clock
 from tests.faults.disk import Disk, small_disk, why_not
 from tests.faults.jetstream import Deliveries
-from tests.faults.passing import Crash, Shopping, Traffic
+from tests.faults.passing import Crash, Doubt, Shopping, Traffic
 
 MEGABYTES = 1536
 """Of each small disk: more than a run writes. The file behind it is sparse."""
@@ -28,6 +33,11 @@ MEGABYTES = 1536
 NONSENSE = b"nonsense"
 LONGEST_VISIT = 40.0
 """Seconds after which somebody else is sent to a crash point."""
+IN_TROUBLE: tuple[type[Exception], ...] = (
+    *(AssertionError, KeyError, Doubt, Fail, OSError, TimeoutError, StackError),
+    *(NatsError, aiohttp.ClientError, asyncpg.PostgresError, asyncpg.InterfaceError),
+)
+"""What a visit may end with while other things go wrong: answers that are no answers, and stores that are away."""
 
 """What the traffic that comes by the dead letters says."""
 
@@ -136,7 +146,7 @@ async def lure(shopping: Shopping, point: str, traffic: Traffic) -> None:
             visit = asyncio.ensure_future(traffic(shopping, ordered))
             await asyncio.wait({visit, waits}, return_when=asyncio.FIRST_COMPLETED, timeout=LONGEST_VISIT)
             visit.cancel()
-            with suppress(Exception, asyncio.CancelledError):  # what else went wrong meanwhile is not its matter
+            with suppress(*IN_TROUBLE, asyncio.CancelledError):
                 await visit
             if not waits.done():
                 await asyncio.sleep(0.5)

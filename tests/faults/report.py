@@ -68,15 +68,11 @@ def _figures(outcome: Outcome) -> Rows:
         ("answers of 5xx, 99 % within", f"{slow:.2f} s"),
         ("crash points died at", f"{len(outcome.crashed)} of {len(outcome.shape.points)}"),
         ("settled after", f"{outcome.settled.seconds:.0f} s"),
-        *((f"audit {name}", one.error or _found(one.violations, one.seconds)) for name, one in outcome.audits.items()),
+        *((f"audit {name}", str(one)) for name, one in outcome.audits.items()),
         ("acknowledged writes lost", str(sum(law == 5 for law, _ in outcome.verdict.broken))),
         *((what, str(count)) for what, count in outcome.verdict.odd.items()),
         *outcome.figures.items(),
     ]
-
-
-def _found(violations: Sequence[object], seconds: float) -> str:
-    return f"{len(violations)} violations in {seconds:.1f} s"
 
 
 def _faults(outcome: Outcome) -> Rows:

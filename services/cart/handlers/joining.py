@@ -48,6 +48,6 @@ async def _join(
             raise Overtaken
         joined = changed
         crash_point("cart.half_merged")
-    if not await shop.carts.merge_into(guest, mine.id, session):
+    if not await shop.carts.merge_into(guest, joined, session):
         raise Overtaken
     return shop.answer(joined, quotes)

@@ -4,13 +4,16 @@ The cart itself remembers the orders it has given its lines to, in the write tha
 effect and the note that it was heard, and no transaction stands in the way of a customer who goes on adding.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+
 from contracts.hearing import Outcome
 from contracts.order import OrderPlaced
 from infra.crash import crash_point
 from infra.ids import now
 from infra.mongo import Session
 from infra.reactor import NotYet
-from services.cart.domain import Cart, taking
+from services.cart.domain import Cart, Line, Units, brought, taking
 from services.cart.shop import TRIES, Shop
 
 
@@ -28,24 +31,31 @@ async def order_placed(shop: Shop, _session: Session | None, event: OrderPlaced)
         if cart.gave(event.order_id, event.cart_version):
             return Outcome.KNOWN
         if cart.merged_into is not None:
-            outcome = await _given_after_merge(shop, event.cart_id, cart.merged_into, event)
+            outcome = await _given_after_merge(shop, cart, cart.merged_into, event, event.cart_version)
         else:
-            outcome = await _given(shop, cart, event, event.cart_version)
+            left = taking(cart, _ordered(event), event.cart_version)
+            outcome = await _given(shop, cart, left, event, event.cart_version)
         if outcome is not None:
             return outcome
     raise NotYet
 
 
-async def _given(shop: Shop, cart: Cart, event: OrderPlaced, version: int) -> Outcome | None:
+def _ordered(event: OrderPlaced) -> Units:
+    ordered = Counter[str]()
+    for item in event.items:
+        ordered[item.sku] += item.quantity
+    return ordered
+
+
+async def _given(shop: Shop, cart: Cart, left: Sequence[Line], event: OrderPlaced, version: int) -> Outcome | None:
     """None when the cart has changed since it was read."""
-    left = taking(cart, [(item.sku, item.quantity) for item in event.items])
     if not await shop.carts.give(cart, left, event.order_id, version):
         return None
     crash_point("cart.given")
     return Outcome.APPLIED
 
 
-async def _given_after_merge(shop: Shop, called: str, into: str, event: OrderPlaced) -> Outcome | None:
+async def _given_after_merge(shop: Shop, guest: Cart, into: str, event: OrderPlaced, version: int) -> Outcome | None:
     """A guest has signed in since, and the lines are in the customer's cart.
 
     Its versions are no measure for the guest's orders. So the guest's cart notes them too, for good.
@@ -53,7 +63,11 @@ async def _given_after_merge(shop: Shop, called: str, into: str, event: OrderPla
     cart = await shop.carts.find(into, now())
     if cart is None:
         return Outcome.IGNORED
-    outcome = Outcome.KNOWN if event.order_id in cart.ordered else await _given(shop, cart, event, 0)
+    if event.order_id in cart.ordered:
+        outcome: Outcome | None = Outcome.KNOWN
+    else:
+        left = taking(cart, brought(guest, _ordered(event), version), guest.merged_at)
+        outcome = await _given(shop, cart, left, event, 0)
     if outcome is not None:
-        await shop.carts.note(called, event.order_id)
+        await shop.carts.note(guest.id, event.order_id)
     return outcome

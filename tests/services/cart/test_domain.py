@@ -24,7 +24,9 @@ from services.cart.domain import (
     Line,
     Quotes,
     Rewrite,
+    Units,
     adding,
+    brought,
     clearing,
     merging,
     removing,
@@ -40,10 +42,12 @@ SKUS = ("A", "B", "C", "D")
 skus = st.sampled_from(SKUS)
 units = st.integers(1, MOST_UNITS)
 amounts = st.integers(0, 10_000)
+VERSION = 5
+versions = st.integers(0, VERSION)
 
 
-def line(sku: str, quantity: int = 1, *, price: int = 100, shortage: Change | None = None) -> Line:
-    return Line(sku, quantity, PRODUCT, f"Lamp {sku}", {"color": "red"}, price, shortage)
+def line(sku: str, quantity: int = 1, *, price: int = 100, shortage: Change | None = None, since: int = 0) -> Line:
+    return Line(sku, quantity, PRODUCT, f"Lamp {sku}", {"color": "red"}, price, shortage, since)
 
 
 def cart_of(*lines: Line, version: int = 1) -> Cart:
@@ -59,8 +63,8 @@ def sold(*quotes: Quote) -> Quotes:
     return {one.sku: one for one in quotes}
 
 
-carts = st.dictionaries(skus, st.builds(line, skus, units, price=amounts)).map(
-    lambda by_sku: cart_of(*(replace(one, sku=sku) for sku, one in by_sku.items()))
+carts = st.dictionaries(skus, st.builds(line, skus, units, price=amounts, since=versions)).map(
+    lambda by_sku: cart_of(*(replace(one, sku=sku) for sku, one in by_sku.items()), version=VERSION)
 )
 markets = st.dictionaries(skus, st.builds(quote, skus, available=st.integers(0, 1200), price=amounts)).map(
     lambda by_sku: {sku: one.model_copy(update={"sku": sku}) for sku, one in by_sku.items()}
@@ -143,13 +147,26 @@ def test_merging_does_not_overfill() -> None:
         merging(mine, guest)
 
 
-@given(carts, st.lists(st.tuples(skus, units)))
-def test_what_was_ordered_leaves_and_nothing_else(cart: Cart, ordered: list[tuple[str, int]]) -> None:
-    left = {one.sku: one.quantity for one in taking(cart, ordered)}
-    for sku in cart.by_sku:
-        gone = sum(quantity for name, quantity in ordered if name == sku)
-        assert left.get(sku, 0) == max(0, cart.units(sku) - gone)
+@given(carts, st.dictionaries(skus, units), versions)
+def test_what_was_ordered_leaves_and_nothing_else(cart: Cart, ordered: Units, version: int) -> None:
+    """Nothing of a line that came after the version that was ordered from."""
+    left = {one.sku: one.quantity for one in taking(cart, ordered, version)}
+    for one in cart.lines:
+        gone = ordered.get(one.sku, 0) if one.since <= version else 0
+        assert left.get(one.sku, 0) == max(0, one.quantity - gone)
     assert left.keys() <= cart.by_sku.keys()
+
+
+@given(carts, carts, st.dictionaries(skus, units), versions)
+def test_a_guest_s_order_takes_what_the_guest_brought(mine: Cart, guest: Cart, ordered: Units, version: int) -> None:
+    """What came later into either cart stays, and so does what the customer had besides."""
+    edit = merging(mine, guest)
+    joined = replace(mine, lines=edit.lines) if isinstance(edit, Rewrite) else mine
+    left = {one.sku: one.quantity for one in taking(joined, brought(guest, ordered, version), mine.version + 1)}
+    for one in joined.lines:
+        theirs = guest.by_sku.get(one.sku)
+        most = theirs.quantity if theirs and theirs.since <= version else 0
+        assert left.get(one.sku, 0) == max(0, one.quantity - min(most, ordered.get(one.sku, 0)))
 
 
 @given(carts, markets)

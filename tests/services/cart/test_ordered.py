@@ -9,9 +9,11 @@ import pytest
 
 from contracts import cart as contract
 from contracts import order
+from contracts.cart import Change
 from contracts.catalog import Product
 from contracts.failure import NotFound
 from contracts.hearing import Outcome
+from contracts.identity import Identity
 from contracts.money import Money
 from contracts.order import OrderPlaced, PlacedItem
 from infra import trace
@@ -23,6 +25,7 @@ from services.cart.shop import Shop
 from services.cart.store import MOST_ORDERS
 from tests.services.cart.conftest import Trolley
 from tests.services.cart.test_changing import sku_of
+from tests.services.cart.test_reading import price
 from tests.support.asking import Edge
 from tests.support.http import ADDRESS
 from tests.support.waiting import eventually
@@ -31,13 +34,14 @@ NewProduct = Callable[..., Awaitable[Product]]
 PRICE = Money(amount=1999, currency="USD")
 
 
+def _item(sku: str, product_id: UUID, quantity: int) -> PlacedItem:
+    return PlacedItem(sku=sku, product_id=product_id, name="Brass lamp", quantity=quantity, unit_price=PRICE)
+
+
 def placed(cart: contract.Cart) -> OrderPlaced:
     """An order of everything that is in the cart."""
     order_id = new_id()
-    items = [
-        PlacedItem(sku=i.sku, product_id=i.product_id, name=i.name, quantity=i.quantity, unit_price=PRICE)
-        for i in cart.items
-    ]
+    items = [_item(i.sku, i.product_id, i.quantity) for i in cart.items]
     return OrderPlaced(
         order_id=order_id,
         number="T-1",
@@ -93,6 +97,54 @@ async def test_what_came_in_since_stays(guest: Trolley, shop: Shop, new_product:
     await guest.set(two, 1)
     await hear(shop, event)
     assert await guest.units() == {one: 1, three: 4}
+
+
+async def test_a_line_that_was_put_in_anew_is_not_what_was_ordered(
+    guest: Trolley, shop: Shop, new_product: NewProduct
+) -> None:
+    """Nobody learnt of the order, the cart was emptied and filled again, and only then it is heard of."""
+    one, two = await sku_of(new_product), await sku_of(new_product)
+    await guest.add(one, 2)
+    event = placed(await guest.add(two, 3))
+    await guest.clear()
+    await guest.add(one, 2)
+    cart = await guest.get()
+    assert await hear(shop, event) == [Outcome.APPLIED]
+    assert (await guest.units(), (await guest.get()).version) == ({one: 2}, cart.version)
+
+
+async def test_a_line_stays_the_same_one_when_its_new_price_was_read(
+    ask: Edge, admin: Identity, guest: Trolley, shop: Shop, new_product: NewProduct
+) -> None:
+    product = await new_product()
+    event = placed(await guest.add(sku := product.variants[0].sku))
+    await guest.clear()
+    await guest.add(sku, 2)
+    await price(ask, admin, product, 4999)
+    for changes in ([Change.PRICE_UP], []):
+        assert [item.changes for item in (await guest.get()).items] == [changes]
+    await hear(shop, event)
+    assert await guest.units() == {sku: 2}
+
+
+async def test_a_guest_s_order_takes_only_what_the_guest_brought(
+    ask: Edge, guest: Trolley, mine: Trolley, shop: Shop, new_product: NewProduct
+) -> None:
+    """The customer had one of the same already; another was put in anew before the merge, a third one after it."""
+    had, anew, later, brought = [await sku_of(new_product) for _ in range(4)]
+    for sku in (had, anew, later, brought):
+        await guest.add(sku, 2)
+    event = placed(await guest.get())
+    for sku in (had, anew):
+        await guest.remove(sku)
+    await guest.add(anew, 1)
+    await mine.add(had, 2)
+    await mine.add(brought, 1)
+    await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
+    await mine.remove(later)
+    await mine.add(later, 2)
+    assert await hear(shop, event) == [Outcome.APPLIED]
+    assert await mine.units() == {had: 2, brought: 1, anew: 1, later: 2}
 
 
 async def test_the_lines_may_have_moved_to_the_customers_cart(
