@@ -1,12 +1,21 @@
 """Keyset cursors: the sort key of the last row of a page, opaque to its holder."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 import orjson
 
 from contracts.failure import BadCursor
+
+
+class Identified(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+IdentifiedT = TypeVar("IdentifiedT", bound=Identified)
 
 
 def encode(*key: Any) -> str:
@@ -21,3 +30,14 @@ def decode(cursor: str, *kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
         return tuple(kind(part) for kind, part in zip(kinds, parts, strict=True))
     except (ValueError, TypeError, AttributeError) as error:
         raise BadCursor from error
+
+
+def id_in(cursor: str | None) -> UUID | None:
+    """Of a list that is sorted by id: the last id of the page before, None at its beginning."""
+    return decode(cursor, UUID)[0] if cursor else None
+
+
+def page(found: Sequence[IdentifiedT], limit: int) -> tuple[list[IdentifiedT], str | None]:
+    """The page and its cursor, of a list that is sorted by id: `found` has one more than the limit if it goes on."""
+    shown = list(found[:limit])
+    return shown, encode(str(shown[-1].id)) if len(found) > len(shown) else None

@@ -4,8 +4,6 @@ That something was told of an order stays, as ids: the audit looks for it. A mai
 comes late or again, finds nobody to go to, and is not sent.
 """
 
-from uuid import UUID
-
 from contracts.privacy import ErasedPart, ErasePerson, ExportPerson, HeldPart
 from infra import cursor
 from infra.crash import crash_point
@@ -27,9 +25,8 @@ async def erase(desk: Desk, ask: Ask[ErasePerson]) -> ErasedPart:
 
 async def export(desk: Desk, ask: Ask[ExportPerson]) -> HeldPart:
     body = ask.body
-    before: UUID | None = cursor.decode(body.after, UUID)[0] if body.after else None
+    before = cursor.id_in(body.after)
     async with desk.db.connection() as connection:
         found = await store.notifications(connection, user_id=body.user_id, before=before, most=PAGE + 1)
-    page = found[:PAGE]
-    following = cursor.encode(str(page[-1].id)) if len(found) > len(page) else None
+    page, following = cursor.page(found, PAGE)
     return HeldPart(notifications=page, next=following)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import UUID
 
 from contracts.model import Listing, Page
 from contracts.notification import Notification
@@ -55,10 +54,9 @@ async def mail_token(desk: Desk, tx: Transaction, event: Requested) -> None:
 
 async def list_notifications(desk: Desk, ask: Ask[Page]) -> Listing[Notification]:
     """One's own; an administrator sees everybody's."""
-    before: UUID | None = cursor.decode(ask.body.after, UUID)[0] if ask.body.after else None
+    before = cursor.id_in(ask.body.after)
     owner = None if ask.who.is_admin else ask.who.user_id
     async with desk.db.connection() as connection:
         found = await store.notifications(connection, user_id=owner, before=before, most=ask.body.limit + 1)
-    page = found[: ask.body.limit]
-    more = len(found) > len(page)
-    return Listing(items=page, next=cursor.encode(str(page[-1].id)) if more else None)
+    page, following = cursor.page(found, ask.body.limit)
+    return Listing(items=page, next=following)

@@ -11,11 +11,13 @@ from typing import Any
 
 import asyncpg
 import orjson
+from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_fixed
 
 from infra.stack.stack import Stack
 
 WITHIN = 120.0
-TIMES = 20
+PERSISTENCE = 600.0
+"""Seconds in which an audit that could not look, since something was away, is tried again."""
 PAUSE = 2.0
 WAITS = 2
 """The law that everything comes to its end, or waits on something that has a deadline."""
@@ -73,12 +75,13 @@ async def own_views(stack: Stack) -> list[tuple[int, str]]:
 
 async def audit(stack: Stack) -> Audit:
     """Runs the command; again where what has just gone wrong was still in its way."""
-    found = await _once(stack)
-    for _ in range(TIMES - 1):
-        if not found.error:
-            break
-        await asyncio.sleep(PAUSE)
-        found = await _once(stack)
+    tries = AsyncRetrying(
+        retry=retry_if_result(lambda found: found.error),
+        stop=stop_after_delay(PERSISTENCE),
+        wait=wait_fixed(PAUSE),
+        retry_error_callback=lambda tried: tried.outcome.result() if tried.outcome else None,
+    )
+    found: Audit = await tries(_once, stack)
     return found
 
 

@@ -27,7 +27,7 @@ from tests.faults.jetstream import Deliveries
 from tests.faults.load import Load
 from tests.faults.means import Means, Passers, clocks, disks, environments, sweep
 from tests.faults.points import NAMES
-from tests.faults.schedule import CALM, STORES, TIMES, Fault, Kind, Shape, plan
+from tests.faults.schedule import CALM, SHORTEST_WITH_CALM, STORES, TIMES, Fault, Kind, Shape, plan
 from tests.faults.settling import Settled, settle
 from tests.faults.stories import Stories
 from tests.faults.verdict import Verdict, judge
@@ -210,8 +210,8 @@ def _arrivals(load: Load) -> Iterable[Coroutine[Any, Any, None]]:
 
 
 async def _audit_in_between(wanted: Wanted, stack: Stack, audits: dict[str, Audit]) -> None:
-    """In the calm in the middle: a shop that sells gives no false alarm. What is late by then has the end to be done."""
-    if wanted.seconds <= 8 * CALM:
+    """In the calm in the middle: a shop that sells gives no false alarm. What is late then must be done by the end."""
+    if wanted.seconds <= SHORTEST_WITH_CALM:
         return
     await asyncio.sleep(WARM_UP + wanted.seconds / 2 - CALM / 4)
     audits["in between"] = (await audit(stack)).in_trouble

@@ -14,8 +14,10 @@ from enum import StrEnum
 TIMES = 5
 PAUSE = 10.0
 AWAY = 30.0
-CALM = 14.0
+CALM = 30.0
 """Seconds in the middle without any fault, for the audit of a shop that sells."""
+SHORTEST_WITH_CALM = 240.0
+"""Seconds of a run up to which there is none."""
 FIRST, LAST = 4.0, 6.0
 """Seconds left alone at both ends."""
 EARLY = 0.85
@@ -173,7 +175,7 @@ class Timeline:
     def calm(self) -> tuple[float, float]:
         """When nothing happens, in the middle; nowhere in a run that is too short for it."""
         middle = self.seconds / 2
-        return (middle - CALM / 2, middle + CALM / 2) if self.seconds > 8 * CALM else (middle, middle)
+        return (middle - CALM / 2, middle + CALM / 2) if self.seconds > SHORTEST_WITH_CALM else (middle, middle)
 
     def lay_out(self, faults: list[Fault]) -> None:
         """One after the other in random order, with the time that is left between them shared out at random."""

@@ -3,8 +3,6 @@
 An order that has not left yet cannot be delivered any more then; an administrator cancels it, and its money goes back.
 """
 
-from uuid import UUID
-
 from contracts.order import Address
 from contracts.privacy import ErasedPart, ErasePerson, ExportPerson, GuestOrders, GuestOrdersOf, HeldPart
 from infra import cursor
@@ -39,7 +37,7 @@ async def erase(shop: Shop, ask: Ask[ErasePerson]) -> ErasedPart:
 
 async def export(shop: Shop, ask: Ask[ExportPerson]) -> HeldPart:
     body = ask.body
-    after: UUID | None = cursor.decode(body.after, UUID)[0] if body.after else None
+    after = cursor.id_in(body.after)
     async with shop.db.connection() as connection:
         found = await store.held(connection, body.user_id, body.emails, after, PAGE + 1)
     page = fitting([kept.order for kept in found[:PAGE]], PAGE_BYTES)

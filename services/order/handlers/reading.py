@@ -1,7 +1,6 @@
 """Reading orders: for their customers, for administrators, and for the services that charge and tell."""
 
 from datetime import UTC, datetime
-from uuid import UUID
 
 from contracts.failure import Forbidden, NotFound
 from contracts.model import Listing, Time
@@ -30,9 +29,8 @@ async def list_orders(shop: Shop, ask: Ask[ListOrders]) -> Listing[Order]:
         return Listing[Order](items=[])
     async with shop.db.connection() as connection:
         found = await store.newest(connection, wanted, ask.body.limit + 1)
-    page = [kept.order for kept in found[: ask.body.limit]]
-    more = len(found) > len(page)
-    return Listing[Order](items=page, next=cursor.encode(str(page[-1].id)) if more else None)
+    page, following = cursor.page([kept.order for kept in found], ask.body.limit)
+    return Listing[Order](items=page, next=following)
 
 
 def _wanted(ask: Ask[ListOrders]) -> Wanted | None:
@@ -49,7 +47,7 @@ def _wanted(ask: Ask[ListOrders]) -> Wanted | None:
         serial=serial,
         since=_storable(body.from_),
         until=_storable(body.to),
-        after=cursor.decode(body.after, UUID)[0] if body.after else None,
+        after=cursor.id_in(body.after),
     )
 
 

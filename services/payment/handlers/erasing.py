@@ -1,7 +1,5 @@
 """What payments tell of somebody: all of it to them, and nothing beside ids and sums once they want it erased."""
 
-from uuid import UUID
-
 from contracts.privacy import ErasedPart, ErasePerson, ExportPerson, HeldPart
 from infra import cursor
 from infra.crash import crash_point
@@ -23,9 +21,8 @@ async def erase(shop: Shop, ask: Ask[ErasePerson]) -> ErasedPart:
 
 async def export(shop: Shop, ask: Ask[ExportPerson]) -> HeldPart:
     body = ask.body
-    before: UUID | None = cursor.decode(body.after, UUID)[0] if body.after else None
+    before = cursor.id_in(body.after)
     async with shop.db.connection() as connection:
         found = await payments.list_page(connection, user_id=body.user_id, order_id=None, before=before, limit=PAGE + 1)
-    page = found[:PAGE]
-    following = cursor.encode(str(page[-1].id)) if len(found) > len(page) else None
+    page, following = cursor.page(found, PAGE)
     return HeldPart(payments=[payment.told() for payment in page], next=following)

@@ -1,7 +1,5 @@
 """Reading payments: one's own, or any as an administrator."""
 
-from uuid import UUID
-
 from contracts.failure import NotFound
 from contracts.model import Listing
 from contracts.payment import ListPayments, Payment, PaymentOf, PaymentsOf
@@ -28,15 +26,13 @@ async def paid(shop: Shop, ask: Ask[PaymentsOf]) -> Listing[Payment]:
 async def list_payments(shop: Shop, ask: Ask[ListPayments]) -> Listing[Payment]:
     """The newest first: ids are sorted by time."""
     body = ask.body
-    (before,) = cursor.decode(body.after, UUID) if body.after else (None,)
     async with shop.db.connection() as connection:
         found = await payments.list_page(
             connection,
             user_id=None if ask.who.is_admin else ask.who.user_id,
             order_id=body.order_id,
-            before=before,
+            before=cursor.id_in(body.after),
             limit=body.limit + 1,
         )
-    page = found[: body.limit]
-    following = cursor.encode(str(page[-1].id)) if len(found) > body.limit else None
+    page, following = cursor.page(found, body.limit)
     return Listing[Payment](items=[payment.told() for payment in page], next=following)

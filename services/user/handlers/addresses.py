@@ -1,7 +1,5 @@
 """A customer's own addresses."""
 
-from uuid import UUID
-
 from contracts.model import Empty, Listing, Page
 from contracts.order import Address
 from contracts.user import AddressOf, CustomersAddress, ReplaceAddress, SavedAddress
@@ -15,11 +13,10 @@ from services.user.store import addresses
 
 async def list_addresses(desk: Desk, ask: Ask[Page]) -> Listing[SavedAddress]:
     """The oldest first."""
-    after: UUID | None = cursor.decode(ask.body.after, UUID)[0] if ask.body.after else None
     async with desk.db.connection() as connection:
-        found = await addresses.page(connection, ask.who.user_id, after, ask.body.limit + 1)
-    page = found[: ask.body.limit]
-    return Listing(items=page, next=cursor.encode(str(page[-1].id)) if len(found) > len(page) else None)
+        found = await addresses.page(connection, ask.who.user_id, cursor.id_in(ask.body.after), ask.body.limit + 1)
+    page, following = cursor.page(found, ask.body.limit)
+    return Listing(items=page, next=following)
 
 
 async def add_address(desk: Desk, ask: Ask[Address]) -> Answer[SavedAddress]:

@@ -23,12 +23,12 @@ async def list_users(desk: Desk, ask: Ask[ListUsers]) -> Listing[User]:
         email=domain.email_key(body.email) if body.email else None,
         role=body.role,
         is_active=body.is_active,
-        after=cursor.decode(body.after, UUID)[0] if body.after else None,
+        after=cursor.id_in(body.after),
     )
     async with desk.db.connection() as connection:
         found = await administration.newest(connection, wanted, body.limit + 1)
-    page = [account.user for account in found[: body.limit]]
-    return Listing(items=page, next=cursor.encode(str(page[-1].id)) if len(found) > len(page) else None)
+    page, following = cursor.page(found, body.limit)
+    return Listing(items=[account.user for account in page], next=following)
 
 
 async def get_user(desk: Desk, ask: Ask[UserOf]) -> Answer[User]:

@@ -2,7 +2,6 @@
 
 import secrets
 from datetime import timedelta
-from uuid import UUID
 
 from contracts.failure import FieldError, Invalid
 from contracts.model import Empty, Instant, Listing, Page
@@ -42,11 +41,10 @@ def _require_future(moment: Instant | None) -> None:
 
 async def list_api_keys(desk: Desk, ask: Ask[Page]) -> Listing[ApiKey]:
     """Everybody's, the newest first."""
-    before: UUID | None = cursor.decode(ask.body.after, UUID)[0] if ask.body.after else None
     async with desk.db.connection() as connection:
-        found = await api_keys.newest(connection, before, ask.body.limit + 1)
-    page = found[: ask.body.limit]
-    return Listing(items=page, next=cursor.encode(str(page[-1].id)) if len(found) > len(page) else None)
+        found = await api_keys.newest(connection, cursor.id_in(ask.body.after), ask.body.limit + 1)
+    page, following = cursor.page(found, ask.body.limit)
+    return Listing(items=page, next=following)
 
 
 async def revoke_api_key(desk: Desk, ask: Ask[ApiKeyOf]) -> Answer[Empty]:

@@ -1,7 +1,6 @@
 """Signing in, staying signed in, signing out."""
 
 import logging
-from uuid import UUID
 
 from contracts.model import Empty, Listing, Page
 from contracts.user import (
@@ -124,13 +123,13 @@ async def logout(desk: Desk, ask: Ask[Refresh]) -> Empty:
 
 async def list_sessions(desk: Desk, ask: Ask[Page]) -> Listing[SignedIn]:
     """One's own, the newest first."""
-    before: UUID | None = cursor.decode(ask.body.after, UUID)[0] if ask.body.after else None
+    before = cursor.id_in(ask.body.after)
     async with desk.db.connection() as connection:
         found = await sessions.living(
             connection, ask.who.user_id, before=before, most=ask.body.limit + 1, current=ask.who.session_id
         )
-    page = found[: ask.body.limit]
-    return Listing(items=page, next=cursor.encode(str(page[-1].id)) if len(found) > len(page) else None)
+    page, following = cursor.page(found, ask.body.limit)
+    return Listing(items=page, next=following)
 
 
 async def end_session(desk: Desk, ask: Ask[SessionOf]) -> Answer[Empty]:

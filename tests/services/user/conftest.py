@@ -16,6 +16,7 @@ from contracts import user
 from contracts.identity import Identity
 from contracts.user import Session
 from infra.ids import new_id, now
+from infra.migrate import migrate, migrations_of
 from infra.postgres import connect
 from infra.rpc import Asker
 from infra.run import Kit
@@ -139,3 +140,18 @@ async def desk_with(stack: Stack, ask: Edge) -> AsyncIterator[Callable[..., Awai
             return furnish(Kit(settings, database, Asker(ask.client, 3.0), ask.client, Metrics()))
 
         yield make
+
+
+@pytest.fixture
+async def own_desk(stack: Stack, desk_with: Callable[..., Awaitable[Desk]]) -> AsyncIterator[Desk]:
+    """The same on a database of the test's own: nobody is an administrator there yet, and there is no signing key."""
+    name = f"accounts_{new_id().hex}"
+    owner = await asyncpg.connect(stack.postgres_url)
+    await owner.execute(f"CREATE DATABASE {name} OWNER souk_user")
+    here = stack.dsn("user", with_password=False).rpartition("/")[0]
+    await migrate(f"{stack.dsn('user').rpartition('/')[0]}/{name}", migrations_of("user"))
+    try:
+        yield await desk_with(database_url=f"{here}/{name}")
+    finally:
+        await owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await owner.close()

@@ -1,10 +1,9 @@
 """What administrators do with other people's accounts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
 import pytest
 
 from contracts import user
@@ -13,9 +12,7 @@ from contracts.identity import Identity, Role
 from contracts.user import InvalidCredentials, InvalidRefreshToken, LastAdmin, MakeAdmin, UpdateUser, UserOf
 from infra import headers
 from infra.ids import new_id
-from infra.migrate import migrate, migrations_of
 from infra.rpc import Answer, Ask
-from infra.stack.stack import Stack
 from services.user.desk import Desk
 from services.user.handlers import administration, registering
 from tests.services.user.conftest import PASSWORD, Member, identity_of
@@ -132,21 +129,6 @@ async def test_over_http(admin_http: Http, customer: Customer) -> None:
     assert (await admin_http.as_(None).post("/auth/login", login)).status == 401
 
 
-@pytest.fixture
-async def quiet_desk(stack: Stack, desk_with: Desks) -> AsyncIterator[Desk]:
-    """The service's parts on a database of the test's own, in which nobody is an administrator yet."""
-    name = f"accounts_{new_id().hex}"
-    owner = await asyncpg.connect(stack.postgres_url)
-    await owner.execute(f"CREATE DATABASE {name} OWNER souk_user")
-    here = stack.dsn("user", with_password=False).rpartition("/")[0]
-    await migrate(f"{stack.dsn('user').rpartition('/')[0]}/{name}", migrations_of("user"))
-    try:
-        yield await desk_with(database_url=f"{here}/{name}")
-    finally:
-        await owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await owner.close()
-
-
 async def made_admin(desk: Desk) -> Identity:
     body = {"email": f"{new_id().hex}@example.com", "password": PASSWORD}
     answer: Answer[user.User] = await registering.make_admin(desk, Ask(MakeAdmin.model_validate(body)))
@@ -154,22 +136,22 @@ async def made_admin(desk: Desk) -> Identity:
     return Identity(user_id=answer.reply.id, role=Role.ADMIN)
 
 
-async def test_the_last_administrator_stays(quiet_desk: Desk) -> None:
-    who = await made_admin(quiet_desk)
+async def test_the_last_administrator_stays(own_desk: Desk) -> None:
+    who = await made_admin(own_desk)
     with pytest.raises(LastAdmin):
-        await administration.ban(quiet_desk, Ask(UserOf(id=who.user_id), who))
+        await administration.ban(own_desk, Ask(UserOf(id=who.user_id), who))
     demotion = UpdateUser(id=who.user_id, role=Role.CUSTOMER)
     with pytest.raises(LastAdmin):
-        await administration.update_user(quiet_desk, Ask(demotion, who))
-    await made_admin(quiet_desk)
-    await administration.update_user(quiet_desk, Ask(demotion, who))
+        await administration.update_user(own_desk, Ask(demotion, who))
+    await made_admin(own_desk)
+    await administration.update_user(own_desk, Ask(demotion, who))
 
 
-async def test_two_administrators_who_ban_each_other_at_once_leave_one(quiet_desk: Desk) -> None:
-    one, other = await made_admin(quiet_desk), await made_admin(quiet_desk)
+async def test_two_administrators_who_ban_each_other_at_once_leave_one(own_desk: Desk) -> None:
+    one, other = await made_admin(own_desk), await made_admin(own_desk)
     outcomes = await asyncio.gather(
-        administration.ban(quiet_desk, Ask(UserOf(id=one.user_id), other)),
-        administration.ban(quiet_desk, Ask(UserOf(id=other.user_id), one)),
+        administration.ban(own_desk, Ask(UserOf(id=one.user_id), other)),
+        administration.ban(own_desk, Ask(UserOf(id=other.user_id), one)),
         return_exceptions=True,
     )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Answer", "LastAdmin"]

@@ -10,12 +10,14 @@ from jwt import PyJWK
 from pydantic import SecretStr
 
 from contracts import user
+from contracts.model import Empty
+from infra.rpc import Ask
 from infra.stack.stack import Stack
 from services.user.desk import Desk
+from services.user.handlers import profile
 from services.user.keyring import Keyring, KeysSealed
 from tests.services.user.conftest import Member
 from tests.support.asking import Edge
-from tests.support.http import Customer
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 Desks = Callable[..., Awaitable[Desk]]
@@ -63,35 +65,22 @@ async def test_another_secret_opens_nothing(desk_with: Desks) -> None:
         await Keyring(desk.db, SecretStr("not the one they were made with")).reload()
 
 
-async def test_processes_that_start_together_make_one_key(desk_with: Desks, stack: Stack, database: Databases) -> None:
-    """Tried while the keys there are count as retired, as the first start finds it."""
-    connection = await database("user")
-    retired = await connection.fetch("UPDATE signing_key SET retired_at = now() RETURNING kid")
-    desk = await desk_with()
+async def test_processes_that_start_together_make_one_key(own_desk: Desk, stack: Stack) -> None:
     secret = SecretStr(stack.vault.secret("user", "souk_keys_secret"))
-    try:
-        found = await asyncio.gather(*(Keyring(desk.db, secret).all() for _ in range(5)))
-    finally:
-        known = [row["kid"] for row in retired]
-        await connection.execute("DELETE FROM signing_key WHERE kid <> ALL($1)", known)
-        await connection.execute("UPDATE signing_key SET retired_at = NULL")
+    found = await asyncio.gather(*(Keyring(own_desk.db, secret).all() for _ in range(5)))
     assert len({key.kid for keys in found for key in keys}) == 1
-    assert found[0][0].kid not in known
 
 
-async def test_a_keyring_follows_what_is_in_use(desk_with: Desks, database: Databases) -> None:
-    desk = await desk_with()
-    before = await desk.keyring.all()
-    connection = await database("user")
-    await connection.execute("UPDATE signing_key SET retired_at = now() WHERE kid = $1", before[0].kid)
-    await desk.keyring.reload()
-    after = await desk.keyring.all()
-    made = {key.kid for key in after} - {key.kid for key in before}
-    await connection.execute("DELETE FROM signing_key WHERE kid = ANY($1)", list(made))
-    await connection.execute("UPDATE signing_key SET retired_at = NULL WHERE kid = $1", before[0].kid)
-    assert before[0].kid not in {key.kid for key in after}
-    await desk.keyring.reload()
-    assert [key.kid for key in await desk.keyring.all()] == [key.kid for key in before]
+async def test_a_keyring_follows_what_is_in_use(own_desk: Desk) -> None:
+    """One that is retired is gone, and when none is left another is made."""
+    (before,) = await own_desk.keyring.all()
+    await _change(own_desk, "UPDATE signing_key SET retired_at = now()")
+    await own_desk.keyring.reload()
+    (after,) = await own_desk.keyring.all()
+    assert after.kid != before.kid
+    await _change(own_desk, "UPDATE signing_key SET retired_at = NULL")
+    await own_desk.keyring.reload()
+    assert [key.kid for key in await own_desk.keyring.all()] == [after.kid, before.kid]
 
 
 async def test_keys_and_the_pepper_are_starred_out(desk_with: Desks) -> None:
@@ -101,26 +90,25 @@ async def test_keys_and_the_pepper_are_starred_out(desk_with: Desks) -> None:
     assert repr(desk.pepper) not in repr(desk)
 
 
-async def test_a_rotation_signs_nobody_out(
-    operator: Edge, ask: Edge, customer: Customer, desk_with: Desks, database: Databases
-) -> None:
+async def test_a_rotation_signs_nobody_out(own_desk: Desk) -> None:
     """The new key is published at once, signs once it is settled, and the old one is good until its tokens are not."""
-    connection = await database("user")
-    before = [row["kid"] for row in await connection.fetch("SELECT kid FROM signing_key WHERE retired_at IS NULL")]
-    try:
-        done = await operator(user.ROTATE_KEYS)
-        assert done.former == before
-        assert {key["kid"] for key in (await ask(user.JWKS)).keys} == {done.kid, *before}
-        desk = await desk_with()
-        assert jwt.get_unverified_header(await desk.keyring.sign({}))["kid"] in before
-        await connection.execute(
-            "UPDATE signing_key SET created_at = created_at - interval '91 s' WHERE kid = $1", done.kid
-        )
-        await desk.keyring.reload()
-        assert jwt.get_unverified_header(await desk.keyring.sign({}))["kid"] == done.kid
-        assert (await customer.http.get("/users/profile")).status == 200
-        left = await connection.fetchval("SELECT min(retired_at) > now() + interval '15 min' FROM signing_key")
-        assert left
-    finally:
-        await connection.execute("DELETE FROM signing_key WHERE kid <> ALL($1)", before)
-        await connection.execute("UPDATE signing_key SET retired_at = NULL")
+    (before,) = await own_desk.keyring.all()
+    ask = Ask(Empty(), operation=user.ROTATE_KEYS)
+    answer = await profile.rotate_keys(own_desk, ask)
+    assert answer.former == [before.kid]
+    assert [key["kid"] for key in (await profile.jwks(own_desk, ask)).keys] == [answer.kid, before.kid]
+    assert await _signs(own_desk) == before.kid
+    await _change(own_desk, "UPDATE signing_key SET created_at = created_at - interval '91 s' WHERE retired_at IS NULL")
+    await own_desk.keyring.reload()
+    assert await _signs(own_desk) == answer.kid
+    async with own_desk.db.connection() as connection:
+        assert await connection.fetchval("SELECT min(retired_at) > now() + interval '15 min' FROM signing_key")
+
+
+async def _signs(desk: Desk) -> str:
+    return str(jwt.get_unverified_header(await desk.keyring.sign({}))["kid"])
+
+
+async def _change(desk: Desk, statement: str) -> None:
+    async with desk.db.connection() as connection:
+        await connection.execute(statement)
