@@ -84,8 +84,8 @@ class Shopping:
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     skus: dict[str, int] = field(default_factory=dict)
     """Units put on sale."""
-    nonsense: str = ""
-    """The payment of which something was said that nobody can read."""
+    nonsense: set[str] = field(default_factory=set)
+    """Events that nobody can read, and the payments that nobody knows of which they speak: an audit finds them."""
     later: list[Callable[[], Awaitable[bool]]] = field(default_factory=list)
     """What must be true once the shop has come to rest; nobody waits for it before."""
     _alone: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))

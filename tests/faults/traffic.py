@@ -93,9 +93,9 @@ async def never_pay(shop: Shopping, dies: Crash) -> None:
 
 async def say_nonsense(shop: Shopping, dies: Crash) -> None:
     """An event that nobody can read ends among the dead letters, once."""
-    payment_id = new_id()
-    shop.nonsense = str(payment_id)
-    header = {headers.EVENT_ID: str(new_id()), headers.EVENT_TYPE: "souk.payment.captured"}
+    payment_id, event_id = new_id(), new_id()
+    shop.nonsense |= {str(payment_id), str(event_id)}
+    header = {headers.EVENT_ID: str(event_id), headers.EVENT_TYPE: "souk.payment.captured"}
     async with dies:
         await shop.nats.jetstream().publish(f"event.payment.{payment_id}.captured", b"nonsense", headers=header)
 
