@@ -54,7 +54,7 @@ class Actor:
         deps: Any,  # each service's own, passed through to its handlers
         asks: Mapping[AnyOperation, Handler],
         replays: Replays,
-        away: tuple[type[Exception], ...],
+        is_away: Callable[[Exception], bool],
         metrics: Metrics,
         *,
         max_in_flight: int,
@@ -63,7 +63,7 @@ class Actor:
         self.deps = deps
         self.asks = {one.subject: (one, handler, inboxes(one)) for one, handler in asks.items()}
         self.replays = replays
-        self.away = away
+        self.is_away = is_away
         self.metrics = metrics
         self.max_in_flight = max_in_flight
         self.tracer = tracer
@@ -119,10 +119,10 @@ class Actor:
             return operation, await self._handle(handler, read(operation, message.data, header))
         except Fail as fail:
             return operation, _failed(fail)
-        except self.away as error:
-            log.warning("the store is away: %s", type(error).__name__)
-            return operation, _failed(Unavailable(retry_after=1))
-        except Exception:
+        except Exception as error:
+            if self.is_away(error):
+                log.warning("the store is away: %s", type(error).__name__)
+                return operation, _failed(Unavailable(retry_after=1))
             log.exception("%s failed", message.subject)
             return operation, _failed(InternalError())
 

@@ -16,7 +16,14 @@ from uuid import UUID
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
 from nats.aio.client import Client
 from pymongo import ASCENDING, IndexModel
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError, WTimeoutError
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -48,6 +55,12 @@ Session = AsyncIOMotorClientSession
 
 AWAY: tuple[type[Exception], ...] = (ConnectionFailure, WTimeoutError, OSError, TimeoutError)
 """The store is away, for now; nothing is wrong with what was asked of it."""
+
+STARTING = frozenset({211})
+"""Codes of a server that has just started: it has not read the keys yet that clients' cluster times are signed with.
+
+Before that it belongs to no replica set yet: the driver takes it for one without sessions, a ConfigurationError.
+"""
 
 SOCKET_TIMEOUT_MS = 5_000
 SELECTION_TIMEOUT_MS = 2_000
@@ -89,6 +102,10 @@ class Mongo:
 
     async def ping(self) -> None:
         await self.database.command("ping")
+
+    def is_away(self, error: Exception) -> bool:
+        starting = isinstance(error, OperationFailure) and error.code in STARTING
+        return starting or isinstance(error, (*AWAY, ConfigurationError))
 
     async def within(self, work: Callable[[Session], Awaitable[ResultT]]) -> ResultT:
         """Runs `work(session)` in one transaction, again when another one was in its way; it must bear that.

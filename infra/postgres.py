@@ -53,6 +53,7 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.InsufficientResourcesError,  # too many connections, no memory, or a full disk
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.PostgresSystemError,  # its disk does not answer
     OSError,
     TimeoutError,
 )
@@ -176,6 +177,9 @@ class Database:
         self.pool = pool
         self.wake_relay: Callable[[], None] = lambda: None
         self.wake_heads: Callable[[], None] = lambda: None
+
+    def is_away(self, error: Exception) -> bool:
+        return isinstance(error, (*AWAY, *BUSY))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

@@ -48,6 +48,9 @@ class Store(Replays, Inbox, Protocol):
 
     async def ping(self) -> None: ...
 
+    def is_away(self, error: Exception) -> bool:
+        """Whether the same ask may go well a moment later."""
+
     def asks(self, service: str) -> Mapping[AnyOperation, Handler]:
         """What the store answers by itself."""
 
@@ -174,7 +177,7 @@ class Mailbox:
                 **_hearing(service, room, store, tracer),
             },
             store,
-            (*store.away, *store.busy),
+            store.is_away,
             metrics,
             max_in_flight=settings.max_in_flight,
             tracer=tracer,

@@ -166,6 +166,11 @@ class Load:
         """The share of checkouts that were answered: placed, or refused because the stock was gone."""
         return (len(self.successes) + self.out_of_stock) / self.offered if self.offered else 0.0
 
+    @property
+    def bugs(self) -> int:
+        """Answers of 500: what is away is told as 503 or 504, whatever is the matter with it."""
+        return sum(count for (_, outcome), count in self.tally.items() if outcome.startswith("500"))
+
     def recent(self, seconds: float = 2.0) -> float:
         """Checkouts a second, of late."""
         since = time.monotonic() - seconds

@@ -66,6 +66,7 @@ def _figures(outcome: Outcome) -> Rows:
         ("refused as out of stock", str(load.out_of_stock)),
         ("served", f"{load.served:.0%} of those offered"),
         ("answers of 5xx, 99 % within", f"{slow:.2f} s"),
+        ("answers of 500", str(load.bugs)),
         ("crash points died at", f"{len(outcome.crashed)} of {len(outcome.shape.points)}"),
         ("settled after", f"{outcome.settled.seconds:.0f} s"),
         *((f"audit {name}", str(one)) for name, one in outcome.audits.items()),

@@ -91,7 +91,8 @@ class Outcome:
         without = [f"{name}: {one.error}" for name, one in self.audits.items() if one.error]
         left = [f"left after settling: {count} {what}" for what, count in self.settled.left.items()]
         impossible = [f"no disk could be made full: {why_not()}"] if why_not() and self.wanted.has(Kind.DISK) else []
-        return [*self.chaos.failed, *without, *left, *impossible, *self._too_few, *self.missed]
+        bugs = [f"{self.load.bugs} answers of 500"] if self.load.bugs else []
+        return [*self.chaos.failed, *without, *left, *impossible, *bugs, *self._too_few, *self.missed]
 
     @property
     def _too_few(self) -> list[str]:

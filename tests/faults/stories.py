@@ -160,7 +160,9 @@ class Stories:
                     cart.lines, cart.ordered = {}, False
                     return True
                 if not cart.ordered:
-                    await self.load.ask("cart", "DELETE", f"/carts/{customer.cart_id}", token=customer.token)
+                    cart.lines = None  # until it was seen to be empty: a visit may end before that
+                    path = f"/carts/{customer.cart_id}"
+                    await self.load.ask("cart", "DELETE", path, token=customer.token, once=True)
                 await asyncio.sleep(0.4)
         self._rest(customer)
         return False

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure
 
 from contracts.failure import IdempotencyKeyReused
 from contracts.model import Empty
@@ -167,3 +168,11 @@ async def test_a_server_that_is_not_there_is_away(
     with pytest.raises(module.AWAY):
         async with connect(nowhere, "test"):
             pass
+
+
+def test_a_server_that_has_just_started_is_away(store: Mongo) -> None:
+    """It may not have the keys yet that the times of its clients are signed with; what is asked wrongly stays wrong."""
+    assert store.is_away(OperationFailure("No keys found for HMAC", 211))
+    assert store.is_away(ConfigurationError("Sessions are not supported by this MongoDB deployment"))
+    assert store.is_away(AutoReconnect())
+    assert not store.is_away(OperationFailure("unknown operator", 2))
