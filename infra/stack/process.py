@@ -25,6 +25,8 @@ STEADY_AFTER = 3.0
 """Seconds that it must have served for its death to be bad luck, and not one more round of a crash loop."""
 
 CHECK_EVERY = 2.0
+LONGEST_CHECK = 2.5
+"""Seconds that a check takes, and some more than a probe waits for: one that took longer says nothing."""
 ORPHANS_PATIENCE = 5.0
 LAUNCHER = Path(__file__).with_name("launch.py")
 
@@ -229,13 +231,19 @@ class Process:
             while not (await asyncio.wait({death}, timeout=CHECK_EVERY))[0]:
                 if await asyncio.to_thread(shorten, program.log):
                     self._log_start = 0
-                if program.well:
-                    unwell = 0.0 if await program.well() else unwell + CHECK_EVERY
+                unwell = await self._still_unwell(unwell)
                 if unwell >= program.unwell_for:
                     note(program.log, f"{program.name} has not been well for {unwell:.0f} s, and is started anew")
                     self.kill()
         finally:
             death.cancel()
+
+    async def _still_unwell(self, unwell: float) -> float:
+        """Seconds for which it has not been well. Where we stood still ourselves, its silence is not its fault."""
+        asked = time.monotonic()
+        if self.program.well is None or await self.program.well():
+            return 0.0
+        return unwell if time.monotonic() - asked > LONGEST_CHECK else unwell + CHECK_EVERY
 
     def _end_orphans(self) -> None:
         """What a killed process left of its own: Nginx's workers would keep the port."""

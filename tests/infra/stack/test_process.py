@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +189,23 @@ async def test_one_that_will_never_do_its_work_is_not_waited_for(kept: Kept) -> 
     with pytest.raises(StackError, match="not ready after 0 s") as refused:
         await process.start()
     assert refused.value.lines == ("out of resources",)
+
+
+async def test_one_that_could_not_be_asked_in_time_is_left_alone(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who watches stood still: what was not answered meanwhile was not read."""
+    monkeypatch.setattr(process_module, "CHECK_EVERY", 0.02)
+    monkeypatch.setattr(process_module, "LONGEST_CHECK", 0.0)
+    process, silent = kept(SERVING), list[float]()
+
+    async def well() -> bool:
+        if process.state is State.READY:
+            silent.append(time.monotonic())
+        return not silent
+
+    process.program = replace(process.program, well=well, unwell_for=0.5)
+    await process.start()
+    await eventually(lambda: len(silent) > 40)
+    assert process.restarts == 0
 
 
 async def test_bad_luck_in_a_row_is_no_crash_loop(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
