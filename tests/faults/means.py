@@ -31,6 +31,7 @@ MEGABYTES = 1536
 """Of each small disk: more than a run writes. The file behind it is sparse."""
 
 NONSENSE = b"nonsense"
+"""What the traffic that comes by the dead letters says."""
 LONGEST_VISIT = 40.0
 """Seconds after which somebody else is sent to a crash point."""
 IN_TROUBLE: tuple[type[Exception], ...] = (
@@ -38,8 +39,6 @@ IN_TROUBLE: tuple[type[Exception], ...] = (
     *(NatsError, aiohttp.ClientError, asyncpg.PostgresError, asyncpg.InterfaceError),
 )
 """What a visit may end with while other things go wrong: answers that are no answers, and stores that are away."""
-
-"""What the traffic that comes by the dead letters says."""
 
 CLOCK_CACHE = {"FAKETIME_NO_CACHE": "0", "FAKETIME_CACHE_DURATION": "1"}
 """A process looks a second late whether its clock is off: to look each time would cost what the load needs."""

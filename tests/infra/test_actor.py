@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import asyncpg
 import orjson
 import pytest
 from pydantic import Field
@@ -80,6 +81,8 @@ async def echo(_bench: Bench, ask: Ask[Say]) -> Answer[Said]:
         raise ZeroDivisionError
     if ask.body.word == "away":
         raise ConnectionRefusedError
+    if ask.body.word == "no disk":
+        raise asyncpg.PostgresIOError
     return Answer(Said(words=[ask.body.word] * ask.body.times, serial=0), version=7)
 
 
@@ -130,6 +133,7 @@ async def test_answers_with_the_reply_and_its_version(bench: Bench, kernel_ask: 
         (b"{}", Invalid, "/word"),
         (b'{"word": "bug"}', InternalError, None),
         (b'{"word": "away"}', Unavailable, None),
+        (b'{"word": "no disk"}', Unavailable, None),
     ],
 )
 async def test_refuses_what_it_cannot_take(
