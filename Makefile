@@ -54,7 +54,7 @@ fmt: $(STAMP) ## format the code and mend what can be mended
 	@$(BIN)/ruff check --fix .
 
 safeguards: $(STAMP) ## take each safeguard away and see that a test notices
-	@$(BIN)/python -m tests.faults.safeguards $(ARGS)
+	@$(BIN)/python -m tests.mutation.safeguards $(ARGS)
 
 fuzz: $(STAMP) ## send the shop ten minutes of everything that OpenAPI allows and forbids
 	@$(BIN)/python -m tests.fuzz $(ARGS)
@@ -67,7 +67,7 @@ bench: $(STAMP) ## measure the shop beside the limits of this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 faults: $(STAMP) ## break the shop under load in every way there is, and check that it keeps its laws
-	@$(BIN)/python -m tests.faults $(ARGS)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 docs: $(STAMP) ## write OpenAPI, AsyncAPI, who may do what, and the contract snapshot
 	@$(BIN)/souk docs $(ARGS)

@@ -1,11 +1,11 @@
 """Everything that can be asked and heard, gathered, and who hears what."""
 
 from contracts import cart, catalog, notification, order, payment, privacy, user
+from contracts.audit_log import trail_of
 from contracts.event import Event
 from contracts.health import health_of
-from contracts.hearing import hear_of
 from contracts.operation import AnyOperation
-from contracts.trail import trail_of
+from contracts.redelivery import hear_of
 
 SERVICES = ("user", "catalog", "cart", "order", "payment", "notification")
 

@@ -14,27 +14,29 @@ from contracts import user
 from contracts.model import Empty
 from contracts.operation import EDGE
 from edge import routes
-from edge.admission import Admission
-from edge.api_keys import ApiKeys
-from edge.circuit import Circuits
-from edge.door import listening
-from edge.ended import Ended
+from edge.auth.api_keys import ApiKeys
+from edge.auth.revocations import Ended
+from edge.auth.tokens import Keys, Tokens
 from edge.endpoint import Desk, Endpoint
 from edge.gateway import End, Gateway
-from edge.limits import Limits
-from edge.lines import Lines
-from edge.pages import Pages
+from edge.listener import listening
+from edge.openapi.docs_site import documents
+from edge.ratelimit.limiter import Limits
+from edge.ratelimit.sync import EVERY, Tally
 from edge.settings import EdgeSettings
-from edge.site import documents
-from edge.tally import EVERY, Tally
-from edge.tokens import Keys, Tokens
+from edge.status_pages import Pages
 from edge.uploads import Uploads
-from infra import crash, messaging, ops
-from infra.rpc import Asker
-from infra.run import settle_memory
-from infra.settings import load
-from infra.telemetry import Metrics, log_to_stderr, tracer_to
-from infra.worker import Worker
+from edge.upstream.circuit_breaker import Circuits
+from edge.upstream.client import Lines
+from edge.upstream.load_shedding import Admission
+from infra.foundation import failpoints as crash
+from infra.foundation.background import Worker
+from infra.foundation.settings import load
+from infra.foundation.telemetry import Metrics, log_to_stderr, tracer_to
+from infra.messaging import connection as messaging
+from infra.messaging.rpc import Asker
+from infra.runtime import health as ops
+from infra.runtime.service import settle_memory
 
 KEYS_TIMEOUT = 3.0
 

@@ -2,7 +2,7 @@
 
 from collections.abc import MutableMapping
 
-from edge.exchange import Exchange
+from edge.request_context import Exchange
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 SENT = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent"

@@ -6,21 +6,22 @@ from typing import Any
 
 from aiohttp import web
 
+from contracts import headers
 from contracts.access import admit
 from contracts.failure import Fail, InvalidToken, PreconditionFailed, TooManyRequests
-from edge import answers, bodies
-from edge.admission import Admission
-from edge.conditions import wanted_version
-from edge.exchange import Exchange, idempotency_key
-from edge.intake import Intake
-from edge.limits import Limits
-from edge.lines import Lines
+from edge import request_body as bodies
+from edge import responses as answers
+from edge.auth.tokens import Caller, Tokens
+from edge.etags import wanted_version
+from edge.ratelimit.limiter import Limits
+from edge.request_context import Exchange, idempotency_key
+from edge.request_parsing import Intake
 from edge.routes import Media, Route
 from edge.settings import EdgeSettings
-from edge.tokens import Caller, Tokens
 from edge.uploads import Uploads
-from infra import headers
-from infra.crash import crash_point
+from edge.upstream.client import Lines
+from edge.upstream.load_shedding import Admission
+from infra.foundation.failpoints import crash_point
 
 FINISHING = frozenset({"order", "payment"})
 """Services whose writes finish what somebody has begun."""

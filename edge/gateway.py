@@ -10,14 +10,14 @@ from aiohttp import web
 from opentelemetry.trace import SpanKind, Tracer
 
 from contracts.failure import Fail, InternalError, Malformed, MethodNotAllowed, NotFound
-from edge import answers
-from edge.client import Addresses
+from edge import responses as answers
+from edge.client_ip import Addresses
 from edge.cors import Cors
-from edge.exchange import Exchange, received, traced
+from edge.request_context import Exchange, received, traced
 from edge.router import Found, Refused, Router
 from edge.settings import EdgeSettings
-from infra import trace
-from infra.telemetry import Metrics
+from infra.foundation import trace
+from infra.foundation.telemetry import Metrics
 
 log = logging.getLogger("souk.http")
 

@@ -1,6 +1,6 @@
 """Every endpoint, as data: the method and path of the HTTP API, and the operation that answers.
 
-`python -m edge.routes` shows them as a table, with what becomes of whoever asks; docs/access.md has it to read.
+`python -m edge.routes` shows them as a table, with what becomes of whoever asks; docs/generated/access.md has it.
 
 A path's parameters are fields of the operation's request. What else the request holds comes from the query of a GET,
 from the JSON body, or from an upload that was put into the object store first.
@@ -16,8 +16,8 @@ from contracts import cart, catalog, notification, order, payment, user
 from contracts.access import Asker, rows_of
 from contracts.operation import AnyOperation
 from contracts.registry import TRAIL
-from edge import policies
-from edge.policies import ORDINARY, SEARCH, Policy
+from edge.ratelimit import policies
+from edge.ratelimit.policies import ORDINARY, SEARCH, Policy
 
 BASE = "/api/v1"
 MEBIBYTE = 1024 * 1024

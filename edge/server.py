@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from contracts.failure import InternalError, Malformed
-from edge.answers import problem
-from infra.ids import new_id
+from edge.responses import problem
+from infra.foundation.ids import new_id
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection stays; longer than Nginx keeps one, so that it never writes into a closed one."""

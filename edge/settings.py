@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from infra.settings import Settings
+from infra.foundation.settings import Settings
 
 Network = IPv4Network | IPv6Network
 LOOPBACK = "127.0.0.0/8,::1/128"

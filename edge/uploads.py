@@ -17,9 +17,9 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from contracts.failure import FieldError, Invalid, Malformed, PayloadTooLarge, Unavailable
-from edge.intake import unknown
+from edge.request_parsing import unknown
 from edge.routes import MEBIBYTE, Media
-from infra.crash import crash_point
+from infra.foundation.failpoints import crash_point
 
 BUCKET = "UPLOADS"
 CHUNK = 64 * 1024

@@ -18,18 +18,18 @@ from contracts import catalog, user
 from contracts.catalog import Product
 from contracts.identity import Identity
 from contracts.notification import Kind
-from infra import messaging
-from infra.ids import new_id
-from infra.stack.mail import Mail
-from infra.stack.mail import mails as kept_mails
-from infra.stack.options import Options
-from infra.stack.stack import Stack
-from services.notification.domain import SUBJECTS
-from tests.support import asking
-from tests.support.asking import Edge
+from infra.foundation.ids import new_id
+from infra.messaging import connection as messaging
+from infra.ops.devstack.mail_files import Mail
+from infra.ops.devstack.mail_files import mails as kept_mails
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import Options
+from services.notification.domain.deliveries import SUBJECTS
+from tests.support import rpc as asking
+from tests.support.event_recorder import Events
+from tests.support.eventually import eventually as _eventually
 from tests.support.http import Customer, Http, register
-from tests.support.listening import Events
-from tests.support.waiting import eventually as _eventually
+from tests.support.rpc import Edge
 
 FREE_PORTS: dict[str, Any] = {
     "http_port": 0,

@@ -96,7 +96,7 @@ from contracts.catalog.stock import (
     StockLevel,
     StockReserved,
 )
-from contracts.catalog.terms import (
+from contracts.catalog.types import (
     MAX_STOCK,
     SERVICE,
     Attributes,

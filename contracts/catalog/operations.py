@@ -37,7 +37,7 @@ from contracts.catalog.stock import (
     StockLevel,
     StockReserved,
 )
-from contracts.catalog.terms import SERVICE, CategoryUnknown, SkuUnknown, SlugTaken
+from contracts.catalog.types import SERVICE, CategoryUnknown, SkuUnknown, SlugTaken
 from contracts.failure import BadCursor, NotFound, PayloadTooLarge, PreconditionFailed
 from contracts.identity import Access
 from contracts.model import Empty, Listing, Page

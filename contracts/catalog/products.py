@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from contracts.catalog.terms import SERVICE, Attributes, Stock, Tag
+from contracts.catalog.types import SERVICE, Attributes, Stock, Tag
 from contracts.event import Event
 from contracts.failure import Fail
 from contracts.model import Id, Line, Model, Name, Sku, Slug, Text, Time

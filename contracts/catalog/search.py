@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from contracts.catalog.products import Product
-from contracts.catalog.terms import Tag
+from contracts.catalog.types import Tag
 from contracts.model import Cursor, Line, Model, Name, Page, Slug
 from contracts.money import MAX_AMOUNT
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from contracts.catalog.terms import MAX_STOCK, SERVICE, Attributes, Stock
+from contracts.catalog.types import MAX_STOCK, SERVICE, Attributes, Stock
 from contracts.event import Event
 from contracts.failure import Fail
 from contracts.model import Id, Line, Model, Name, Page, Quantity, Sku, Time

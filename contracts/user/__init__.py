@@ -36,7 +36,7 @@ from contracts.user.administration import (
     UpdateUser,
     UserOf,
 )
-from contracts.user.keys import (
+from contracts.user.api_keys import (
     FIND_API_KEY,
     KEY_FORM,
     KEY_PREFIX,
@@ -52,6 +52,20 @@ from contracts.user.keys import (
     MadeApiKey,
     MakeApiKey,
     TooManyApiKeys,
+)
+from contracts.user.email_tokens import (
+    EmailVerified,
+    ForgotPassword,
+    InvalidProof,
+    MailedToken,
+    Proof,
+    ProofOf,
+    ProofRequested,
+    Purpose,
+    ResetPassword,
+    ResetRequested,
+    VerificationRequested,
+    VerifyEmail,
 )
 from contracts.user.operations import (
     ADD_ADDRESS,
@@ -97,27 +111,6 @@ from contracts.user.privacy import (
     Export,
     ExportTooLarge,
 )
-from contracts.user.proofs import (
-    EmailVerified,
-    ForgotPassword,
-    InvalidProof,
-    MailedToken,
-    Proof,
-    ProofOf,
-    ProofRequested,
-    Purpose,
-    ResetPassword,
-    ResetRequested,
-    VerificationRequested,
-    VerifyEmail,
-)
-from contracts.user.second_factor import (
-    CONFIRM_TOTP,
-    DISABLE_TOTP,
-    REMOVE_TOTP,
-    RENEW_RECOVERY_CODES,
-    START_TOTP,
-)
 from contracts.user.sessions import (
     ACCESS_TTL,
     ACCESS_TYPE,
@@ -152,6 +145,13 @@ from contracts.user.totp import (
     TotpRequired,
     TotpTurnedOff,
     TotpTurnedOn,
+)
+from contracts.user.totp_operations import (
+    CONFIRM_TOTP,
+    DISABLE_TOTP,
+    REMOVE_TOTP,
+    RENEW_RECOVERY_CODES,
+    START_TOTP,
 )
 
 EVENTS = (

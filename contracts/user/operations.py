@@ -18,10 +18,9 @@ from contracts.user.accounts import (
 )
 from contracts.user.addresses import AddressOf, CustomersAddress, ReplaceAddress, SavedAddress, TooManyAddresses
 from contracts.user.administration import LastAdmin, ListUsers, UpdateUser, UserOf
-from contracts.user.keys import API_KEYS
+from contracts.user.api_keys import API_KEYS
+from contracts.user.email_tokens import ForgotPassword, InvalidProof, Proof, ProofOf, ResetPassword, VerifyEmail
 from contracts.user.privacy import Erasure, ErasureOf, Export, ExportTooLarge
-from contracts.user.proofs import ForgotPassword, InvalidProof, Proof, ProofOf, ResetPassword, VerifyEmail
-from contracts.user.second_factor import SECOND_FACTOR
 from contracts.user.sessions import (
     InvalidCredentials,
     InvalidRefreshToken,
@@ -35,6 +34,7 @@ from contracts.user.sessions import (
     TokenReused,
 )
 from contracts.user.totp import InvalidCode, SecondFactorRequired
+from contracts.user.totp_operations import SECOND_FACTOR
 
 SERVICE = "user"
 ANYONE, CUSTOMER, ADMIN, SERVICES = Access.ANYONE, Access.CUSTOMER, Access.ADMIN, Access.SERVICE

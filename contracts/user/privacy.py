@@ -15,7 +15,7 @@ from contracts.payment import Payment
 from contracts.privacy import HeldCart
 from contracts.user.accounts import User
 from contracts.user.addresses import SavedAddress
-from contracts.user.keys import ApiKey
+from contracts.user.api_keys import ApiKey
 from contracts.user.sessions import SignedIn
 
 

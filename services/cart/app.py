@@ -8,15 +8,19 @@ from contracts import privacy
 from contracts.event import Event
 from contracts.operation import AnyOperation
 from contracts.order import OrderPlaced
-from infra.actor import Handler
-from infra.mongo import Mongo, connect
-from infra.reactor import Reaction
-from infra.run import Kit, Room, Service
-from services.cart.handlers import changing, erasing, joining, opening, ordered
-from services.cart.quotes import PriceDesk
-from services.cart.recent import Recent
-from services.cart.shop import CartSettings, Shop
-from services.cart.store import INDEXES, Carts
+from infra.database.mongo import Mongo, connect
+from infra.messaging.consumer import Reaction
+from infra.messaging.rpc_server import Handler
+from infra.runtime.service import Kit, Room, Service
+from services.cart.deps import CartSettings, Shop
+from services.cart.handlers import carts as opening
+from services.cart.handlers import events as ordered
+from services.cart.handlers import items as changing
+from services.cart.handlers import merge as joining
+from services.cart.handlers import privacy as erasing
+from services.cart.price_client import PriceDesk
+from services.cart.store.carts import INDEXES, Carts
+from services.cart.write_cache import Recent
 
 ASKS: Mapping[AnyOperation, Handler] = {
     contract.CREATE: opening.create,

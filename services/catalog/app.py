@@ -5,30 +5,24 @@ from functools import partial
 from contracts import catalog, order, privacy
 from contracts.event import Event
 from contracts.operation import AnyOperation
-from infra.actor import Handler
-from infra.postgres import Database, connect
-from infra.reactor import Reaction
-from infra.run import Kit, Room, Service
-from infra.together import Together
-from infra.worker import Worker
-from services.catalog.handlers import (
-    categories,
-    erasing,
-    holds,
-    importing,
-    imports,
-    orders,
-    products,
-    reading,
-    repairing,
-    stock,
-)
+from infra.database.postgres import Database, connect
+from infra.foundation.background import Worker
+from infra.foundation.batching import Together
+from infra.messaging.consumer import Reaction
+from infra.messaging.rpc_server import Handler
+from infra.runtime.service import Kit, Room, Service
+from services.catalog.deps import CatalogSettings, Shop
+from services.catalog.handlers import categories, holds, imports, products, stock
+from services.catalog.handlers import events as orders
 from services.catalog.handlers import (
     images as pictures,
 )
-from services.catalog.shop import CatalogSettings, Shop
-from services.catalog.store.documents import Documents
-from services.catalog.store.objects import IMAGES, UPLOADS, Objects
+from services.catalog.handlers import privacy as erasing
+from services.catalog.handlers import queries as reading
+from services.catalog.handlers import repair as repairing
+from services.catalog.store.object_files import IMAGES, UPLOADS, Objects
+from services.catalog.store.product_documents import Documents
+from services.catalog.workers import import_runner as importing
 
 MOST_TOGETHER, MOST_PAGES = 200, 10
 """Products and pages that are read in one go when many ask at once."""

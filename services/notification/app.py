@@ -14,19 +14,20 @@ from contracts.event import Event
 from contracts.model import Email
 from contracts.operation import AnyOperation
 from contracts.user import ResetRequested, VerificationRequested
-from infra.actor import Handler
-from infra.postgres import Database, connect
-from infra.reactor import Reaction
-from infra.run import Kit, Room, Service
-from infra.settings import PostgresSettings
-from services.notification import erasing, handlers
-from services.notification.domain import KINDS
-from services.notification.handlers import Desk
-from services.notification.letters import Letters
-from services.notification.senders.contacts import Contacts
-from services.notification.senders.pace import Pace
-from services.notification.senders.sender import Sender
-from services.notification.senders.smtp import Smtp
+from infra.database.postgres import Database, connect
+from infra.foundation.settings import PostgresSettings
+from infra.messaging.consumer import Reaction
+from infra.messaging.rpc_server import Handler
+from infra.runtime.service import Kit, Room, Service
+from services.notification.domain.deliveries import KINDS
+from services.notification.handlers import events as handlers
+from services.notification.handlers import privacy as erasing
+from services.notification.handlers.events import Desk
+from services.notification.mail.contacts import Contacts
+from services.notification.mail.smtp import Smtp
+from services.notification.mail.templates import Letters
+from services.notification.mail.token_bucket import Pace
+from services.notification.workers.mail_sender import Sender
 
 ASKS: dict[AnyOperation, Handler] = {
     contract.LIST: handlers.list_notifications,

@@ -11,15 +11,20 @@ from contracts.catalog import HoldLost
 from contracts.event import Event
 from contracts.operation import AnyOperation
 from contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded
-from infra.actor import Handler
-from infra.postgres import Database, connect
-from infra.reactor import Reaction
-from infra.run import Kit, Room, Service
-from infra.settings import PostgresSettings
-from infra.worker import Worker
-from services.order.handlers import changing, erasing, placing, reading, repairing, settling
-from services.order.handlers.shop import Shop
-from services.order.leftovers import Leftovers
+from infra.database.postgres import Database, connect
+from infra.foundation.background import Worker
+from infra.foundation.settings import PostgresSettings
+from infra.messaging.consumer import Reaction
+from infra.messaging.rpc_server import Handler
+from infra.runtime.service import Kit, Room, Service
+from services.order.deps import Shop
+from services.order.handlers import commands as changing
+from services.order.handlers import events as settling
+from services.order.handlers import place as placing
+from services.order.handlers import privacy as erasing
+from services.order.handlers import queries as reading
+from services.order.handlers import repair as repairing
+from services.order.workers.hold_release import Leftovers
 
 ASKS: Mapping[AnyOperation, Handler] = {
     contract.PLACE: placing.place,

@@ -8,19 +8,25 @@ from contracts import order, privacy
 from contracts import payment as contract
 from contracts.event import Event
 from contracts.operation import AnyOperation
-from infra.actor import Handler
-from infra.postgres import Database, connect
-from infra.reactor import Reaction
-from infra.run import Kit, Room, Service
-from infra.worker import Background, Worker
-from services.payment.charging import Charger
+from infra.database.postgres import Database, connect
+from infra.foundation.background import Background, Worker
+from infra.messaging.consumer import Reaction
+from infra.messaging.rpc_server import Handler
+from infra.runtime.service import Kit, Room, Service
+from services.payment.deps import PaymentSettings, Shop
 from services.payment.gateways import Gateways
-from services.payment.gateways.breaker import Breaker
+from services.payment.gateways.circuit_breaker import Breaker
 from services.payment.gateways.simulator import Simulator
-from services.payment.handlers import asking, erasing, hearing, paying, reading, repairing, returning
-from services.payment.outcomes import Outcomes
-from services.payment.refunding import Refunder
-from services.payment.shop import PaymentSettings, Shop
+from services.payment.handlers import charges as paying
+from services.payment.handlers import events as hearing
+from services.payment.handlers import idempotent_payment as asking
+from services.payment.handlers import privacy as erasing
+from services.payment.handlers import queries as reading
+from services.payment.handlers import refunds as returning
+from services.payment.handlers import repair as repairing
+from services.payment.workers.charge import Charger
+from services.payment.workers.completion import Outcomes
+from services.payment.workers.refund import Refunder
 
 ASKS: dict[AnyOperation, Handler] = {
     contract.CREATE: paying.create,

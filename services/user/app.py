@@ -11,31 +11,23 @@ from pydantic import Field, SecretStr
 
 from contracts import user as contract
 from contracts.operation import AnyOperation
-from infra.actor import Handler
-from infra.postgres import Database, connect
-from infra.run import Kit, Room, Service
-from infra.settings import PostgresSettings
-from infra.worker import Worker
-from services.user import pruning
-from services.user.desk import Desk
-from services.user.domain import Limits, RequestLimits
-from services.user.erasing import Eraser
-from services.user.handlers import (
-    addresses,
-    administration,
-    api_keys,
-    privacy,
-    profile,
-    recovering,
-    registering,
-    second_factor,
-    sessions,
-)
-from services.user.keyring import RELOAD, Keyring
-from services.user.passwords import Hasher
-from services.user.proofs import Prover
-from services.user.telling import Teller, telling
-from services.user.totp import Authenticators
+from infra.database.postgres import Database, connect
+from infra.foundation.background import Worker
+from infra.foundation.settings import PostgresSettings
+from infra.messaging.rpc_server import Handler
+from infra.runtime.service import Kit, Room, Service
+from services.user.deps import Desk
+from services.user.domain.accounts import Limits, RequestLimits
+from services.user.handlers import addresses, administration, api_keys, privacy, profile, second_factor, sessions
+from services.user.handlers import passwords as recovering
+from services.user.handlers import registration as registering
+from services.user.security.email_tokens import Prover
+from services.user.security.password_hasher import Hasher
+from services.user.security.signing_keys import RELOAD, Keyring
+from services.user.security.totp import Authenticators
+from services.user.workers import cleanup as pruning
+from services.user.workers.erasure_saga import Eraser
+from services.user.workers.revocation_publisher import Teller, telling
 
 ASKS: dict[AnyOperation, Handler] = {
     contract.REGISTER: registering.register,

@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from contracts.catalog import Product
-from infra.stack.stack import Stack
-from tests.access.world import Keys, World, new_boss, new_keys
-from tests.support.asking import Edge
+from infra.ops.devstack.stack import Stack
+from tests.access.fixtures import Keys, World, new_boss, new_keys
 from tests.support.http import Customer, Http, register
+from tests.support.rpc import Edge
 
 HERE = "127.0.0.71"
 """Failures are counted by address: what these tests do wrong is nobody else's."""

@@ -15,11 +15,11 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from infra import messaging
-from infra.stack.options import Options
-from infra.stack.stack import Stack
-from tests.bench import limits
-from tests.bench.load import Result, connect
+from infra.messaging import connection as messaging
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import Options
+from tests.bench import machine_limits as limits
+from tests.bench.load_generator import Result, connect
 from tests.bench.scenarios import Shop, measure
 from tests.conftest import FREE_PORTS
 

@@ -13,11 +13,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contracts import catalog, user
-from infra.ids import new_id
-from infra.stack.stack import Stack
-from tests.bench.load import Connection, Result, Step, run
-from tests.support.asking import Edge, admin
+from infra.foundation.ids import new_id
+from infra.ops.devstack.stack import Stack
+from tests.bench.load_generator import Connection, Result, Step, run
 from tests.support.http import ADDRESS
+from tests.support.rpc import Edge, admin
 
 PRODUCTS = 500
 CUSTOMERS = 64

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from contracts.registry import EVENTS, HEARS, OPERATIONS
-from infra.asyncapi import asyncapi
+from infra.contract_tools.asyncapi import asyncapi
 
 DOCUMENT = asyncapi()
 KEY = re.compile(r"^[\w.\-]+$")

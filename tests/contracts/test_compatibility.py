@@ -10,9 +10,9 @@ from pydantic import Field
 
 from contracts.event import Event
 from contracts.model import Id, Line, Model
-from infra.cli.docs import ROOT, SNAPSHOT
-from infra.compatibility import breaking
-from infra.snapshot import schemas, snapshot
+from infra.contract_tools.compatibility import breaking
+from infra.contract_tools.snapshot import schemas, snapshot
+from infra.ops.cli.docs import ROOT, SNAPSHOT
 
 
 class Colour(StrEnum):

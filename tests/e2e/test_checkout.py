@@ -8,17 +8,16 @@ from typing import Any
 
 import asyncpg
 
-from contracts import catalog
+from contracts import catalog, headers
 from contracts.catalog import Product, StockLevel
 from contracts.identity import Identity
-from infra import headers
-from infra.ids import new_id
-from infra.stack.mail import Mail
-from infra.stack.stack import Stack
-from tests.support.asking import Edge
+from infra.foundation.ids import new_id
+from infra.ops.devstack.mail_files import Mail
+from infra.ops.devstack.stack import Stack
+from tests.support.event_recorder import Events
+from tests.support.eventually import eventually
 from tests.support.http import ADDRESS, Answered, Customer, Http, register
-from tests.support.listening import Events
-from tests.support.waiting import eventually
+from tests.support.rpc import Edge
 
 Products = Callable[..., Awaitable[Product]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]

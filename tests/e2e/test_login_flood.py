@@ -10,12 +10,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from infra.stack.options import EVERYTHING, Options
-from infra.stack.stack import Stack
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import EVERYTHING, Options
 from tests.conftest import FREE_PORTS
-from tests.e2e.flood import Others, attack
+from tests.e2e.login_flood import Others, attack
 from tests.support.http import Customer, Http, register
-from tests.support.unmeasured import unmeasured
+from tests.support.uninstrumented import unmeasured
 
 pytestmark = pytest.mark.long
 

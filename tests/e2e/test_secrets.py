@@ -5,8 +5,8 @@ import psutil
 import pytest
 
 from contracts.operation import EDGE
-from infra.stack.options import STORES
-from infra.stack.stack import Stack
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import STORES
 from tests.support.http import Customer, Http
 
 POSTGRES_SERVICES = [service for service, store in STORES.items() if store == "postgres"]

@@ -13,13 +13,13 @@ from nats.aio.msg import Msg
 
 from edge.app import running
 from edge.settings import EdgeSettings
-from infra import messaging
-from infra.messaging import Watch
-from infra.stack.options import Options
-from infra.stack.stack import Stack
-from infra.telemetry import Metrics
+from infra.foundation.telemetry import Metrics
+from infra.messaging import connection as messaging
+from infra.messaging.connection import Watch
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import Options
 from tests.conftest import FREE_PORTS
-from tests.edge.signing import Signer
+from tests.edge.token_signing import Signer
 from tests.support.http import Http
 
 Reply = tuple[bytes, dict[str, str]]

@@ -8,17 +8,17 @@ from typing import Any, cast
 
 import pytest
 
+from contracts import headers
 from contracts.failure import Fail, InvalidToken, TooManyRequests, Unavailable
 from contracts.identity import Identity, Role, Scope
 from contracts.user import KnownApiKey
-from edge.api_keys import FRESH, KEPT, LOOKS, REMEMBERED, UNKNOWN, ApiKeys
-from edge.lines import Lines
-from infra import headers
-from infra.ids import new_id
-from infra.streams import ENDED
+from edge.auth.api_keys import FRESH, KEPT, LOOKS, REMEMBERED, UNKNOWN, ApiKeys
+from edge.upstream.client import Lines
+from infra.foundation.ids import new_id
+from infra.messaging.topology import ENDED
 from tests.edge.conftest import Backs
+from tests.support.eventually import eventually
 from tests.support.http import Http
-from tests.support.waiting import eventually
 
 KEY = "souk_" + "k" * 43
 MALFORMED = [

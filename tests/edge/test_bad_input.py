@@ -10,8 +10,8 @@ import pytest
 from yarl import URL
 
 from contracts.catalog import Product
-from infra.ids import new_id
-from tests.edge.signing import Signer, good, hmac_signed, unsigned
+from infra.foundation.ids import new_id
+from tests.edge.token_signing import Signer, good, hmac_signed, unsigned
 from tests.support.http import ADDRESS, Answered, Customer, Http, register
 
 NewProduct = Callable[..., Awaitable[Product]]

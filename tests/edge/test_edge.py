@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
+from contracts import headers
 from contracts.catalog import OutOfStock
 from contracts.registry import SERVICES
-from infra import headers
 from tests.edge.conftest import Backs
-from tests.edge.signing import SUBJECT, Signer
+from tests.edge.token_signing import SUBJECT, Signer
 from tests.support.http import Http
 
 ID = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"

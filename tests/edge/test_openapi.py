@@ -7,12 +7,12 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from contracts.operation import AnyOperation
-from edge.examples import EXAMPLES
-from edge.openapi import failures_of, openapi, shown
+from edge.openapi.docs_site import documents
+from edge.openapi.document import failures_of, openapi, shown
+from edge.openapi.examples import EXAMPLES
+from edge.openapi.schemas import refs
 from edge.router import PARAMETER
 from edge.routes import Media, Route, every
-from edge.schemas import refs
-from edge.site import documents
 
 DOCUMENT = openapi()
 EVERY = list(every())

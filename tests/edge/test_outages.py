@@ -10,13 +10,13 @@ import pytest
 
 from edge.app import running
 from edge.settings import EdgeSettings
-from infra.messaging import Watch
-from infra.stack.stack import Stack
-from infra.telemetry import Metrics
+from infra.foundation.telemetry import Metrics
+from infra.messaging.connection import Watch
+from infra.ops.devstack.stack import Stack
 from tests.edge.conftest import Backs
-from tests.edge.signing import Signer
+from tests.edge.token_signing import Signer
+from tests.support.eventually import eventually
 from tests.support.http import Http
-from tests.support.waiting import eventually
 
 LAMP = "/products/brass-lamp"
 OpenEdge = Callable[..., Any]

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from contracts.failure import InvalidToken, Unavailable
 from contracts.identity import Role
 from contracts.user import Jwks
-from edge.tokens import KEYS_STALE, REFETCH_PAUSE, Caller, Keys, Tokens
-from tests.edge.signing import SUBJECT, Signer, good, hmac_signed, unsigned
+from edge.auth.tokens import KEYS_STALE, REFETCH_PAUSE, Caller, Keys, Tokens
+from tests.edge.token_signing import SUBJECT, Signer, good, hmac_signed, unsigned
 
 SIGNER = Signer()
 STRANGER = Signer()

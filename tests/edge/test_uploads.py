@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.edge.conftest import Backs
-from tests.edge.signing import Signer
+from tests.edge.token_signing import Signer
 from tests.support.http import Http
 
 ID = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import sys
 
-from tests.fuzz.run import everybody
+from tests.fuzz.fuzz_run import everybody
 from tests.fuzz.schemathesis import PHASES, Effort, Outcome
 
 

@@ -4,12 +4,12 @@ import secrets
 from dataclasses import dataclass
 
 from contracts import catalog, user
-from edge.examples import EXAMPLES
-from infra import messaging
-from infra.ids import new_id
-from infra.stack.stack import Stack
-from tests.support.asking import Edge
+from edge.openapi.examples import EXAMPLES
+from infra.foundation.ids import new_id
+from infra.messaging import connection as messaging
+from infra.ops.devstack.stack import Stack
 from tests.support.http import Http
+from tests.support.rpc import Edge
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fuzz.run import everybody
+from tests.fuzz.fuzz_run import everybody
 from tests.fuzz.schemathesis import Effort
 
 

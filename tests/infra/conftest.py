@@ -9,16 +9,16 @@ import asyncpg
 import pytest
 from nats.aio.client import Client
 
-from infra import messaging
-from infra.messaging import Watch
-from infra.postgres import Database, connect
-from infra.run import Kit, Room, Service
-from infra.settings import PostgresSettings
-from infra.stack.options import Options
-from infra.stack.stack import Stack
-from infra.telemetry import Metrics
+from infra.database.postgres import Database, connect
+from infra.foundation.settings import PostgresSettings
+from infra.foundation.telemetry import Metrics
+from infra.messaging import connection as messaging
+from infra.messaging.connection import Watch
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import Options
+from infra.runtime.service import Kit, Room, Service
 from tests.conftest import FREE_PORTS
-from tests.support.asking import Edge
+from tests.support.rpc import Edge
 
 
 class Kernel:

@@ -14,12 +14,12 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from infra.stack.nginx_conf import render
-from infra.stack.ports import LOOPBACK, Ports
-from infra.stack.probe import listens
-from infra.stack.search import Search
+from infra.ops.devstack.free_ports import LOOPBACK, Ports
+from infra.ops.devstack.nginx_config import render
+from infra.ops.devstack.readiness_probes import listens
+from infra.ops.devstack.server_binaries import Search
+from tests.support.eventually import eventually
 from tests.support.http import Answered
-from tests.support.waiting import eventually
 
 
 @dataclass

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.failure import Problem
-from infra.stack.nginx_conf import Limits, Tls, render
-from infra.stack.ports import Ports
-from infra.stack.search import Search
+from infra.ops.devstack.free_ports import Ports
+from infra.ops.devstack.nginx_config import Limits, Tls, render
+from infra.ops.devstack.server_binaries import Search
 from tests.nginx.conftest import Front, Open
-from tests.support.waiting import eventually
+from tests.support.eventually import eventually
 
 MEBIBYTE = 1024 * 1024
 PRODUCTS = "/api/v1/products"

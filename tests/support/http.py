@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from infra.ids import new_id
+from infra.foundation.ids import new_id
 
 BASE = "/api/v1"
 

@@ -5,13 +5,13 @@ from uuid import UUID
 from contracts.catalog import Category, CategoryOf, NewCategory, ReplaceCategory, SlugTaken
 from contracts.failure import BadCursor, FieldError, NotFound
 from contracts.model import Empty, Listing, Page
-from infra import cursor
-from infra.ids import new_id
-from infra.postgres import Connection
-from infra.rpc import Answer, Ask
+from infra.database.postgres import Connection
+from infra.foundation import pagination as cursor
+from infra.foundation.ids import new_id
+from infra.messaging.rpc import Answer, Ask
+from services.catalog.deps import Shop
 from services.catalog.domain.categories import refuse_cycle
 from services.catalog.domain.slugs import slug_of, told_apart
-from services.catalog.shop import Shop
 from services.catalog.store import categories
 
 

@@ -8,11 +8,11 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from contracts.catalog import Hold, HoldLost, HoldMismatch, HoldOf, PlaceHold
 from contracts.failure import IdempotencyInProgress
 from contracts.model import Empty
-from infra.crash import crash_point
-from infra.rpc import Answer, Ask
+from infra.foundation.failpoints import crash_point
+from infra.messaging.rpc import Answer, Ask
+from services.catalog.deps import Shop
 from services.catalog.domain import holds as rules
-from services.catalog.handlers import repairing
-from services.catalog.shop import Shop
+from services.catalog.handlers import repair as repairing
 from services.catalog.store import holds, products
 
 EXPIRED_AT_ONCE = 200

@@ -7,17 +7,18 @@ from uuid import UUID
 
 from contracts.catalog import AddImage, Image, ImageOf, Picture
 from contracts.failure import NotFound
-from infra.crash import crash_point
-from infra.ids import new_id, now
-from infra.rpc import Answer, Ask
-from services.catalog.content import pictures
-from services.catalog.domain.article import ArticleImage
-from services.catalog.domain.products import Wanted
-from services.catalog.handlers import saving
+from infra.foundation.failpoints import crash_point
+from infra.foundation.ids import new_id, now
+from infra.messaging.rpc import Answer, Ask
+from services.catalog.content import image_processing as pictures
+from services.catalog.deps import Shop
+from services.catalog.domain.product_changes import Wanted
+from services.catalog.domain.product_records import ArticleImage
+from services.catalog.handlers import product_writer as saving
 from services.catalog.handlers.imports import uploaded
-from services.catalog.handlers.saving import Named
-from services.catalog.shop import Shop
-from services.catalog.store import documents, images, products
+from services.catalog.handlers.product_writer import Named
+from services.catalog.store import images, products
+from services.catalog.store import product_documents as documents
 from services.catalog.store.stock import Author
 
 LARGEST = 10 * 1024 * 1024

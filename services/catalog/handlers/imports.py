@@ -4,11 +4,11 @@ import asyncio
 
 from contracts.catalog import ImportJob, ImportOf, ImportStatus, StartImport
 from contracts.failure import FieldError, Invalid, NotFound, PayloadTooLarge
-from infra.crash import crash_point
-from infra.ids import new_id
-from infra.rpc import Answer, Ask
+from infra.foundation.failpoints import crash_point
+from infra.foundation.ids import new_id
+from infra.messaging.rpc import Answer, Ask
+from services.catalog.deps import Shop
 from services.catalog.domain.shopify import rows
-from services.catalog.shop import Shop
 from services.catalog.store import imports
 
 LARGEST = 50 * 1024 * 1024

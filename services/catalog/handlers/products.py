@@ -6,14 +6,14 @@ from contracts.catalog import ChangeProduct, NewProduct, NewVariant, Product, Pr
 from contracts.failure import NotFound, PreconditionFailed
 from contracts.model import Empty
 from contracts.money import Money
-from infra.ids import new_id, now
-from infra.postgres import Transaction
-from infra.rpc import Answer, Ask
-from services.catalog.domain.article import Article
-from services.catalog.domain.products import Wanted, changed, new_product, pointer_of, replaced, variants_of
-from services.catalog.handlers import saving
-from services.catalog.handlers.saving import Named
-from services.catalog.shop import Shop
+from infra.database.postgres import Transaction
+from infra.foundation.ids import new_id, now
+from infra.messaging.rpc import Answer, Ask
+from services.catalog.deps import Shop
+from services.catalog.domain.product_changes import Wanted, changed, new_product, pointer_of, replaced, variants_of
+from services.catalog.domain.product_records import Article
+from services.catalog.handlers import product_writer as saving
+from services.catalog.handlers.product_writer import Named
 from services.catalog.store import products
 from services.catalog.store.stock import Author
 

@@ -2,10 +2,10 @@
 
 from contracts.catalog import AdjustStock, ListStock, SkuOf, SkuUnknown, StockAdjusted, StockLevel
 from contracts.model import Listing
-from infra import cursor
-from infra.rpc import Answer, Ask
+from infra.foundation import pagination as cursor
+from infra.messaging.rpc import Answer, Ask
+from services.catalog.deps import Shop
 from services.catalog.domain.stock import Level, adjusted
-from services.catalog.shop import Shop
 from services.catalog.store import stock
 from services.catalog.store.stock import Author
 

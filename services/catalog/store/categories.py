@@ -8,7 +8,7 @@ import asyncpg
 
 from contracts.catalog import Category, CategoryInUse, CategoryUnknown, SlugTaken
 from contracts.failure import FieldError
-from infra.postgres import Connection
+from infra.database.postgres import Connection
 
 TREE = 0x54_52_45
 """Advisory lock of whoever moves a category: two moves together may close a cycle that neither does alone."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from infra.postgres import Connection
+from infra.database.postgres import Connection
 
 _PLACE = """
 SELECT outcome, CASE outcome WHEN 'held' THEN left(body, -1) || ',"seconds_left":'

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from infra.postgres import Connection
+from infra.database.postgres import Connection
 
 _INSERT = """
 INSERT INTO image (id, product_id, position, alt, widths)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.catalog import ImportFault, ImportJob, ImportStatus
-from infra.postgres import Connection
+from infra.database.postgres import Connection
 
 MOST_FAULTS = 1000
 MOST_ATTEMPTS = 5

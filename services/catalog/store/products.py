@@ -8,8 +8,8 @@ import asyncpg
 
 from contracts.catalog import CategoryUnknown, SlugTaken
 from contracts.failure import FieldError
-from infra.postgres import Connection
-from services.catalog.domain.article import Article, article_of
+from infra.database.postgres import Connection
+from services.catalog.domain.product_records import Article, article_of
 
 _INSERT = """
 WITH one AS (

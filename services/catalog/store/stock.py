@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from contracts.catalog import StockLevel
-from infra.postgres import Connection
+from infra.database.postgres import Connection
 from services.catalog.domain.stock import Level
 
 _PLACE = """

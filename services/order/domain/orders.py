@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import accumulate
 from uuid import UUID
 
-from contracts.cards import looks_like_card
+from contracts.card_numbers import looks_like_card
 from contracts.cart import CartChanged
 from contracts.catalog import HeldLine, Hold
 from contracts.failure import FieldError, NotFound, PreconditionFailed, Unauthorized
@@ -21,7 +21,7 @@ from contracts.order import (
     ShippingMethod,
 )
 from contracts.payment import CardNumberRefused
-from services.order.domain.prices import price
+from services.order.domain.pricing import price
 
 OWN_CART = "mine"
 

@@ -13,8 +13,8 @@ from typing import Protocol
 from uuid import UUID
 
 from contracts.money import Money
-from services.payment.domain import Outcome
-from services.payment.gateways.breaker import Breaker
+from services.payment.domain.payments import Outcome
+from services.payment.gateways.circuit_breaker import Breaker
 
 FAILURES, PAUSE = 10, 5.0
 

@@ -19,9 +19,9 @@ from uuid import UUID
 import asyncpg
 
 from contracts.money import Money
-from infra.crash import crash_point
-from infra.postgres import AWAY, Connection, Database
-from services.payment.domain import METHOD_UNKNOWN, Outcome, State
+from infra.database.postgres import AWAY, Connection, Database
+from infra.foundation.failpoints import crash_point
+from services.payment.domain.payments import METHOD_UNKNOWN, Outcome, State
 from services.payment.gateways import GatewayError, Kind, Movement, RefundRefused
 
 ERRED, REFUSED = "erred", "refused"

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from contracts.money import Money
-from infra.postgres import Connection
-from services.payment.domain import Attempt, Step
+from infra.database.postgres import Connection
+from services.payment.domain.payments import Attempt, Step
 
 # `due_at` is the lease too: what its holder does not settle by then is due again for anybody.
 _CLAIM = """

@@ -8,9 +8,9 @@ import asyncpg
 
 from contracts.money import Money
 from contracts.payment import PaymentStatus
-from infra import trace
-from infra.postgres import Connection
-from services.payment.domain import Payment, Settlement
+from infra.database.postgres import Connection
+from infra.foundation import trace
+from services.payment.domain.payments import Payment, Settlement
 
 _COLUMNS = """
 payment.id, payment.order_id, payment.user_id, payment.amount, payment.currency, payment.refunded, payment.refunding,

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from contracts.money import Money
 from contracts.payment import PaymentStatus
-from infra import trace
-from infra.postgres import Connection
+from infra.database.postgres import Connection
+from infra.foundation import trace
 
 _ADD = """
 WITH added AS (

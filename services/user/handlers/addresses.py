@@ -3,11 +3,11 @@
 from contracts.model import Empty, Listing, Page
 from contracts.order import Address
 from contracts.user import AddressOf, CustomersAddress, ReplaceAddress, SavedAddress
-from infra import cursor
-from infra.ids import new_id
-from infra.rpc import Answer, Ask
-from services.user import domain
-from services.user.desk import Desk
+from infra.foundation import pagination as cursor
+from infra.foundation.ids import new_id
+from infra.messaging.rpc import Answer, Ask
+from services.user.deps import Desk
+from services.user.domain import accounts as domain
 from services.user.store import addresses
 
 

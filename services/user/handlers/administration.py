@@ -6,12 +6,12 @@ from contracts.failure import NotFound, PreconditionFailed
 from contracts.identity import Role
 from contracts.model import Listing
 from contracts.user import Banned, ListUsers, RoleChanged, Unbanned, UpdateUser, User, UserOf
-from infra import cursor
-from infra.postgres import Connection
-from infra.rpc import Answer, Ask
-from services.user import domain
-from services.user.desk import Desk
-from services.user.domain import Account
+from infra.database.postgres import Connection
+from infra.foundation import pagination as cursor
+from infra.messaging.rpc import Answer, Ask
+from services.user.deps import Desk
+from services.user.domain import accounts as domain
+from services.user.domain.accounts import Account
 from services.user.store import accounts, administration, api_keys, sessions
 from services.user.store.administration import Wanted
 

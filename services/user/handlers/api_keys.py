@@ -15,11 +15,11 @@ from contracts.user import (
     MadeApiKey,
     MakeApiKey,
 )
-from infra import cursor
-from infra.ids import new_id, now
-from infra.rpc import Answer, Ask
-from services.user import domain
-from services.user.desk import Desk
+from infra.foundation import pagination as cursor
+from infra.foundation.ids import new_id, now
+from infra.messaging.rpc import Answer, Ask
+from services.user.deps import Desk
+from services.user.domain import accounts as domain
 from services.user.store import api_keys
 
 KEY_BYTES = 32

@@ -15,12 +15,12 @@ from contracts.user import (
     ExportTooLarge,
     SignedIn,
 )
-from infra.crash import crash_point
-from infra.ids import now
-from infra.postgres import Connection
-from infra.rpc import Answer, Ask, Asker
-from services.user import domain
-from services.user.desk import TOKEN_BYTES, Desk
+from infra.database.postgres import Connection
+from infra.foundation.failpoints import crash_point
+from infra.foundation.ids import now
+from infra.messaging.rpc import Answer, Ask, Asker
+from services.user.deps import TOKEN_BYTES, Desk
+from services.user.domain import accounts as domain
 from services.user.store import accounts, addresses, administration, api_keys, erasures, sessions
 from services.user.store.erasures import Receipt
 

@@ -3,10 +3,10 @@
 from contracts.failure import NotFound, PreconditionFailed
 from contracts.model import Empty
 from contracts.user import Contact, ContactOf, Jwks, Rotation, UpdateProfile, User
-from infra.crash import crash_point
-from infra.rpc import Answer, Ask
-from services.user.desk import Desk
-from services.user.keyring import RETIREMENT, SETTLING
+from infra.foundation.failpoints import crash_point
+from infra.messaging.rpc import Answer, Ask
+from services.user.deps import Desk
+from services.user.security.signing_keys import RETIREMENT, SETTLING
 from services.user.store import accounts
 
 

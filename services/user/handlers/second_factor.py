@@ -19,13 +19,15 @@ from contracts.user import (
     TotpTurnedOn,
     UserOf,
 )
-from infra.postgres import Connection
-from infra.rpc import Answer, Ask
-from services.user import domain, totp
-from services.user.desk import Desk
-from services.user.domain import Account, Attempt
-from services.user.store import accounts, failures, second_factors, sessions
-from services.user.throttle import fail, judged, refuse_if_too_many, use_up
+from infra.database.postgres import Connection
+from infra.messaging.rpc import Answer, Ask
+from services.user.deps import Desk
+from services.user.domain import accounts as domain
+from services.user.domain.accounts import Account, Attempt
+from services.user.security import totp
+from services.user.security.login_throttle import fail, judged, refuse_if_too_many, use_up
+from services.user.store import accounts, second_factors, sessions
+from services.user.store import failed_logins as failures
 
 
 async def start_totp(desk: Desk, ask: Ask[StartTotp]) -> Answer[PendingTotp]:

@@ -13,16 +13,17 @@ from contracts.user import (
     SignedIn,
     TokenReused,
 )
-from infra import cursor
-from infra.crash import crash_point
-from infra.idempotency import Replay
-from infra.rpc import Answer, Ask
-from infra.trail import BY_ANYONE
-from services.user import domain
-from services.user.desk import Desk
-from services.user.store import accounts, failures, sessions
-from services.user.succession import opened
-from services.user.throttle import fail, judged, refuse_if_too_many, use_up
+from infra.database.audit_log import BY_ANYONE
+from infra.foundation import pagination as cursor
+from infra.foundation.failpoints import crash_point
+from infra.messaging.idempotency import Replay
+from infra.messaging.rpc import Answer, Ask
+from services.user.deps import Desk
+from services.user.domain import accounts as domain
+from services.user.security.login_throttle import fail, judged, refuse_if_too_many, use_up
+from services.user.security.refresh_grace import opened
+from services.user.store import accounts, sessions
+from services.user.store import failed_logins as failures
 
 log = logging.getLogger("souk.user")
 

@@ -7,8 +7,8 @@ import asyncpg
 from contracts.failure import NotFound
 from contracts.identity import Role
 from contracts.user import EmailTaken
-from infra.postgres import Connection
-from services.user.domain import Account
+from infra.database.postgres import Connection
+from services.user.domain.accounts import Account
 
 _ADD = """
 INSERT INTO account (id, email, email_key, password_hash, first_name, last_name, role)

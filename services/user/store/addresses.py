@@ -7,7 +7,7 @@ from uuid import UUID
 from contracts.failure import NotFound
 from contracts.order import Address
 from contracts.user import MOST_ADDRESSES, SavedAddress, TooManyAddresses
-from infra.postgres import Connection
+from infra.database.postgres import Connection
 
 _COLUMNS = "id, name, line1, line2, city, region, postal_code, country, phone"
 # The account's row is locked, so that of two at once the second counts the first.

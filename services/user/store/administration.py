@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from contracts.identity import Role
-from infra.postgres import Connection
-from services.user.domain import Account
+from infra.database.postgres import Connection
+from services.user.domain.accounts import Account
 from services.user.store.accounts import account_in
 
 LAST_ID = UUID(int=2**128 - 1)

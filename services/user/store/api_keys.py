@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts.failure import Forbidden, InvalidToken, NotFound
 from contracts.user import MOST_API_KEYS, ApiKey, KnownApiKey, MakeApiKey, TooManyApiKeys
-from infra.postgres import Connection
+from infra.database.postgres import Connection
 
 LAST_ID = UUID(int=2**128 - 1)
 USED_EVERY = 60.0

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from infra.postgres import Connection
+from infra.database.postgres import Connection
 
 _CLOSE = """
 UPDATE account SET is_active = false, erasing = true, version = version + 1, updated_at = now()

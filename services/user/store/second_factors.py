@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from infra.postgres import Connection
-from services.user.totp import Factor, Proven
+from infra.database.postgres import Connection
+from services.user.security.totp import Factor, Proven
 
 _PUT = """
 INSERT INTO second_factor (account_id, secret) VALUES ($1, $2)

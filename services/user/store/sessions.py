@@ -6,8 +6,8 @@ from uuid import UUID
 
 from contracts.failure import NotFound
 from contracts.user import InvalidRefreshToken, SignedIn
-from infra.postgres import Connection
-from services.user.domain import Account
+from infra.database.postgres import Connection
+from services.user.domain.accounts import Account
 from services.user.store.accounts import account_in
 
 LAST_ID = UUID(int=2**128 - 1)

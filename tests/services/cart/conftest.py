@@ -9,14 +9,14 @@ import pytest
 from contracts import cart as contract
 from contracts.cart import Cart
 from contracts.identity import Identity
-from infra.mongo import Mongo, connect
-from infra.rpc import Asker
-from infra.stack.stack import Stack
-from services.cart.quotes import PriceDesk
-from services.cart.recent import Recent
-from services.cart.shop import MINE, CartSettings, Shop
-from services.cart.store import INDEXES, Carts
-from tests.support.asking import Edge
+from infra.database.mongo import Mongo, connect
+from infra.messaging.rpc import Asker
+from infra.ops.devstack.stack import Stack
+from services.cart.deps import MINE, CartSettings, Shop
+from services.cart.price_client import PriceDesk
+from services.cart.store.carts import INDEXES, Carts
+from services.cart.write_cache import Recent
+from tests.support.rpc import Edge
 
 
 @dataclass(frozen=True)

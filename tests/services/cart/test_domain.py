@@ -12,7 +12,7 @@ from contracts.cart import CartFull, Change
 from contracts.catalog import OutOfStock, Quote, SkuUnknown
 from contracts.failure import Fail, Invalid, NotFound
 from contracts.money import Money
-from services.cart.domain import (
+from services.cart.domain.carts import (
     MOST_LINES,
     MOST_UNITS,
     Append,
@@ -34,7 +34,7 @@ from services.cart.domain import (
     setting,
     taking,
 )
-from services.cart.pricing import priced
+from services.cart.views import priced
 
 PRODUCT = UUID(int=7)
 SKUS = ("A", "B", "C", "D")

@@ -7,17 +7,16 @@ from uuid import UUID
 
 import pytest
 
-from contracts import catalog
+from contracts import catalog, headers
 from contracts.catalog import Hold, ImportJob, ImportStatus, Product, StockLevel
 from contracts.event import Event
 from contracts.identity import Identity
 from contracts.money import Money
 from contracts.order import CancelReason, OrderCancelled, OrderPaid, OrderStatus, PlacedItem
-from infra import headers
-from infra.ids import new_id
-from infra.streams import stream_of
-from tests.support.asking import Edge
-from tests.support.waiting import eventually
+from infra.foundation.ids import new_id
+from infra.messaging.topology import stream_of
+from tests.support.eventually import eventually
+from tests.support.rpc import Edge
 
 NOTHING = Money(amount=0, currency="USD")
 CSV = "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Variant SKU,Variant Grams,"

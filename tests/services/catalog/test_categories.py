@@ -8,7 +8,7 @@ import pytest
 from contracts import catalog
 from contracts.catalog import Category, CategoryCycle, CategoryInUse, CategoryUnknown, SlugTaken
 from contracts.failure import BadCursor, NotFound
-from infra.ids import new_id
+from infra.foundation.ids import new_id
 from tests.services.catalog.conftest import Shelf, usd
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from contracts.catalog import AdjustStock, CategoryCycle, HoldLine, ListProducts, Product, Sort, StockReserved
 from contracts.catalog import VariantInUse as InUse
 from contracts.failure import Invalid
-from infra.ids import new_id, now
-from services.catalog.content.html import sanitised
+from infra.foundation.ids import new_id, now
+from services.catalog.content.html_sanitizer import sanitised
 from services.catalog.domain import holds, search
-from services.catalog.domain.article import Article, ArticleVariant
 from services.catalog.domain.categories import refuse_cycle
 from services.catalog.domain.prices import minor_units
+from services.catalog.domain.product_records import Article, ArticleVariant
 from services.catalog.domain.shopify.skus import sku_of
 from services.catalog.domain.slugs import slug_of, told_apart
 from services.catalog.domain.stock import Level, adjusted, changes

@@ -10,10 +10,10 @@ import pytest
 from contracts import catalog
 from contracts.catalog import Hold, HoldMismatch, OutOfStock, Product, SkuUnknown
 from contracts.failure import Fail
-from infra.ids import new_id
+from infra.foundation.ids import new_id
 from tests.services.catalog.conftest import Shelf, line
-from tests.support.listening import Events
-from tests.support.waiting import eventually
+from tests.support.event_recorder import Events
+from tests.support.eventually import eventually
 
 NewProduct = Callable[..., Awaitable[Product]]
 Database = Callable[[str], Awaitable[Any]]

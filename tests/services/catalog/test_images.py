@@ -10,11 +10,11 @@ from PIL import Image as Pillow
 from contracts import catalog
 from contracts.catalog import Image, Product, UnreadableImage
 from contracts.failure import NotFound, PayloadTooLarge, Unavailable
-from infra import messaging
-from infra.ids import new_id
-from infra.stack.stack import Stack
-from services.catalog.content import pictures
-from services.catalog.store.objects import IMAGES, Objects
+from infra.foundation.ids import new_id
+from infra.messaging import connection as messaging
+from infra.ops.devstack.stack import Stack
+from services.catalog.content import image_processing as pictures
+from services.catalog.store.object_files import IMAGES, Objects
 from tests.services.catalog.conftest import Files, Shelf
 
 Make = Callable[..., Awaitable[Product]]

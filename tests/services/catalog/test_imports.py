@@ -9,10 +9,10 @@ import pytest
 from contracts import catalog
 from contracts.catalog import ImportJob, ImportStatus, NotCsv, Product
 from contracts.failure import Invalid, NotFound
-from infra.ids import new_id
+from infra.foundation.ids import new_id
 from services.catalog.domain.slugs import slug_of
 from tests.services.catalog.conftest import HEADER, Files, Shelf, line, usd
-from tests.support.waiting import eventually
+from tests.support.eventually import eventually
 
 REAL = Path(__file__).parents[3] / ".." / "shared" / "data" / "shopify"
 REAL_FILES = {"jewelery.csv": (20, 23), "apparel.csv": (20, 22)}

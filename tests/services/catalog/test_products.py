@@ -16,10 +16,10 @@ from contracts.catalog import (
     VariantInUse,
 )
 from contracts.failure import Forbidden, Invalid, NotFound, PreconditionFailed, Unauthorized
-from infra.ids import new_id
+from infra.foundation.ids import new_id
 from tests.services.catalog.conftest import Shelf, line, usd
-from tests.support.asking import customer
-from tests.support.listening import Events
+from tests.support.event_recorder import Events
+from tests.support.rpc import customer
 
 
 def sku() -> str:

@@ -9,9 +9,9 @@ import pytest
 from contracts import catalog
 from contracts.catalog import Product, SkuUnknown, StockReserved
 from contracts.failure import BadCursor, Invalid
-from infra.ids import new_id
+from infra.foundation.ids import new_id
 from tests.services.catalog.conftest import Shelf, line
-from tests.support.listening import Events
+from tests.support.event_recorder import Events
 
 
 async def adjust(shelf: Shelf, sku: str, **how: Any) -> tuple[int, int, int]:

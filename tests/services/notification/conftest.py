@@ -15,22 +15,22 @@ from prometheus_client import CollectorRegistry, Counter
 
 from contracts import user
 from contracts.notification import Kind
-from infra import trace
-from infra.ids import new_id
-from infra.migrate import migrate, migrations_of
-from infra.postgres import Database, connect
-from infra.settings import PostgresSettings
-from infra.stack.stack import Stack
-from services.notification import store
-from services.notification.domain import subject_of
-from services.notification.letters import Letters
-from services.notification.senders.contacts import Contacts
-from services.notification.senders.pace import Pace
-from services.notification.senders.sender import Sender
-from services.notification.senders.smtp import Smtp
-from tests.services.notification.server import MailServer
-from tests.services.notification.writing import TRACEPARENT, facts
-from tests.support.asking import Edge
+from infra.database.migrate import migrate, migrations_of
+from infra.database.postgres import Database, connect
+from infra.foundation import trace
+from infra.foundation.ids import new_id
+from infra.foundation.settings import PostgresSettings
+from infra.ops.devstack.stack import Stack
+from services.notification.domain.deliveries import subject_of
+from services.notification.mail.contacts import Contacts
+from services.notification.mail.smtp import Smtp
+from services.notification.mail.templates import Letters
+from services.notification.mail.token_bucket import Pace
+from services.notification.store import deliveries as store
+from services.notification.workers.mail_sender import Sender
+from tests.services.notification.sample_mails import TRACEPARENT, facts
+from tests.services.notification.smtp_server import MailServer
+from tests.support.rpc import Edge
 
 
 @dataclass(frozen=True)

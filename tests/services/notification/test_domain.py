@@ -8,9 +8,9 @@ from contracts.money import Money
 from contracts.notification import DeliveryStatus, Kind
 from contracts.order import CancelReason, OrderCancelled, OrderStatus
 from contracts.registry import HEARS
-from infra.ids import new_id
-from services.notification.domain import KINDS, MOST_ATTEMPTS, again, facts_of, one_line, subject_of
-from tests.services.notification.writing import delivery
+from infra.foundation.ids import new_id
+from services.notification.domain.deliveries import KINDS, MOST_ATTEMPTS, again, facts_of, one_line, subject_of
+from tests.services.notification.sample_mails import delivery
 
 
 def test_every_event_that_is_heard_has_a_mail() -> None:

@@ -7,19 +7,18 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from contracts import notification
+from contracts import headers, notification
 from contracts.event import Event
 from contracts.failure import BadCursor, Invalid, Unauthorized
 from contracts.identity import Identity, Role
 from contracts.money import Money
 from contracts.notification import Channel, DeliveryStatus, Kind
 from contracts.order import OrderShipped, Tracking
-from infra import headers
-from infra.ids import new_id
-from infra.stack.mail import Mail
+from infra.foundation.ids import new_id
+from infra.ops.devstack.mail_files import Mail
 from tests.services.notification.conftest import Reader
-from tests.services.notification.writing import TRACE_ID, TRACEPARENT
-from tests.support.asking import Edge
+from tests.services.notification.sample_mails import TRACE_ID, TRACEPARENT
+from tests.support.rpc import Edge
 
 Eventually = Callable[..., Awaitable[Any]]
 AsService = Callable[[str], Awaitable[Edge]]

@@ -13,11 +13,12 @@ from contracts.catalog import Product, StockLevel
 from contracts.event import Event
 from contracts.identity import Identity
 from contracts.order import Order, OrderStatus
-from infra import outbox, trace
-from tests.support.asking import Edge
+from infra.database import outbox
+from infra.foundation import trace
+from tests.support.event_recorder import Events
+from tests.support.eventually import eventually
 from tests.support.http import ADDRESS
-from tests.support.listening import Events
-from tests.support.waiting import eventually
+from tests.support.rpc import Edge
 
 
 @dataclass(frozen=True)

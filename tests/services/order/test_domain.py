@@ -24,8 +24,10 @@ from contracts.order import (
     Tracking,
 )
 from contracts.payment import CardNumberRefused
-from services.order.domain import orders, prices, states, told
-from services.order.domain.numbers import number_of, serial_of
+from services.order.domain import events as told
+from services.order.domain import orders, states
+from services.order.domain import pricing as prices
+from services.order.domain.order_numbers import number_of, serial_of
 from services.order.domain.orders import Buyer, Kept
 from services.order.domain.states import COMMANDS, FACTS, TRANSITIONS, Step, Verdict, verdict
 from tests.support.http import ADDRESS

@@ -15,24 +15,25 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from contracts import order
+from contracts import headers, order
 from contracts import payment as contract
 from contracts.event import Event
 from contracts.identity import Identity, Role
 from contracts.money import Money
 from contracts.order import CancelReason, OrderCancelled, OrderPlaced, OrderStatus, Payable, Payables, PayablesOf
 from contracts.payment import Payment
-from infra import headers, messaging, trace
-from infra.ids import new_id
-from infra.postgres import connect
-from infra.settings import PostgresSettings
-from infra.stack.options import Options
-from infra.stack.stack import Stack
+from infra.database.postgres import connect
+from infra.foundation import trace
+from infra.foundation.ids import new_id
+from infra.foundation.settings import PostgresSettings
+from infra.messaging import connection as messaging
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import Options
 from services.payment.gateways.simulator import Simulator
 from tests.conftest import FREE_PORTS, QUICK
-from tests.support.asking import Edge
-from tests.support.listening import Events
-from tests.support.waiting import eventually
+from tests.support.event_recorder import Events
+from tests.support.eventually import eventually
+from tests.support.rpc import Edge
 
 ADMIN = Identity(user_id=new_id(), role=Role.ADMIN)
 

@@ -21,9 +21,9 @@ from contracts.payment import (
     PaymentStatus,
     RefundExceedsPayment,
 )
-from infra.ids import new_id
-from services.payment import domain
-from services.payment.domain import Attempt, Outcome, Payment, State, Step
+from infra.foundation.ids import new_id
+from services.payment.domain import payments as domain
+from services.payment.domain.payments import Attempt, Outcome, Payment, State, Step
 
 
 def payment(**changed: Any) -> Payment:

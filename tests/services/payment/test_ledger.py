@@ -9,11 +9,11 @@ import pytest
 
 from contracts.order import OrderStatus
 from contracts.payment import NotRefundable, PaymentStatus, RefundExceedsPayment
-from infra.ids import new_id
+from infra.foundation.ids import new_id
 from services.payment.gateways import Kind
 from services.payment.gateways.simulator import Simulator
 from tests.services.payment.conftest import Placed, Till
-from tests.support.waiting import eventually
+from tests.support.eventually import eventually
 
 METHODS = ["sim_ok", "sim_ok", "sim_ok", "sim_declined", "sim_timeout", "sim_action", "sim_error_once"]
 CURRENCIES = ["USD", "EUR", "JPY"]

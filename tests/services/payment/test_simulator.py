@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contracts.money import Money
-from infra.ids import new_id
-from services.payment.domain import Outcome, State
+from infra.foundation.ids import new_id
+from services.payment.domain.payments import Outcome, State
 from services.payment.gateways import GatewayError, Gateways, Kind, RefundRefused
 from services.payment.gateways.simulator import TOKENS, Simulator
-from tests.support.waiting import eventually
+from tests.support.eventually import eventually
 
 PRICE = Money(amount=1200, currency="USD")
 CAPTURED = Outcome(State.CAPTURED)

@@ -15,16 +15,16 @@ import pytest
 from contracts import user
 from contracts.identity import Identity
 from contracts.user import Session
-from infra.ids import new_id, now
-from infra.migrate import migrate, migrations_of
-from infra.postgres import connect
-from infra.rpc import Asker
-from infra.run import Kit
-from infra.stack.stack import Stack
-from infra.telemetry import Metrics
+from infra.database.migrate import migrate, migrations_of
+from infra.database.postgres import connect
+from infra.foundation.ids import new_id, now
+from infra.foundation.telemetry import Metrics
+from infra.messaging.rpc import Asker
+from infra.ops.devstack.stack import Stack
+from infra.runtime.service import Kit
 from services.user.app import UserSettings, furnish
-from services.user.desk import Desk
-from tests.support.asking import Edge
+from services.user.deps import Desk
+from tests.support.rpc import Edge
 
 PASSWORD = "correct horse battery"
 _hosts = count(1)

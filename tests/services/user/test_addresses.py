@@ -11,10 +11,10 @@ from contracts.catalog import Product
 from contracts.failure import Invalid, NotFound, Unauthorized
 from contracts.identity import Identity
 from contracts.user import MOST_ADDRESSES, SavedAddress, TooManyAddresses
-from infra.ids import new_id
+from infra.foundation.ids import new_id
 from tests.services.user.conftest import Member, identity_of
-from tests.support.asking import Edge
 from tests.support.http import ADDRESS, Customer, register
+from tests.support.rpc import Edge
 
 PARIS = {**ADDRESS, "city": "Paris", "postal_code": "75001", "country": "FR", "line2": "2e étage"}
 

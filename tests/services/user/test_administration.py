@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from contracts import user
+from contracts import headers, user
 from contracts.failure import BadCursor, Forbidden, Invalid, NotFound, PreconditionFailed
 from contracts.identity import Identity, Role
 from contracts.user import InvalidCredentials, InvalidRefreshToken, LastAdmin, MakeAdmin, UpdateUser, UserOf
-from infra import headers
-from infra.ids import new_id
-from infra.rpc import Answer, Ask
-from services.user.desk import Desk
-from services.user.handlers import administration, registering
+from infra.foundation.ids import new_id
+from infra.messaging.rpc import Answer, Ask
+from services.user.deps import Desk
+from services.user.handlers import administration
+from services.user.handlers import registration as registering
 from tests.services.user.conftest import PASSWORD, Member, identity_of
-from tests.support.asking import Edge
+from tests.support.event_recorder import Events
 from tests.support.http import Customer, Http
-from tests.support.listening import Events
+from tests.support.rpc import Edge
 
 Desks = Callable[..., Awaitable[Desk]]
 ASKS: list[tuple[Any, dict[str, Any]]] = [

@@ -14,16 +14,17 @@ from contracts import user
 from contracts.failure import FieldError, Forbidden, IdempotencyKeyReused, Invalid, InvalidToken, NotFound
 from contracts.identity import Identity, Role, Scope
 from contracts.user import KEY_FORM, KEY_PREFIX, MOST_API_KEYS, MadeApiKey, TooManyApiKeys
-from infra.ids import new_id, now
-from infra.stack.stack import Stack
-from services.user import domain, pruning
-from services.user.desk import Desk
+from infra.foundation.ids import new_id, now
+from infra.ops.devstack.stack import Stack
+from services.user.deps import Desk
+from services.user.domain import accounts as domain
 from services.user.store import api_keys
+from services.user.workers import cleanup as pruning
 from tests.services.user.conftest import PASSWORD, Member
-from tests.services.user.test_registering import everything
-from tests.support.asking import Edge, machine
+from tests.services.user.test_registration import everything
+from tests.support.eventually import eventually
 from tests.support.http import Http
-from tests.support.waiting import eventually
+from tests.support.rpc import Edge, machine
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 BODY = {"name": "Warehouse", "scopes": ["catalog:write", "order:read"]}

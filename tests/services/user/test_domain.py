@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from contracts.failure import Invalid
 from contracts.identity import Role
 from contracts.user import ACCESS_TTL, AUDIENCE, ISSUER, LastAdmin
-from services.user import domain
-from services.user.domain import Account, Failure, Limits
+from services.user.domain import accounts as domain
+from services.user.domain.accounts import Account, Failure, Limits
 
 LIMITS = Limits(of_account=5, of_address=50, window=900.0)
 PEPPER = b"pepper"

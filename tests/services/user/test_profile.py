@@ -4,13 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from contracts import user
+from contracts import headers, user
 from contracts.failure import Invalid, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Identity
-from infra import headers
-from infra.ids import new_id
+from infra.foundation.ids import new_id
 from tests.services.user.conftest import Member
-from tests.support.asking import Edge
+from tests.support.rpc import Edge
 
 GRACE = {"first_name": "Grace", "last_name": "Hopper"}
 

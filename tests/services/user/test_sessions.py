@@ -6,19 +6,18 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
-from contracts import user
+from contracts import headers, user
 from contracts.failure import Fail, Invalid, NotFound
 from contracts.identity import Identity
 from contracts.user import InvalidCredentials, InvalidRefreshToken, Session, TokenReused
-from infra import headers
-from infra.ids import new_id
-from infra.rpc import Ask
-from services.user import domain
-from services.user.desk import Desk
+from infra.foundation.ids import new_id
+from infra.messaging.rpc import Ask
+from services.user.deps import Desk
+from services.user.domain import accounts as domain
 from services.user.handlers import sessions
-from services.user.pruning import forget
+from services.user.workers.cleanup import forget
 from tests.services.user.conftest import PASSWORD, Member, identity_of
-from tests.support.asking import Edge
+from tests.support.rpc import Edge
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 BAN = "UPDATE account SET is_active = false WHERE id = $1"

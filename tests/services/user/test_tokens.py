@@ -11,13 +11,13 @@ from pydantic import SecretStr
 
 from contracts import user
 from contracts.model import Empty
-from infra.rpc import Ask
-from infra.stack.stack import Stack
-from services.user.desk import Desk
+from infra.messaging.rpc import Ask
+from infra.ops.devstack.stack import Stack
+from services.user.deps import Desk
 from services.user.handlers import profile
-from services.user.keyring import Keyring, KeysSealed
+from services.user.security.signing_keys import Keyring, KeysSealed
 from tests.services.user.conftest import Member
-from tests.support.asking import Edge
+from tests.support.rpc import Edge
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 Desks = Callable[..., Awaitable[Desk]]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from contracts.identity import Role
-from services.user import domain, totp
-from services.user.totp import Authenticators, Factor
+from services.user.domain import accounts as domain
+from services.user.security import totp
+from services.user.security.totp import Authenticators, Factor
 from tests.services.user.test_domain import an_account
 
 MAKER = Authenticators(b"k" * 32, b"r" * 32, "Souk")

@@ -8,7 +8,7 @@ import asyncpg
 import jwt
 import pytest
 
-from contracts import user
+from contracts import headers, user
 from contracts.failure import Fail, Forbidden, NotFound
 from contracts.identity import Identity, Role
 from contracts.user import (
@@ -22,15 +22,14 @@ from contracts.user import (
     TotpOn,
     TotpRequired,
 )
-from infra import headers
-from infra.ids import new_id, now
-from infra.rpc import Ask
-from services.user.desk import Desk
+from infra.foundation.ids import new_id, now
+from infra.messaging.rpc import Ask
+from services.user.deps import Desk
 from services.user.handlers import second_factor, sessions
-from services.user.pruning import forget
+from services.user.workers.cleanup import forget
 from tests.services.user.conftest import PASSWORD, Guarded, Member, identity_of, left, started
-from tests.support.asking import Edge
-from tests.support.listening import Events
+from tests.support.event_recorder import Events
+from tests.support.rpc import Edge
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 Desks = Callable[..., Awaitable[Desk]]

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from contracts.catalog import ChangeProduct, ImportFault
-from services.catalog.domain.article import Article, ArticleVariant
+from services.catalog.domain.product_records import Article, ArticleVariant
 from services.catalog.domain.shopify.rows import Group, Row
 from services.catalog.domain.shopify.variants import BadRow, FileVariant, has_variant, told, variant_of
 from services.catalog.domain.slugs import slug_of

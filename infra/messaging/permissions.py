@@ -1,0 +1,109 @@
+"""The users of NATS and what each may touch, derived from contracts: its own subjects, and what it asks of others."""
+
+from collections.abc import Mapping, Sequence
+
+from contracts.operation import EDGE, OPERATOR
+from contracts.registry import SERVICES, asked_by
+from infra.messaging.append_only_stream import TRAIL
+from infra.messaging.topology import BOARDS, BUCKETS, Board, consumers_of, streams
+
+NAMES: tuple[str, ...] = (*SERVICES, EDGE, OPERATOR)
+COUNTS = f"counts.{EDGE}"
+"""Where edges tell one another how many requests they have counted."""
+
+
+class Permissions:
+    """Subjects a user may publish and subscribe to."""
+
+    def __init__(self, publish: Sequence[str], subscribe: Sequence[str], *, responds: bool = False) -> None:
+        self.publish = tuple(publish)
+        self.subscribe = tuple(subscribe)
+        self.responds = responds
+
+
+def permissions_of(user: str) -> Permissions:
+    """What one of `NAMES` may do."""
+    if user == OPERATOR:
+        return Permissions([">"], [">"], responds=True)
+    buckets = [subject for bucket in BUCKETS if user in bucket.users for subject in _bucket(bucket.name)]
+    boards = [subject for board in BOARDS for subject in _board(board, user)]
+    asks = [operation.subject for operation in asked_by(user)]
+    if user == EDGE:
+        heard = [board.subjects for board in BOARDS if board.reader == user]
+        return Permissions([*asks, *buckets, *boards, COUNTS], [f"_INBOX_{user}.>", COUNTS, *heard])
+    consumers = [
+        subject
+        for consumer in consumers_of(user)
+        for subject in (
+            f"$JS.API.CONSUMER.INFO.{consumer.stream}.{user}",
+            f"$JS.ACK.{consumer.stream}.{user}.>",
+        )
+    ]
+    trail = [TRAIL.subject_of(user)] if user in TRAIL.writers else []
+    return Permissions(
+        [*asks, f"event.{user}.>", f"dead.{user}.>", f"wake.{user}", *consumers, *buckets, *boards, *trail],
+        [f"rpc.{user}.*", f"deliver.{user}.*", f"wake.{user}", f"_INBOX_{user}.>"],
+        responds=True,
+    )
+
+
+def reader(name: str) -> Permissions:
+    """One who may hear every event, live and from the streams, and say nothing."""
+    names = [stream.name for stream in streams() if stream.name != "DEAD"]
+    publish = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST"]
+    for stream in names:
+        publish += [
+            f"$JS.API.STREAM.INFO.{stream}",
+            f"$JS.API.CONSUMER.CREATE.{stream}",
+            f"$JS.API.CONSUMER.CREATE.{stream}.{name}",
+            f"$JS.API.CONSUMER.CREATE.{stream}.{name}.>",
+            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}",
+            f"$JS.API.CONSUMER.INFO.{stream}.>",
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.>",
+            f"$JS.FC.{stream}.>",
+        ]
+    return Permissions(publish, ["event.>", "_INBOX.>"])
+
+
+def _bucket(name: str) -> list[str]:
+    """What the client of an object store bucket publishes to."""
+    stream = f"OBJ_{name}"
+    return [
+        f"$O.{name}.>",
+        f"$JS.API.STREAM.INFO.{stream}",
+        f"$JS.API.STREAM.PURGE.{stream}",
+        f"$JS.API.STREAM.MSG.GET.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}.>",
+        f"$JS.API.CONSUMER.CREATE.{stream}",
+        f"$JS.API.CONSUMER.CREATE.{stream}.>",
+        f"$JS.API.CONSUMER.DELETE.{stream}.>",
+        f"$JS.FC.{stream}.>",
+    ]
+
+
+def _board(board: Board, user: str) -> list[str]:
+    """What its writer and its reader publish to: notices, and the wish to read those that stand."""
+    posting = [board.subjects] if user == board.writer else []
+    reading = [board.direct] if user == board.reader else []
+    return [*posting, *reading]
+
+
+def render_users(passwords: Mapping[str, str], readers: Mapping[str, str] | None = None) -> str:
+    """The `authorization` block of a NATS server's configuration."""
+    entries = [_entry(name, passwords[name], permissions_of(name)) for name in NAMES]
+    entries += [_entry(name, password, reader(name)) for name, password in sorted((readers or {}).items())]
+    return "authorization {\n  users: [\n" + "\n".join(entries) + "\n  ]\n}\n"
+
+
+def _entry(name: str, password: str, permissions: Permissions) -> str:
+    responses = "      allow_responses: { max: 1, expires: 30s }\n" if permissions.responds else ""
+    return (
+        f'    {{ user: "{name}", password: "{password}", permissions: {{\n'
+        f"      publish: {{ allow: [{_quoted(permissions.publish)}] }}\n"
+        f"      subscribe: {{ allow: [{_quoted(permissions.subscribe)}] }}\n"
+        f"{responses}    }} }}"
+    )
+
+
+def _quoted(subjects: Sequence[str]) -> str:
+    return ", ".join(f'"{subject}"' for subject in subjects)

@@ -1,0 +1,152 @@
+"""The laws about events: each state has its event, each event its state, and who hears it has heard it, in order."""
+
+from infra.database.checks import Check, Cure, Mend
+from infra.ops.verify.cross_store_checks import SAY_HOLD, SAY_ORDER, SAY_PAYMENT
+
+MISSED = Cure(Mend.EVENT)
+"""What it finds names the service, the stream and the sequence."""
+
+EVENTS = (
+    Check(
+        2,
+        "events_not_heard",
+        "Somebody has stopped hearing events.",
+        """
+        SELECT c.service, c.stream, min(e.seq) AS sequence, count(*) || ' events wait, the first since '
+            || datetime(min(e.time), 'unixepoch') AS detail
+        FROM consumer AS c JOIN hears AS h ON h.service = c.service AND h.stream = c.stream
+        JOIN event AS e ON e.stream = h.stream AND e.name = h.name AND e.seq > c.floor AND e.time < :late
+        GROUP BY c.service, c.stream
+        """,
+        lasts=2.0,
+    ),
+    Check(
+        6,
+        "dead_letter",
+        "An event could not be handled.",
+        "SELECT seq AS sequence, service, event_id, reason AS detail FROM dead",
+    ),
+    Check(
+        6,
+        "event_missed",
+        "An event counts as heard, and nothing tells that it was.",
+        """
+        SELECT c.service, e.stream, e.seq AS sequence, e.event_id, e.name || ' of ' || lower(e.stream) AS detail
+        FROM consumer AS c JOIN hears AS h ON h.service = c.service AND h.stream = c.stream
+        JOIN event AS e ON e.stream = h.stream AND e.name = h.name AND e.seq <= c.floor
+        WHERE c.service <> 'cart'
+            AND NOT EXISTS (SELECT 1 FROM inbox AS i WHERE i.event_id = e.event_id AND i.service = c.service)
+            AND NOT EXISTS (SELECT 1 FROM dead AS d WHERE d.event_id = e.event_id AND d.service = c.service)
+        """,
+        MISSED,
+    ),
+    Check(
+        6,
+        "order_untold",
+        "An order has taken a step that no event tells.",
+        """
+        SELECT o.order_id, lacks(o.steps, t.names) AS detail
+        FROM orders AS o LEFT JOIN told AS t ON t.aggregate_id = o.order_id AND t.stream = 'ORDER'
+        WHERE o.created > :horizon AND lacks(o.steps, t.names) IS NOT NULL
+        """,
+        SAY_ORDER,
+    ),
+    Check(
+        6,
+        "order_event_without_step",
+        "An event tells of a step that its order has not taken.",
+        """
+        SELECT t.aggregate_id AS order_id, lacks(t.sure, o.steps) AS detail
+        FROM told AS t LEFT JOIN orders AS o ON o.order_id = t.aggregate_id
+        WHERE t.stream = 'ORDER' AND lacks(t.sure, o.steps) IS NOT NULL
+        """,
+    ),
+    Check(
+        7,
+        "order_told_out_of_order",
+        "The events of an order do not come in the order of its steps.",
+        """
+        SELECT o.order_id, t.sure || ' told, ' || o.steps || ' taken' AS detail
+        FROM told AS t JOIN orders AS o ON o.order_id = t.aggregate_id
+        WHERE t.stream = 'ORDER' AND t.names <> o.steps AND o.created > :horizon
+            AND lacks(t.names, o.steps) IS NULL AND lacks(o.steps, t.names) IS NULL
+        """,
+    ),
+    Check(
+        6,
+        "payment_untold",
+        "A payment has come to something that no event tells.",
+        """
+        SELECT p.payment_id, p.order_id, coalesce(lacks(p.told, t.names), 'refunded') AS detail
+        FROM payment AS p LEFT JOIN told AS t ON t.aggregate_id = p.payment_id AND t.stream = 'PAYMENT'
+        WHERE p.created > :horizon AND (lacks(p.told, t.names) IS NOT NULL OR p.refunds > (
+            SELECT count(DISTINCT s.event_id) FROM said AS s
+            WHERE s.stream = 'PAYMENT' AND s.aggregate_id = p.payment_id AND s.name = 'refunded'))
+        """,
+        SAY_PAYMENT,
+    ),
+    Check(
+        6,
+        "payment_event_without_payment",
+        "An event tells of a payment what it has not come to.",
+        """
+        SELECT t.aggregate_id AS payment_id, p.order_id, lacks(t.sure, p.known) AS detail
+        FROM told AS t LEFT JOIN (
+            SELECT payment_id, order_id,
+                   coalesce(told, '') || ',action_required' || iif(told = 'captured', ',failed', '')
+                   || iif(refunds > 0, ',refunded', '') AS known
+            FROM payment) AS p ON p.payment_id = t.aggregate_id
+        WHERE t.stream = 'PAYMENT' AND lacks(t.sure, p.known) IS NOT NULL
+        """,
+    ),
+    Check(
+        7,
+        "payment_told_out_of_order",
+        "The events of a payment do not come in their order.",
+        """
+        SELECT aggregate_id AS payment_id, names AS detail FROM told
+        WHERE stream = 'PAYMENT' AND (names LIKE '%refunded,%' OR names LIKE '%captured,action_required%')
+        """,
+    ),
+    Check(
+        6,
+        "lost_hold_untold",
+        "A hold was lost, and no event tells it.",
+        """
+        SELECT h.hold_id, h.status AS detail FROM hold AS h
+        WHERE h.status IN ('expired', 'lost') AND h.created > :horizon AND NOT EXISTS (SELECT 1 FROM said AS s
+            WHERE s.stream = 'CATALOG' AND s.aggregate_id = h.hold_id AND s.name = 'hold_lost')
+        """,
+        SAY_HOLD,
+    ),
+    Check(
+        6,
+        "cart_not_emptied",
+        "A cart still has what was ordered from it.",
+        """
+        SELECT 'cart' AS service, e.stream, min(e.seq) AS sequence, o.order_id, o.cart_id AS cart,
+               'the cart does not know the order' AS detail
+        FROM orders AS o JOIN cart AS c ON c.cart_id = o.cart_id
+        LEFT JOIN cart AS m ON m.cart_id = c.merged_into
+        JOIN event AS e ON e.aggregate_id = o.order_id AND e.name = 'placed'
+        JOIN consumer AS k ON k.service = 'cart' AND k.stream = e.stream AND e.seq <= k.floor
+        WHERE c.remembers_all AND coalesce(m.remembers_all, c.merged_into IS NULL)
+            AND NOT EXISTS (SELECT 1 FROM emptied AS g
+                WHERE g.order_id = o.order_id AND g.cart_id IN (c.cart_id, m.cart_id))
+            AND NOT EXISTS (SELECT 1 FROM dead AS d WHERE d.event_id = e.event_id AND d.service = k.service)
+        GROUP BY o.order_id
+        """,
+        MISSED,
+    ),
+    Check(
+        6,
+        "mail_missing",
+        "An event was heard, and nobody was told of it.",
+        """
+        SELECT e.aggregate_id AS order_id, e.name AS mail, 'no mail' AS detail
+        FROM heard AS e LEFT JOIN delivery AS d ON d.order_id = e.aggregate_id AND d.name = e.name
+        WHERE e.service = 'notification' AND e.name IN ('placed', 'paid', 'cancelled', 'shipped') AND d.order_id IS NULL
+        """,
+        SAY_ORDER,
+    ),
+)

@@ -1,0 +1,29 @@
+"""What cart offers to the audit: whose carts there are, and the orders that each has given its lines to."""
+
+from collections.abc import AsyncIterator
+
+from infra.database.checks import Facts, Row
+from infra.database.mongo import Database
+from infra.foundation.ids import now
+from services.cart.domain.carts import reference
+from services.cart.store.carts import MOST_ORDERS
+
+FACTS = (
+    Facts("cart", ("cart_id", "user_id", "merged_into", "remembers_all"), keys=("cart_id",)),
+    Facts("emptied", ("cart_id", "order_id"), keys=("cart_id, order_id",)),
+)
+_FIELDS = {"_id": 0, "reference": 1, "user_id": 1, "merged_into": 1, "ordered": 1}
+
+
+async def told(database: Database) -> AsyncIterator[tuple[str, Row]]:
+    """Carts by their references, for a guest's id is a secret; and whether each remembers all of its orders."""
+    async for document in database.carts.find({"expires_at": {"$gt": now()}}, _FIELDS):
+        user, into = document.get("user_id"), document.get("merged_into")
+        ordered = document.get("ordered", ())
+        known = document["reference"]
+        yield (
+            "cart",
+            (known, user and user.bytes, into and reference(into), int(len(ordered) < MOST_ORDERS)),
+        )
+        for order_id in ordered:
+            yield "emptied", (known, order_id.bytes)

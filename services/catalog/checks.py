@@ -1,0 +1,73 @@
+"""What catalog offers to the audit: its holds, and whether its stock adds up."""
+
+from infra.database.checks import Check, Cure, Facts, Mend
+
+REPAIR = Cure(Mend.SERVICE, "catalog", "hold_id")
+
+FACTS = (
+    Facts(
+        "hold",
+        ("hold_id", "order_id", "status", "lines", "created"),
+        """
+        SELECT uuid_send(id), uuid_send(order_id), status,
+               (SELECT string_agg(line.sku || '=' || line.quantity, ',' ORDER BY line.sku COLLATE "C")
+                FROM unnest(skus, quantities) AS line (sku, quantity)),
+               extract(epoch FROM created_at)::bigint
+        FROM hold ORDER BY id
+        """,
+        keys=("hold_id",),
+    ),
+)
+
+CHECKS = (
+    Check(
+        1,
+        "stock_out_of_bounds",
+        "More is reserved than is on hand, or less than nothing.",
+        """
+        SELECT sku, on_hand || ' on hand, ' || reserved || ' reserved' AS detail FROM stock
+        WHERE NOT (0 <= reserved AND reserved <= on_hand) ORDER BY sku
+        """,
+    ),
+    Check(
+        1,
+        "stock_out_of_balance",
+        "Units on hand are not those that were moved, or units reserved are not those on hold.",
+        """
+        SELECT sku,
+               on_hand || ' on hand, ' || moved || ' moved, ' || reserved || ' reserved, ' || held || ' held' AS detail
+        FROM stock_out_of_balance ORDER BY sku
+        """,
+        Cure(Mend.SERVICE, "catalog", "sku"),
+    ),
+    Check(
+        2,
+        "hold_not_ended",
+        "A hold has run out and still keeps its stock.",
+        """
+        SELECT uuid_send(id) AS hold_id, 'ran out at ' || expires_at AS detail FROM hold
+        WHERE status = 'held' AND expires_at < now() - interval '30 seconds' ORDER BY expires_at
+        """,
+        REPAIR,
+    ),
+    Check(
+        2,
+        "hold_not_settled",
+        "The stock does not follow what has become of a hold.",
+        """
+        SELECT uuid_send(id) AS hold_id, 'is ' || taken || ', wants ' || wanted AS detail
+        FROM hold WHERE wanted <> taken ORDER BY id
+        """,
+        REPAIR,
+        lasts=3.0,
+    ),
+    Check(
+        2,
+        "import_stands_still",
+        "Nobody works on a product file that came in.",
+        """
+        SELECT uuid_send(id) AS import_id, status || ', last sign of life ' || alive_at AS detail FROM import_job
+        WHERE status IN ('queued', 'running') AND alive_at < now() - interval '15 minutes' ORDER BY id
+        """,
+    ),
+)

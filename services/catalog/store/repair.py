@@ -1,0 +1,77 @@
+"""Holds and reserved stock as they are put right when an operator asks for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from infra.database.postgres import Connection
+from services.catalog.domain.stock import Level
+from services.catalog.store.holds import Lost
+
+_EXPIRE = """
+UPDATE hold SET status = 'expired' WHERE id = $1 AND status = 'held' AND expires_at <= now()
+RETURNING id AS hold_id, order_id
+"""
+_UNSETTLED = """
+SELECT id FROM hold WHERE wanted <> taken OR (status = 'held' AND expires_at <= now()) ORDER BY random() LIMIT $1
+"""
+_LOCK_HOLD = "SELECT status, wanted, taken, order_id FROM hold WHERE id = $1 FOR UPDATE"
+_SETTLE = "SELECT hold_id, order_id FROM settle_holds(1, $1)"
+_LOCK_STOCK = "SELECT sku, on_hand, reserved FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE"
+_HELD = """
+SELECT line.sku, sum(line.quantity)::bigint AS quantity
+FROM hold, unnest(skus, quantities) AS line (sku, quantity)
+WHERE taken = 'reserved' AND skus && $1::text[] AND line.sku = ANY($1::text[]) GROUP BY line.sku
+"""
+_RESERVE = """
+UPDATE stock SET reserved = held.quantity FROM unnest($1::text[], $2::bigint[]) AS held (sku, quantity)
+WHERE stock.sku = held.sku
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A hold as it is: what should be of its stock, and what already is."""
+
+    status: str
+    wanted: str
+    taken: str
+    order_id: UUID | None
+
+
+async def unsettled(connection: Connection, most: int) -> list[UUID]:
+    """Holds that have run out or whose stock is not what they want, in no order."""
+    return [row["id"] for row in await connection.fetch(_UNSETTLED, most)]
+
+
+async def expire(connection: Connection, hold_id: UUID) -> Lost | None:
+    """Ends a hold that has run out; None where it has not."""
+    row = await connection.fetchrow(_EXPIRE, hold_id)
+    return Lost(row["hold_id"], row["order_id"]) if row else None
+
+
+async def lock_hold(connection: Connection, hold_id: UUID) -> Found | None:
+    row = await connection.fetchrow(_LOCK_HOLD, hold_id)
+    return Found(**row) if row else None
+
+
+async def settle(connection: Connection, hold_id: UUID) -> Lost | None:
+    """Moves the stock of a hold that the caller has locked to what it wants; the hold itself if that is gone."""
+    row = await connection.fetchrow(_SETTLE, hold_id)
+    return Lost(row["hold_id"], row["order_id"]) if row else None
+
+
+async def lock_stock(connection: Connection, skus: Sequence[str]) -> dict[str, Level]:
+    """In the order of SKUs, as everywhere. From then on nobody else changes what holds have taken of them."""
+    rows = await connection.fetch(_LOCK_STOCK, list(skus))
+    return {row["sku"]: Level(row["on_hand"], row["reserved"]) for row in rows}
+
+
+async def held(connection: Connection, skus: Sequence[str]) -> dict[str, int]:
+    """Units of each SKU that holds have set aside; none of one that is not named."""
+    return {row["sku"]: row["quantity"] for row in await connection.fetch(_HELD, list(skus))}
+
+
+async def reserve(connection: Connection, units: Mapping[str, int]) -> None:
+    """So many units of each SKU are reserved, no more and no fewer."""
+    await connection.execute(_RESERVE, list(units), list(units.values()))

@@ -1,0 +1,27 @@
+"""What notification offers to the audit: which mails there are, and those that nobody sends."""
+
+from infra.database.checks import Check, Facts
+
+FACTS = (
+    Facts(
+        "delivery",
+        ("order_id", "user_id", "name"),
+        """
+        SELECT uuid_send(order_id), uuid_send(user_id), replace(kind, 'order_', '') FROM delivery
+        WHERE order_id IS NOT NULL ORDER BY order_id
+        """,
+        keys=("order_id, name",),
+    ),
+)
+
+CHECKS = (
+    Check(
+        2,
+        "mail_overdue",
+        "A mail has been waiting for longer than it is tried.",
+        """
+        SELECT uuid_send(id) AS delivery_id, kind || ' since ' || created_at AS detail FROM delivery
+        WHERE status = 'queued' AND created_at < now() - interval '36 hours' ORDER BY id
+        """,
+    ),
+)

@@ -1,0 +1,70 @@
+"""What order offers to the audit: its orders as others must know them, and what must not be among them."""
+
+from infra.database.checks import Check, Cure, Facts, Mend
+
+REPAIR = Cure(Mend.SERVICE, "order", "order_id")
+
+FACTS = (
+    Facts(
+        "orders",
+        (
+            *("order_id", "status", "user_id", "hold_id", "cart_id", "currency", "total", "payment_id"),
+            *("lines", "steps", "created"),
+        ),
+        """
+        SELECT uuid_send(id), status, uuid_send(user_id), uuid_send(hold_id), cart_id, currency, total,
+               uuid_send(payment_id),
+               (SELECT string_agg(line.sku || '=' || line.quantity, ',' ORDER BY line.sku COLLATE "C")
+                FROM (SELECT item ->> 'sku' AS sku, sum((item ->> 'quantity')::int) AS quantity
+                      FROM jsonb_array_elements(items) AS item GROUP BY 1) AS line),
+               (SELECT string_agg(CASE step ->> 'status' WHEN 'pending' THEN 'placed' ELSE step ->> 'status' END,
+                                  ',' ORDER BY number)
+                FROM jsonb_array_elements(history) WITH ORDINALITY AS entry (step, number)
+                WHERE step ->> 'note' IS DISTINCT FROM 'address changed'),
+               extract(epoch FROM created_at)::bigint
+        FROM orders ORDER BY id
+        """,
+        keys=("order_id", "hold_id", "cart_id", "payment_id"),
+    ),
+)
+
+CHECKS = (
+    Check(
+        2,
+        "order_not_given_up",
+        "An order that nobody paid in time is still pending.",
+        """
+        SELECT uuid_send(id) AS order_id, 'to be paid by ' || pay_by AS detail FROM orders
+        WHERE status = 'pending' AND pay_by < now() - interval '30 seconds' ORDER BY pay_by
+        """,
+        REPAIR,
+    ),
+    Check(
+        3,
+        "hold_ordered_twice",
+        "Two orders stand on one hold.",
+        """
+        SELECT uuid_send(hold_id) AS hold_id, count(*) || ' orders' AS detail FROM orders
+        GROUP BY hold_id HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        3,
+        "cart_ordered_twice",
+        "Two orders were made from one version of a cart.",
+        """
+        SELECT cart_id AS cart, cart_version::text AS version, count(*) || ' orders' AS detail FROM orders
+        WHERE cart_id IS NOT NULL GROUP BY cart_id, cart_version HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        6,
+        "order_without_step",
+        "An order is not what its history ends with.",
+        """
+        SELECT uuid_send(id) AS order_id,
+               status || ', and its history ends with ' || (history -> -1 ->> 'status') AS detail
+        FROM orders WHERE history -> -1 ->> 'status' IS DISTINCT FROM status ORDER BY id
+        """,
+    ),
+)

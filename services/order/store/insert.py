@@ -1,0 +1,80 @@
+"""How an order comes into the store, once."""
+
+from uuid import UUID
+
+import asyncpg
+
+from contracts.failure import IdempotencyInProgress
+from infra.database.postgres import Connection
+from services.order.domain.orders import CartVersion, Draft, Kept
+from services.order.store.records import COLUMNS, HISTORY, ITEMS, kept
+
+_INSERT = """
+INSERT INTO orders (
+    id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
+    items, shipping_method, shipping_address, payment_method, history, created_at, updated_at, pay_by
+)
+VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+    $14::text::jsonb, $15, $16::text::jsonb, $17, $18::text::jsonb, $19, $19,
+    now() + make_interval(secs => $20)
+)
+ON CONFLICT DO NOTHING
+RETURNING serial
+"""
+_FIND_FIRST = f"""
+SELECT {COLUMNS} FROM orders WHERE hold_id = $1
+UNION ALL
+SELECT {COLUMNS} FROM orders WHERE cart_id = $2 AND cart_version = $3
+LIMIT 1
+"""  # noqa: S608 - constants
+_LIVES_ON = "SELECT EXISTS (SELECT FROM orders WHERE hold_id = $1 AND status <> 'cancelled')"
+
+
+async def insert(connection: Connection, draft: Draft, *, pay_within: float, margin: float) -> int | None:
+    """The serial of the new order, or None when its hold or its cart's version has an order already.
+
+    Somebody who places the same at this moment is waited for. A pending order ends after `pay_within` seconds, and at
+    least `margin` seconds before its hold does, by the database's clock.
+    """
+    order, cart = draft.order, draft.cart
+    try:
+        serial: int | None = await connection.fetchval(
+            _INSERT,
+            order.id,
+            order.status,
+            draft.buyer.user_id,
+            draft.buyer.email,
+            draft.hold.hold_id,
+            cart.cart_id if cart else None,
+            cart.version if cart else None,
+            order.total.currency,
+            order.subtotal.amount,
+            order.discount.amount,
+            order.shipping.amount,
+            order.tax.amount,
+            order.total.amount,
+            ITEMS.dump_json(order.items).decode(),
+            draft.shipping_method,
+            order.shipping_address.model_dump_json(),
+            draft.payment_method,
+            HISTORY.dump_json(order.history).decode(),
+            order.created_at,
+            min(pay_within, (draft.hold.seconds_left or 0) - margin),
+        )
+    except asyncpg.LockNotAvailableError as error:
+        raise IdempotencyInProgress(retry_after=1) from error
+    return serial
+
+
+async def find_first(connection: Connection, hold_id: UUID, cart: CartVersion | None) -> Kept | None:
+    """The order that has this hold or was made from this version of a cart."""
+    named = (cart.cart_id, cart.version) if cart else (None, None)
+    row = await connection.fetchrow(_FIND_FIRST, hold_id, *named)
+    return kept(row) if row else None
+
+
+async def lives_on(connection: Connection, hold_id: UUID) -> bool:
+    """Whether there is an order that needs this hold."""
+    found: bool = await connection.fetchval(_LIVES_ON, hold_id)
+    return found

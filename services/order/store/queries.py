@@ -1,0 +1,109 @@
+"""How orders are read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from uuid import UUID
+
+from contracts.money import Money
+from contracts.order import Guest, OrderStatus, Payable
+from infra.database.postgres import Connection
+from services.order.domain.orders import Kept
+from services.order.store.records import COLUMNS, kept
+
+_FIND = f"SELECT {COLUMNS} FROM orders WHERE id = $1"  # noqa: S608 - constants
+_LOCK = f"{_FIND} FOR UPDATE"
+_STATUS = "SELECT status FROM orders WHERE id = $1"
+_PAYABLES = """
+SELECT id, user_id, status, total, currency, payment_method FROM orders WHERE id = ANY($1::uuid[])
+"""
+_GUEST = """
+SELECT email, shipping_address ->> 'name' AS name FROM orders WHERE id = $1 AND user_id IS NULL AND email IS NOT NULL
+"""
+
+_SLACK = 1.0
+"""Seconds that an order's id and `created_at` may be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which orders a list holds; None leaves it open. `after` is the last one on the page before."""
+
+    user_id: UUID | None = None
+    status: OrderStatus | None = None
+    serial: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: UUID | None = None
+
+    @property
+    def since_id(self) -> UUID | None:
+        """Moments are looked up by the ids made around them, of which there is an index."""
+        return _made_at(self.since, -_SLACK) if self.since else None
+
+    @property
+    def until_id(self) -> UUID | None:
+        return _made_at(self.until, _SLACK) if self.until else None
+
+
+def _made_at(at: datetime, slack: float) -> UUID:
+    """The least UUIDv7 of a moment: it begins with the milliseconds since 1970."""
+    return UUID(int=int((at.timestamp() + slack) * 1000) << 80)
+
+
+_CONDITIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "user_id": "user_id = ${}",
+        "status": "status = ${}",
+        "serial": "serial = ${}",
+        "since": "created_at >= ${}",
+        "until": "created_at < ${}",
+        "after": "id < ${}",
+        "since_id": "id >= ${}",
+        "until_id": "id < ${}",
+    }
+)
+
+
+async def find(connection: Connection, order_id: UUID) -> Kept | None:
+    row = await connection.fetchrow(_FIND, order_id)
+    return kept(row) if row else None
+
+
+async def lock(connection: Connection, order_id: UUID) -> Kept | None:
+    """The order, which nobody else changes until the transaction ends."""
+    row = await connection.fetchrow(_LOCK, order_id)
+    return kept(row) if row else None
+
+
+async def status_of(connection: Connection, order_id: UUID) -> OrderStatus | None:
+    status = await connection.fetchval(_STATUS, order_id)
+    return OrderStatus(status) if status else None
+
+
+async def newest(connection: Connection, wanted: Wanted, most: int) -> list[Kept]:
+    """At most so many orders, the latest first: ids grow with the time they were made at."""
+    given = [(sql, value) for name, sql in _CONDITIONS.items() if (value := getattr(wanted, name)) is not None]
+    where = " AND ".join(sql.format(place) for place, (sql, _) in enumerate(given, 2)) or "true"
+    statement = f"SELECT {COLUMNS} FROM orders WHERE {where} ORDER BY id DESC LIMIT $1"  # noqa: S608 - constants
+    return [kept(row) for row in await connection.fetch(statement, most, *(value for _, value in given))]
+
+
+async def payables(connection: Connection, order_ids: Sequence[UUID]) -> list[Payable]:
+    return [
+        Payable(
+            order_id=row["id"],
+            user_id=row["user_id"],
+            status=OrderStatus(row["status"]),
+            total=Money(amount=row["total"], currency=row["currency"]),
+            payment_method=row["payment_method"],
+        )
+        for row in await connection.fetch(_PAYABLES, order_ids)
+    ]
+
+
+async def guest(connection: Connection, order_id: UUID) -> Guest | None:
+    """Where the guest who placed the order is reached; nobody for a customer's order."""
+    row = await connection.fetchrow(_GUEST, order_id)
+    return Guest(email=row["email"], name=row["name"]) if row else None

@@ -1,0 +1,47 @@
+"""How an order is read from its row."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from contracts.money import Money
+from contracts.order import Address, HistoryEntry, Order, OrderItem, OrderStatus, Tracking
+from services.order.domain.order_numbers import number_of
+from services.order.domain.orders import Kept
+
+ITEMS = TypeAdapter(list[OrderItem])
+HISTORY = TypeAdapter(list[HistoryEntry])
+
+COLUMNS = """
+    orders.id, orders.serial, orders.version, orders.status, orders.user_id, orders.email, orders.hold_id,
+    orders.currency, orders.subtotal, orders.discount, orders.shipping, orders.tax, orders.total,
+    orders.items::text AS items, orders.shipping_address::text AS shipping_address, orders.payment_id,
+    orders.tracking::text AS tracking, orders.history::text AS history, orders.created_at, orders.updated_at
+"""
+
+
+def kept(row: Any) -> Kept:
+    """From a row of `COLUMNS`, with the status before the change in `was` where there was one."""
+    order = Order(
+        id=row["id"],
+        number=number_of(row["serial"]),
+        user_id=row["user_id"],
+        status=OrderStatus(row["status"]),
+        items=ITEMS.validate_json(row["items"]),
+        subtotal=_money(row, "subtotal"),
+        discount=_money(row, "discount"),
+        shipping=_money(row, "shipping"),
+        tax=_money(row, "tax"),
+        total=_money(row, "total"),
+        shipping_address=Address.model_validate_json(row["shipping_address"]),
+        payment_id=row["payment_id"],
+        tracking=Tracking.model_validate_json(row["tracking"]) if row["tracking"] else None,
+        history=HISTORY.validate_json(row["history"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+    return Kept(order, row["version"], row["hold_id"], row["email"], OrderStatus(row.get("was", row["status"])))
+
+
+def _money(row: Any, column: str) -> Money:
+    return Money(amount=row[column], currency=row["currency"])

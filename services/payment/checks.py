@@ -1,0 +1,155 @@
+"""What payment offers to the audit: payments and refunds, the gateway's own list of them, and its ledger.
+
+The simulated gateway's books are in this database, and are read here as another gateway's list would be.
+"""
+
+from infra.database.checks import Check, Cure, Facts, Mend
+
+REPAIR = Cure(Mend.SERVICE, "payment", "payment_id")
+
+FACTS = (
+    Facts(
+        "payment",
+        (
+            *("payment_id", "order_id", "user_id", "amount", "currency", "back", "status", "provider"),
+            *("told", "refunds", "created"),
+        ),
+        """
+        SELECT uuid_send(payment.id), uuid_send(order_id), uuid_send(user_id), amount, currency, refunded + refunding,
+               status, provider,
+               CASE WHEN status IN ('captured', 'partially_refunded', 'refunded', 'disputed') THEN 'captured'
+                    WHEN status = 'failed' THEN 'failed' WHEN status = 'requires_action' THEN 'action_required' END,
+               coalesce(done.count, 0), extract(epoch FROM created_at)::bigint
+        FROM payment
+        LEFT JOIN (SELECT payment_id, count(*) FROM refund WHERE status = 'done' GROUP BY payment_id) AS done
+            ON done.payment_id = payment.id
+        ORDER BY payment.id
+        """,
+        keys=("payment_id", "order_id"),
+    ),
+    Facts(
+        "refund",
+        ("refund_id", "payment_id", "amount", "status", "provider"),
+        """
+        SELECT uuid_send(refund.id), uuid_send(payment_id), refund.amount, refund.status, provider
+        FROM refund JOIN payment ON payment.id = payment_id ORDER BY refund.id
+        """,
+        keys=("refund_id",),
+    ),
+    Facts(
+        "charge",
+        ("charge_id", "amount", "currency"),
+        """
+        SELECT uuid_send(key), amount, currency FROM simulator.charge
+        WHERE state = 'captured' AND effective_at <= now() ORDER BY key
+        """,
+        keys=("charge_id",),
+    ),
+    Facts(
+        "returned",
+        ("refund_id", "charge_id", "amount"),
+        """
+        SELECT uuid_send(key), uuid_send(charge_key), amount FROM simulator.refund
+        WHERE state = 'refunded' ORDER BY key
+        """,
+        keys=("refund_id", "charge_id"),
+    ),
+)
+
+CHECKS = (
+    Check(
+        2,
+        "charge_overdue",
+        "Nobody has gone on with a charge that was due, or it goes on for far too long.",
+        """
+        SELECT uuid_send(payment_id) AS payment_id, step || ' due at ' || due_at || ', begun at ' || begun_at AS detail
+        FROM attempt
+        WHERE due_at < now() - interval '30 seconds' OR begun_at < now() - interval '30 minutes' ORDER BY due_at
+        """,
+        REPAIR,
+    ),
+    Check(
+        2,
+        "charge_forgotten",
+        "A payment is under way and nothing is to be done for it.",
+        """
+        SELECT uuid_send(payment.id) AS payment_id, 'processing without a step' AS detail FROM payment
+        LEFT JOIN attempt ON attempt.payment_id = payment.id
+        WHERE payment.status = 'processing' AND attempt.payment_id IS NULL ORDER BY payment.id
+        """,
+        REPAIR,
+    ),
+    Check(
+        2,
+        "refund_overdue",
+        "Nobody has gone on with a refund that was due, or it goes on for far too long.",
+        """
+        SELECT uuid_send(payment_id) AS payment_id, uuid_send(id) AS refund_id, 'due at ' || due_at AS detail
+        FROM refund WHERE status = 'pending'
+            AND (due_at < now() - interval '30 seconds' OR created_at < now() - interval '1 day') ORDER BY due_at
+        """,
+        REPAIR,
+    ),
+    Check(
+        2,
+        "money_owed",
+        "Money should go back and cannot: the gateway has refused, and an operator has to try again.",
+        """
+        SELECT uuid_send(payment_id) AS payment_id, uuid_send(order_id) AS order_id, uuid_send(refund_id) AS refund_id,
+               owed || ' ' || currency || ' since ' || since || ': ' || coalesce(failure_code, 'no refund') AS detail
+        FROM money_owed ORDER BY payment_id
+        """,
+        REPAIR,
+    ),
+    Check(
+        3,
+        "paid_twice",
+        "More than one payment of an order was captured, and the money is kept.",
+        """
+        SELECT uuid_send(payment.id) AS payment_id, uuid_send(payment.order_id) AS order_id,
+               'beside ' || named.id AS detail
+        FROM bill JOIN payment ON payment.order_id = bill.order_id
+        JOIN payment AS named ON named.id = bill.payment_id AND named.id <> payment.id
+        WHERE payment.status IN ('captured', 'partially_refunded', 'disputed')
+            AND payment.refunded + payment.refunding < payment.amount
+            AND named.status IN ('captured', 'partially_refunded', 'disputed')
+            AND named.refunded + named.refunding < named.amount
+        ORDER BY payment.id
+        """,
+        REPAIR,
+    ),
+    Check(
+        3,
+        "refunds_do_not_add_up",
+        "What a payment says went back is not what its refunds say.",
+        """
+        SELECT uuid_send(payment.id) AS payment_id,
+               refunded || ' and ' || refunding || ' on its way, by its refunds '
+               || coalesce(each.done, 0) || ' and ' || coalesce(each.pending, 0) AS detail
+        FROM payment
+        LEFT JOIN (SELECT payment_id, coalesce(sum(amount) FILTER (WHERE status = 'done'), 0) AS done,
+                          coalesce(sum(amount) FILTER (WHERE status = 'pending'), 0) AS pending
+                   FROM refund GROUP BY payment_id) AS each ON each.payment_id = payment.id
+        WHERE (refunded, refunding) IS DISTINCT FROM (coalesce(each.done, 0), coalesce(each.pending, 0))
+        ORDER BY payment.id
+        """,
+        REPAIR,
+    ),
+    Check(
+        4,
+        "ledger_out_of_balance",
+        "The ledger does not come to zero.",
+        "SELECT currency, balance || ' too much' AS detail FROM ledger_balance WHERE balance <> 0 ORDER BY currency",
+    ),
+    Check(
+        4,
+        "ledger_disagrees",
+        "The ledger says something else than a payment.",
+        """
+        SELECT uuid_send(payment_id) AS payment_id,
+               status || ': ' || expected || ' expected, ' || booked || ' booked' AS detail
+        FROM ledger_disagreement ORDER BY payment_id
+        """,
+        REPAIR,
+    ),
+)

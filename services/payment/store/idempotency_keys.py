@@ -1,0 +1,31 @@
+"""The id that an idempotency key makes, before anything is made under it."""
+
+from uuid import UUID
+
+from contracts.failure import IdempotencyKeyReused
+from infra.database.postgres import Connection
+from infra.messaging.idempotency import KEPT_SECONDS, Key
+
+_RESERVE = """
+INSERT INTO reservation AS known (digest, fingerprint, thing_id) VALUES ($1, $2, $3)
+ON CONFLICT (digest) DO UPDATE SET
+    fingerprint = CASE WHEN known.created_at > $4 THEN known.fingerprint ELSE excluded.fingerprint END,
+    thing_id = CASE WHEN known.created_at > $4 THEN known.thing_id ELSE excluded.thing_id END,
+    created_at = CASE WHEN known.created_at > $4 THEN known.created_at ELSE now() END
+RETURNING fingerprint, thing_id
+""".replace("$4", "now() - make_interval(secs => $4)")
+_PRUNE = "DELETE FROM reservation WHERE created_at < now() - make_interval(secs => $1)"
+
+
+async def reserve(connection: Connection, key: Key, thing_id: UUID) -> UUID:
+    """The id under which this key makes its one thing: `thing_id`, or that of an earlier ask with the same key."""
+    row = await connection.fetchrow(_RESERVE, key.digest, key.fingerprint, thing_id, KEPT_SECONDS)
+    assert row is not None
+    if row["fingerprint"] != key.fingerprint:
+        raise IdempotencyKeyReused
+    reserved: UUID = row["thing_id"]
+    return reserved
+
+
+async def prune(connection: Connection) -> None:
+    await connection.execute(_PRUNE, 2 * KEPT_SECONDS)

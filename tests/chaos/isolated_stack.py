@@ -1,0 +1,25 @@
+"""A measurement by itself: on a shop of its own that is gone afterwards."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from infra.ops.devstack.stack_settings import Options
+from tests.conftest import FREE_PORTS
+
+QUICK = {"SOUK_BCRYPT_COST": "4", "SOUK_LOG_LEVEL": "WARNING"}
+
+
+def alone(measure: Callable[[Options], Coroutine[Any, Any, None]]) -> None:
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory(prefix="souk-measure-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        options = Options(
+            _env_file=None, data=folder / "shop", nginx_limits=False, seed=False, process_env=QUICK, **FREE_PORTS
+        )
+        uvloop.run(measure(options))

@@ -1,0 +1,38 @@
+"""What a shop without faults does: more customers than it can serve, and every process restarted in turn."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import Options
+from tests.chaos.overload import overload
+from tests.chaos.rolling_restart import rolling
+from tests.chaos.run import Outcome
+from tests.conftest import FREE_PORTS
+
+SETTINGS = {"SOUK_BCRYPT_COST": "4", "SOUK_LOG_LEVEL": "WARNING"}
+
+
+async def figures(outcome: Outcome, data: Path, console: Console) -> None:
+    """Both on one fresh shop with two processes of everything; told with the rest of the outcome."""
+    options = Options(
+        _env_file=None,
+        data=data,
+        nats_nodes=outcome.wanted.nats_nodes,
+        nginx_limits=False,
+        seed=False,
+        processes=2,
+        edge_processes=2,
+        process_env=SETTINGS,
+        **FREE_PORTS,
+    )
+    console.print("A fresh shop: rolling restarts, then three times more customers than it can serve.")
+    try:
+        async with Stack(options).running() as stack:
+            for name, measured in (("rolling restart", await rolling(stack)), ("overload", await overload(stack))):
+                outcome.figures[name] = str(measured)
+                if not measured.good:
+                    outcome.missed.append(f"{name}: {measured}")
+    except Exception as error:  # noqa: BLE001 - what the run has shown before is told all the same
+        outcome.missed.append(f"figures: {error!r}")

@@ -1,0 +1,89 @@
+"""Waits until the shop has come to rest: what it owes itself is done, or its deadline has come."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import asyncpg
+import nats.errors
+from nats.js.errors import Error as JetStreamError
+
+from contracts.registry import SERVICES
+from infra.messaging.topology import consumers_of
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import STORES
+from tests.chaos.delivery_faults import Deliveries
+
+WITHIN = 90.0
+EVERY = 1.0
+
+OUTBOX = "SELECT count(*) FROM outbox"
+LEFT: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "user": {"erasures": "SELECT count(*) FROM erasure WHERE done_at IS NULL"},
+        "order": {"pending orders": "SELECT count(*) FROM orders WHERE status = 'pending'"},
+        "payment": {
+            "attempts": "SELECT count(*) FROM attempt",
+            "refunds": "SELECT count(*) FROM refund WHERE status = 'pending'",
+            "payments under way": "SELECT count(*) FROM payment WHERE status IN ('processing', 'requires_action')",
+        },
+        "catalog": {
+            "unsettled holds": "SELECT count(*) FROM hold WHERE wanted <> taken",
+            "running holds": "SELECT count(*) FROM hold WHERE status = 'held'",
+            "imports": "SELECT count(*) FROM import_job WHERE status IN ('queued', 'running')",
+        },
+    }
+)
+"""What still has to come to an end, by service."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How long it took, and what was left when the patience was over."""
+
+    seconds: float
+    left: Mapping[str, int]
+
+
+async def settle(stack: Stack, deliveries: Deliveries, within: float = WITHIN) -> Settled:
+    begun = time.monotonic()
+    await _all_ready(stack, within)
+    left: Mapping[str, int] = {"everything": 1}
+    calm = 0
+    while time.monotonic() - begun < within and calm < 2:
+        await asyncio.sleep(EVERY)
+        with suppress(OSError, TimeoutError, asyncpg.PostgresError, nats.errors.Error, JetStreamError):
+            left = await unsettled(stack, deliveries)
+            calm = calm + 1 if not left else 0  # twice in a row: between two stores nothing is counted for a moment
+    return Settled(time.monotonic() - begun, left)
+
+
+async def _all_ready(stack: Stack, within: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            for name in stack.processes:
+                await stack.until_ready(name)
+
+
+async def unsettled(stack: Stack, deliveries: Deliveries) -> dict[str, int]:
+    """What is not done yet, by what it is; empty when the shop is at rest."""
+    found: dict[str, int] = {}
+    for service in SERVICES:
+        if STORES[service] == "postgres":
+            found |= await _in_store(stack, service)
+        for consumer in consumers_of(service):
+            info = await deliveries.js.consumer_info(consumer.stream, service)
+            found[f"{consumer.stream} for {service}"] = (info.num_pending or 0) + (info.num_ack_pending or 0)
+    return {what: count for what, count in found.items() if count}
+
+
+async def _in_store(stack: Stack, service: str) -> dict[str, int]:
+    connection = await asyncpg.connect(stack.dsn(service), timeout=5)
+    try:
+        asked = {f"outbox of {service}": OUTBOX, **LEFT.get(service, {})}
+        return {what: await connection.fetchval(statement) for what, statement in asked.items()}
+    finally:
+        await connection.close()

@@ -1,0 +1,202 @@
+"""Every crash point once: a process dies on that line while the shop sells, and nothing is lost, doubled or left over.
+
+Processes die side by side, each at one of its points after the other. When all have, the shop comes to rest, and what
+it has acknowledged is looked for in every store.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import orjson
+import pytest
+
+from contracts import user
+from infra.foundation.ids import new_id
+from infra.messaging import connection as messaging
+from infra.messaging.topology import DEAD, consumers_of
+from infra.ops.devstack.mail_files import mails
+from infra.ops.devstack.stack_settings import STORES, Options
+from tests.chaos import failpoint_scenarios as points
+from tests.chaos.crash_harness import Shopping
+from tests.chaos.verify_run import audit
+from tests.conftest import FREE_PORTS, QUICK
+from tests.support.eventually import eventually
+from tests.support.http import Http
+from tests.support.rpc import Edge
+from tests.support.uninstrumented import unmeasured
+
+pytestmark = pytest.mark.timeout(600)
+"""Seconds for a machine that is busy with other things: seventy processes have to start."""
+
+PROCESSES = ("user", "cart", "catalog", "order", "payment", "notification", "edge")
+IMPATIENT = {
+    **QUICK,
+    "SOUK_UNPAID_SECONDS": "60",
+    "SOUK_HOLD_MARGIN_SECONDS": "20",
+    "SOUK_IMPORT_PATIENCE": "1",
+    "SOUK_EDGE_TIMEOUT": "4",
+}
+WAITING = {
+    "user": "SELECT account_id FROM erasure WHERE done_at IS NULL",
+    "order": "SELECT id, status FROM orders WHERE status = 'pending'",
+    "payment": "SELECT payment_id FROM attempt UNION ALL SELECT id FROM refund WHERE status = 'pending'",
+    "catalog": "SELECT id, status FROM hold WHERE status = 'held' OR wanted <> taken",
+    "notification": "SELECT id, subject FROM delivery WHERE status = 'queued'",
+}
+END_LEASES = "UPDATE delivery SET due_at = now() WHERE status = 'queued' AND due_at > now() + interval '20 seconds'"
+"""Mails that a dead process had taken up: two minutes later another would."""
+
+CAPTURED = """
+SELECT payment.order_id, count(*) FROM payment JOIN simulator.charge ON charge.key = payment.id
+WHERE charge.state = 'captured' GROUP BY payment.order_id
+"""
+
+
+@pytest.fixture(scope="module")
+async def shopping(data_folder: Path, connections: AsyncExitStack) -> AsyncIterator[Shopping]:
+    folder = data_folder / "points"
+    for process in PROCESSES:
+        (folder / process).mkdir(parents=True)
+    own = {process: {"SOUK_CRASH_FOLDER": str(folder / process)} for process in PROCESSES}
+    own["payment"]["SOUK_ASK_TIMEOUT"] = "1"
+    options = Options(
+        _env_file=None,
+        data=data_folder / "crashing",
+        nginx_limits=False,
+        seed=False,
+        process_env=IMPATIENT,
+        env_of=own,
+        **FREE_PORTS,
+    )
+    async with unmeasured(options) as stack, AsyncExitStack() as opened:
+        operator = await opened.enter_async_context(
+            messaging.connect(stack.nats_url, "operator", stack.password("operator"))
+        )
+        connector = aiohttp.TCPConnector(limit=0)
+        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        http = Http(await opened.enter_async_context(session), stack.http_url)
+        yield Shopping(stack, http, await _administrator(http, Edge(operator)), operator, folder)
+
+
+async def _administrator(http: Http, operator: Edge) -> Http:
+    credentials = {"email": f"admin-{new_id().hex}@example.com", "password": "open sesame"}
+    await operator(user.MAKE_ADMIN, credentials)
+    return http.as_((await http.post("/auth/login", credentials)).json["access_token"])
+
+
+@pytest.fixture(scope="module")
+async def died(shopping: Shopping) -> Mapping[str, BaseException | None]:
+    """What went wrong at each point; None where the process died, came back, and the traffic got what it wanted."""
+    found: dict[str, BaseException | None] = {}
+
+    async def in_turn(process: str) -> None:
+        for name in points.of(process):
+            try:
+                await points.PASSED[name].traffic(shopping, shopping.crash(process, name))
+                found[name] = None
+            except Exception as error:  # noqa: BLE001 - told by the test of the point
+                found[name] = error
+
+    await asyncio.gather(*map(in_turn, PROCESSES))
+    await asyncio.gather(*map(shopping.stack.until_ready, PROCESSES))
+    await shopping.change("notification", END_LEASES)
+    return found
+
+
+async def rows(shopping: Shopping, service: str, statement: str, *values: Any) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(shopping.stack.dsn(service))
+    try:
+        return list(await connection.fetch(statement, *values))
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def at_rest(shopping: Shopping, died: Mapping[str, BaseException | None]) -> Shopping:
+    async def nothing_waits() -> bool:
+        for service, statement in WAITING.items():
+            assert not await rows(shopping, service, statement), service
+        for service in (name for name, store in STORES.items() if store == "postgres"):
+            assert not await rows(shopping, service, "SELECT subject FROM outbox"), service
+        for consumer in (one for service in STORES for one in consumers_of(service)):
+            info = await shopping.nats.jetstream().consumer_info(consumer.stream, consumer.service)
+            assert (info.num_pending, info.num_ack_pending) == (0, 0), consumer
+        return True
+
+    await eventually(nothing_waits, within=40)
+    return shopping
+
+
+def test_every_point_is_a_literal_of_its_own_named_by_its_place() -> None:
+    every = list(points.every())
+    assert not [point for point in every if point.name is None]
+    assert not [name for name, count in Counter(point.name for point in every).items() if count > 1]
+    assert not [point for point in every if point.name and point.name.partition(".")[0] not in point.places]
+
+
+def test_something_comes_by_every_point() -> None:
+    assert sorted(points.PASSED) == list(points.NAMES)
+
+
+@pytest.mark.parametrize("name", points.NAMES)
+async def test_a_process_dies_there_and_comes_back(name: str, died: Mapping[str, BaseException | None]) -> None:
+    error = died[name]
+    if error is not None:
+        raise AssertionError(f"{name}: {error}") from error
+
+
+async def test_orders_and_carts_have_come_to_their_end(at_rest: Shopping) -> None:
+    for check in at_rest.later:
+        assert await check(), check
+
+
+async def test_orders_are_there_once(at_rest: Shopping) -> None:
+    kept = await rows(at_rest, "order", "SELECT id FROM orders")
+    assert sorted(str(row["id"]) for row in kept) == sorted(at_rest.orders)
+
+
+async def test_each_order_that_was_paid_was_captured_once(at_rest: Shopping) -> None:
+    paid = await rows(at_rest, "order", "SELECT id FROM orders WHERE status <> 'cancelled'")
+    captured = {row["order_id"]: row["count"] for row in await rows(at_rest, "payment", CAPTURED)}
+    assert captured == {row["id"]: 1 for row in paid}
+
+
+async def test_the_ledger_balances_and_agrees(at_rest: Shopping) -> None:
+    assert not await rows(at_rest, "payment", "SELECT * FROM ledger_balance WHERE balance <> 0")
+    assert not await rows(at_rest, "payment", "SELECT * FROM ledger_disagreement")
+
+
+async def test_stock_is_what_was_put_in_less_what_was_sold(at_rest: Shopping) -> None:
+    sold: Counter[str] = Counter()
+    for row in await rows(at_rest, "order", "SELECT items::text FROM orders WHERE status <> 'cancelled'"):
+        for item in orjson.loads(row["items"]):
+            sold[item["sku"]] += item["quantity"]
+    levels = await rows(at_rest, "catalog", "SELECT sku, on_hand, reserved FROM stock")
+    found = {row["sku"]: (row["on_hand"], row["reserved"]) for row in levels}
+    assert found == {sku: (units - sold[sku], 0) for sku, units in at_rest.skus.items()}
+
+
+async def test_each_mail_goes_out_and_again_only_as_the_same(at_rest: Shopping) -> None:
+    ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for mail in mails(at_rest.stack.layout.mail):
+        ids[mail.subject, mail.to].add(str(mail.message["Message-ID"]))
+    assert not {about: several for about, several in ids.items() if len(several) > 1}
+    thanked = Counter(subject.rpartition(" ")[2] for subject, _ in ids if subject.startswith("Thank you"))
+    assert thanked == Counter(order["number"] for order in at_rest.orders.values())
+
+
+async def test_nonsense_is_kept_once(at_rest: Shopping) -> None:
+    assert (await at_rest.nats.jetstream().stream_info(DEAD)).state.messages == 1
+
+
+async def test_the_laws_hold(at_rest: Shopping) -> None:
+    """But for the nonsense: a dead letter, about a payment that nobody knows."""
+    found = await audit(at_rest.stack)
+    assert not found.error
+    assert not found.but_for(at_rest.nonsense).violations

@@ -1,0 +1,98 @@
+"""The levers themselves, without a shop: a clock that jumps, a disk that is full."""
+
+import asyncio
+import errno
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.chaos.fake_clock import Clock
+from tests.chaos.fault_tools import Ordered
+from tests.chaos.small_disk import limited, small_disk, why_not
+from tests.support.eventually import eventually
+
+ASKED = """
+import asyncio, sys, time, datetime, uvloop
+
+async def main():
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        begun = time.monotonic()
+        await asyncio.sleep(0.05)
+        slept = time.monotonic() - begun
+        print(time.time(), datetime.datetime.now().timestamp(), slept, flush=True)
+
+uvloop.run(main())
+"""
+GROWING = "import sys; sys.stdin.readline(); open(sys.argv[1], 'wb').write(bytes(100_000))"
+
+
+@pytest.fixture
+async def clock(tmp_path: Path) -> Clock:
+    return Clock(tmp_path / "clock")
+
+
+@pytest.fixture
+async def asked(clock: Clock) -> AsyncIterator[Process]:
+    environment = {**os.environ, **clock.environment()}
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", ASKED, stdin=PIPE, stdout=PIPE, env=environment)
+    yield child
+    child.kill()
+    await child.communicate()
+
+
+async def told(process: Process) -> tuple[float, float, float]:
+    """How far its two wall clocks are from ours, and how long 50 ms of sleep are to it."""
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(b"?\n")
+    wall, date, slept = map(float, (await process.stdout.readline()).split())
+    return wall - time.time(), date - time.time(), slept
+
+
+async def test_a_clock_jumps_while_its_process_runs(clock: Clock, asked: Process) -> None:
+    for seconds in (0, 120, -120, 0):
+        clock.shift(seconds)
+        wall, date, slept = await told(asked)
+        assert abs(wall - seconds) < 1
+        assert abs(date - seconds) < 1
+        assert 0.05 <= slept < 1, "the monotonic clock goes on as it did"
+
+
+@pytest.mark.skipif(bool(why_not()), reason=f"no disk of its own: {why_not()}")
+async def test_a_disk_is_full_and_free_again(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    async with small_disk(folder, 16) as disk:
+        (folder / "kept").write_bytes(b"kept")
+        disk.fill()
+        with pytest.raises(OSError, match="No space left") as caught:
+            (folder / "more").write_bytes(bytes(100_000))
+        assert caught.value.errno == errno.ENOSPC
+        disk.free()
+        (folder / "more").write_bytes(bytes(100_000))
+        assert (folder / "kept").read_bytes() == b"kept"
+    assert not os.path.ismount(folder)
+    assert not folder.with_name("store.img").exists()
+
+
+async def test_files_of_a_process_stop_growing(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", GROWING, str(tmp_path / "file"), stdin=PIPE, stderr=PIPE
+    )
+    await eventually(lambda: psutil.Process(child.pid).name().startswith("python"))
+    with limited(child.pid, 10_000):
+        _, words = await child.communicate(b"go\n")
+    assert b"File too large" in words
+    assert (tmp_path / "file").stat().st_size == 10_000
+
+
+async def test_a_crash_that_any_process_may_take_is_over_once_one_has(tmp_path: Path) -> None:
+    async with Ordered(tmp_path / "cart.given") as dies:
+        assert not dies.is_carried_out
+        dies.order.unlink()
+        assert dies.is_carried_out

@@ -1,0 +1,171 @@
+"""Whether everything that was acknowledged is there, once: law 5, and of law 3 that one key has one effect.
+
+The stores are read whole, a row an entry of the journal; carts are asked for over HTTP, one by one.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import orjson
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from infra.ops.devstack.stack import Stack
+from tests.chaos.http_client import Answer, Wire
+from tests.chaos.write_journal import Journal
+
+AT_ONCE = 12
+AT_REST = 30.0
+"""Seconds that a shop at rest has for an answer."""
+
+_ORDERS = """
+SELECT id::text, status, total, items::text AS items, history::text AS history,
+       shipping_address ->> 'line2' AS marker
+FROM orders
+"""
+_PAYMENTS = "SELECT id::text, order_id::text, status, amount, refunded FROM payment"
+_REFUNDS = "SELECT reason AS marker, payment_id::text AS what, amount FROM refund WHERE status <> 'failed'"
+_ADJUSTMENTS = """
+SELECT reason AS marker, sku AS what, quantity AS amount FROM stock_movement WHERE kind = 'adjusted'
+"""
+_ACCOUNTS = "SELECT email, id::text FROM account"
+_TAKEN = frozenset({"captured", "partially_refunded", "refunded", "disputed"})
+
+
+@dataclass
+class Verdict:
+    """What was compared, and what was not as it should be, by the law that it breaks."""
+
+    checked: Counter[str] = field(default_factory=Counter)
+    broken: list[tuple[int, str]] = field(default_factory=list)
+    odd: Counter[str] = field(default_factory=Counter)
+    """What is no violation, but worth a look."""
+
+    def lost(self, what: str) -> None:
+        self.broken.append((5, what))
+
+    def require(self, right: bool, law: int, what: str) -> None:  # noqa: FBT001 - what is checked
+        if not right:
+            self.broken.append((law, what))
+
+
+async def judge(stack: Stack, journal: Journal, url: str) -> Verdict:
+    verdict = Verdict()
+    verdict.broken += [(3, wrong) for wrong in journal.wrong]
+    await _orders(stack, journal, verdict)
+    await _payments(stack, journal, verdict)
+    await _entries(await _rows(stack, "catalog", _ADJUSTMENTS), journal.adjustments, "adjustment", verdict)
+    await _entries(await _rows(stack, "payment", _REFUNDS), journal.refunds, "refund", verdict)
+    await _accounts(stack, journal, verdict)
+    await _carts(journal, url, verdict)
+    return verdict
+
+
+async def _rows(stack: Stack, service: str, statement: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(stack.dsn(service))
+    try:
+        return await connection.fetch(statement)
+    finally:
+        await connection.close()
+
+
+async def _orders(stack: Stack, journal: Journal, verdict: Verdict) -> None:
+    rows = await _rows(stack, "order", _ORDERS)
+    for marker, count in Counter(row["marker"] for row in rows if row["marker"]).items():
+        verdict.require(count == 1, 3, f"{count} orders under the key {marker}")
+    found = {row["marker"]: row for row in rows}
+    for marker, order in journal.orders.items():
+        row = found.get(marker)
+        if not order.id:
+            verdict.odd["orders refused and there all the same"] += order.refused and row is not None
+            verdict.odd["orders of unknown outcome"] += not order.refused
+            verdict.odd["of these, placed"] += not order.refused and row is not None
+            continue
+        verdict.checked["orders"] += 1
+        if row is None:
+            verdict.lost(f"order {order.id} was acknowledged and is not there")
+            continue
+        lines = {item["sku"]: item["quantity"] for item in orjson.loads(row["items"])}
+        right = (row["id"], row["total"], lines) == (order.id, order.total, order.lines)
+        verdict.require(right, 5, f"order {order.id} is not as it was acknowledged")
+        _moves(order, row, verdict)
+
+
+def _moves(order: Any, row: asyncpg.Record, verdict: Verdict) -> None:
+    been = {entry["status"] for entry in orjson.loads(row["history"])}
+    for said, status in ((order.cancelled, "cancelled"), (order.shipped, "shipped"), (order.delivered, "delivered")):
+        if said:
+            verdict.checked[f"orders {status}"] += 1
+            verdict.require(status in been, 5, f"order {order.id} was acknowledged as {status} and is {row['status']}")
+    if order.cancelled:
+        verdict.require(row["status"] == "cancelled", 5, f"order {order.id} was cancelled and is {row['status']}")
+
+
+async def _payments(stack: Stack, journal: Journal, verdict: Verdict) -> None:
+    rows = {row["id"]: row for row in await _rows(stack, "payment", _PAYMENTS)}
+    for payment_id, order_id in journal.payments.items():
+        verdict.checked["payments"] += 1
+        row = rows.get(payment_id)
+        if row is None or row["order_id"] != order_id:
+            verdict.lost(f"payment {payment_id} was acknowledged and is not there")
+        elif payment_id in journal.captured:
+            right = row["status"] in _TAKEN
+            verdict.require(right, 5, f"payment {payment_id} was told as captured and is {row['status']}")
+    taken = Counter(row["order_id"] for row in rows.values() if row["status"] in _TAKEN)
+    for order_id, count in taken.items():
+        verdict.require(count == 1, 3, f"order {order_id} was paid {count} times")
+
+
+async def _entries(rows: list[asyncpg.Record], entries: Mapping[str, Any], name: str, verdict: Verdict) -> None:
+    """Adjustments and refunds: acknowledged ones once, the others once at the most."""
+    times = Counter(row["marker"] for row in rows)
+    found = {row["marker"]: row for row in rows}
+    for marker, entry in entries.items():
+        verdict.require(times[marker] <= 1, 3, f"{name} {marker} was made {times[marker]} times")
+        if not entry.acknowledged:
+            continue
+        verdict.checked[f"{name}s"] += 1
+        row = found.get(marker)
+        right = row is not None and (row["what"], row["amount"]) == (entry.what, entry.amount)
+        verdict.require(right, 5, f"{name} {marker} of {entry.what} was acknowledged and is not there")
+
+
+async def _accounts(stack: Stack, journal: Journal, verdict: Verdict) -> None:
+    found = {row["email"]: row["id"] for row in await _rows(stack, "user", _ACCOUNTS)}
+    for email, user_id in journal.users.items():
+        verdict.checked["registrations"] += 1
+        verdict.require(found.get(email) == user_id, 5, f"{email} was registered and is not there")
+
+
+async def _carts(journal: Journal, url: str, verdict: Verdict) -> None:
+    wire, gate = Wire(url), asyncio.Semaphore(AT_ONCE)
+
+    async def look(cart_id: str) -> None:
+        cart = journal.carts[cart_id]
+        async with gate:
+            answer = await _told(wire, f"/carts/{cart_id}", cart.token)
+        verdict.checked["carts"] += 1
+        found = {item["sku"]: item["quantity"] for item in answer.json["items"]} if answer.good else answer.status
+        verdict.require(found == cart.lines, 5, f"cart {cart_id} holds {found} instead of {cart.lines}")
+
+    await asyncio.gather(*(look(cart_id) for cart_id, cart in journal.carts.items() if cart.lines is not None))
+    wire.close()
+
+
+async def _told(wire: Wire, path: str, token: str) -> Answer:
+    """The answer of a shop that is at rest, and may still be about to notice that all is well."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((OSError, TimeoutError)),
+        stop=stop_after_delay(AT_REST),
+        wait=wait_fixed(0.5),
+        reraise=True,
+    ):
+        with attempt:
+            answer = await wire.send("GET", path, token=token)
+            if answer.doubtful:
+                raise TimeoutError(answer.code)
+            return answer
+    raise AssertionError

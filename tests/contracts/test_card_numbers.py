@@ -1,0 +1,60 @@
+"""Card numbers are recognised; what only looks a little like one is left alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.card_numbers import looks_like_card
+
+CARDS = {
+    "visa": "4242424242424242",
+    "visa of 13": "4222222222222",
+    "visa of 19": "4000000000000000006",
+    "mastercard": "5555555555554444",
+    "mastercard 2221": "2223003122003222",
+    "mastercard 2720": "2720990000000007",
+    "american express": "378282246310005",
+    "discover 6011": "6011111111111117",
+    "discover 65": "6500000000000002",
+    "diners": "30569309025904",
+    "jcb": "3530111333300000",
+    "unionpay": "6200000000000005",
+}
+
+
+@pytest.mark.parametrize("number", CARDS.values(), ids=list(CARDS))
+def test_a_card_number_is_recognised_however_it_is_written(number: str) -> None:
+    fours = [number[place : place + 4] for place in range(0, len(number), 4)]
+    for text in (number, " ".join(fours), "-".join(fours), f"please charge {number}, thanks", f"pm_{number}"):
+        assert looks_like_card(text)
+    assert looks_like_card(f"order 12 {' '.join(fours)} of today")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sim_ok",
+        "pm_1NqK2eLkdIwHu7ix",
+        "4242424242424241",
+        "42424242424242424242",
+        "9999999999999995",
+        "2721000000000004",
+        "tok_424242",
+        "call +44 20 7946 0958",
+    ],
+)
+def test_what_is_no_card_number_is_left_alone(text: str) -> None:
+    assert not looks_like_card(text)
+
+
+@given(st.sampled_from(sorted(CARDS.values())), st.data())
+def test_one_wrong_digit_makes_it_none(number: str, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(number) - 1))
+    other = data.draw(st.sampled_from("0123456789".replace(number[place], "")))
+    assert not looks_like_card(number[:place] + other + number[place + 1 :])
+
+
+@given(st.text(alphabet="0123456789 -", max_size=2_000))
+def test_any_text_is_answered(text: str) -> None:
+    assert looks_like_card(text) in (True, False)

@@ -1,0 +1,75 @@
+"""A product file comes in over HTTP: the good rows are sold, the bad one is named by its line."""
+
+from typing import Any
+
+import pytest
+
+from infra.foundation.ids import new_id
+from tests.support.eventually import eventually
+from tests.support.http import Answered, Customer, Http
+
+CSV = {"Content-Type": "text/csv"}
+HEADER = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price\n"
+
+
+def rows(mark: str, price_in_the_middle: str) -> bytes:
+    lines = [
+        f"lamp-{mark},Brass lamp,Size,Small,L-{mark}-S,3,19.99",
+        f"rug-{mark},Woven rug,Title,Default Title,R-{mark},1,{price_in_the_middle}",
+        f"tea-{mark},Mint tea,Title,Default Title,T-{mark},7,4.50",
+    ]
+    return (HEADER + "\n".join(lines) + "\n").encode()
+
+
+async def send(http: Http, body: bytes, headers: dict[str, str] | None = None) -> Answered:
+    return await http.post("/products/import", data=body, headers=headers or CSV)
+
+
+async def done(http: Http, started: Answered) -> dict[str, Any]:
+    """The job once it has come to an end."""
+
+    async def ended() -> dict[str, Any] | None:
+        path = started.headers["Location"].removeprefix("/api/v1")
+        job: dict[str, Any] = (await http.get(path)).json
+        return job if job["status"] in {"done", "failed"} else None
+
+    job = await eventually(ended)
+    assert job is not None
+    return job
+
+
+async def test_a_broken_row_in_the_middle(admin_http: Http, http: Http) -> None:
+    mark = new_id().hex
+    started = await send(admin_http, rows(mark, "a lot"))
+    assert started.status == 202, started.body
+    job = await done(admin_http, started)
+    assert (job["status"], job["created"], [error["line"] for error in job["errors"]]) == ("done", 2, [3])
+    lamp = (await http.get(f"/products/lamp-{mark}")).json
+    assert [(one["sku"], one["price"]["amount"], one["available"]) for one in lamp["variants"]] == [
+        (f"L-{mark}-S", 1999, 3)
+    ]
+    assert (await http.get(f"/products/rug-{mark}")).status == 404
+    assert (await http.get(f"/products/tea-{mark}")).status == 200
+
+
+async def test_the_same_file_again_changes_nothing(admin_http: Http) -> None:
+    body = rows(new_id().hex, "30")
+    first = await done(admin_http, await send(admin_http, body))
+    again = await done(admin_http, await send(admin_http, body))
+    assert (first["created"], again["created"], again["updated"], again["unchanged"]) == (3, 0, 0, 3)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff\xfe\x00", b"no,header,of,ours\n1,2,3,4\n", b'{"a": 1}', b"\x89PNG\r\n\x1a\n" * 99]
+)
+async def test_what_is_no_product_file(admin_http: Http, body: bytes) -> None:
+    refused = await send(admin_http, body)
+    assert (refused.status, refused.code) == (422, "not_csv")
+
+
+async def test_who_may_not_and_what_else_is_refused(admin_http: Http, customer: Customer, http: Http) -> None:
+    body = rows(new_id().hex, "30")
+    assert (await send(http, body)).code == "unauthorized"
+    assert (await send(customer.http, body)).code == "forbidden"
+    assert (await send(admin_http, body, {"Content-Type": "application/json"})).status == 415
+    assert (await admin_http.get(f"/products/import/{new_id()}")).status == 404

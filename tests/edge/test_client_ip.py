@@ -1,0 +1,35 @@
+"""Whose address a request has."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from edge.client_ip import UNKNOWN, Addresses, within
+
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+ADDRESSES = Addresses((*LOOPBACK, ip_network("10.0.0.0/8")))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "real", "found"),
+    [
+        ("127.0.0.1", None, None, "127.0.0.1"),
+        ("127.0.0.1", "192.0.2.7", None, "192.0.2.7"),
+        ("127.0.0.1", None, "192.0.2.7", "192.0.2.7"),
+        ("127.0.0.1", "6.6.6.6, 192.0.2.7", None, "192.0.2.7"),
+        ("127.0.0.1", "6.6.6.6, 192.0.2.7, 10.1.1.1", None, "192.0.2.7"),
+        ("127.0.0.1", "10.1.1.1, 10.2.2.2", None, "10.1.1.1"),
+        ("127.0.0.1", "unknown", None, "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1\r\nX: y", None, "127.0.0.1"),
+        ("::1", "2001:db8::1", None, "2001:db8::1"),
+        ("192.0.2.9", "127.0.0.1", "127.0.0.1", "192.0.2.9"),
+        ("", "192.0.2.7", None, UNKNOWN),
+    ],
+)
+def test_believes_only_what_our_proxies_say(peer: str, forwarded: str | None, real: str | None, found: str) -> None:
+    assert ADDRESSES.of(peer, forwarded, real) == found
+
+
+def test_what_is_no_address_is_nowhere() -> None:
+    assert not within("localhost", LOOPBACK)
+    assert within("127.9.9.9", LOOPBACK)

@@ -1,0 +1,76 @@
+"""Only those who may ask are answered, whatever the NATS server can be made to send for somebody else."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from contracts import headers, order
+from contracts.model import Empty
+from contracts.operation import AnyOperation
+from infra.database.postgres import Database
+from infra.foundation.settings import PostgresSettings
+from infra.messaging.connection import Watch
+from infra.messaging.rpc import Ask
+from infra.runtime.service import Kit, Room
+from tests.infra.conftest import Kernel
+from tests.support.eventually import eventually
+from tests.support.rpc import Edge, admin
+
+ASKS: dict[AnyOperation, bytes] = {order.LIST: b"{}", order.REPAIR: b'{"ids":["019a0000-0000-7000-8000-000000000000"]}'}
+"""One that trusts an identity, one that is for the operator."""
+
+
+class Throne:
+    """Who was obeyed, and how asks ended."""
+
+    def __init__(self) -> None:
+        self.obeyed: list[str] = []
+        self.watch: Watch | None = None
+
+    def ended(self, operation: str, outcome: str) -> float:
+        assert self.watch is not None
+        said = {"operation": operation, "outcome": outcome}
+        return self.watch.metrics.registry.get_sample_value("souk_ask_seconds_count", said) or 0
+
+
+@pytest.fixture(scope="module")
+async def throne(kernel: Kernel) -> AsyncIterator[Throne]:
+    found = Throne()
+
+    async def obey(throne: Throne, ask: Ask[Any]) -> Empty:
+        throne.obeyed.append(str(ask.identity))
+        return Empty()
+
+    def build(_kit: Kit[PostgresSettings, Database]) -> Room:
+        return Room(found, dict.fromkeys(ASKS, obey))
+
+    async with kernel.running(build) as found.watch:
+        yield found
+
+
+async def test_those_who_may_ask_are_answered(throne: Throne, kernel: Kernel, kernel_ask: Edge) -> None:
+    async with kernel.client("edge") as client:
+        await Edge(client).raw(order.LIST, {}, identity=admin())
+    await kernel_ask.raw(order.LIST, {}, identity=admin())
+    await kernel_ask.raw(order.REPAIR, ASKS[order.REPAIR])
+    assert len(throne.obeyed) == 3
+    throne.obeyed.clear()
+
+
+@pytest.mark.parametrize("operation", ASKS, ids=lambda one: one.subject)
+async def test_a_stored_message_is_no_ask(throne: Throne, kernel: Kernel, operation: AnyOperation) -> None:
+    """The catalog may write into a bucket, and have what it wrote sent to a subject that it may not publish."""
+    forged = {headers.IDENTITY: admin().model_dump_json()}
+    before = throne.ended(operation.subject, "forbidden")
+    async with kernel.client("catalog") as client:
+        await client.jetstream().publish("$O.UPLOADS.M.forged", ASKS[operation], stream="OBJ_UPLOADS", headers=forged)
+        wanted = json.dumps({"last_by_subj": "$O.UPLOADS.M.forged"}).encode()
+        await client.publish("$JS.API.DIRECT.GET.OBJ_UPLOADS", wanted, reply=operation.subject)
+        await client.publish("$JS.API.DIRECT.GET.OBJ_UPLOADS.$O.UPLOADS.M.forged", b"", reply=operation.subject)
+        await client.flush()
+        await asyncio.sleep(0)
+        await eventually(lambda: throne.ended(operation.subject, "forbidden") > before)
+    assert throne.obeyed == []

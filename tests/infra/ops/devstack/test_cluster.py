@@ -1,0 +1,207 @@
+"""NATS as three nodes: everything on each of them, and any one may die or freeze."""
+
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+
+from contracts import headers
+from contracts.money import Money
+from contracts.payment import PaymentCaptured
+from infra.database.postgres import Database, Transaction
+from infra.foundation.ids import new_id
+from infra.foundation.settings import PostgresSettings
+from infra.messaging import connection as messaging
+from infra.messaging import topology as streams
+from infra.messaging.append_only_stream import TRAIL
+from infra.ops.cli.running_stack import Running
+from infra.ops.devstack.errors import StackError
+from infra.ops.devstack.secret_files import READERS
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import Options
+from infra.runtime.service import Kit, Room
+from tests.conftest import FREE_PORTS
+from tests.infra.conftest import Kernel
+from tests.infra.ops.devstack.test_up import Terminals
+from tests.support.eventually import eventually
+
+# The NATS client forgets to close what it had opened to a frozen node.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+NODES = ["nats-1", "nats-2", "nats-3"]
+STREAMS = [
+    *(str(stream.name) for stream in streams.streams()),
+    *(f"OBJ_{bucket.name}" for bucket in streams.BUCKETS),
+    *(board.stream for board in streams.BOARDS),
+    TRAIL.name,
+]
+
+
+@pytest.fixture(scope="module")
+async def cluster(data_folder: Path) -> AsyncIterator[Kernel]:
+    options = Options(
+        _env_file=None,
+        data=data_folder / "cluster",
+        parts=frozenset({"nats", "postgres"}),
+        services=("order",),
+        nats_nodes=3,
+        temporary=True,
+        **FREE_PORTS,
+    )
+    async with Stack(options).running() as stack:
+        yield Kernel(stack)
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+async def js(cluster: Kernel) -> AsyncIterator[JetStreamContext]:
+    async with cluster.client("operator") as client:
+        yield client.jetstream(timeout=2)
+
+
+@pytest.fixture(scope="module")
+async def effects(cluster: Kernel) -> AsyncIterator[Counter[UUID]]:
+    """How often the service has had the effect of each payment."""
+    done: Counter[UUID] = Counter()
+
+    async def captured(_deps: object, tx: Transaction, event: PaymentCaptured) -> None:
+        tx.afterwards(lambda: done.update([event.payment_id]))
+
+    def build(_kit: Kit[PostgresSettings, Database]) -> Room:
+        return Room(None, {}, {PaymentCaptured: captured})
+
+    async with cluster.running(build):
+        yield done
+
+
+async def say(js: JetStreamContext) -> UUID:
+    """Publishes an event until it is acknowledged, as the relay does: at once, or after an election."""
+    event = PaymentCaptured(payment_id=new_id(), order_id=new_id(), amount=Money(amount=100, currency="USD"))
+    event_id = str(event.payment_id)
+    header = {headers.EVENT_ID: event_id, headers.EVENT_TYPE: event.type(), headers.MESSAGE_ID: event_id}
+
+    async def acknowledged() -> bool:
+        try:
+            return bool(await js.publish(event.subject, event.model_dump_json().encode(), headers=header))
+        except NatsError as error:
+            raise AssertionError from error
+
+    await eventually(acknowledged)
+    return event.payment_id
+
+
+async def provision(stack: Stack, replicas: int) -> list[str]:
+    return await streams.provision(stack.nats_url, stack.password("operator"), replicas=replicas)
+
+
+async def test_everything_is_kept_on_every_node(cluster: Kernel, js: JetStreamContext) -> None:
+    assert await provision(cluster.stack, 3) == []
+    for name in STREAMS:
+        info = await js.stream_info(name)
+        assert info.cluster
+        assert info.cluster.replicas
+        assert {info.cluster.leader, *(peer.name for peer in info.cluster.replicas)} == set(NODES)
+    for consumer in streams.consumers_of("order"):
+        found = await js.consumer_info(consumer.stream, "order")
+        assert found.cluster
+        assert len(found.cluster.replicas or []) == 2
+
+
+async def test_a_stream_of_one_copy_becomes_one_of_three(cluster: Kernel, js: JetStreamContext) -> None:
+    config = (await js.stream_info("USER")).config
+    await js.update_stream(config.evolve(num_replicas=1))
+    assert await provision(cluster.stack, 3) == ["stream USER changed"]
+
+
+async def test_more_copies_than_nodes_are_refused_in_plain_words(cluster: Kernel) -> None:
+    with pytest.raises(streams.TooFewNodes, match="too few nodes to keep 5 copies of CATALOG"):
+        await provision(cluster.stack, 5)
+
+
+async def test_the_leader_dies_and_no_event_with_it(
+    cluster: Kernel, js: JetStreamContext, effects: Counter[UUID]
+) -> None:
+    before = await say(js)
+    cluster.stack.kill(await cluster.stack.nats_leader("PAYMENT"))
+    after = await say(js)
+    await eventually(lambda: effects[before] and effects[after])
+    found = await js.get_last_msg("PAYMENT", "event.payment.>")
+    assert (found.headers or {})[headers.EVENT_ID] == str(after)
+    await asyncio.wait_for(cluster.stack.until_ready("nats"), 20)
+    assert (effects[before], effects[after]) == (1, 1)
+
+
+@pytest.mark.parametrize("node", NODES)
+async def test_any_node_may_die(cluster: Kernel, js: JetStreamContext, effects: Counter[UUID], node: str) -> None:
+    before = await say(js)
+    await eventually(lambda: effects[before])  # one that is on its way when its node dies comes again after ten seconds
+    cluster.stack.kill(node)
+    said = [before, *[await say(js) for _ in range(5)]]
+    await eventually(lambda: [effects[one] for one in said] == [1] * 6)
+    await asyncio.wait_for(cluster.stack.until_ready("nats"), 20)
+
+
+async def test_a_frozen_node_is_left_for_another(cluster: Kernel, js: JetStreamContext, effects: Counter[UUID]) -> None:
+    frozen = await cluster.stack.nats_leader("PAYMENT")
+    cluster.stack.pause(frozen)
+    try:
+        said = [await say(js) for _ in range(5)]
+        await eventually(lambda: [effects[one] for one in said] == [1] * 5)
+    finally:
+        cluster.stack.resume(frozen)
+    behind = await say(js)
+    await eventually(lambda: effects[behind] == 1)
+
+
+async def test_a_reader_is_let_in_by_every_node(cluster: Kernel) -> None:
+    stack = cluster.stack
+    (stack.vault.of(READERS) / "warehouse").write_text("a-secret-of-the-warehouse")
+    stack.reload_users()
+
+    for url in messaging.servers(stack.nats_url):
+
+        async def enters(url: str = url) -> bool:
+            password = stack.password("warehouse")
+            try:
+                async with messaging.connect(url, "warehouse", password, allow_reconnect=False) as client:
+                    return client.is_connected
+            except (NatsError, OSError):
+                return False
+
+        await eventually(enters)
+
+
+async def test_another_number_of_nodes_is_refused_before_anything_is_lost(tmp_path: Path) -> None:
+    alone = Options(_env_file=None, data=tmp_path / "souk", parts=frozenset({"nats"}), **FREE_PORTS)
+    async with Stack(alone).running():
+        pass
+    with pytest.raises(StackError, match=r"kept by 1 NATS node, and 3 cannot.*--nats-nodes 1"):
+        async with Stack(alone.model_copy(update={"nats_nodes": 3})).running():
+            pytest.fail("it should not start")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(120)  # four processes of Python, one after the other
+async def test_commands_see_every_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    souk = Terminals(tmp_path / "souk")
+    up = await souk.up("--nats-nodes", "3")
+    try:
+        monkeypatch.setenv("SOUK_DATA", str(souk.data))
+        running = Running(None)
+        assert len(running.pids("nats")) == 3
+        assert len(messaging.servers(running.nats_url)) == len(running.nats_monitor_urls) == 3
+        _, status = await souk.run("status")
+        _, logs = await souk.run("logs", "nats")
+        for node in NODES:
+            assert node in status
+            assert f"{node}         | " in logs
+    finally:
+        await souk.run("down")
+        await up.communicate()
+    assert up.returncode == 0

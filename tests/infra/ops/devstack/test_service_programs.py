@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+
+from infra.ops.devstack.process_plan import Plan
+from infra.ops.devstack.secret_files import DATABASE, MONGO, NATS
+from infra.ops.devstack.server_binaries import Search
+from infra.ops.devstack.stack import Stack
+from infra.ops.devstack.stack_settings import Options
+
+
+def programs(data: Path, **given: object) -> dict[str, dict[str, str]]:
+    options = Options.model_validate({"data": data, "parts": {"services", "edge"}, **given})
+    stack = Stack(options)
+    from infra.ops.devstack.port_allocation import choose  # noqa: PLC0415
+
+    stack.addresses = choose(options)
+    return {program.name: dict(program.env) for program in Plan(stack, Search()).programs()}
+
+
+def test_each_process_gets_its_own_folder_of_secrets_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOUK_ADMIN_PASSWORD", "hush")
+    monkeypatch.setenv("SOUK_LOG_LEVEL", "DEBUG")
+    found = programs(tmp_path / "souk", ops_port=0, edge_port=0)
+    secrets = tmp_path / "souk" / "secrets"
+    values = {path.read_text() for path in secrets.rglob("souk_*")} | {"hush"}
+    for name, environment in found.items():
+        assert environment["SOUK_SECRETS_DIR"] == str(secrets / name)
+        assert environment["SOUK_LOG_LEVEL"] == "DEBUG"
+        assert not [variable for variable, value in environment.items() if any(secret in value for secret in values)]
+    assert {path.name for path in (secrets / "order").iterdir()} == {NATS, DATABASE}
+    assert {path.name for path in (secrets / "cart").iterdir()} == {NATS, MONGO}
+    assert {path.name for path in (secrets / "edge").iterdir()} == {NATS}
+
+
+def test_each_knows_its_own_store(tmp_path: Path) -> None:
+    found = programs(
+        tmp_path / "souk",
+        ops_port=0,
+        edge_port=0,
+        postgres_url="postgresql://root:pw@db:5432/postgres?sslmode=require",
+        mongo_url="mongodb://admin:pw@one:1,two:2/?replicaSet=rs&authSource=admin",
+    )
+    assert found["order"]["SOUK_DATABASE_URL"] == "postgresql://souk_order@db:5432/souk_order?sslmode=require"
+    assert found["cart"]["SOUK_MONGO_URL"] == "mongodb://one:1,two:2/souk_cart?authSource=souk_cart&replicaSet=rs"
+    assert "SOUK_DATABASE_URL" not in found["cart"]
+    assert "SOUK_MONGO_URL" not in found["order"]
+
+
+def test_ports_differ_and_options_reach_their_service(tmp_path: Path) -> None:
+    found = programs(tmp_path / "souk", ops_port=0, edge_port=0, env_of={"user": {"SOUK_BCRYPT_COST": "4"}})
+    assert len({environment["SOUK_OPS_PORT"] for environment in found.values()}) == 7
+    assert found["user"]["SOUK_BCRYPT_COST"] == "4"
+    assert "SOUK_BCRYPT_COST" not in found["order"]

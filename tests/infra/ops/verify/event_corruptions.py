@@ -1,0 +1,95 @@
+"""What can be wrong with events, and with whose things are."""
+
+from tests.infra.ops.verify import planted_actions as deeds
+from tests.infra.ops.verify.corruption import Plant
+
+EVENTS = (
+    Plant(
+        "an entry of the audit trail was changed", "pending", {"trail_changed": ("catalog", ".")},
+        (
+            ("catalog", "ALTER TABLE trail DISABLE TRIGGER trail_only_grows"),
+            ("catalog", "GRANT UPDATE ON trail TO CURRENT_USER"),
+            ("catalog", "UPDATE trail SET actor_id = '{other}' WHERE seq = 2"),
+        ),
+    ),
+    Plant("an event is dead", "paid", {"dead_letter": ("sequence", ".", "event_id")}, deed=deeds.buried),
+    Plant(
+        "an event was missed", "paid", {"event_missed": (".", ".", "sequence", "event_id")}, deed=deeds.inbox_row_lost,
+        mended=True,
+    ),
+    Plant("an order is silent", "paid", {"order_untold": ("order_id",)}, deed=deeds.paid_unsaid, mended=True),
+    Plant("an order did not arrive", "paid", {"order_event_without_step": ("order_id",)}, deed=deeds.delivered_said),
+    Plant("an order was placed last", "paid", {"order_told_out_of_order": ("order_id",)}, deed=deeds.placed_last),
+    Plant(
+        "an order is not what its history says", "paid", {"order_without_step": ("order_id",)},
+        (("order", "UPDATE orders SET status = 'shipped' WHERE id = '{order_id}'"),),
+    ),
+    Plant(
+        "a payment is silent", "paid", {"payment_untold": ("payment_id", "order_id")}, deed=deeds.capture_unsaid,
+        mended=True,
+    ),
+    Plant(
+        "a payment was not refunded", "paid", {"payment_event_without_payment": ("payment_id", "order_id")},
+        deed=deeds.refund_heard,
+    ),
+    Plant(
+        "a payment was captured last", "refunded", {"payment_told_out_of_order": ("payment_id",)},
+        deed=deeds.captured_last,
+    ),
+    Plant(
+        "a lost hold is silent", "cancelled", {"lost_hold_untold": ("more",)},
+        (
+            (
+                "catalog",
+                ("INSERT INTO hold (id, status, taken, fingerprint, skus, quantities, answer, expires_at) "
+                "VALUES ('{more}', 'lost', 'nothing', '', '{{}}', '{{}}', '', now())"),
+            ),
+        ),
+        mended=True,
+    ),
+    Plant(
+        "a cart was not emptied", "from_cart", {"cart_not_emptied": (".", ".", "sequence", "order_id", "cart")},
+        deed=deeds.cart_forgets, mended=True,
+    ),
+    Plant(
+        "a mail is missing", "paid", {"mail_missing": ("order_id", ".")},
+        (("notification", "DELETE FROM delivery WHERE order_id = '{order_id}' AND kind = 'order_paid'"),), mended=True,
+    ),
+    Plant(
+        "a mail waits", "paid", {"mail_overdue": (".",)},
+        (
+            (
+                "notification",
+                ("UPDATE delivery SET status = 'queued', sent_at = NULL, due_at = now() + interval '1 hour', "
+                "created_at = now() - interval '2 days' WHERE order_id = '{order_id}' AND kind = 'order_paid'"),
+            ),
+        ),
+    ),
+    Plant(
+        "somebody waits to be forgotten", "paid", {"erasure_overdue": ("user_id",)},
+        (
+            (
+                "user",
+                ("INSERT INTO erasure (digest, account_id, due_at, asked_at) "
+                "VALUES ('', '{user_id}', now() + interval '1 day', now() - interval '1 hour')"),
+            ),
+        ),
+    ),
+    Plant(
+        "somebody else has paid", "paid", {"paid_by_another": ("payment_id", "order_id")},
+        (("payment", "UPDATE payment SET user_id = '{other}' WHERE id = '{payment_id}'"),),
+    ),
+    Plant(
+        "a cart was somebody else's", "from_cart", {"cart_of_another": ("order_id", "cart")},
+        deed=deeds.cart_given_away,
+    ),
+    Plant(
+        "somebody else was told", "paid", {"mail_to_another": ("order_id", ".")},
+        (
+            (
+                "notification",
+                "UPDATE delivery SET user_id = '{other}' WHERE order_id = '{order_id}' AND kind = 'order_paid'",
+            ),
+        ),
+    ),
+)  # fmt: skip

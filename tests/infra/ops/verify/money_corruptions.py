@@ -1,0 +1,181 @@
+"""What can be wrong with money, and with what waits for it."""
+
+from tests.infra.ops.verify import planted_actions as deeds
+from tests.infra.ops.verify.corruption import Plant
+
+PAYMENT = """INSERT INTO payment (id, order_id, user_id, amount, currency, status, provider, traceparent, request_id)
+    VALUES ('{more}', '{order_id}', '{user_id}', 1999, 'USD', 'STATUS', 'simulator', '', '')"""
+BILL = """INSERT INTO bill (order_id, payment_id) VALUES ('{order_id}', '{more}')
+    ON CONFLICT (order_id) DO UPDATE SET payment_id = excluded.payment_id"""
+CHARGE = """INSERT INTO simulator.charge (key, token, amount, currency, state)
+    VALUES ('{more}', 'sim_ok', 1999, 'USD', 'captured')"""
+LEDGER = """INSERT INTO ledger_entry (transaction_id, account, payment_id, currency, amount) VALUES
+    ('{more}', 'gateway_receivable', '{more}', 'USD', 1999), ('{more}', 'sales', '{more}', 'USD', -1999)"""
+CAPTURED = tuple(("payment", one) for one in (BILL, PAYMENT.replace("STATUS", "captured"), CHARGE, LEDGER))
+PROCESSING = tuple(("payment", one) for one in (BILL, PAYMENT.replace("STATUS", "processing")))
+APPEND_ONLY = "ALTER TABLE ledger_entry {} TRIGGER ledger_is_append_only"
+BALANCED = "ALTER TABLE ledger_entry {} TRIGGER ledger_balances"
+
+MONEY = (
+    Plant(
+        "an order was not given up", "pending", {"order_not_given_up": ("order_id",)},
+        (("order", "UPDATE orders SET pay_by = now() - interval '1 hour' WHERE id = '{order_id}'"),), mended=True,
+    ),
+    Plant(
+        "a charge was left", "pending", {"charge_overdue": ("more",)},
+        (
+            *PROCESSING,
+            (
+                "payment",
+                ("INSERT INTO attempt (payment_id, step, due_at, begun_at) "
+                "VALUES ('{more}', 'charge', now() - interval '1 hour', now() - interval '1 hour')"),
+            ),
+        ),
+        mended=True,
+    ),
+    Plant("a charge was forgotten", "pending", {"charge_forgotten": ("more",)}, PROCESSING, mended=True),
+    Plant(
+        "a refund was left", "paid", {"refund_overdue": ("payment_id", "more")},
+        (
+            (
+                "payment",
+                ("INSERT INTO refund (id, payment_id, amount, due_at, traceparent, request_id) "
+                "VALUES ('{more}', '{payment_id}', 5, now() - interval '1 hour', '', '')"),
+            ),
+            ("payment", "UPDATE payment SET refunding = 5 WHERE id = '{payment_id}'"),
+        ),
+        mended=True,
+    ),
+    Plant(
+        "a product file was left", "pending", {"import_stands_still": ("more",)},
+        (
+            (
+                "catalog",
+                "INSERT INTO import_job (id, status, alive_at) VALUES ('{more}', 'queued', now() - interval '1 day')",
+            ),
+            ("catalog", "INSERT INTO import_file (job_id, content) VALUES ('{more}', '')"),
+        ),
+        mended=True,
+    ),
+    Plant(
+        "an event was not published", "paid", {"event_not_published": (".", "event_id")},
+        (
+            (
+                "order",
+                ("UPDATE orders SET status = 'delivered', "
+                """history = history || '[{{"status": "delivered", "at": "2026-01-01T00:00:00Z"}}]' """
+                "WHERE id = '{order_id}'"),
+            ),
+        ),
+        deeds.left_in_outbox, mended=True,
+    ),
+    Plant(
+        "an order was paid twice", "paid",
+        {"paid_twice": ("more", "order_id"), "charged_twice": ("order_id",)}, CAPTURED[1:], deeds.captured_and_heard,
+        mended=True,
+    ),
+    Plant(
+        "refunds do not add up", "paid", {"refunds_do_not_add_up": ("payment_id",)},
+        (("payment", "UPDATE payment SET refunding = 1 WHERE id = '{payment_id}'"),), mended=True,
+    ),
+    Plant(
+        "the gateway gave too much back", "paid",
+        {"refunded_too_much": ("payment_id",), "refund_missed": ("more", "payment_id")},
+        (
+            (
+                "payment",
+                ("INSERT INTO simulator.refund (key, charge_key, amount, state) "
+                "VALUES ('{more}', '{payment_id}', 5000, 'refunded')"),
+            ),
+        ),
+    ),
+    Plant(
+        "the ledger has one leg too many", "paid", {"ledger_out_of_balance": (".",)},
+        (
+            ("payment", BALANCED.format("DISABLE")),
+            (
+                "payment",
+                ("INSERT INTO ledger_entry (transaction_id, account, payment_id, currency, amount) "
+                "VALUES ('{more}', 'sales', '{payment_id}', 'USD', 3)"),
+            ),
+            ("payment", BALANCED.format("ENABLE")),
+        ),
+    ),
+    Plant(
+        "the ledger has lost a payment", "paid", {"ledger_disagrees": ("payment_id",)},
+        (
+            ("payment", APPEND_ONLY.format("DISABLE")),
+            ("payment", "DELETE FROM ledger_entry WHERE payment_id = '{payment_id}'"),
+            ("payment", APPEND_ONLY.format("ENABLE")),
+        ),
+        mended=True,
+    ),
+    Plant(
+        "an order is paid by too little", "paid", {"paid_without_payment": ("order_id", "payment_id")},
+        (("order", "UPDATE orders SET total = total + 1, subtotal = subtotal + 1 WHERE id = '{order_id}'"),),
+    ),
+    Plant(
+        "a capture was missed by its order", "pending", {"capture_not_noted": ("more", "order_id")},
+        CAPTURED, deeds.captured_and_heard, mended=True,
+    ),
+    Plant(
+        "a refund was missed by its order", "paid", {"refund_not_noted": ("payment_id", "order_id")},
+        (
+            ("payment", "UPDATE payment SET refunded = 1999, status = 'refunded' WHERE id = '{payment_id}'"),
+            (
+                "payment",
+                ("INSERT INTO refund (id, payment_id, amount, status, traceparent, request_id, settled_at) "
+                "VALUES ('{more}', '{payment_id}', 1999, 'done', '', '', now())"),
+            ),
+            (
+                "payment",
+                ("INSERT INTO simulator.refund (key, charge_key, amount, state) "
+                "VALUES ('{more}', '{payment_id}', 1999, 'refunded')"),
+            ),
+            (
+                "payment",
+                ("INSERT INTO ledger_entry (transaction_id, account, payment_id, currency, amount) VALUES "
+                "('{more}', 'gateway_receivable', '{payment_id}', 'USD', -1999), "
+                "('{more}', 'sales', '{payment_id}', 'USD', 1999)"),
+            ),
+        ),
+        deeds.refund_heard, mended=True,
+    ),
+    Plant(
+        "the money of a cancelled order is kept", "cancelled", {"cancelled_not_refunded": ("more", "order_id")},
+        CAPTURED, deeds.captured_and_heard, mended=True,
+    ),
+    Plant(
+        "a payment is of no order", "cancelled", {"payment_without_order": ("more", "other")},
+        (
+            ("payment", "INSERT INTO bill (order_id, payment_id) VALUES ('{other}', '{more}')"),
+            ("payment", PAYMENT.replace("{order_id}", "{other}").replace("STATUS", "requires_action")),
+        ),
+        deeds.action_required, mended=True,
+    ),
+    Plant(
+        "an order was not refunded", "paid", {"refunded_without_refund": ("order_id", "payment_id")},
+        (
+            (
+                "order",
+                ("UPDATE orders SET status = 'refunded', "
+                """history = history || '[{{"status": "refunded", "at": "2026-01-01T00:00:00Z"}}]' """
+                "WHERE id = '{order_id}'"),
+            ),
+        ),
+        deeds.refund_said,
+    ),
+    Plant(
+        "the gateway has lost a charge", "paid", {"capture_unknown_to_gateway": ("payment_id", "order_id")},
+        (("payment", "DELETE FROM simulator.charge WHERE key = '{payment_id}'"),),
+    ),
+    Plant(
+        "a capture was missed", "declined", {"capture_missed": ("payment_id", "order_id")},
+        (("payment", "UPDATE simulator.charge SET state = 'captured' WHERE key = '{payment_id}'"),), mended=True,
+    ),
+    Plant("a charge is of nobody", "paid", {"charge_without_payment": ("more",)}, (("payment", CHARGE),)),
+    Plant(
+        "the gateway has lost a refund", "refunded", {"refund_unknown_to_gateway": (".", "payment_id")},
+        (("payment", "DELETE FROM simulator.refund WHERE charge_key = '{payment_id}'"),),
+    ),
+)  # fmt: skip

@@ -1,0 +1,147 @@
+"""A chain that somebody has had their hands in: what was done to it is found, with its place, and nothing else."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from contracts.identity import Role
+from infra.database import audit_log as trail
+from infra.database import migrate
+from infra.database.audit_log import Note
+from infra.database.checks import Row
+from infra.foundation.ids import new_id
+from infra.ops.verify import audit_log_check as audit
+from infra.ops.verify.fact_db import evidence
+from infra.ops.verify.store_readers import connected
+from tests.infra.conftest import Kernel
+
+LENGTH = 12
+LATER = 4_000_000_000
+"""A moment that no entry is later than."""
+
+
+@pytest.fixture
+async def dsn(kernel: Kernel) -> AsyncIterator[str]:
+    """A database with a trail of its own, a note a transaction."""
+    name = f"t_{new_id().hex}"
+    superuser = await asyncpg.connect(kernel.stack.postgres_url)
+    await superuser.execute(f"CREATE DATABASE {name}")
+    found = kernel.stack.postgres_url.rpartition("/")[0] + f"/{name}"
+    await migrate.migrate(found, migrate.read("kernel", migrate.KERNEL))
+    connection = await asyncpg.connect(found)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_json, decoder=_json)
+    for number in range(LENGTH):
+        note = Note("user.ban", trail.person(new_id(), Role.ADMIN), "203.0.113.7", str(new_id()))
+        note.detail(None, {"is_active": True}, {"is_active": False, "number": number})
+        async with connection.transaction():
+            await trail.append(connection, [note])
+    await connection.execute("ALTER TABLE trail DISABLE TRIGGER trail_only_grows")
+    await connection.close()
+    yield found
+    await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await superuser.close()
+
+
+def _json(value: Any) -> Any:
+    return orjson.loads(value) if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+async def run(dsn: str, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def heads(dsn: str) -> list[Row]:
+    connection = await asyncpg.connect(dsn)
+    rows = await connection.fetch("SELECT seq, hash FROM trail ORDER BY seq")
+    await connection.close()
+    return [("user", row["seq"], row["hash"]) for row in rows]
+
+
+async def wrong(dsn: str, posted: Sequence[Row]) -> list[tuple[str, ...]]:
+    """What an audit finds: the check, and where."""
+    with evidence() as found:
+        found.table(audit.HEADS)
+        found.put(audit.HEADS, posted)
+        async with connected(dsn) as connection, connection.transaction(readonly=True):
+            violations = await audit.read(connection, "user", found)
+        violations += [one for check in audit.TRAILS for one in found.find(check, {"late": LATER})]
+    assert {one.ids["service"] for one in violations} <= {"user"}
+    return [(one.check, *(value for name, value in one.ids.items() if name != "service")) for one in violations]
+
+
+async def test_a_chain_that_nobody_touched_is_sound(dsn: str) -> None:
+    assert await wrong(dsn, await heads(dsn)) == []
+
+
+PUT_IN = """
+INSERT INTO trail (seq, at, act, actor_kind, actor_id, client, trace_id, request_id, subject, before, after, previous,
+                   hash)
+SELECT 13, at, act, actor_kind, actor_id, client, trace_id, request_id, subject, before, after, previous, hash
+FROM trail WHERE seq = 5
+"""
+REHASHED = "UPDATE trail SET hash = sha256(hash) WHERE seq = 5"
+PLANTS = {
+    "who did it": (["UPDATE trail SET actor_id = gen_random_uuid() WHERE seq = 5"], [("trail_changed", "5")]),
+    "what it was before": (
+        ["UPDATE trail SET before = '{\"is_active\": false}' WHERE seq = 5"],
+        [("trail_changed", "5")],
+    ),
+    "when": (["UPDATE trail SET at = at + interval '1 microsecond' WHERE seq = 1"], [("trail_changed", "1")]),
+    "one is gone": (["DELETE FROM trail WHERE seq = 5"], [("trail_gap", "5")]),
+    "several are gone": (["DELETE FROM trail WHERE seq BETWEEN 5 AND 7"], [("trail_gap", "5")]),
+    "the first is gone": (["DELETE FROM trail WHERE seq = 1"], [("trail_gap", "1")]),
+    "the last is gone": (["DELETE FROM trail WHERE seq = 12"], [("trail_cut",)]),
+    "all are gone": (["DELETE FROM trail"], [("trail_cut",)]),
+    "two have changed places": (
+        [
+            "UPDATE trail SET seq = 1000 WHERE seq = 5",
+            "UPDATE trail SET seq = 5 WHERE seq = 6",
+            "UPDATE trail SET seq = 6 WHERE seq = 1000",
+        ],
+        [
+            *(("trail_broken", "5"), ("trail_changed", "5"), ("trail_broken", "6"), ("trail_changed", "6")),
+            *(("trail_broken", "7"), ("trail_rewritten", "5")),
+        ],
+    ),
+    "one is put in": (
+        [PUT_IN],
+        [("trail_broken", "13"), ("trail_changed", "13"), ("trail_not_posted", "13")],
+    ),
+    "a hash": ([REHASHED], [("trail_changed", "5"), ("trail_broken", "6"), ("trail_rewritten", "5")]),
+}
+
+
+@pytest.mark.parametrize("name", PLANTS)
+async def test_what_was_done_to_it_is_found(dsn: str, name: str) -> None:
+    statements, expected = PLANTS[name]
+    posted = await heads(dsn)
+    await run(dsn, *statements)
+    assert await wrong(dsn, posted) == expected
+
+
+async def test_a_chain_made_anew_is_not_the_one_that_was_posted(dsn: str) -> None:
+    """Somebody has changed an entry and all hashes after it: sound in itself."""
+    posted = await heads(dsn)
+    connection = await asyncpg.connect(dsn)
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_json, decoder=_json)
+    await connection.execute("UPDATE trail SET client = '' WHERE seq = 5")
+    previous = posted[3][2]
+    for seq in range(5, LENGTH + 1):
+        entry = {**(await connection.fetchrow("SELECT * FROM trail WHERE seq = $1", seq)), "previous": previous}
+        made = trail.hash_of(entry)
+        await connection.execute("UPDATE trail SET previous = $2, hash = $3 WHERE seq = $1", seq, previous, made)
+        previous = made
+    await connection.close()
+    assert await wrong(dsn, posted) == [("trail_rewritten", "5")]
+
+
+async def test_an_end_that_nobody_posted_is_told(dsn: str) -> None:
+    posted = await heads(dsn)
+    assert await wrong(dsn, posted[:8]) == [("trail_not_posted", "9")]
+    assert await wrong(dsn, []) == [("trail_not_posted", "1")]

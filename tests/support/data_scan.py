@@ -1,0 +1,118 @@
+"""Looks for words in every place where the shop keeps anything: what was erased is nowhere.
+
+A word is looked for as it is, without regard to case, and as others write it: in hexadecimal, as a database shows
+bytes, in Base64 wherever it begins, and as the digests that anybody can make of it.
+"""
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import nats.errors
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from infra.ops.devstack.stack import Stack
+
+TABLES = """
+SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
+WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')
+"""
+FORM_IN_ROW = "SELECT FROM unnest($1::text[]) AS form WHERE position(form IN lower(t::text)) > 0"
+SERVERS = {"postgres", "mongo", "nats"}
+"""Folders of servers, which are asked themselves: their files hold what is no longer there for a while."""
+BATCH, PATIENCE = 500, 2.0
+
+
+class Needles:
+    """Words in all their forms, in lower case."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        said = {form for word in words for form in (word, word.lower())}
+        self.forms = frozenset(form.lower() for word in said for form in _forms(word.encode())) | {
+            word.lower() for word in said
+        }
+
+    def in_text(self, text: str) -> list[str]:
+        lowered = text.lower()
+        return [form for form in self.forms if form in lowered]
+
+    def in_bytes(self, content: bytes) -> list[str]:
+        lowered = content.lower()
+        return [form for form in self.forms if form.encode() in lowered]
+
+
+def _forms(word: bytes) -> Iterator[str]:
+    yield word.hex()
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + word).decode().rstrip("=")
+        yield encoded[(0, 2, 3)[offset] : -1]  # what its neighbours do not change
+    for digest in (hashlib.md5, hashlib.sha1, hashlib.sha256):  # as somebody may have made them
+        yield digest(word).hexdigest()
+        yield base64.b64encode(digest(word).digest()).decode().rstrip("=")
+
+
+async def in_database(connection: asyncpg.Connection, needles: Needles) -> list[str]:
+    """Every row of every table, all columns as text."""
+    found = []
+    for row in await connection.fetch(TABLES):
+        statement = f"SELECT t::text FROM {row[0]} AS t WHERE EXISTS ({FORM_IN_ROW})"  # noqa: S608 - quoted
+        found += [f"{row[0]}: {hit[0]}" for hit in await connection.fetch(statement, list(needles.forms))]
+    return found
+
+
+async def in_documents(database: Any, needles: Needles) -> list[str]:
+    """Every document of every collection."""
+    found = []
+    for name in await database.list_collection_names():
+        said = [repr(document) async for document in database[name].find()]
+        found += [f"{name}: {one}" for one in said if needles.in_text(one)]
+    return found
+
+
+async def in_streams(operator: Client, needles: Needles) -> list[str]:
+    """Every message of every stream, with its subject and headers: events, dead letters, boards and objects."""
+    js = operator.jetstream()
+    found = []
+    for info in await js.streams_info():
+        async for subject, header, body in _messages(operator, str(info.config.name), info.state.messages):
+            if needles.in_text(f"{subject} {header}") or needles.in_bytes(body):
+                found.append(f"{info.config.name}: {subject} {header} {body!r}")
+    return found
+
+
+async def _messages(operator: Client, stream: str, many: int) -> AsyncIterator[tuple[str, Any, bytes]]:
+    config = ConsumerConfig(
+        deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, mem_storage=True, inactive_threshold=30.0
+    )
+    consumer = await operator.jetstream().pull_subscribe(
+        "", stream=stream, config=config, inbox_prefix=b"_INBOX_operator.search."
+    )
+    try:
+        while many > 0:
+            batch = await consumer.fetch(min(BATCH, many), timeout=PATIENCE)
+            for message in batch:
+                yield message.subject, message.headers or {}, message.data
+            many -= len(batch)
+    except nats.errors.TimeoutError:
+        return  # what was there at the start has gone meanwhile
+    finally:
+        await consumer.unsubscribe()
+
+
+def in_files(stack: Stack, needles: Needles) -> list[str]:
+    """Logs of all processes, refusals and cache of Nginx, mails, and whatever else lies in the data folder."""
+    return [
+        f"{path}: {needles.in_bytes(path.read_bytes())}"
+        for path in _files(stack.layout.data)
+        if needles.in_bytes(path.read_bytes())
+    ]
+
+
+def _files(data: Path) -> Iterator[Path]:
+    for top in data.iterdir():
+        if top.name not in SERVERS:
+            yield from (path for path in [top, *top.rglob("*")] if path.is_file())
