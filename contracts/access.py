@@ -15,85 +15,87 @@ from enum import StrEnum
 
 from contracts.failure import Fail, Forbidden, NotFound, ScopeMissing, Unauthorized
 from contracts.identity import Access, Identity
-from contracts.operation import EDGE, AnyOperation, Owned
+from contracts.operation import EDGE, AnyOperation, OwnedResource
 
 
-class Asker(StrEnum):
+class CallerKind(StrEnum):
     """Who comes over HTTP. `OWNER` and `ANOTHER` are customers: of the thing that is asked about, and not."""
 
     ANONYMOUS = "anonymous"
     OWNER = "owner"
-    ANOTHER = "another customer"
+    OTHER_CUSTOMER = "another customer"
     ADMIN = "administrator"
-    KEY = "API key"
+    API_KEY = "API key"
     """A machine's, with the scope that the operation needs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AccessRule:
     """One operation and, where it is about something that belongs to somebody, what."""
 
     operation: AnyOperation
-    owned: Owned | None = None
+    resource: OwnedResource | None = None
 
-    def refusal(self, asker: Asker) -> type[Fail] | None:
+    def refusal(self, caller: CallerKind) -> type[Fail] | None:
         """How an asker is refused; None for one who may."""
-        if asker is Asker.KEY:
-            return None if self.operation.open_to_keys else Forbidden
-        if asker is Asker.ANONYMOUS:
-            return self._unknown()
+        if caller is CallerKind.API_KEY:
+            return None if self.operation.open_to_api_keys else Forbidden
+        if caller is CallerKind.ANONYMOUS:
+            return self._refusal_of_anonymous()
         if self.operation.access is Access.ADMIN:
-            return None if asker is Asker.ADMIN else Forbidden
-        if asker is Asker.OWNER or not self.names:
+            return None if caller is CallerKind.ADMIN else Forbidden
+        if caller is CallerKind.OWNER or not self.id_field:
             return None
-        return None if asker is Asker.ADMIN and self.owned and self.owned.admins else NotFound
+        return None if caller is CallerKind.ADMIN and self.resource and self.resource.open_to_admins else NotFound
 
-    def _unknown(self) -> type[Fail] | None:
+    def _refusal_of_anonymous(self) -> type[Fail] | None:
         if self.operation.access is not Access.ANYONE:
             return Unauthorized
-        if not self.names:
+        if not self.id_field:
             return None
-        return NotFound if self.owned and self.owned.guests else Unauthorized
+        return NotFound if self.resource and self.resource.open_to_guests else Unauthorized
 
     @property
     def needs_scope(self) -> bool:
         """Whether an API key may, and only with the scope."""
-        return self.operation.open_to_keys and not self.operation.is_public
+        return self.operation.open_to_api_keys and not self.operation.is_public
 
     @property
-    def names(self) -> str:
+    def id_field(self) -> str:
         """The field by which a request names somebody's thing."""
-        return self.owned.named if self.owned else ""
+        return self.resource.id_field if self.resource else ""
 
-    def says(self, asker: Asker) -> str:
+    def describe(self, caller: CallerKind) -> str:
         """A cell of the table."""
-        refusal = self.refusal(asker)
+        refusal = self.refusal(caller)
         if refusal is not None:
             return f"{int(refusal.status)} {refusal.code}"
-        if asker is Asker.KEY and self.needs_scope:
+        if caller is CallerKind.API_KEY and self.needs_scope:
             return f"`{self.operation.scope}`"
-        if self.owned is None or self.names:
+        if self.resource is None or self.id_field:
             return "yes"
-        return "everybody's" if asker is Asker.ADMIN and self.owned.admins else "their own"
+        return "everybody's" if caller is CallerKind.ADMIN and self.resource.open_to_admins else "their own"
 
 
-def rows_of(operation: AnyOperation) -> Iterator[Row]:
+def access_rules(operation: AnyOperation) -> Iterator[AccessRule]:
     """The rows of an operation that the edge asks. One that may name a thing, but need not, has a row without it."""
     assert EDGE in operation.callers, f"{operation.subject} is not for clients"
-    assert operation.access is not Access.CUSTOMER or operation.owned, f"{operation.subject} does not say whose it is"
-    if all(one.named and not _required(operation, one.named) for one in operation.owned):
-        yield Row(operation)
-    for one in operation.owned:
-        yield Row(operation, one)
+    assert operation.access is not Access.CUSTOMER or operation.owned_resources, (
+        f"{operation.subject} does not say whose it is"
+    )
+    if all(one.id_field and not _is_required(operation, one.id_field) for one in operation.owned_resources):
+        yield AccessRule(operation)
+    for one in operation.owned_resources:
+        yield AccessRule(operation, one)
 
 
-def admit(operation: AnyOperation, identity: Identity | None) -> Identity | None:
+def authorize(operation: AnyOperation, identity: Identity | None) -> Identity | None:
     """Who is asking, as the operation may know them. Raises what refuses whoever may not ask at all.
 
     The edge asks this early, and the service in any case.
     """
     if identity is not None and identity.scopes is not None:
-        return _admit_key(operation, identity)
+        return _authorize_api_key(operation, identity)
     if operation.access in (Access.CUSTOMER, Access.ADMIN):
         if identity is None:
             raise Unauthorized
@@ -102,9 +104,9 @@ def admit(operation: AnyOperation, identity: Identity | None) -> Identity | None
     return identity
 
 
-def _admit_key(operation: AnyOperation, identity: Identity) -> Identity | None:
+def _authorize_api_key(operation: AnyOperation, identity: Identity) -> Identity | None:
     """A key without the scope reads what everybody may read as everybody reads it: without what administrators see."""
-    if not operation.open_to_keys:
+    if not operation.open_to_api_keys:
         raise Forbidden("No API key may do this.")
     if operation.scope in (identity.scopes or ()):
         return identity
@@ -113,6 +115,6 @@ def _admit_key(operation: AnyOperation, identity: Identity) -> Identity | None:
     raise ScopeMissing(f"This API key lacks the scope {operation.scope}.")
 
 
-def _required(operation: AnyOperation, field: str) -> bool:
+def _is_required(operation: AnyOperation, field: str) -> bool:
     required: bool = operation.request.model_fields[field].is_required()
     return required

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-ISSUERS: tuple[tuple[range, frozenset[int]], ...] = (
+ISSUER_PREFIXES: tuple[tuple[range, frozenset[int]], ...] = (
     (range(4, 5), frozenset({13, 16, 19})),  # Visa
     (range(51, 56), frozenset({16})),  # Mastercard
     (range(2221, 2721), frozenset({16})),
@@ -26,25 +26,25 @@ ISSUERS: tuple[tuple[range, frozenset[int]], ...] = (
 )
 """Prefixes and the lengths that go with them."""
 
-SHORTEST, LONGEST = 13, 19
+MIN_LENGTH, MAX_LENGTH = 13, 19
 _RUN = re.compile(r"[0-9](?:[\s._\u00ad\u200b\u2010-\u2015\u2212-]*[0-9])+")
 _GROUP = re.compile(r"[0-9]+")
 
 
-def looks_like_card(text: str) -> bool:
+def contains_card_number(text: str) -> bool:
     """Whether there is a card number in the text."""
     plain = unicodedata.normalize("NFKC", text)
     return any(
-        is_card_number(digits) for run in _RUN.finditer(plain) for digits in _joined(_GROUP.findall(run.group()))
+        is_card_number(digits) for run in _RUN.finditer(plain) for digits in _joined_groups(_GROUP.findall(run.group()))
     )
 
 
 def is_card_number(digits: str) -> bool:
     """Whether these digits, all of them, are a card's: issuer, length, check digit."""
-    return _issued(digits) and luhn_valid(digits)
+    return _has_issuer_prefix(digits) and has_valid_luhn_digit(digits)
 
 
-def luhn_valid(digits: str) -> bool:
+def has_valid_luhn_digit(digits: str) -> bool:
     total = 0
     for place, digit in enumerate(reversed(digits)):
         doubled = int(digit) * (1 + place % 2)
@@ -52,19 +52,20 @@ def luhn_valid(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _issued(digits: str) -> bool:
+def _has_issuer_prefix(digits: str) -> bool:
     return any(
-        len(digits) in lengths and int(digits[: len(str(prefixes.start))]) in prefixes for prefixes, lengths in ISSUERS
+        len(digits) in lengths and int(digits[: len(str(prefixes.start))]) in prefixes
+        for prefixes, lengths in ISSUER_PREFIXES
     )
 
 
-def _joined(groups: list[str]) -> Iterator[str]:
+def _joined_groups(groups: list[str]) -> Iterator[str]:
     """Every row of neighbouring groups that is as long as a card number can be."""
     for first in range(len(groups)):
         digits = ""
         for group in groups[first:]:
             digits += group
-            if len(digits) > LONGEST:
+            if len(digits) > MAX_LENGTH:
                 break
-            if len(digits) >= SHORTEST:
+            if len(digits) >= MIN_LENGTH:
                 yield digits

@@ -9,9 +9,9 @@ from pydantic import Field, StringConstraints
 from contracts.catalog import Attributes, OutOfStock, SkuUnknown
 from contracts.failure import Fail, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Access
-from contracts.model import Empty, Id, Line, Model, Quantity, Sku, Time
+from contracts.model import Empty, Id, Model, Quantity, SingleLine, Sku, Timestamp
 from contracts.money import Money
-from contracts.operation import Operation, Owned
+from contracts.operation import Operation, OwnedResource
 
 SERVICE = "cart"
 
@@ -35,7 +35,7 @@ class CartMerged(Fail, status=HTTPStatus.CONFLICT):
     """This cart joined another one already."""
 
 
-class Change(StrEnum):
+class CartItemChange(StrEnum):
     """What became of a line since it was last seen."""
 
     PRICE_UP = "price_up"
@@ -47,13 +47,13 @@ class Change(StrEnum):
 class CartItem(Model):
     sku: Sku
     product_id: Id
-    name: Line
+    name: SingleLine
     options: Attributes
     quantity: int
     unit_price: Money
     line_total: Money
     available: int
-    changes: Annotated[list[Change], Field(description="Since the cart was last read.")] = []
+    changes: Annotated[list[CartItemChange], Field(description="Since the cart was last read.")] = []
 
 
 class Cart(Model):
@@ -64,35 +64,35 @@ class Cart(Model):
     total: Money
     coupon: str | None = None
     version: int
-    expires_at: Time
+    expires_at: Timestamp
 
 
-class CartOf(Model):
+class CartRef(Model):
     id: CartId
 
 
-class AddItem(Model):
+class AddCartItem(Model):
     id: CartId
     sku: Sku
     quantity: Quantity
 
 
-class SetItem(Model):
+class SetCartItem(Model):
     id: CartId
     sku: Sku
     quantity: Annotated[int, Field(ge=0, le=999, description="0 removes the line.")]
 
 
-class RemoveItem(Model):
+class RemoveCartItem(Model):
     id: CartId
     sku: Sku
 
 
-class Merge(Model):
+class MergeCart(Model):
     cart_id: Annotated[CartId, Field(description="The guest's cart that joins mine.")]
 
 
-class CheckoutOf(Model):
+class CheckoutRequest(Model):
     """Which cart an order is made from; `user_id` is whose order it will be."""
 
     id: CartId
@@ -110,61 +110,79 @@ class Checkout(Model):
     lines: list[CheckoutLine]
 
 
-NAMED = (Owned("cart", named="id", guests=True),)
-CHANGING = (NotFound, Unauthorized, PreconditionFailed, CartChanged)
+CART_BY_ID = (OwnedResource("cart", id_field="id", open_to_guests=True),)
+CHANGE_FAILURES = (NotFound, Unauthorized, PreconditionFailed, CartChanged)
 
 CREATE = Operation(SERVICE, "create", Empty, Cart, "Open a cart", Access.ANYONE, writes=True)
 GET = Operation(
     SERVICE,
     "get",
-    CartOf,
+    CartRef,
     Cart,
     "Read a cart, priced as of now",
     Access.ANYONE,
     (NotFound, Unauthorized, CartChanged),
-    owned=NAMED,
+    owned_resources=CART_BY_ID,
 )
 ADD = Operation(
     SERVICE,
     "add",
-    AddItem,
+    AddCartItem,
     Cart,
     "Put units of a SKU into a cart",
     Access.ANYONE,
-    (*CHANGING, SkuUnknown, OutOfStock, CartFull),
+    (*CHANGE_FAILURES, SkuUnknown, OutOfStock, CartFull),
     writes=True,
-    owned=NAMED,
+    owned_resources=CART_BY_ID,
 )
 SET = Operation(
     SERVICE,
     "set",
-    SetItem,
+    SetCartItem,
     Cart,
     "Set the units of a SKU in a cart",
     Access.ANYONE,
-    (*CHANGING, SkuUnknown, OutOfStock, CartFull),
+    (*CHANGE_FAILURES, SkuUnknown, OutOfStock, CartFull),
     writes=True,
-    owned=NAMED,
+    owned_resources=CART_BY_ID,
 )
 REMOVE = Operation(
-    SERVICE, "remove", RemoveItem, Cart, "Take a SKU out of a cart", Access.ANYONE, CHANGING, writes=True, owned=NAMED
+    SERVICE,
+    "remove",
+    RemoveCartItem,
+    Cart,
+    "Take a SKU out of a cart",
+    Access.ANYONE,
+    CHANGE_FAILURES,
+    writes=True,
+    owned_resources=CART_BY_ID,
 )
-CLEAR = Operation(SERVICE, "clear", CartOf, Cart, "Empty a cart", Access.ANYONE, CHANGING, writes=True, owned=NAMED)
+CLEAR = Operation(
+    SERVICE,
+    "clear",
+    CartRef,
+    Cart,
+    "Empty a cart",
+    Access.ANYONE,
+    CHANGE_FAILURES,
+    writes=True,
+    owned_resources=CART_BY_ID,
+)
 MERGE = Operation(
     SERVICE,
     "merge",
-    Merge,
+    MergeCart,
     Cart,
     "Join a guest's cart to one's own",
     Access.CUSTOMER,
     (NotFound, CartMerged, CartFull, CartChanged),
     writes=True,
-    owned=(Owned("cart"),),
+    owned_resources=(OwnedResource("cart"),),
 )
 CHECKOUT = Operation(
     SERVICE,
     "checkout",
-    CheckoutOf,
+    CheckoutRequest,
     Checkout,
     "The lines an order is made from",
     Access.SERVICE,

@@ -34,16 +34,16 @@ class Event(Model):
         return f"event.{self.service}.{self.aggregate_id}.{self.name}"
 
     @classmethod
-    def pattern(cls) -> str:
+    def subject_pattern(cls) -> str:
         """The subject of every such event, whichever aggregate it is about."""
         return f"event.{cls.service}.*.{cls.name}"
 
     @classmethod
-    def type(cls) -> str:
+    def ce_type(cls) -> str:
         """The CloudEvents `ce-type`."""
         return f"souk.{cls.service}.{cls.name}"
 
     @classmethod
-    def source(cls) -> str:
+    def ce_source(cls) -> str:
         """The CloudEvents `ce-source`."""
         return f"/souk/{cls.service}"

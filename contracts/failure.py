@@ -59,7 +59,7 @@ class Fail(Exception):  # noqa: N818 - a failure is an answer, not an accident
     def title(cls) -> str:
         return cleandoc(cls.__doc__ or cls.code).partition("\n")[0].rstrip(".")
 
-    def problem(self, request_id: str = "") -> Problem:
+    def to_problem(self, request_id: str = "") -> Problem:
         return Problem(
             title=self.title(),
             status=self.status,
@@ -70,22 +70,22 @@ class Fail(Exception):  # noqa: N818 - a failure is an answer, not an accident
             retry_after=self.retry_after,
         )
 
-    def body(self, request_id: str = "") -> bytes:
-        return self.problem(request_id).model_dump_json(exclude_none=True).encode()
+    def to_json(self, request_id: str = "") -> bytes:
+        return self.to_problem(request_id).model_dump_json(exclude_none=True).encode()
 
     @staticmethod
-    def from_body(body: bytes) -> "Fail":
+    def from_json(body: bytes) -> "Fail":
         """The failure that another service answered with; one we do not know is that service's bug."""
         problem = Problem.model_validate_json(body)
         kind = Fail.by_code.get(problem.code, InternalError)
         return kind(problem.detail, errors=problem.errors or (), retry_after=problem.retry_after)
 
 
-class Malformed(Fail, status=HTTPStatus.BAD_REQUEST):
+class MalformedRequest(Fail, status=HTTPStatus.BAD_REQUEST):
     """The request cannot be read."""
 
 
-class BadCursor(Fail, status=HTTPStatus.BAD_REQUEST):
+class InvalidCursor(Fail, status=HTTPStatus.BAD_REQUEST):
     """The cursor is not one that this list gave out."""
 
 
@@ -137,7 +137,7 @@ class UnsupportedMediaType(Fail, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
     """This route does not take that media type."""
 
 
-class Invalid(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
+class InvalidRequest(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
     """The request is not valid."""
 
 
@@ -165,5 +165,5 @@ class TimedOut(Fail, status=HTTPStatus.GATEWAY_TIMEOUT):
     """A part of the shop did not answer in time."""
 
 
-EVERYWHERE: tuple[type[Fail], ...] = (InternalError, Unavailable, Overloaded, TimedOut)
+COMMON_FAILURES: tuple[type[Fail], ...] = (InternalError, Unavailable, Overloaded, TimedOut)
 """What any ask may end in besides the failures its operation declares."""

@@ -5,11 +5,13 @@ from contracts.model import Empty, Model
 from contracts.operation import EDGE, OPERATOR, Operation
 
 
-class Health(Model):
+class ServiceHealth(Model):
     """Each store by name: `ok`, or what is wrong with it."""
 
     stores: dict[str, str]
 
 
-def health_of(service: str) -> Operation[Empty, Health]:
-    return Operation(service, "health", Empty, Health, "Whether it is ready", Access.ANYONE, callers=(EDGE, OPERATOR))
+def health_operation(service: str) -> Operation[Empty, ServiceHealth]:
+    return Operation(
+        service, "health", Empty, ServiceHealth, "Whether it is ready", Access.ANYONE, callers=(EDGE, OPERATOR)
+    )

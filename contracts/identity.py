@@ -11,7 +11,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class Scope(StrEnum):
+class ApiKeyScope(StrEnum):
     """What an API key may be for: to read a service's things, or to change them.
 
     None changes accounts: that is for people, so that a stolen key makes nobody an administrator.
@@ -34,7 +34,7 @@ class Identity(Model):
     role: Role
     session_id: UUID | None = None
     """The session that the access token is of."""
-    scopes: tuple[Scope, ...] | None = None
+    scopes: tuple[ApiKeyScope, ...] | None = None
     """A machine's: it may what an administrator may, within these, and both ids are its API key's. None of a person."""
 
     @property

@@ -16,21 +16,21 @@ from pydantic import (
 )
 
 __all__ = [
-    "Country",
+    "CountryCode",
     "Cursor",
     "Email",
     "Id",
-    "Instant",
-    "Line",
-    "Listing",
+    "InputTimestamp",
+    "ListPage",
     "Model",
-    "Page",
+    "MultilineText",
+    "PageParams",
     "Quantity",
     "Secret",
+    "SingleLine",
     "Sku",
     "Slug",
-    "Text",
-    "Time",
+    "Timestamp",
 ]
 
 ItemT = TypeVar("ItemT")
@@ -52,28 +52,28 @@ class Model(BaseModel):
 Id = UUID
 """A UUIDv7, made by the service that owns the thing."""
 
-Time = AwareDatetime
+Timestamp = AwareDatetime
 """A moment in UTC, RFC 3339 with `Z` on the wire."""
 
 
-def _no_number(said: object) -> object:
+def _require_rfc3339(value: object) -> object:
     """A year would be read as seconds since 1970."""
-    if not isinstance(said, datetime) and not (isinstance(said, str) and "-" in said[1:]):
+    if not isinstance(value, datetime) and not (isinstance(value, str) and "-" in value[1:]):
         message = "Input should be a moment as of RFC 3339"
         raise ValueError(message)
-    return said
+    return value
 
 
-Instant = Annotated[Time, Field(strict=False), BeforeValidator(_no_number)]
+InputTimestamp = Annotated[Timestamp, Field(strict=False), BeforeValidator(_require_rfc3339)]
 """A moment that a client names. Not strict: what a validator has looked at is no JSON any more, but a string."""
 
-Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=255)]
+SingleLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=255)]
 """One line of text: no control characters, so that it is safe in a mail header and in a log."""
 
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=20_000)]
+MultilineText = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=20_000)]
 """Text of any number of lines, without NUL, which PostgreSQL cannot hold."""
 
-Name = Annotated[Line, StringConstraints(min_length=1, strip_whitespace=True)]
+NonEmptyLine = Annotated[SingleLine, StringConstraints(min_length=1, strip_whitespace=True)]
 """A line that says something."""
 
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=64)]
@@ -91,7 +91,7 @@ Email = Annotated[
 ]
 """An e-mail address, one, without a display name."""
 
-Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2."""
 
 Quantity = Annotated[int, Field(ge=1, le=999)]
@@ -108,14 +108,14 @@ class Empty(Model):
     """A request or a reply that says nothing."""
 
 
-class Page(Model):
+class PageParams(Model):
     """The part of a list that is asked for."""
 
     limit: Annotated[int, Field(ge=1, le=100, description="How many items at the most.")] = 20
     after: Annotated[Cursor | None, Field(description="The `next` of the page before.")] = None
 
 
-class Listing(Model, Generic[ItemT]):
+class ListPage(Model, Generic[ItemT]):
     """A part of a list."""
 
     items: list[ItemT]

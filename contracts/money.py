@@ -18,7 +18,7 @@ UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW
 _NO_DIGITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _THREE_DIGITS = "BHD IQD JOD KWD LYD OMR TND"
 
-EXPONENTS: dict[str, int] = {
+CURRENCY_EXPONENTS: dict[str, int] = {
     **dict.fromkeys(_TWO_DIGITS.split(), 2),
     **dict.fromkeys(_NO_DIGITS.split(), 0),
     **dict.fromkeys(_THREE_DIGITS.split(), 3),
@@ -26,27 +26,27 @@ EXPONENTS: dict[str, int] = {
 """The active currencies of ISO 4217 and how many digits their minor unit has."""
 
 
-def _known(code: str) -> str:
-    if code not in EXPONENTS:
+def _require_iso_4217(code: str) -> str:
+    if code not in CURRENCY_EXPONENTS:
         message = "is not an ISO 4217 currency"
         raise ValueError(message)
     return code
 
 
-Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["USD"]), AfterValidator(_known)]
+CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["USD"]), AfterValidator(_require_iso_4217)]
 
 
 class Money(Model):
     """An amount in minor units (cents of a dollar), and its currency."""
 
     amount: Annotated[int, Field(ge=0, le=MAX_AMOUNT, examples=[1999])]
-    currency: Currency
+    currency: CurrencyCode
 
     def times(self, quantity: int) -> "Money":
         return self.model_copy(update={"amount": self.amount * quantity})
 
 
-def total(amounts: "list[Money]", currency: str) -> Money:
+def sum_money(amounts: "list[Money]", currency: str) -> Money:
     """The sum of amounts that are all in `currency`."""
     assert all(money.currency == currency for money in amounts), "money of two currencies has no sum"
     return Money.model_construct(amount=sum(money.amount for money in amounts), currency=currency)

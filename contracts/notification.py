@@ -5,15 +5,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from contracts.failure import BadCursor
+from contracts.failure import InvalidCursor
 from contracts.identity import Access
-from contracts.model import Id, Line, Listing, Model, Page, Time
-from contracts.operation import Operation, Owned
+from contracts.model import Id, ListPage, Model, PageParams, SingleLine, Timestamp
+from contracts.operation import Operation, OwnedResource
 
 SERVICE = "notification"
 
 
-class Kind(StrEnum):
+class NotificationKind(StrEnum):
     """What a customer is told."""
 
     ORDER_PLACED = "order_placed"
@@ -24,7 +24,7 @@ class Kind(StrEnum):
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a mail
 
 
-class Channel(StrEnum):
+class NotificationChannel(StrEnum):
     EMAIL = "email"
     SMS = "sms"
     PUSH = "push"
@@ -39,23 +39,23 @@ class DeliveryStatus(StrEnum):
 
 class Notification(Model):
     id: Id
-    kind: Kind
-    channel: Channel
+    kind: NotificationKind
+    channel: NotificationChannel
     status: DeliveryStatus
-    subject: Line
-    created_at: Time
-    sent_at: Annotated[Time | None, Field(description="When the mail server took it.")] = None
+    subject: SingleLine
+    created_at: Timestamp
+    sent_at: Annotated[Timestamp | None, Field(description="When the mail server took it.")] = None
 
 
 LIST = Operation(
     SERVICE,
     "list",
-    Page,
-    Listing[Notification],
+    PageParams,
+    ListPage[Notification],
     "What was sent to me; for administrators, to anyone",
     Access.CUSTOMER,
-    (BadCursor,),
-    owned=(Owned("notifications", admins=True),),
+    (InvalidCursor,),
+    owned_resources=(OwnedResource("notifications", open_to_admins=True),),
 )
 
 OPERATIONS = (LIST,)

@@ -7,15 +7,28 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from contracts.cart import CartChanged, CartEmpty, CartId
-from contracts.catalog import Attributes, HoldLine, HoldMismatch, OutOfStock, SkuUnknown
+from contracts.catalog import Attributes, HoldMismatch, OutOfStock, RequestedLine, SkuUnknown
 from contracts.event import Event
-from contracts.failure import BadCursor, Fail, Forbidden, NotFound, PreconditionFailed, Unauthorized
+from contracts.failure import Fail, Forbidden, InvalidCursor, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Access
-from contracts.model import Country, Email, Id, Instant, Line, Listing, Model, Name, Page, Quantity, Sku, Time
+from contracts.model import (
+    CountryCode,
+    Email,
+    Id,
+    InputTimestamp,
+    ListPage,
+    Model,
+    NonEmptyLine,
+    PageParams,
+    Quantity,
+    SingleLine,
+    Sku,
+    Timestamp,
+)
 from contracts.money import Money
-from contracts.operation import OPERATOR, Operation, Owned
+from contracts.operation import OPERATOR, Operation, OwnedResource
 from contracts.payment import AlreadyPaid, CardNumberRefused, NotPayable, Payment, PaymentMethod, PaymentMethodUnknown
-from contracts.repair import Repair, Repaired
+from contracts.repair import RepairRequest, RepairResult
 
 SERVICE = "order"
 
@@ -48,35 +61,35 @@ class CancelReason(StrEnum):
 
 
 class Address(Model):
-    name: Annotated[Name, StringConstraints(max_length=200)]
-    line1: Annotated[Name, StringConstraints(max_length=200)]
-    line2: Annotated[Line | None, StringConstraints(max_length=200)] = None
-    city: Annotated[Name, StringConstraints(max_length=100)]
-    region: Annotated[Line | None, StringConstraints(max_length=100)] = None
-    postal_code: Annotated[Name, StringConstraints(max_length=20)]
-    country: Country
+    name: Annotated[NonEmptyLine, StringConstraints(max_length=200)]
+    line1: Annotated[NonEmptyLine, StringConstraints(max_length=200)]
+    line2: Annotated[SingleLine | None, StringConstraints(max_length=200)] = None
+    city: Annotated[NonEmptyLine, StringConstraints(max_length=100)]
+    region: Annotated[SingleLine | None, StringConstraints(max_length=100)] = None
+    postal_code: Annotated[NonEmptyLine, StringConstraints(max_length=20)]
+    country: CountryCode
     phone: Annotated[str | None, StringConstraints(pattern=r"^\+?[0-9 ()./-]{3,32}$")] = None
 
 
 class OrderItem(Model):
     sku: Sku
     product_id: Id
-    name: Line
+    name: SingleLine
     options: Attributes
     quantity: Quantity
     unit_price: Money
     line_total: Money
 
 
-class Tracking(Model):
-    carrier: Annotated[Name, StringConstraints(max_length=100)]
-    number: Annotated[Name, StringConstraints(max_length=100)]
+class ShipmentTracking(Model):
+    carrier: Annotated[NonEmptyLine, StringConstraints(max_length=100)]
+    number: Annotated[NonEmptyLine, StringConstraints(max_length=100)]
 
 
-class HistoryEntry(Model):
+class OrderHistoryEntry(Model):
     status: OrderStatus
-    at: Time
-    note: Line | None = None
+    at: Timestamp
+    note: SingleLine | None = None
 
 
 class Order(Model):
@@ -92,10 +105,10 @@ class Order(Model):
     total: Money
     shipping_address: Address
     payment_id: Id | None = None
-    tracking: Tracking | None = None
-    history: list[HistoryEntry]
-    created_at: Time
-    updated_at: Time
+    tracking: ShipmentTracking | None = None
+    history: list[OrderHistoryEntry]
+    created_at: Timestamp
+    updated_at: Timestamp
 
 
 class ShippingMethod(StrEnum):
@@ -105,7 +118,7 @@ class ShippingMethod(StrEnum):
 class PlaceOrder(Model):
     """From `items` or from a cart; with `payment_method` the charge starts by itself."""
 
-    items: Annotated[list[HoldLine] | None, Field(min_length=1, max_length=100)] = None
+    items: Annotated[list[RequestedLine] | None, Field(min_length=1, max_length=100)] = None
     cart_id: CartId | None = None
     address_id: Annotated[Id | None, Field(description="One of the customer's own addresses, to send it to.")] = None
     shipping_address: Annotated[Address | None, Field(validate_default=True)] = None
@@ -114,7 +127,7 @@ class PlaceOrder(Model):
     email: Annotated[Email | None, Field(description="Of a guest.")] = None
 
     @model_validator(mode="after")
-    def _one_of(self) -> "PlaceOrder":
+    def _require_items_or_cart(self) -> "PlaceOrder":
         if (self.items is None) == (self.cart_id is None):
             message = "is made from either items or a cart_id"
             raise ValueError(message)
@@ -122,23 +135,23 @@ class PlaceOrder(Model):
 
     @field_validator("shipping_address")
     @classmethod
-    def _or_one_that_is_known(cls, value: Address | None, info: ValidationInfo) -> Address | None:
+    def _require_one_address(cls, value: Address | None, info: ValidationInfo) -> Address | None:
         if (value is None) == (info.data.get("address_id") is None):
             message = "is said, or else an address_id"
             raise ValueError(message)
         return value
 
 
-class OrderOf(Model):
+class OrderRef(Model):
     id: Id
 
 
-class ListOrders(Page):
+class ListOrders(PageParams):
     status: OrderStatus | None = None
     user_id: Annotated[Id | None, Field(description="For administrators.")] = None
-    from_: Annotated[Instant | None, Field(alias="from", description="Placed at this moment or later.")] = None
-    to: Annotated[Instant | None, Field(description="Placed before this moment.")] = None
-    number: Annotated[Line | None, Field(description="The one order that a customer reads out.")] = None
+    from_: Annotated[InputTimestamp | None, Field(alias="from", description="Placed at this moment or later.")] = None
+    to: Annotated[InputTimestamp | None, Field(description="Placed before this moment.")] = None
+    number: Annotated[SingleLine | None, Field(description="The one order that a customer reads out.")] = None
 
 
 class PayOrder(Model):
@@ -151,11 +164,11 @@ class UpdateOrder(Model):
 
     id: Id
     status: OrderStatus | None = None
-    tracking: Tracking | None = None
+    tracking: ShipmentTracking | None = None
     shipping_address: Address | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> "UpdateOrder":
+    def _require_one_change(self) -> "UpdateOrder":
         if (self.status is None) == (self.shipping_address is None):
             message = "says either a status or a shipping_address"
             raise ValueError(message)
@@ -165,7 +178,7 @@ class UpdateOrder(Model):
         return self
 
 
-class PayablesOf(Model):
+class PayablesRequest(Model):
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 
 
@@ -179,25 +192,25 @@ class Payable(Model):
     payment_method: PaymentMethod | None
 
 
-class Payables(Model):
+class PayableList(Model):
     items: list[Payable]
 
 
-class GuestOf(Model):
+class GuestContactRequest(Model):
     order_id: Id
 
 
-class Guest(Model):
+class GuestContact(Model):
     """Where the guest who placed an order is reached."""
 
     email: Email
-    name: Line
+    name: SingleLine
 
 
-class PlacedItem(Model):
+class PlacedOrderItem(Model):
     sku: Sku
     product_id: Id
-    name: Line
+    name: SingleLine
     quantity: Quantity
     unit_price: Money
 
@@ -218,7 +231,7 @@ class OrderPlaced(OrderEvent, Event, service=SERVICE, name="placed", key="order_
     cart_id: str | None
     cart_version: int | None
     charge: bool
-    items: list[PlacedItem]
+    items: list[PlacedOrderItem]
 
 
 class OrderPaid(OrderEvent, Event, service=SERVICE, name="paid", key="order_id"):
@@ -226,7 +239,7 @@ class OrderPaid(OrderEvent, Event, service=SERVICE, name="paid", key="order_id")
 
     hold_id: Id
     payment_id: Id
-    items: list[PlacedItem]
+    items: list[PlacedOrderItem]
 
 
 class OrderCancelled(OrderEvent, Event, service=SERVICE, name="cancelled", key="order_id"):
@@ -241,7 +254,7 @@ class OrderCancelled(OrderEvent, Event, service=SERVICE, name="cancelled", key="
 class OrderShipped(OrderEvent, Event, service=SERVICE, name="shipped", key="order_id"):
     """The goods are on their way."""
 
-    tracking: Tracking
+    tracking: ShipmentTracking
 
 
 class OrderDelivered(OrderEvent, Event, service=SERVICE, name="delivered", key="order_id"):
@@ -254,7 +267,7 @@ class OrderRefunded(OrderEvent, Event, service=SERVICE, name="refunded", key="or
     payment_id: Id
 
 
-PLACING = (
+PLACE_FAILURES = (
     NotFound,
     Unauthorized,
     SkuUnknown,
@@ -274,40 +287,43 @@ PLACE = Operation(
     Order,
     "Place an order; its stock is held",
     Access.ANYONE,
-    PLACING,
+    PLACE_FAILURES,
     writes=True,
-    owned=(Owned("cart", named="cart_id", guests=True), Owned("address", named="address_id")),
+    owned_resources=(
+        OwnedResource("cart", id_field="cart_id", open_to_guests=True),
+        OwnedResource("address", id_field="address_id"),
+    ),
 )
 LIST = Operation(
     SERVICE,
     "list",
     ListOrders,
-    Listing[Order],
+    ListPage[Order],
     "List orders",
     CUSTOMER,
-    (BadCursor, Forbidden),
-    owned=(Owned("orders", admins=True),),
+    (InvalidCursor, Forbidden),
+    owned_resources=(OwnedResource("orders", open_to_admins=True),),
 )
 GET = Operation(
     SERVICE,
     "get",
-    OrderOf,
+    OrderRef,
     Order,
     "Read an order",
     CUSTOMER,
     (NotFound,),
-    owned=(Owned("order", named="id", admins=True),),
+    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True),),
 )
 CANCEL = Operation(
     SERVICE,
     "cancel",
-    OrderOf,
+    OrderRef,
     Order,
     "Cancel an order",
     CUSTOMER,
     (NotFound, IllegalTransition, PreconditionFailed),
     writes=True,
-    owned=(Owned("order", named="id", admins=True),),
+    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True),),
 )
 PAY = Operation(
     SERVICE,
@@ -318,7 +334,7 @@ PAY = Operation(
     CUSTOMER,
     (NotFound, IllegalTransition, AlreadyPaid, NotPayable, PaymentMethodUnknown, CardNumberRefused),
     writes=True,
-    owned=(Owned("order", named="id"),),
+    owned_resources=(OwnedResource("order", id_field="id"),),
 )
 UPDATE = Operation(
     SERVICE,
@@ -331,13 +347,33 @@ UPDATE = Operation(
     writes=True,
 )
 PAYABLES = Operation(
-    SERVICE, "payables", PayablesOf, Payables, "What is to be charged for orders", SERVICES, callers=("payment",)
+    SERVICE,
+    "payables",
+    PayablesRequest,
+    PayableList,
+    "What is to be charged for orders",
+    SERVICES,
+    callers=("payment",),
 )
 GUEST = Operation(
-    SERVICE, "guest", GuestOf, Guest, "Where an order's guest is reached", SERVICES, (NotFound,), ("notification",)
+    SERVICE,
+    "guest",
+    GuestContactRequest,
+    GuestContact,
+    "Where an order's guest is reached",
+    SERVICES,
+    (NotFound,),
+    ("notification",),
 )
 REPAIR = Operation(
-    SERVICE, "repair", Repair, Repaired, "Put orders right that are stuck", SERVICES, callers=(OPERATOR,), writes=True
+    SERVICE,
+    "repair",
+    RepairRequest,
+    RepairResult,
+    "Put orders right that are stuck",
+    SERVICES,
+    callers=(OPERATOR,),
+    writes=True,
 )
 
 OPERATIONS = (PLACE, LIST, GET, CANCEL, PAY, UPDATE, PAYABLES, GUEST, REPAIR)

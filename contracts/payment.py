@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from contracts.event import Event
-from contracts.failure import BadCursor, Fail, NotFound
+from contracts.failure import Fail, InvalidCursor, NotFound
 from contracts.identity import Access
-from contracts.model import Id, Line, Listing, Model, Page, Secret, Text, Time
+from contracts.model import Id, ListPage, Model, MultilineText, PageParams, Secret, SingleLine, Timestamp
 from contracts.money import MAX_AMOUNT, Money
-from contracts.operation import OPERATOR, Operation, Owned
-from contracts.repair import Repair, Repaired
+from contracts.operation import OPERATOR, Operation, OwnedResource
+from contracts.repair import RepairRequest, RepairResult
 
 SERVICE = "payment"
 
@@ -63,7 +63,7 @@ class Payment(Model):
     provider: str
     failure_code: str | None = None
     client_secret: Annotated[str | None, Field(description="Confirms a payment that requires an action.")] = None
-    created_at: Time
+    created_at: Timestamp
 
 
 class CreatePayment(Model):
@@ -71,30 +71,30 @@ class CreatePayment(Model):
     payment_method: PaymentMethod
 
 
-class PaymentOf(Model):
+class PaymentRef(Model):
     id: Id
 
 
-class ListPayments(Page):
+class ListPayments(PageParams):
     order_id: Id | None = None
 
 
-class Confirm(Model):
+class ConfirmPayment(Model):
     """The second step of a payment that `requires_action`."""
 
     id: Id
     client_secret: Annotated[Secret, Field(max_length=255)]
 
 
-class Refund(Model):
+class RefundPayment(Model):
     id: Id
     amount: Annotated[
         int | None, Field(ge=1, le=MAX_AMOUNT, description="Minor units; all that is left when not said.")
     ] = None
-    reason: Annotated[Text | None, StringConstraints(max_length=500)] = None
+    reason: Annotated[MultilineText | None, StringConstraints(max_length=500)] = None
 
 
-class Charge(Model):
+class ChargeOrder(Model):
     """An order's own ask to be charged."""
 
     order_id: Id
@@ -103,14 +103,14 @@ class Charge(Model):
     payment_method: PaymentMethod
 
 
-class ChargeUnder(Model):
+class ChargeLookup(Model):
     """A charge that an order has asked for before, perhaps, and the idempotency key it was asked under."""
 
-    charge: Charge
+    charge: ChargeOrder
     key: Annotated[str, StringConstraints(max_length=255)]
 
 
-class PaymentsOf(Model):
+class PaidOrdersRequest(Model):
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 
 
@@ -129,7 +129,7 @@ class PaymentCaptured(PaymentEvent, Event, service=SERVICE, name="captured", key
 class PaymentFailed(PaymentEvent, Event, service=SERVICE, name="failed", key="payment_id"):
     """The money of an order could not be taken, for good."""
 
-    failure_code: Line
+    failure_code: SingleLine
 
 
 class PaymentActionRequired(PaymentEvent, Event, service=SERVICE, name="action_required", key="payment_id"):
@@ -155,43 +155,43 @@ CREATE = Operation(
     CUSTOMER,
     (NotFound, NotPayable, AlreadyPaid, PaymentMethodUnknown, CardNumberRefused),
     writes=True,
-    owned=(Owned("order", named="order_id"),),
+    owned_resources=(OwnedResource("order", id_field="order_id"),),
 )
 GET = Operation(
     SERVICE,
     "get",
-    PaymentOf,
+    PaymentRef,
     Payment,
     "Read a payment",
     CUSTOMER,
     (NotFound,),
-    owned=(Owned("payment", named="id", admins=True),),
+    owned_resources=(OwnedResource("payment", id_field="id", open_to_admins=True),),
 )
 LIST = Operation(
     SERVICE,
     "list",
     ListPayments,
-    Listing[Payment],
+    ListPage[Payment],
     "List payments",
     CUSTOMER,
-    (BadCursor,),
-    owned=(Owned("payments", admins=True),),
+    (InvalidCursor,),
+    owned_resources=(OwnedResource("payments", open_to_admins=True),),
 )
 CONFIRM = Operation(
     SERVICE,
     "confirm",
-    Confirm,
+    ConfirmPayment,
     Payment,
     "Take a payment's second step",
     CUSTOMER,
     (NotFound, NotPayable),
     writes=True,
-    owned=(Owned("payment", named="id"),),
+    owned_resources=(OwnedResource("payment", id_field="id"),),
 )
 REFUND = Operation(
     SERVICE,
     "refund",
-    Refund,
+    RefundPayment,
     Payment,
     "Send money back",
     ADMIN,
@@ -201,7 +201,7 @@ REFUND = Operation(
 CHARGE = Operation(
     SERVICE,
     "charge",
-    Charge,
+    ChargeOrder,
     Payment,
     "Charge an order",
     Access.SERVICE,
@@ -212,7 +212,7 @@ CHARGE = Operation(
 CHARGED = Operation(
     SERVICE,
     "charged",
-    ChargeUnder,
+    ChargeLookup,
     Payment,
     "What an order was told when it asked to be charged",
     Access.SERVICE,
@@ -222,8 +222,8 @@ CHARGED = Operation(
 PAID = Operation(
     SERVICE,
     "paid",
-    PaymentsOf,
-    Listing[Payment],
+    PaidOrdersRequest,
+    ListPage[Payment],
     "The payments that have taken the money of orders",
     Access.SERVICE,
     callers=("order",),
@@ -231,8 +231,8 @@ PAID = Operation(
 REPAIR = Operation(
     SERVICE,
     "repair",
-    Repair,
-    Repaired,
+    RepairRequest,
+    RepairResult,
     "Put payments right that are stuck, or of which the gateway says something else",
     Access.SERVICE,
     callers=(OPERATOR,),

@@ -10,103 +10,105 @@ from pydantic import Field
 
 from contracts.cart import CheckoutLine
 from contracts.identity import Access
-from contracts.model import Cursor, Id, Line, Model, Time
+from contracts.model import Cursor, Id, Model, SingleLine, Timestamp
 from contracts.notification import Notification
 from contracts.operation import AnyOperation, Operation
 from contracts.order import Order
 from contracts.payment import Payment
 
-LEADER = "user"
-MOST_ORDERS = 100
+COORDINATOR = "user"
+MAX_GUEST_ORDERS = 100
 """Guests' orders in one ask."""
 
-KEEPERS = ("order", "payment", "notification", "cart", "catalog")
+DATA_HOLDERS = ("order", "payment", "notification", "cart", "catalog")
 """The other services, in the order in which they are asked to erase."""
 
 
-class ErasePerson(Model):
+class EraseUserData(Model):
     """An account, and the guests' orders that were placed with its e-mail: the e-mail itself is told to nobody."""
 
     user_id: Id
-    order_ids: Annotated[list[Id], Field(max_length=MOST_ORDERS)] = []
+    order_ids: Annotated[list[Id], Field(max_length=MAX_GUEST_ORDERS)] = []
 
 
-class GuestOrdersOf(Model):
+class GuestOrdersRequest(Model):
     """Orders that guests placed with one of these e-mails."""
 
-    emails: Annotated[list[Line], Field(min_length=1, max_length=2, description="In lower case.")]
+    emails: Annotated[list[SingleLine], Field(min_length=1, max_length=2, description="In lower case.")]
     after: Annotated[Id | None, Field(description="The last of the ids before.")] = None
 
 
-class GuestOrders(Model):
+class GuestOrderIds(Model):
     """Sorted; none is the end."""
 
     order_ids: list[Id]
 
 
-class ErasedPart(Model):
+class EraseProgress(Model):
     more: Annotated[bool, Field(description="It was much; ask again.")] = False
 
 
-class ExportPerson(Model):
+class ExportUserData(Model):
     user_id: Id
-    emails: Annotated[list[Line], Field(max_length=2, description="Verified, in lower case, as a guest may say it.")]
+    emails: Annotated[
+        list[SingleLine], Field(max_length=2, description="Verified, in lower case, as a guest may say it.")
+    ]
     after: Annotated[Cursor | None, Field(description="The `next` of the part before.")] = None
 
 
-class HeldCart(Model):
+class ExportedCart(Model):
     """A cart without the prices of the day."""
 
     id: str
     lines: list[CheckoutLine]
-    expires_at: Time
+    expires_at: Timestamp
 
 
-class HeldPart(Model):
+class UserDataPart(Model):
     """A part of what one service holds on somebody: never more than a message takes."""
 
-    carts: list[HeldCart] = []
+    carts: list[ExportedCart] = []
     orders: list[Order] = []
     payments: list[Payment] = []
     notifications: list[Notification] = []
     next: Cursor | None = None
 
 
-def erase_of(service: str) -> Operation[ErasePerson, ErasedPart]:
+def erase_operation(service: str) -> Operation[EraseUserData, EraseProgress]:
     return Operation(
         service,
         "erase",
-        ErasePerson,
-        ErasedPart,
+        EraseUserData,
+        EraseProgress,
         "Erase what tells who somebody is; again does no harm",
         Access.SERVICE,
-        callers=(LEADER,),
+        callers=(COORDINATOR,),
         writes=True,
     )
 
 
-def export_of(service: str) -> Operation[ExportPerson, HeldPart]:
+def export_operation(service: str) -> Operation[ExportUserData, UserDataPart]:
     return Operation(
         service,
         "export",
-        ExportPerson,
-        HeldPart,
+        ExportUserData,
+        UserDataPart,
         "What is held on somebody, part by part",
         Access.SERVICE,
-        callers=(LEADER,),
+        callers=(COORDINATOR,),
     )
 
 
 GUEST_ORDERS = Operation(
     "order",
     "guest_orders",
-    GuestOrdersOf,
-    GuestOrders,
+    GuestOrdersRequest,
+    GuestOrderIds,
     "The orders that guests placed with an e-mail",
     Access.SERVICE,
-    callers=(LEADER,),
+    callers=(COORDINATOR,),
 )
-ERASE = {service: erase_of(service) for service in KEEPERS}
-EXPORT = {service: export_of(service) for service in KEEPERS}
+ERASE = {service: erase_operation(service) for service in DATA_HOLDERS}
+EXPORT = {service: export_operation(service) for service in DATA_HOLDERS}
 
 OPERATIONS: tuple[AnyOperation, ...] = (GUEST_ORDERS, *ERASE.values(), *EXPORT.values())

@@ -15,18 +15,18 @@ from contracts.model import Id, Model
 from contracts.operation import OPERATOR, Operation
 
 
-class Outcome(StrEnum):
+class RedeliveryOutcome(StrEnum):
     """What became of an event that was heard."""
 
     APPLIED = "applied"
     """It has had its effect now."""
-    KNOWN = "known"
+    ALREADY_APPLIED = "known"
     """It had been heard before; nothing was done."""
     IGNORED = "ignored"
     """There is nothing here that it could have an effect on, and there will not be."""
 
 
-class HearEvent(Model):
+class RedeliverEvent(Model):
     """An event as it was in its stream."""
 
     id: Annotated[Id, Field(description="The event's own id (`ce-id`), by which it is known again.")]
@@ -37,27 +37,27 @@ class HearEvent(Model):
     request_id: str | None = None
 
 
-class Heard(Model):
-    outcome: Outcome
+class RedeliveryResult(Model):
+    outcome: RedeliveryOutcome
 
 
-class HeardTooSoon(Fail, status=HTTPStatus.CONFLICT):
+class DeliveredTooEarly(Fail, status=HTTPStatus.CONFLICT):
     """Something else has to be heard before this event."""
 
 
-class EffectFailed(Fail, status=HTTPStatus.CONFLICT):
+class EventHandlingFailed(Fail, status=HTTPStatus.CONFLICT):
     """The event was read, but its effect failed, and nothing of it is left."""
 
 
-def hear_of(service: str) -> Operation[HearEvent, Heard]:
+def redelivery_operation(service: str) -> Operation[RedeliverEvent, RedeliveryResult]:
     return Operation(
         service,
         "hear",
-        HearEvent,
-        Heard,
+        RedeliverEvent,
+        RedeliveryResult,
         "Hear an event again",
         Access.SERVICE,
-        (HeardTooSoon, EffectFailed),
+        (DeliveredTooEarly, EventHandlingFailed),
         callers=(OPERATOR,),
         writes=True,
     )

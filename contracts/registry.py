@@ -1,17 +1,17 @@
 """Everything that can be asked and heard, gathered, and who hears what."""
 
 from contracts import cart, catalog, notification, order, payment, privacy, user
-from contracts.audit_log import trail_of
+from contracts.audit_log import audit_log_operation
 from contracts.event import Event
-from contracts.health import health_of
+from contracts.health import health_operation
 from contracts.operation import AnyOperation
-from contracts.redelivery import hear_of
+from contracts.redelivery import redelivery_operation
 
 SERVICES = ("user", "catalog", "cart", "order", "payment", "notification")
 
-HEALTH = {service: health_of(service) for service in SERVICES}
+HEALTH = {service: health_operation(service) for service in SERVICES}
 
-HEARS: dict[str, tuple[type[Event], ...]] = {
+SUBSCRIPTIONS: dict[str, tuple[type[Event], ...]] = {
     "user": (),
     "catalog": (order.OrderPaid, order.OrderCancelled),
     "cart": (order.OrderPlaced,),
@@ -28,10 +28,10 @@ HEARS: dict[str, tuple[type[Event], ...]] = {
 }
 """Who hears what. A consumer a pair of service and stream is derived from it."""
 
-HEAR = {service: hear_of(service) for service, heard in HEARS.items() if heard}
+REDELIVER = {service: redelivery_operation(service) for service, heard in SUBSCRIPTIONS.items() if heard}
 """How the operator hands an event over once more."""
 
-TRAIL = {service: trail_of(service) for service in SERVICES if service != "cart"}
+AUDIT_LOGS = {service: audit_log_operation(service) for service in SERVICES if service != "cart"}
 """The audit trails. cart keeps nothing that anybody but its customers and guests changes."""
 
 OPERATIONS: tuple[AnyOperation, ...] = (
@@ -43,19 +43,19 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *notification.OPERATIONS,
     *privacy.OPERATIONS,
     *HEALTH.values(),
-    *HEAR.values(),
-    *TRAIL.values(),
+    *REDELIVER.values(),
+    *AUDIT_LOGS.values(),
 )
 
 EVENTS: tuple[type[Event], ...] = (*user.EVENTS, *catalog.EVENTS, *order.EVENTS, *payment.EVENTS)
 
 BY_SUBJECT: dict[str, AnyOperation] = {operation.subject: operation for operation in OPERATIONS}
-EVENT_BY_TYPE: dict[str, type[Event]] = {event.type(): event for event in EVENTS}
+EVENT_BY_TYPE: dict[str, type[Event]] = {event.ce_type(): event for event in EVENTS}
 
 assert len(BY_SUBJECT) == len(OPERATIONS), "two operations share a subject"
 assert len(EVENT_BY_TYPE) == len(EVENTS), "two events share a type"
 
 
-def asked_by(caller: str) -> tuple[AnyOperation, ...]:
+def operations_for(caller: str) -> tuple[AnyOperation, ...]:
     """The operations that a service, the edge or the operator may ask for."""
     return tuple(operation for operation in OPERATIONS if caller in operation.callers)

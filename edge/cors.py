@@ -2,32 +2,32 @@
 
 from collections.abc import MutableMapping
 
-from edge.request_context import Exchange
+from edge.request_context import RequestContext
 
-METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-SENT = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent"
-LIMITS = "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy"
-READ = f"ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed, {LIMITS}"
-PREFLIGHT_SECONDS = 600
+ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent"
+RATE_LIMIT_HEADERS = "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy"
+EXPOSED_HEADERS = f"ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed, {RATE_LIMIT_HEADERS}"
+PREFLIGHT_MAX_AGE_SECONDS = 600
 
 
-class Cors:
+class CorsPolicy:
     """`origins` as browsers write them: `https://shop.example`."""
 
     def __init__(self, origins: frozenset[str]) -> None:
         self._origins = origins
 
-    def allow(self, exchange: Exchange, said: MutableMapping[str, str]) -> None:
+    def add_headers(self, exchange: RequestContext, response_headers: MutableMapping[str, str]) -> None:
         """Adds to an answer's headers what a browser needs to hear."""
         if not self._origins:
             return
-        said["Vary"] = f"{said['Vary']}, Origin" if "Vary" in said else "Origin"
+        response_headers["Vary"] = f"{response_headers['Vary']}, Origin" if "Vary" in response_headers else "Origin"
         origin = exchange.header("Origin")
         if origin not in self._origins:
             return
-        said["Access-Control-Allow-Origin"] = origin
-        said["Access-Control-Expose-Headers"] = READ
+        response_headers["Access-Control-Allow-Origin"] = origin
+        response_headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
         if exchange.method == "OPTIONS":
-            said["Access-Control-Allow-Methods"] = METHODS
-            said["Access-Control-Allow-Headers"] = SENT
-            said["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+            response_headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
+            response_headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+            response_headers["Access-Control-Max-Age"] = str(PREFLIGHT_MAX_AGE_SECONDS)

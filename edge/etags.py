@@ -12,11 +12,11 @@ _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
 _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
-def etag(version: str) -> str:
+def format_etag(version: str) -> str:
     return f'"{version}"'
 
 
-def wanted_version(if_match: str | None) -> str | None:
+def parse_if_match(if_match: str | None) -> str | None:
     """The version that If-Match names; None where any will do. What cannot be a version of ours has changed."""
     if if_match is None or if_match.strip() == "*":
         return None
@@ -26,6 +26,6 @@ def wanted_version(if_match: str | None) -> str | None:
     return found[1]
 
 
-def unchanged(if_none_match: str, version: str) -> bool:
+def is_not_modified(if_none_match: str, version: str) -> bool:
     """Whether the client has this version already."""
     return if_none_match.strip() == "*" or version in _TAG.findall(if_none_match)

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
-from edge.gateway import Gateway
+from edge.gateway import ApiGateway
 from edge.server import HttpServer
 from edge.settings import EdgeSettings
 from infra.messaging import connection as messaging
@@ -23,32 +23,32 @@ BACKLOG = 1024
 
 
 @asynccontextmanager
-async def listening(settings: EdgeSettings, gateway: Gateway) -> AsyncIterator[int]:
+async def serve_http(settings: EdgeSettings, gateway: ApiGateway) -> AsyncIterator[int]:
     """Serves inside; at the end finishes what it has begun. The port."""
     server = HttpServer(gateway.handle)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.drain_timeout)
     await runner.setup()
-    with _door(settings.edge_host, settings.edge_port) as door:
+    with _open_listening_socket(settings.edge_host, settings.edge_port) as door:
         site = web.SockSite(runner, door.dup(), backlog=BACKLOG)
         await site.start()
         try:
             yield door.getsockname()[1]
         finally:
             await site.stop()
-            last = _let_in(door)
-            gateway.stopping = True
-            await _served(server, last, settings.edge_linger)
+            last = _accept_pending(door)
+            gateway.is_stopping = True
+            await _drain(server, last, settings.edge_linger)
             await runner.cleanup()
 
 
-def _door(host: str, port: int) -> socket.socket:
+def _open_listening_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     door = socket.create_server((host, port), family=family, backlog=BACKLOG)
     door.settimeout(0)
     return door
 
 
-def _let_in(door: socket.socket) -> list[socket.socket]:
+def _accept_pending(door: socket.socket) -> list[socket.socket]:
     """Those who wait before the door, which is closed behind them."""
     waiting = []
     with door, suppress(BlockingIOError):
@@ -58,9 +58,9 @@ def _let_in(door: socket.socket) -> list[socket.socket]:
     return waiting
 
 
-async def _served(server: HttpServer, last: list[socket.socket], seconds: float) -> None:
+async def _drain(server: HttpServer, last: list[socket.socket], seconds: float) -> None:
     loop = asyncio.get_running_loop()
     await asyncio.gather(*(loop.connect_accepted_socket(server, one) for one in last), return_exceptions=True)
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await messaging.until(lambda: not server.connections)
+            await messaging.wait_until(lambda: not server.connections)

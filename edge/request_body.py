@@ -3,14 +3,14 @@
 from aiohttp import web
 
 from contracts.failure import PayloadTooLarge, UnsupportedMediaType
-from edge.routes import Media
+from edge.routes import BodyFormat
 
-FORM_OVERHEAD = 64 * 1024
+FORM_OVERHEAD_BYTES = 64 * 1024
 """Bytes that a form's own lines may have around what it carries."""
-_TYPES = {Media.JSON: "application/json", Media.CSV: "text/csv", Media.IMAGE: "multipart/form-data"}
+_TYPES = {BodyFormat.JSON: "application/json", BodyFormat.CSV: "text/csv", BodyFormat.IMAGE: "multipart/form-data"}
 
 
-def check(request: web.BaseRequest, media: Media) -> None:
+def check_body_headers(request: web.BaseRequest, media: BodyFormat) -> None:
     """Refuses by the headers alone, before anything is read. No body needs no type."""
     if not request.body_exists:
         return
@@ -18,11 +18,11 @@ def check(request: web.BaseRequest, media: Media) -> None:
         raise UnsupportedMediaType("The body is taken as it is, not compressed.")
     if request.content_type != _TYPES[media] or (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType(f"This route takes {_TYPES[media]} in UTF-8.")
-    if (request.content_length or 0) > media.value + (FORM_OVERHEAD if media is Media.IMAGE else 0):
+    if (request.content_length or 0) > media.value + (FORM_OVERHEAD_BYTES if media is BodyFormat.IMAGE else 0):
         raise PayloadTooLarge
 
 
-async def read(request: web.BaseRequest, limit: int) -> bytes:
+async def read_body(request: web.BaseRequest, limit: int) -> bytes:
     """The whole body; one without a length is measured as it comes."""
     if not request.body_exists:
         return b""

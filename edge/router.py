@@ -8,34 +8,34 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
-EndT = TypeVar("EndT")
+HandlerT = TypeVar("HandlerT")
 
-PARAMETER = re.compile(r"{(\w+)}")
-WITH_SLASHES = frozenset({"sku"})
+PATH_PARAMETER = re.compile(r"{(\w+)}")
+SLASH_PARAMETERS = frozenset({"sku"})
 """Parameters that may hold slashes, plain or escaped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[EndT]):
+class RouteMatch(Generic[HandlerT]):
     """What answers, and the parameters in the path."""
 
-    end: EndT
-    params: dict[str, str]
+    handler: HandlerT
+    path_params: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class NoRouteMatch:
     """Nothing answers this method there; `allowed` do, if any."""
 
-    allowed: tuple[str, ...]
+    allowed_methods: tuple[str, ...]
 
 
-class Router(Generic[EndT]):
+class Router(Generic[HandlerT]):
     """Paths are given as `/orders/{id}`."""
 
-    def __init__(self, entries: Iterable[tuple[str, str, EndT]]) -> None:
-        self._fixed: dict[str, dict[str, EndT]] = {}
-        self._varied: dict[str, dict[re.Pattern[str], dict[str, EndT]]] = {}
+    def __init__(self, entries: Iterable[tuple[str, str, HandlerT]]) -> None:
+        self._fixed: dict[str, dict[str, HandlerT]] = {}
+        self._varied: dict[str, dict[re.Pattern[str], dict[str, HandlerT]]] = {}
         for method, path, end in sorted(entries, key=_most_particular_first):
             if "{" in path:
                 same = self._varied.setdefault(_first_words(path), {})
@@ -43,20 +43,20 @@ class Router(Generic[EndT]):
             else:
                 self._fixed.setdefault(path, {})[method] = end
 
-    def find(self, method: str, target: str) -> Found[EndT] | Refused:
+    def match(self, method: str, raw_path: str) -> RouteMatch[HandlerT] | NoRouteMatch:
         """HEAD is answered by what answers GET."""
-        path = _unquoted(target) if "%" in target else target
+        path = _unquoted(raw_path) if "%" in raw_path else raw_path
         wanted = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
         for ends, params in self._at(path, wanted):
             if wanted in ends:
-                return Found(ends[wanted], params)
+                return RouteMatch(ends[wanted], params)
             allowed.update(ends)
         if "GET" in allowed:
             allowed.add("HEAD")
-        return Refused(tuple(sorted(allowed)))
+        return NoRouteMatch(tuple(sorted(allowed)))
 
-    def _at(self, path: str, wanted: str) -> Iterator[tuple[dict[str, EndT], dict[str, str]]]:
+    def _at(self, path: str, wanted: str) -> Iterator[tuple[dict[str, HandlerT], dict[str, str]]]:
         """A fixed path is nothing's id. Only what is read may have its word for a name: a product called `import`."""
         if path in self._fixed:
             yield self._fixed[path], {}
@@ -69,7 +69,7 @@ class Router(Generic[EndT]):
 
 def _most_particular_first(entry: tuple[str, str, object]) -> int:
     """`/inventory/{sku}/adjustments` before `/inventory/{sku}`, whose parameter would swallow the rest."""
-    return -len(PARAMETER.sub("", entry[1]))
+    return -len(PATH_PARAMETER.sub("", entry[1]))
 
 
 def _first_words(path: str) -> str:
@@ -79,12 +79,12 @@ def _first_words(path: str) -> str:
 
 
 def _compiled(path: str) -> re.Pattern[str]:
-    pieces = PARAMETER.split(path)
+    pieces = PATH_PARAMETER.split(path)
     return re.compile("".join(_group(piece) if n % 2 else re.escape(piece) for n, piece in enumerate(pieces)))
 
 
 def _group(name: str) -> str:
-    return f"(?P<{name}>{'.+' if name in WITH_SLASHES else '[^/]+'})"
+    return f"(?P<{name}>{'.+' if name in SLASH_PARAMETERS else '[^/]+'})"
 
 
 def _unquoted(target: str) -> str:

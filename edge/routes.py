@@ -13,17 +13,17 @@ from enum import Enum
 from http import HTTPStatus
 
 from contracts import cart, catalog, notification, order, payment, user
-from contracts.access import Asker, rows_of
+from contracts.access import CallerKind, access_rules
 from contracts.operation import AnyOperation
-from contracts.registry import TRAIL
+from contracts.registry import AUDIT_LOGS
 from edge.ratelimit import policies
-from edge.ratelimit.policies import ORDINARY, SEARCH, Policy
+from edge.ratelimit.policies import ORDINARY, SEARCH, RateLimitPolicy
 
-BASE = "/api/v1"
+API_PREFIX = "/api/v1"
 MEBIBYTE = 1024 * 1024
 
 
-class Media(Enum):
+class BodyFormat(Enum):
     """What a body may be, and how many bytes of it."""
 
     NONE = 0
@@ -40,35 +40,43 @@ class Route:
     path: str
     operation: AnyOperation
     status: HTTPStatus = HTTPStatus.OK
-    media: Media = Media.NONE
+    body_format: BodyFormat = BodyFormat.NONE
     location: str = ""
     """Where what was made is found; `{id}` is the reply's."""
-    cache: str = ""
+    cache_control: str = ""
     """Cache-Control of an answer that is the same for everybody."""
-    charges: bool = False
+    moves_money: bool = False
     """Money is at stake: a setting makes the Idempotency-Key required."""
-    produces: str = "application/json"
-    live: bool = False
+    content_type: str = "application/json"
+    is_unversioned: bool = False
     """Says what changes without a version, such as stock and prices of now: it is never `304 Not Modified`."""
-    limit: Policy = ORDINARY
+    rate_limit: RateLimitPolicy = ORDINARY
     """How often it may be asked for."""
 
 
 CREATED, ACCEPTED, NO_CONTENT = HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT
-SHORT = "public, max-age=1"
-FOR_EVER = "public, max-age=31536000, immutable"
+SHORT_CACHE = "public, max-age=1"
+IMMUTABLE_CACHE = "public, max-age=31536000, immutable"
 
 
 def _get(
     path: str,
     operation: AnyOperation,
     *,
-    cache: str = "",
-    produces: str = "application/json",
-    live: bool = False,
-    limit: Policy = ORDINARY,
+    cache_control: str = "",
+    content_type: str = "application/json",
+    is_unversioned: bool = False,
+    rate_limit: RateLimitPolicy = ORDINARY,
 ) -> Route:
-    return Route("GET", path, operation, cache=cache, produces=produces, live=live, limit=limit)
+    return Route(
+        "GET",
+        path,
+        operation,
+        cache_control=cache_control,
+        content_type=content_type,
+        is_unversioned=is_unversioned,
+        rate_limit=rate_limit,
+    )
 
 
 def _post(
@@ -76,43 +84,45 @@ def _post(
     operation: AnyOperation,
     status: HTTPStatus = HTTPStatus.OK,
     *,
-    media: Media = Media.JSON,
+    body_format: BodyFormat = BodyFormat.JSON,
     location: str = "",
-    charges: bool = False,
-    limit: Policy = ORDINARY,
+    moves_money: bool = False,
+    rate_limit: RateLimitPolicy = ORDINARY,
 ) -> Route:
-    return Route("POST", path, operation, status, media, location, charges=charges, limit=limit)
+    return Route("POST", path, operation, status, body_format, location, moves_money=moves_money, rate_limit=rate_limit)
 
 
-def _put(path: str, operation: AnyOperation, status: HTTPStatus = HTTPStatus.OK, *, limit: Policy = ORDINARY) -> Route:
-    return Route("PUT", path, operation, status, Media.JSON, limit=limit)
+def _put(
+    path: str, operation: AnyOperation, status: HTTPStatus = HTTPStatus.OK, *, rate_limit: RateLimitPolicy = ORDINARY
+) -> Route:
+    return Route("PUT", path, operation, status, BodyFormat.JSON, rate_limit=rate_limit)
 
 
 def _patch(path: str, operation: AnyOperation) -> Route:
-    return Route("PATCH", path, operation, media=Media.JSON)
+    return Route("PATCH", path, operation, body_format=BodyFormat.JSON)
 
 
 def _delete(path: str, operation: AnyOperation, status: HTTPStatus = NO_CONTENT) -> Route:
     return Route("DELETE", path, operation, status)
 
 
-ACCOUNTS = (
-    _post("/auth/register", user.REGISTER, CREATED, location="/users/profile", limit=policies.REGISTER),
-    _post("/auth/login", user.LOGIN, limit=policies.LOGIN),
+ACCOUNT_ROUTES = (
+    _post("/auth/register", user.REGISTER, CREATED, location="/users/profile", rate_limit=policies.REGISTER),
+    _post("/auth/login", user.LOGIN, rate_limit=policies.LOGIN),
     _post("/auth/refresh", user.REFRESH),
     _post("/auth/logout", user.LOGOUT, NO_CONTENT),
-    _post("/auth/password/forgot", user.FORGOT_PASSWORD, ACCEPTED, limit=policies.MAIL),
-    _post("/auth/password/reset", user.RESET_PASSWORD, NO_CONTENT, limit=policies.LOGIN),
-    _post("/auth/email/verify", user.VERIFY_EMAIL, NO_CONTENT, limit=policies.PROOF),
+    _post("/auth/password/forgot", user.FORGOT_PASSWORD, ACCEPTED, rate_limit=policies.MAIL),
+    _post("/auth/password/reset", user.RESET_PASSWORD, NO_CONTENT, rate_limit=policies.LOGIN),
+    _post("/auth/email/verify", user.VERIFY_EMAIL, NO_CONTENT, rate_limit=policies.EMAIL_TOKEN),
     _get("/users/profile", user.PROFILE),
     _put("/users/profile", user.UPDATE_PROFILE),
-    _put("/users/profile/password", user.CHANGE_PASSWORD, NO_CONTENT, limit=policies.LOGIN),
-    _post("/users/profile/email/verification", user.REQUEST_VERIFICATION, ACCEPTED, limit=policies.MAIL),
-    _post("/users/profile/totp", user.START_TOTP, CREATED, limit=policies.LOGIN),
-    _post("/users/profile/totp/confirm", user.CONFIRM_TOTP, limit=policies.LOGIN),
-    _post("/users/profile/totp/recovery-codes", user.RENEW_RECOVERY_CODES, limit=policies.LOGIN),
-    _post("/users/profile/totp/disable", user.DISABLE_TOTP, NO_CONTENT, limit=policies.LOGIN),
-    _get("/users/profile/export", user.EXPORT, limit=policies.EXPORT),
+    _put("/users/profile/password", user.CHANGE_PASSWORD, NO_CONTENT, rate_limit=policies.LOGIN),
+    _post("/users/profile/email/verification", user.REQUEST_VERIFICATION, ACCEPTED, rate_limit=policies.MAIL),
+    _post("/users/profile/totp", user.START_TOTP, CREATED, rate_limit=policies.LOGIN),
+    _post("/users/profile/totp/confirm", user.CONFIRM_TOTP, rate_limit=policies.LOGIN),
+    _post("/users/profile/totp/recovery-codes", user.RENEW_RECOVERY_CODES, rate_limit=policies.LOGIN),
+    _post("/users/profile/totp/disable", user.DISABLE_TOTP, NO_CONTENT, rate_limit=policies.LOGIN),
+    _get("/users/profile/export", user.EXPORT, rate_limit=policies.EXPORT),
     Route("DELETE", "/users/profile", user.ERASE, ACCEPTED, location="/users/erasures/{id}"),
     _get("/users/erasures/{id}", user.ERASURE),
     _get("/users/profile/sessions", user.LIST_SESSIONS),
@@ -132,27 +142,27 @@ ACCOUNTS = (
     _delete("/api-keys/{id}", user.REVOKE_API_KEY),
 )
 
-CATALOG = (
-    _get("/products", catalog.LIST_PRODUCTS, cache=SHORT),
-    _get("/products/search", catalog.SEARCH_PRODUCTS, cache=SHORT, limit=SEARCH),
-    _get("/products/suggest", catalog.SUGGEST, cache=SHORT, limit=SEARCH),
-    _get("/products/{key}", catalog.GET_PRODUCT, cache=SHORT, live=True),
+CATALOG_ROUTES = (
+    _get("/products", catalog.LIST_PRODUCTS, cache_control=SHORT_CACHE),
+    _get("/products/search", catalog.SEARCH_PRODUCTS, cache_control=SHORT_CACHE, rate_limit=SEARCH),
+    _get("/products/suggest", catalog.SUGGEST, cache_control=SHORT_CACHE, rate_limit=SEARCH),
+    _get("/products/{key}", catalog.GET_PRODUCT, cache_control=SHORT_CACHE, is_unversioned=True),
     _post("/products", catalog.CREATE_PRODUCT, CREATED, location="/products/{id}"),
     _put("/products/{id}", catalog.REPLACE_PRODUCT),
     _patch("/products/{id}", catalog.CHANGE_PRODUCT),
     _delete("/products/{id}", catalog.DEACTIVATE_PRODUCT),
-    _post("/products/{id}/images", catalog.ADD_IMAGE, CREATED, media=Media.IMAGE, limit=policies.IMAGE),
+    _post("/products/{id}/images", catalog.ADD_IMAGE, CREATED, body_format=BodyFormat.IMAGE, rate_limit=policies.IMAGE),
     _post(
         "/products/import",
         catalog.START_IMPORT,
         ACCEPTED,
-        media=Media.CSV,
+        body_format=BodyFormat.CSV,
         location="/products/import/{id}",
-        limit=policies.IMPORT,
+        rate_limit=policies.IMPORT,
     ),
     _get("/products/import/{id}", catalog.GET_IMPORT),
-    _get("/categories", catalog.LIST_CATEGORIES, cache=SHORT),
-    _get("/categories/{id}", catalog.GET_CATEGORY, cache=SHORT),
+    _get("/categories", catalog.LIST_CATEGORIES, cache_control=SHORT_CACHE),
+    _get("/categories/{id}", catalog.GET_CATEGORY, cache_control=SHORT_CACHE),
     _post("/categories", catalog.CREATE_CATEGORY, CREATED, location="/categories/{id}"),
     _put("/categories/{id}", catalog.REPLACE_CATEGORY),
     _delete("/categories/{id}", catalog.DELETE_CATEGORY),
@@ -161,60 +171,70 @@ CATALOG = (
     _post("/inventory/{sku}/adjustments", catalog.ADJUST_STOCK),
 )
 
-CARTS = (
+CART_ROUTES = (
     _post("/carts", cart.CREATE, CREATED, location="/carts/{id}"),
     _post("/carts/mine/merge", cart.MERGE),
-    _get("/carts/{id}", cart.GET, live=True),
+    _get("/carts/{id}", cart.GET, is_unversioned=True),
     _delete("/carts/{id}", cart.CLEAR, HTTPStatus.OK),
     _post("/carts/{id}/items", cart.ADD),
     _put("/carts/{id}/items/{sku}", cart.SET),
     _delete("/carts/{id}/items/{sku}", cart.REMOVE, HTTPStatus.OK),
 )
 
-ORDERS = (
-    _post("/orders", order.PLACE, CREATED, location="/orders/{id}", charges=True),
+ORDER_ROUTES = (
+    _post("/orders", order.PLACE, CREATED, location="/orders/{id}", moves_money=True),
     _get("/orders", order.LIST),
     _get("/orders/{id}", order.GET),
     _post("/orders/{id}/cancel", order.CANCEL),
     _delete("/orders/{id}", order.CANCEL, HTTPStatus.OK),
     _put("/orders/{id}", order.UPDATE),
-    _post("/orders/{id}/pay", order.PAY, ACCEPTED, charges=True),
+    _post("/orders/{id}/pay", order.PAY, ACCEPTED, moves_money=True),
 )
 
-PAYMENTS = (
-    _post("/payments", payment.CREATE, CREATED, location="/payments/{id}", charges=True),
+PAYMENT_ROUTES = (
+    _post("/payments", payment.CREATE, CREATED, location="/payments/{id}", moves_money=True),
     _get("/payments", payment.LIST),
     _get("/payments/{id}", payment.GET),
     _post("/payments/{id}/confirm", payment.CONFIRM),
-    _post("/payments/{id}/refund", payment.REFUND, charges=True),
+    _post("/payments/{id}/refund", payment.REFUND, moves_money=True),
 )
 
-NOTIFICATIONS = (_get("/notifications", notification.LIST),)
+NOTIFICATION_ROUTES = (_get("/notifications", notification.LIST),)
 
-AUDIT = tuple(_get(f"/audit/{service}", operation) for service, operation in TRAIL.items())
+AUDIT_ROUTES = tuple(_get(f"/audit/{service}", operation) for service, operation in AUDIT_LOGS.items())
 
-ROUTES: tuple[Route, ...] = (*ACCOUNTS, *CATALOG, *CARTS, *ORDERS, *PAYMENTS, *NOTIFICATIONS, *AUDIT)
+ROUTES: tuple[Route, ...] = (
+    *ACCOUNT_ROUTES,
+    *CATALOG_ROUTES,
+    *CART_ROUTES,
+    *ORDER_ROUTES,
+    *PAYMENT_ROUTES,
+    *NOTIFICATION_ROUTES,
+    *AUDIT_ROUTES,
+)
 
-AT_ROOT: tuple[Route, ...] = (
-    _get("/images/{image_id}/{width}.webp", catalog.GET_IMAGE, cache=FOR_EVER, produces="image/webp"),
-    _get("/.well-known/jwks.json", user.JWKS, cache="public, max-age=300"),
+ROOT_ROUTES: tuple[Route, ...] = (
+    _get(
+        "/images/{image_id}/{width}.webp", catalog.GET_IMAGE, cache_control=IMMUTABLE_CACHE, content_type="image/webp"
+    ),
+    _get("/.well-known/jwks.json", user.JWKS, cache_control="public, max-age=300"),
 )
 """Outside `/api/v1`: addresses that others keep."""
 
 
-def every() -> Iterator[tuple[str, Route]]:
+def all_routes() -> Iterator[tuple[str, Route]]:
     """Each route with its whole path."""
-    yield from ((BASE + route.path, route) for route in ROUTES)
-    yield from ((route.path, route) for route in AT_ROOT)
+    yield from ((API_PREFIX + route.path, route) for route in ROUTES)
+    yield from ((route.path, route) for route in ROOT_ROUTES)
 
 
 def main() -> None:
-    askers = "".join(f"{asker.value:<20}" for asker in Asker)
+    askers = "".join(f"{asker.value:<20}" for asker in CallerKind)
     sys.stdout.write(f"{'':<8}{'':<47}{'':<31}{'about':<15}{askers}".rstrip() + "\n")
-    for path, route in every():
-        for row in rows_of(route.operation):
-            about = row.owned.thing if row.owned else ""
-            said = "".join(f"{row.says(asker):<20}" for asker in Asker)
+    for path, route in all_routes():
+        for row in access_rules(route.operation):
+            about = row.resource.name if row.resource else ""
+            said = "".join(f"{row.describe(asker):<20}" for asker in CallerKind)
             line = f"{route.method:<8}{path:<47}{route.operation.subject:<31}{about:<15}{said}"
             sys.stdout.write(line.rstrip() + "\n")
 

@@ -7,13 +7,13 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from contracts.failure import InternalError, Malformed
-from edge.responses import problem
+from contracts.failure import InternalError, MalformedRequest
+from edge.responses import problem_response
 from infra.foundation.ids import new_id
 
-KEEP_ALIVE = 75.0
+KEEP_ALIVE_SECONDS = 75.0
 """Seconds an idle connection stays; longer than Nginx keeps one, so that it never writes into a closed one."""
-MAX_HEADER = 16 * 1024
+MAX_HEADER_BYTES = 16 * 1024
 
 # aiohttp logs the line it could not read, which may be somebody's token.
 _silent = logging.getLogger("souk.http.unread")
@@ -32,8 +32,8 @@ class _Connection(RequestHandler):
     ) -> web.StreamResponse:
         super().handle_error(request, status, exc, message)  # closes the connection, or raises when it is too late
         request_id = str(new_id())
-        fail = InternalError() if status == InternalError.status else Malformed("This is not an HTTP request.")
-        response = problem(fail, request_id)
+        fail = InternalError() if status == InternalError.status else MalformedRequest("This is not an HTTP request.")
+        response = problem_response(fail, request_id)
         response.headers["X-Request-Id"] = request_id
         response.headers["Server"] = "souk"
         response.force_close()
@@ -47,9 +47,9 @@ class HttpServer(web.Server):
         self._options: dict[str, Any] = {
             "access_log": None,
             "logger": _silent,
-            "keepalive_timeout": KEEP_ALIVE,
-            "max_line_size": MAX_HEADER,
-            "max_field_size": MAX_HEADER,
+            "keepalive_timeout": KEEP_ALIVE_SECONDS,
+            "max_line_size": MAX_HEADER_BYTES,
+            "max_field_size": MAX_HEADER_BYTES,
             "auto_decompress": False,
         }
         super().__init__(handle, **self._options)

@@ -8,8 +8,8 @@ from pydantic_settings import NoDecode
 
 from infra.foundation.settings import Settings
 
-Network = IPv4Network | IPv6Network
-LOOPBACK = "127.0.0.0/8,::1/128"
+IpNetwork = IPv4Network | IPv6Network
+LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
 
 
 class EdgeSettings(Settings):
@@ -35,17 +35,17 @@ class EdgeSettings(Settings):
         default=False, description="Refuse orders, payments and refunds without an Idempotency-Key."
     )
     edge_limits: float = Field(1.0, gt=0, le=1000, description="Every limit of a customer or an address times this.")
-    edge_unlimited: Annotated[tuple[Network, ...], NoDecode] = Field(
+    edge_unlimited: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         "", validate_default=True, description="Networks whose requests are not counted: one's own servers."
     )
     edge_cors_origins: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Origins whose pages may call the API."
     )
-    edge_trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
-        LOOPBACK, validate_default=True, description="Peers whose X-Forwarded-For is believed: Nginx."
+    edge_trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+        LOOPBACK_NETWORKS, validate_default=True, description="Peers whose X-Forwarded-For is believed: Nginx."
     )
-    edge_metrics_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
-        LOOPBACK, validate_default=True, description="Clients that may read /metrics."
+    edge_metrics_networks: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+        LOOPBACK_NETWORKS, validate_default=True, description="Clients that may read /metrics."
     )
     edge_linger: float = Field(
         4.0, ge=0, description="Seconds of serving kept connections at the end; longer than Nginx keeps one idle."

@@ -17,19 +17,19 @@ import pytest
 from contracts import catalog, user
 from contracts.catalog import Product
 from contracts.identity import Identity
-from contracts.notification import Kind
+from contracts.notification import NotificationKind
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
 from infra.ops.devstack.mail_files import Mail
 from infra.ops.devstack.mail_files import mails as kept_mails
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
-from services.notification.domain.deliveries import SUBJECTS
+from services.notification.domain.deliveries import SUBJECT_LINES
 from tests.support import rpc as asking
-from tests.support.event_recorder import Events
+from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually as _eventually
-from tests.support.http import Customer, Http, register
-from tests.support.rpc import Edge
+from tests.support.http import HttpClient, RegisteredCustomer, register_customer
+from tests.support.rpc import RpcCaller
 
 FREE_PORTS: dict[str, Any] = {
     "http_port": 0,
@@ -42,7 +42,7 @@ FREE_PORTS: dict[str, Any] = {
     "edge_port": 0,
     "ops_port": 0,
 }
-QUICK = {
+FAST_SETTINGS = {
     "SOUK_BCRYPT_COST": "4",
     "SOUK_ERASE_WAIT": "0.5",
     "SOUK_LOG_LEVEL": "INFO",
@@ -69,7 +69,7 @@ async def stack(data_folder: Path) -> AsyncIterator[Stack]:
         data=data_folder / "shop",
         nginx_limits=False,
         seed=False,
-        process_env=QUICK,
+        process_env=FAST_SETTINGS,
         **FREE_PORTS,
     )
     async with Stack(options).running() as running:
@@ -83,34 +83,34 @@ async def connections() -> AsyncIterator[AsyncExitStack]:
 
 
 @pytest.fixture(scope="session")
-async def as_service(stack: Stack, connections: AsyncExitStack) -> Callable[[str], Awaitable[Edge]]:
+async def as_service(stack: Stack, connections: AsyncExitStack) -> Callable[[str], Awaitable[RpcCaller]]:
     """Asks with the NATS rights of a service, of `edge`, or of `operator`."""
-    known: dict[str, Edge] = {}
+    known: dict[str, RpcCaller] = {}
 
-    async def of(name: str) -> Edge:
+    async def of(name: str) -> RpcCaller:
         if name not in known:
             connecting = messaging.connect(stack.nats_url, name, stack.password(name))
-            known[name] = Edge(await connections.enter_async_context(connecting))
+            known[name] = RpcCaller(await connections.enter_async_context(connecting))
         return known[name]
 
     return of
 
 
 @pytest.fixture(scope="session")
-async def ask(as_service: Callable[[str], Awaitable[Edge]]) -> Edge:
+async def ask(as_service: Callable[[str], Awaitable[RpcCaller]]) -> RpcCaller:
     """Asks as the edge does."""
     return await as_service("edge")
 
 
 @pytest.fixture(scope="session")
-async def operator(as_service: Callable[[str], Awaitable[Edge]]) -> Edge:
+async def operator(as_service: Callable[[str], Awaitable[RpcCaller]]) -> RpcCaller:
     return await as_service("operator")
 
 
 @pytest.fixture(scope="session")
-async def events(operator: Edge) -> Events:
-    heard = Events()
-    await heard.listen(operator.client)
+async def events(operator: RpcCaller) -> EventRecorder:
+    heard = EventRecorder()
+    await heard.start(operator.client)
     return heard
 
 
@@ -141,10 +141,10 @@ async def mongo(stack: Stack, connections: AsyncExitStack) -> Any:
 
 
 @pytest.fixture(scope="session")
-async def http(stack: Stack, connections: AsyncExitStack) -> Http:
+async def http(stack: Stack, connections: AsyncExitStack) -> HttpClient:
     connector = aiohttp.TCPConnector(limit=0)
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-    return Http(await connections.enter_async_context(session), stack.http_url)
+    return HttpClient(await connections.enter_async_context(session), stack.http_url)
 
 
 @pytest.fixture(scope="session")
@@ -155,38 +155,38 @@ def eventually() -> Callable[..., Awaitable[Any]]:
 @pytest.fixture(scope="session")
 def mails(stack: Stack) -> Callable[[str], list[Mail]]:
     """The mails that went to an address, save the one that greets whoever opens an account."""
-    greeting = SUBJECTS[Kind.VERIFY_EMAIL]
+    greeting = SUBJECT_LINES[NotificationKind.VERIFY_EMAIL]
     return lambda to: [mail for mail in kept_mails(stack.layout.mail, to=to) if mail.subject != greeting]
 
 
 @pytest.fixture(scope="session")
 def admin() -> Identity:
     """An administrator's identity, for asks."""
-    return asking.admin()
+    return asking.admin_identity()
 
 
 @pytest.fixture
-async def admin_http(operator: Edge, http: Http) -> Http:
+async def admin_http(operator: RpcCaller, http: HttpClient) -> HttpClient:
     """An administrator, signed in over HTTP a moment ago: a token lasts for less than all tests may take."""
     email, password = f"admin-{new_id().hex}@example.com", "open sesame"
     await operator(user.MAKE_ADMIN, {"email": email, "password": password})
     answered = await http.post("/auth/login", {"email": email, "password": password})
     assert answered.status == 200, answered.body
-    return http.as_(answered.json["access_token"])
+    return http.with_token(answered.json["access_token"])
 
 
 @pytest.fixture
-async def customer(http: Http) -> Customer:
-    return await register(http)
+async def customer(http: HttpClient) -> RegisteredCustomer:
+    return await register_customer(http)
 
 
 @pytest.fixture
 def new_customer() -> Callable[[], Identity]:
-    return asking.customer
+    return asking.customer_identity
 
 
 @pytest.fixture(scope="session")
-def new_product(ask: Edge, admin: Identity) -> Callable[..., Awaitable[Product]]:
+def new_product(ask: RpcCaller, admin: Identity) -> Callable[..., Awaitable[Product]]:
     """Puts a product with one variant of its own SKU on sale."""
 
     async def create(*, stock: int = 10, price: int = 1999, **more: Any) -> Product:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from contracts.failure import Fail
-from contracts.model import Id, Line, Model, Name, Slug
+from contracts.model import Id, Model, NonEmptyLine, SingleLine, Slug
 
 
 class CategoryInUse(Fail, status=HTTPStatus.CONFLICT):
@@ -20,19 +20,19 @@ class CategoryCycle(Fail, status=HTTPStatus.CONFLICT):
 class Category(Model):
     id: Id
     slug: Slug
-    name: Line
+    name: SingleLine
     parent_id: Id | None
 
 
-class NewCategory(Model):
-    name: Annotated[Name, StringConstraints(max_length=100)]
+class CreateCategory(Model):
+    name: Annotated[NonEmptyLine, StringConstraints(max_length=100)]
     slug: Slug | None = None
     parent_id: Id | None = None
 
 
-class ReplaceCategory(NewCategory):
+class ReplaceCategory(CreateCategory):
     id: Id
 
 
-class CategoryOf(Model):
+class CategoryRef(Model):
     id: Id

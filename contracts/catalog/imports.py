@@ -7,43 +7,43 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.failure import Fail
-from contracts.model import Id, Model, Time
+from contracts.model import Id, Model, Timestamp
 
 
 class NotCsv(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
     """This is not a product CSV: it needs UTF-8 text with the columns Handle, Title and Variant Price."""
 
 
-class StartImport(Model):
+class StartProductImport(Model):
     """The file waits in the object store, where the edge has put it."""
 
     upload: Annotated[str, Field(description="Name of the object in the `UPLOADS` bucket.", max_length=64)]
 
 
-class ImportOf(Model):
+class ProductImportRef(Model):
     id: Id
 
 
-class ImportStatus(StrEnum):
+class ProductImportStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
 
 
-class ImportFault(Model):
+class ProductImportError(Model):
     line: Annotated[int, Field(description="In the file, the header being line 1.")]
     detail: str
 
 
-class ImportJob(Model):
+class ProductImport(Model):
     id: Id
-    status: ImportStatus
+    status: ProductImportStatus
     rows: Annotated[int, Field(description="Rows read so far.")]
     products: Annotated[int, Field(description="Products that the file holds.")]
     variants: Annotated[int, Field(description="Variants that the file holds.")]
     created: int
     updated: int
     unchanged: int
-    errors: list[ImportFault]
-    created_at: Time
+    errors: list[ProductImportError]
+    created_at: Timestamp

@@ -4,47 +4,47 @@ from contracts.catalog.categories import (
     Category,
     CategoryCycle,
     CategoryInUse,
-    CategoryOf,
-    NewCategory,
+    CategoryRef,
+    CreateCategory,
     ReplaceCategory,
 )
-from contracts.catalog.images import AddImage, ImageOf, Picture, UnreadableImage
-from contracts.catalog.imports import ImportJob, ImportOf, NotCsv, StartImport
+from contracts.catalog.images import AddProductImage, GetProductImage, ProductImageFile, UnreadableImage
+from contracts.catalog.imports import NotCsv, ProductImport, ProductImportRef, StartProductImport
 from contracts.catalog.products import (
     ChangeProduct,
+    CreateProduct,
     CurrencyMismatch,
-    Image,
-    NewProduct,
     Product,
-    ProductByKey,
-    ProductOf,
+    ProductImage,
+    ProductLookup,
+    ProductRef,
     ReplaceProduct,
     SkuTaken,
     VariantInUse,
 )
-from contracts.catalog.search import ListProducts, SearchResult, Suggest, Suggestions
+from contracts.catalog.search import ListProducts, ProductSearchResult, ProductSuggestions, SuggestProducts
 from contracts.catalog.stock import (
     AdjustStock,
     Hold,
     HoldMismatch,
-    HoldOf,
+    HoldRef,
     ListStock,
     OutOfStock,
     PlaceHold,
-    QuoteOf,
-    Quotes,
-    SkuOf,
+    QuoteRequest,
+    SkuQuoteList,
+    SkuRef,
     StockLevel,
     StockReserved,
 )
 from contracts.catalog.types import SERVICE, CategoryUnknown, SkuUnknown, SlugTaken
-from contracts.failure import BadCursor, NotFound, PayloadTooLarge, PreconditionFailed
+from contracts.failure import InvalidCursor, NotFound, PayloadTooLarge, PreconditionFailed
 from contracts.identity import Access
-from contracts.model import Empty, Listing, Page
+from contracts.model import Empty, ListPage, PageParams
 from contracts.operation import OPERATOR, Operation
-from contracts.repair import RepairedStock, RepairStock
+from contracts.repair import StockRepairRequest, StockRepairResult
 
-CHANGING = (
+CHANGE_FAILURES = (
     NotFound,
     PreconditionFailed,
     SkuTaken,
@@ -56,17 +56,23 @@ CHANGING = (
 )
 ANYONE, ADMIN, SERVICES = Access.ANYONE, Access.ADMIN, Access.SERVICE
 LIST_PRODUCTS = Operation(
-    SERVICE, "list_products", ListProducts, Listing[Product], "List products", ANYONE, (BadCursor,)
+    SERVICE, "list_products", ListProducts, ListPage[Product], "List products", ANYONE, (InvalidCursor,)
 )
 SEARCH_PRODUCTS = Operation(
-    SERVICE, "search_products", ListProducts, SearchResult, "Search products, with facets", ANYONE, (BadCursor,)
+    SERVICE,
+    "search_products",
+    ListProducts,
+    ProductSearchResult,
+    "Search products, with facets",
+    ANYONE,
+    (InvalidCursor,),
 )
-SUGGEST = Operation(SERVICE, "suggest", Suggest, Suggestions, "Suggest product names", ANYONE)
-GET_PRODUCT = Operation(SERVICE, "get_product", ProductByKey, Product, "Read a product", ANYONE, (NotFound,))
+SUGGEST = Operation(SERVICE, "suggest", SuggestProducts, ProductSuggestions, "Suggest product names", ANYONE)
+GET_PRODUCT = Operation(SERVICE, "get_product", ProductLookup, Product, "Read a product", ANYONE, (NotFound,))
 CREATE_PRODUCT = Operation(
     SERVICE,
     "create_product",
-    NewProduct,
+    CreateProduct,
     Product,
     "Create a product",
     ADMIN,
@@ -74,15 +80,15 @@ CREATE_PRODUCT = Operation(
     writes=True,
 )
 REPLACE_PRODUCT = Operation(
-    SERVICE, "replace_product", ReplaceProduct, Product, "Replace a product", ADMIN, CHANGING, writes=True
+    SERVICE, "replace_product", ReplaceProduct, Product, "Replace a product", ADMIN, CHANGE_FAILURES, writes=True
 )
 CHANGE_PRODUCT = Operation(
-    SERVICE, "change_product", ChangeProduct, Product, "Change a product in part", ADMIN, CHANGING, writes=True
+    SERVICE, "change_product", ChangeProduct, Product, "Change a product in part", ADMIN, CHANGE_FAILURES, writes=True
 )
 DEACTIVATE_PRODUCT = Operation(
     SERVICE,
     "deactivate_product",
-    ProductOf,
+    ProductRef,
     Empty,
     "Take a product off sale",
     ADMIN,
@@ -90,13 +96,13 @@ DEACTIVATE_PRODUCT = Operation(
     writes=True,
 )
 LIST_CATEGORIES = Operation(
-    SERVICE, "list_categories", Page, Listing[Category], "List categories", ANYONE, (BadCursor,)
+    SERVICE, "list_categories", PageParams, ListPage[Category], "List categories", ANYONE, (InvalidCursor,)
 )
-GET_CATEGORY = Operation(SERVICE, "get_category", CategoryOf, Category, "Read a category", ANYONE, (NotFound,))
+GET_CATEGORY = Operation(SERVICE, "get_category", CategoryRef, Category, "Read a category", ANYONE, (NotFound,))
 CREATE_CATEGORY = Operation(
     SERVICE,
     "create_category",
-    NewCategory,
+    CreateCategory,
     Category,
     "Create a category",
     ADMIN,
@@ -114,10 +120,10 @@ REPLACE_CATEGORY = Operation(
     writes=True,
 )
 DELETE_CATEGORY = Operation(
-    SERVICE, "delete_category", CategoryOf, Empty, "Delete a category", ADMIN, (NotFound, CategoryInUse), writes=True
+    SERVICE, "delete_category", CategoryRef, Empty, "Delete a category", ADMIN, (NotFound, CategoryInUse), writes=True
 )
-GET_STOCK = Operation(SERVICE, "get_stock", SkuOf, StockLevel, "Read the stock of a SKU", ADMIN, (SkuUnknown,))
-LIST_STOCK = Operation(SERVICE, "list_stock", ListStock, Listing[StockLevel], "List stock", ADMIN, (BadCursor,))
+GET_STOCK = Operation(SERVICE, "get_stock", SkuRef, StockLevel, "Read the stock of a SKU", ADMIN, (SkuUnknown,))
+LIST_STOCK = Operation(SERVICE, "list_stock", ListStock, ListPage[StockLevel], "List stock", ADMIN, (InvalidCursor,))
 ADJUST_STOCK = Operation(
     SERVICE,
     "adjust_stock",
@@ -131,26 +137,30 @@ ADJUST_STOCK = Operation(
 START_IMPORT = Operation(
     SERVICE,
     "start_import",
-    StartImport,
-    ImportJob,
+    StartProductImport,
+    ProductImport,
     "Import a Shopify product CSV",
     ADMIN,
     (NotCsv, PayloadTooLarge),
     writes=True,
 )
-GET_IMPORT = Operation(SERVICE, "get_import", ImportOf, ImportJob, "Follow an import", ADMIN, (NotFound,))
+GET_IMPORT = Operation(SERVICE, "get_import", ProductImportRef, ProductImport, "Follow an import", ADMIN, (NotFound,))
 ADD_IMAGE = Operation(
     SERVICE,
     "add_image",
-    AddImage,
-    Image,
+    AddProductImage,
+    ProductImage,
     "Add a picture to a product",
     ADMIN,
     (NotFound, UnreadableImage, PayloadTooLarge),
     writes=True,
 )
-GET_IMAGE = Operation(SERVICE, "get_image", ImageOf, Picture, "A picture at a width, as WebP", ANYONE, (NotFound,))
-QUOTE = Operation(SERVICE, "quote", QuoteOf, Quotes, "Price and availability of SKUs now", SERVICES, callers=("cart",))
+GET_IMAGE = Operation(
+    SERVICE, "get_image", GetProductImage, ProductImageFile, "A picture at a width, as WebP", ANYONE, (NotFound,)
+)
+QUOTE = Operation(
+    SERVICE, "quote", QuoteRequest, SkuQuoteList, "Price and availability of SKUs now", SERVICES, callers=("cart",)
+)
 HOLD = Operation(
     SERVICE,
     "hold",
@@ -165,7 +175,7 @@ HOLD = Operation(
 RELEASE = Operation(
     SERVICE,
     "release",
-    HoldOf,
+    HoldRef,
     Empty,
     "Give back a hold that no order came for",
     SERVICES,
@@ -175,8 +185,8 @@ RELEASE = Operation(
 REPAIR = Operation(
     SERVICE,
     "repair",
-    RepairStock,
-    RepairedStock,
+    StockRepairRequest,
+    StockRepairResult,
     "Put holds and reserved stock right",
     SERVICES,
     callers=(OPERATOR,),

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from contracts.catalog.types import SERVICE, Attributes, Stock, Tag
+from contracts.catalog.types import SERVICE, Attributes, ProductTag, StockUnits
 from contracts.event import Event
 from contracts.failure import Fail
-from contracts.model import Id, Line, Model, Name, Sku, Slug, Text, Time
+from contracts.model import Id, Model, MultilineText, NonEmptyLine, SingleLine, Sku, Slug, Timestamp
 from contracts.money import Money
 
 
@@ -24,7 +24,7 @@ class CurrencyMismatch(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
     """The shop sells in another currency."""
 
 
-class Variant(Model):
+class ProductVariant(Model):
     sku: Sku
     options: Attributes
     price: Money
@@ -33,13 +33,13 @@ class Variant(Model):
     weight_grams: Annotated[int | None, Field(ge=0)] = None
 
 
-class Image(Model):
+class ProductImage(Model):
     id: Id
     url: Annotated[str, Field(description="Its path in the shop, at its full width.")]
-    alt: Line
+    alt: SingleLine
 
 
-class Rating(Model):
+class ProductRating(Model):
     average: float
     count: int
 
@@ -47,50 +47,50 @@ class Rating(Model):
 class Product(Model):
     id: Id
     slug: Slug
-    name: Line
-    description: Text
+    name: SingleLine
+    description: MultilineText
     category: Annotated[Slug | None, Field(description="Slug of its category.")]
-    tags: list[Tag]
+    tags: list[ProductTag]
     attributes: Attributes
     price: Annotated[Money, Field(description="Of its cheapest variant.")]
-    variants: list[Variant]
-    images: list[Image]
-    rating: Rating
+    variants: list[ProductVariant]
+    images: list[ProductImage]
+    rating: ProductRating
     is_active: bool
-    created_at: Time
-    updated_at: Time
+    created_at: Timestamp
+    updated_at: Timestamp
 
 
-class NewVariant(Model):
+class VariantInput(Model):
     sku: Sku
     price: Money
     compare_at_price: Money | None = None
     options: Attributes = {}
-    stock: Annotated[Stock | None, Field(description="Units on hand; left as they are when not said.")] = None
+    stock: Annotated[StockUnits | None, Field(description="Units on hand; left as they are when not said.")] = None
     weight_grams: Annotated[int | None, Field(ge=0, le=10_000_000)] = None
 
 
-ProductName = Annotated[Name, StringConstraints(max_length=200)]
+ProductName = Annotated[NonEmptyLine, StringConstraints(max_length=200)]
 
 
-class NewProduct(Model):
+class CreateProduct(Model):
     """A product with `variants`, or one with a single variant and its `sku`, `price` and `stock` beside the name."""
 
     name: ProductName
-    description: Text = ""
+    description: MultilineText = ""
     slug: Slug | None = None
     category_id: Id | None = None
-    tags: Annotated[list[Tag], Field(max_length=50)] = []
+    tags: Annotated[list[ProductTag], Field(max_length=50)] = []
     attributes: Attributes = {}
-    variants: Annotated[list[NewVariant] | None, Field(min_length=1, max_length=100)] = None
+    variants: Annotated[list[VariantInput] | None, Field(min_length=1, max_length=100)] = None
     sku: Sku | None = None
     price: Money | None = None
     compare_at_price: Money | None = None
-    stock: Stock | None = None
+    stock: StockUnits | None = None
     weight_grams: Annotated[int | None, Field(ge=0, le=10_000_000)] = None
 
     @model_validator(mode="after")
-    def _one_form(self) -> "NewProduct":
+    def _require_one_form(self) -> "CreateProduct":
         single = (self.sku, self.price)
         if self.variants is None and None in single:
             message = "needs variants, or a sku and a price"
@@ -102,7 +102,7 @@ class NewProduct(Model):
         return self
 
 
-class ReplaceProduct(NewProduct):
+class ReplaceProduct(CreateProduct):
     id: Id
     is_active: bool = True
 
@@ -112,21 +112,21 @@ class ChangeProduct(Model):
 
     id: Id
     name: ProductName | None = None
-    description: Text | None = None
+    description: MultilineText | None = None
     slug: Slug | None = None
     category_id: Id | None = None
-    tags: Annotated[list[Tag] | None, Field(max_length=50)] = None
+    tags: Annotated[list[ProductTag] | None, Field(max_length=50)] = None
     attributes: Attributes | None = None
-    variants: Annotated[list[NewVariant] | None, Field(min_length=1, max_length=100)] = None
+    variants: Annotated[list[VariantInput] | None, Field(min_length=1, max_length=100)] = None
     price: Annotated[Money | None, Field(description="Of a product with one variant.")] = None
     is_active: bool | None = None
 
 
-class ProductOf(Model):
+class ProductRef(Model):
     id: Id
 
 
-class ProductByKey(Model):
+class ProductLookup(Model):
     key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,120}$")]
     """A product's id or slug."""
 

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from contracts.catalog.types import MAX_STOCK, SERVICE, Attributes, Stock
+from contracts.catalog.types import MAX_STOCK, SERVICE, Attributes, StockUnits
 from contracts.event import Event
 from contracts.failure import Fail
-from contracts.model import Id, Line, Model, Name, Page, Quantity, Sku, Time
-from contracts.money import Currency, Money
+from contracts.model import Id, Model, NonEmptyLine, PageParams, Quantity, SingleLine, Sku, Timestamp
+from contracts.money import CurrencyCode, Money
 
 
 class OutOfStock(Fail, status=HTTPStatus.CONFLICT):
@@ -31,11 +31,11 @@ class StockLevel(Model):
     available: int
 
 
-class SkuOf(Model):
+class SkuRef(Model):
     sku: Sku
 
 
-class ListStock(Page):
+class ListStock(PageParams):
     below: Annotated[int | None, Field(ge=0, le=MAX_STOCK, description="Only SKUs with fewer available.")] = None
 
 
@@ -44,37 +44,37 @@ class AdjustStock(Model):
 
     sku: Sku
     delta: Annotated[int | None, Field(ge=-MAX_STOCK, le=MAX_STOCK)] = None
-    set: Stock | None = None
-    reason: Annotated[Name, StringConstraints(max_length=200)]
+    set: StockUnits | None = None
+    reason: Annotated[NonEmptyLine, StringConstraints(max_length=200)]
 
     @model_validator(mode="after")
-    def _one_of(self) -> "AdjustStock":
+    def _require_delta_or_set(self) -> "AdjustStock":
         if (self.delta is None) == (self.set is None):
             message = "says either delta or set"
             raise ValueError(message)
         return self
 
 
-class QuoteOf(Model):
+class QuoteRequest(Model):
     skus: Annotated[list[Sku], Field(max_length=200)]
 
 
-class Quote(Model):
+class SkuQuote(Model):
     sku: Sku
     product_id: Id
-    name: Line
+    name: SingleLine
     options: Attributes
     unit_price: Money
     available: int
 
 
-class Quotes(Model):
+class SkuQuoteList(Model):
     """What is known of the SKUs now; one that is not on sale is not in the list."""
 
-    items: list[Quote]
+    items: list[SkuQuote]
 
 
-class HoldLine(Model):
+class RequestedLine(Model):
     """Names a SKU, or a product that has one variant."""
 
     sku: Sku | None = None
@@ -82,7 +82,7 @@ class HoldLine(Model):
     quantity: Quantity
 
     @model_validator(mode="after")
-    def _one_of(self) -> "HoldLine":
+    def _require_sku_or_product(self) -> "RequestedLine":
         if (self.sku is None) == (self.product_id is None):
             message = "names either a sku or a product_id"
             raise ValueError(message)
@@ -93,14 +93,14 @@ class PlaceHold(Model):
     """Prices and sets aside every line or none. The same `hold_id` with the same lines answers the same again."""
 
     hold_id: Id
-    lines: Annotated[list[HoldLine], Field(min_length=1, max_length=100)]
+    lines: Annotated[list[RequestedLine], Field(min_length=1, max_length=100)]
     seconds: Annotated[int, Field(ge=1, le=7 * 86_400, description="How long the hold lasts.")]
 
 
 class HeldLine(Model):
     sku: Sku
     product_id: Id
-    name: Line
+    name: SingleLine
     options: Attributes
     quantity: Quantity
     unit_price: Money
@@ -109,14 +109,14 @@ class HeldLine(Model):
 class Hold(Model):
     hold_id: Id
     lines: list[HeldLine]
-    currency: Currency
-    expires_at: Time
+    currency: CurrencyCode
+    expires_at: Timestamp
     seconds_left: Annotated[
         float | None, Field(description="Until it expires, by the clock that ends it: no other clock needs to agree.")
     ] = None
 
 
-class HoldOf(Model):
+class HoldRef(Model):
     hold_id: Id
 
 

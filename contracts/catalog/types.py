@@ -6,16 +6,19 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from contracts.failure import Fail
-from contracts.model import Line, Name
+from contracts.model import NonEmptyLine, SingleLine
 
 SERVICE = "catalog"
 MAX_STOCK = 1_000_000_000
-Stock = Annotated[int, Field(ge=0, le=MAX_STOCK, description="Units.")]
-Tag = Annotated[
+StockUnits = Annotated[int, Field(ge=0, le=MAX_STOCK, description="Units.")]
+ProductTag = Annotated[
     str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f,]+$", min_length=1, max_length=64, strip_whitespace=True)
 ]
 Attributes = Annotated[
-    dict[Annotated[Name, StringConstraints(max_length=64)], Annotated[Line, StringConstraints(max_length=255)]],
+    dict[
+        Annotated[NonEmptyLine, StringConstraints(max_length=64)],
+        Annotated[SingleLine, StringConstraints(max_length=255)],
+    ],
     Field(max_length=50),
 ]
 

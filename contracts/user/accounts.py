@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from contracts.event import Event
 from contracts.failure import Fail
 from contracts.identity import Role
-from contracts.model import Email, Id, Line, Model, Name, Secret, Time
+from contracts.model import Email, Id, Model, NonEmptyLine, Secret, SingleLine, Timestamp
 
 MIN_PASSWORD_BYTES, MAX_PASSWORD_BYTES = 8, 72
 
@@ -21,7 +21,7 @@ class TooManyAttempts(Fail, status=HTTPStatus.TOO_MANY_REQUESTS):
     """Too many failed attempts; wait before trying again."""
 
 
-def _password(value: SecretStr) -> SecretStr:
+def _check_password(value: SecretStr) -> SecretStr:
     if not MIN_PASSWORD_BYTES <= len(value.get_secret_value().encode()) <= MAX_PASSWORD_BYTES:
         message = f"has between {MIN_PASSWORD_BYTES} and {MAX_PASSWORD_BYTES} bytes"
         raise ValueError(message)
@@ -31,29 +31,29 @@ def _password(value: SecretStr) -> SecretStr:
     return value
 
 
-Password = Annotated[Secret, Field(min_length=1, max_length=MAX_PASSWORD_BYTES), AfterValidator(_password)]
+Password = Annotated[Secret, Field(min_length=1, max_length=MAX_PASSWORD_BYTES), AfterValidator(_check_password)]
 """8 to 72 bytes in UTF-8: bcrypt reads no more. Not the e-mail, and none of those that everybody tries first."""
 
-Attempt = Annotated[Secret, Field(max_length=1024)]
+PasswordAttempt = Annotated[Secret, Field(max_length=1024)]
 """A password as somebody typed it; a wrong length is just a wrong password."""
 
-AttemptedEmail = Annotated[Line, StringConstraints(max_length=254)]
+EmailAttempt = Annotated[SingleLine, StringConstraints(max_length=254)]
 """An e-mail as somebody typed it; what is none has no account."""
 
-PersonName = Annotated[Name, StringConstraints(max_length=100)]
+PersonName = Annotated[NonEmptyLine, StringConstraints(max_length=100)]
 
 
 class User(Model):
     id: Id
     email: Email
-    first_name: Line
-    last_name: Line
+    first_name: SingleLine
+    last_name: SingleLine
     role: Role
     is_active: bool
     email_verified: bool
     totp: Annotated[bool, Field(description="Whether signing in needs a second factor.")] = False
-    created_at: Time
-    updated_at: Time
+    created_at: Timestamp
+    updated_at: Timestamp
 
 
 class Register(Model):
@@ -69,20 +69,20 @@ class UpdateProfile(Model):
 
 
 class ChangePassword(Model):
-    current_password: Attempt
+    current_password: PasswordAttempt
     new_password: Password
 
 
-class ContactOf(Model):
+class ContactRequest(Model):
     user_id: Id
 
 
-class Contact(Model):
+class UserContact(Model):
     """Where a customer is reached. It is asked for when a mail is sent, never kept in an event."""
 
     email: Email
-    first_name: Line
-    last_name: Line
+    first_name: SingleLine
+    last_name: SingleLine
 
 
 class MakeAdmin(Model):
@@ -92,7 +92,7 @@ class MakeAdmin(Model):
     password: Password
 
 
-class Registered(Event, service="user", name="registered", key="user_id"):
+class UserRegistered(Event, service="user", name="registered", key="user_id"):
     """Somebody opened an account."""
 
     user_id: Id

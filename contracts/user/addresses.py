@@ -6,7 +6,7 @@ from contracts.failure import Fail
 from contracts.model import Id, Model
 from contracts.order import Address
 
-MOST_ADDRESSES = 50
+MAX_ADDRESSES = 50
 
 
 class TooManyAddresses(Fail, status=HTTPStatus.CONFLICT):
@@ -17,11 +17,11 @@ class SavedAddress(Address):
     id: Id
 
 
-class AddressOf(Model):
+class AddressRef(Model):
     id: Id
 
 
-class CustomersAddress(Model):
+class CustomerAddressRef(Model):
     """One of a customer's own addresses, as order asks for it."""
 
     id: Id

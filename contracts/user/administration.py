@@ -8,21 +8,21 @@ from pydantic import Field, model_validator
 from contracts.event import Event
 from contracts.failure import Fail
 from contracts.identity import Role
-from contracts.model import Id, Model, Page
-from contracts.user.accounts import AttemptedEmail, PersonName
+from contracts.model import Id, Model, PageParams
+from contracts.user.accounts import EmailAttempt, PersonName
 
 
 class LastAdmin(Fail, status=HTTPStatus.CONFLICT):
     """This is the last administrator; make another one first."""
 
 
-class ListUsers(Page):
-    email: Annotated[AttemptedEmail | None, Field(description="How the e-mail begins.")] = None
+class ListUsers(PageParams):
+    email: Annotated[EmailAttempt | None, Field(description="How the e-mail begins.")] = None
     role: Role | None = None
     is_active: bool | None = None
 
 
-class UserOf(Model):
+class UserRef(Model):
     id: Id
 
 
@@ -35,26 +35,26 @@ class UpdateUser(Model):
     role: Role | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> "UpdateUser":
+    def _require_a_change(self) -> "UpdateUser":
         if self.first_name is None and self.last_name is None and self.role is None:
             message = "says a first_name, a last_name or a role"
             raise ValueError(message)
         return self
 
 
-class Banned(Event, service="user", name="banned", key="user_id"):
+class UserBanned(Event, service="user", name="banned", key="user_id"):
     """An account is closed to its owner; all its sessions are ended."""
 
     user_id: Id
 
 
-class Unbanned(Event, service="user", name="unbanned", key="user_id"):
+class UserUnbanned(Event, service="user", name="unbanned", key="user_id"):
     """An account is open to its owner again."""
 
     user_id: Id
 
 
-class RoleChanged(Event, service="user", name="role_changed", key="user_id"):
+class UserRoleChanged(Event, service="user", name="role_changed", key="user_id"):
     """Somebody may do more, or less, than before; all their sessions are ended."""
 
     user_id: Id

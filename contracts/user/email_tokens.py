@@ -12,63 +12,63 @@ from pydantic import Field
 
 from contracts.event import Event
 from contracts.failure import Fail
-from contracts.model import Email, Id, Line, Model, Secret, Time
-from contracts.user.accounts import AttemptedEmail, Password
+from contracts.model import Email, Id, Model, Secret, SingleLine, Timestamp
+from contracts.user.accounts import EmailAttempt, Password
 
 
-class InvalidProof(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
+class InvalidEmailToken(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
     """This token was used before, has expired, or never was one; ask for a new mail."""
 
 
-class Purpose(StrEnum):
+class EmailTokenPurpose(StrEnum):
     """What a proof is good for."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a purpose
 
 
-MailedToken = Annotated[Secret, Field(min_length=1, max_length=256)]
+EmailTokenSecret = Annotated[Secret, Field(min_length=1, max_length=256)]
 
 
 class ForgotPassword(Model):
-    email: AttemptedEmail
+    email: EmailAttempt
 
 
 class ResetPassword(Model):
-    token: MailedToken
+    token: EmailTokenSecret
     password: Password
 
 
 class VerifyEmail(Model):
-    token: MailedToken
+    token: EmailTokenSecret
 
 
-class ProofOf(Model):
+class EmailTokenRequest(Model):
     proof_id: Id
 
 
-class Proof(Model):
+class IssuedEmailToken(Model):
     """Whom a token is mailed to, and the token."""
 
     email: Email
-    first_name: Line
-    last_name: Line
+    first_name: SingleLine
+    last_name: SingleLine
     token: Secret
-    expires_at: Time
+    expires_at: Timestamp
 
 
-class ProofRequested(Model):
+class EmailTokenRequested(Model):
     """A mail with a token is to go to the account's address. A later one for the same purpose makes this one void."""
 
     user_id: Id
     proof_id: Id
 
 
-class VerificationRequested(ProofRequested, Event, service="user", name="verification_requested", key="user_id"):
+class VerificationRequested(EmailTokenRequested, Event, service="user", name="verification_requested", key="user_id"):
     """Somebody is to show that the e-mail of an account is theirs."""
 
 
-class ResetRequested(ProofRequested, Event, service="user", name="reset_requested", key="user_id"):
+class ResetRequested(EmailTokenRequested, Event, service="user", name="reset_requested", key="user_id"):
     """Somebody has forgotten the password of an account."""
 
 

@@ -1,51 +1,62 @@
 """What can be asked of user, and by whom."""
 
-from contracts.failure import BadCursor, NotFound, PreconditionFailed, TooManyRequests
+from contracts.failure import InvalidCursor, NotFound, PreconditionFailed, TooManyRequests
 from contracts.identity import Access
-from contracts.model import Empty, Listing, Page
-from contracts.operation import OPERATOR, Operation, Owned
+from contracts.model import Empty, ListPage, PageParams
+from contracts.operation import OPERATOR, Operation, OwnedResource
 from contracts.order import Address
 from contracts.user.accounts import (
     ChangePassword,
-    Contact,
-    ContactOf,
+    ContactRequest,
     EmailTaken,
     MakeAdmin,
     Register,
     TooManyAttempts,
     UpdateProfile,
     User,
+    UserContact,
 )
-from contracts.user.addresses import AddressOf, CustomersAddress, ReplaceAddress, SavedAddress, TooManyAddresses
-from contracts.user.administration import LastAdmin, ListUsers, UpdateUser, UserOf
-from contracts.user.api_keys import API_KEYS
-from contracts.user.email_tokens import ForgotPassword, InvalidProof, Proof, ProofOf, ResetPassword, VerifyEmail
-from contracts.user.privacy import Erasure, ErasureOf, Export, ExportTooLarge
+from contracts.user.addresses import AddressRef, CustomerAddressRef, ReplaceAddress, SavedAddress, TooManyAddresses
+from contracts.user.administration import LastAdmin, ListUsers, UpdateUser, UserRef
+from contracts.user.api_keys import API_KEY_OPERATIONS
+from contracts.user.email_tokens import (
+    EmailTokenRequest,
+    ForgotPassword,
+    InvalidEmailToken,
+    IssuedEmailToken,
+    ResetPassword,
+    VerifyEmail,
+)
+from contracts.user.privacy import DataExport, Erasure, ErasureRef, ExportTooLarge
 from contracts.user.sessions import (
     InvalidCredentials,
     InvalidRefreshToken,
     Jwks,
+    KeyRotation,
     Login,
-    Refresh,
-    Rotation,
-    Session,
-    SessionOf,
-    SignedIn,
+    RefreshTokenRequest,
+    SessionRef,
+    SessionTokens,
     TokenReused,
+    UserSession,
 )
 from contracts.user.totp import InvalidCode, SecondFactorRequired
-from contracts.user.totp_operations import SECOND_FACTOR
+from contracts.user.totp_operations import TOTP_OPERATIONS
 
 SERVICE = "user"
 ANYONE, CUSTOMER, ADMIN, SERVICES = Access.ANYONE, Access.CUSTOMER, Access.ADMIN, Access.SERVICE
-ACCOUNT, SESSIONS, ADDRESSES = (Owned("account"),), (Owned("sessions"),), (Owned("addresses"),)
-ONE_SESSION, ONE_ADDRESS = (Owned("session", named="id"),), (Owned("address", named="id"),)
+OWN_ACCOUNT, OWN_SESSIONS, OWN_ADDRESSES = (
+    (OwnedResource("account"),),
+    (OwnedResource("sessions"),),
+    (OwnedResource("addresses"),),
+)
+SESSION_BY_ID, ADDRESS_BY_ID = (OwnedResource("session", id_field="id"),), (OwnedResource("address", id_field="id"),)
 
 REGISTER = Operation(
     SERVICE,
     "register",
     Register,
-    Session,
+    SessionTokens,
     "Open an account",
     ANYONE,
     (EmailTaken, TooManyRequests, TooManyAttempts),
@@ -56,26 +67,28 @@ LOGIN = Operation(
     SERVICE,
     "login",
     Login,
-    Session,
+    SessionTokens,
     "Sign in",
     ANYONE,
     (InvalidCredentials, TooManyAttempts, SecondFactorRequired, InvalidCode),
     writes=True,
     confidential=True,
-    noted=True,
+    audited=True,
 )
 REFRESH = Operation(
     SERVICE,
     "refresh",
-    Refresh,
-    Session,
+    RefreshTokenRequest,
+    SessionTokens,
     "Exchange a refresh token for a new pair",
     ANYONE,
     (InvalidRefreshToken, TokenReused),
     writes=True,
     confidential=True,
 )
-LOGOUT = Operation(SERVICE, "logout", Refresh, Empty, "End a session and all that came from it", ANYONE, writes=True)
+LOGOUT = Operation(
+    SERVICE, "logout", RefreshTokenRequest, Empty, "End a session and all that came from it", ANYONE, writes=True
+)
 FORGOT_PASSWORD = Operation(
     SERVICE,
     "forgot_password",
@@ -94,10 +107,10 @@ RESET_PASSWORD = Operation(
     Empty,
     "Set a new password with a mailed token; every session ends",
     ANYONE,
-    (InvalidProof,),
+    (InvalidEmailToken,),
     writes=True,
     confidential=True,
-    noted=True,
+    audited=True,
 )
 VERIFY_EMAIL = Operation(
     SERVICE,
@@ -106,7 +119,7 @@ VERIFY_EMAIL = Operation(
     Empty,
     "Show with a mailed token that an e-mail is one's own",
     ANYONE,
-    (InvalidProof,),
+    (InvalidEmailToken,),
     writes=True,
     confidential=True,
 )
@@ -119,9 +132,11 @@ REQUEST_VERIFICATION = Operation(
     CUSTOMER,
     (NotFound, TooManyAttempts),
     writes=True,
-    owned=ACCOUNT,
+    owned_resources=OWN_ACCOUNT,
 )
-PROFILE = Operation(SERVICE, "profile", Empty, User, "Read one's own account", CUSTOMER, (NotFound,), owned=ACCOUNT)
+PROFILE = Operation(
+    SERVICE, "profile", Empty, User, "Read one's own account", CUSTOMER, (NotFound,), owned_resources=OWN_ACCOUNT
+)
 UPDATE_PROFILE = Operation(
     SERVICE,
     "update_profile",
@@ -131,7 +146,7 @@ UPDATE_PROFILE = Operation(
     CUSTOMER,
     (NotFound, PreconditionFailed),
     writes=True,
-    owned=ACCOUNT,
+    owned_resources=OWN_ACCOUNT,
 )
 CHANGE_PASSWORD = Operation(
     SERVICE,
@@ -142,19 +157,19 @@ CHANGE_PASSWORD = Operation(
     CUSTOMER,
     (NotFound, InvalidCredentials, TooManyAttempts),
     writes=True,
-    owned=ACCOUNT,
+    owned_resources=OWN_ACCOUNT,
     confidential=True,
-    noted=True,
+    audited=True,
 )
 EXPORT = Operation(
     SERVICE,
     "export",
     Empty,
-    Export,
+    DataExport,
     "All that is held on oneself, by every service",
     CUSTOMER,
     (NotFound, ExportTooLarge),
-    owned=ACCOUNT,
+    owned_resources=OWN_ACCOUNT,
 )
 ERASE = Operation(
     SERVICE,
@@ -165,35 +180,42 @@ ERASE = Operation(
     CUSTOMER,
     (NotFound, LastAdmin),
     writes=True,
-    owned=ACCOUNT,
-    noted=True,
+    owned_resources=OWN_ACCOUNT,
+    audited=True,
 )
 ERASURE = Operation(
-    SERVICE, "erasure", ErasureOf, Erasure, "How far an erasure has come: its receipt", ANYONE, (NotFound,)
+    SERVICE, "erasure", ErasureRef, Erasure, "How far an erasure has come: its receipt", ANYONE, (NotFound,)
 )
 LIST_SESSIONS = Operation(
-    SERVICE, "list_sessions", Page, Listing[SignedIn], "Where one is signed in", CUSTOMER, (BadCursor,), owned=SESSIONS
+    SERVICE,
+    "list_sessions",
+    PageParams,
+    ListPage[UserSession],
+    "Where one is signed in",
+    CUSTOMER,
+    (InvalidCursor,),
+    owned_resources=OWN_SESSIONS,
 )
 END_SESSION = Operation(
     SERVICE,
     "end_session",
-    SessionOf,
+    SessionRef,
     Empty,
     "End one of one's sessions",
     CUSTOMER,
     (NotFound,),
     writes=True,
-    owned=ONE_SESSION,
+    owned_resources=SESSION_BY_ID,
 )
 LIST_ADDRESSES = Operation(
     SERVICE,
     "list_addresses",
-    Page,
-    Listing[SavedAddress],
+    PageParams,
+    ListPage[SavedAddress],
     "One's own addresses",
     CUSTOMER,
-    (BadCursor,),
-    owned=ADDRESSES,
+    (InvalidCursor,),
+    owned_resources=OWN_ADDRESSES,
 )
 ADD_ADDRESS = Operation(
     SERVICE,
@@ -204,7 +226,7 @@ ADD_ADDRESS = Operation(
     CUSTOMER,
     (NotFound, TooManyAddresses),
     writes=True,
-    owned=ADDRESSES,
+    owned_resources=OWN_ADDRESSES,
 )
 REPLACE_ADDRESS = Operation(
     SERVICE,
@@ -215,21 +237,21 @@ REPLACE_ADDRESS = Operation(
     CUSTOMER,
     (NotFound,),
     writes=True,
-    owned=ONE_ADDRESS,
+    owned_resources=ADDRESS_BY_ID,
 )
 REMOVE_ADDRESS = Operation(
     SERVICE,
     "remove_address",
-    AddressOf,
+    AddressRef,
     Empty,
     "Remove one of one's addresses",
     CUSTOMER,
     (NotFound,),
     writes=True,
-    owned=ONE_ADDRESS,
+    owned_resources=ADDRESS_BY_ID,
 )
-LIST_USERS = Operation(SERVICE, "list", ListUsers, Listing[User], "List accounts", ADMIN, (BadCursor,))
-GET_USER = Operation(SERVICE, "get", UserOf, User, "Read an account", ADMIN, (NotFound,))
+LIST_USERS = Operation(SERVICE, "list", ListUsers, ListPage[User], "List accounts", ADMIN, (InvalidCursor,))
+GET_USER = Operation(SERVICE, "get", UserRef, User, "Read an account", ADMIN, (NotFound,))
 UPDATE_USER = Operation(
     SERVICE,
     "update",
@@ -244,7 +266,7 @@ UPDATE_USER = Operation(
 BAN = Operation(
     SERVICE,
     "ban",
-    UserOf,
+    UserRef,
     User,
     "Close an account to its owner",
     ADMIN,
@@ -253,15 +275,15 @@ BAN = Operation(
     people_only=True,
 )
 UNBAN = Operation(
-    SERVICE, "unban", UserOf, User, "Open an account again", ADMIN, (NotFound,), writes=True, people_only=True
+    SERVICE, "unban", UserRef, User, "Open an account again", ADMIN, (NotFound,), writes=True, people_only=True
 )
 
 JWKS = Operation(SERVICE, "jwks", Empty, Jwks, "Public keys of access tokens", ANYONE)
 CONTACT = Operation(
     SERVICE,
     "contact",
-    ContactOf,
-    Contact,
+    ContactRequest,
+    UserContact,
     "Where a customer is reached",
     SERVICES,
     (NotFound,),
@@ -270,8 +292,8 @@ CONTACT = Operation(
 PROOF = Operation(
     SERVICE,
     "proof",
-    ProofOf,
-    Proof,
+    EmailTokenRequest,
+    IssuedEmailToken,
     "A token to be mailed, and to whom",
     SERVICES,
     (NotFound,),
@@ -281,7 +303,7 @@ PROOF = Operation(
 ADDRESS = Operation(
     SERVICE,
     "address",
-    CustomersAddress,
+    CustomerAddressRef,
     SavedAddress,
     "One of a customer's addresses",
     SERVICES,
@@ -292,7 +314,7 @@ ROTATE_KEYS = Operation(
     SERVICE,
     "rotate_keys",
     Empty,
-    Rotation,
+    KeyRotation,
     "Sign access tokens with a new key",
     SERVICES,
     callers=(OPERATOR,),
@@ -324,7 +346,7 @@ OPERATIONS = (
     EXPORT,
     ERASE,
     ERASURE,
-    *SECOND_FACTOR,
+    *TOTP_OPERATIONS,
     LIST_SESSIONS,
     END_SESSION,
     LIST_ADDRESSES,
@@ -336,7 +358,7 @@ OPERATIONS = (
     UPDATE_USER,
     BAN,
     UNBAN,
-    *API_KEYS,
+    *API_KEY_OPERATIONS,
     JWKS,
     CONTACT,
     PROOF,

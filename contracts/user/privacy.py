@@ -8,31 +8,31 @@ from pydantic import Field, StringConstraints
 
 from contracts.event import Event
 from contracts.failure import Fail
-from contracts.model import Id, Model, Time
+from contracts.model import Id, Model, Timestamp
 from contracts.notification import Notification
 from contracts.order import Order
 from contracts.payment import Payment
-from contracts.privacy import HeldCart
+from contracts.privacy import ExportedCart
 from contracts.user.accounts import User
 from contracts.user.addresses import SavedAddress
 from contracts.user.api_keys import ApiKey
-from contracts.user.sessions import SignedIn
+from contracts.user.sessions import UserSession
 
 
 class ExportTooLarge(Fail, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
     """This is more than one answer holds; read the lists of orders, payments and notifications page by page."""
 
 
-class Export(Model):
+class DataExport(Model):
     """All that is held on somebody, by every service; orders that a guest placed with the verified e-mail as well."""
 
     id: Annotated[Id, Field(description="The account's.")]
-    made_at: Time
+    made_at: Timestamp
     user: User
     addresses: list[SavedAddress]
-    sessions: list[SignedIn]
+    sessions: list[UserSession]
     api_keys: list[ApiKey]
-    carts: list[HeldCart]
+    carts: list[ExportedCart]
     orders: list[Order]
     payments: list[Payment]
     notifications: list[Notification]
@@ -47,13 +47,13 @@ class ErasureStatus(StrEnum):
     DONE = "done"
 
 
-class ErasureOf(Model):
+class ErasureRef(Model):
     id: ErasureId
 
 
-class ErasedIn(Model):
+class ServiceErasure(Model):
     service: str
-    erased_at: Time
+    erased_at: Timestamp
 
 
 class Erasure(Model):
@@ -61,12 +61,12 @@ class Erasure(Model):
 
     id: ErasureId
     status: ErasureStatus
-    services: Annotated[list[ErasedIn], Field(description="Those that are done with it.")]
-    asked_at: Time
-    done_at: Time | None = None
+    services: Annotated[list[ServiceErasure], Field(description="Those that are done with it.")]
+    asked_at: Timestamp
+    done_at: Timestamp | None = None
 
 
-class Erased(Event, service="user", name="erased", key="user_id"):
+class UserErased(Event, service="user", name="erased", key="user_id"):
     """Somebody's data are gone everywhere; what is left of them is this id."""
 
     user_id: Id

@@ -6,19 +6,19 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from contracts.failure import Fail
-from contracts.model import Id, Line, Model, Secret, Time
-from contracts.user.accounts import Attempt, AttemptedEmail, User
-from contracts.user.totp import Code
+from contracts.model import Id, Model, Secret, SingleLine, Timestamp
+from contracts.user.accounts import EmailAttempt, PasswordAttempt, User
+from contracts.user.totp import SecondFactorCode
 
-ISSUER = "souk"
+TOKEN_ISSUER = "souk"  # noqa: S105 - a public claim, not a secret
 """The `iss` of an access token."""
-AUDIENCE = "souk-api"
+TOKEN_AUDIENCE = "souk-api"  # noqa: S105 - a public claim, not a secret
 """Its `aud`."""
-ALGORITHM = "RS256"
+TOKEN_ALGORITHM = "RS256"  # noqa: S105 - a public claim, not a secret
 """Its `alg`; whoever verifies one accepts no other (RFC 8725)."""
-ACCESS_TYPE = "access"
+ACCESS_TOKEN_TYPE = "access"  # noqa: S105 - a public claim, not a secret
 """Its `typ` claim. Beside it stand `sub` (the user), `role`, `sid` (the session), `jti`, `iat` and `exp`."""
-ACCESS_TTL = 900
+ACCESS_TOKEN_TTL_SECONDS = 900
 """Seconds from its `iat` to its `exp`."""
 
 
@@ -38,16 +38,16 @@ RefreshToken = Annotated[Secret, Field(min_length=1, max_length=512)]
 
 
 class Login(Model):
-    email: AttemptedEmail
-    password: Attempt
-    code: Annotated[Code | None, Field(description="Where the account has a second factor.")] = None
+    email: EmailAttempt
+    password: PasswordAttempt
+    code: Annotated[SecondFactorCode | None, Field(description="Where the account has a second factor.")] = None
 
 
-class Refresh(Model):
+class RefreshTokenRequest(Model):
     refresh_token: RefreshToken
 
 
-class Session(Model):
+class SessionTokens(Model):
     """A signed-in user: the access token for requests, the refresh token for the next pair."""
 
     user: User
@@ -57,18 +57,18 @@ class Session(Model):
     expires_in: Annotated[int, Field(description="Seconds until the access token expires.")]
 
 
-class SignedIn(Model):
+class UserSession(Model):
     """One of the sessions of an account: a login and everything refreshed from it."""
 
     id: Id
-    created_at: Time
-    used_at: Annotated[Time, Field(description="When its refresh token was last exchanged.")]
-    expires_at: Time
-    address: Annotated[Line, Field(description="Where it was last used from; empty when that is not known.")]
+    created_at: Timestamp
+    used_at: Annotated[Timestamp, Field(description="When its refresh token was last exchanged.")]
+    expires_at: Timestamp
+    address: Annotated[SingleLine, Field(description="Where it was last used from; empty when that is not known.")]
     current: Annotated[bool, Field(description="Whether it is the one that asks.")]
 
 
-class SessionOf(Model):
+class SessionRef(Model):
     id: Id
 
 
@@ -78,7 +78,7 @@ class Jwks(Model):
     keys: list[dict[str, Any]]
 
 
-class Rotation(Model):
+class KeyRotation(Model):
     """What became of the keys that sign access tokens. Nobody is signed out by it."""
 
     kid: Annotated[str, Field(description="The new key.")]

@@ -8,9 +8,9 @@ from pydantic import Field
 from contracts.event import Event
 from contracts.failure import Fail
 from contracts.model import Id, Model, Secret
-from contracts.user.accounts import Attempt
+from contracts.user.accounts import PasswordAttempt
 
-RECOVERY_CODES = 10
+RECOVERY_CODE_COUNT = 10
 
 
 class SecondFactorRequired(Fail, status=HTTPStatus.UNAUTHORIZED):
@@ -21,11 +21,11 @@ class InvalidCode(Fail, status=HTTPStatus.UNAUTHORIZED):
     """The code is wrong, or was used before."""
 
 
-class TotpOn(Fail, status=HTTPStatus.CONFLICT):
+class TotpAlreadyOn(Fail, status=HTTPStatus.CONFLICT):
     """This account has a second factor; turn it off first."""
 
 
-class TotpOff(Fail, status=HTTPStatus.CONFLICT):
+class TotpNotOn(Fail, status=HTTPStatus.CONFLICT):
     """This account has no second factor, and none that waits to be confirmed."""
 
 
@@ -33,15 +33,15 @@ class TotpRequired(Fail, status=HTTPStatus.CONFLICT):
     """Administrators have a second factor here."""
 
 
-Code = Annotated[Secret, Field(max_length=128)]
+SecondFactorCode = Annotated[Secret, Field(max_length=128)]
 """Six digits of an authenticator, or a recovery code, as somebody typed it: what is neither is just a wrong code."""
 
 
 class StartTotp(Model):
-    password: Attempt
+    password: PasswordAttempt
 
 
-class PendingTotp(Model):
+class TotpEnrollment(Model):
     """A secret for an authenticator. It counts once a code of it has come back."""
 
     secret: Annotated[str, Field(repr=False, description="In Base32, to be typed.")]
@@ -49,31 +49,31 @@ class PendingTotp(Model):
 
 
 class ConfirmTotp(Model):
-    code: Code
+    code: SecondFactorCode
 
 
-class RecoveryCodes(Model):
+class RecoveryCodeList(Model):
     """Each opens the account once, in place of an authenticator's code. They are shown this once."""
 
     recovery_codes: Annotated[list[str], Field(repr=False)]
 
 
 class RenewRecoveryCodes(Model):
-    code: Annotated[Code, Field(description="Of the authenticator.")]
+    code: Annotated[SecondFactorCode, Field(description="Of the authenticator.")]
 
 
 class DisableTotp(Model):
-    password: Attempt
-    code: Code
+    password: PasswordAttempt
+    code: SecondFactorCode
 
 
-class TotpTurnedOn(Event, service="user", name="totp_on", key="user_id"):
+class TotpEnabled(Event, service="user", name="totp_on", key="user_id"):
     """An account opens with a second factor now; its other sessions are ended."""
 
     user_id: Id
 
 
-class TotpTurnedOff(Event, service="user", name="totp_off", key="user_id"):
+class TotpDisabled(Event, service="user", name="totp_off", key="user_id"):
     """An account opens with its password alone."""
 
     user_id: Id

@@ -3,63 +3,63 @@
 from contracts.failure import NotFound
 from contracts.identity import Access
 from contracts.model import Empty
-from contracts.operation import Operation, Owned
+from contracts.operation import Operation, OwnedResource
 from contracts.user.accounts import TooManyAttempts
-from contracts.user.administration import UserOf
+from contracts.user.administration import UserRef
 from contracts.user.sessions import InvalidCredentials
 from contracts.user.totp import (
     ConfirmTotp,
     DisableTotp,
     InvalidCode,
-    PendingTotp,
-    RecoveryCodes,
+    RecoveryCodeList,
     RenewRecoveryCodes,
     StartTotp,
-    TotpOff,
-    TotpOn,
+    TotpAlreadyOn,
+    TotpEnrollment,
+    TotpNotOn,
     TotpRequired,
 )
 
 SERVICE = "user"
-ACCOUNT = (Owned("account"),)
+OWN_ACCOUNT = (OwnedResource("account"),)
 
 START_TOTP = Operation(
     SERVICE,
     "start_totp",
     StartTotp,
-    PendingTotp,
+    TotpEnrollment,
     "Have a secret for an authenticator, to be confirmed with a code of it",
     Access.CUSTOMER,
-    (NotFound, InvalidCredentials, TooManyAttempts, TotpOn),
+    (NotFound, InvalidCredentials, TooManyAttempts, TotpAlreadyOn),
     writes=True,
-    owned=ACCOUNT,
+    owned_resources=OWN_ACCOUNT,
     confidential=True,
 )
 CONFIRM_TOTP = Operation(
     SERVICE,
     "confirm_totp",
     ConfirmTotp,
-    RecoveryCodes,
+    RecoveryCodeList,
     "Turn the second factor on; every other session ends",
     Access.CUSTOMER,
-    (NotFound, InvalidCode, TooManyAttempts, TotpOn, TotpOff),
+    (NotFound, InvalidCode, TooManyAttempts, TotpAlreadyOn, TotpNotOn),
     writes=True,
-    owned=ACCOUNT,
+    owned_resources=OWN_ACCOUNT,
     confidential=True,
-    noted=True,
+    audited=True,
 )
 RENEW_RECOVERY_CODES = Operation(
     SERVICE,
     "renew_recovery_codes",
     RenewRecoveryCodes,
-    RecoveryCodes,
+    RecoveryCodeList,
     "Have new recovery codes; those before are void",
     Access.CUSTOMER,
-    (NotFound, InvalidCode, TooManyAttempts, TotpOff),
+    (NotFound, InvalidCode, TooManyAttempts, TotpNotOn),
     writes=True,
-    owned=ACCOUNT,
+    owned_resources=OWN_ACCOUNT,
     confidential=True,
-    noted=True,
+    audited=True,
 )
 DISABLE_TOTP = Operation(
     SERVICE,
@@ -68,16 +68,16 @@ DISABLE_TOTP = Operation(
     Empty,
     "Turn the second factor off",
     Access.CUSTOMER,
-    (NotFound, InvalidCredentials, InvalidCode, TooManyAttempts, TotpOff, TotpRequired),
+    (NotFound, InvalidCredentials, InvalidCode, TooManyAttempts, TotpNotOn, TotpRequired),
     writes=True,
-    owned=ACCOUNT,
+    owned_resources=OWN_ACCOUNT,
     confidential=True,
-    noted=True,
+    audited=True,
 )
 REMOVE_TOTP = Operation(
     SERVICE,
     "remove_totp",
-    UserOf,
+    UserRef,
     Empty,
     "Turn the second factor of an account off whose owner has lost it; their sessions end",
     Access.ADMIN,
@@ -86,4 +86,4 @@ REMOVE_TOTP = Operation(
     people_only=True,
 )
 
-SECOND_FACTOR = (START_TOTP, CONFIRM_TOTP, RENEW_RECOVERY_CODES, DISABLE_TOTP, REMOVE_TOTP)
+TOTP_OPERATIONS = (START_TOTP, CONFIRM_TOTP, RENEW_RECOVERY_CODES, DISABLE_TOTP, REMOVE_TOTP)

@@ -17,18 +17,18 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from contracts.failure import Unavailable
-from infra.messaging.topology import ENDED
+from infra.messaging.topology import REVOKED_SESSIONS
 
-READ_TIMEOUT = 2.0
-BATCH = 1000
-PRUNE_ABOVE = 10_000
-NOTHING_MORE = ("204", "404")
+READ_TIMEOUT_SECONDS = 2.0
+BATCH_SIZE = 1000
+PRUNE_THRESHOLD = 10_000
+END_STATUSES = ("204", "404")
 """What a direct read ends with: the end of the batch, or nothing there."""
 
 log = logging.getLogger("souk.ended")
 
 
-class Ended:
+class RevokedSessions:
     """The sessions that are ended. `join` once, and ask before each answer."""
 
     def __init__(self, client: Client) -> None:
@@ -41,7 +41,7 @@ class Ended:
         return session_id in self._until
 
     @property
-    def current(self) -> bool:
+    def is_current(self) -> bool:
         """Whether nothing can have been missed: the connection is the one on which the board was read."""
         return self._read_at == self._connections
 
@@ -50,13 +50,13 @@ class Ended:
         made: int = self._client.stats["reconnects"]
         return made
 
-    async def join(self) -> None:
+    async def subscribe(self) -> None:
         """Listens, and then reads what stands; where that cannot be read yet, the first token waits for it."""
-        await self._client.subscribe(ENDED.subjects, cb=self._heard)
+        await self._client.subscribe(REVOKED_SESSIONS.subject_filter, cb=self._heard)
         with suppress(Unavailable):
-            await self.catch_up()
+            await self.refresh()
 
-    async def catch_up(self) -> None:
+    async def refresh(self) -> None:
         """One reading for all who wait for it. Raises `Unavailable` where the board cannot be read."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._catch_up())
@@ -65,7 +65,7 @@ class Ended:
     async def _catch_up(self) -> None:
         connection = self._connections
         try:
-            async with asyncio.timeout(READ_TIMEOUT):
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 await self._read()
         except (nats.errors.Error, OSError, TimeoutError) as error:
             log.warning("which sessions are ended cannot be read: %s", type(error).__name__)
@@ -79,8 +79,8 @@ class Ended:
         try:
             position: int | None = 1
             while position is not None:
-                wanted = {"seq": position, "batch": BATCH, "next_by_subj": ENDED.subjects}
-                await self._client.publish(ENDED.direct, orjson.dumps(wanted), reply=inbox)
+                wanted = {"seq": position, "batch": BATCH_SIZE, "next_by_subj": REVOKED_SESSIONS.subject_filter}
+                await self._client.publish(REVOKED_SESSIONS.direct_get_subject, orjson.dumps(wanted), reply=inbox)
                 position = await self._batch(answers)
         finally:
             await answers.unsubscribe()
@@ -89,26 +89,26 @@ class Ended:
         """Notes what comes; where to go on, if there is more."""
         position, pending = 0, 0
         while True:
-            message = await answers.next_msg(timeout=READ_TIMEOUT)
+            message = await answers.next_msg(timeout=READ_TIMEOUT_SECONDS)
             said = message.headers or {}
             if "Status" in said:
-                if said["Status"] not in NOTHING_MORE:
+                if said["Status"] not in END_STATUSES:
                     raise ConnectionError(said["Status"])
                 return position + 1 if pending else None
-            self._note(said["Nats-Subject"].rpartition(".")[2])
+            self._add(said["Nats-Subject"].rpartition(".")[2])
             position, pending = int(said["Nats-Sequence"]), int(said["Nats-Num-Pending"])
 
     async def _heard(self, message: Msg) -> None:
-        self._note(message.subject.rpartition(".")[2])
+        self._add(message.subject.rpartition(".")[2])
 
-    def _note(self, key: str) -> None:
+    def _add(self, key: str) -> None:
         try:
             session_id = UUID(key)
         except ValueError:
-            log.warning("a notice on the board %s names no session", ENDED.name)
+            log.warning("a notice on the board %s names no session", REVOKED_SESSIONS.name)
             return
-        self._until[session_id] = time.monotonic() + ENDED.seconds
-        if len(self._until) > PRUNE_ABOVE:
+        self._until[session_id] = time.monotonic() + REVOKED_SESSIONS.ttl_seconds
+        if len(self._until) > PRUNE_THRESHOLD:
             self._prune()
 
     def _prune(self) -> None:

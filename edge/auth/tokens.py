@@ -19,14 +19,14 @@ import jwt
 
 from contracts.failure import Fail, InvalidToken, Unavailable
 from contracts.identity import Identity, Role
-from contracts.user import ACCESS_TYPE, ALGORITHM, AUDIENCE, ISSUER, KEY_PREFIX, Jwks
-from edge.auth.revocations import Ended
+from contracts.user import ACCESS_TOKEN_TYPE, API_KEY_PREFIX, TOKEN_ALGORITHM, TOKEN_AUDIENCE, TOKEN_ISSUER, Jwks
+from edge.auth.revocations import RevokedSessions
 
-MAX_TOKEN = 4096
-REMEMBERED = 50_000
-REFETCH_PAUSE = 3.0
+MAX_TOKEN_LENGTH = 4096
+MAX_CACHED_TOKENS = 50_000
+REFETCH_PAUSE_SECONDS = 3.0
 """Seconds between two looks for a key that was not there."""
-KEYS_STALE = 300.0
+KEYS_STALE_SECONDS = 300.0
 _BEARER = "bearer "
 
 log = logging.getLogger("souk.tokens")
@@ -37,15 +37,15 @@ class Caller:
     """An identity, and the header it travels in."""
 
     identity: Identity
-    header: str
-    expires: float
+    identity_header: str
+    expires_at: float
 
 
-OfKey = Callable[[str, str], Awaitable[Caller]]
+AuthenticateApiKey = Callable[[str, str], Awaitable[Caller]]
 """Whose an API key is that somebody brings from an address."""
 
 
-class Keys:
+class JwksCache:
     """The public keys, fetched when first needed, when an unknown one is named, and now and then."""
 
     def __init__(self, fetch: Callable[[], Awaitable[Jwks]], clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,15 +55,15 @@ class Keys:
         self._fetched = self._tried = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def named(self, kid: str) -> jwt.PyJWK | None:
+    async def get(self, kid: str) -> jwt.PyJWK | None:
         """Keys that are known hold while the user service is away; without it, an unknown one is nobody's fault."""
         now = self._clock()
-        wanted = now - self._fetched > KEYS_STALE or kid not in self._keys
-        if wanted and now - self._tried > REFETCH_PAUSE:
+        wanted = now - self._fetched > KEYS_STALE_SECONDS or kid not in self._keys
+        if wanted and now - self._tried > REFETCH_PAUSE_SECONDS:
             await self._refresh(self._tried)
         key = self._keys.get(kid)
         if key is None and self._tried != self._fetched:
-            raise Unavailable(retry_after=REFETCH_PAUSE)
+            raise Unavailable(retry_after=REFETCH_PAUSE_SECONDS)
         return key
 
     async def _refresh(self, seen: float) -> None:
@@ -77,35 +77,35 @@ class Keys:
                 log.warning("no keys from the user service: %s", fail.code)
                 self._tried = self._clock()
                 return
-            self._keys = {key["kid"]: jwt.PyJWK(key, ALGORITHM) for key in found.keys if _signs(key)}
+            self._keys = {key["kid"]: jwt.PyJWK(key, TOKEN_ALGORITHM) for key in found.keys if _signs(key)}
             self._fetched = self._tried = self._clock()
 
 
-class Tokens:
+class Authenticator:
     """Turns an Authorization header into a caller."""
 
     def __init__(
         self,
-        keys: Keys,
+        keys: JwksCache,
         clock: Callable[[], float] = time.time,
-        ended: Ended | None = None,
-        of_key: OfKey | None = None,
+        revoked_sessions: RevokedSessions | None = None,
+        authenticate_api_key: AuthenticateApiKey | None = None,
     ) -> None:
         self._keys = keys
         self._clock = clock
-        self._ended = ended
-        self._of_key = of_key
+        self._ended = revoked_sessions
+        self._of_key = authenticate_api_key
         self._known: OrderedDict[bytes, Caller] = OrderedDict()
 
-    async def caller(self, authorization: str | None, client: str = "") -> Caller | None:
+    async def authenticate(self, authorization: str | None, client_ip: str = "") -> Caller | None:
         """None without a token. One that is presented has to be good, wherever it is presented."""
         if authorization is None:
             return None
         token = authorization[len(_BEARER) :].strip()
-        if authorization[: len(_BEARER)].lower() != _BEARER or not 0 < len(token) <= MAX_TOKEN:
+        if authorization[: len(_BEARER)].lower() != _BEARER or not 0 < len(token) <= MAX_TOKEN_LENGTH:
             raise InvalidToken
-        if self._of_key is not None and token.startswith(KEY_PREFIX):
-            caller = await self._of_key(token, client)
+        if self._of_key is not None and token.startswith(API_KEY_PREFIX):
+            caller = await self._of_key(token, client_ip)
         else:
             caller = await self._of_token(token)
         if self._ended is not None:
@@ -115,22 +115,22 @@ class Tokens:
     async def _of_token(self, token: str) -> Caller:
         digest = hashlib.sha256(token.encode(errors="replace")).digest()
         caller = self._known.get(digest)
-        if caller is None or caller.expires <= self._clock():
+        if caller is None or caller.expires_at <= self._clock():
             caller = await self._verified(token)
             self._remember(digest, caller)
         return caller
 
-    async def _refuse_ended(self, ended: Ended, caller: Caller) -> None:
+    async def _refuse_ended(self, ended: RevokedSessions, caller: Caller) -> None:
         """A session ends for all its tokens at once, however long they would still be good, and so does an API key."""
-        if not ended.current:
-            await ended.catch_up()
+        if not ended.is_current:
+            await ended.refresh()
         if caller.identity.session_id in ended:
             raise InvalidToken
 
     async def _verified(self, token: str) -> Caller:
         try:
             header = jwt.get_unverified_header(token)
-            key = await self._keys.named(str(header.get("kid"))) if header.get("alg") == ALGORITHM else None
+            key = await self._keys.get(str(header.get("kid"))) if header.get("alg") == TOKEN_ALGORITHM else None
             if key is None:
                 raise InvalidToken
             claims = _claims(token, key)
@@ -142,7 +142,7 @@ class Tokens:
 
     def _remember(self, digest: bytes, caller: Caller) -> None:
         self._known[digest] = caller
-        if len(self._known) > REMEMBERED:
+        if len(self._known) > MAX_CACHED_TOKENS:
             self._known.popitem(last=False)
 
 
@@ -155,11 +155,11 @@ def _claims(token: str, key: jwt.PyJWK) -> dict[str, Any]:
     claims = jwt.decode(
         token,
         key,
-        algorithms=[ALGORITHM],
-        audience=AUDIENCE,
-        issuer=ISSUER,
+        algorithms=[TOKEN_ALGORITHM],
+        audience=TOKEN_AUDIENCE,
+        issuer=TOKEN_ISSUER,
         options={"require": ["exp", "sub", "role", "typ"], "strict_aud": True, "verify_iat": False},
     )
-    if claims["typ"] != ACCESS_TYPE:
+    if claims["typ"] != ACCESS_TOKEN_TYPE:
         raise InvalidToken
     return claims

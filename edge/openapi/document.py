@@ -10,10 +10,10 @@ import orjson
 from contracts.failure import (
     Fail,
     IdempotencyKeyRequired,
-    Invalid,
     InvalidIdempotencyKey,
+    InvalidRequest,
     InvalidToken,
-    Malformed,
+    MalformedRequest,
     NotFound,
     PayloadTooLarge,
     PreconditionFailed,
@@ -23,14 +23,14 @@ from contracts.failure import (
 )
 from contracts.identity import Access
 from edge import routes
-from edge.openapi.examples import EXAMPLES
-from edge.openapi.links import Link, Links
-from edge.openapi.schemas import Schema, Schemas
-from edge.responses import PROBLEM
-from edge.router import PARAMETER
-from edge.routes import Media, Route
+from edge.openapi.examples import REQUEST_EXAMPLES
+from edge.openapi.links import Link, ResponseLinks
+from edge.openapi.schemas import ComponentSchemas, Schema
+from edge.responses import PROBLEM_CONTENT_TYPE
+from edge.router import PATH_PARAMETER
+from edge.routes import BodyFormat, Route
 
-TAGS = {
+SERVICE_TAGS = {
     "user": ("Accounts", "Registering, signing in, one's own profile."),
     "catalog": ("Catalog", "Products, categories, pictures, stock and imports."),
     "cart": ("Carts", "Of guests and of customers; priced as of now."),
@@ -38,7 +38,7 @@ TAGS = {
     "payment": ("Payments", "Charges and refunds. A payment method is a token, never a card number."),
     "notification": ("Notifications", "What was sent to whom."),
 }
-SHOP = ("Shop", "Whether it is well.")
+STATUS_TAG = ("Shop", "Whether it is well.")
 
 DESCRIPTION = """\
 Money is an integer in minor units with its ISO 4217 currency, ids are UUIDv7, times are RFC 3339 in UTC.
@@ -60,7 +60,7 @@ def _limit(text: str, kind: str = "integer") -> Schema:
     return {"schema": {"type": kind}, "description": text}
 
 
-LIMITS: Schema = {
+RATE_LIMIT_HEADERS: Schema = {
     "Retry-After": _limit("Seconds until there is room for another request."),
     "RateLimit-Limit": _limit("Requests that may be made at once."),
     "RateLimit-Remaining": _limit("How many of them are left."),
@@ -68,32 +68,32 @@ LIMITS: Schema = {
     "RateLimit-Policy": _limit("The limit, and the seconds in which it is whole again.", "string"),
 }
 
-SCHEMES = {
+SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token."},
     "api_key": {"type": "http", "scheme": "bearer", "description": "An API key, `souk_...`, with the scope named."},
 }
 
 
-def openapi() -> Schema:
+def build_openapi() -> Schema:
     """The document."""
-    every = [(shown(path), route) for path, route in routes.every()]
-    schemas = Schemas([route for _, route in every])
+    every = [(documented_path(path), route) for path, route in routes.all_routes()]
+    schemas = ComponentSchemas([route for _, route in every])
     names = _operation_ids([route for _, route in every])
-    links = Links(every, names)
+    links = ResponseLinks(every, names)
     paths: dict[str, Schema] = defaultdict(dict)
     for path, route in every:
-        paths[path][route.method.lower()] = _operation(path, route, names[route], schemas, links.of(route))
+        paths[path][route.method.lower()] = _operation(path, route, names[route], schemas, links.for_route(route))
     used = schemas.reachable([paths])
     return {
         "openapi": "3.1.0",
         "info": {"title": "Souk", "version": "1", "summary": "A shop's HTTP API.", "description": DESCRIPTION},
         "servers": [{"url": "/"}],
-        "tags": [{"name": name, "description": text} for name, text in (*TAGS.values(), SHOP)],
+        "tags": [{"name": name, "description": text} for name, text in (*SERVICE_TAGS.values(), STATUS_TAG)],
         "paths": {**paths, **_health()},
         "components": {
             "schemas": {name: schemas.definitions[name] for name in sorted(used)},
-            "headers": LIMITS,
-            "securitySchemes": SCHEMES,
+            "headers": RATE_LIMIT_HEADERS,
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
@@ -110,23 +110,23 @@ def _operation_ids(every: Iterable[Route]) -> dict[Route, str]:
     return {route: name(route) for route in ordered}
 
 
-def shown(path: str) -> str:
+def documented_path(path: str) -> str:
     """Paths that differ only in a parameter's name are one path to OpenAPI: the document has the last."""
-    shape = PARAMETER.sub("{}", path)
-    return [other for other, _ in routes.every() if PARAMETER.sub("{}", other) == shape][-1]
+    shape = PATH_PARAMETER.sub("{}", path)
+    return [other for other, _ in routes.all_routes() if PATH_PARAMETER.sub("{}", other) == shape][-1]
 
 
-def _operation(path: str, route: Route, name: str, schemas: Schemas, links: dict[str, Link]) -> Schema:
+def _operation(path: str, route: Route, name: str, schemas: ComponentSchemas, links: dict[str, Link]) -> Schema:
     operation = route.operation
     said: Schema = {
         "operationId": name,
-        "tags": [TAGS[operation.service][0]],
+        "tags": [SERVICE_TAGS[operation.service][0]],
         "summary": operation.summary,
         "parameters": [*_parameters(path, route, schemas), *_header_parameters(route)],
         "responses": {**_success(route, schemas, links), **_failures(route)},
         "security": _security(route),
     }
-    if route.media is not Media.NONE:
+    if route.body_format is not BodyFormat.NONE:
         said["requestBody"] = _body(route, schemas)
     if operation.access is Access.ADMIN:
         said["description"] = "For administrators."
@@ -138,15 +138,15 @@ def _security(route: Route) -> list[Schema]:
     operation = route.operation
     found: list[Schema] = [{}] if operation.access is Access.ANYONE else []
     found.append({"bearer": []})
-    if operation.open_to_keys:
+    if operation.open_to_api_keys:
         found.append({"api_key": [] if operation.is_public else [operation.scope.value]})
     return found
 
 
-def _parameters(path: str, route: Route, schemas: Schemas) -> list[Schema]:
-    in_path = dict(zip(PARAMETER.findall(route.path), PARAMETER.findall(path), strict=True))
+def _parameters(path: str, route: Route, schemas: ComponentSchemas) -> list[Schema]:
+    in_path = dict(zip(PATH_PARAMETER.findall(route.path), PATH_PARAMETER.findall(path), strict=True))
     fields, required = schemas.fields(route)
-    wanted = fields if route.media is Media.NONE else in_path
+    wanted = fields if route.body_format is BodyFormat.NONE else in_path
     return [
         {
             "name": in_path.get(name, name),
@@ -179,24 +179,24 @@ def _header(name: str, text: str, schema: Schema) -> Schema:
     return {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
 
 
-def _body(route: Route, schemas: Schemas) -> Schema:
+def _body(route: Route, schemas: ComponentSchemas) -> Schema:
     schema = schemas.body(route)
-    if route.media is Media.CSV:
+    if route.body_format is BodyFormat.CSV:
         return {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
-    if route.media is Media.IMAGE:
+    if route.body_format is BodyFormat.IMAGE:
         fields, _ = schemas.fields(route)
-        others = {name: fields[name] for name in fields if name not in {*PARAMETER.findall(route.path), "upload"}}
+        others = {name: fields[name] for name in fields if name not in {*PATH_PARAMETER.findall(route.path), "upload"}}
         picture = {"type": "string", "contentMediaType": "image/*", "description": "JPEG, PNG or WebP, up to 10 MiB."}
         form = {"type": "object", "properties": {"image": picture, **others}, "required": ["image"]}
         return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     media: Schema = {"schema": schema}
-    if (example := EXAMPLES.get(route.operation)) is not None:
+    if (example := REQUEST_EXAMPLES.get(route.operation)) is not None:
         media["example"] = example
     needed = bool(schemas.required_in_body(route))
     return {"required": needed, "content": {"application/json": media}}
 
 
-def _success(route: Route, schemas: Schemas, links: dict[str, Link]) -> Schema:
+def _success(route: Route, schemas: ComponentSchemas, links: dict[str, Link]) -> Schema:
     headers = {"X-Request-Id": {"schema": {"type": "string"}, "description": "Names this request in logs."}}
     if route.location:
         headers["Location"] = {"schema": {"type": "string"}, "description": "Where it is found."}
@@ -212,33 +212,33 @@ def _success(route: Route, schemas: Schemas, links: dict[str, Link]) -> Schema:
         said["links"] = links
     found = {str(int(route.status)): said}
     if route.status is not HTTPStatus.NO_CONTENT:
-        schema = schemas.reply(route.operation.reply) if route.produces == "application/json" else {}
-        said["content"] = {route.produces: {"schema": schema}}
-    if "ETag" in headers and route.method == "GET" and not route.live:
+        schema = schemas.reply(route.operation.reply) if route.content_type == "application/json" else {}
+        said["content"] = {route.content_type: {"schema": schema}}
+    if "ETag" in headers and route.method == "GET" and not route.is_unversioned:
         found["304"] = {"description": "Not changed since the version that If-None-Match names."}
     return found
 
 
 def _failures(route: Route) -> Schema:
     by_status: dict[int, list[type[Fail]]] = defaultdict(list)
-    for kind in sorted(failures_of(route), key=lambda kind: kind.code):
+    for kind in sorted(failures_for_route(route), key=lambda kind: kind.code):
         by_status[int(kind.status)].append(kind)
     return {str(status): _failure(kinds) for status, kinds in sorted(by_status.items())}
 
 
-def failures_of(route: Route) -> frozenset[type[Fail]]:
+def failures_for_route(route: Route) -> frozenset[type[Fail]]:
     """Every way that a request of this route can be refused, by the service or by the edge."""
-    found = {*route.operation.every_failure(), InvalidToken}
-    if route.media is Media.NONE and Invalid not in route.operation.failures:
-        found.discard(Invalid)
-    found.add(Malformed)
-    if PARAMETER.search(route.path):
+    found = {*route.operation.all_failures(), InvalidToken}
+    if route.body_format is BodyFormat.NONE and InvalidRequest not in route.operation.failures:
+        found.discard(InvalidRequest)
+    found.add(MalformedRequest)
+    if PATH_PARAMETER.search(route.path):
         found.add(NotFound)
-    if route.media is not Media.NONE:
+    if route.body_format is not BodyFormat.NONE:
         found |= {PayloadTooLarge, UnsupportedMediaType}
     if route.method == "POST":
         found.add(InvalidIdempotencyKey)
-    if route.charges:
+    if route.moves_money:
         found.add(IdempotencyKeyRequired)
     found.add(TooManyRequests)
     return frozenset(found)
@@ -252,12 +252,16 @@ def _failure(kinds: list[type[Fail]]) -> Schema:
         "examples": {kind.code: {"value": _example(kind)} for kind in kinds},
     }
     text = "\n".join(f"* `{kind.code}` {kind.title()}" for kind in kinds)
-    limits = {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in LIMITS}}
-    return {"description": text, **(limits if TooManyRequests in kinds else {}), "content": {PROBLEM: media}}
+    limits = {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_LIMIT_HEADERS}}
+    return {
+        "description": text,
+        **(limits if TooManyRequests in kinds else {}),
+        "content": {PROBLEM_CONTENT_TYPE: media},
+    }
 
 
 def _example(kind: type[Fail]) -> Schema:
-    return kind().problem("019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44").model_dump(mode="json", exclude_none=True)
+    return kind().to_problem("019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44").model_dump(mode="json", exclude_none=True)
 
 
 def _health() -> dict[str, Schema]:
@@ -265,7 +269,13 @@ def _health() -> dict[str, Schema]:
         content = {"application/json": {"schema": {"type": "object"}}}
         answers = {str(status): {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
         return {
-            "get": {"operationId": name, "tags": [SHOP[0]], "summary": summary, "security": [{}], "responses": answers}
+            "get": {
+                "operationId": name,
+                "tags": [STATUS_TAG[0]],
+                "summary": summary,
+                "security": [{}],
+                "responses": answers,
+            }
         }
 
     return {
@@ -275,7 +285,7 @@ def _health() -> dict[str, Schema]:
 
 
 def main() -> None:
-    sys.stdout.buffer.write(orjson.dumps(openapi(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.write(orjson.dumps(build_openapi(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ _ADDRESS = {
     "postal_code": "SW1Y 4JH",
     "country": "GB",
 }
-_LAMP = {
+_PRODUCT = {
     "name": "Brass lamp",
     "description": "Hand-chased, with a cotton wick.",
     "tags": ["light", "brass"],
@@ -23,7 +23,7 @@ _LAMP = {
     "stock": 12,
 }
 
-EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
+REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     user.REGISTER: {
         "email": "ada@example.com",
         "password": "correct horse",
@@ -49,8 +49,8 @@ EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     user.UPDATE_USER: {"role": "admin"},
     user.BAN: {},
     user.UNBAN: {},
-    catalog.CREATE_PRODUCT: _LAMP,
-    catalog.REPLACE_PRODUCT: _LAMP,
+    catalog.CREATE_PRODUCT: _PRODUCT,
+    catalog.REPLACE_PRODUCT: _PRODUCT,
     catalog.CHANGE_PRODUCT: {"name": "Brass lamp, large"},
     catalog.CREATE_CATEGORY: {"name": "Lamps"},
     catalog.REPLACE_CATEGORY: {"name": "Lamps and lanterns"},

@@ -9,13 +9,13 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from edge.router import PARAMETER
+from edge.router import PATH_PARAMETER
 from edge.routes import Route
 
 Link = dict[str, Any]
 
 
-class Links:
+class ResponseLinks:
     """`names` are the operation ids of the routes."""
 
     def __init__(self, every: Sequence[tuple[str, Route]], names: Mapping[Route, str]) -> None:
@@ -23,20 +23,20 @@ class Links:
         self._names = names
         self._homes = dict(reversed([(route.operation.reply, path) for path, route in every if _is_home(path, route)]))
 
-    def of(self, route: Route) -> dict[str, Link]:
+    def for_route(self, route: Route) -> dict[str, Link]:
         """What can be done next with what this route answers, by the name of the operation."""
         thing, pointer = _thing(route.operation.reply)
         home = self._homes.get(thing) if thing is not None else None
-        if thing is None or home is None or route.produces != "application/json":
+        if thing is None or home is None or route.content_type != "application/json":
             return {}
         return dict(self._below(home, thing, pointer, route))
 
     def _below(self, home: str, thing: type[BaseModel], pointer: str, route: Route) -> Iterator[tuple[str, Link]]:
-        shape = PARAMETER.sub("{}", home)
+        shape = PATH_PARAMETER.sub("{}", home)
         for path, target in self._every:
-            if target is route or not f"{PARAMETER.sub('{}', path)}/".startswith(f"{shape}/"):
+            if target is route or not f"{PATH_PARAMETER.sub('{}', path)}/".startswith(f"{shape}/"):
                 continue
-            parameter = PARAMETER.findall(path)[len(PARAMETER.findall(home)) - 1]
+            parameter = PATH_PARAMETER.findall(path)[len(PATH_PARAMETER.findall(home)) - 1]
             field = parameter if parameter in thing.model_fields else "id"
             name = self._names[target]
             yield name, {"operationId": name, "parameters": {parameter: f"$response.body#{pointer}/{field}"}}
@@ -44,7 +44,7 @@ class Links:
 
 def _is_home(path: str, route: Route) -> bool:
     """A path that ends in the id of what is answered there."""
-    last = PARAMETER.fullmatch(path.rpartition("/")[2])
+    last = PATH_PARAMETER.fullmatch(path.rpartition("/")[2])
     return last is not None and bool({last[1], "id"} & route.operation.reply.model_fields.keys())
 
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from contracts.failure import Problem
-from edge.request_parsing import UPLOAD
-from edge.router import PARAMETER
+from edge.request_parsing import UPLOAD_FIELD
+from edge.router import PATH_PARAMETER
 from edge.routes import Route
 
 Schema = dict[str, Any]
@@ -17,7 +17,7 @@ Mode = Literal["validation", "serialization"]
 TEMPLATE = "#/components/schemas/{model}"
 
 
-class Schemas:
+class ComponentSchemas:
     """Definitions for `components/schemas`, and what refers to them."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
@@ -44,7 +44,7 @@ class Schemas:
     def body(self, route: Route) -> Schema:
         """What the body holds: the request without what the path and the edge give."""
         model = route.operation.request
-        elsewhere = {*PARAMETER.findall(route.path), UPLOAD} & set(model.model_fields)
+        elsewhere = {*PATH_PARAMETER.findall(route.path), UPLOAD_FIELD} & set(model.model_fields)
         if not elsewhere:
             return self._schemas[model, "validation"]
         name = f"{_name(model)}Body"
@@ -57,7 +57,7 @@ class Schemas:
 
     def required_in_body(self, route: Route) -> frozenset[str]:
         """The fields without which a body is refused."""
-        return self.fields(route)[1] - {*PARAMETER.findall(route.path), UPLOAD}
+        return self.fields(route)[1] - {*PATH_PARAMETER.findall(route.path), UPLOAD_FIELD}
 
     def _resolved(self, schema: Mapping[str, Any]) -> Schema:
         return self.definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else dict(schema)
@@ -72,16 +72,16 @@ class Schemas:
     def reachable(self, schemas: Iterable[object]) -> set[str]:
         """The names of all definitions that these schemas are made of."""
         found: set[str] = set()
-        waiting = [name for schema in schemas for name in refs(schema)]
+        waiting = [name for schema in schemas for name in schema_refs(schema)]
         while waiting:
             name = waiting.pop()
             if name not in found:
                 found.add(name)
-                waiting += refs(self.definitions[name])
+                waiting += schema_refs(self.definitions[name])
         return found
 
 
-def refs(schema: object) -> Iterator[str]:
+def schema_refs(schema: object) -> Iterator[str]:
     """The names of the definitions that a schema refers to."""
     if isinstance(schema, Mapping):
         for key, value in schema.items():
@@ -89,10 +89,10 @@ def refs(schema: object) -> Iterator[str]:
                 place, _, name = value.rpartition("/")
                 yield from [name] if place == "#/components/schemas" else []
             else:
-                yield from refs(value)
+                yield from schema_refs(value)
     elif isinstance(schema, list):
         for item in schema:
-            yield from refs(item)
+            yield from schema_refs(item)
 
 
 def _name(model: type[Any]) -> str:

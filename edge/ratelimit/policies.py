@@ -13,56 +13,56 @@ from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RateLimitPolicy:
     """Who is signed in counts for themselves, wherever they are; everybody else by the address they come from."""
 
     name: str
-    window: int
+    window_seconds: int
     """Seconds in which an empty bucket is whole again."""
-    address: int
+    per_address: int
     """Requests of one address."""
-    customer: int = 0
+    per_customer: int = 0
     """Requests of one customer. 0: a token makes no difference, so that many accounts are no way around it."""
-    hashes: bool = False
+    hashes_password: bool = False
     """A password is hashed, which takes its time on purpose."""
 
-    def times(self, factor: float) -> "Policy":
+    def scaled(self, factor: float) -> "RateLimitPolicy":
         """The same with larger buckets, or smaller ones."""
-        address, customer = max(1, round(self.address * factor)), max(1, round(self.customer * factor))
-        return dataclasses.replace(self, address=address, customer=customer if self.customer else 0)
+        address, customer = max(1, round(self.per_address * factor)), max(1, round(self.per_customer * factor))
+        return dataclasses.replace(self, per_address=address, per_customer=customer if self.per_customer else 0)
 
 
-ORDINARY = Policy("ordinary", window=10, address=6000, customer=1200)
-SEARCH = Policy("search", window=10, address=1200, customer=300)
+ORDINARY = RateLimitPolicy("ordinary", window_seconds=10, per_address=6000, per_customer=1200)
+SEARCH = RateLimitPolicy("search", window_seconds=10, per_address=1200, per_customer=300)
 """Full-text search, and what is suggested for each letter typed."""
-LOGIN = Policy("login", window=60, address=300, hashes=True)
+LOGIN = RateLimitPolicy("login", window_seconds=60, per_address=300, hashes_password=True)
 """Whatever compares or sets a password."""
-REGISTER = Policy("register", window=600, address=300, hashes=True)
-MAIL = Policy("mail", window=600, address=60, customer=10)
+REGISTER = RateLimitPolicy("register", window_seconds=600, per_address=300, hashes_password=True)
+MAIL = RateLimitPolicy("mail", window_seconds=600, per_address=60, per_customer=10)
 """Whatever sends somebody a mail."""
-PROOF = Policy("proof", window=60, address=60)
+EMAIL_TOKEN = RateLimitPolicy("proof", window_seconds=60, per_address=60)
 """Tokens out of mails."""
-IMPORT = Policy("import", window=600, address=60, customer=60)
-IMAGE = Policy("image", window=60, address=240, customer=240)
-EXPORT = Policy("export", window=600, address=30, customer=30)
+IMPORT = RateLimitPolicy("import", window_seconds=600, per_address=60, per_customer=60)
+IMAGE = RateLimitPolicy("image", window_seconds=60, per_address=240, per_customer=240)
+EXPORT = RateLimitPolicy("export", window_seconds=600, per_address=30, per_customer=30)
 """Everything there is of something, gathered."""
 
-POLICIES = (ORDINARY, SEARCH, LOGIN, REGISTER, MAIL, PROOF, IMPORT, IMAGE, EXPORT)
+POLICIES = (ORDINARY, SEARCH, LOGIN, REGISTER, MAIL, EMAIL_TOKEN, IMPORT, IMAGE, EXPORT)
 
 
 class Allowance(NamedTuple):
     """What is left to somebody. Durations are in whole seconds, rounded up."""
 
     limit: int
-    window: int
+    window_seconds: int
     remaining: int
-    reset: int
+    reset_seconds: int
     """Until the bucket is whole."""
-    wait: int = 0
+    wait_seconds: int = 0
     """Until there is room for one more; 0 where this one was let through."""
 
     def headers(self) -> Iterator[tuple[str, str]]:
         yield "RateLimit-Limit", str(self.limit)
         yield "RateLimit-Remaining", str(self.remaining)
-        yield "RateLimit-Reset", str(self.reset)
-        yield "RateLimit-Policy", f"{self.limit};w={self.window}"
+        yield "RateLimit-Reset", str(self.reset_seconds)
+        yield "RateLimit-Policy", f"{self.limit};w={self.window_seconds}"

@@ -13,16 +13,16 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from edge.ratelimit.limiter import Limits
-from infra.messaging.permissions import COUNTS
+from edge.ratelimit.limiter import RateLimiter
+from infra.messaging.permissions import RATE_LIMIT_SUBJECT
 
-EVERY = 0.1
+SYNC_INTERVAL_SECONDS = 0.1
 """Seconds between two messages; what somebody gets beyond a limit comes through on other edges within it."""
 
 log = logging.getLogger("souk.limits")
 
 
-class Told(BaseModel):
+class CountsMessage(BaseModel):
     """What one edge says to the others."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -31,32 +31,32 @@ class Told(BaseModel):
     counts: dict[str, dict[str, NonNegativeInt]]
 
 
-class Tally:
+class CounterSync:
     """Says what was counted here, and adds what others say."""
 
-    def __init__(self, client: Client, limits: Limits) -> None:
+    def __init__(self, client: Client, limits: RateLimiter) -> None:
         self._client = client
         self._limits = limits
         self._name = secrets.token_hex(8)
 
-    async def join(self) -> None:
-        await self._client.subscribe(COUNTS, cb=self._heard)
+    async def subscribe(self) -> None:
+        await self._client.subscribe(RATE_LIMIT_SUBJECT, cb=self._heard)
 
-    async def tell(self) -> bool:
+    async def publish(self) -> bool:
         """One message, if there is anything to say; there is never more."""
-        counts = self._limits.news()
+        counts = self._limits.drain_counts()
         if counts:
             try:
-                await self._client.publish(COUNTS, orjson.dumps({"by": self._name, "counts": counts}))
+                await self._client.publish(RATE_LIMIT_SUBJECT, orjson.dumps({"by": self._name, "counts": counts}))
             except nats.errors.Error as error:
                 log.debug("the other edges are not told what was counted: %s", type(error).__name__)
         return False
 
     async def _heard(self, message: Msg) -> None:
         try:
-            told = Told.model_validate_json(message.data)
+            told = CountsMessage.model_validate_json(message.data)
         except ValidationError:
             log.warning("what another edge has counted cannot be read")
             return
         if told.by != self._name:
-            self._limits.add(told.counts)
+            self._limits.add_counts(told.counts)

@@ -17,15 +17,15 @@ from prometheus_client import CollectorRegistry, Gauge
 from contracts.failure import Fail, Unavailable
 from contracts.registry import HEALTH
 from edge.settings import EdgeSettings
-from infra.messaging.rpc import Asker
+from infra.messaging.rpc import RpcClient
 
-PROBE_PATIENCE = 3.0
+PROBE_TIMEOUT_SECONDS = 3.0
 """Longer than a service takes to find its store frozen: it is there all the same."""
 
 log = logging.getLogger("souk.circuit")
 
 
-class Circuit:
+class CircuitBreaker:
     """Whether a service is asked. While the circuit is open and somebody wants it, `probe` every `pause` seconds."""
 
     def __init__(
@@ -33,74 +33,74 @@ class Circuit:
         service: str,
         probe: Callable[[], None],
         *,
-        silence: float,
-        asks: int,
-        pause: float,
+        silence_seconds: float,
+        unanswered_limit: int,
+        probe_interval_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.service = service
-        self.open = False
+        self.is_open = False
         self._probe = probe
-        self._silence = silence
-        self._asks = asks
-        self._pause = pause
+        self._silence = silence_seconds
+        self._asks = unanswered_limit
+        self._pause = probe_interval_seconds
         self._clock = clock
         self._unanswered = 0
         self._since = 0.0
         self._try_at = 0.0
 
-    def pass_through(self) -> None:
+    def before_call(self) -> None:
         """Lets an ask out, or refuses it at once."""
         now = self._clock()
         if not self._unanswered:
             self._since = now
-        elif not self.open and self._unanswered >= self._asks and now - self._since > self._silence:
+        elif not self.is_open and self._unanswered >= self._asks and now - self._since > self._silence:
             self._turn(open_=True)
-        if self.open:
+        if self.is_open:
             if now >= self._try_at:
                 self._try_at = now + self._pause
                 self._probe()
             raise Unavailable(f"{self.service} does not answer just now", retry_after=max(self._pause, 1))
         self._unanswered += 1
 
-    def heard(self) -> None:
+    def on_success(self) -> None:
         """The service has answered something."""
         self._unanswered = 0
-        if self.open:
+        if self.is_open:
             self._turn(open_=False)
 
-    def unsent(self) -> None:
+    def on_not_sent(self) -> None:
         """The ask has not left: that nothing answers it says nothing of the service."""
         self._unanswered = max(self._unanswered - 1, 0)
 
     def _turn(self, *, open_: bool) -> None:
-        self.open = open_
+        self.is_open = open_
         fields = {"service": self.service, "circuit": "open" if open_ else "closed"}
         log.warning("a circuit has changed", extra={"fields": fields})
 
 
-class Circuits:
+class CircuitBreakers:
     """One for each service, made when it is first asked; shown as `souk_circuit_open`."""
 
-    def __init__(self, settings: EdgeSettings, asker: Asker, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: EdgeSettings, asker: RpcClient, registry: CollectorRegistry) -> None:
         self._settings = settings
         self._asker = asker
         self._probes: set[asyncio.Task[None]] = set()
         self._gauge = Gauge("souk_circuit_open", "1 while a service is not asked.", ("service",), registry=registry)
-        self._known: dict[str, Circuit] = {}
+        self._known: dict[str, CircuitBreaker] = {}
 
-    def of(self, service: str) -> Circuit:
+    def for_service(self, service: str) -> CircuitBreaker:
         found = self._known.get(service)
         if found is None:
             said = self._settings
-            found = self._known[service] = Circuit(
+            found = self._known[service] = CircuitBreaker(
                 service,
                 lambda: self._begin_probe(service),
-                silence=said.edge_silence,
-                asks=said.edge_silent_asks,
-                pause=said.edge_probe_pause,
+                silence_seconds=said.edge_silence,
+                unanswered_limit=said.edge_silent_asks,
+                probe_interval_seconds=said.edge_probe_pause,
             )
-            self._gauge.labels(service).set_function(lambda: float(found.open))
+            self._gauge.labels(service).set_function(lambda: float(found.is_open))
         return found
 
     def _begin_probe(self, service: str) -> None:
@@ -110,5 +110,5 @@ class Circuits:
 
     async def _asked(self, service: str) -> None:
         with suppress(Fail):
-            await self._asker.exchange(HEALTH[service].subject, b"{}", {}, timeout=PROBE_PATIENCE)
-            self.of(service).heard()
+            await self._asker.forward(HEALTH[service].subject, b"{}", {}, timeout_seconds=PROBE_TIMEOUT_SECONDS)
+            self.for_service(service).on_success()

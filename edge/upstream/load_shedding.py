@@ -19,28 +19,28 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from contracts.failure import Overloaded
 from edge.settings import EdgeSettings
 
-START = 160.0
-LEAST = 32.0
-ORDINARY_SHARE = 0.6
+INITIAL_LIMIT = 160.0
+MIN_LIMIT = 32.0
+NORMAL_PRIORITY_SHARE = 0.6
 """How much of the limit is for what finishes nothing."""
-SLOW_SHARE = 0.1
+SLOW_RESPONSE_SHARE = 0.1
 """How many of the answers may be slower than the target."""
-CUT, GROWTH, RECOVERY = 0.8, 1.1, 1.02
-SILENT = 2
+DECREASE_FACTOR, INCREASE_FACTOR, RECOVERY_FACTOR = 0.8, 1.1, 1.02
+UNRESPONSIVE_TARGETS = 2
 """Targets without an answer after which a service hangs."""
-ONE_SERVICE = 0.5
+MAX_SERVICE_SHARE = 0.5
 """How much of the outer bound one service may fill."""
-ASIDE = 0.125
+ISOLATED_SHARE = 0.125
 """How much of it may be at work aside."""
 
 
-class Admission:
+class LoadShedder:
     """Counts what is under way. `enter` gives a ticket that has to come back to `leave`."""
 
     def __init__(
         self, settings: EdgeSettings, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.limit = min(START, settings.edge_max_in_flight)
+        self.limit = min(INITIAL_LIMIT, settings.edge_max_in_flight)
         self._most = settings.edge_max_in_flight
         self._target = settings.edge_latency_target
         self._clock = clock
@@ -55,15 +55,15 @@ class Admission:
             lambda: len(self._begun) + len(self._aside)
         )
 
-    def enter(self, service: str, *, urgent: bool, aside: bool = False) -> int:
+    def acquire(self, service: str, *, has_priority: bool, is_isolated: bool = False) -> int:
         """Takes a request in, or raises Overloaded."""
-        if aside:
+        if is_isolated:
             return self._enter_aside()
         queue = self._queues.setdefault(service, _Queue())
         at_work, now = len(self._begun), self._clock()
-        if at_work >= self._most or queue.length >= max(self._most * ONE_SERVICE, 1):
+        if at_work >= self._most or queue.length >= max(self._most * MAX_SERVICE_SHARE, 1):
             self._refuse("bound")
-        room = self.limit if urgent else self.limit * ORDINARY_SHARE
+        room = self.limit if has_priority else self.limit * NORMAL_PRIORITY_SHARE
         if at_work >= room and at_work - self._hanging(now) >= room:
             self._refuse("limit")
         self._tickets += 1
@@ -75,13 +75,13 @@ class Admission:
         return self._tickets
 
     def _enter_aside(self) -> int:
-        if len(self._aside) >= max(self._most * ASIDE, 1):
+        if len(self._aside) >= max(self._most * ISOLATED_SHARE, 1):
             self._refuse("aside")
         self._tickets += 1
         self._aside.add(self._tickets)
         return self._tickets
 
-    def leave(self, ticket: int, service: str, *, answered: bool, telling: bool) -> None:
+    def release(self, ticket: int, service: str, *, has_responded: bool, is_latency_sample: bool) -> None:
         """`telling`: how long it took says how busy the shop is."""
         if ticket in self._aside:
             self._aside.remove(ticket)
@@ -89,9 +89,9 @@ class Admission:
         now, queue = self._clock(), self._queues[service]
         took = now - self._begun.pop(ticket)
         queue.length -= 1
-        if answered:
+        if has_responded:
             queue.heard = now
-        if telling and (answered or not self._hangs(queue, now)):
+        if is_latency_sample and (has_responded or not self._hangs(queue, now)):
             self._window.answers += 1
             self._window.slow += took > self._target
         if now - self._window.since > self._target:
@@ -106,16 +106,16 @@ class Admission:
         return sum(queue.length for queue in self._queues.values() if self._hangs(queue, now))
 
     def _hangs(self, queue: "_Queue", now: float) -> bool:
-        return now - queue.heard > SILENT * self._target
+        return now - queue.heard > UNRESPONSIVE_TARGETS * self._target
 
     def _learn(self, now: float) -> None:
         seen, self._window = self._window, _Window(now)
-        if seen.slow > seen.answers * SLOW_SHARE:
-            self.limit = max(self.limit * CUT, min(LEAST, self._most))
-        elif seen.most > self.limit * ORDINARY_SHARE / 2:
-            self.limit = min(self.limit * GROWTH, self._most)
-        elif self.limit < START:
-            self.limit = min(self.limit * RECOVERY, START, self._most)
+        if seen.slow > seen.answers * SLOW_RESPONSE_SHARE:
+            self.limit = max(self.limit * DECREASE_FACTOR, min(MIN_LIMIT, self._most))
+        elif seen.most > self.limit * NORMAL_PRIORITY_SHARE / 2:
+            self.limit = min(self.limit * INCREASE_FACTOR, self._most)
+        elif self.limit < INITIAL_LIMIT:
+            self.limit = min(self.limit * RECOVERY_FACTOR, INITIAL_LIMIT, self._most)
 
 
 @dataclass(slots=True)

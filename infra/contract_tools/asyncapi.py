@@ -8,17 +8,17 @@ from contracts import headers
 from contracts.event import Event
 from contracts.failure import Fail, Problem
 from contracts.operation import AnyOperation
-from contracts.registry import EVENTS, HEARS, OPERATIONS
+from contracts.registry import EVENTS, OPERATIONS, SUBSCRIPTIONS
 
 Json = dict[str, Any]
-SCHEMA = "#/components/schemas/{model}"
+SCHEMA_REF = "#/components/schemas/{model}"
 _TEXT: Json = {"type": "string"}
 
 
-def asyncapi() -> Json:
+def build_asyncapi() -> Json:
     """The document."""
     references, definitions = _schemas()
-    failures = {kind for operation in OPERATIONS for kind in operation.every_failure()}
+    failures = {kind for operation in OPERATIONS for kind in operation.all_failures()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -31,14 +31,14 @@ def asyncapi() -> Json:
         "servers": {"nats": {"host": "127.0.0.1:4222", "protocol": "nats"}},
         "channels": {
             **{name: channel for operation in OPERATIONS for name, channel in _ask_channels(operation).items()},
-            **{event.type(): _event_channel(event) for event in EVENTS},
+            **{event.ce_type(): _event_channel(event) for event in EVENTS},
         },
         "operations": {**{operation.subject: _answers(operation) for operation in OPERATIONS}, **_events()},
         "components": {
             "messages": {
                 **{name: found for operation in OPERATIONS for name, found in _messages(operation, references).items()},
                 **{f"failure.{kind.code}": _failure(kind) for kind in sorted(failures, key=lambda kind: kind.code)},
-                **{event.type(): _event_message(event, references) for event in EVENTS},
+                **{event.ce_type(): _event_message(event, references) for event in EVENTS},
             },
             "schemas": definitions,
         },
@@ -53,7 +53,7 @@ def _schemas() -> tuple[dict[tuple[type, str], Json], Json]:
             *((model, "validation") for model in sorted(requests, key=lambda model: model.__qualname__)),
             *((model, "serialization") for model in sorted(replies, key=lambda model: model.__qualname__)),
         ],
-        ref_template=SCHEMA,
+        ref_template=SCHEMA_REF,
     )
     return {(model, mode): schema for (model, mode), schema in found.items()}, definitions["$defs"]
 
@@ -68,7 +68,7 @@ def _component(message: str) -> Json:
 
 def _ask_channels(operation: AnyOperation) -> Json:
     subject = operation.subject
-    replies = ["reply", *(kind.code for kind in operation.every_failure())]
+    replies = ["reply", *(kind.code for kind in operation.all_failures())]
     return {
         subject: {
             "address": subject,
@@ -88,7 +88,7 @@ def _ask_channels(operation: AnyOperation) -> Json:
 def _answers(operation: AnyOperation) -> Json:
     """The service receives the ask and replies in one of these ways."""
     reply = f"{operation.subject}.reply"
-    endings = ["reply", *dict.fromkeys(kind.code for kind in operation.every_failure())]
+    endings = ["reply", *dict.fromkeys(kind.code for kind in operation.all_failures())]
     return {
         "action": "receive",
         "summary": operation.summary,
@@ -104,7 +104,7 @@ def _answers(operation: AnyOperation) -> Json:
 
 
 def _messages(operation: AnyOperation, references: dict[tuple[type, str], Json]) -> Json:
-    carried = [headers.TRACEPARENT, headers.REQUEST_ID, headers.TIME_LEFT, headers.CLIENT, headers.IDENTITY]
+    carried = [headers.TRACEPARENT, headers.REQUEST_ID, headers.TIME_LEFT, headers.CLIENT_IP, headers.IDENTITY]
     if operation.writes:
         carried += [headers.IDEMPOTENCY_KEY, headers.IF_MATCH]
     return {
@@ -128,30 +128,30 @@ def _failure(kind: type[Fail]) -> Json:
         "summary": kind.title(),
         "contentType": "application/problem+json",
         "headers": {"type": "object", "properties": found, "required": sorted(found)},
-        "payload": {"$ref": SCHEMA.format(model=Problem.__name__)},
+        "payload": {"$ref": SCHEMA_REF.format(model=Problem.__name__)},
     }
 
 
 def _event_channel(event: type[Event]) -> Json:
     return {
-        "address": event.pattern().replace("*", f"{{{event.key}}}"),
+        "address": event.subject_pattern().replace("*", f"{{{event.key}}}"),
         "description": (event.__doc__ or "").strip(),
         "parameters": {event.key: {"description": "The aggregate's id."}},
-        "messages": {"event": _component(event.type())},
+        "messages": {"event": _component(event.ce_type())},
     }
 
 
 def _event_message(event: type[Event], references: dict[tuple[type, str], Json]) -> Json:
     carried = {
-        headers.EVENT_SPEC: {"const": "1.0"},
-        headers.EVENT_TYPE: {"const": event.type()},
-        headers.EVENT_SOURCE: {"const": event.source()},
+        headers.EVENT_SPEC_VERSION: {"const": "1.0"},
+        headers.EVENT_TYPE: {"const": event.ce_type()},
+        headers.EVENT_SOURCE: {"const": event.ce_source()},
         headers.EVENT_ID: {"type": "string", "format": "uuid"},
         headers.EVENT_TIME: {"type": "string", "format": "date-time"},
         headers.TRACEPARENT: _TEXT,
     }
     return {
-        "name": event.type(),
+        "name": event.ce_type(),
         "summary": (event.__doc__ or "").strip(),
         "headers": {"type": "object", "properties": carried, "required": sorted(carried)},
         "payload": references[event, "validation"],
@@ -162,8 +162,8 @@ def _events() -> Json:
     """Who says each event, and who hears it."""
     said = {f"{event.service}.says.{event.name}": _one_way("send", event) for event in EVENTS}
     heard = {
-        f"{service}.hears.{event.type()}": _one_way("receive", event)
-        for service, events in HEARS.items()
+        f"{service}.hears.{event.ce_type()}": _one_way("receive", event)
+        for service, events in SUBSCRIPTIONS.items()
         for event in events
     }
     return {**said, **heard}
@@ -173,6 +173,6 @@ def _one_way(action: str, event: type[Event]) -> Json:
     return {
         "action": action,
         "summary": (event.__doc__ or "").strip(),
-        "channel": {"$ref": f"#/channels/{event.type()}"},
-        "messages": [_channel_message(event.type(), "event")],
+        "channel": {"$ref": f"#/channels/{event.ce_type()}"},
+        "messages": [_channel_message(event.ce_type(), "event")],
     }

@@ -9,13 +9,13 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
-AT_LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
-AT_MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
-EXACT = ("pattern", "format", "multipleOf", "uniqueItems")
-OPENNESS = {"service": 0, "admin": 1, "customer": 2, "anyone": 3}
+LOWER_LIMITS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
+UPPER_LIMITS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+EXACT_KEYWORDS = ("pattern", "format", "multipleOf", "uniqueItems")
+ACCESS_RANK = {"service": 0, "admin": 1, "customer": 2, "anyone": 3}
 
 
-def breaking(old: Json, new: Json) -> list[str]:
+def breaking_changes(old: Json, new: Json) -> list[str]:
     """The changes that break, in words; empty where the new only grew."""
     return [*_operations(old, new), *_events(old, new)]
 
@@ -27,13 +27,13 @@ def _operations(old: Json, new: Json) -> Iterator[str]:
             yield f"{subject}: is gone"
             continue
         yield from _promises(subject, before, after)
-        request, reply = Comparison(new, old), Comparison(old, new, grows=True)
-        yield from request.misfits(after["request"], before["request"], f"{subject} request")
-        yield from reply.misfits(before["reply"], after["reply"], f"{subject} reply")
+        request, reply = SchemaComparison(new, old), SchemaComparison(old, new, grows=True)
+        yield from request.incompatibilities(after["request"], before["request"], f"{subject} request")
+        yield from reply.incompatibilities(before["reply"], after["reply"], f"{subject} reply")
 
 
 def _promises(subject: str, before: Json, after: Json) -> Iterator[str]:
-    if OPENNESS[after["access"]] < OPENNESS[before["access"]]:
+    if ACCESS_RANK[after["access"]] < ACCESS_RANK[before["access"]]:
         yield f"{subject}: access went from {before['access']} to {after['access']}"
     for caller in sorted(set(before["callers"]) - set(after["callers"])):
         yield f"{subject}: {caller} may not ask any more"
@@ -51,11 +51,13 @@ def _events(old: Json, new: Json) -> Iterator[str]:
         for part in ("subject", "key"):
             if before[part] != after[part]:
                 yield f"{name}: its {part} went from {before[part]} to {after[part]}"
-        yield from Comparison(new, old).misfits(after["body"], before["body"], f"{name} of before")
-        yield from Comparison(old, new, grows=True).misfits(before["body"], after["body"], f"{name} of now")
+        yield from SchemaComparison(new, old).incompatibilities(after["body"], before["body"], f"{name} of before")
+        yield from SchemaComparison(old, new, grows=True).incompatibilities(
+            before["body"], after["body"], f"{name} of now"
+        )
 
 
-class Comparison:
+class SchemaComparison:
     """Looks for what fits `narrow` and not `wide`. With `grows`, more fields and more enum values are no misfit."""
 
     def __init__(self, wide: Json, narrow: Json, *, grows: bool = False) -> None:
@@ -64,7 +66,7 @@ class Comparison:
         self._grows = grows
         self._seen: set[tuple[str, str]] = set()
 
-    def misfits(self, wide: Json, narrow: Json, at: str) -> Iterator[str]:
+    def incompatibilities(self, wide: Json, narrow: Json, at: str) -> Iterator[str]:
         pair = str(wide.get("$ref", "")), str(narrow.get("$ref", ""))
         if all(pair):
             if pair in self._seen:
@@ -79,13 +81,16 @@ class Comparison:
         yield from self._object(wide, narrow, at)
         for part in ("items", "additionalProperties"):
             if isinstance(wide.get(part), Mapping) and isinstance(narrow.get(part), Mapping):
-                yield from self.misfits(wide[part], narrow[part], f"{at}/*")
+                yield from self.incompatibilities(wide[part], narrow[part], f"{at}/*")
 
     def _alternatives(self, wide: Json, narrow: Json, at: str) -> Iterator[str]:
         """Each alternative has to fit one of the others."""
         choices = wide.get("anyOf", [wide])
         for one in narrow.get("anyOf", [narrow]):
-            found = [list(Comparison(self._wide, self._narrow, grows=self._grows).misfits(c, one, at)) for c in choices]
+            found = [
+                list(SchemaComparison(self._wide, self._narrow, grows=self._grows).incompatibilities(c, one, at))
+                for c in choices
+            ]
             if all(found):
                 yield min(found, key=len)[0] if len(found) == 1 else f"{at}: {_named(one)} does not fit"
 
@@ -96,13 +101,13 @@ class Comparison:
             and (wide["type"], narrow.get("type")) != ("number", "integer")
         ):
             yield f"{at}: {narrow.get('type', 'anything')} where {wide['type']} fits"
-        for limit in AT_LEAST:
+        for limit in LOWER_LIMITS:
             if limit in wide and narrow.get(limit, float("-inf")) < wide[limit]:
                 yield f"{at}: {limit} is {wide[limit]} against {narrow.get(limit, 'none')}"
-        for limit in AT_MOST:
+        for limit in UPPER_LIMITS:
             if limit in wide and narrow.get(limit, float("inf")) > wide[limit]:
                 yield f"{at}: {limit} is {wide[limit]} against {narrow.get(limit, 'none')}"
-        for limit in EXACT:
+        for limit in EXACT_KEYWORDS:
             if limit in wide and wide[limit] != narrow.get(limit):
                 yield f"{at}: {limit} is {wide[limit]} against {narrow.get(limit, 'none')}"
 
@@ -125,7 +130,7 @@ class Comparison:
             yield from (f"{at}/{name}: is gone" for name in known if name not in given)
         for name, field in given.items():
             if name in known:
-                yield from self.misfits(known[name], field, f"{at}/{name}")
+                yield from self.incompatibilities(known[name], field, f"{at}/{name}")
             elif wide.get("additionalProperties") is False and not self._grows:
                 yield f"{at}/{name}: is not known"
 

@@ -12,23 +12,27 @@ Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 
 
-def snapshot() -> Json:
+def contract_snapshot() -> Json:
     """Operations and events with the JSON Schemas of what they carry; `$ref` leads into `schemas`."""
-    asked, asked_definitions = schemas((operation.request for operation in OPERATIONS), "validation", "requests")
-    replied, replied_definitions = schemas((operation.reply for operation in OPERATIONS), "serialization", "replies")
-    said, said_definitions = schemas(EVENTS, "validation", "events")
+    asked, asked_definitions = model_schemas((operation.request for operation in OPERATIONS), "validation", "requests")
+    replied, replied_definitions = model_schemas(
+        (operation.reply for operation in OPERATIONS), "serialization", "replies"
+    )
+    said, said_definitions = model_schemas(EVENTS, "validation", "events")
     operations = {
         operation.subject: {
             "request": asked[operation.request],
             "reply": replied[operation.reply],
-            "failures": {kind.code: int(kind.status) for kind in operation.every_failure()},
+            "failures": {kind.code: int(kind.status) for kind in operation.all_failures()},
             "access": operation.access.value,
             "callers": sorted(operation.callers),
             "writes": operation.writes,
         }
         for operation in OPERATIONS
     }
-    events = {event.type(): {"subject": event.pattern(), "key": event.key, "body": said[event]} for event in EVENTS}
+    events = {
+        event.ce_type(): {"subject": event.subject_pattern(), "key": event.key, "body": said[event]} for event in EVENTS
+    }
     return {
         "operations": dict(sorted(operations.items())),
         "events": dict(sorted(events.items())),
@@ -36,7 +40,9 @@ def snapshot() -> Json:
     }
 
 
-def schemas(models: Iterable[type[BaseModel]], mode: Mode, group: str) -> tuple[dict[type[BaseModel], Json], Json]:
+def model_schemas(
+    models: Iterable[type[BaseModel]], mode: Mode, group: str
+) -> tuple[dict[type[BaseModel], Json], Json]:
     """A schema a model, and the definitions that they share, found at `#/schemas/<group>/`."""
     ordered = sorted(set(models), key=lambda model: (model.__module__, model.__qualname__))
     found, definitions = models_json_schema(

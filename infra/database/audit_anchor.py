@@ -12,32 +12,32 @@ import asyncpg
 from nats.aio.client import Client
 
 from contracts import headers
-from infra.foundation.background import Pace, Worker
-from infra.foundation.failpoints import crash_point
-from infra.messaging.append_only_stream import TRAIL
+from infra.foundation.background import MinInterval, PeriodicTask
+from infra.foundation.failpoints import failpoint
+from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
 
-POLL = 5.0
+POLL_SECONDS = 5.0
 """Seconds between two looks for what another process noted and died before posting."""
-PACE = 1.0
-ACK_TIMEOUT = 3.0
-ACQUIRE_TIMEOUT = 3.0
+MIN_INTERVAL_SECONDS = 1.0
+ACK_TIMEOUT_SECONDS = 3.0
+ACQUIRE_TIMEOUT_SECONDS = 3.0
 
 _END = "SELECT seq, hash FROM trail ORDER BY seq DESC LIMIT 1"
 
 log = logging.getLogger("souk.trail")
 
 
-class Heads:
+class AuditAnchor:
     """Posts the end of a service's chain. Each process of it does, and the same end twice says nothing new."""
 
     def __init__(self, service: str, pool: "asyncpg.Pool[Any]", client: Client) -> None:
         self.service = service
         self.pool = pool
         self.name = "trail head"
-        self._js = client.jetstream(timeout=ACK_TIMEOUT)
-        self._pace = Pace(PACE)
+        self._js = client.jetstream(timeout=ACK_TIMEOUT_SECONDS)
+        self._pace = MinInterval(MIN_INTERVAL_SECONDS)
         self._posted = 0
-        self._worker = Worker(self.name, self._post, every=POLL)
+        self._worker = PeriodicTask(self.name, self._post, interval_seconds=POLL_SECONDS)
 
     def wake(self) -> None:
         """Something was noted. Called after the commit."""
@@ -47,16 +47,18 @@ class Heads:
         await self._worker.run()
 
     async def _post(self) -> bool:
-        await self._pace.keep()
-        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+        await self._pace.wait()
+        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
             end = await connection.fetchrow(_END)
         seq, digest = (end["seq"], end["hash"].hex()) if end else (0, "")
         if seq < self._posted:
             log.error("the audit trail is shorter than it was", extra={"fields": {"was": self._posted, "is": seq}})
         elif seq > self._posted:
-            crash_point("heads.read")
-            said = {headers.TRAIL_SEQ: str(seq), headers.TRAIL_HASH: digest}
+            failpoint("heads.read")
+            said = {headers.AUDIT_SEQ: str(seq), headers.AUDIT_HASH: digest}
             said[headers.MESSAGE_ID] = f"{self.service}.{seq}.{digest}"
-            await self._js.publish(TRAIL.subject_of(self.service), b"", stream=TRAIL.name, headers=said)
+            await self._js.publish(
+                AUDIT_ANCHOR_STREAM.subject_for(self.service), b"", stream=AUDIT_ANCHOR_STREAM.name, headers=said
+            )
             self._posted = seq
         return False

@@ -29,24 +29,24 @@ from uuid import UUID
 
 import orjson
 
-from contracts.audit_log import UNTOLD, ActorKind, Doer, Entry, ListTrail, Told
-from contracts.failure import BadCursor
+from contracts.audit_log import REDACTED, ActorKind, AuditFields, AuditLogActor, AuditLogEntry, ListAuditLog
+from contracts.failure import InvalidCursor
 from contracts.identity import Access, Identity, Role
-from contracts.model import Listing, Model, Sku
-from contracts.money import Currency
+from contracts.model import ListPage, Model, Sku
+from contracts.money import CurrencyCode
 from contracts.operation import OPERATOR, AnyOperation
 from infra.foundation import pagination as cursor
 from infra.foundation import trace
-from infra.messaging.rpc import Ask
+from infra.messaging.rpc import Request
 
 LOCK = 0x50_55_4D
-BEGINNING = bytes(32)
+GENESIS_HASH = bytes(32)
 """What stands before the first entry."""
-LAST_SEQ = 2**63 - 1
-NETWORK = {4: 24, 6: 48}
+MAX_SEQ = 2**63 - 1
+NETWORK_PREFIX_BITS = {4: 24, 6: 48}
 """Bits of an address that name a network with room for many."""
 
-PLAIN = (*get_args(Sku)[1:], get_args(Currency)[-1])
+NON_PERSONAL_MARKERS = (*get_args(Sku)[1:], get_args(CurrencyCode)[-1])
 """What marks the strings that name no person."""
 
 COLUMNS = (
@@ -70,94 +70,98 @@ ORDER BY seq DESC LIMIT $5
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
+class AuditActor:
     """Who did it; `staff` works for the shop."""
 
     kind: ActorKind
     id: UUID | None = None
-    staff: bool = False
+    is_staff: bool = False
 
 
-BY_OPERATOR = Actor(ActorKind.OPERATOR, staff=True)
-BY_ANYONE = Actor(ActorKind.ANYONE)
-BY_SERVICE = Actor(ActorKind.SERVICE)
+OPERATOR_ACTOR = AuditActor(ActorKind.OPERATOR, is_staff=True)
+ANONYMOUS_ACTOR = AuditActor(ActorKind.ANYONE)
+SERVICE_ACTOR = AuditActor(ActorKind.SERVICE)
 
 
-def person(user_id: UUID, role: Role) -> Actor:
-    return Actor(ActorKind.PERSON, user_id, staff=role is Role.ADMIN)
+def person_actor(user_id: UUID, role: Role) -> AuditActor:
+    return AuditActor(ActorKind.PERSON, user_id, is_staff=role is Role.ADMIN)
 
 
 @dataclass(slots=True)
-class Note:
+class AuditEntry:
     """One act, as it will stand in the trail."""
 
-    act: str
-    actor: Actor
+    action: str
+    actor: AuditActor
     client: str = ""
     subject: str = ""
     """Where nothing is named, it is about whoever did it."""
-    before: Told = field(default_factory=dict)
-    after: Told = field(default_factory=dict)
-    where: trace.Trace = field(default_factory=trace.current)
+    before: AuditFields = field(default_factory=dict)
+    after: AuditFields = field(default_factory=dict)
+    trace: trace.Trace = field(default_factory=trace.current)
 
-    def narrow(self, subject: UUID) -> None:
+    def for_subject(self, subject: UUID) -> None:
         """Of many things that were asked for together, it is about this one."""
         self.subject = str(subject)
         self.after = {name: value for name, value in self.after.items() if not isinstance(value, list)}
 
-    def detail(self, subject: UUID | None, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    def add_changes(self, subject: UUID | None, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Adds what it was about, and what that was and is: as far as it may be told."""
         if subject is not None:
             self.subject = str(subject)
-        self.before |= told_of(before)
-        self.after |= told_of(after)
+        self.before |= redact_values(before)
+        self.after |= redact_values(after)
 
 
-def act_of(ask: Ask[Any]) -> Note | None:
+def entry_for_request(request: Request[Any]) -> AuditEntry | None:
     """The act that an ask is, if it is one to be noted."""
-    operation = ask.operation
-    if operation is None or not is_noted(operation, ask.identity):
+    operation = request.operation
+    if operation is None or not is_audited(operation, request.identity):
         return None
     by_operator = operation.callers == (OPERATOR,)
-    actor = actor_of(ask.identity) if ask.identity else BY_OPERATOR if by_operator else BY_ANYONE
+    actor = (
+        actor_for_identity(request.identity) if request.identity else OPERATOR_ACTOR if by_operator else ANONYMOUS_ACTOR
+    )
     act = operation.subject.removeprefix("rpc.")
-    return Note(act, actor, ask.client, subject_of(ask.body), after=told(ask.body))
+    return AuditEntry(act, actor, request.client_ip, subject_id(request.body), after=redact(request.body))
 
 
-def is_noted(operation: AnyOperation, identity: Identity | None) -> bool:
+def is_audited(operation: AnyOperation, identity: Identity | None) -> bool:
     """Reading is not an act, and what customers do with what is theirs is their own."""
     if not operation.writes:
         return False
-    if operation.noted or operation.access is Access.ADMIN or operation.callers == (OPERATOR,):
+    if operation.audited or operation.access is Access.ADMIN or operation.callers == (OPERATOR,):
         return True
-    return identity is not None and identity.is_admin and any(owned.admins for owned in operation.owned)
+    return (
+        identity is not None and identity.is_admin and any(owned.open_to_admins for owned in operation.owned_resources)
+    )
 
 
-def actor_of(identity: Identity) -> Actor:
+def actor_for_identity(identity: Identity) -> AuditActor:
     if identity.scopes is not None:
-        return Actor(ActorKind.KEY, identity.user_id, staff=True)
-    return person(identity.user_id, identity.role)
+        return AuditActor(ActorKind.KEY, identity.user_id, is_staff=True)
+    return person_actor(identity.user_id, identity.role)
 
 
 # What may be told.
 
 
-def told(said: Model) -> Told:
+def redact(message: Model) -> AuditFields:
     """The fields that a message has said something in."""
-    plain = plain_fields(type(said))
-    return {name: _told(getattr(said, name), plain=name in plain) for name in sorted(said.model_fields_set)}
+    plain = non_personal_fields(type(message))
+    return {name: _told(getattr(message, name), plain=name in plain) for name in sorted(message.model_fields_set)}
 
 
-def told_of(values: Mapping[str, Any]) -> Told:
+def redact_values(values: Mapping[str, Any]) -> AuditFields:
     """The same of values by name; a string by itself is never told."""
     return {name: _told(value, plain=False) for name, value in values.items()}
 
 
-def subject_of(said: Model) -> str:
+def subject_id(message: Model) -> str:
     """The id, or the SKU, of what a message is about; empty where it names none."""
-    plain = plain_fields(type(said))
+    plain = non_personal_fields(type(message))
     for name in ("id", "sku"):
-        value = getattr(said, name, None)
+        value = getattr(message, name, None)
         if isinstance(value, UUID) or (isinstance(value, str) and name in plain):
             return str(value)
     return ""
@@ -166,19 +170,19 @@ def subject_of(said: Model) -> str:
 def _told(value: Any, *, plain: bool) -> Any:
     """As JSON, such that reading it back from the database gives the same again."""
     if isinstance(value, Model):
-        return told(value)
+        return redact(value)
     if isinstance(value, list | tuple):
         return [_told(one, plain=plain) for one in value]
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, UUID | datetime):
         return str(value)
-    is_small = isinstance(value, int) and abs(value) < LAST_SEQ
-    return value if value is None or is_small or (plain and isinstance(value, str)) else UNTOLD
+    is_small = isinstance(value, int) and abs(value) < MAX_SEQ
+    return value if value is None or is_small or (plain and isinstance(value, str)) else REDACTED
 
 
 @cache
-def plain_fields(model: type[Model]) -> frozenset[str]:
+def non_personal_fields(model: type[Model]) -> frozenset[str]:
     hints = get_type_hints(model, include_extras=True)
     return frozenset(name for name in model.model_fields if _is_plain(hints[name]))
 
@@ -189,20 +193,22 @@ def _is_plain(hint: Any) -> bool:
         return True
     parts = get_args(hint)
     if get_origin(hint) is Annotated:
-        return any(mark in PLAIN for mark in parts[1:]) or _is_plain(parts[0])
+        return any(mark in NON_PERSONAL_MARKERS for mark in parts[1:]) or _is_plain(parts[0])
     return bool(parts) and all(_is_plain(part) for part in parts)
 
 
-def whence(client: str, actor: Actor) -> str:
+def anonymize_ip(client: str, actor: AuditActor) -> str:
     """The address of who works for the shop, anybody else's network; nothing where it is no address."""
     try:
         address = ip_interface(client).ip
     except ValueError:
         return ""
-    return str(address if actor.staff else ip_network(f"{address}/{NETWORK[address.version]}", strict=False))
+    return str(
+        address if actor.is_staff else ip_network(f"{address}/{NETWORK_PREFIX_BITS[address.version]}", strict=False)
+    )
 
 
-def is_id(text: str) -> bool:
+def is_uuid(text: str) -> bool:
     """Whether we may have made it: what a client named its request by may be anything."""
     try:
         UUID(text)
@@ -214,33 +220,33 @@ def is_id(text: str) -> bool:
 # The chain.
 
 
-def hash_of(entry: Mapping[str, Any]) -> bytes:
+def entry_hash(entry: Mapping[str, Any]) -> bytes:
     """SHA-256 over the hash before it and all that an entry says, each in its place."""
     said = [str(entry[name]) if isinstance(entry[name], UUID) else entry[name] for name in COLUMNS[:-2]]
     return hashlib.sha256(entry["previous"] + orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest()
 
 
-async def append(connection: Any, notes: Sequence[Note]) -> None:
+async def append_entries(connection: Any, entries: Sequence[AuditEntry]) -> None:
     """Puts notes at the end of the chain, which is this transaction's until it ends. Nothing may be locked after it."""
     await connection.execute(_LINE_UP, LOCK)
     end = await connection.fetchrow(_END)
-    seq, previous = (end["seq"] or 0), (end["hash"] or BEGINNING)
+    seq, previous = (end["seq"] or 0), (end["hash"] or GENESIS_HASH)
     rows = []
-    for number, note in enumerate(notes, seq + 1):
+    for number, note in enumerate(entries, seq + 1):
         entry = _entry(note) | {"seq": number, "at": end["at"], "previous": previous}
-        previous = entry["hash"] = hash_of(entry)
+        previous = entry["hash"] = entry_hash(entry)
         rows.append([entry[name] for name in COLUMNS])
     await connection.executemany(_APPEND, rows)
 
 
-def _entry(note: Note) -> dict[str, Any]:
+def _entry(note: AuditEntry) -> dict[str, Any]:
     return {
-        "act": note.act,
+        "act": note.action,
         "actor_kind": note.actor.kind.value,
         "actor_id": note.actor.id,
-        "client": whence(note.client, note.actor),
-        "trace_id": note.where.trace_id,
-        "request_id": note.where.request_id if is_id(note.where.request_id) else "",
+        "client": anonymize_ip(note.client, note.actor),
+        "trace_id": note.trace.trace_id,
+        "request_id": note.trace.request_id if is_uuid(note.trace.request_id) else "",
         "subject": note.subject or str(note.actor.id or ""),
         "before": note.before,
         "after": note.after,
@@ -250,24 +256,24 @@ def _entry(note: Note) -> dict[str, Any]:
 # Its pages.
 
 
-async def page(connection: Any, body: ListTrail) -> Listing[Entry]:
+async def read_page(connection: Any, request: ListAuditLog) -> ListPage[AuditLogEntry]:
     """The newest first."""
-    before = LAST_SEQ
-    if body.after is not None:
-        (before,) = cursor.decode(body.after, int)
-        if not 0 < before <= LAST_SEQ:
-            raise BadCursor
-    rows = await connection.fetch(_PAGE, before, body.actor, body.subject, body.act, body.limit + 1)
-    shown = [_shown(row) for row in rows[: body.limit]]
-    return Listing(items=shown, next=cursor.encode(shown[-1].seq) if len(rows) > body.limit else None)
+    before = MAX_SEQ
+    if request.after is not None:
+        (before,) = cursor.decode_cursor(request.after, int)
+        if not 0 < before <= MAX_SEQ:
+            raise InvalidCursor
+    rows = await connection.fetch(_PAGE, before, request.actor, request.subject, request.act, request.limit + 1)
+    shown = [_shown(row) for row in rows[: request.limit]]
+    return ListPage(items=shown, next=cursor.encode_cursor(shown[-1].seq) if len(rows) > request.limit else None)
 
 
-def _shown(row: Mapping[str, Any]) -> Entry:
+def _shown(row: Mapping[str, Any]) -> AuditLogEntry:
     actor_id = UUID(str(row["actor_id"])) if row["actor_id"] else None
     as_it_is = ("seq", "at", "act", "client", "trace_id", "request_id", "subject", "before", "after")
-    return Entry(
+    return AuditLogEntry(
         **{name: row[name] for name in as_it_is},
-        actor=Doer(kind=ActorKind(row["actor_kind"]), id=actor_id),
+        actor=AuditLogActor(kind=ActorKind(row["actor_kind"]), id=actor_id),
         previous=row["previous"].hex(),
         hash=row["hash"].hex(),
     )

@@ -8,26 +8,26 @@ Value = int | str | bytes | None
 Row = tuple[Value, ...]
 
 
-class Mend(StrEnum):
+class RepairBy(StrEnum):
     """Who can put a thing right where only one answer is right."""
 
     SERVICE = "service"
     """Its service, asked to mend the thing with this id."""
-    SAY = "say"
+    REPUBLISH = "say"
     """The same, which says its events again too."""
-    EVENT = "event"
+    REDELIVER = "event"
     """The service that has missed an event, handed it once more."""
     RELAY = "relay"
     """The relay of a service's outbox, woken; one that does not move loses its lock."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cure:
+class RepairAction:
     """How a violation is mended: by whom, and which of its ids names what is to be mended."""
 
-    how: Mend
+    by: RepairBy
     service: str = ""
-    id: str = ""
+    id_column: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +38,38 @@ class Check:
     many times the patience it has to be like that: what a service does in its own time has more of it.
     """
 
-    law: int
+    invariant: int
     name: str
-    says: str
+    title: str
     sql: str
-    cure: Cure | None = None
-    lasts: float = 1.0
+    repair: RepairAction | None = None
+    confirm_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class FactTable:
     """Rows of a store that are compared with others: a table, its columns, and the query that fills them in order.
 
     UUIDs are told as their bytes (`uuid_send`). `keys` are the columns, or lists of them, that rows are found by.
     """
 
-    table: str
+    name: str
     columns: tuple[str, ...]
     sql: str = ""
-    keys: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A law that does not hold, and of what."""
 
-    law: int
+    invariant: int
     check: str
-    says: str
+    title: str
     ids: Mapping[str, str]
     detail: str
-    cure: Cure | None = None
-    lasts: float = 1.0
+    repair: RepairAction | None = None
+    confirm_factor: float = 1.0
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -78,16 +78,16 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class VerifyReport:
     """What came of an audit. `checks` were made, over so many `facts`; `moving` things changed at every look."""
 
     violations: tuple[Violation, ...]
-    moving: tuple[Violation, ...]
-    checks: int
-    facts: int
-    looks: int
+    unconfirmed: tuple[Violation, ...]
+    check_count: int
+    fact_count: int
+    passes: int
     seconds: float
-    cut: frozenset[str] = frozenset()
+    truncated_checks: frozenset[str] = frozenset()
     """Checks that found more than is told."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNEL = Path(__file__).resolve().parent / "migrations"
+SHARED_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 LOCK = 0x50_55_4C
 LOCK_TIMEOUT = "5s"
 _NAME = re.compile(r"^(?P<number>\d{4})_(?P<name>[a-z0-9_]+)\.up\.sql$")
@@ -43,7 +43,7 @@ class MigrationError(Exception):
 class Migration:
     """One step and its way back."""
 
-    room: str
+    owner: str
     number: int
     name: str
     up: str
@@ -56,10 +56,13 @@ class Migration:
 
 def migrations_of(service: str) -> list[Migration]:
     """The kernel's steps, then the service's own."""
-    return [*read("kernel", KERNEL), *read(service, ROOT / "services" / service / "migrations")]
+    return [
+        *read_migrations("kernel", SHARED_MIGRATIONS),
+        *read_migrations(service, ROOT / "services" / service / "migrations"),
+    ]
 
 
-def read(room: str, folder: Path) -> list[Migration]:
+def read_migrations(owner: str, folder: Path) -> list[Migration]:
     found = []
     for path in sorted(folder.glob("*.up.sql")):
         match = _NAME.match(path.name)
@@ -70,10 +73,10 @@ def read(room: str, folder: Path) -> list[Migration]:
         if not back.exists():
             message = f"{path.name} has no way back: {back.name} is missing"
             raise MigrationError(message)
-        found.append(Migration(room, int(match["number"]), match["name"], path.read_text(), back.read_text()))
+        found.append(Migration(owner, int(match["number"]), match["name"], path.read_text(), back.read_text()))
     numbers = [migration.number for migration in found]
     if numbers != list(range(1, len(numbers) + 1)):
-        message = f"the migrations of {room} are not numbered without a gap: {numbers}"
+        message = f"the migrations of {owner} are not numbered without a gap: {numbers}"
         raise MigrationError(message)
     return found
 
@@ -93,7 +96,7 @@ async def migrate(dsn: str, migrations: list[Migration]) -> list[str]:
         for migration in migrations:
             if await _missing(connection, migration):
                 await _apply(connection, migration)
-                applied.append(f"{migration.room}/{migration.number:04}_{migration.name}")
+                applied.append(f"{migration.owner}/{migration.number:04}_{migration.name}")
         return applied
     finally:
         await connection.close()
@@ -106,7 +109,7 @@ async def revert(dsn: str, service: str, *, to: int) -> list[str]:
         await _exclusively(connection)
         numbers = {row["number"] for row in await connection.fetch(_APPLIED, service)}
         reverted = []
-        for migration in reversed(read(service, ROOT / "services" / service / "migrations")):
+        for migration in reversed(read_migrations(service, ROOT / "services" / service / "migrations")):
             if migration.number > to and migration.number in numbers:
                 async with connection.transaction():
                     await connection.execute(migration.down)
@@ -125,10 +128,10 @@ async def _exclusively(connection: asyncpg.Connection) -> None:
 
 
 async def _missing(connection: asyncpg.Connection, migration: Migration) -> bool:
-    applied = {row["number"]: row["checksum"] for row in await connection.fetch(_APPLIED, migration.room)}
+    applied = {row["number"]: row["checksum"] for row in await connection.fetch(_APPLIED, migration.owner)}
     known = applied.get(migration.number)
     if known is not None and known != migration.checksum:
-        message = f"{migration.room}/{migration.number:04}_{migration.name} was changed after it was applied"
+        message = f"{migration.owner}/{migration.number:04}_{migration.name} was changed after it was applied"
         raise MigrationError(message)
     return known is None
 
@@ -137,7 +140,7 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
     try:
         async with connection.transaction():
             await connection.execute(migration.up)
-            await connection.execute(_RECORD, migration.room, migration.number, migration.name, migration.checksum)
+            await connection.execute(_RECORD, migration.owner, migration.number, migration.name, migration.checksum)
     except asyncpg.PostgresError as error:
-        message = f"{migration.room}/{migration.number:04}_{migration.name}: {error}"
+        message = f"{migration.owner}/{migration.number:04}_{migration.name}: {error}"
         raise MigrationError(message) from error

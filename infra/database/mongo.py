@@ -35,28 +35,28 @@ from tenacity import (
 
 from contracts.model import Model
 from contracts.operation import AnyOperation
-from contracts.redelivery import Outcome
-from infra.foundation.background import Background
-from infra.foundation.failpoints import crash_point
+from contracts.redelivery import RedeliveryOutcome
+from infra.foundation.background import BackgroundTask
+from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
 from infra.foundation.settings import MongoSettings
 from infra.foundation.telemetry import Metrics
-from infra.messaging.consumer import Delivery, Effect
-from infra.messaging.idempotency import KEPT_SECONDS, Key, Replay, Stored
-from infra.messaging.rpc import Answer, Ask
+from infra.messaging.consumer import ApplyEvent, ReceivedEvent
+from infra.messaging.idempotency import REPLY_RETENTION_SECONDS, AlreadyProcessed, IdempotencyKey, StoredReply
+from infra.messaging.rpc import Reply, Request
 from infra.messaging.rpc_server import Handler
 
 ResultT = TypeVar("ResultT")
 ReplyT = TypeVar("ReplyT", bound=Model)
 
 Document = dict[str, Any]  # MongoDB's documents are of any shape
-Database = AsyncIOMotorDatabase[Document]
+MongoDatabase = AsyncIOMotorDatabase[Document]
 Session = AsyncIOMotorClientSession
 
-AWAY: tuple[type[Exception], ...] = (ConnectionFailure, WTimeoutError, OSError, TimeoutError)
+UNAVAILABLE_ERRORS: tuple[type[Exception], ...] = (ConnectionFailure, WTimeoutError, OSError, TimeoutError)
 """The store is away, for now; nothing is wrong with what was asked of it."""
 
-STARTING = frozenset({211})
+STARTING_ERROR_CODES = frozenset({211})
 """Codes of a server that has just started: it has not read the keys yet that clients' cluster times are signed with.
 
 Before that it belongs to no replica set yet: the driver takes it for one without sessions, a ConfigurationError.
@@ -64,13 +64,13 @@ Before that it belongs to no replica set yet: the driver takes it for one withou
 
 SOCKET_TIMEOUT_MS = 5_000
 SELECTION_TIMEOUT_MS = 2_000
-TRANSACTION_TIMEOUT = 4.0
-START_PATIENCE = 60.0
-TRANSIENT, UNKNOWN_COMMIT = "TransientTransactionError", "UnknownTransactionCommitResult"
+TRANSACTION_TIMEOUT_SECONDS = 4.0
+CONNECT_TIMEOUT_SECONDS = 60.0
+TRANSIENT_LABEL, UNKNOWN_COMMIT_LABEL = "TransientTransactionError", "UnknownTransactionCommitResult"
 
-INDEXES: Mapping[str, Sequence[IndexModel]] = {
+IDEMPOTENCY_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "idempotency": [
-        IndexModel([("created_at", ASCENDING)], expireAfterSeconds=KEPT_SECONDS),
+        IndexModel([("created_at", ASCENDING)], expireAfterSeconds=REPLY_RETENTION_SECONDS),
         IndexModel([("owner", ASCENDING)], sparse=True),
     ],
 }
@@ -80,80 +80,84 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 class Mongo:
     """A service's own database."""
 
-    away = AWAY
-    busy: tuple[type[Exception], ...] = ()
+    unavailable_errors = UNAVAILABLE_ERRORS
+    contention_errors: tuple[type[Exception], ...] = ()
 
     def __init__(self, client: AsyncIOMotorClient[Document], name: str) -> None:
         self.client = client
-        self.database: Database = client[name]
+        self.database: MongoDatabase = client[name]
 
-    async def prepare(self, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
+    async def create_indexes(self, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
         """Makes the indexes of each collection, unless they are there."""
-        for collection, wanted in {**INDEXES, **indexes}.items():
+        for collection, wanted in {**IDEMPOTENCY_INDEXES, **indexes}.items():
             await self.database[collection].create_indexes(list(wanted))
 
-    def asks(self, _service: str) -> dict[AnyOperation, Handler]:
+    def handlers(self, _service: str) -> dict[AnyOperation, Handler]:
         """None: there is no audit trail, for nobody but its customers and guests changes a cart."""
         return {}
 
-    def workers(self, _service: str, _client: Client, _metrics: Metrics) -> list[Background]:
+    def workers(self, _service: str, _client: Client, _metrics: Metrics) -> list[BackgroundTask]:
         """None: MongoDB forgets by itself, and the cart says nothing that would need an outbox."""
         return []
 
     async def ping(self) -> None:
         await self.database.command("ping")
 
-    def is_away(self, error: Exception) -> bool:
-        starting = isinstance(error, OperationFailure) and error.code in STARTING
-        return starting or isinstance(error, (*AWAY, ConfigurationError))
+    def is_transient(self, error: Exception) -> bool:
+        starting = isinstance(error, OperationFailure) and error.code in STARTING_ERROR_CODES
+        return starting or isinstance(error, (*UNAVAILABLE_ERRORS, ConfigurationError))
 
-    async def within(self, work: Callable[[Session], Awaitable[ResultT]]) -> ResultT:
+    async def run_in_transaction(self, work: Callable[[Session], Awaitable[ResultT]]) -> ResultT:
         """Runs `work(session)` in one transaction, again when another one was in its way; it must bear that.
 
         Raises TimeoutError when the others do not get out of its way, or the server does not come back. motor's own
         `with_transaction` gives up at a commit that went wrong, and tries all else for two minutes without a pause.
         """
         async with await self.client.start_session() as session:
-            async for attempt in _again(TRANSIENT):
+            async for attempt in _again(TRANSIENT_LABEL):
                 with attempt:
                     async with session.start_transaction():
                         result = await work(session)
-                        async for commit in _again(UNKNOWN_COMMIT):
+                        async for commit in _again(UNKNOWN_COMMIT_LABEL):
                             with commit:
                                 await session.commit_transaction()
         return result
 
-    async def transaction(self, ask: Ask[Any], work: Callable[[Session], Awaitable[Answer[ReplyT]]]) -> Answer[ReplyT]:
+    async def run_idempotent_transaction(
+        self, request: Request[Any], work: Callable[[Session], Awaitable[Reply[ReplyT]]]
+    ) -> Reply[ReplyT]:
         """`work(session)` in one transaction, with its answer kept in it under the idempotency key of `ask`, if any.
 
         Raises `Replay` when another request with the same key has committed first: everything done here is undone.
         """
-        key = ask.key
+        key = request.idempotency_key
 
-        async def kept(session: Session) -> Answer[ReplyT]:
+        async def kept(session: Session) -> Reply[ReplyT]:
             answer = await work(session)
-            if key is not None and not await self._keep(key, answer.stored(), session):
-                raise Replay
+            if key is not None and not await self._keep(key, answer.to_stored(), session):
+                raise AlreadyProcessed
             return answer
 
-        answer = await self.within(kept)
-        crash_point("mongo.committed")
+        answer = await self.run_in_transaction(kept)
+        failpoint("mongo.committed")
         if key is not None:
-            key.kept = True
+            key.is_stored = True
         return answer
 
-    async def once(self, ask: Ask[Any], work: Callable[[Session | None], Awaitable[Answer[ReplyT]]]) -> Answer[ReplyT]:
+    async def run_idempotent(
+        self, request: Request[Any], work: Callable[[Session | None], Awaitable[Reply[ReplyT]]]
+    ) -> Reply[ReplyT]:
         """For work that is one statement: a transaction only where there is an answer to keep with it."""
-        return await (work(None) if ask.key is None else self.transaction(ask, work))
+        return await (work(None) if request.idempotency_key is None else self.run_idempotent_transaction(request, work))
 
-    async def find(self, key: Key) -> Stored | None:
+    async def find_reply(self, key: IdempotencyKey) -> StoredReply | None:
         found = await self.database.idempotency.find_one({"_id": key.digest, "created_at": {"$gt": _forgotten()}})
-        return key.open(found["fingerprint"], found["answer"]) if found else None
+        return key.unseal(found["fingerprint"], found["answer"]) if found else None
 
-    async def keep(self, key: Key, answer: Stored) -> None:
+    async def store_reply(self, key: IdempotencyKey, answer: StoredReply) -> None:
         await self._keep(key, answer)
 
-    async def _keep(self, key: Key, answer: Stored, session: Session | None = None) -> bool:
+    async def _keep(self, key: IdempotencyKey, answer: StoredReply, session: Session | None = None) -> bool:
         """Whether it was the first: an answer that is there, and not old enough to be forgotten, stays."""
         sealed: Document = {"fingerprint": key.fingerprint, "answer": key.seal(answer), "created_at": now()}
         if key.owner is not None:
@@ -167,23 +171,23 @@ class Mongo:
             return False
         return True
 
-    async def forget(self, owner: UUID) -> None:
+    async def forget_replies(self, owner: UUID) -> None:
         """Forgets the answers that somebody was given."""
         await self.database.idempotency.delete_many({"owner": owner})
 
-    async def apply(self, deliveries: Sequence[Delivery], effect: Effect) -> dict[UUID, Outcome]:
+    async def apply(self, deliveries: Sequence[ReceivedEvent], effect: ApplyEvent) -> dict[UUID, RedeliveryOutcome]:
         """The effects, each a write of its own; those of one aggregate follow one another, the others do not wait.
 
         There is no inbox beside the documents: a transaction for each event would keep their owners waiting. An effect
         notes what it has heard in the document that it changes, in the same write, and says what became of the event.
         """
-        outcomes: dict[UUID, Outcome] = {}
+        outcomes: dict[UUID, RedeliveryOutcome] = {}
 
-        async def in_turn(several: Sequence[Delivery]) -> None:
+        async def in_turn(several: Sequence[ReceivedEvent]) -> None:
             for delivery in several:
-                outcomes[delivery.event_id] = await effect(None, delivery) or Outcome.APPLIED
+                outcomes[delivery.event_id] = await effect(None, delivery) or RedeliveryOutcome.APPLIED
 
-        queues: dict[UUID, list[Delivery]] = {}
+        queues: dict[UUID, list[ReceivedEvent]] = {}
         for delivery in deliveries:
             queues.setdefault(delivery.event.aggregate_id, []).append(delivery)
         ended = await asyncio.gather(*map(in_turn, queues.values()), return_exceptions=True)
@@ -206,14 +210,14 @@ def _again(label: str) -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception(labelled),
         wait=wait_random_exponential(multiplier=0.005, max=0.3),
-        stop=stop_after_delay(TRANSACTION_TIMEOUT),
+        stop=stop_after_delay(TRANSACTION_TIMEOUT_SECONDS),
         retry_error_callback=too_long,
     )
 
 
 def _forgotten() -> Any:
     """An answer kept before this is no answer any more, whether or not MongoDB has removed it yet."""
-    return now() - timedelta(seconds=KEPT_SECONDS)
+    return now() - timedelta(seconds=REPLY_RETENTION_SECONDS)
 
 
 @asynccontextmanager
@@ -241,13 +245,13 @@ async def connect(
     try:
         mongo = Mongo(client, settings.mongo_database)
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(AWAY),
+            retry=retry_if_exception_type(UNAVAILABLE_ERRORS),
             wait=wait_random_exponential(multiplier=0.05, max=2),
-            stop=stop_after_delay(START_PATIENCE),
+            stop=stop_after_delay(CONNECT_TIMEOUT_SECONDS),
             reraise=True,
         ):
             with attempt:
-                await mongo.prepare(indexes or {})
+                await mongo.create_indexes(indexes or {})
         yield mongo
     finally:
         client.close()

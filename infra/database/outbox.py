@@ -27,23 +27,23 @@ from nats.js import JetStreamContext
 from contracts import headers
 from contracts.event import Event
 from infra.foundation import trace
-from infra.foundation.background import Pace, Worker
-from infra.foundation.failpoints import crash_point
+from infra.foundation.background import MinInterval, PeriodicTask
+from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
 from infra.foundation.telemetry import Metrics
-from infra.messaging.topology import stream_of
+from infra.messaging.topology import stream_name
 
-BATCH = 500
-POLL = 0.25
-PACE = 0.03
+BATCH_SIZE = 500
+POLL_SECONDS = 0.25
+MIN_INTERVAL_SECONDS = 0.03
 """Seconds between two rounds, so that a busy service publishes several events at once."""
 
 LOCK = 0x50_55_4B  # one number for all: advisory locks are a database's own
-ACK_TIMEOUT = 3.0
+ACK_TIMEOUT_SECONDS = 3.0
 """Seconds for JetStream to acknowledge. What was not is published again, for as long as it takes."""
-ACQUIRE_TIMEOUT = 3.0
+ACQUIRE_TIMEOUT_SECONDS = 3.0
 
-ADD = """
+INSERT_EVENTS_SQL = """
 INSERT INTO outbox (id, subject, type, source, body, traceparent, request_id)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
 """
@@ -65,22 +65,22 @@ _OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)  # TimeoutEr
 log = logging.getLogger("souk.outbox")
 
 
-def columns(events: Sequence[tuple[Event, trace.Trace]]) -> tuple[list[Any], ...]:
+def event_columns(events: Sequence[tuple[Event, trace.Trace]]) -> tuple[list[Any], ...]:
     """The rows of events, each with the trace it belongs to, as `ADD` takes them."""
     return (
         [new_id() for _ in events],
         [event.subject for event, _ in events],
-        [event.type() for event, _ in events],
-        [event.source() for event, _ in events],
+        [event.ce_type() for event, _ in events],
+        [event.ce_source() for event, _ in events],
         [event.model_dump_json(by_alias=True) for event, _ in events],
         [here.traceparent for _, here in events],
         [here.request_id for _, here in events],
     )
 
 
-async def add(connection: Any, events: Sequence[tuple[Event, trace.Trace]]) -> None:
+async def insert_events(connection: Any, events: Sequence[tuple[Event, trace.Trace]]) -> None:
     """Writes the events on the caller's connection, in the caller's transaction."""
-    await connection.execute(ADD, *columns(events))
+    await connection.execute(INSERT_EVENTS_SQL, *event_columns(events))
 
 
 class Relay:
@@ -92,10 +92,10 @@ class Relay:
         self.client = client
         self.metrics = metrics
         self.name = "outbox relay"
-        self._pace = Pace(PACE)
-        self.worker = Worker(self.name, self._relay, every=POLL)
+        self._pace = MinInterval(MIN_INTERVAL_SECONDS)
+        self.worker = PeriodicTask(self.name, self._relay, interval_seconds=POLL_SECONDS)
         self._leading: asyncpg.pool.PoolConnectionProxy[Any] | None = None
-        self._js: JetStreamContext = client.jetstream(timeout=ACK_TIMEOUT)
+        self._js: JetStreamContext = client.jetstream(timeout=ACK_TIMEOUT_SECONDS)
 
     def wake(self) -> None:
         """There is something in the outbox. Called after the commit."""
@@ -118,38 +118,38 @@ class Relay:
 
     async def _relay(self) -> bool:
         if not await self._lead():
-            self.metrics.outbox.set(0)  # the leader counts them
+            self.metrics.outbox_rows.set(0)  # the leader counts them
             return False
         assert self._leading is not None
-        await self._pace.keep()
+        await self._pace.wait()
         try:
             rows = await self._waiting(self._leading)
             if not rows or not self.client.is_connected:
                 return False  # what is published to nobody would only pile up in memory, once for every round
-            crash_point("relay.read")
+            failpoint("relay.read")
             sent = await self._publish(rows)
-            crash_point("relay.published")
+            failpoint("relay.published")
             await self._leading.execute(_SENT, sent)
-            crash_point("relay.deleted")
+            failpoint("relay.deleted")
         except _OUTAGES:
             await self._resign()
             raise
         if len(sent) < len(rows):
             message = f"{len(rows) - len(sent)} of {len(rows)} events were not acknowledged"
             raise ConnectionError(message)
-        return len(rows) == BATCH
+        return len(rows) == BATCH_SIZE
 
     async def _waiting(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> list[asyncpg.Record]:
         """The first rows, and for the metric how many there are."""
-        rows: list[asyncpg.Record] = await connection.fetch(_NEXT, BATCH)
-        self.metrics.outbox.set(len(rows) if len(rows) < BATCH else await connection.fetchval(_COUNT))
+        rows: list[asyncpg.Record] = await connection.fetch(_NEXT, BATCH_SIZE)
+        self.metrics.outbox_rows.set(len(rows) if len(rows) < BATCH_SIZE else await connection.fetchval(_COUNT))
         return rows
 
     async def _lead(self) -> bool:
         """Whether this process holds the lock; it is the connection's, and gone with it."""
         if self._leading is not None:
             return True
-        connection = await self.pool.acquire(timeout=ACQUIRE_TIMEOUT)
+        connection = await self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
         try:
             if not await connection.fetchval(_TRY_LOCK, LOCK):
                 await self.pool.release(connection)
@@ -172,9 +172,9 @@ class Relay:
 
     async def _publish(self, rows: Sequence[asyncpg.Record]) -> list[int]:
         """Positions that JetStream has acknowledged; what has to wait for another event waits for the next round."""
-        ends = time.monotonic() + ACK_TIMEOUT
+        ends = time.monotonic() + ACK_TIMEOUT_SECONDS
         sent: list[int] = []
-        for wave in waves(rows):
+        for wave in split_into_waves(rows):
             acknowledged = await self._publish_together(wave)
             sent += acknowledged
             if len(acknowledged) < len(wave) or time.monotonic() > ends:
@@ -186,13 +186,13 @@ class Relay:
             await self._js.publish_async(
                 row["subject"],
                 row["body"].encode(),
-                wait_stall=ACK_TIMEOUT,
-                stream=stream_of(self.service),
+                wait_stall=ACK_TIMEOUT_SECONDS,
+                stream=stream_name(self.service),
                 headers=_headers(row),
             )
             for row in rows
         ]
-        _, late = await asyncio.wait(futures, timeout=ACK_TIMEOUT)
+        _, late = await asyncio.wait(futures, timeout=ACK_TIMEOUT_SECONDS)
         for future in late:
             future.cancel()
         sent: list[int] = []
@@ -200,12 +200,12 @@ class Relay:
             if future.cancelled() or future.exception() is not None:
                 log.warning("event %s was not acknowledged", row["id"], extra={"fields": {"subject": row["subject"]}})
             else:
-                self.metrics.published.labels(row["type"]).inc()
+                self.metrics.events_published.labels(row["type"]).inc()
                 sent.append(row["position"])
         return sent
 
 
-def waves(rows: Sequence[asyncpg.Record]) -> list[list[asyncpg.Record]]:
+def split_into_waves(rows: Sequence[asyncpg.Record]) -> list[list[asyncpg.Record]]:
     """Rows that may leave together: the first of every aggregate, then the second of every one that has more."""
     found: list[list[asyncpg.Record]] = []
     before: Counter[str] = Counter()
@@ -227,7 +227,7 @@ def _headers(row: asyncpg.Record) -> dict[str, str]:
         headers.EVENT_TYPE: row["type"],
         headers.EVENT_SOURCE: row["source"],
         headers.EVENT_TIME: created.isoformat().replace("+00:00", "Z"),
-        headers.EVENT_SPEC: "1.0",
+        headers.EVENT_SPEC_VERSION: "1.0",
         headers.CONTENT_TYPE: "application/json",
         headers.TRACEPARENT: row["traceparent"],
         headers.REQUEST_ID: row["request_id"],

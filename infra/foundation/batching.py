@@ -23,35 +23,39 @@ class _Batch(Generic[KeyT, FoundT]):
     answer: asyncio.Task[Mapping[KeyT, FoundT]] | None = None
 
 
-class Together(Generic[KeyT, FoundT]):
+class BatchLoader(Generic[KeyT, FoundT]):
     """`fetch` answers for a collection of keys; a key it does not answer for has nothing."""
 
     def __init__(
-        self, fetch: Callable[[Collection[KeyT]], Awaitable[Mapping[KeyT, FoundT]]], *, most: int, at_once: int = 4
+        self,
+        fetch: Callable[[Collection[KeyT]], Awaitable[Mapping[KeyT, FoundT]]],
+        *,
+        max_batch_size: int,
+        max_concurrent: int = 4,
     ) -> None:
         self._fetch = fetch
-        self._most = most
-        self._turn = asyncio.Semaphore(at_once)
-        self._gathering: _Batch[KeyT, FoundT] | None = None
+        self._max_batch_size = max_batch_size
+        self._slots = asyncio.Semaphore(max_concurrent)
+        self._pending: _Batch[KeyT, FoundT] | None = None
 
-    async def one(self, key: KeyT) -> FoundT | None:
-        return (await self.many({key})).get(key)
+    async def load(self, key: KeyT) -> FoundT | None:
+        return (await self.load_many({key})).get(key)
 
-    async def many(self, wanted: set[KeyT]) -> Mapping[KeyT, FoundT]:
+    async def load_many(self, keys: set[KeyT]) -> Mapping[KeyT, FoundT]:
         """What is found of the keys, and perhaps of others' keys."""
-        if not wanted:
+        if not keys:
             return {}
-        batch = self._gathering
-        if batch is None or batch.answer is None or len(batch.keys | wanted) > self._most:
-            batch = self._gathering = _Batch()
-            batch.answer = asyncio.create_task(self._ask(batch))
+        batch = self._pending
+        if batch is None or batch.answer is None or len(batch.keys | keys) > self._max_batch_size:
+            batch = self._pending = _Batch()
+            batch.answer = asyncio.create_task(self._fetch_batch(batch))
         assert batch.answer is not None
-        batch.keys |= wanted
+        batch.keys |= keys
         return await asyncio.shield(batch.answer)
 
-    async def _ask(self, batch: _Batch[KeyT, FoundT]) -> Mapping[KeyT, FoundT]:
-        async with self._turn:
-            if self._gathering is batch:
-                self._gathering = None
-            with trace.within(replace(trace.current(), deadline=None)):  # it is the first one's; others wait longer
+    async def _fetch_batch(self, batch: _Batch[KeyT, FoundT]) -> Mapping[KeyT, FoundT]:
+        async with self._slots:
+            if self._pending is batch:
+                self._pending = None
+            with trace.activate(replace(trace.current(), deadline=None)):  # it is the first one's; others wait longer
                 return await self._fetch(batch.keys)

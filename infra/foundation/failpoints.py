@@ -12,13 +12,13 @@ from pathlib import Path
 _folder: Path | None = None
 
 
-def arm(folder: Path | None) -> None:
+def enable(folder: Path | None) -> None:
     """Called once, by the composition root of a process."""
     global _folder  # noqa: PLW0603 - a process has one, and a point must cost nothing where there is none
     _folder = folder
 
 
-def crash_point(name: str) -> None:
+def failpoint(name: str) -> None:
     """Dies here, if somebody has ordered it; `name` is `<place>.<what has just happened>`."""
     if _folder is None:
         return

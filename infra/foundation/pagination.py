@@ -7,37 +7,37 @@ from uuid import UUID
 
 import orjson
 
-from contracts.failure import BadCursor
+from contracts.failure import InvalidCursor
 
 
-class Identified(Protocol):
+class HasId(Protocol):
     @property
     def id(self) -> UUID: ...
 
 
-IdentifiedT = TypeVar("IdentifiedT", bound=Identified)
+IdentifiedT = TypeVar("IdentifiedT", bound=HasId)
 
 
-def encode(*key: Any) -> str:
+def encode_cursor(*key: Any) -> str:
     """`key` holds strings, numbers, UUIDs and datetimes, in the order of the list's sort."""
     return urlsafe_b64encode(orjson.dumps(key, default=str)).decode().rstrip("=")  # asyncpg has a UUID of its own
 
 
-def decode(cursor: str, *kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
+def decode_cursor(cursor: str, *parsers: Callable[[Any], Any]) -> tuple[Any, ...]:
     """The key again, each part made anew by its kind (`UUID`, `datetime.fromisoformat`, `int`, `str`)."""
     try:
         parts = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return tuple(kind(part) for kind, part in zip(kinds, parts, strict=True))
+        return tuple(kind(part) for kind, part in zip(parsers, parts, strict=True))
     except (ValueError, TypeError, AttributeError) as error:
-        raise BadCursor from error
+        raise InvalidCursor from error
 
 
-def id_in(cursor: str | None) -> UUID | None:
+def decode_id_cursor(cursor: str | None) -> UUID | None:
     """Of a list that is sorted by id: the last id of the page before, None at its beginning."""
-    return decode(cursor, UUID)[0] if cursor else None
+    return decode_cursor(cursor, UUID)[0] if cursor else None
 
 
-def page(found: Sequence[IdentifiedT], limit: int) -> tuple[list[IdentifiedT], str | None]:
+def paginate(items: Sequence[IdentifiedT], limit: int) -> tuple[list[IdentifiedT], str | None]:
     """The page and its cursor, of a list that is sorted by id: `found` has one more than the limit if it goes on."""
-    shown = list(found[:limit])
-    return shown, encode(str(shown[-1].id)) if len(found) > len(shown) else None
+    shown = list(items[:limit])
+    return shown, encode_cursor(str(shown[-1].id)) if len(items) > len(shown) else None

@@ -13,9 +13,9 @@ from typing import Literal, NoReturn, Self, TypeVar
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-OWN_SECRETS = frozenset({"nats_password", "database_password", "mongo_password", "keys_secret"})
+INTERNAL_SECRETS = frozenset({"nats_password", "database_password", "mongo_password", "keys_secret"})
 """What Souk's parts know one another by. None has a default."""
-VARIED = 12
+MIN_DISTINCT_CHARACTERS = 12
 """Different characters that such a secret has at the least: `souk secrets` makes them of 32."""
 
 
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     currency: str = Field("USD", pattern="^[A-Z]{3}$", description="What the shop sells in (ISO 4217).")
 
     @model_validator(mode="after")
-    def _no_crash_in_production(self) -> Self:
+    def _forbid_failpoints_in_production(self) -> Self:
         if self.crash_folder and self.environment == "production":
             message = "production takes no orders to crash: unset SOUK_CRASH_FOLDER"
             raise ValueError(message)
@@ -70,21 +70,26 @@ class MongoSettings(Settings):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def load(kind: type[SettingsT]) -> SettingsT:
+def load_settings(settings_class: type[SettingsT]) -> SettingsT:
     """The settings, or an end that names what is missing; values are never shown."""
     try:
-        settings = kind(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
+        settings = settings_class(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
     except ValidationError as error:
-        _end(f"{'_'.join(('SOUK', *map(str, item['loc']))).upper()}: {item['msg']}" for item in error.errors())
-    if weak := [name for name in OWN_SECRETS & kind.model_fields.keys() if _is_weak(settings, name)]:
-        _end(f"SOUK_{name.upper()}: too weak for production; `openssl rand -base64 24` makes one" for name in weak)
+        _exit_with(f"{'_'.join(('SOUK', *map(str, item['loc']))).upper()}: {item['msg']}" for item in error.errors())
+    if weak := [name for name in INTERNAL_SECRETS & settings_class.model_fields.keys() if _is_weak(settings, name)]:
+        _exit_with(
+            f"SOUK_{name.upper()}: too weak for production; `openssl rand -base64 24` makes one" for name in weak
+        )
     return settings
 
 
 def _is_weak(settings: Settings, name: str) -> bool:
     """Short ones are guessed, and those of examples are known."""
-    return settings.environment == "production" and len(set(getattr(settings, name).get_secret_value())) < VARIED
+    return (
+        settings.environment == "production"
+        and len(set(getattr(settings, name).get_secret_value())) < MIN_DISTINCT_CHARACTERS
+    )
 
 
-def _end(lines: Iterable[str]) -> NoReturn:
+def _exit_with(lines: Iterable[str]) -> NoReturn:
     sys.exit("Souk cannot start; these settings need a look:\n" + "\n".join(f"  {line}" for line in lines))

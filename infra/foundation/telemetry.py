@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from infra.foundation import trace
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+DURATION_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
-class JsonLines(logging.Formatter):
+class JsonLogFormatter(logging.Formatter):
     """A log record as one line of JSON; `extra={"fields": {...}}` adds to it."""
 
     def __init__(self, service: str) -> None:
@@ -31,7 +31,7 @@ class JsonLines(logging.Formatter):
             "service": self.service,
             "message": record.getMessage(),
         }
-        if here is not trace.NOWHERE:
+        if here is not trace.UNTRACED:
             line["trace_id"] = here.trace_id
             if here.request_id:
                 line["request_id"] = here.request_id
@@ -41,15 +41,15 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
-def log_to_stderr(service: str, level: str) -> None:
+def configure_logging(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(service))
+    handler.setFormatter(JsonLogFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("nats", "aiohttp.access", "pymongo", "mail.log"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
-def tracer_to(endpoint: str, service: str) -> tuple[Tracer | None, TracerProvider | None]:
+def build_tracer(endpoint: str, service: str) -> tuple[Tracer | None, TracerProvider | None]:
     """A tracer that exports to `endpoint` in the background; none where no endpoint is set."""
     if not endpoint:
         return None, None
@@ -67,28 +67,28 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.asks = Histogram(
+        self.rpc_duration = Histogram(
             "souk_ask_seconds",
             "Asks answered.",
             ("operation", "outcome"),
-            buckets=SECONDS,
+            buckets=DURATION_BUCKETS_SECONDS,
             registry=self.registry,
         )
-        self.events = Counter(
+        self.events_consumed = Counter(
             "souk_events_heard_total",
             "Events applied, by what became of them.",
             ("event", "outcome"),
             registry=self.registry,
         )
-        self.published = Counter(
+        self.events_published = Counter(
             "souk_events_published_total", "Events that left the outbox.", ("event",), registry=self.registry
         )
-        self.outbox = Gauge("souk_outbox_rows", "Rows that wait in the outbox.", registry=self.registry)
-        self.requests = Histogram(
+        self.outbox_rows = Gauge("souk_outbox_rows", "Rows that wait in the outbox.", registry=self.registry)
+        self.http_duration = Histogram(
             "souk_http_request_seconds",
             "HTTP requests answered.",
             ("method", "route", "status"),
-            buckets=SECONDS,
+            buckets=DURATION_BUCKETS_SECONDS,
             registry=self.registry,
         )
         self.nats_errors = Counter(

@@ -31,15 +31,15 @@ class Trace:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
 
-NOWHERE = Trace("0" * 32, "0" * 16, sampled=False)
-_current: ContextVar[Trace] = ContextVar("trace", default=NOWHERE)
+UNTRACED = Trace("0" * 32, "0" * 16, sampled=False)
+_current: ContextVar[Trace] = ContextVar("trace", default=UNTRACED)
 
 
 def current() -> Trace:
     return _current.get()
 
 
-def begin(*, sampled: bool = False, request_id: str = "") -> Trace:
+def start(*, sampled: bool = False, request_id: str = "") -> Trace:
     return Trace(secrets.token_hex(16), secrets.token_hex(8), sampled, request_id)
 
 
@@ -47,12 +47,12 @@ def parse(traceparent: str | None, *, request_id: str = "", deadline: float | No
     """The trace that a header names, or a new one where it names none."""
     found = _TRACEPARENT.match(traceparent or "")
     if not found:
-        return replace(begin(request_id=request_id), deadline=deadline)
+        return replace(start(request_id=request_id), deadline=deadline)
     return Trace(found[1], found[2], bool(int(found[3], 16) & 1), request_id, deadline)
 
 
 @contextmanager
-def within(trace: Trace) -> Iterator[Trace]:
+def activate(trace: Trace) -> Iterator[Trace]:
     """Whatever is asked, said or logged inside belongs to `trace`."""
     token = _current.set(trace)
     try:
@@ -65,7 +65,7 @@ def within(trace: Trace) -> Iterator[Trace]:
 def span(trace: Trace, tracer: Tracer | None, name: str, kind: SpanKind) -> Iterator[Trace]:
     """`trace` with a span of its own, recorded where somebody looks."""
     if tracer is None or not trace.sampled:
-        with within(trace):
+        with activate(trace):
             yield trace
         return
     parent = SpanContext(int(trace.trace_id, 16), int(trace.span_id, 16), is_remote=True, trace_flags=TraceFlags(1))
@@ -73,7 +73,7 @@ def span(trace: Trace, tracer: Tracer | None, name: str, kind: SpanKind) -> Iter
     with tracer.start_as_current_span(name, context=context, kind=kind) as recorded:
         child = replace(trace, span_id=f"{recorded.get_span_context().span_id:016x}")
         try:
-            with within(child):
+            with activate(child):
                 yield child
         except Exception as error:
             recorded.set_status(Status(StatusCode.ERROR, type(error).__name__))

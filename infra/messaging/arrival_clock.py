@@ -9,44 +9,44 @@ import asyncio
 import time
 from collections.abc import Callable
 
-BEAT = 0.05
-LATE = 4 * BEAT
+TICK_SECONDS = 0.05
+STALL_SECONDS = 4 * TICK_SECONDS
 """Between two beats so far apart the loop did not look."""
-CATCHING_UP = 0.5
+CATCH_UP_SECONDS = 0.5
 """Seconds after a pause in which what is read may have waited through it."""
 
 
-class Heart:
+class ArrivalClock:
     """Beats on the running loop from `start` to `stop`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._last = self._before = clock()
-        self._until = 0.0
-        self._next: asyncio.TimerHandle | None = None
+        self._last_tick = self._safe_tick = clock()
+        self._catching_up_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        self._next = asyncio.get_running_loop().call_later(BEAT, self._tick)
+        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._on_timer)
 
     def stop(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _tick(self) -> None:
-        self.beat()
+    def _on_timer(self) -> None:
+        self.record_tick()
         self.start()
 
-    def beat(self) -> None:
+    def record_tick(self) -> None:
         """After a pause the beat before it stays for a while: what has gathered meanwhile is still being read."""
         at = self._clock()
-        if at >= self._until:
-            self._before = self._last
-            if at - self._last > LATE:
-                self._until = at + CATCHING_UP
-        self._last = at
+        if at >= self._catching_up_until:
+            self._safe_tick = self._last_tick
+            if at - self._last_tick > STALL_SECONDS:
+                self._catching_up_until = at + CATCH_UP_SECONDS
+        self._last_tick = at
 
-    def earliest(self) -> float:
+    def earliest_arrival(self) -> float:
         """The earliest moment at which a message that is read now can have come, by `time.monotonic()`."""
-        if self._clock() - self._last > LATE:
-            self.beat()
-        return self._before
+        if self._clock() - self._last_tick > STALL_SECONDS:
+            self.record_tick()
+        return self._safe_tick

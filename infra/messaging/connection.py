@@ -16,9 +16,9 @@ from nats.aio.client import Client
 from infra.foundation.settings import Settings
 from infra.foundation.telemetry import Metrics
 
-START_PATIENCE = 60.0
+CONNECT_TIMEOUT_SECONDS = 60.0
 # A frozen server is left for another node, or for itself, after 4 to 6 seconds.
-_RECONNECT: dict[str, Any] = {
+_RECONNECT_OPTIONS: dict[str, Any] = {
     "max_reconnect_attempts": -1,
     "reconnect_time_wait": 0.5,
     "ping_interval": 2,
@@ -26,33 +26,33 @@ _RECONNECT: dict[str, Any] = {
     "connect_timeout": 2,
 }
 
-_LATE_REPLY = re.compile(r"publish to \W*_inbox", re.IGNORECASE)
+_EXPIRED_REPLY = re.compile(r"publish to \W*_inbox", re.IGNORECASE)
 """A server that was restarted does not know what it has allowed us to answer: nobody waits there any more."""
 
 log = logging.getLogger("souk.nats")
 
 
-def servers(url: str) -> list[str]:
+def server_urls(url: str) -> list[str]:
     """The nodes of a NATS address: one, or several with commas between."""
     return [part.strip() for part in url.split(",") if part.strip()]
 
 
 @dataclass
-class Watch:
+class ConnectionMonitor:
     """What a connection has complained of. A denied subject is heard of only here, and makes the process not ready."""
 
     metrics: Metrics
-    denied: list[str] = field(default_factory=list)
+    denied_subjects: list[str] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def on_error(self, error: Exception) -> None:
         text = str(error)
         kind = "permission" if "permissions violation" in text.lower() else type(error).__name__
-        if kind == "permission" and _LATE_REPLY.search(text):
+        if kind == "permission" and _EXPIRED_REPLY.search(text):
             kind = "late reply"
         self.metrics.nats_errors.labels(kind).inc()
         if kind == "permission":
-            self.denied.append(text)
+            self.denied_subjects.append(text)
         log.error("NATS: %s", text or kind)
 
     async def on_disconnect(self) -> None:
@@ -74,43 +74,43 @@ class Watch:
         }
 
 
-def broker(settings: Settings, service: str, watch: Watch) -> NatsBroker:
+def build_broker(settings: Settings, service: str, monitor: ConnectionMonitor) -> NatsBroker:
     """A service's FastStream broker: no access log, no injection, its own inbox prefix."""
     return NatsBroker(
-        servers(settings.nats_url),
+        server_urls(settings.nats_url),
         name=f"souk-{service}",
         security=SASLPlaintext(username=service, password=settings.nats_password.get_secret_value()),
         inbox_prefix=f"_INBOX_{service}",
         apply_types=False,
         logger=None,
         graceful_timeout=settings.drain_timeout,
-        **_RECONNECT,
-        **watch.callbacks(),
+        **_RECONNECT_OPTIONS,
+        **monitor.callbacks(),
     )
 
 
 @asynccontextmanager
 async def connect(
-    url: str, user: str, password: str, watch: Watch | None = None, **options: Any
+    url: str, user: str, password: str, monitor: ConnectionMonitor | None = None, **options: Any
 ) -> AsyncIterator[Client]:
     """A plain connection, for the edge and for people's commands. `options` are nats-py's own."""
-    callbacks = watch.callbacks() if watch else {}
+    callbacks = monitor.callbacks() if monitor else {}
     connecting = nats.connect(
-        servers(url),
+        server_urls(url),
         user=user,
         password=password,
         name=f"souk-{user}",
         inbox_prefix=f"_INBOX_{user}".encode(),
-        **{**_RECONNECT, **callbacks, **options},
+        **{**_RECONNECT_OPTIONS, **callbacks, **options},
     )
-    client = await asyncio.wait_for(connecting, START_PATIENCE)
+    client = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_SECONDS)
     try:
         yield client
     finally:
         await client.close()
 
 
-async def until(ready: Callable[[], bool], *, every: float = 0.02) -> None:
+async def wait_until(condition: Callable[[], bool], *, poll_seconds: float = 0.02) -> None:
     """Waits while the loop goes on, looking every `every` seconds."""
-    while not ready():  # noqa: ASYNC110 - what is waited for has no event of its own
-        await asyncio.sleep(every)
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(poll_seconds)

@@ -28,26 +28,26 @@ from pydantic import ValidationError
 from contracts import headers
 from contracts.event import Event
 from contracts.failure import Fail, TimedOut, Unavailable
-from contracts.redelivery import Outcome
+from contracts.redelivery import RedeliveryOutcome
 from contracts.registry import EVENT_BY_TYPE
 from infra.foundation import trace
-from infra.foundation.background import Pace
-from infra.foundation.failpoints import crash_point
+from infra.foundation.background import MinInterval
+from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import Metrics
 from infra.messaging import dead_letters as deadletter
 
-BATCH = 100
-DEADLY_TRIES = 8
+BATCH_SIZE = 100
+MAX_ATTEMPTS = 8
 """Failures of an event by itself, in one process, after which it is a dead letter; about half a minute."""
-PATIENCE = 600.0
+MAX_WAIT_SECONDS = 600.0
 """Seconds that an event may wait for another, or for its turn, before it is a dead letter too."""
-LONGEST_DELAY = 15.0
-LONGEST_PAUSE = 5.0
-ANSWERED = 3
+MAX_RETRY_DELAY_SECONDS = 15.0
+MAX_STORE_BACKOFF_SECONDS = 5.0
+MAX_ANSWERED_PINGS = 3
 """Times that the store answers a ping though the events failed as if it were away: then it is they who fail."""
-MOST_TROUBLES = 10_000
+MAX_TRACKED_FAILURES = 10_000
 
-Reaction = Callable[[Any, Any, Any], Awaitable[Outcome | None]]
+EventHandler = Callable[[Any, Any, Any], Awaitable[RedeliveryOutcome | None]]
 """`async def order_paid(shop, tx, event)`: the effect of an event, on the transaction that also holds its inbox row.
 
 It may say what became of the event, where its store cannot; None is that it was applied.
@@ -56,38 +56,38 @@ It may say what became of the event, where its store cannot; None is that it was
 log = logging.getLogger("souk.events")
 
 
-class NotYet(Exception):  # noqa: N818 - a wait, not an error
+class RetryLater(Exception):  # noqa: N818 - a wait, not an error
     """Something else has to be heard before this; the event comes again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ReceivedEvent:
     """An event as it came: what it says, its id, and its trace."""
 
     event_id: UUID
     event: Event
-    context: trace.Trace
+    trace_context: trace.Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived(Delivery):
+class StreamedEvent(ReceivedEvent):
     """From a stream, with the message to acknowledge."""
 
     message: Msg
 
 
-Effect = Callable[[Any, Delivery], Awaitable[Outcome | None]]
+ApplyEvent = Callable[[Any, ReceivedEvent], Awaitable[RedeliveryOutcome | None]]
 
 
 class Inbox(Protocol):
     """A store that applies each event once."""
 
-    away: tuple[type[Exception], ...]
-    busy: tuple[type[Exception], ...]
+    unavailable_errors: tuple[type[Exception], ...]
+    contention_errors: tuple[type[Exception], ...]
 
     async def ping(self) -> None: ...
 
-    async def apply(self, deliveries: Sequence[Delivery], effect: Effect) -> dict[UUID, Outcome]:
+    async def apply(self, events: Sequence[ReceivedEvent], apply_event: ApplyEvent) -> dict[UUID, RedeliveryOutcome]:
         """Runs `effect(tx, delivery)` so that each event has its effect once, however often it comes.
 
         PostgreSQL keeps inbox rows and runs a batch in one transaction. In MongoDB, where `tx` is None, an effect notes
@@ -95,13 +95,13 @@ class Inbox(Protocol):
         """
 
 
-def read(message: Msg) -> Arrived:
+def parse_event_message(message: Msg) -> StreamedEvent:
     """The event in a message; raises ValueError for one that nobody can read, or that somebody else says.
 
     NATS lets a service publish below its own name only, so that the subject, not the header, tells whose word it is.
     """
     header = message.header or {}
-    event = understood(header.get(headers.EVENT_TYPE, ""), message.data)
+    event = parse_event(header.get(headers.EVENT_TYPE, ""), message.data)
     if message.subject != event.subject:
         error = "it was not said where such an event is said"
         raise ValueError(error)
@@ -111,120 +111,124 @@ def read(message: Msg) -> Arrived:
     except ValueError:
         error = f"it has no {headers.EVENT_ID} by which it could be known again"
         raise ValueError(error) from None
-    return Arrived(event_id, event, context, message)
+    return StreamedEvent(event_id, event, context, message)
 
 
-def understood(name: str, body: bytes | str) -> Event:
+def parse_event(ce_type: str, body: bytes | str) -> Event:
     """The event of that type; raises ValueError for one that nobody can read."""
-    kind = EVENT_BY_TYPE.get(name)
+    kind = EVENT_BY_TYPE.get(ce_type)
     if kind is None:
-        error = f"unknown event type {name[:100]!r}"
+        error = f"unknown event type {ce_type[:100]!r}"
         raise ValueError(error)
     return kind.model_validate_json(body, extra="ignore")  # who says it may be newer
 
 
 @dataclass(slots=True)
-class Trouble:
+class FailureCount:
     """What this process has seen of an event that fails."""
 
-    since: float = field(default_factory=time.monotonic)
-    tries: int = 0
+    first_failed_at: float = field(default_factory=time.monotonic)
+    attempts: int = 0
 
 
-class Reactor:
+class EventConsumer:
     """Applies what a service hears of one stream."""
 
     def __init__(
         self,
         service: str,
         deps: Any,  # each service's own, passed through to its handlers
-        reactions: Mapping[type[Event], Reaction],
+        handlers: Mapping[type[Event], EventHandler],
         inbox: Inbox,
         js: JetStreamContext,
         metrics: Metrics,
         tracer: Tracer | None = None,
-        pace: float = 0.0,
+        min_interval_seconds: float = 0.0,
     ) -> None:
         self.service = service
         self.deps = deps
-        self.reactions = reactions
+        self.handlers = handlers
         self.inbox = inbox
-        self._away: tuple[type[Exception], ...] = (*inbox.away, Unavailable, TimedOut)
-        self._waits: tuple[type[Exception], ...] = (*self._away, *inbox.busy, NotYet)
+        self._unavailable_errors: tuple[type[Exception], ...] = (*inbox.unavailable_errors, Unavailable, TimedOut)
+        self._waiting_errors: tuple[type[Exception], ...] = (
+            *self._unavailable_errors,
+            *inbox.contention_errors,
+            RetryLater,
+        )
         self.js = js
         self.metrics = metrics
         self.tracer = tracer
-        self.pace = Pace(pace)
-        self._waiting: asyncio.Queue[Msg] = asyncio.Queue()
-        self._troubles: OrderedDict[int, Trouble] = OrderedDict()
-        self._busy = False
+        self.min_interval = MinInterval(min_interval_seconds)
+        self._queue: asyncio.Queue[Msg] = asyncio.Queue()
+        self._failures: OrderedDict[int, FailureCount] = OrderedDict()
+        self._is_applying = False
 
-    def hear(self, message: Msg) -> None:
-        self._waiting.put_nowait(message)
+    def receive(self, message: Msg) -> None:
+        self._queue.put_nowait(message)
 
     @property
-    def idle(self) -> bool:
-        return self._waiting.empty() and not self._busy
+    def is_idle(self) -> bool:
+        return self._queue.empty() and not self._is_applying
 
     async def run(self) -> None:
         while True:
-            first = await self._waiting.get()
-            self._busy = True
-            await self.pace.keep()
+            first = await self._queue.get()
+            self._is_applying = True
+            await self.min_interval.wait()
             try:
-                await self._batch([first, *self._gathered()])
+                await self._process_batch([first, *self._take_queued()])
             except Exception:
                 log.exception("a batch of events was left to come again")
             finally:
-                self._busy = False
+                self._is_applying = False
 
-    def _gathered(self) -> list[Msg]:
-        return [self._waiting.get_nowait() for _ in range(min(self._waiting.qsize(), BATCH - 1))]
+    def _take_queued(self) -> list[Msg]:
+        return [self._queue.get_nowait() for _ in range(min(self._queue.qsize(), BATCH_SIZE - 1))]
 
-    async def _batch(self, messages: list[Msg]) -> None:
+    async def _process_batch(self, messages: list[Msg]) -> None:
         """What can be read is applied before the rest is buried, which takes its time."""
-        deliveries: list[Arrived] = []
+        deliveries: list[StreamedEvent] = []
         unreadable: list[tuple[Msg, str]] = []
         for message in messages:
             try:
-                deliveries.append(self._read(message))
+                deliveries.append(self._parse(message))
             except ValueError as error:  # pydantic's ValidationError is one
-                unreadable.append((message, reason_of(error)))
+                unreadable.append((message, describe_error(error)))
         if deliveries:
             await self._apply(deliveries)
         for message, reason in unreadable:
-            await self._bury(message, reason)
+            await self._dead_letter(message, reason)
 
-    def _read(self, message: Msg) -> Arrived:
-        arrived = read(message)
-        if type(arrived.event) not in self.reactions:
-            error = f"{self.service} does not hear {arrived.event.type()}"
+    def _parse(self, message: Msg) -> StreamedEvent:
+        arrived = parse_event_message(message)
+        if type(arrived.event) not in self.handlers:
+            error = f"{self.service} does not hear {arrived.event.ce_type()}"
             raise ValueError(error)
         return arrived
 
-    async def _apply(self, deliveries: list[Arrived]) -> None:
+    async def _apply(self, deliveries: list[StreamedEvent]) -> None:
         pause, answered = 0.1, 0
         while True:
             try:
-                await self.inbox.apply(deliveries, self._effect)
-            except self._away as error:
-                answered += await self._answers()
-                if answered == ANSWERED:
-                    await self._failed(deliveries, error)
+                await self.inbox.apply(deliveries, self._handle)
+            except self._unavailable_errors as error:
+                answered += await self._store_answers()
+                if answered == MAX_ANSWERED_PINGS:
+                    await self._on_failure(deliveries, error)
                     return
                 log.warning("the store is away; %d events wait", len(deliveries), exc_info=True)
-                await self._keep(deliveries)
+                await self._extend_ack_wait(deliveries)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                pause = min(pause * 2, MAX_STORE_BACKOFF_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever it is, the event must not be lost
-                await self._failed(deliveries, error)
+                await self._on_failure(deliveries, error)
                 return
             else:
-                crash_point("reactor.applied")
-                await self._done(deliveries)
+                failpoint("reactor.applied")
+                await self._acknowledge(deliveries)
                 return
 
-    async def _answers(self) -> bool:
+    async def _store_answers(self) -> bool:
         """Whether the store is there after all: a timeout, say, may be one event's own, and must not stop the rest."""
         try:
             await self.inbox.ping()
@@ -232,89 +236,89 @@ class Reactor:
             return False
         return True
 
-    async def _effect(self, tx: Any, delivery: Delivery) -> Outcome | None:
-        return await react(self.reactions, self.deps, self.tracer, tx, delivery)
+    async def _handle(self, tx: Any, delivery: ReceivedEvent) -> RedeliveryOutcome | None:
+        return await handle_event(self.handlers, self.deps, self.tracer, tx, delivery)
 
-    async def _keep(self, deliveries: Sequence[Arrived]) -> None:
+    async def _extend_ack_wait(self, deliveries: Sequence[StreamedEvent]) -> None:
         """Tells JetStream that they are still being worked on."""
         for delivery in deliveries:
             await delivery.message.in_progress()
 
-    async def _done(self, deliveries: Sequence[Arrived]) -> None:
+    async def _acknowledge(self, deliveries: Sequence[StreamedEvent]) -> None:
         for position, delivery in enumerate(deliveries):
             if position:
-                crash_point("reactor.acked_one")
+                failpoint("reactor.acked_one")
             await delivery.message.ack()
-            self._troubles.pop(_place(delivery.message), None)
-            kind = delivery.event.type()
-            self.metrics.events.labels(kind, "ok").inc()
-            with trace.within(delivery.context):
+            self._failures.pop(_stream_sequence(delivery.message), None)
+            kind = delivery.event.ce_type()
+            self.metrics.events_consumed.labels(kind, "ok").inc()
+            with trace.activate(delivery.trace_context):
                 log.info("heard", extra={"fields": {"event": kind, "aggregate_id": delivery.event.aggregate_id}})
 
-    async def _failed(self, deliveries: list[Arrived], error: Exception) -> None:
+    async def _on_failure(self, deliveries: list[StreamedEvent], error: Exception) -> None:
         """One of a batch has spoilt it: each is tried by itself. One by itself comes again, or is buried."""
         if len(deliveries) > 1:
             for delivery in deliveries:
                 await self._apply([delivery])
             return
-        message, context = deliveries[0].message, deliveries[0].context
-        trouble = self._trouble(message)
-        with trace.within(context):
-            if _permanent(error) or self._hopeless(trouble, error):
-                await self._bury(message, reason_of(error))
+        message, context = deliveries[0].message, deliveries[0].trace_context
+        trouble = self._record_failure(message)
+        with trace.activate(context):
+            if _is_permanent(error) or self._has_failed_for_good(trouble, error):
+                await self._dead_letter(message, describe_error(error))
                 return
-            self.metrics.events.labels(deliveries[0].event.type(), "again").inc()
-            log.warning("an event comes again: %s", reason_of(error), exc_info=not isinstance(error, NotYet))
-            await message.nak(delay=min(0.1 * 2**trouble.tries, LONGEST_DELAY))
+            self.metrics.events_consumed.labels(deliveries[0].event.ce_type(), "again").inc()
+            log.warning("an event comes again: %s", describe_error(error), exc_info=not isinstance(error, RetryLater))
+            await message.nak(delay=min(0.1 * 2**trouble.attempts, MAX_RETRY_DELAY_SECONDS))
 
-    def _trouble(self, message: Msg) -> Trouble:
+    def _record_failure(self, message: Msg) -> FailureCount:
         """One more failure of the event. What another replica has brought to an end is forgotten some day."""
-        trouble = self._troubles.setdefault(_place(message), Trouble())
-        trouble.tries += 1
-        if len(self._troubles) > MOST_TROUBLES:
-            self._troubles.popitem(last=False)
+        trouble = self._failures.setdefault(_stream_sequence(message), FailureCount())
+        trouble.attempts += 1
+        if len(self._failures) > MAX_TRACKED_FAILURES:
+            self._failures.popitem(last=False)
         return trouble
 
-    def _hopeless(self, trouble: Trouble, error: Exception) -> bool:
-        if isinstance(error, self._waits):
-            return time.monotonic() - trouble.since >= PATIENCE
-        return trouble.tries >= DEADLY_TRIES
+    def _has_failed_for_good(self, trouble: FailureCount, error: Exception) -> bool:
+        if isinstance(error, self._waiting_errors):
+            return time.monotonic() - trouble.first_failed_at >= MAX_WAIT_SECONDS
+        return trouble.attempts >= MAX_ATTEMPTS
 
-    async def _bury(self, message: Msg, reason: str) -> None:
+    async def _dead_letter(self, message: Msg, reason: str) -> None:
         """To the dead letters; where they cannot be reached, the event comes again instead."""
         kind = (message.header or {}).get(headers.EVENT_TYPE, "unknown")
         log.error("an event goes to the dead letters: %s", reason, extra={"fields": {"subject": message.subject}})
         try:
-            await deadletter.bury(self.js, self.service, message, reason)
+            await deadletter.store_dead_letter(self.js, self.service, message, reason)
         except (nats.errors.Error, OSError):
             log.exception("the dead letters cannot be reached; the event comes again")
-            await message.nak(delay=LONGEST_PAUSE)
+            await message.nak(delay=MAX_STORE_BACKOFF_SECONDS)
             return
         await message.ack()
-        self._troubles.pop(_place(message), None)
-        self.metrics.events.labels(kind if kind in EVENT_BY_TYPE else "unknown", "dead").inc()
+        self._failures.pop(_stream_sequence(message), None)
+        self.metrics.events_consumed.labels(kind if kind in EVENT_BY_TYPE else "unknown", "dead").inc()
 
 
-async def react(
-    reactions: Mapping[type[Event], Reaction], deps: Any, tracer: Tracer | None, tx: Any, delivery: Delivery
-) -> Outcome | None:
+async def handle_event(
+    handlers: Mapping[type[Event], EventHandler], deps: Any, tracer: Tracer | None, tx: Any, received: ReceivedEvent
+) -> RedeliveryOutcome | None:
     """The effect of one event, in its own trace. Any: each service's own shop and transaction."""
-    with trace.span(delivery.context, tracer, f"hear {delivery.event.type()}", SpanKind.CONSUMER):
-        return await reactions[type(delivery.event)](deps, tx, delivery.event)
+    with trace.span(received.trace_context, tracer, f"hear {received.event.ce_type()}", SpanKind.CONSUMER):
+        return await handlers[type(received.event)](deps, tx, received.event)
 
 
-def _place(message: Msg) -> int:
+def _stream_sequence(message: Msg) -> int:
     """Where the event is in its stream."""
     return int(message.metadata.sequence.stream)
 
 
-def _permanent(error: Exception) -> bool:
+def _is_permanent(error: Exception) -> bool:
     """Whether trying again cannot help: the event itself, or what it asks for, is refused."""
     refused = isinstance(error, Fail) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
     return refused or isinstance(error, ValidationError)
 
 
-def reason_of(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """What went wrong, in a line for people."""
     if isinstance(error, ValidationError):
         return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())

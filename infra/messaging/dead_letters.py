@@ -14,19 +14,19 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import APIError, NotFoundError
 
 from contracts import headers
-from contracts.redelivery import HearEvent
-from infra.foundation.failpoints import crash_point
-from infra.messaging.topology import DEAD
+from contracts.redelivery import RedeliverEvent
+from infra.foundation.failpoints import failpoint
+from infra.messaging.topology import DEAD_LETTER_STREAM
 
-LONGEST_VALUE = 500
-LARGEST_BODY = 512 * 1024
+MAX_HEADER_LENGTH = 500
+MAX_BODY_BYTES = 512 * 1024
 """Bytes of an event's body that a letter has room for. The event itself stays where it was in its stream."""
-KEPT = (
+COPIED_HEADERS = (
     headers.EVENT_ID,
     headers.EVENT_TYPE,
     headers.EVENT_SOURCE,
     headers.EVENT_TIME,
-    headers.EVENT_SPEC,
+    headers.EVENT_SPEC_VERSION,
     headers.CONTENT_TYPE,
     headers.TRACEPARENT,
     headers.REQUEST_ID,
@@ -34,36 +34,36 @@ KEPT = (
 """An event's headers that go along. Whatever else it came with may be what makes it too large."""
 
 
-async def bury(js: JetStreamContext, service: str, message: Msg, reason: str) -> None:
+async def store_dead_letter(js: JetStreamContext, service: str, message: Msg, reason: str) -> None:
     """Keeps the event in the dead-letter stream; returns once JetStream has acknowledged it."""
     came = message.metadata
     found = message.header or {}
     header = {
-        **{name: _line(found[name]) for name in KEPT if name in found},
+        **{name: _header_value(found[name]) for name in COPIED_HEADERS if name in found},
         headers.MESSAGE_ID: f"dead-{service}-{came.stream}-{came.sequence.stream}",
-        headers.DEAD_REASON: _line(reason),
+        headers.DEAD_REASON: _header_value(reason),
         headers.DEAD_SERVICE: service,
-        headers.DEAD_SUBJECT: _line(message.subject),
+        headers.DEAD_SUBJECT: _header_value(message.subject),
         headers.DEAD_STREAM: came.stream,
         headers.DEAD_SEQUENCE: str(came.sequence.stream),
         headers.DEAD_DELIVERIES: str(came.num_delivered),
     }
-    body = message.data if len(message.data) <= LARGEST_BODY else b""
-    await js.publish(f"dead.{service}.{came.stream}", body, stream=DEAD, headers=header)
-    crash_point("deadletter.kept")
+    body = message.data if len(message.data) <= MAX_BODY_BYTES else b""
+    await js.publish(f"dead.{service}.{came.stream}", body, stream=DEAD_LETTER_STREAM, headers=header)
+    failpoint("deadletter.kept")
 
 
-def _line(value: str) -> str:
+def _header_value(value: str) -> str:
     """Fit for a header: one line of ASCII."""
-    return " ".join(value.split())[:LONGEST_VALUE].encode("ascii", "backslashreplace").decode()
+    return " ".join(value.split())[:MAX_HEADER_LENGTH].encode("ascii", "backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A dead letter, as it is kept under its number."""
 
     seq: int
-    kept_at: datetime | None
+    stored_at: datetime | None
     subject: str
     headers: dict[str, str]
     body: bytes
@@ -73,11 +73,11 @@ class Letter:
         return self.headers.get(headers.DEAD_SERVICE) or self.subject.split(".")[1]
 
     @property
-    def type(self) -> str:
+    def event_type(self) -> str:
         return self.headers.get(headers.EVENT_TYPE, "")
 
     @property
-    def aggregate(self) -> str:
+    def aggregate_id(self) -> str:
         """What the event is about: the order, payment or hold in its subject."""
         parts = self.headers.get(headers.DEAD_SUBJECT, "").split(".")
         return parts[2] if len(parts) == 4 else ""  # noqa: PLR2004 - event.<service>.<aggregate>.<name>
@@ -95,7 +95,7 @@ class Letter:
         parts = self.headers.get(headers.TRACEPARENT, "").split("-")
         return parts[1] if len(parts) == 4 else ""  # noqa: PLR2004 - as W3C Trace Context says
 
-    def event(self) -> HearEvent:
+    def to_redelivery(self) -> RedeliverEvent:
         """What is handed over to its service; raises ValueError, with what to do, where that cannot be."""
         try:
             event_id = UUID(self.headers.get(headers.EVENT_ID, ""))
@@ -106,9 +106,9 @@ class Letter:
         except ValueError:
             message = "it has no id by which its service could know it again; if nothing is to be saved, drop it"
             raise ValueError(message) from None
-        return HearEvent(
+        return RedeliverEvent(
             id=event_id,
-            type=self.type,
+            type=self.event_type,
             data=data,
             subject=self.headers.get(headers.DEAD_SUBJECT),
             traceparent=self.headers.get(headers.TRACEPARENT),
@@ -116,50 +116,50 @@ class Letter:
         )
 
 
-class Letters:
+class DeadLetterQueue:
     """The dead letters that are kept, as the operator sees them."""
 
     def __init__(self, js: JetStreamContext) -> None:
         self._js = js
 
     async def count(self, service: str = "") -> int:
-        state = (await self._js.stream_info(DEAD, subjects_filter=_subjects(service))).state
+        state = (await self._js.stream_info(DEAD_LETTER_STREAM, subjects_filter=_subject_filter(service))).state
         return sum((state.subjects or {}).values())
 
-    async def every(self, service: str = "") -> AsyncIterator[Letter]:
+    async def iterate(self, service: str = "") -> AsyncIterator[DeadLetter]:
         """Oldest first, up to the last that is there now. Asks the stream's leader: a copy might be behind."""
-        last = (await self._js.stream_info(DEAD)).state.last_seq
+        last = (await self._js.stream_info(DEAD_LETTER_STREAM)).state.last_seq
         seq = 1
         while seq <= last:
             try:
-                found = await self._js.get_msg(DEAD, seq, subject=_subjects(service), next=True)
+                found = await self._js.get_msg(DEAD_LETTER_STREAM, seq, subject=_subject_filter(service), next=True)
             except NotFoundError:
                 return
-            letter = _letter(found)
+            letter = _from_message(found)
             if letter.seq > last:
                 return
             yield letter
             seq = letter.seq + 1
 
-    async def get(self, seq: int) -> Letter | None:
+    async def get(self, seq: int) -> DeadLetter | None:
         try:
-            return _letter(await self._js.get_msg(DEAD, seq))
+            return _from_message(await self._js.get_msg(DEAD_LETTER_STREAM, seq))
         except NotFoundError:
             return None
 
-    async def drop(self, seq: int) -> bool:
+    async def delete(self, seq: int) -> bool:
         """Whether it was there. JetStream has several errors for one that is not."""
         try:
-            return await self._js.delete_msg(DEAD, seq)
+            return await self._js.delete_msg(DEAD_LETTER_STREAM, seq)
         except APIError:
             if await self.get(seq) is not None:
                 raise
             return False
 
 
-def _subjects(service: str) -> str:
+def _subject_filter(service: str) -> str:
     return f"dead.{service or '*'}.*"
 
 
-def _letter(found: RawStreamMsg) -> Letter:
-    return Letter(found.seq or 0, found.time, found.subject or "", dict(found.headers or {}), found.data or b"")
+def _from_message(found: RawStreamMsg) -> DeadLetter:
+    return DeadLetter(found.seq or 0, found.time, found.subject or "", dict(found.headers or {}), found.data or b"")

@@ -3,53 +3,57 @@
 from collections.abc import Mapping, Sequence
 
 from contracts.operation import EDGE, OPERATOR
-from contracts.registry import SERVICES, asked_by
-from infra.messaging.append_only_stream import TRAIL
-from infra.messaging.topology import BOARDS, BUCKETS, Board, consumers_of, streams
+from contracts.registry import SERVICES, operations_for
+from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
+from infra.messaging.topology import KV_BUCKETS, OBJECT_BUCKETS, KvBucket, consumers_for, stream_configs
 
-NAMES: tuple[str, ...] = (*SERVICES, EDGE, OPERATOR)
-COUNTS = f"counts.{EDGE}"
+NATS_USERS: tuple[str, ...] = (*SERVICES, EDGE, OPERATOR)
+RATE_LIMIT_SUBJECT = f"counts.{EDGE}"
 """Where edges tell one another how many requests they have counted."""
 
 
 class Permissions:
     """Subjects a user may publish and subscribe to."""
 
-    def __init__(self, publish: Sequence[str], subscribe: Sequence[str], *, responds: bool = False) -> None:
+    def __init__(self, publish: Sequence[str], subscribe: Sequence[str], *, may_reply: bool = False) -> None:
         self.publish = tuple(publish)
         self.subscribe = tuple(subscribe)
-        self.responds = responds
+        self.may_reply = may_reply
 
 
-def permissions_of(user: str) -> Permissions:
+def permissions_for(user: str) -> Permissions:
     """What one of `NAMES` may do."""
     if user == OPERATOR:
-        return Permissions([">"], [">"], responds=True)
-    buckets = [subject for bucket in BUCKETS if user in bucket.users for subject in _bucket(bucket.name)]
-    boards = [subject for board in BOARDS for subject in _board(board, user)]
-    asks = [operation.subject for operation in asked_by(user)]
+        return Permissions([">"], [">"], may_reply=True)
+    buckets = [
+        subject for bucket in OBJECT_BUCKETS if user in bucket.users for subject in _object_bucket_subjects(bucket.name)
+    ]
+    boards = [subject for board in KV_BUCKETS for subject in _kv_bucket_subjects(board, user)]
+    asks = [operation.subject for operation in operations_for(user)]
     if user == EDGE:
-        heard = [board.subjects for board in BOARDS if board.reader == user]
-        return Permissions([*asks, *buckets, *boards, COUNTS], [f"_INBOX_{user}.>", COUNTS, *heard])
+        heard = [board.subject_filter for board in KV_BUCKETS if board.reader == user]
+        return Permissions(
+            [*asks, *buckets, *boards, RATE_LIMIT_SUBJECT], [f"_INBOX_{user}.>", RATE_LIMIT_SUBJECT, *heard]
+        )
     consumers = [
         subject
-        for consumer in consumers_of(user)
+        for consumer in consumers_for(user)
         for subject in (
             f"$JS.API.CONSUMER.INFO.{consumer.stream}.{user}",
             f"$JS.ACK.{consumer.stream}.{user}.>",
         )
     ]
-    trail = [TRAIL.subject_of(user)] if user in TRAIL.writers else []
+    trail = [AUDIT_ANCHOR_STREAM.subject_for(user)] if user in AUDIT_ANCHOR_STREAM.writers else []
     return Permissions(
         [*asks, f"event.{user}.>", f"dead.{user}.>", f"wake.{user}", *consumers, *buckets, *boards, *trail],
         [f"rpc.{user}.*", f"deliver.{user}.*", f"wake.{user}", f"_INBOX_{user}.>"],
-        responds=True,
+        may_reply=True,
     )
 
 
-def reader(name: str) -> Permissions:
+def event_reader_permissions(name: str) -> Permissions:
     """One who may hear every event, live and from the streams, and say nothing."""
-    names = [stream.name for stream in streams() if stream.name != "DEAD"]
+    names = [stream.name for stream in stream_configs() if stream.name != "DEAD"]
     publish = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST"]
     for stream in names:
         publish += [
@@ -65,7 +69,7 @@ def reader(name: str) -> Permissions:
     return Permissions(publish, ["event.>", "_INBOX.>"])
 
 
-def _bucket(name: str) -> list[str]:
+def _object_bucket_subjects(name: str) -> list[str]:
     """What the client of an object store bucket publishes to."""
     stream = f"OBJ_{name}"
     return [
@@ -81,22 +85,24 @@ def _bucket(name: str) -> list[str]:
     ]
 
 
-def _board(board: Board, user: str) -> list[str]:
+def _kv_bucket_subjects(board: KvBucket, user: str) -> list[str]:
     """What its writer and its reader publish to: notices, and the wish to read those that stand."""
-    posting = [board.subjects] if user == board.writer else []
-    reading = [board.direct] if user == board.reader else []
+    posting = [board.subject_filter] if user == board.writer else []
+    reading = [board.direct_get_subject] if user == board.reader else []
     return [*posting, *reading]
 
 
 def render_users(passwords: Mapping[str, str], readers: Mapping[str, str] | None = None) -> str:
     """The `authorization` block of a NATS server's configuration."""
-    entries = [_entry(name, passwords[name], permissions_of(name)) for name in NAMES]
-    entries += [_entry(name, password, reader(name)) for name, password in sorted((readers or {}).items())]
+    entries = [_entry(name, passwords[name], permissions_for(name)) for name in NATS_USERS]
+    entries += [
+        _entry(name, password, event_reader_permissions(name)) for name, password in sorted((readers or {}).items())
+    ]
     return "authorization {\n  users: [\n" + "\n".join(entries) + "\n  ]\n}\n"
 
 
 def _entry(name: str, password: str, permissions: Permissions) -> str:
-    responses = "      allow_responses: { max: 1, expires: 30s }\n" if permissions.responds else ""
+    responses = "      allow_responses: { max: 1, expires: 30s }\n" if permissions.may_reply else ""
     return (
         f'    {{ user: "{name}", password: "{password}", permissions: {{\n'
         f"      publish: {{ allow: [{_quoted(permissions.publish)}] }}\n"

@@ -15,45 +15,47 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from infra.foundation.settings import Settings
 from infra.foundation.telemetry import Metrics
-from infra.messaging.connection import Watch
+from infra.messaging.connection import ConnectionMonitor
 
-PATIENCE = 2.0
+CHECK_TIMEOUT_SECONDS = 2.0
 
 
 class Readiness:
     """Asks NATS and the stores, each within two seconds."""
 
-    def __init__(self, client: Client, stores: Mapping[str, Callable[[], Awaitable[None]]], watch: Watch) -> None:
+    def __init__(
+        self, client: Client, store_checks: Mapping[str, Callable[[], Awaitable[None]]], monitor: ConnectionMonitor
+    ) -> None:
         self.client = client
-        self.checks = stores
-        self.watch = watch
-        self.is_open = False
+        self.store_checks = store_checks
+        self.monitor = monitor
+        self.is_accepting = False
         """Whether it takes requests: not before everything is there to take them, and not once it ends."""
 
     @contextmanager
-    def open(self) -> Iterator[None]:
+    def accepting(self) -> Iterator[None]:
         """Inside, it takes requests."""
-        self.is_open = True
+        self.is_accepting = True
         try:
             yield
         finally:
-            self.is_open = False
+            self.is_accepting = False
 
-    async def stores(self) -> dict[str, str]:
+    async def check_all(self) -> dict[str, str]:
         """What became of the round trip to each store: `ok`, or the kind of trouble."""
-        checks = {"nats": self._nats, **self.checks}
-        found = await asyncio.gather(*(_tried(check) for check in checks.values()))
+        checks = {"nats": self._check_nats, **self.store_checks}
+        found = await asyncio.gather(*(_run_check(check) for check in checks.values()))
         return dict(zip(checks, found, strict=True))
 
-    async def _nats(self) -> None:
-        if self.watch.denied:
+    async def _check_nats(self) -> None:
+        if self.monitor.denied_subjects:
             raise PermissionError
         await self.client.rtt()
 
 
-async def _tried(check: Callable[[], Awaitable[None]]) -> str:
+async def _run_check(check: Callable[[], Awaitable[None]]) -> str:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             await check()
     except Exception as error:  # noqa: BLE001 - whatever it is, the answer is that it is not ready
         return type(error).__name__
@@ -61,7 +63,7 @@ async def _tried(check: Callable[[], Awaitable[None]]) -> str:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, readiness: Readiness, metrics: Metrics) -> AsyncIterator[None]:
+async def serve_health(settings: Settings, readiness: Readiness, metrics: Metrics) -> AsyncIterator[None]:
     """`/healthz`, `/readyz` and `/metrics` on the ops port."""
     started = time.time()
 
@@ -69,8 +71,8 @@ async def serving(settings: Settings, readiness: Readiness, metrics: Metrics) ->
         return web.json_response({"status": "ok", "uptime": round(time.time() - started, 1)})
 
     async def readyz(_request: web.Request) -> web.Response:
-        stores = await readiness.stores()
-        ready = readiness.is_open and set(stores.values()) <= {"ok"}
+        stores = await readiness.check_all()
+        ready = readiness.is_accepting and set(stores.values()) <= {"ok"}
         return web.json_response({"ready": ready, "stores": stores}, status=200 if ready else 503)
 
     async def figures(_request: web.Request) -> web.Response:

@@ -11,63 +11,77 @@ from opentelemetry.trace import Tracer
 from pydantic import ValidationError
 
 from contracts.event import Event
-from contracts.failure import Fail, FieldError, Invalid
-from contracts.redelivery import EffectFailed, Heard, HeardTooSoon, HearEvent, Outcome
+from contracts.failure import Fail, FieldError, InvalidRequest
+from contracts.redelivery import (
+    DeliveredTooEarly,
+    EventHandlingFailed,
+    RedeliverEvent,
+    RedeliveryOutcome,
+    RedeliveryResult,
+)
 from infra.database.postgres import Transaction
 from infra.foundation import trace
-from infra.messaging.consumer import Delivery, Inbox, NotYet, Reaction, react, reason_of, understood
-from infra.messaging.rpc import Ask
+from infra.messaging.consumer import (
+    EventHandler,
+    Inbox,
+    ReceivedEvent,
+    RetryLater,
+    describe_error,
+    handle_event,
+    parse_event,
+)
+from infra.messaging.rpc import Request
 
 log = logging.getLogger("souk.events")
 
 
-class Hearing:
+class RedeliveryHandler:
     """Answers `rpc.<service>.hear`."""
 
     def __init__(
         self,
         service: str,
-        reactions: Mapping[type[Event], Reaction],
+        handlers: Mapping[type[Event], EventHandler],
         inbox: Inbox,
         tracer: Tracer | None,
     ) -> None:
         self.service = service
-        self.reactions = reactions
+        self.handlers = handlers
         self.inbox = inbox
         self.tracer = tracer
 
-    async def hear(
-        self, deps: Any, ask: Ask[HearEvent]
-    ) -> Heard:  # each service's own, passed through to its reactions
-        delivery = self._read(ask.body)
+    async def redeliver(
+        self, deps: Any, request: Request[RedeliverEvent]
+    ) -> RedeliveryResult:  # each service's own, passed through to its reactions
+        delivery = self._parse(request.body)
 
-        async def effect(tx: Any, delivery: Delivery) -> Outcome | None:
+        async def effect(tx: Any, delivery: ReceivedEvent) -> RedeliveryOutcome | None:
             if isinstance(tx, Transaction):
-                tx.does(ask)
-            return await react(self.reactions, deps, self.tracer, tx, delivery)
+                tx.audit_action(request)
+            return await handle_event(self.handlers, deps, self.tracer, tx, delivery)
 
         try:
             outcomes = await self.inbox.apply([delivery], effect)
-        except NotYet as error:
-            raise HeardTooSoon(str(error) or None) from error
-        except (*self.inbox.away, *self.inbox.busy):
+        except RetryLater as error:
+            raise DeliveredTooEarly(str(error) or None) from error
+        except (*self.inbox.unavailable_errors, *self.inbox.contention_errors):
             raise
         except Fail as error:
-            raise EffectFailed(reason_of(error)) from error
+            raise EventHandlingFailed(describe_error(error)) from error
         except Exception as error:
             log.exception("an event that was handed over failed")
-            raise EffectFailed(reason_of(error)) from error
-        return Heard(outcome=outcomes[delivery.event_id])
+            raise EventHandlingFailed(describe_error(error)) from error
+        return RedeliveryResult(outcome=outcomes[delivery.event_id])
 
-    def _read(self, said: HearEvent) -> Delivery:
+    def _parse(self, redelivery: RedeliverEvent) -> ReceivedEvent:
         try:
-            event = understood(said.type, said.data)
+            event = parse_event(redelivery.type, redelivery.data)
         except ValidationError as error:
-            raise Invalid(errors=[FieldError(pointer="/data", detail=reason_of(error))]) from None
+            raise InvalidRequest(errors=[FieldError(pointer="/data", detail=describe_error(error))]) from None
         except ValueError as error:
-            raise Invalid(errors=[FieldError(pointer="/type", detail=str(error))]) from None
-        if type(event) not in self.reactions:
-            detail = f"{self.service} does not hear {said.type}"
-            raise Invalid(errors=[FieldError(pointer="/type", detail=detail)])
-        context = trace.parse(said.traceparent, request_id=said.request_id or "")
-        return Delivery(said.id, event, context)
+            raise InvalidRequest(errors=[FieldError(pointer="/type", detail=str(error))]) from None
+        if type(event) not in self.handlers:
+            detail = f"{self.service} does not hear {redelivery.type}"
+            raise InvalidRequest(errors=[FieldError(pointer="/type", detail=detail)])
+        context = trace.parse(redelivery.traceparent, request_id=redelivery.request_id or "")
+        return ReceivedEvent(redelivery.id, event, context)

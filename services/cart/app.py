@@ -9,20 +9,20 @@ from contracts.event import Event
 from contracts.operation import AnyOperation
 from contracts.order import OrderPlaced
 from infra.database.mongo import Mongo, connect
-from infra.messaging.consumer import Reaction
+from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
-from infra.runtime.service import Kit, Room, Service
-from services.cart.deps import CartSettings, Shop
+from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
+from services.cart.deps import CartDeps, CartSettings
 from services.cart.handlers import carts as opening
 from services.cart.handlers import events as ordered
 from services.cart.handlers import items as changing
 from services.cart.handlers import merge as joining
 from services.cart.handlers import privacy as erasing
-from services.cart.price_client import PriceDesk
-from services.cart.store.carts import INDEXES, Carts
-from services.cart.write_cache import Recent
+from services.cart.price_client import PriceClient
+from services.cart.store.carts import INDEXES, CartStore
+from services.cart.write_cache import WriteCache
 
-ASKS: Mapping[AnyOperation, Handler] = {
+HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.CREATE: opening.create,
     contract.GET: opening.get,
     contract.ADD: changing.add,
@@ -34,15 +34,21 @@ ASKS: Mapping[AnyOperation, Handler] = {
     privacy.ERASE[contract.SERVICE]: erasing.erase,
     privacy.EXPORT[contract.SERVICE]: erasing.export,
 }
-REACTIONS: Mapping[type[Event], Reaction] = {OrderPlaced: ordered.order_placed}
+EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {OrderPlaced: ordered.order_placed}
 
 
-def build(kit: Kit[CartSettings, Mongo]) -> Room:
-    shop = Shop(kit.store, Carts(kit.store.database), PriceDesk(kit.asker), Recent(), kit.settings)
-    return Room(shop, ASKS, REACTIONS)
+def build(resources: Resources[CartSettings, Mongo]) -> ServiceParts:
+    shop = CartDeps(
+        resources.store,
+        CartStore(resources.store.database),
+        PriceClient(resources.rpc),
+        WriteCache(),
+        resources.settings,
+    )
+    return ServiceParts(shop, HANDLERS, EVENT_HANDLERS)
 
 
-SERVICE = Service("cart", CartSettings, partial(connect, indexes=INDEXES), build)
+SERVICE = ServiceDefinition("cart", CartSettings, partial(connect, indexes=INDEXES), build)
 
 if __name__ == "__main__":
     SERVICE.main()

@@ -10,18 +10,18 @@ from contracts import cart as contract
 from contracts.failure import NotFound, PreconditionFailed, Unauthorized, Unavailable
 from contracts.identity import Identity
 from infra.database.mongo import Mongo
-from infra.foundation.failpoints import crash_point
+from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
 from infra.foundation.settings import MongoSettings
-from infra.messaging.rpc import Answer, Ask
-from services.cart.domain.carts import Cart, Quotes
-from services.cart.price_client import PriceDesk
-from services.cart.store.carts import Carts, Touch
-from services.cart.views import priced
-from services.cart.write_cache import Recent
+from infra.messaging.rpc import Reply, Request
+from services.cart.domain.carts import CartRecord, QuotesBySku
+from services.cart.price_client import PriceClient
+from services.cart.store.carts import CartStore, WriteTime
+from services.cart.views import render_cart
+from services.cart.write_cache import WriteCache
 
 MINE = "mine"
-TRIES = 5
+MAX_ATTEMPTS = 5
 """How often something is decided anew that others have overtaken."""
 
 
@@ -30,54 +30,54 @@ class CartSettings(MongoSettings):
     customer_cart_days: int = 90
 
 
-class Overtaken(Exception):  # noqa: N818 - not an error: read again, and decide again
+class WriteConflict(Exception):  # noqa: N818 - not an error: read again, and decide again
     """The cart is not any more what was decided on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class CartDeps:
     mongo: Mongo
-    carts: Carts
-    prices: PriceDesk
-    recent: Recent
+    carts: CartStore
+    prices: PriceClient
+    write_cache: WriteCache
     settings: CartSettings
 
-    def touch(self, user_id: UUID | None) -> Touch:
+    def write_time(self, user_id: UUID | None) -> WriteTime:
         """Each change begins a cart's time anew. It ends on a full hour, so that few changes touch the index of it."""
         days = self.settings.guest_cart_days if user_id is None else self.settings.customer_cart_days
         at = now()
-        return Touch(at, at.replace(minute=0, second=0, microsecond=0) + timedelta(days=days, hours=1))
+        return WriteTime(at, at.replace(minute=0, second=0, microsecond=0) + timedelta(days=days, hours=1))
 
-    def new_cart(self, user_id: UUID | None) -> Cart:
-        return Cart(secrets.token_urlsafe(16), user_id, self.touch(user_id).expires_at)
+    def new_cart(self, user_id: UUID | None) -> CartRecord:
+        return CartRecord(secrets.token_urlsafe(16), user_id, self.write_time(user_id).expires_at)
 
-    async def find(self, id_: str, identity: Identity | None) -> Cart:
+    async def find_cart(self, id_: str, identity: Identity | None) -> CartRecord:
         """The cart that somebody may use by that name: a guest's for who has its id, a customer's for nobody else."""
         if id_ == MINE:
             if identity is None:
                 raise Unauthorized
-            return await self.own(identity.user_id)
+            return await self.own_cart(identity.user_id)
         cart = await self.carts.find(id_, now())
         user_id = identity.user_id if identity else None
         if cart is None or cart.merged_into or cart.user_id not in (None, user_id):
             raise NotFound
         return cart
 
-    async def own(self, user_id: UUID) -> Cart:
+    async def own_cart(self, user_id: UUID) -> CartRecord:
         """The customer's own cart. The first to look for it makes it."""
-        for _ in range(TRIES):
-            if found := await self.carts.find_own(user_id, now()):
+        for _ in range(MAX_ATTEMPTS):
+            if found := await self.carts.find_by_user(user_id, now()):
                 return found
-            await self.carts.forget_expired(user_id, now())
-            crash_point("cart.old_forgotten")
+            await self.carts.delete_expired(user_id, now())
+            failpoint("cart.old_forgotten")
             if await self.carts.insert(cart := self.new_cart(user_id)):
                 return cart
         raise Unavailable(retry_after=1)
 
-    def answer(self, cart: Cart, quotes: Quotes) -> Answer[contract.Cart]:
-        return Answer(priced(cart, quotes, self.settings.currency), cart.version)
+    def reply(self, cart: CartRecord, quotes: QuotesBySku) -> Reply[contract.Cart]:
+        return Reply(render_cart(cart, quotes, self.settings.currency), cart.version)
 
 
-def match_version(ask: Ask[Any], cart: Cart) -> None:
+def require_version(ask: Request[Any], cart: CartRecord) -> None:
     if ask.if_match is not None and ask.if_match != cart.version:
         raise PreconditionFailed

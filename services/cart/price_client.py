@@ -3,24 +3,24 @@
 from collections.abc import Collection, Iterable
 
 from contracts import catalog
-from contracts.catalog import Quote
-from infra.foundation.batching import Together
-from infra.messaging.rpc import Asker
-from services.cart.domain.carts import Quotes
+from contracts.catalog import SkuQuote
+from infra.foundation.batching import BatchLoader
+from infra.messaging.rpc import RpcClient
+from services.cart.domain.carts import QuotesBySku
 
-MOST_SKUS = 200
+MAX_SKUS_PER_REQUEST = 200
 
 
-class PriceDesk:
+class PriceClient:
     """Where handlers ask what SKUs cost now."""
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
-        self._quotes: Together[str, Quote] = Together(self._ask, most=MOST_SKUS)
+    def __init__(self, rpc: RpcClient) -> None:
+        self._asker = rpc
+        self._quotes: BatchLoader[str, SkuQuote] = BatchLoader(self._ask, max_batch_size=MAX_SKUS_PER_REQUEST)
 
-    async def of(self, skus: Iterable[str]) -> Quotes:
-        return await self._quotes.many(set(skus))
+    async def quotes_for(self, skus: Iterable[str]) -> QuotesBySku:
+        return await self._quotes.load_many(set(skus))
 
-    async def _ask(self, skus: Collection[str]) -> Quotes:
-        found = await self._asker.ask(catalog.QUOTE, catalog.QuoteOf(skus=sorted(skus)))
+    async def _ask(self, skus: Collection[str]) -> QuotesBySku:
+        found = await self._asker.request(catalog.QUOTE, catalog.QuoteRequest(skus=sorted(skus)))
         return {quote.sku: quote for quote in found.items}

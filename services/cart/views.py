@@ -1,16 +1,16 @@
 """The cart as its owner reads it: what its lines cost and what there is of them now, and what has changed."""
 
 from contracts import cart as contract
-from contracts.cart import CartItem, Change
-from contracts.catalog import Quote
-from contracts.money import Money, total
-from services.cart.domain.carts import Cart, Line, Quotes, shortage
+from contracts.cart import CartItem, CartItemChange
+from contracts.catalog import SkuQuote
+from contracts.money import Money, sum_money
+from services.cart.domain.carts import CartLine, CartRecord, QuotesBySku, find_shortage
 
 
-def priced(cart: Cart, quotes: Quotes, currency: str) -> contract.Cart:
+def render_cart(cart: CartRecord, quotes: QuotesBySku, currency: str) -> contract.Cart:
     """With every total in the shop's currency. It is what the lines cost, however much that is."""
     items = [_item(line, quotes.get(line.sku), currency) for line in cart.lines]
-    subtotal = total([item.line_total for item in items], currency)
+    subtotal = sum_money([item.line_total for item in items], currency)
     return contract.Cart(
         id=cart.id,
         items=items,
@@ -22,7 +22,7 @@ def priced(cart: Cart, quotes: Quotes, currency: str) -> contract.Cart:
     )
 
 
-def _item(line: Line, quote: Quote | None, currency: str) -> CartItem:
+def _item(line: CartLine, quote: SkuQuote | None, currency: str) -> CartItem:
     known = quote or line
     price = quote.unit_price if quote else Money.model_construct(amount=line.price, currency=currency)
     return CartItem(
@@ -38,11 +38,11 @@ def _item(line: Line, quote: Quote | None, currency: str) -> CartItem:
     )
 
 
-def _changes(line: Line, quote: Quote | None) -> list[Change]:
+def _changes(line: CartLine, quote: SkuQuote | None) -> list[CartItemChange]:
     changes = []
     if quote is not None and quote.unit_price.amount != line.price:
-        changes.append(Change.PRICE_UP if quote.unit_price.amount > line.price else Change.PRICE_DOWN)
-    short = shortage(line, quote)
+        changes.append(CartItemChange.PRICE_UP if quote.unit_price.amount > line.price else CartItemChange.PRICE_DOWN)
+    short = find_shortage(line, quote)
     if short is not None and short is not line.shortage:
         changes.append(short)
     return changes

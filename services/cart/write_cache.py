@@ -8,24 +8,24 @@ from collections import OrderedDict
 from uuid import UUID
 
 from contracts.identity import Identity
-from services.cart.domain.carts import Cart
+from services.cart.domain.carts import CartRecord
 
-MOST = 5_000
+CACHE_SIZE = 5_000
 
 
-class Recent:
+class WriteCache:
     """By the id that somebody used and who that was: nobody finds what another was given."""
 
     def __init__(self) -> None:
-        self._carts: OrderedDict[tuple[str, UUID | None], Cart] = OrderedDict()
+        self._carts: OrderedDict[tuple[str, UUID | None], CartRecord] = OrderedDict()
 
-    def take(self, id_: str, identity: Identity | None) -> Cart | None:
+    def take(self, id_: str, identity: Identity | None) -> CartRecord | None:
         """The guess, which is used up."""
         return self._carts.pop(_key(id_, identity), None)
 
-    def put(self, id_: str, identity: Identity | None, cart: Cart) -> None:
+    def put(self, id_: str, identity: Identity | None, cart: CartRecord) -> None:
         self._carts[_key(id_, identity)] = cart
-        if len(self._carts) > MOST:
+        if len(self._carts) > CACHE_SIZE:
             self._carts.popitem(last=False)
 
 

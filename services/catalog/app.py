@@ -6,12 +6,12 @@ from contracts import catalog, order, privacy
 from contracts.event import Event
 from contracts.operation import AnyOperation
 from infra.database.postgres import Database, connect
-from infra.foundation.background import Worker
-from infra.foundation.batching import Together
-from infra.messaging.consumer import Reaction
+from infra.foundation.background import PeriodicTask
+from infra.foundation.batching import BatchLoader
+from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
-from infra.runtime.service import Kit, Room, Service
-from services.catalog.deps import CatalogSettings, Shop
+from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
+from services.catalog.deps import CatalogDeps, CatalogSettings
 from services.catalog.handlers import categories, holds, imports, products, stock
 from services.catalog.handlers import events as orders
 from services.catalog.handlers import (
@@ -20,14 +20,14 @@ from services.catalog.handlers import (
 from services.catalog.handlers import privacy as erasing
 from services.catalog.handlers import queries as reading
 from services.catalog.handlers import repair as repairing
-from services.catalog.store.object_files import IMAGES, UPLOADS, Objects
-from services.catalog.store.product_documents import Documents
+from services.catalog.store.object_files import IMAGES, UPLOADS, ObjectBucket
+from services.catalog.store.product_documents import ProductDocumentCache
 from services.catalog.workers import import_runner as importing
 
-MOST_TOGETHER, MOST_PAGES = 200, 10
+PRODUCT_BATCH_SIZE, PAGE_BATCH_SIZE = 200, 10
 """Products and pages that are read in one go when many ask at once."""
 
-ASKS: dict[AnyOperation, Handler] = {
+HANDLERS: dict[AnyOperation, Handler] = {
     catalog.LIST_PRODUCTS: reading.list_products,
     catalog.SEARCH_PRODUCTS: reading.search_products,
     catalog.SUGGEST: reading.suggest,
@@ -56,25 +56,25 @@ ASKS: dict[AnyOperation, Handler] = {
     privacy.EXPORT[catalog.SERVICE]: erasing.export,
 }
 
-REACTIONS: dict[type[Event], Reaction] = {
+EVENT_HANDLERS: dict[type[Event], EventHandler] = {
     order.OrderPaid: orders.order_paid,
     order.OrderCancelled: orders.order_cancelled,
 }
 
 
-def build(kit: Kit[CatalogSettings, Database]) -> Room:
+def build(resources: Resources[CatalogSettings, Database]) -> ServiceParts:
     """The workers need the shop, and the shop's handlers wake them."""
-    stock_keeper = Worker("stock keeper", lambda: holds.keep_stock(shop), every=1.0)
-    importer = Worker("importer", lambda: importing.run_next(shop), every=1.0)
-    uploads, images = Objects(kit.client, UPLOADS), Objects(kit.client, IMAGES)
-    documents = Documents()
-    found = Together(partial(reading.find, kit.store, documents), most=MOST_TOGETHER)
-    pages = Together(partial(reading.turn, kit.store, documents), most=MOST_PAGES)
-    shop = Shop(kit.store, uploads, images, found, pages, kit.settings, stock_keeper, importer)
-    return Room(shop, ASKS, REACTIONS, workers=[stock_keeper, importer])
+    stock_keeper = PeriodicTask("stock keeper", lambda: holds.settle_holds(shop), interval_seconds=1.0)
+    importer = PeriodicTask("importer", lambda: importing.run_next_import(shop), interval_seconds=1.0)
+    uploads, images = ObjectBucket(resources.nats, UPLOADS), ObjectBucket(resources.nats, IMAGES)
+    documents = ProductDocumentCache()
+    found = BatchLoader(partial(reading.load_products, resources.store, documents), max_batch_size=PRODUCT_BATCH_SIZE)
+    pages = BatchLoader(partial(reading.load_pages, resources.store, documents), max_batch_size=PAGE_BATCH_SIZE)
+    shop = CatalogDeps(resources.store, uploads, images, found, pages, resources.settings, stock_keeper, importer)
+    return ServiceParts(shop, HANDLERS, EVENT_HANDLERS, workers=[stock_keeper, importer])
 
 
-SERVICE = Service("catalog", CatalogSettings, connect, build)
+SERVICE = ServiceDefinition("catalog", CatalogSettings, connect, build)
 
 if __name__ == "__main__":
     SERVICE.main()

@@ -1,11 +1,11 @@
 """What catalog offers to the audit: its holds, and whether its stock adds up."""
 
-from infra.database.checks import Check, Cure, Facts, Mend
+from infra.database.checks import Check, FactTable, RepairAction, RepairBy
 
-REPAIR = Cure(Mend.SERVICE, "catalog", "hold_id")
+REPAIR_HOLD = RepairAction(RepairBy.SERVICE, "catalog", "hold_id")
 
 FACTS = (
-    Facts(
+    FactTable(
         "hold",
         ("hold_id", "order_id", "status", "lines", "created"),
         """
@@ -15,7 +15,7 @@ FACTS = (
                extract(epoch FROM created_at)::bigint
         FROM hold ORDER BY id
         """,
-        keys=("hold_id",),
+        indexes=("hold_id",),
     ),
 )
 
@@ -38,7 +38,7 @@ CHECKS = (
                on_hand || ' on hand, ' || moved || ' moved, ' || reserved || ' reserved, ' || held || ' held' AS detail
         FROM stock_out_of_balance ORDER BY sku
         """,
-        Cure(Mend.SERVICE, "catalog", "sku"),
+        RepairAction(RepairBy.SERVICE, "catalog", "sku"),
     ),
     Check(
         2,
@@ -48,7 +48,7 @@ CHECKS = (
         SELECT uuid_send(id) AS hold_id, 'ran out at ' || expires_at AS detail FROM hold
         WHERE status = 'held' AND expires_at < now() - interval '30 seconds' ORDER BY expires_at
         """,
-        REPAIR,
+        REPAIR_HOLD,
     ),
     Check(
         2,
@@ -58,8 +58,8 @@ CHECKS = (
         SELECT uuid_send(id) AS hold_id, 'is ' || taken || ', wants ' || wanted AS detail
         FROM hold WHERE wanted <> taken ORDER BY id
         """,
-        REPAIR,
-        lasts=3.0,
+        REPAIR_HOLD,
+        confirm_factor=3.0,
     ),
     Check(
         2,

@@ -6,11 +6,11 @@ from pydantic import Field
 
 from contracts.catalog import ListProducts
 from infra.database.postgres import Database
-from infra.foundation.background import Worker
-from infra.foundation.batching import Together
+from infra.foundation.background import PeriodicTask
+from infra.foundation.batching import BatchLoader
 from infra.foundation.settings import PostgresSettings
-from services.catalog.store.object_files import Objects
-from services.catalog.store.product_documents import Document
+from services.catalog.store.object_files import ObjectBucket
+from services.catalog.store.product_documents import ProductDocument
 
 
 class CatalogSettings(PostgresSettings):
@@ -21,17 +21,17 @@ class CatalogSettings(PostgresSettings):
 
 
 @dataclass(frozen=True)
-class Shop:
+class CatalogDeps:
     """The catalog's database, its buckets, and the work it does by itself."""
 
     db: Database
-    uploads: Objects
-    images: Objects
-    found: Together[str, Document]
-    pages: Together[ListProducts, bytes]
+    uploads: ObjectBucket
+    images: ObjectBucket
+    product_loader: BatchLoader[str, ProductDocument]
+    page_loader: BatchLoader[ListProducts, bytes]
     settings: CatalogSettings
-    stock_keeper: Worker
-    importer: Worker
+    hold_settler: PeriodicTask
+    import_worker: PeriodicTask
 
     @property
     def currency(self) -> str:

@@ -16,28 +16,28 @@ from contracts.operation import AnyOperation
 from contracts.user import ResetRequested, VerificationRequested
 from infra.database.postgres import Database, connect
 from infra.foundation.settings import PostgresSettings
-from infra.messaging.consumer import Reaction
+from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
-from infra.runtime.service import Kit, Room, Service
-from services.notification.domain.deliveries import KINDS
+from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
+from services.notification.domain.deliveries import MAIL_KINDS
 from services.notification.handlers import events as handlers
 from services.notification.handlers import privacy as erasing
-from services.notification.handlers.events import Desk
-from services.notification.mail.contacts import Contacts
-from services.notification.mail.smtp import Smtp
-from services.notification.mail.templates import Letters
-from services.notification.mail.token_bucket import Pace
-from services.notification.workers.mail_sender import Sender
+from services.notification.handlers.events import NotificationDeps
+from services.notification.mail.contacts import RecipientLookup
+from services.notification.mail.smtp import SmtpConnection
+from services.notification.mail.templates import MailTemplates
+from services.notification.mail.token_bucket import TokenBucket
+from services.notification.workers.mail_sender import MailSender
 
-ASKS: dict[AnyOperation, Handler] = {
+HANDLERS: dict[AnyOperation, Handler] = {
     contract.LIST: handlers.list_notifications,
     privacy.ERASE[contract.SERVICE]: erasing.erase,
     privacy.EXPORT[contract.SERVICE]: erasing.export,
 }
-REACTIONS: dict[type[Event], Reaction] = {
-    **dict.fromkeys(KINDS, handlers.tell_customer),
-    VerificationRequested: handlers.mail_token,
-    ResetRequested: handlers.mail_token,
+EVENT_HANDLERS: dict[type[Event], EventHandler] = {
+    **dict.fromkeys(MAIL_KINDS, handlers.queue_order_mail),
+    VerificationRequested: handlers.queue_token_mail,
+    ResetRequested: handlers.queue_token_mail,
 }
 
 
@@ -57,23 +57,26 @@ class NotificationSettings(PostgresSettings):
     shop_url: str = Field("", pattern="^(https?://.*)?$", description="Where links in mails lead; empty is no links.")
 
 
-def build(kit: Kit[NotificationSettings, Database]) -> Room:
-    settings = kit.settings
-    sender = Sender(
-        kit.store,
-        Contacts(kit.asker),
-        Letters(settings.shop_name, settings.shop_url),
-        [Smtp(client_of(settings)) for _ in range(settings.smtp_connections)],
-        sender=Address(display_name=settings.shop_name, addr_spec=settings.mail_from),
-        pace=Pace(settings.mail_rate, time.monotonic),
-        mails=Counter(
-            "souk_mails_total", "Mails, by what became of them.", ("kind", "status"), registry=kit.metrics.registry
+def build(resources: Resources[NotificationSettings, Database]) -> ServiceParts:
+    settings = resources.settings
+    sender = MailSender(
+        resources.store,
+        RecipientLookup(resources.rpc),
+        MailTemplates(settings.shop_name, settings.shop_url),
+        [SmtpConnection(build_smtp_client(settings)) for _ in range(settings.smtp_connections)],
+        from_address=Address(display_name=settings.shop_name, addr_spec=settings.mail_from),
+        rate_limit=TokenBucket(settings.mail_rate, time.monotonic),
+        mail_counter=Counter(
+            "souk_mails_total",
+            "Mails, by what became of them.",
+            ("kind", "status"),
+            registry=resources.metrics.registry,
         ),
     )
-    return Room(Desk(kit.store, sender.wake), ASKS, REACTIONS, workers=[sender])
+    return ServiceParts(NotificationDeps(resources.store, sender.wake), HANDLERS, EVENT_HANDLERS, workers=[sender])
 
 
-def client_of(settings: NotificationSettings) -> aiosmtplib.SMTP:
+def build_smtp_client(settings: NotificationSettings) -> aiosmtplib.SMTP:
     """The client of the mail server. It names itself by the sender's domain: asking for our own could block."""
     return aiosmtplib.SMTP(
         hostname=settings.smtp_host,
@@ -87,7 +90,7 @@ def client_of(settings: NotificationSettings) -> aiosmtplib.SMTP:
     )
 
 
-SERVICE = Service("notification", NotificationSettings, connect, build)
+SERVICE = ServiceDefinition("notification", NotificationSettings, connect, build)
 
 if __name__ == "__main__":
     SERVICE.main()

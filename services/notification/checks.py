@@ -1,16 +1,16 @@
 """What notification offers to the audit: which mails there are, and those that nobody sends."""
 
-from infra.database.checks import Check, Facts
+from infra.database.checks import Check, FactTable
 
 FACTS = (
-    Facts(
+    FactTable(
         "delivery",
         ("order_id", "user_id", "name"),
         """
         SELECT uuid_send(order_id), uuid_send(user_id), replace(kind, 'order_', '') FROM delivery
         WHERE order_id IS NOT NULL ORDER BY order_id
         """,
-        keys=("order_id, name",),
+        indexes=("order_id, name",),
     ),
 )
 

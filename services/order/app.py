@@ -12,21 +12,21 @@ from contracts.event import Event
 from contracts.operation import AnyOperation
 from contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded
 from infra.database.postgres import Database, connect
-from infra.foundation.background import Worker
+from infra.foundation.background import PeriodicTask
 from infra.foundation.settings import PostgresSettings
-from infra.messaging.consumer import Reaction
+from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
-from infra.runtime.service import Kit, Room, Service
-from services.order.deps import Shop
+from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
+from services.order.deps import OrderDeps
 from services.order.handlers import commands as changing
 from services.order.handlers import events as settling
 from services.order.handlers import place as placing
 from services.order.handlers import privacy as erasing
 from services.order.handlers import queries as reading
 from services.order.handlers import repair as repairing
-from services.order.workers.hold_release import Leftovers
+from services.order.workers.hold_release import HoldReleaser
 
-ASKS: Mapping[AnyOperation, Handler] = {
+HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.PLACE: placing.place,
     contract.LIST: reading.list_orders,
     contract.GET: reading.get,
@@ -40,7 +40,7 @@ ASKS: Mapping[AnyOperation, Handler] = {
     privacy.ERASE[contract.SERVICE]: erasing.erase,
     privacy.EXPORT[contract.SERVICE]: erasing.export,
 }
-REACTIONS: Mapping[type[Event], Reaction] = {
+EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
     PaymentCaptured: settling.payment_captured,
     PaymentFailed: settling.payment_failed,
     PaymentRefunded: settling.payment_refunded,
@@ -56,20 +56,20 @@ class OrderSettings(PostgresSettings):
     )
 
 
-def build(kit: Kit[OrderSettings, Database]) -> Room:
-    leftovers = Leftovers(kit.store, kit.asker, pause=kit.settings.left_hold_pause)
-    shop = Shop(
-        db=kit.store,
-        asker=kit.asker,
-        leftovers=leftovers,
-        pay_within=kit.settings.unpaid_seconds,
-        hold_margin=kit.settings.hold_margin_seconds,
+def build(resources: Resources[OrderSettings, Database]) -> ServiceParts:
+    leftovers = HoldReleaser(resources.store, resources.rpc, retry_seconds=resources.settings.left_hold_pause)
+    shop = OrderDeps(
+        db=resources.store,
+        rpc=resources.rpc,
+        hold_releaser=leftovers,
+        pay_within_seconds=resources.settings.unpaid_seconds,
+        hold_margin_seconds=resources.settings.hold_margin_seconds,
     )
-    unpaid = Worker("unpaid orders", partial(settling.cancel_unpaid, shop), every=1.0)
-    return Room(shop, ASKS, REACTIONS, workers=[unpaid, leftovers.worker])
+    unpaid = PeriodicTask("unpaid orders", partial(settling.expire_unpaid, shop), interval_seconds=1.0)
+    return ServiceParts(shop, HANDLERS, EVENT_HANDLERS, workers=[unpaid, leftovers.worker])
 
 
-SERVICE = Service("order", OrderSettings, connect, build)
+SERVICE = ServiceDefinition("order", OrderSettings, connect, build)
 
 if __name__ == "__main__":
     SERVICE.main()

@@ -1,11 +1,11 @@
 """What order offers to the audit: its orders as others must know them, and what must not be among them."""
 
-from infra.database.checks import Check, Cure, Facts, Mend
+from infra.database.checks import Check, FactTable, RepairAction, RepairBy
 
-REPAIR = Cure(Mend.SERVICE, "order", "order_id")
+REPAIR = RepairAction(RepairBy.SERVICE, "order", "order_id")
 
 FACTS = (
-    Facts(
+    FactTable(
         "orders",
         (
             *("order_id", "status", "user_id", "hold_id", "cart_id", "currency", "total", "payment_id"),
@@ -24,7 +24,7 @@ FACTS = (
                extract(epoch FROM created_at)::bigint
         FROM orders ORDER BY id
         """,
-        keys=("order_id", "hold_id", "cart_id", "payment_id"),
+        indexes=("order_id", "hold_id", "cart_id", "payment_id"),
     ),
 )
 

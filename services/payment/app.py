@@ -9,13 +9,13 @@ from contracts import payment as contract
 from contracts.event import Event
 from contracts.operation import AnyOperation
 from infra.database.postgres import Database, connect
-from infra.foundation.background import Background, Worker
-from infra.messaging.consumer import Reaction
+from infra.foundation.background import BackgroundTask, PeriodicTask
+from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
-from infra.runtime.service import Kit, Room, Service
-from services.payment.deps import PaymentSettings, Shop
-from services.payment.gateways import Gateways
-from services.payment.gateways.circuit_breaker import Breaker
+from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
+from services.payment.deps import PaymentDeps, PaymentSettings
+from services.payment.gateways import GatewayRegistry
+from services.payment.gateways.circuit_breaker import GatewayBreaker
 from services.payment.gateways.simulator import Simulator
 from services.payment.handlers import charges as paying
 from services.payment.handlers import events as hearing
@@ -24,11 +24,11 @@ from services.payment.handlers import privacy as erasing
 from services.payment.handlers import queries as reading
 from services.payment.handlers import refunds as returning
 from services.payment.handlers import repair as repairing
-from services.payment.workers.charge import Charger
-from services.payment.workers.completion import Outcomes
-from services.payment.workers.refund import Refunder
+from services.payment.workers.charge import ChargeWorker
+from services.payment.workers.completion import Completions
+from services.payment.workers.refund import RefundWorker
 
-ASKS: dict[AnyOperation, Handler] = {
+HANDLERS: dict[AnyOperation, Handler] = {
     contract.CREATE: paying.create,
     contract.CHARGE: paying.charge,
     contract.CHARGED: paying.charged,
@@ -41,51 +41,57 @@ ASKS: dict[AnyOperation, Handler] = {
     privacy.ERASE[contract.SERVICE]: erasing.erase,
     privacy.EXPORT[contract.SERVICE]: erasing.export,
 }
-REACTIONS: dict[type[Event], Reaction] = {
+EVENT_HANDLERS: dict[type[Event], EventHandler] = {
     order.OrderPlaced: hearing.order_placed,
     order.OrderCancelled: hearing.order_cancelled,
 }
-HOUR = 3600.0
+HOUR_SECONDS = 3600.0
 
 
-def build(kit: Kit[PaymentSettings, Database]) -> Room:
-    settings, db = kit.settings, kit.store
-    gateways = Gateways(
-        [Simulator(db, late=settings.simulator_late)], failures=settings.gateway_failures, pause=settings.gateway_pause
+def build(resources: Resources[PaymentSettings, Database]) -> ServiceParts:
+    settings, db = resources.settings, resources.store
+    gateways = GatewayRegistry(
+        [Simulator(db, late_seconds=settings.simulator_late)],
+        failure_threshold=settings.gateway_failures,
+        pause_seconds=settings.gateway_pause,
     )
-    gauge = Gauge("souk_gateway_open", "1 while a gateway is left alone.", ("gateway",), registry=kit.metrics.registry)
+    gauge = Gauge(
+        "souk_gateway_open", "1 while a gateway is left alone.", ("gateway",), registry=resources.metrics.registry
+    )
     for name, breaker in gateways.breakers.items():
         gauge.labels(name).set_function(partial(_is_open, breaker))
-    outcomes = Outcomes()
-    refunder = Refunder(db, gateways, outcomes, patience=settings.gateway_timeout, limit=settings.gateway_concurrency)
-    charger = Charger(
+    outcomes = Completions()
+    refunder = RefundWorker(
+        db, gateways, outcomes, timeout_seconds=settings.gateway_timeout, concurrency=settings.gateway_concurrency
+    )
+    charger = ChargeWorker(
         db,
-        kit.asker,
+        resources.rpc,
         gateways,
         refunder,
         outcomes,
-        patience=settings.gateway_timeout,
-        deadline=settings.charge_deadline,
-        limit=settings.gateway_concurrency,
+        timeout_seconds=settings.gateway_timeout,
+        deadline_seconds=settings.charge_deadline,
+        concurrency=settings.gateway_concurrency,
     )
-    shop = Shop(db, kit.asker, gateways, outcomes, charger, refunder, settings.payment_patience)
+    shop = PaymentDeps(db, resources.rpc, gateways, outcomes, charger, refunder, settings.payment_patience)
 
     async def forget_reservations() -> bool:
-        return await asking.prune(shop)
+        return await asking.prune_idempotency_keys(shop)
 
-    workers: list[Background] = [
-        charger.pipeline,
-        refunder.pipeline,
-        Worker("prune reservations", forget_reservations, every=HOUR),
+    workers: list[BackgroundTask] = [
+        charger.worker,
+        refunder.worker,
+        PeriodicTask("prune reservations", forget_reservations, interval_seconds=HOUR_SECONDS),
     ]
-    return Room(shop, ASKS, REACTIONS, workers)
+    return ServiceParts(shop, HANDLERS, EVENT_HANDLERS, workers)
 
 
-def _is_open(breaker: Breaker) -> float:
-    return float(breaker.open)
+def _is_open(breaker: GatewayBreaker) -> float:
+    return float(breaker.is_open)
 
 
-SERVICE = Service("payment", PaymentSettings, connect, build)
+SERVICE = ServiceDefinition("payment", PaymentSettings, connect, build)
 
 if __name__ == "__main__":
     SERVICE.main()

@@ -3,12 +3,12 @@
 The simulated gateway's books are in this database, and are read here as another gateway's list would be.
 """
 
-from infra.database.checks import Check, Cure, Facts, Mend
+from infra.database.checks import Check, FactTable, RepairAction, RepairBy
 
-REPAIR = Cure(Mend.SERVICE, "payment", "payment_id")
+REPAIR = RepairAction(RepairBy.SERVICE, "payment", "payment_id")
 
 FACTS = (
-    Facts(
+    FactTable(
         "payment",
         (
             *("payment_id", "order_id", "user_id", "amount", "currency", "back", "status", "provider"),
@@ -25,34 +25,34 @@ FACTS = (
             ON done.payment_id = payment.id
         ORDER BY payment.id
         """,
-        keys=("payment_id", "order_id"),
+        indexes=("payment_id", "order_id"),
     ),
-    Facts(
+    FactTable(
         "refund",
         ("refund_id", "payment_id", "amount", "status", "provider"),
         """
         SELECT uuid_send(refund.id), uuid_send(payment_id), refund.amount, refund.status, provider
         FROM refund JOIN payment ON payment.id = payment_id ORDER BY refund.id
         """,
-        keys=("refund_id",),
+        indexes=("refund_id",),
     ),
-    Facts(
+    FactTable(
         "charge",
         ("charge_id", "amount", "currency"),
         """
         SELECT uuid_send(key), amount, currency FROM simulator.charge
         WHERE state = 'captured' AND effective_at <= now() ORDER BY key
         """,
-        keys=("charge_id",),
+        indexes=("charge_id",),
     ),
-    Facts(
+    FactTable(
         "returned",
         ("refund_id", "charge_id", "amount"),
         """
         SELECT uuid_send(key), uuid_send(charge_key), amount FROM simulator.refund
         WHERE state = 'refunded' ORDER BY key
         """,
-        keys=("refund_id", "charge_id"),
+        indexes=("refund_id", "charge_id"),
     ),
 )
 

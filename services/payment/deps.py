@@ -6,11 +6,11 @@ from pydantic import Field
 
 from infra.database.postgres import Database
 from infra.foundation.settings import PostgresSettings
-from infra.messaging.rpc import Asker
-from services.payment.gateways import Gateways
-from services.payment.workers.charge import Charger
-from services.payment.workers.completion import Outcomes
-from services.payment.workers.refund import Refunder
+from infra.messaging.rpc import RpcClient
+from services.payment.gateways import GatewayRegistry
+from services.payment.workers.charge import ChargeWorker
+from services.payment.workers.completion import Completions
+from services.payment.workers.refund import RefundWorker
 
 
 class PaymentSettings(PostgresSettings):
@@ -24,11 +24,11 @@ class PaymentSettings(PostgresSettings):
 
 
 @dataclass(frozen=True)
-class Shop:
+class PaymentDeps:
     db: Database
-    asker: Asker
-    gateways: Gateways
-    outcomes: Outcomes
-    charger: Charger
-    refunder: Refunder
-    patience: float
+    rpc: RpcClient
+    gateways: GatewayRegistry
+    completions: Completions
+    charge_worker: ChargeWorker
+    refund_worker: RefundWorker
+    wait_seconds: float

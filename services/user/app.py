@@ -12,64 +12,64 @@ from pydantic import Field, SecretStr
 from contracts import user as contract
 from contracts.operation import AnyOperation
 from infra.database.postgres import Database, connect
-from infra.foundation.background import Worker
+from infra.foundation.background import PeriodicTask
 from infra.foundation.settings import PostgresSettings
 from infra.messaging.rpc_server import Handler
-from infra.runtime.service import Kit, Room, Service
-from services.user.deps import Desk
-from services.user.domain.accounts import Limits, RequestLimits
+from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
+from services.user.deps import UserDeps
+from services.user.domain.accounts import LoginLimits, RequestLimits
 from services.user.handlers import addresses, administration, api_keys, privacy, profile, second_factor, sessions
 from services.user.handlers import passwords as recovering
 from services.user.handlers import registration as registering
-from services.user.security.email_tokens import Prover
-from services.user.security.password_hasher import Hasher
-from services.user.security.signing_keys import RELOAD, Keyring
-from services.user.security.totp import Authenticators
+from services.user.security.email_tokens import EmailTokens
+from services.user.security.password_hasher import PasswordHasher
+from services.user.security.signing_keys import RELOAD_SECONDS, SigningKeys
+from services.user.security.totp import TotpCodes
 from services.user.workers import cleanup as pruning
-from services.user.workers.erasure_saga import Eraser
-from services.user.workers.revocation_publisher import Teller, telling
+from services.user.workers.erasure_saga import ErasureSaga
+from services.user.workers.revocation_publisher import RevocationPublisher, publish_revocations_after
 
-ASKS: dict[AnyOperation, Handler] = {
+HANDLERS: dict[AnyOperation, Handler] = {
     contract.REGISTER: registering.register,
     contract.LOGIN: sessions.login,
     contract.REFRESH: sessions.refresh,
-    contract.LOGOUT: telling(sessions.logout),
+    contract.LOGOUT: publish_revocations_after(sessions.logout),
     contract.LIST_SESSIONS: sessions.list_sessions,
-    contract.END_SESSION: telling(sessions.end_session),
+    contract.END_SESSION: publish_revocations_after(sessions.end_session),
     contract.FORGOT_PASSWORD: recovering.forgot_password,
-    contract.RESET_PASSWORD: telling(recovering.reset_password),
-    contract.CHANGE_PASSWORD: telling(recovering.change_password),
+    contract.RESET_PASSWORD: publish_revocations_after(recovering.reset_password),
+    contract.CHANGE_PASSWORD: publish_revocations_after(recovering.change_password),
     contract.REQUEST_VERIFICATION: recovering.request_verification,
     contract.VERIFY_EMAIL: recovering.verify_email,
-    contract.PROOF: recovering.proof,
-    contract.PROFILE: profile.profile,
+    contract.PROOF: recovering.get_email_token,
+    contract.PROFILE: profile.get_profile,
     contract.UPDATE_PROFILE: profile.update_profile,
     contract.EXPORT: privacy.export,
-    contract.ERASE: telling(privacy.erase),
-    contract.ERASURE: privacy.erasure,
-    contract.JWKS: profile.jwks,
+    contract.ERASE: publish_revocations_after(privacy.erase),
+    contract.ERASURE: privacy.get_erasure,
+    contract.JWKS: profile.get_jwks,
     contract.ROTATE_KEYS: profile.rotate_keys,
-    contract.CONTACT: profile.contact,
+    contract.CONTACT: profile.get_contact,
     contract.START_TOTP: second_factor.start_totp,
-    contract.CONFIRM_TOTP: telling(second_factor.confirm_totp),
+    contract.CONFIRM_TOTP: publish_revocations_after(second_factor.confirm_totp),
     contract.RENEW_RECOVERY_CODES: second_factor.renew_recovery_codes,
     contract.DISABLE_TOTP: second_factor.disable_totp,
-    contract.REMOVE_TOTP: telling(second_factor.remove_totp),
+    contract.REMOVE_TOTP: publish_revocations_after(second_factor.remove_totp),
     contract.LIST_ADDRESSES: addresses.list_addresses,
     contract.ADD_ADDRESS: addresses.add_address,
     contract.REPLACE_ADDRESS: addresses.replace_address,
     contract.REMOVE_ADDRESS: addresses.remove_address,
-    contract.ADDRESS: addresses.address,
+    contract.ADDRESS: addresses.get_address,
     contract.LIST_USERS: administration.list_users,
     contract.GET_USER: administration.get_user,
-    contract.UPDATE_USER: telling(administration.update_user),
-    contract.BAN: telling(administration.ban),
+    contract.UPDATE_USER: publish_revocations_after(administration.update_user),
+    contract.BAN: publish_revocations_after(administration.ban),
     contract.UNBAN: administration.unban,
     contract.LIST_API_KEYS: api_keys.list_api_keys,
     contract.MAKE_API_KEY: api_keys.make_api_key,
-    contract.REVOKE_API_KEY: telling(api_keys.revoke_api_key),
+    contract.REVOKE_API_KEY: publish_revocations_after(api_keys.revoke_api_key),
     contract.FIND_API_KEY: api_keys.find_api_key,
-    contract.MAKE_ADMIN: telling(registering.make_admin),
+    contract.MAKE_ADMIN: publish_revocations_after(registering.make_admin),
 }
 
 
@@ -104,72 +104,74 @@ class UserSettings(PostgresSettings):
 
 
 @asynccontextmanager
-async def opened(settings: UserSettings, name: str) -> AsyncIterator[Database]:
+async def open_store(settings: UserSettings, name: str) -> AsyncIterator[Database]:
     """The service's database, with signing keys in it that can be opened; it is no use to start otherwise."""
     async with connect(settings, name) as database:
-        await Keyring(database, settings.keys_secret).reload()
+        await SigningKeys(database, settings.keys_secret).reload()
         yield database
 
 
-def furnish(kit: Kit[UserSettings, Database], wake_mailroom: Callable[[], None] = lambda: None) -> Desk:
-    settings = kit.settings
-    return Desk(
-        db=kit.store,
-        hasher=Hasher(
+def build_deps(
+    resources: Resources[UserSettings, Database], wake_reset_mailer: Callable[[], None] = lambda: None
+) -> UserDeps:
+    settings = resources.settings
+    return UserDeps(
+        db=resources.store,
+        password_hasher=PasswordHasher(
             settings.bcrypt_cost,
             threads=settings.bcrypt_threads,
-            patience=settings.bcrypt_patience,
-            registry=kit.metrics.registry,
+            max_wait_seconds=settings.bcrypt_patience,
+            registry=resources.metrics.registry,
         ),
-        keyring=Keyring(kit.store, settings.keys_secret),
-        limits=Limits(settings.login_failures, settings.login_failures_of_address, settings.login_window),
+        signing_keys=SigningKeys(resources.store, settings.keys_secret),
+        login_limits=LoginLimits(settings.login_failures, settings.login_failures_of_address, settings.login_window),
         request_limits=RequestLimits(settings.mails_of_account, settings.requests_of_address, settings.requests_window),
         session_lifetime=timedelta(days=settings.refresh_days),
-        refresh_grace=settings.refresh_grace,
-        prover=prover_of(settings),
-        pepper=key_for(b"login", settings),
-        teller=Teller(kit.store, kit.client),
-        asker=kit.asker,
-        erase_wait=settings.erase_wait,
-        authenticators=authenticators_of(settings),
+        refresh_grace_seconds=settings.refresh_grace,
+        email_tokens=build_email_tokens(settings),
+        pepper=derive_key(b"login", settings),
+        revocation_publisher=RevocationPublisher(resources.store, resources.nats),
+        rpc=resources.rpc,
+        erase_delay_seconds=settings.erase_wait,
+        totp=build_totp(settings),
         admins_need_totp=settings.admins_need_totp,
-        wake_mailroom=wake_mailroom,
+        wake_reset_mailer=wake_reset_mailer,
     )
 
 
-def prover_of(settings: UserSettings) -> Prover:
-    return Prover(
-        key_for(b"proof", settings),
+def build_email_tokens(settings: UserSettings) -> EmailTokens:
+    return EmailTokens(
+        derive_key(b"proof", settings),
         verify_lifetime=timedelta(days=settings.verify_days),
         reset_lifetime=timedelta(minutes=settings.reset_minutes),
     )
 
 
-def authenticators_of(settings: UserSettings) -> Authenticators:
-    return Authenticators(key_for(b"totp", settings), key_for(b"recovery", settings), settings.totp_issuer)
+def build_totp(settings: UserSettings) -> TotpCodes:
+    return TotpCodes(derive_key(b"totp", settings), derive_key(b"recovery", settings), settings.totp_issuer)
 
 
-def key_for(purpose: bytes, settings: UserSettings) -> bytes:
+def derive_key(purpose: bytes, settings: UserSettings) -> bytes:
     """A key of its own for each purpose, made of the one secret."""
     return hashlib.sha256(purpose + b"\0" + settings.keys_secret.get_secret_value().encode()).digest()
 
 
-def build(kit: Kit[UserSettings, Database]) -> Room:
-    forgotten = partial(recovering.answer_forgotten, kit.store, prover_of(kit.settings))
-    mailroom = Worker("forgotten passwords", forgotten, every=1)
-    desk = furnish(kit, mailroom.wake)
-    eraser = Eraser(kit.store, kit.asker, desk.pepper, kit.settings.erase_wait)
+def build(resources: Resources[UserSettings, Database]) -> ServiceParts:
+    forgotten = partial(recovering.issue_next_reset, resources.store, build_email_tokens(resources.settings))
+    mailroom = PeriodicTask("forgotten passwords", forgotten, interval_seconds=1)
+    desk = build_deps(resources, mailroom.wake)
+    eraser = ErasureSaga(resources.store, resources.rpc, desk.pepper, resources.settings.erase_wait)
     workers = [
         mailroom,
-        Worker("ended sessions", desk.teller.tell, every=1),
-        Worker("erasures", eraser.work, every=1),
-        Worker("signing keys", desk.keyring.reload, every=RELOAD),
-        Worker("forgetting", partial(pruning.forget, desk), every=600),
+        PeriodicTask("ended sessions", desk.revocation_publisher.publish_pending, interval_seconds=1),
+        PeriodicTask("erasures", eraser.run_next, interval_seconds=1),
+        PeriodicTask("signing keys", desk.signing_keys.reload, interval_seconds=RELOAD_SECONDS),
+        PeriodicTask("forgetting", partial(pruning.delete_expired, desk), interval_seconds=600),
     ]
-    return Room(desk, ASKS, workers=workers)
+    return ServiceParts(desk, HANDLERS, workers=workers)
 
 
-SERVICE = Service("user", UserSettings, opened, build)
+SERVICE = ServiceDefinition("user", UserSettings, open_store, build)
 
 if __name__ == "__main__":
     SERVICE.main()

@@ -6,67 +6,74 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from contracts.user import ACCESS_TTL, Session
+from contracts.user import ACCESS_TOKEN_TTL_SECONDS, SessionTokens
 from infra.database.postgres import Connection, Database
 from infra.foundation.ids import new_id, now
-from infra.messaging.rpc import Asker
-from services.user.domain.accounts import Account, Limits, RequestLimits, claims, digest, role_of
-from services.user.security.email_tokens import Prover
-from services.user.security.password_hasher import Hasher
-from services.user.security.refresh_grace import sealed
-from services.user.security.signing_keys import Keyring
-from services.user.security.totp import Authenticators
+from infra.messaging.rpc import RpcClient
+from services.user.domain.accounts import (
+    AccountRecord,
+    LoginLimits,
+    RequestLimits,
+    access_token_claims,
+    effective_role,
+    hash_token,
+)
+from services.user.security.email_tokens import EmailTokens
+from services.user.security.password_hasher import PasswordHasher
+from services.user.security.refresh_grace import seal_successor
+from services.user.security.signing_keys import SigningKeys
+from services.user.security.totp import TotpCodes
 from services.user.store import sessions
-from services.user.store.sessions import Spent
-from services.user.workers.revocation_publisher import Teller
+from services.user.store.sessions import SpentToken
+from services.user.workers.revocation_publisher import RevocationPublisher
 
 TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Desk:
+class UserDeps:
     db: Database
-    hasher: Hasher
-    keyring: Keyring
-    limits: Limits
+    password_hasher: PasswordHasher
+    signing_keys: SigningKeys
+    login_limits: LoginLimits
     request_limits: RequestLimits
     session_lifetime: timedelta
-    refresh_grace: float
+    refresh_grace_seconds: float
     """Seconds in which a spent refresh token is taken for one whose reply was lost."""
-    prover: Prover
+    email_tokens: EmailTokens
     pepper: bytes = field(repr=False)
     """The key of the digests by which failed logins and other requests are kept."""
-    teller: Teller
-    asker: Asker
+    revocation_publisher: RevocationPublisher
+    rpc: RpcClient
     """Asks the other services what they hold on somebody."""
-    erase_wait: float
+    erase_delay_seconds: float
     """Seconds until what is held on somebody begins to be erased."""
-    authenticators: Authenticators
+    totp: TotpCodes
     admins_need_totp: bool
     """An administrator without a second factor is signed in as a customer."""
-    wake_mailroom: Callable[[], None]
+    wake_reset_mailer: Callable[[], None]
     """Somebody has forgotten a password."""
 
-    async def sign_in(self, connection: Connection, account: Account, address: str) -> Session:
+    async def sign_in(self, connection: Connection, account: AccountRecord, address: str) -> SessionTokens:
         """A new session."""
         session_id, token = new_id(), secrets.token_urlsafe(TOKEN_BYTES)
-        await sessions.open_new(connection, session_id, account.id, digest(token), self.session_lifetime, address)
-        return await self.session(account, session_id, token)
+        await sessions.create(connection, session_id, account.id, hash_token(token), self.session_lifetime, address)
+        return await self.issue(account, session_id, token)
 
-    async def go_on(
-        self, connection: Connection, account: Account, session_id: UUID, address: str, spent: str
-    ) -> Session:
+    async def rotate(
+        self, connection: Connection, account: AccountRecord, session_id: UUID, address: str, spent_token: str
+    ) -> SessionTokens:
         """The next pair of a session."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        before = Spent(digest(spent), sealed(token, spent))
-        await sessions.go_on(connection, session_id, digest(token), self.session_lifetime, address, before)
-        return await self.session(account, session_id, token)
+        before = SpentToken(hash_token(spent_token), seal_successor(token, spent_token))
+        await sessions.rotate(connection, session_id, hash_token(token), self.session_lifetime, address, before)
+        return await self.issue(account, session_id, token)
 
-    async def session(self, account: Account, session_id: UUID, token: str) -> Session:
-        role = role_of(account, admins_need_totp=self.admins_need_totp)
-        return Session(
+    async def issue(self, account: AccountRecord, session_id: UUID, token: str) -> SessionTokens:
+        role = effective_role(account, admins_need_totp=self.admins_need_totp)
+        return SessionTokens(
             user=account.user,
-            access_token=await self.keyring.sign(claims(account, role, session_id, new_id(), now())),
+            access_token=await self.signing_keys.sign(access_token_claims(account, role, session_id, new_id(), now())),
             refresh_token=token,
-            expires_in=ACCESS_TTL,
+            expires_in=ACCESS_TOKEN_TTL_SECONDS,
         )

@@ -9,40 +9,40 @@ import pytest
 
 from contracts.catalog import Product
 from infra.ops.devstack.stack import Stack
-from tests.access.fixtures import Keys, World, new_boss, new_keys
-from tests.support.http import Customer, Http, register
-from tests.support.rpc import Edge
+from tests.access.fixtures import AccessFixtures, ApiKeys, create_admin, create_api_keys
+from tests.support.http import HttpClient, RegisteredCustomer, register_customer
+from tests.support.rpc import RpcCaller
 
 HERE = "127.0.0.71"
 """Failures are counted by address: what these tests do wrong is nobody else's."""
 
 
 @pytest.fixture(scope="session")
-async def street(stack: Stack, connections: AsyncExitStack) -> Http:
+async def street(stack: Stack, connections: AsyncExitStack) -> HttpClient:
     connector = aiohttp.TCPConnector(local_addr=(HERE, 0), limit=0)
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-    return Http(await connections.enter_async_context(session), stack.http_url)
+    return HttpClient(await connections.enter_async_context(session), stack.http_url)
 
 
 @pytest.fixture(scope="session")
-async def boss(street: Http, operator: Edge) -> Customer:
-    return await new_boss(operator, street)
+async def boss(street: HttpClient, operator: RpcCaller) -> RegisteredCustomer:
+    return await create_admin(operator, street)
 
 
 @pytest.fixture(scope="session")
-async def keys(boss: Customer) -> Keys:
-    return await new_keys(boss.http)
+async def keys(boss: RegisteredCustomer) -> ApiKeys:
+    return await create_api_keys(boss.http)
 
 
 @pytest.fixture
 async def world(
-    street: Http,
-    boss: Customer,
+    street: HttpClient,
+    boss: RegisteredCustomer,
     stack: Stack,
     new_product: Callable[..., Awaitable[Product]],
-    keys: Keys,
+    keys: ApiKeys,
     database: Callable[[str], Awaitable[asyncpg.Connection]],
-) -> World:
+) -> AccessFixtures:
     """A new owner and another customer each time; the administrator stays."""
-    owner, another = await register(street), await register(street)
-    return World(street, owner, another, boss, stack.layout.mail, new_product, keys, await database("user"))
+    owner, another = await register_customer(street), await register_customer(street)
+    return AccessFixtures(street, owner, another, boss, stack.layout.mail, new_product, keys, await database("user"))

@@ -8,31 +8,36 @@ from uuid import UUID
 import pytest
 
 from contracts import cart, headers, user
-from contracts.failure import Invalid, NotFound
+from contracts.failure import InvalidRequest, NotFound
 from contracts.identity import Access, Identity, Role
 from contracts.operation import AnyOperation
 from contracts.registry import OPERATIONS
-from infra.messaging.rpc_server import read
+from infra.messaging.rpc_server import parse_request
 from infra.ops.devstack.stack import Stack
-from tests.access.fixtures import World
-from tests.support.rpc import Edge
+from tests.access.fixtures import AccessFixtures
+from tests.support.rpc import RpcCaller
 
 CARRIED = {value for name, value in vars(headers).items() if name.isupper() and value != headers.CONTENT_TYPE}
 """The names of every header that messages carry on NATS."""
 TRUSTED = CARRIED - {headers.TRACEPARENT}
 
 
-def claims(world: World) -> dict[str, str]:
+def claims(world: AccessFixtures) -> dict[str, str]:
     """The headers of NATS, and those that others' gateways use, saying that an administrator asks."""
-    identity = Identity(user_id=UUID(world.boss.user["id"]), role=Role.ADMIN).model_dump_json()
+    identity = Identity(user_id=UUID(world.admin.user["id"]), role=Role.ADMIN).model_dump_json()
     said = dict.fromkeys(TRUSTED, "1")
-    said |= {headers.IDENTITY: identity, headers.TIME_LEFT: "0", headers.IF_MATCH: "999", headers.CLIENT: "192.0.2.7"}
+    said |= {
+        headers.IDENTITY: identity,
+        headers.TIME_LEFT: "0",
+        headers.IF_MATCH: "999",
+        headers.CLIENT_IP: "192.0.2.7",
+    }
     said |= {f"X-{name}": value for name, value in said.items()}
     said |= {name.replace("-", "_"): value for name, value in said.items()}
     return said | {
-        "X-User-Id": world.boss.user["id"],
+        "X-User-Id": world.admin.user["id"],
         "X-User-Role": "admin",
-        "X-Forwarded-User": world.boss.email,
+        "X-Forwarded-User": world.admin.email,
         "X-Original-URL": "/api/v1/users",
         "X-Rewrite-URL": "/api/v1/users",
         "X-HTTP-Method-Override": "DELETE",
@@ -40,33 +45,33 @@ def claims(world: World) -> dict[str, str]:
     }
 
 
-async def test_no_header_makes_anybody_of_a_client(world: World) -> None:
+async def test_no_header_makes_anybody_of_a_client(world: AccessFixtures) -> None:
     said = claims(world)
     for path in ("/users", "/users/profile", "/orders"):
         answered = await world.http.get(path, headers=said)
         assert (answered.status, answered.code) == (401, "unauthorized"), path
-    refused = await world.another.http.get("/users", headers=said)
+    refused = await world.other_customer.http.get("/users", headers=said)
     assert (refused.status, refused.code) == (403, "forbidden")
-    profile = await world.another.http.get("/users/profile", headers=said)
-    assert profile.json["id"] == world.another.user["id"]
-    hidden = await world.another.http.get(f"/orders/{await world.order()}", headers=said)
+    profile = await world.other_customer.http.get("/users/profile", headers=said)
+    assert profile.json["id"] == world.other_customer.user["id"]
+    hidden = await world.other_customer.http.get(f"/orders/{await world.create_order()}", headers=said)
     assert (hidden.status, hidden.code) == (404, "not_found")
 
 
-async def test_no_header_of_nats_steers_an_ask(world: World) -> None:
+async def test_no_header_of_nats_steers_an_ask(world: AccessFixtures) -> None:
     """Neither as a key, nor as a version, nor by its deadline."""
     said = claims(world)
     first, second = [await world.http.post("/carts", {}, headers=said) for _ in range(2)]
     assert (first.status, second.status) == (201, 201)
     assert first.json["id"] != second.json["id"], "no key was taken from it"
-    path = f"/products/{await world.product()}"
-    changed = await world.boss.http("PATCH", path, {"name": "Another name"}, headers=said)
+    path = f"/products/{await world.create_product()}"
+    changed = await world.admin.http("PATCH", path, {"name": "Another name"}, headers=said)
     assert changed.status == 200, "no version was taken from it"
 
 
 @pytest.mark.parametrize("name", sorted(TRUSTED))
-async def test_no_header_of_nats_comes_back_from_the_shop(world: World, name: str) -> None:
-    answered = await world.boss.http.get("/users?limit=1", headers={name: "1"})
+async def test_no_header_of_nats_comes_back_from_the_shop(world: AccessFixtures, name: str) -> None:
+    answered = await world.admin.http.get("/users?limit=1", headers={name: "1"})
     assert answered.status == 200
     assert name not in answered.headers
 
@@ -122,8 +127,8 @@ async def test_no_bytes_make_anybody_of_a_client(stack: Stack, lines: bytes) -> 
 
 
 @pytest.mark.parametrize("authorizations", [("", "good"), ("good", "")])
-async def test_two_tokens_are_none(stack: Stack, world: World, authorizations: tuple[str, str]) -> None:
-    token = str(world.boss.http.token)
+async def test_two_tokens_are_none(stack: Stack, world: AccessFixtures, authorizations: tuple[str, str]) -> None:
+    token = str(world.admin.http.token)
     said = [token if one else "x" for one in authorizations]
     lines = b"".join(f"Authorization: Bearer {one}\r\n".encode() for one in said)
     _refused(await _spoken(stack, GET + lines + b"\r\n"), b"400", b"401")
@@ -175,7 +180,7 @@ async def test_no_path_leads_past_the_door(stack: Stack, target: str) -> None:
     assert b"root:" not in answer
 
 
-async def test_nothing_of_one_s_own_is_kept_for_others(stack: Stack, world: World) -> None:
+async def test_nothing_of_one_s_own_is_kept_for_others(stack: Stack, world: AccessFixtures) -> None:
     """Paths that look like the catalogue's, which Nginx keeps, and lead to an account, if anywhere."""
     for target in (
         "/api/v1/products/..%2fusers%2fprofile",
@@ -191,14 +196,14 @@ async def test_nothing_of_one_s_own_is_kept_for_others(stack: Stack, world: Worl
 
 
 async def test_what_services_ask_of_one_another_trusts_no_identity(
-    as_service: Callable[[str], Awaitable[Edge]], world: World
+    as_service: Callable[[str], Awaitable[RpcCaller]], world: AccessFixtures
 ) -> None:
     """Whose it is stands in the body, which the order service fills from what the edge has verified."""
     asking, owner = await as_service("order"), Identity(user_id=UUID(world.owner.user["id"]), role=Role.ADMIN)
-    address = {"id": await world.address(), "user_id": world.another.user["id"]}
+    address = {"id": await world.create_address(), "user_id": world.other_customer.user["id"]}
     with pytest.raises(NotFound):
         await asking(user.ADDRESS, address, identity=owner)
-    await world.cart()
+    await world.create_cart()
     with pytest.raises(NotFound):
         await asking(cart.CHECKOUT, {"id": "mine", "user_id": None}, identity=owner)
 
@@ -208,5 +213,5 @@ SERVICES_ASKS = [one for one in OPERATIONS if one.access is Access.SERVICE]
 
 @pytest.mark.parametrize("operation", SERVICES_ASKS, ids=lambda one: one.subject)
 def test_an_identity_is_not_even_read_where_services_ask(operation: AnyOperation) -> None:
-    with suppress(Invalid):
-        assert read(operation, b"{}", {headers.IDENTITY: "nonsense"}).identity is None
+    with suppress(InvalidRequest):
+        assert parse_request(operation, b"{}", {headers.IDENTITY: "nonsense"}).identity is None

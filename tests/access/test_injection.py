@@ -10,17 +10,17 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from contracts.access import Asker
+from contracts.access import CallerKind
 from contracts.identity import Access
-from edge.openapi.examples import EXAMPLES
-from edge.request_parsing import Intake
-from edge.router import PARAMETER
-from edge.routes import Media, Route, every
+from edge.openapi.examples import REQUEST_EXAMPLES
+from edge.request_parsing import RequestParser
+from edge.router import PATH_PARAMETER
+from edge.routes import BodyFormat, Route, all_routes
 from infra.ops.devstack.stack import Stack
-from tests.access.fixtures import World
-from tests.access.sample_requests import REQUESTS, Request
+from tests.access.fixtures import AccessFixtures
+from tests.access.sample_requests import REQUESTS, SampleRequest
 from tests.access.test_mass_assignment import objects, replaced, some_path
-from tests.support.http import Answered, Customer, Http
+from tests.support.http import HttpClient, HttpResponse, RegisteredCustomer
 
 OPERATORS: tuple[Any, ...] = (
     {"$gt": ""},
@@ -77,9 +77,17 @@ SEGMENTS = (
     "a" * 3000,
 )
 
-JSON = [(path, route) for path, route in every() if route.media is Media.JSON and EXAMPLES[route.operation]]
-NAMED = [(path, route) for path, route in every() if PARAMETER.search(path)]
-ASKED = [(path, route) for path, route in every() if route.media is Media.NONE and Intake(route).query_names]
+JSON = [
+    (path, route)
+    for path, route in all_routes()
+    if route.body_format is BodyFormat.JSON and REQUEST_EXAMPLES[route.operation]
+]
+NAMED = [(path, route) for path, route in all_routes() if PATH_PARAMETER.search(path)]
+ASKED = [
+    (path, route)
+    for path, route in all_routes()
+    if route.body_format is BodyFormat.NONE and RequestParser(route).query_fields
+]
 
 
 def _name(entry: Any) -> str:
@@ -87,11 +95,11 @@ def _name(entry: Any) -> str:
 
 
 @pytest.fixture(scope="session")
-async def alley(stack: Stack, boss: Customer) -> Any:
+async def alley(stack: Stack, boss: RegisteredCustomer) -> Any:
     """An administrator's, at an address where nobody else is: wrong passwords are counted there."""
     connector = aiohttp.TCPConnector(local_addr=("127.0.0.72", 0))
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield Http(session, stack.http_url, boss.http.token)
+        yield HttpClient(session, stack.http_url, boss.http.token)
 
 
 def strings(body: Any) -> Iterator[tuple[str, str]]:
@@ -99,7 +107,7 @@ def strings(body: Any) -> Iterator[tuple[str, str]]:
         yield from ((f"{pointer}/{name}", value) for name, value in found.items() if isinstance(value, str))
 
 
-def sane(answered: Answered) -> bool:
+def sane(answered: HttpResponse) -> bool:
     """Done, or refused as a problem that is the client's."""
     if answered.status < 400:
         return True
@@ -107,24 +115,26 @@ def sane(answered: Answered) -> bool:
 
 
 @pytest.mark.parametrize("entry", JSON, ids=_name)
-async def test_every_string_takes_text_alone(world: World, alley: Http, entry: tuple[str, Route]) -> None:
+async def test_every_string_takes_text_alone(
+    world: AccessFixtures, alley: HttpClient, entry: tuple[str, Route]
+) -> None:
     path, route = entry
     client, request = await _ready(world, alley, route)
     for pointer, _ in strings(request.body):
         for value in OPERATORS:
-            answered = await _with(request, pointer, value).sent(client, path, route)
+            answered = await _with(request, pointer, value).send(client, path, route)
             assert (answered.status, answered.code) == (422, "invalid"), (pointer, value)
             assert any(error["pointer"].startswith(pointer) for error in answered.json["errors"]), (pointer, value)
 
 
 @pytest.mark.parametrize("entry", JSON, ids=_name)
-async def test_text_is_text(world: World, alley: Http, entry: tuple[str, Route]) -> None:
+async def test_text_is_text(world: AccessFixtures, alley: HttpClient, entry: tuple[str, Route]) -> None:
     """What is taken comes back as it was said."""
     path, route = entry
     client, request = await _ready(world, alley, route)
     for pointer, _ in strings(request.body):
         for value in TEXTS:
-            answered = await _with(request, pointer, value).sent(client, path, route)
+            answered = await _with(request, pointer, value).send(client, path, route)
             assert sane(answered), (pointer, value, answered.body)
             if 200 <= answered.status < 300 and answered.body and pointer.count("/") == 1:
                 back = answered.json.get(pointer[1:], value)
@@ -132,40 +142,42 @@ async def test_text_is_text(world: World, alley: Http, entry: tuple[str, Route])
 
 
 @pytest.mark.parametrize("entry", JSON, ids=_name)
-async def test_nothing_breaks_out_of_its_line(world: World, alley: Http, entry: tuple[str, Route]) -> None:
+async def test_nothing_breaks_out_of_its_line(
+    world: AccessFixtures, alley: HttpClient, entry: tuple[str, Route]
+) -> None:
     path, route = entry
     client, request = await _ready(world, alley, route)
     for pointer, _ in strings(request.body):
         for value in BREAKING:
-            answered = await _with(request, pointer, value).sent(client, path, route)
+            answered = await _with(request, pointer, value).send(client, path, route)
             assert sane(answered), (pointer, value, answered.body)
             if pointer not in SECRETS and (pointer not in MANY_LINES or "\x00" in value):
                 assert (answered.status, answered.code) == (422, "invalid"), (pointer, value)
 
 
-async def _ready(world: World, alley: Http, route: Route) -> tuple[Http, Request]:
+async def _ready(world: AccessFixtures, alley: HttpClient, route: Route) -> tuple[HttpClient, SampleRequest]:
     """Whoever gets the furthest with it, and a request that would be done."""
-    asker = Asker.ADMIN if route.operation.access is Access.ADMIN else Asker.OWNER
-    return alley.as_(world.client(asker).token), await REQUESTS[route.operation](world, asker)
+    asker = CallerKind.ADMIN if route.operation.access is Access.ADMIN else CallerKind.OWNER
+    return alley.with_token(world.client_for(asker).token), await REQUESTS[route.operation](world, asker)
 
 
-def _with(request: Request, pointer: str, value: Any) -> Request:
-    return Request(request.path, replaced(request.body, pointer, value))
+def _with(request: SampleRequest, pointer: str, value: Any) -> SampleRequest:
+    return SampleRequest(request.path, replaced(request.body, pointer, value))
 
 
-async def _raw(http: Http, method: str, target: str, body: Any = None) -> Answered:
+async def _raw(http: HttpClient, method: str, target: str, body: Any = None) -> HttpResponse:
     """To an address as it stands, escapes and all."""
     said = {"Authorization": f"Bearer {http.token}"} if http.token else {}
     url = URL(http.url + target, encoded=True)
     async with http.session.request(method, url, json=body, headers=said, allow_redirects=False) as response:
-        return Answered(response.status, response.headers, await response.read())
+        return HttpResponse(response.status, response.headers, await response.read())
 
 
 @pytest.mark.parametrize("entry", NAMED, ids=_name)
-async def test_what_is_no_id_names_nothing(alley: Http, entry: tuple[str, Route]) -> None:
+async def test_what_is_no_id_names_nothing(alley: HttpClient, entry: tuple[str, Route]) -> None:
     path, route = entry
-    body = EXAMPLES.get(route.operation) if route.media is Media.JSON else None
-    for name in PARAMETER.findall(path):
+    body = REQUEST_EXAMPLES.get(route.operation) if route.body_format is BodyFormat.JSON else None
+    for name in PATH_PARAMETER.findall(path):
         for segment in SEGMENTS:
             target = path.format(**{**some_path(route), name: segment})
             answered = await _raw(alley, route.method, target, body)
@@ -174,10 +186,10 @@ async def test_what_is_no_id_names_nothing(alley: Http, entry: tuple[str, Route]
 
 
 @pytest.mark.parametrize("entry", ASKED, ids=_name)
-async def test_a_query_is_read_or_refused(alley: Http, entry: tuple[str, Route]) -> None:
+async def test_a_query_is_read_or_refused(alley: HttpClient, entry: tuple[str, Route]) -> None:
     path, route = entry
     target = path.format(**some_path(route))
-    for name in Intake(route).query_names:
+    for name in RequestParser(route).query_fields:
         for value in (*TEXTS, *BREAKING, "$ne", "9" * 40, ""):
             answered = await _raw(alley, route.method, f"{target}?{name}={quote(value)}")
             assert sane(answered), (name, value, answered.body)

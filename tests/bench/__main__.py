@@ -19,15 +19,15 @@ from infra.messaging import connection as messaging
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
 from tests.bench import machine_limits as limits
-from tests.bench.load_generator import Result, connect
-from tests.bench.scenarios import Shop, measure
+from tests.bench.load_generator import BenchResult, connect
+from tests.bench.scenarios import BenchShop, measure
 from tests.conftest import FREE_PORTS
 
 BCRYPT_COST = 12
 GOALS = {"add to cart": 1000.0, "checkout until paid": 200.0}
-OF_AIOHTTP = ("product detail past the cache", "list of 20 past the cache")
-OF_AIOHTTP_GOAL = 0.15
-PEERS = {
+RATIO_SCENARIOS = ("product detail past the cache", "list of 20 past the cache")
+RATIO_GOAL = 0.15
+PEER_RATES = {
     "list of 20 past the cache": "Vendure 508, Medusa 37",
     "product detail past the cache": "Vendure 246, Medusa 74",
     "add to cart": "Vendure 72, Medusa 11",
@@ -46,8 +46,8 @@ async def main(seconds: float, chosen: str) -> None:
         async with Stack(options).running() as stack:
             console.print(f"The shop serves after {time.monotonic() - begun:.1f} s; now it is stocked.")
             async with messaging.connect(stack.nats_url, "operator", stack.password("operator")) as client:
-                shop = Shop(stack, client)
-                await shop.furnish()
+                shop = BenchShop(stack, client)
+                await shop.stock_shop()
                 connection = await connect(stack.http_url)
                 await shop.open_carts(connection, 32)
                 results = await measure(shop, seconds, lambda running: _watched(stack, console, running), chosen)
@@ -62,7 +62,7 @@ async def main(seconds: float, chosen: str) -> None:
     _report(console, results, found, wrong)
 
 
-async def _watched(stack: Stack, console: Console, running: Awaitable[Result]) -> Result:
+async def _watched(stack: Stack, console: Console, running: Awaitable[BenchResult]) -> BenchResult:
     """Adds the share of a core that each process used."""
     before, begun = _cpu(stack), time.monotonic()
     result = await running
@@ -84,15 +84,15 @@ def _cpu(stack: Stack) -> dict[str, float]:
     return found
 
 
-async def _unpaid(shop: Shop) -> int:
+async def _unpaid(shop: BenchShop) -> int:
     """Orders of the run that are not paid after all."""
     async with asyncio.timeout(30):
-        while shop.waiting:  # noqa: ASYNC110 - what is on its way has ten seconds of its own
+        while shop.unpaid:  # noqa: ASYNC110 - what is on its way has ten seconds of its own
             await asyncio.sleep(0.1)
-    return len(shop.waiting)
+    return len(shop.unpaid)
 
 
-def _report(console: Console, results: list[Result], found: list[Result], wrong: int) -> None:
+def _report(console: Console, results: list[BenchResult], found: list[BenchResult], wrong: int) -> None:
     aiohttp_rate, bcrypt_rate = found[0].rate, found[3].rate
     machine = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.machine()}"
     console.print(f"\n[bold]Souk on {machine}, Python {platform.python_version()}[/bold]")
@@ -104,7 +104,7 @@ def _report(console: Console, results: list[Result], found: list[Result], wrong:
             f"{result.rate:,.0f}",
             f"{result.rate / limit:.2f} of {of}",
             _goal(result, aiohttp_rate),
-            PEERS.get(result.name, ""),
+            PEER_RATES.get(result.name, ""),
         )
     console.print(ratios)
     figures = Table(
@@ -125,8 +125,8 @@ def _report(console: Console, results: list[Result], found: list[Result], wrong:
         console.print(f"[bold red]{wrong} orders were not paid.[/bold red]")
 
 
-def _goal(result: Result, aiohttp_rate: float) -> str:
-    goal = GOALS.get(result.name, OF_AIOHTTP_GOAL * aiohttp_rate if result.name in OF_AIOHTTP else 0.0)
+def _goal(result: BenchResult, aiohttp_rate: float) -> str:
+    goal = GOALS.get(result.name, RATIO_GOAL * aiohttp_rate if result.name in RATIO_SCENARIOS else 0.0)
     if not goal:
         return ""
     return f"{'reached' if result.rate >= goal and not result.errors else 'missed'}: {goal:,.0f}"

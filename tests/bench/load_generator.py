@@ -72,7 +72,7 @@ async def connect(url: str) -> Connection:
 
 
 @dataclass
-class Result:
+class BenchResult:
     """What came of a run. Latencies are in seconds, of what went well."""
 
     name: str
@@ -95,9 +95,9 @@ Step = Callable[[Connection, int], Awaitable[bool]]
 """One piece of work on a connection, by a worker's number; whether it went well."""
 
 
-async def run(name: str, url: str, step: Step, *, workers: int, seconds: float, warm_up: float = 1.0) -> Result:
+async def run(name: str, url: str, step: Step, *, workers: int, seconds: float, warm_up: float = 1.0) -> BenchResult:
     """`workers` repeat `step` for `seconds`, each on a connection of its own; the warm-up is not counted."""
-    result = Result(name)
+    result = BenchResult(name)
     begin = time.perf_counter() + warm_up
     end = begin + seconds
 

@@ -20,13 +20,13 @@ from nats.aio.msg import Msg
 from infra.messaging import connection as messaging
 from infra.ops.devstack.server_binaries import Search
 from infra.ops.devstack.stack import Stack
-from tests.bench.load_generator import Connection, Result, connect, run
+from tests.bench.load_generator import BenchResult, Connection, connect, run
 
 BODY = b'{"text": "' + b"x" * 2036 + b'"}'
 WORKERS = 32
 
 
-async def aiohttp_limit(seconds: float) -> Result:
+async def aiohttp_limit(seconds: float) -> BenchResult:
     """One process of aiohttp on uvloop that answers 2 kB of JSON."""
     command = [sys.executable, "-m", "tests.bench.machine_limits"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -39,7 +39,7 @@ async def aiohttp_limit(seconds: float) -> Result:
         process.wait()
 
 
-async def nginx_limit(seconds: float) -> Result:
+async def nginx_limit(seconds: float) -> BenchResult:
     """Nginx that serves a file of 2 kB."""
     async with _nginx() as url:
         return await run("Nginx, a 2 kB file", f"{url}", _get, workers=WORKERS, seconds=seconds)
@@ -76,9 +76,9 @@ async def _nginx() -> AsyncIterator[str]:
             process.wait()
 
 
-async def nats_limit(stack: Stack, seconds: float) -> Result:
+async def nats_limit(stack: Stack, seconds: float) -> BenchResult:
     """nats-py asks nats-py through the shop's own server."""
-    result = Result("raw nats-py echo")
+    result = BenchResult("raw nats-py echo")
     operator = stack.password("operator")
     async with (
         messaging.connect(stack.nats_url, "operator", operator) as one,
@@ -95,7 +95,7 @@ async def nats_limit(stack: Stack, seconds: float) -> Result:
     return result
 
 
-async def _echoes(client: Client, result: Result, end: float) -> None:
+async def _echoes(client: Client, result: BenchResult, end: float) -> None:
     while (started := time.perf_counter()) < end:
         try:
             await client.request("bench.echo", BODY, timeout=5)
@@ -105,9 +105,9 @@ async def _echoes(client: Client, result: Result, end: float) -> None:
         result.latencies.append(time.perf_counter() - started)
 
 
-async def bcrypt_limit(cost: int, seconds: float) -> Result:
+async def bcrypt_limit(cost: int, seconds: float) -> BenchResult:
     """Password hashes on all cores."""
-    result = Result(f"bcrypt, cost {cost}, all cores")
+    result = BenchResult(f"bcrypt, cost {cost}, all cores")
     salt = bcrypt.gensalt(cost)
     end = time.perf_counter() + seconds
 

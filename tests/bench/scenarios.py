@@ -15,19 +15,19 @@ from nats.aio.msg import Msg
 from contracts import catalog, user
 from infra.foundation.ids import new_id
 from infra.ops.devstack.stack import Stack
-from tests.bench.load_generator import Connection, Result, Step, run
+from tests.bench.load_generator import BenchResult, Connection, Step, run
 from tests.support.http import ADDRESS
-from tests.support.rpc import Edge, admin
+from tests.support.rpc import RpcCaller, admin_identity
 
 PRODUCTS = 500
 CUSTOMERS = 64
-PLENTY = 1_000_000
+STOCK_UNITS = 1_000_000
 PASSWORD = "correct horse battery"
 OK, CREATED = 200, 201
 
 
 @dataclass
-class Shop:
+class BenchShop:
     """A stocked shop with customers."""
 
     stack: Stack
@@ -37,13 +37,14 @@ class Shop:
     emails: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     orders: list[str] = field(default_factory=list)
-    waiting: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    unpaid: dict[str, asyncio.Future[None]] = field(default_factory=dict)
 
-    async def furnish(self) -> None:
+    async def stock_shop(self) -> None:
         """Products in a dozen categories, and customers who are signed in."""
-        ask = Edge(self.client)
+        ask = RpcCaller(self.client)
         categories = [
-            await ask(catalog.CREATE_CATEGORY, {"name": f"Bench {number}"}, identity=admin()) for number in range(12)
+            await ask(catalog.CREATE_CATEGORY, {"name": f"Bench {number}"}, identity=admin_identity())
+            for number in range(12)
         ]
         for start in range(0, PRODUCTS, 25):
             several = (self._product(ask, categories[n % 12].id, n) for n in range(start, start + 25))
@@ -52,23 +53,23 @@ class Shop:
             await asyncio.gather(self._customer(ask), self._customer(ask))
         await self.client.subscribe("event.order.*.paid", cb=self._paid)
 
-    async def _product(self, ask: Edge, category: UUID, number: int) -> None:
+    async def _product(self, ask: RpcCaller, category: UUID, number: int) -> None:
         words = ("brass", "copper", "woven", "glazed", "carved", "painted", "silk", "linen")
         body = {
             "name": f"{random.choice(words).title()} piece {number}",
             "description": " ".join(random.choices(words, k=60)),
             "sku": f"BENCH-{new_id().hex}",
             "price": {"amount": random.randrange(500, 50_000), "currency": "USD"},
-            "stock": PLENTY,
+            "stock": STOCK_UNITS,
             "category_id": str(category),
             "tags": random.sample(words, 3),
             "attributes": {"material": random.choice(words)},
         }
-        product = await ask(catalog.CREATE_PRODUCT, body, identity=admin())
+        product = await ask(catalog.CREATE_PRODUCT, body, identity=admin_identity())
         self.skus.append(product.variants[0].sku)
         self.slugs.append(product.slug)
 
-    async def _customer(self, ask: Edge) -> None:
+    async def _customer(self, ask: RpcCaller) -> None:
         email = f"{new_id().hex}@example.com"
         body = {"email": email, "password": PASSWORD, "first_name": "Bench", "last_name": "Mark"}
         session = await ask(user.REGISTER, body, client=email)
@@ -80,14 +81,14 @@ class Shop:
 
     def _told(self, order_id: str) -> asyncio.Future[None]:
         """Done once the order is paid; that may be before its customer has the answer."""
-        return self.waiting.setdefault(order_id, asyncio.get_running_loop().create_future())
+        return self.unpaid.setdefault(order_id, asyncio.get_running_loop().create_future())
 
     def signed_in(self, number: int) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[number % CUSTOMERS]}"}
 
     # The steps.
 
-    def detail(self, *, cached: bool) -> Step:
+    def product_detail(self, *, cached: bool) -> Step:
         async def step(connection: Connection, number: int) -> bool:
             headers = {} if cached else self.signed_in(number)
             status, _ = await connection.request("GET", f"/api/v1/products/{random.choice(self.slugs)}", b"", headers)
@@ -95,7 +96,7 @@ class Shop:
 
         return step
 
-    def listing(self, *, cached: bool) -> Step:
+    def product_list(self, *, cached: bool) -> Step:
         async def step(connection: Connection, number: int) -> bool:
             headers = {} if cached else self.signed_in(number)
             path = f"/api/v1/products?limit=20&category=bench-{random.randrange(12)}"
@@ -138,7 +139,7 @@ class Shop:
             await asyncio.wait_for(self._told(order_id), 10)
         except TimeoutError:
             return False
-        del self.waiting[order_id]
+        del self.unpaid[order_id]
         return True
 
     async def login(self, connection: Connection, number: int) -> bool:
@@ -147,18 +148,18 @@ class Shop:
         return status == OK
 
 
-Watched = Callable[[Awaitable[Result]], Awaitable[Result]]
+MeasureCpu = Callable[[Awaitable[BenchResult]], Awaitable[BenchResult]]
 """Runs it and adds the CPU of each process."""
 
 
-async def measure(shop: Shop, seconds: float, watched: Watched, chosen: str = "") -> list[Result]:
+async def measure(shop: BenchShop, seconds: float, watched: MeasureCpu, chosen: str = "") -> list[BenchResult]:
     """Every scenario through Nginx, one after the other; those whose name has `chosen` in it."""
     url = shop.stack.http_url
     scenarios: list[tuple[str, Step, int]] = [
-        ("product detail", shop.detail(cached=True), 32),
-        ("product detail past the cache", shop.detail(cached=False), 32),
-        ("list of 20", shop.listing(cached=True), 32),
-        ("list of 20 past the cache", shop.listing(cached=False), 32),
+        ("product detail", shop.product_detail(cached=True), 32),
+        ("product detail past the cache", shop.product_detail(cached=False), 32),
+        ("list of 20", shop.product_list(cached=True), 32),
+        ("list of 20 past the cache", shop.product_list(cached=False), 32),
         ("search past the cache", shop.search, 32),
         ("add to cart", shop.add_to_cart, 32),
         ("checkout until paid", shop.checkout, 48),

@@ -12,10 +12,10 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from tests.chaos.fault_schedule import TIMES, Kind
-from tests.chaos.measurements import figures
-from tests.chaos.report import markdown, report
-from tests.chaos.run import RATE, Outcome, Wanted, run
+from tests.chaos.fault_schedule import DEFAULT_REPEATS, FaultKind
+from tests.chaos.measurements import measure_without_faults
+from tests.chaos.report import print_report, to_markdown
+from tests.chaos.run import DEFAULT_RATE, RunOptions, RunResult, run_faults
 
 SECONDS, SHORT_SECONDS = 500.0, 150.0
 
@@ -26,22 +26,26 @@ def given() -> argparse.Namespace:
     parser.add_argument("--nats-nodes", type=int, default=1, choices=(1, 3))
     parser.add_argument("--short", action="store_true", help="each fault once, in less than 4 minutes")
     parser.add_argument("--minutes", type=float, help="of load and faults")
-    parser.add_argument("--times", type=int, help=f"how often each fault comes ({TIMES})")
-    parser.add_argument("--rate", type=float, default=RATE, help=f"checkouts that begin every second ({RATE:.0f})")
-    parser.add_argument("--only", default="", help="kinds of faults, by commas: " + ", ".join(k.name for k in Kind))
+    parser.add_argument("--times", type=int, help=f"how often each fault comes ({DEFAULT_REPEATS})")
+    parser.add_argument(
+        "--rate", type=float, default=DEFAULT_RATE, help=f"checkouts that begin every second ({DEFAULT_RATE:.0f})"
+    )
+    parser.add_argument(
+        "--only", default="", help="kinds of faults, by commas: " + ", ".join(k.name for k in FaultKind)
+    )
     parser.add_argument("--no-figures", action="store_true", help="neither overload nor rolling restarts at the end")
     parser.add_argument("--report", type=Path, help="a file that the tables are written to as Markdown")
     return parser.parse_args()
 
 
-def wanted(asked: argparse.Namespace) -> Wanted:
-    return Wanted(
+def wanted(asked: argparse.Namespace) -> RunOptions:
+    return RunOptions(
         seed=secrets.randbelow(1_000_000) if asked.seed is None else asked.seed,
         nats_nodes=asked.nats_nodes,
         seconds=asked.minutes * 60 if asked.minutes else SHORT_SECONDS if asked.short else SECONDS,
-        times=asked.times or (1 if asked.short else TIMES),
+        repeats=asked.times or (1 if asked.short else DEFAULT_REPEATS),
         rate=asked.rate,
-        only=tuple(Kind[name.strip().upper()] for name in asked.only.split(",") if name.strip()),
+        only=tuple(FaultKind[name.strip().upper()] for name in asked.only.split(",") if name.strip()),
     )
 
 
@@ -52,20 +56,20 @@ async def main() -> bool:
     folder = Path(tempfile.mkdtemp(prefix="souk-faults-"))
     folder.chmod(0o711)
     console.print(f"[bold]Seed {what.seed}[/bold], NATS nodes: {what.nats_nodes}. Data in {folder}")
-    outcome: Outcome | None = None
+    outcome: RunResult | None = None
     try:
-        outcome = await run(what, folder / "shop", console)
+        outcome = await run_faults(what, folder / "shop", console)
         if not (asked.short or asked.only or asked.no_figures):
-            await figures(outcome, folder / "figures", console)
-        report(outcome, console)
+            await measure_without_faults(outcome, folder / "figures", console)
+        print_report(outcome, console)
         if asked.report:
-            asked.report.write_text(markdown(outcome))
+            asked.report.write_text(to_markdown(outcome))
     finally:
-        if outcome is not None and outcome.good:
+        if outcome is not None and outcome.is_clean:
             shutil.rmtree(folder, ignore_errors=True)
         else:
             console.print(f"What it was like is kept in {folder}. Repeat with --seed {what.seed}.")
-    return outcome.good
+    return outcome.is_clean
 
 
 if __name__ == "__main__":

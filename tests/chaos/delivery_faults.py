@@ -13,33 +13,33 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from contracts import headers
-from contracts.redelivery import HeardTooSoon, HearEvent
-from contracts.registry import EVENT_BY_TYPE, HEAR, HEARS
-from infra.messaging.rpc import Asker
+from contracts.redelivery import DeliveredTooEarly, RedeliverEvent
+from contracts.registry import EVENT_BY_TYPE, REDELIVER, SUBSCRIPTIONS
+from infra.messaging.rpc import RpcClient
 
-MOST = 25
+MAX_EVENTS = 25
 """Events that one such fault takes."""
 
 
-class Deliveries:
+class DeliveryFaults:
     """What an operator can do to the streams."""
 
     def __init__(self, client: Client, chance: random.Random) -> None:
         self.client = client
         self.js: JetStreamContext = client.jetstream(timeout=5)
-        self.asker = Asker(client, 5.0)
+        self.rpc = RpcClient(client, 5.0)
         self.random = chance
 
-    async def repeat(self, stream: str) -> int:
+    async def duplicate_events(self, stream: str) -> int:
         """Publishes some of the newest events once more, as events that JetStream has not seen; how many."""
         last = (await self.js.stream_info(stream)).state.last_seq
-        events = await self._stored(stream, max(1, last - 4 * MOST), last)
-        for event in self.random.sample(events, min(MOST, len(events))):
+        events = await self._stored(stream, max(1, last - 4 * MAX_EVENTS), last)
+        for event in self.random.sample(events, min(MAX_EVENTS, len(events))):
             said = {**(event.headers or {}), headers.MESSAGE_ID: uuid4().hex}
             await self.js.publish(event.subject or "", event.data or b"", headers=said)
         return len(events)
 
-    async def pause(self, stream: str, consumer: str, seconds: float) -> int:
+    async def pause_consumer(self, stream: str, consumer: str, seconds: float) -> int:
         """JetStream delivers nothing to it meanwhile; the last sequence number before."""
         until = datetime.now(UTC) + timedelta(seconds=seconds)
         body = orjson.dumps({"pause_until": until.isoformat()})
@@ -49,14 +49,14 @@ class Deliveries:
             raise ConnectionError(str(answer["error"]))
         return (await self.js.stream_info(stream)).state.last_seq
 
-    async def hand_over(self, stream: str, service: str, after: int) -> int:
+    async def redeliver_shuffled(self, stream: str, service: str, after: int) -> int:
         """Gives the service what was stored since, in another order, before the stream does; how many events."""
         last = (await self.js.stream_info(stream)).state.last_seq
         events = [event for event in await self._stored(stream, after + 1, last) if _heard(event, service)]
         self.random.shuffle(events)
-        for event in events[: 4 * MOST]:
-            with suppress(HeardTooSoon):
-                await self.asker.ask(HEAR[service], _handed(event))
+        for event in events[: 4 * MAX_EVENTS]:
+            with suppress(DeliveredTooEarly):
+                await self.rpc.request(REDELIVER[service], _handed(event))
         return len(events)
 
     async def _stored(self, stream: str, first: int, last: int) -> list[RawStreamMsg]:
@@ -70,12 +70,12 @@ class Deliveries:
 
 
 def _heard(event: RawStreamMsg, service: str) -> bool:
-    return EVENT_BY_TYPE.get((event.headers or {}).get(headers.EVENT_TYPE, "")) in HEARS[service]
+    return EVENT_BY_TYPE.get((event.headers or {}).get(headers.EVENT_TYPE, "")) in SUBSCRIPTIONS[service]
 
 
-def _handed(event: RawStreamMsg) -> HearEvent:
+def _handed(event: RawStreamMsg) -> RedeliverEvent:
     said = event.headers or {}
-    return HearEvent(
+    return RedeliverEvent(
         id=UUID(said[headers.EVENT_ID]),
         type=said[headers.EVENT_TYPE],
         data=(event.data or b"").decode(),

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from tests.chaos import account_scenarios as visits
 from tests.chaos import order_scenarios as traffic
-from tests.chaos.crash_harness import Traffic
+from tests.chaos.crash_harness import Scenario
 
 ROOT = Path(__file__).parents[2]
-HOUSE = ("services", "infra", "edge")
-CALL = "crash_point"
+SOURCE_FOLDERS = ("services", "infra", "edge")
+FAILPOINT_FUNCTION = "crash_point"
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class FailpointCall:
     """One call in the code; `name` is None where it is not a literal."""
 
     name: str | None
@@ -26,7 +26,7 @@ class Point:
     line: int
 
     @property
-    def places(self) -> set[str]:
+    def allowed_prefixes(self) -> set[str]:
         """What may stand before the dot: the service or `edge`, the module, or a class in it."""
         tree = ast.parse((ROOT / self.file).read_text())
         classes = {node.name.lower() for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -34,13 +34,17 @@ class Point:
         return {room, self.file.stem, *classes}
 
 
-def every(root: Path = ROOT) -> Iterator[Point]:
+def find_failpoints(root: Path = ROOT) -> Iterator[FailpointCall]:
     """All of them, as the code has them."""
-    for part in HOUSE:
+    for part in SOURCE_FOLDERS:
         for file in sorted((root / part).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == CALL:
-                    yield Point(_literal(node), file.relative_to(root), node.lineno)
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Name)
+                    and node.func.id == FAILPOINT_FUNCTION
+                ):
+                    yield FailpointCall(_literal(node), file.relative_to(root), node.lineno)
 
 
 def _literal(call: ast.Call) -> str | None:
@@ -50,43 +54,43 @@ def _literal(call: ast.Call) -> str | None:
     return None
 
 
-NAMES = tuple(sorted(point.name for point in every() if point.name))
+FAILPOINT_NAMES = tuple(sorted(point.name for point in find_failpoints() if point.name))
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class FailpointScenario:
     """Which process is to die, and the traffic that comes by."""
 
     process: str
-    traffic: Traffic
+    scenario: Scenario
 
 
-def _in(process: str, passed: Mapping[str, Traffic]) -> dict[str, Passing]:
-    return {name: Passing(process, by) for name, by in passed.items()}
+def _in(process: str, passed: Mapping[str, Scenario]) -> dict[str, FailpointScenario]:
+    return {name: FailpointScenario(process, by) for name, by in passed.items()}
 
 
-PASSED: Mapping[str, Passing] = {
+SCENARIOS: Mapping[str, FailpointScenario] = {
     **_in(
         "user",
         {
             "user.registered": visits.register,
-            "user.signed_in": visits.sign_in,
-            "user.failure_noted": visits.mistype,
-            "user.refreshed": visits.refresh,
-            "user.reuse_revoked": visits.reuse,
-            "user.successor_given": visits.lose_successor,
-            "user.signed_out": visits.sign_out,
-            "user.renamed": visits.rename,
-            "privacy.closed": visits.leave,
-            "erasing.gathered": visits.leave,
-            "erasing.done_elsewhere": visits.leave,
-            "erasing.noted": visits.leave,
-            "erasing.forgotten": visits.leave,
-            "erasing.ended": visits.leave,
-            "actor.answered": visits.rename,
+            "user.signed_in": visits.log_in,
+            "user.failure_noted": visits.log_in_with_wrong_password,
+            "user.refreshed": visits.refresh_session,
+            "user.reuse_revoked": visits.reuse_refresh_token,
+            "user.successor_given": visits.lose_refreshed_token,
+            "user.signed_out": visits.log_out,
+            "user.renamed": visits.rename_user,
+            "privacy.closed": visits.close_account,
+            "erasing.gathered": visits.close_account,
+            "erasing.done_elsewhere": visits.close_account,
+            "erasing.noted": visits.close_account,
+            "erasing.forgotten": visits.close_account,
+            "erasing.ended": visits.close_account,
+            "actor.answered": visits.rename_user,
             "relay.read": visits.register,
             "relay.deleted": visits.register,
-            "actor.handled": visits.sign_out,
+            "actor.handled": visits.log_out,
         },
     ),
     **_in(
@@ -96,89 +100,89 @@ PASSED: Mapping[str, Passing] = {
             "cart.opened": visits.open_cart,
             "cart.changed": visits.fill_cart,
             "mongo.committed": visits.fill_cart,
-            "cart.seen": visits.see_new_price,
-            "cart.half_merged": visits.merge,
-            "cart.merged": visits.merge,
+            "cart.seen": visits.read_changed_price,
+            "cart.half_merged": visits.merge_carts,
+            "cart.merged": visits.merge_carts,
             "cart.emptied": visits.order_cart,
-            "cart.given": visits.order_cart_and_go_on,
-            "cart.erased": visits.leave,
+            "cart.given": visits.change_cart_while_ordering,
+            "cart.erased": visits.close_account,
         },
     ),
     **_in(
         "catalog",
         {
-            "catalog.held": traffic.order,
-            "catalog.released": traffic.order_too_much,
-            "catalog.stock_kept": traffic.order,
-            "catalog.import_queued": traffic.bring_file,
-            "catalog.import_claimed": traffic.bring_file,
-            "catalog.product_imported": traffic.bring_file,
-            "catalog.file_imported": traffic.bring_file,
-            "catalog.width_stored": traffic.bring_picture,
-            "catalog.image_stored": traffic.bring_picture,
-            "catalog.image_written": traffic.bring_picture,
-            "actor.refused": traffic.take_known_sku,
-            "postgres.committed": traffic.put_on_sale,
-            "heads.read": traffic.put_on_sale,
+            "catalog.held": traffic.place_order,
+            "catalog.released": traffic.exceed_payment_limit,
+            "catalog.stock_kept": traffic.place_order,
+            "catalog.import_queued": traffic.import_products,
+            "catalog.import_claimed": traffic.import_products,
+            "catalog.product_imported": traffic.import_products,
+            "catalog.file_imported": traffic.import_products,
+            "catalog.width_stored": traffic.upload_image,
+            "catalog.image_stored": traffic.upload_image,
+            "catalog.image_written": traffic.upload_image,
+            "actor.refused": traffic.create_duplicate_sku,
+            "postgres.committed": traffic.create_product,
+            "heads.read": traffic.create_product,
         },
     ),
     **_in(
         "order",
         {
             "order.cart_read": visits.order_cart,
-            "order.held": traffic.order,
-            "order.written": traffic.order,
-            "order.given_back": traffic.order_too_much,
-            "order.old_hold_returned": traffic.order_late,
+            "order.held": traffic.place_order,
+            "order.written": traffic.place_order,
+            "order.given_back": traffic.exceed_payment_limit,
+            "order.old_hold_returned": traffic.order_with_expiring_hold,
             "order.charge_asked": traffic.pay_order,
-            "order.cancelled": traffic.cancel,
-            "order.updated": traffic.ship,
-            "order.unpaid_ended": traffic.never_pay,
-            "order.erased": visits.leave,
-            "relay.published": traffic.order,
-            "deadletter.kept": traffic.say_nonsense,
+            "order.cancelled": traffic.cancel_order,
+            "order.updated": traffic.ship_order,
+            "order.unpaid_ended": traffic.leave_unpaid,
+            "order.erased": visits.close_account,
+            "relay.published": traffic.place_order,
+            "deadletter.kept": traffic.publish_unreadable_event,
         },
     ),
     **_in(
         "payment",
         {
-            "payment.reserved": traffic.pay,
-            "payment.opened": traffic.pay,
+            "payment.reserved": traffic.create_payment,
+            "payment.opened": traffic.create_payment,
             "payment.charge_accepted": traffic.pay_order,
-            "payment.claimed": traffic.order,
-            "payment.charged": traffic.order,
-            "payment.settled": traffic.order,
-            "payment.put_off": traffic.order_slowly,
-            "payment.left_for_later": traffic.order_and_lose_orders,
-            "payment.confirm_accepted": traffic.confirm,
-            "payment.confirmed": traffic.confirm,
+            "payment.claimed": traffic.place_order,
+            "payment.charged": traffic.place_order,
+            "payment.settled": traffic.place_order,
+            "payment.put_off": traffic.order_with_slow_gateway,
+            "payment.left_for_later": traffic.charge_while_order_is_down,
+            "payment.confirm_accepted": traffic.confirm_payment,
+            "payment.confirmed": traffic.confirm_payment,
             "payment.voided": traffic.cancel_unconfirmed,
-            "payment.refund_set_aside": traffic.refund,
-            "payment.refund_claimed": traffic.refund,
-            "payment.refunded": traffic.refund,
-            "payment.refund_settled": traffic.refund,
-            "payment.erased": visits.leave,
-            "simulator.charged": traffic.order,
-            "simulator.confirmed": traffic.confirm,
+            "payment.refund_set_aside": traffic.refund_payment,
+            "payment.refund_claimed": traffic.refund_payment,
+            "payment.refunded": traffic.refund_payment,
+            "payment.refund_settled": traffic.refund_payment,
+            "payment.erased": visits.close_account,
+            "simulator.charged": traffic.place_order,
+            "simulator.confirmed": traffic.confirm_payment,
             "simulator.voided": traffic.cancel_unconfirmed,
-            "simulator.refunded": traffic.refund,
+            "simulator.refunded": traffic.refund_payment,
         },
     ),
     **_in(
         "notification",
         {
-            "notification.claimed": traffic.order,
-            "notification.accepted": traffic.order,
-            "notification.concluded": traffic.order,
-            "notification.erased": visits.leave,
-            "reactor.applied": traffic.order,
-            "reactor.acked_one": traffic.order_several,
+            "notification.claimed": traffic.place_order,
+            "notification.accepted": traffic.place_order,
+            "notification.concluded": traffic.place_order,
+            "notification.erased": visits.close_account,
+            "reactor.applied": traffic.place_order,
+            "reactor.acked_one": traffic.place_several_orders,
         },
     ),
-    **_in("edge", {"edge.asked": traffic.order, "edge.uploaded": traffic.bring_file}),
+    **_in("edge", {"edge.asked": traffic.place_order, "edge.uploaded": traffic.import_products}),
 }
 
 
-def of(process: str) -> Sequence[str]:
+def failpoints_of(process: str) -> Sequence[str]:
     """The points that this process is to die of, in turn."""
-    return [name for name, passing in PASSED.items() if passing.process == process]
+    return [name for name, passing in SCENARIOS.items() if passing.process == process]

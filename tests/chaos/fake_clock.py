@@ -13,42 +13,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-LIBRARY = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
+LIBRARY_PATH = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
 
 
-class NoClock(Exception):  # noqa: N818 - tells what this machine lacks
+class FakeClockUnavailable(Exception):  # noqa: N818 - tells what this machine lacks
     """The clock of a process cannot be moved here."""
 
 
 @dataclass(frozen=True)
-class Clock:
+class ProcessClock:
     """The file that says how far a process's clock is off; it is read at every look at the clock."""
 
-    offset: Path
+    offset_file: Path
 
     def environment(self) -> Mapping[str, str]:
         """What the process is started with; it starts with the right time unless it was shifted before."""
-        if not self.offset.exists():
-            self.shift(0)
+        if not self.offset_file.exists():
+            self.set_offset(0)
         return {
-            "LD_PRELOAD": str(library()),
-            "FAKETIME_TIMESTAMP_FILE": str(self.offset),
+            "LD_PRELOAD": str(find_library()),
+            "FAKETIME_TIMESTAMP_FILE": str(self.offset_file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
-    def shift(self, seconds: float) -> None:
+    def set_offset(self, seconds: float) -> None:
         """Ahead of the true time by so many seconds; behind it when negative."""
-        draft = self.offset.with_suffix(".new")
+        draft = self.offset_file.with_suffix(".new")
         draft.write_text(f"{seconds:+.3f}s\n")
-        draft.replace(self.offset)
+        draft.replace(self.offset_file)
 
 
-def library() -> Path:
+def find_library() -> Path:
     """The library itself; raises `NoClock` where there is none. Its package is not imported: it would reach in here."""
     found = importlib.util.find_spec("libfaketime") if sys.platform == "linux" else None
-    path = Path(found.origin).parent / LIBRARY if found and found.origin else None
+    path = Path(found.origin).parent / LIBRARY_PATH if found and found.origin else None
     if path is None or not path.is_file():
         message = "libfaketime is not installed, or not made for this platform"
-        raise NoClock(message)
+        raise FakeClockUnavailable(message)
     return path

@@ -16,46 +16,46 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from contracts.failure import Fail
 from infra.ops.devstack.errors import StackError
-from tests.chaos.failpoint_scenarios import PASSED
-from tests.chaos.fault_schedule import QUIET, Fault, Kind
-from tests.chaos.fault_tools import Means, Ordered, lure
-from tests.chaos.process_trees import freeze, thaw
+from tests.chaos.failpoint_scenarios import SCENARIOS
+from tests.chaos.fault_schedule import NON_EXCLUSIVE, Fault, FaultKind
+from tests.chaos.fault_tools import FaultTools, SharedCrashOrder, run_until_triggered
+from tests.chaos.process_trees import pause_tree, resume_processes
 
-TRIES = 8
+MAX_ATTEMPTS = 8
 """How often a fault that could not be brought about, as NATS was away, is tried again."""
 
-OVERTIME = 150.0
+OVERTIME_SECONDS = 150.0
 """Seconds that remain at the end for what waits for somebody to come by, or for something to be said."""
 
-BY_ITSELF = 4.0
+ORGANIC_SECONDS = 4.0
 """Seconds in which the load comes by most crash points by itself."""
 
-OFF = 120
-IN_THE_WAY: tuple[type[Exception], ...] = (OSError, TimeoutError, StackError, NatsError, Fail)
+CLOCK_OFFSET_SECONDS = 120
+RETRYABLE_ERRORS: tuple[type[Exception], ...] = (OSError, TimeoutError, StackError, NatsError, Fail)
 
 
 @dataclass(slots=True)
-class Event:
+class FaultEvent:
     """A fault that has happened; `ended` is when it was put right, and what recovers begins to."""
 
     fault: Fault
-    began: float
-    ended: float
+    started_at: float
+    ended_at: float
 
 
 @dataclass
-class Chaos:
+class FaultInjector:
     """Works through a timeline against a running stack."""
 
-    means: Means
+    tools: FaultTools
     timeline: list[Fault]
     seconds: float
-    begun: float = 0.0
-    happened: list[Event] = field(default_factory=list)
+    started_at: float = 0.0
+    completed: list[FaultEvent] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     """Faults that could not be brought about, and why: the run has not shown what it should."""
     active: dict[str, int] = field(default_factory=Counter)
-    frozen: list[psutil.Process] = field(default_factory=list)
+    paused_processes: list[psutil.Process] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def run(self) -> None:
@@ -63,29 +63,29 @@ class Chaos:
 
         Who has to come by a crash point may have found the shop dark: they have some time more, in which it serves.
         """
-        self.begun = time.monotonic()
+        self.started_at = time.monotonic()
         for fault in self.timeline:
-            await asyncio.sleep(max(0.0, self.begun + fault.at - time.monotonic()))
+            await asyncio.sleep(max(0.0, self.started_at + fault.at - time.monotonic()))
             self._tasks.append(asyncio.create_task(self._one(fault)))
-        await asyncio.sleep(max(0.0, self.begun + self.seconds - time.monotonic()))
+        await asyncio.sleep(max(0.0, self.started_at + self.seconds - time.monotonic()))
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=OVERTIME)
+            await asyncio.wait(self._tasks, timeout=OVERTIME_SECONDS)
 
-    async def end(self) -> None:
+    async def clean_up(self) -> None:
         """Puts everything right."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        thaw(self.frozen)
-        for clock in self.means.clocks.values():
-            clock.shift(0)
-        for disk in self.means.disks.values():
+        resume_processes(self.paused_processes)
+        for clock in self.tools.clocks.values():
+            clock.set_offset(0)
+        for disk in self.tools.disks.values():
             disk.free()
-        for order in self.means.crash_folder.iterdir():
+        for order in self.tools.crash_folder.iterdir():
             order.unlink(missing_ok=True)
 
     @property
-    def now(self) -> list[str]:
+    def active_names(self) -> list[str]:
         """What goes on, for the eye."""
         return [name for name, count in self.active.items() if count]
 
@@ -94,8 +94,8 @@ class Chaos:
         self.active[name] += 1
         began = time.monotonic()
         try:
-            ended = await self._at_last(partial(self._bring_about, fault), patient=fault.kind in QUIET)
-            self.happened.append(Event(fault, began, ended))
+            ended = await self._at_last(partial(self._bring_about, fault), patient=fault.kind in NON_EXCLUSIVE)
+            self.completed.append(FaultEvent(fault, began, ended))
         except Exception as error:  # noqa: BLE001 - whatever it is, the run tells it
             self.failed.append(f"{name}: {error!r}")
         except asyncio.CancelledError:
@@ -110,8 +110,8 @@ class Chaos:
         Who is patient waits for as long as there is time: what is done to events needs a shop that says some.
         """
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(IN_THE_WAY),
-            stop=stop_never if patient else stop_after_attempt(TRIES),
+            retry=retry_if_exception_type(RETRYABLE_ERRORS),
+            stop=stop_never if patient else stop_after_attempt(MAX_ATTEMPTS),
             wait=wait_incrementing(1, 1, max=5),
             reraise=True,
         ):
@@ -121,70 +121,70 @@ class Chaos:
 
     async def _bring_about(self, fault: Fault) -> float:
         """When the fault was over."""
-        ways: Mapping[Kind, Callable[[Fault], Awaitable[float | None]]] = {
-            Kind.KILL: self._kill,
-            Kind.PAUSE: self._pause,
-            Kind.AWAY: self._away,
-            Kind.LEADER: self._kill_leader,
-            Kind.CRASH: self._crash,
-            Kind.DUPLICATE: self._duplicate,
-            Kind.REORDER: self._reorder,
-            Kind.CLOCK: self._wrong_clock,
-            Kind.DISK: self._full_disk,
+        ways: Mapping[FaultKind, Callable[[Fault], Awaitable[float | None]]] = {
+            FaultKind.KILL: self._kill,
+            FaultKind.PAUSE: self._pause,
+            FaultKind.OUTAGE: self._away,
+            FaultKind.LEADER: self._kill_leader,
+            FaultKind.CRASH: self._crash,
+            FaultKind.DUPLICATE: self._duplicate,
+            FaultKind.REORDER: self._reorder,
+            FaultKind.CLOCK: self._wrong_clock,
+            FaultKind.DISK: self._full_disk,
         }
         return await ways[fault.kind](fault) or time.monotonic()
 
     async def _kill(self, fault: Fault) -> None:
-        for process in self.means.stack.named(fault.target):
+        for process in self.tools.stack.named(fault.target):
             if process.pid is None:
                 raise ConnectionError("it is down already")
-        self.means.stack.kill(fault.target)
+        self.tools.stack.kill(fault.target)
 
     async def _pause(self, fault: Fault) -> None:
-        pids = self.means.stack.pids(fault.target)
+        pids = self.tools.stack.pids(fault.target)
         if not pids:
             raise ConnectionError("it is down already")
-        stopped = [process for pid in pids for process in freeze(pid)]
-        self.frozen += stopped
+        stopped = [process for pid in pids for process in pause_tree(pid)]
+        self.paused_processes += stopped
         try:
-            await asyncio.sleep(fault.lasts)
+            await asyncio.sleep(fault.duration_seconds)
         finally:
-            thaw(stopped)
+            resume_processes(stopped)
 
     async def _away(self, fault: Fault) -> None:
-        await self.means.stack.stop("nats", signal.SIGKILL)
+        await self.tools.stack.stop("nats", signal.SIGKILL)
         try:
-            await asyncio.sleep(fault.lasts)
+            await asyncio.sleep(fault.duration_seconds)
         finally:
-            await self._at_last(partial(self.means.stack.start, "nats"))
+            await self._at_last(partial(self.tools.stack.start, "nats"))
 
     async def _kill_leader(self, fault: Fault) -> None:
-        info = await self.means.deliveries.js.stream_info(fault.target)
+        info = await self.tools.deliveries.js.stream_info(fault.target)
         if info.cluster is None or not info.cluster.leader:
             raise ConnectionError(f"{fault.target} has no leader")
-        self.means.stack.kill(info.cluster.leader)
+        self.tools.stack.kill(info.cluster.leader)
 
     async def _crash(self, fault: Fault) -> float:
         """Orders it, and waits for whoever dies of it; where nobody comes by of themselves, somebody is sent."""
-        async with Ordered(self.means.crash_folder / fault.target) as order:
+        async with SharedCrashOrder(self.tools.crash_folder / fault.target) as order:
             with suppress(TimeoutError):
-                async with asyncio.timeout(BY_ITSELF):
-                    await order.carried_out()
-            if not order.is_carried_out and self.means.shopping:
-                await lure(self.means.shopping, fault.target, PASSED[fault.target].traffic)
+                async with asyncio.timeout(ORGANIC_SECONDS):
+                    await order.wait_until_triggered()
+            if not order.is_triggered and self.tools.shop:
+                await run_until_triggered(self.tools.shop, fault.target, SCENARIOS[fault.target].scenario)
         return time.monotonic()
 
     async def _wrong_clock(self, fault: Fault) -> None:
-        clock = self.means.clocks[fault.target]
-        clock.shift(float(f"{fault.detail}{OFF}"))
+        clock = self.tools.clocks[fault.target]
+        clock.set_offset(float(f"{fault.detail}{CLOCK_OFFSET_SECONDS}"))
         try:
-            await asyncio.sleep(fault.lasts)
+            await asyncio.sleep(fault.duration_seconds)
         finally:
-            clock.shift(0)
+            clock.set_offset(0)
 
     async def _full_disk(self, fault: Fault) -> None:
         """Full all the time: what the store gives back meanwhile is taken, too."""
-        disk, until = self.means.disks[fault.target], time.monotonic() + fault.lasts
+        disk, until = self.tools.disks[fault.target], time.monotonic() + fault.duration_seconds
         try:
             while time.monotonic() < until:
                 disk.fill()
@@ -194,12 +194,12 @@ class Chaos:
 
     async def _duplicate(self, fault: Fault) -> None:
         stream, _, _ = fault.target.partition(".")
-        if not await self.means.deliveries.repeat(stream):
+        if not await self.tools.deliveries.duplicate_events(stream):
             raise ConnectionError("there is no event yet")
 
     async def _reorder(self, fault: Fault) -> None:
         stream, _, service = fault.target.partition(".")
-        before = await self.means.deliveries.pause(stream, service, fault.lasts + 1)
-        await asyncio.sleep(fault.lasts)
-        if not await self.means.deliveries.hand_over(stream, service, before):
+        before = await self.tools.deliveries.pause_consumer(stream, service, fault.duration_seconds + 1)
+        await asyncio.sleep(fault.duration_seconds)
+        if not await self.tools.deliveries.redeliver_shuffled(stream, service, before):
             raise ConnectionError("nothing was stored meanwhile")

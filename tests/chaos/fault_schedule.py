@@ -11,32 +11,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-TIMES = 5
-PAUSE = 10.0
-AWAY = 30.0
-CALM = 30.0
+DEFAULT_REPEATS = 5
+PAUSE_SECONDS = 10.0
+OUTAGE_SECONDS = 30.0
+CALM_SECONDS = 30.0
 """Seconds in the middle without any fault, for the audit of a shop that sells."""
-SHORTEST_WITH_CALM = 240.0
+MIN_SECONDS_WITH_CALM = 240.0
 """Seconds of a run up to which there is none."""
-FIRST, LAST = 4.0, 6.0
+LEAD_IN_SECONDS, LEAD_OUT_SECONDS = 4.0, 6.0
 """Seconds left alone at both ends."""
-EARLY = 0.85
+CRASH_WINDOW_SHARE = 0.85
 """The part of the run in which crashes are ordered: it may take a while until somebody comes by."""
 
-OF_A_NODE = 2
-AT_ONCE = 3
-STEP = 0.5
+PAUSES_PER_NODE = 2
+MAX_CONCURRENT = 3
+STEP_SECONDS = 0.5
 CANDIDATES = 40
 SERVERS = ("postgres", "mongo", "nginx")
 STORES = ("postgres", "mongo", "nats")
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What can go wrong."""
 
     KILL = "kill -9"
     PAUSE = "SIGSTOP for 10 s"
-    AWAY = "NATS away for 30 s"
+    OUTAGE = "NATS away for 30 s"
     LEADER = "kill -9 of a stream's leader"
     CRASH = "crash point"
     DUPLICATE = "duplicated events"
@@ -45,23 +45,29 @@ class Kind(StrEnum):
     DISK = "disk full"
 
 
-LASTS: Mapping[Kind, float] = {Kind.PAUSE: PAUSE, Kind.AWAY: AWAY, Kind.CLOCK: 8.0, Kind.DISK: 5.0, Kind.REORDER: 2.0}
+DURATION_SECONDS: Mapping[FaultKind, float] = {
+    FaultKind.PAUSE: PAUSE_SECONDS,
+    FaultKind.OUTAGE: OUTAGE_SECONDS,
+    FaultKind.CLOCK: 8.0,
+    FaultKind.DISK: 5.0,
+    FaultKind.REORDER: 2.0,
+}
 """Seconds until it is put right; the others are over at once."""
 
-RECOVERS: Mapping[Kind, float] = {
-    Kind.KILL: 4.0,
-    Kind.PAUSE: 2.0,
-    Kind.AWAY: 4.0,
-    Kind.LEADER: 4.0,
-    Kind.CLOCK: 3.0,
-    Kind.DISK: 4.0,
+RECOVERY_SECONDS: Mapping[FaultKind, float] = {
+    FaultKind.KILL: 4.0,
+    FaultKind.PAUSE: 2.0,
+    FaultKind.OUTAGE: 4.0,
+    FaultKind.LEADER: 4.0,
+    FaultKind.CLOCK: 3.0,
+    FaultKind.DISK: 4.0,
 }
 """Seconds after that in which the same process is left alone."""
 
-STARTED_ANEW = 16.0
+NATS_DISK_RESTART_SECONDS = 16.0
 """JetStream gives up on a full disk, and its server is started anew when it has been unwell for a while."""
 
-QUIET = frozenset({Kind.CRASH, Kind.DUPLICATE, Kind.REORDER})
+NON_EXCLUSIVE = frozenset({FaultKind.CRASH, FaultKind.DUPLICATE, FaultKind.REORDER})
 """They touch no process that must be left alone, and do not count as going on."""
 
 
@@ -69,22 +75,22 @@ QUIET = frozenset({Kind.CRASH, Kind.DUPLICATE, Kind.REORDER})
 class Fault:
     """One thing that goes wrong. `target` is a process, a service (all of its processes), a stream or a crash point."""
 
-    kind: Kind
+    kind: FaultKind
     target: str
     at: float = 0.0
     detail: str = ""
 
     @property
-    def lasts(self) -> float:
-        return LASTS.get(self.kind, 0.0)
+    def duration_seconds(self) -> float:
+        return DURATION_SECONDS.get(self.kind, 0.0)
 
     @property
-    def busy(self) -> float:
-        if (self.kind, self.target) == (Kind.DISK, "nats"):
-            return self.lasts + STARTED_ANEW
-        return self.lasts + RECOVERS.get(self.kind, 1.0)
+    def occupied_seconds(self) -> float:
+        if (self.kind, self.target) == (FaultKind.DISK, "nats"):
+            return self.duration_seconds + NATS_DISK_RESTART_SECONDS
+        return self.duration_seconds + RECOVERY_SECONDS.get(self.kind, 1.0)
 
-    def moved(self, at: float) -> "Fault":
+    def moved_to(self, at: float) -> "Fault":
         return Fault(self.kind, self.target, at, self.detail)
 
     def __str__(self) -> str:
@@ -92,15 +98,15 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Shape:
+class StackShape:
     """The stack that is to suffer: the processes by service, how many NATS nodes, and the crash points of the code."""
 
     processes: Mapping[str, Sequence[str]]
     nats_nodes: int = 1
-    points: Sequence[str] = ()
+    failpoints: Sequence[str] = ()
     consumers: Sequence[str] = ()
     """`ORDER.catalog`: whose events can come twice, or in another order."""
-    often: Sequence[str] = ()
+    repeated_failpoints: Sequence[str] = ()
     """Crash points that come five times: between effect and acknowledgement, and between acknowledgement and delete."""
     stores: Sequence[str] = STORES
     """Those whose disk can be made full here."""
@@ -109,51 +115,60 @@ class Shape:
     def nodes(self) -> Sequence[str]:
         return ["nats"] if self.nats_nodes == 1 else [f"nats-{n + 1}" for n in range(self.nats_nodes)]
 
-    def touched(self, fault: Fault) -> frozenset[str]:
+    def occupied_processes(self, fault: Fault) -> frozenset[str]:
         """The processes that a fault keeps to itself. NATS nodes count as one: two at once are no cluster any more."""
-        if fault.kind in QUIET:
+        if fault.kind in NON_EXCLUSIVE:
             return frozenset()
-        if fault.target.startswith("nats") or fault.kind is Kind.LEADER:
+        if fault.target.startswith("nats") or fault.kind is FaultKind.LEADER:
             return frozenset({"nats"})
         return frozenset(self.processes.get(fault.target, (fault.target,)))
 
-    def darkens(self, fault: Fault) -> bool:
+    def blocks_checkout(self, fault: Fault) -> bool:
         """Whether nobody can order meanwhile."""
-        if fault.kind in (Kind.CLOCK, *QUIET) or (fault.kind, fault.target) == (Kind.DISK, "nats"):
+        if fault.kind in (FaultKind.CLOCK, *NON_EXCLUSIVE) or (fault.kind, fault.target) == (FaultKind.DISK, "nats"):
             return False
-        if (self.nats_nodes > 1 and fault.target.startswith("nats-")) or fault.kind is Kind.LEADER:
+        if (self.nats_nodes > 1 and fault.target.startswith("nats-")) or fault.kind is FaultKind.LEADER:
             return False
-        return fault.kind is Kind.AWAY or fault.target in ("nats", "nginx", "postgres", "edge", "order", "catalog")
+        return fault.kind is FaultKind.OUTAGE or fault.target in (
+            "nats",
+            "nginx",
+            "postgres",
+            "edge",
+            "order",
+            "catalog",
+        )
 
 
-def wanted(shape: Shape, chance: random.Random, times: int = TIMES, *, only: Iterable[Kind] = ()) -> list[Fault]:
+def draw_faults(
+    shape: StackShape, chance: random.Random, times: int = DEFAULT_REPEATS, *, only: Iterable[FaultKind] = ()
+) -> list[Fault]:
     """Every fault of a run, without its moment."""
-    chosen = frozenset(only) or frozenset(Kind)
+    chosen = frozenset(only) or frozenset(FaultKind)
     faults = [
         Fault(kind, target)
-        for kind in (Kind.KILL, Kind.PAUSE)
+        for kind in (FaultKind.KILL, FaultKind.PAUSE)
         for name in (*shape.processes, *SERVERS, *shape.nodes)
         for target in _among(name, shape, chance, _times(kind, name, times))
     ]
-    faults += [Fault(Kind.AWAY, "nats") for _ in range(times)]
+    faults += [Fault(FaultKind.OUTAGE, "nats") for _ in range(times)]
     if shape.nats_nodes > 1:
         streams = sorted({name.partition(".")[0] for name in shape.consumers})
-        faults += [Fault(Kind.LEADER, chance.choice(streams)) for _ in range(times) if streams]
-    for kind in (Kind.DUPLICATE, Kind.REORDER):
+        faults += [Fault(FaultKind.LEADER, chance.choice(streams)) for _ in range(times) if streams]
+    for kind in (FaultKind.DUPLICATE, FaultKind.REORDER):
         faults += [Fault(kind, chance.choice(list(shape.consumers))) for _ in range(times) if shape.consumers]
-    faults += [Fault(Kind.CLOCK, name, detail=sign) for sign in "+-" for name in shape.processes if name != "edge"]
-    faults += [Fault(Kind.DISK, name) for name in shape.stores for _ in range(times)]
-    faults += [Fault(Kind.CRASH, name) for name in shape.points]
-    faults += [Fault(Kind.CRASH, name) for name in shape.often for _ in range(times - 1)]
+    faults += [Fault(FaultKind.CLOCK, name, detail=sign) for sign in "+-" for name in shape.processes if name != "edge"]
+    faults += [Fault(FaultKind.DISK, name) for name in shape.stores for _ in range(times)]
+    faults += [Fault(FaultKind.CRASH, name) for name in shape.failpoints]
+    faults += [Fault(FaultKind.CRASH, name) for name in shape.repeated_failpoints for _ in range(times - 1)]
     return [fault for fault in faults if fault.kind in chosen]
 
 
-def _times(kind: Kind, name: str, times: int) -> int:
+def _times(kind: FaultKind, name: str, times: int) -> int:
     """Of the nodes of a cluster each is stopped twice: together that is more often than a server alone."""
-    return min(times, OF_A_NODE) if kind is Kind.PAUSE and name.startswith("nats-") else times
+    return min(times, PAUSES_PER_NODE) if kind is FaultKind.PAUSE and name.startswith("nats-") else times
 
 
-def _among(name: str, shape: Shape, chance: random.Random, times: int) -> list[str]:
+def _among(name: str, shape: StackShape, chance: random.Random, times: int) -> list[str]:
     """A service with several processes loses one of them, or all at once."""
     several = list(shape.processes.get(name, ()))
     choices = [*several, name] if len(several) > 1 and times > 1 else [name]
@@ -166,7 +181,7 @@ def _among(name: str, shape: Shape, chance: random.Random, times: int) -> list[s
 class Timeline:
     """Faults that have their moment."""
 
-    shape: Shape
+    shape: StackShape
     seconds: float
     chance: random.Random
     placed: list[Fault] = field(default_factory=list)
@@ -175,72 +190,84 @@ class Timeline:
     def calm(self) -> tuple[float, float]:
         """When nothing happens, in the middle; nowhere in a run that is too short for it."""
         middle = self.seconds / 2
-        return (middle - CALM / 2, middle + CALM / 2) if self.seconds > SHORTEST_WITH_CALM else (middle, middle)
+        return (
+            (middle - CALM_SECONDS / 2, middle + CALM_SECONDS / 2)
+            if self.seconds > MIN_SECONDS_WITH_CALM
+            else (middle, middle)
+        )
 
-    def lay_out(self, faults: list[Fault]) -> None:
+    def place_in_sequence(self, faults: list[Fault]) -> None:
         """One after the other in random order, with the time that is left between them shared out at random."""
         self.chance.shuffle(faults)
         calm = self.calm
-        kept = 2 * CALM if calm[1] > calm[0] else 0.0
-        room = self.seconds - FIRST - LAST - sum(fault.busy for fault in faults) - kept
+        kept = 2 * CALM_SECONDS if calm[1] > calm[0] else 0.0
+        room = (
+            self.seconds - LEAD_IN_SECONDS - LEAD_OUT_SECONDS - sum(fault.occupied_seconds for fault in faults) - kept
+        )
         if room < 0:
             message = f"the faults of NATS alone take {self.seconds - room:.0f} s"
             raise ValueError(message)
         cuts = sorted(self.chance.uniform(0, room) for _ in faults)
-        at, before = FIRST, 0.0
+        at, before = LEAD_IN_SECONDS, 0.0
         for fault, cut in zip(faults, cuts, strict=True):
             at += cut - before
-            if at < calm[1] and at + fault.busy > calm[0]:
+            if at < calm[1] and at + fault.occupied_seconds > calm[0]:
                 at = calm[1]
-            self.placed.append(fault.moved(math.floor(at * 10) / 10))
-            at, before = at + fault.busy, cut
+            self.placed.append(fault.moved_to(math.floor(at * 10) / 10))
+            at, before = at + fault.occupied_seconds, cut
 
-    def put(self, fault: Fault) -> None:
+    def place_where_free(self, fault: Fault) -> None:
         """Where there is room; more at once where there is none."""
-        for most in range(AT_ONCE, 3 * AT_ONCE):
-            free = [at for at in self._moments(fault) if self._fits(fault.moved(at), most)]
+        for most in range(MAX_CONCURRENT, 3 * MAX_CONCURRENT):
+            free = [at for at in self._moments(fault) if self._fits(fault.moved_to(at), most)]
             if free:
                 picked = self.chance.sample(free, min(CANDIDATES, len(free)))
-                in_the_dark = self.shape.darkens(fault) and self.chance.random() < 0.8
-                at = min(picked, key=lambda one: self._light(fault.moved(one))) if in_the_dark else picked[0]
-                self.placed.append(fault.moved(at))
+                in_the_dark = self.shape.blocks_checkout(fault) and self.chance.random() < 0.8
+                at = min(picked, key=lambda one: self._light(fault.moved_to(one))) if in_the_dark else picked[0]
+                self.placed.append(fault.moved_to(at))
                 return
         message = f"{fault.kind.value} of {fault.target} finds no room in {self.seconds:.0f} s"
         raise ValueError(message)
 
     def _moments(self, fault: Fault) -> list[float]:
-        end = self.seconds * EARLY if fault.kind in QUIET else self.seconds - LAST - fault.lasts
-        steps = int(max(0.0, end - FIRST) / STEP)
-        return [FIRST + step * STEP for step in range(steps + 1)]
+        end = (
+            self.seconds * CRASH_WINDOW_SHARE
+            if fault.kind in NON_EXCLUSIVE
+            else self.seconds - LEAD_OUT_SECONDS - fault.duration_seconds
+        )
+        steps = int(max(0.0, end - LEAD_IN_SECONDS) / STEP_SECONDS)
+        return [LEAD_IN_SECONDS + step * STEP_SECONDS for step in range(steps + 1)]
 
     def _fits(self, fault: Fault, most: int) -> bool:
-        end, calm = fault.at + fault.busy, self.calm
+        end, calm = fault.at + fault.occupied_seconds, self.calm
         if fault.at < calm[1] and end > calm[0]:
             return False
-        touched = self.shape.touched(fault)
-        beside = [other for other in self.placed if other.at < end and fault.at < other.at + other.busy]
-        if fault.kind in QUIET:
-            return sum(other.kind in QUIET for other in beside) < most
-        if any(self.shape.touched(other) & touched for other in beside):
+        touched = self.shape.occupied_processes(fault)
+        beside = [other for other in self.placed if other.at < end and fault.at < other.at + other.occupied_seconds]
+        if fault.kind in NON_EXCLUSIVE:
+            return sum(other.kind in NON_EXCLUSIVE for other in beside) < most
+        if any(self.shape.occupied_processes(other) & touched for other in beside):
             return False
-        return sum(other.kind not in QUIET for other in beside) < most
+        return sum(other.kind not in NON_EXCLUSIVE for other in beside) < most
 
     def _light(self, fault: Fault) -> float:
         """Seconds in which nobody could order because of this fault alone."""
-        dark = [(one.at, one.at + one.busy) for one in self.placed if self.shape.darkens(one)]
-        moments = [fault.at + step * STEP for step in range(int(fault.busy / STEP))]
-        return sum(STEP for moment in moments if not any(begin <= moment < end for begin, end in dark))
+        dark = [(one.at, one.at + one.occupied_seconds) for one in self.placed if self.shape.blocks_checkout(one)]
+        moments = [fault.at + step * STEP_SECONDS for step in range(int(fault.occupied_seconds / STEP_SECONDS))]
+        return sum(STEP_SECONDS for moment in moments if not any(begin <= moment < end for begin, end in dark))
 
 
-def plan(seed: int, shape: Shape, seconds: float, times: int = TIMES, *, only: Iterable[Kind] = ()) -> list[Fault]:
+def draw_timeline(
+    seed: int, shape: StackShape, seconds: float, times: int = DEFAULT_REPEATS, *, only: Iterable[FaultKind] = ()
+) -> list[Fault]:
     """The timeline, in order."""
     chance = random.Random(seed)
-    faults = wanted(shape, chance, times, only=only)
+    faults = draw_faults(shape, chance, times, only=only)
     timeline = Timeline(shape, seconds, chance)
-    first = [fault for fault in faults if "nats" in shape.touched(fault)]
-    rest = [fault for fault in faults if "nats" not in shape.touched(fault)]
-    timeline.lay_out(first)
+    first = [fault for fault in faults if "nats" in shape.occupied_processes(fault)]
+    rest = [fault for fault in faults if "nats" not in shape.occupied_processes(fault)]
+    timeline.place_in_sequence(first)
     chance.shuffle(rest)
-    for fault in sorted(rest, key=lambda fault: (fault.kind in QUIET, -fault.busy)):
-        timeline.put(fault)
+    for fault in sorted(rest, key=lambda fault: (fault.kind in NON_EXCLUSIVE, -fault.occupied_seconds)):
+        timeline.place_where_free(fault)
     return sorted(timeline.placed, key=lambda fault: (fault.at, fault.kind, fault.target))

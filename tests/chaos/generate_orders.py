@@ -30,21 +30,21 @@ from contracts import headers
 from contracts.event import Event
 from contracts.order import OrderCancelled, OrderPaid, OrderPlaced, OrderRefunded, OrderShipped
 from contracts.payment import PaymentCaptured, PaymentRefunded
-from contracts.registry import HEARS
+from contracts.registry import SUBSCRIPTIONS
 from infra.foundation.ids import new_id
-from infra.messaging.topology import consumer_config, consumers_of, stream_of
+from infra.messaging.topology import consumer_config, consumers_for, stream_name
 from infra.ops.devstack.secret_files import OPERATOR
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
-from services.cart.domain.carts import reference
+from services.cart.domain.carts import cart_reference
 from tests.support.eventually import eventually
 
 SKUS = 200
-BATCH = 5000
-WINDOW = 2000
+BATCH_SIZE = 5000
+PUBLISH_WINDOW = 2000
 """Events between two that are waited for."""
-FATES = ("paid",) * 9 + ("shipped",) * 6 + ("cancelled",) * 3 + ("refunded", "pending")
-STEPS = {
+OUTCOMES = ("paid",) * 9 + ("shipped",) * 6 + ("cancelled",) * 3 + ("refunded", "pending")
+EVENTS_BY_OUTCOME = {
     "pending": (OrderPlaced,),
     "paid": (OrderPlaced, OrderPaid),
     "shipped": (OrderPlaced, OrderPaid, OrderShipped),
@@ -58,11 +58,11 @@ Records = list[tuple[Any, ...]]  # a row of any table
 
 
 @dataclass
-class Past:
+class GeneratedOrder:
     """One order's, as all stores will tell it."""
 
     number: int
-    fate: str
+    outcome: str
     at: datetime
     id: UUID = field(default_factory=new_id)
     user_id: UUID = field(default_factory=new_id)
@@ -72,16 +72,16 @@ class Past:
     events: list[tuple[UUID, type[Event]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        told: list[type[Event]] = list(STEPS[self.fate])
+        told: list[type[Event]] = list(EVENTS_BY_OUTCOME[self.outcome])
         if self.is_paid:
             told.insert(1, PaymentCaptured)
-        if self.fate == "refunded":
+        if self.outcome == "refunded":
             told.insert(3, PaymentRefunded)
         self.events = [(new_id(), event) for event in told]
 
     @property
     def is_paid(self) -> bool:
-        return self.fate in {"paid", "shipped", "refunded"}
+        return self.outcome in {"paid", "shipped", "refunded"}
 
     @property
     def sku(self) -> str:
@@ -100,14 +100,14 @@ class Past:
         """Every second order is from a cart."""
         return f"cart-{self.id.hex}" if self.number % 2 else None
 
-    def heard_by(self, service: str) -> Records:
-        return [(event_id,) for event_id, event in self.events if event in HEARS[service]]
+    def inbox_rows(self, service: str) -> Records:
+        return [(event_id,) for event_id, event in self.events if event in SUBSCRIPTIONS[service]]
 
 
-def catalog(some: Sequence[Past]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
+def catalog_rows(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
     holds: Records = []
     for one in some:
-        status = "sold" if one.is_paid else "cancelled" if one.fate == "cancelled" else "held"
+        status = "sold" if one.is_paid else "cancelled" if one.outcome == "cancelled" else "held"
         taken = {"sold": "sold", "cancelled": "nothing", "held": "reserved"}[status]
         order_id = None if status == "held" else one.id
         ends = one.at + timedelta(days=1)
@@ -116,23 +116,23 @@ def catalog(some: Sequence[Past]) -> Iterator[tuple[str, tuple[str, ...], Record
     yield "hold", (*columns, "created_at"), holds
     sold: Records = [(one.sku, "sold", -one.quantity, one.hold_id) for one in some if one.is_paid]
     yield "stock_movement", ("sku", "kind", "quantity", "hold_id"), sold
-    yield "inbox", ("event_id",), [row for one in some for row in one.heard_by("catalog")]
+    yield "inbox", ("event_id",), [row for one in some for row in one.inbox_rows("catalog")]
 
 
-def order(some: Sequence[Past]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
+def order_rows(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
     columns = (
         *("id", "status", "user_id", "hold_id", "cart_id", "cart_version", "currency", "subtotal", "discount"),
         *("shipping", "tax", "total", "items", "shipping_method", "shipping_address", "payment_id", "history"),
         *("pay_by", "created_at", "updated_at"),
     )
     yield "orders", columns, [_order(one) for one in some]
-    yield "inbox", ("event_id",), [row for one in some for row in one.heard_by("order")]
+    yield "inbox", ("event_id",), [row for one in some for row in one.inbox_rows("order")]
 
 
-def _order(one: Past) -> tuple[Any, ...]:
-    cart = reference(one.cart_id) if one.cart_id else None
+def _order(one: GeneratedOrder) -> tuple[Any, ...]:
+    cart = cart_reference(one.cart_id) if one.cart_id else None
     item = {"sku": one.sku, "quantity": one.quantity, "product_id": str(one.id), "name": "Lamp", "options": {}}
-    steps = ["pending", *(event.name for event in STEPS[one.fate][1:])]
+    steps = ["pending", *(event.name for event in EVENTS_BY_OUTCOME[one.outcome][1:])]
     history = [{"status": step, "at": one.at.isoformat(), "note": None} for step in steps]
     return (
         *(one.id, steps[-1], one.user_id, one.hold_id, cart, 2 if cart else None, "USD", one.total, 0, 0, 0, one.total),
@@ -141,15 +141,15 @@ def _order(one: Past) -> tuple[Any, ...]:
     )
 
 
-def payment(some: Sequence[Past]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
+def payment_rows(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
     paid = [one for one in some if one.is_paid]
-    back = [one for one in some if one.fate == "refunded"]
-    bills: Records = [(one.id, one.payment_id if one.is_paid else None, one.fate == "cancelled") for one in some]
+    back = [one for one in some if one.outcome == "refunded"]
+    bills: Records = [(one.id, one.payment_id if one.is_paid else None, one.outcome == "cancelled") for one in some]
     yield "bill", ("order_id", "payment_id", "cancelled"), bills
     columns = ("id", "order_id", "user_id", "amount", "currency", "refunded", "status", "provider", "traceparent")
     rows: Records = []
     for one in paid:
-        status, refunded = ("refunded", one.total) if one.fate == "refunded" else ("captured", 0)
+        status, refunded = ("refunded", one.total) if one.outcome == "refunded" else ("captured", 0)
         rows.append(
             (one.payment_id, one.id, one.user_id, one.total, "USD", refunded, status, "simulator", NO_TRACE, "", one.at)
         )
@@ -163,54 +163,62 @@ def payment(some: Sequence[Past]) -> Iterator[tuple[str, tuple[str, ...], Record
         for account, side in (("gateway_receivable", 1), ("sales", -1))
     ]
     yield "ledger_entry", ("transaction_id", "account", "payment_id", "currency", "amount"), booked
-    yield "inbox", ("event_id",), [row for one in some for row in one.heard_by("payment")]
+    yield "inbox", ("event_id",), [row for one in some for row in one.inbox_rows("payment")]
 
 
-def gateway(some: Sequence[Past]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
+def gateway_rows(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
     charges: Records = [(one.payment_id, "sim_ok", one.total, "USD", "captured") for one in some if one.is_paid]
     yield "charge", ("key", "token", "amount", "currency", "state"), charges
-    given: Records = [(one.refund_id, one.payment_id, one.total, "refunded") for one in some if one.fate == "refunded"]
+    given: Records = [
+        (one.refund_id, one.payment_id, one.total, "refunded") for one in some if one.outcome == "refunded"
+    ]
     yield "refund", ("key", "charge_key", "amount", "state"), given
 
 
-def notification(some: Sequence[Past]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
+def notification_rows(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
     columns = ("id", "kind", "channel", "order_id", "user_id", "subject", "facts", "traceparent", "request_id")
     mails: Records = [
         (new_id(), f"order_{event.name}", "email", one.id, one.user_id, "Lamp", "{}", NO_TRACE, "", "sent", one.at)
         for one in some
         for _, event in one.events
-        if event in HEARS["notification"]
+        if event in SUBSCRIPTIONS["notification"]
     ]
     yield "delivery", (*columns, "status", "sent_at"), mails
-    yield "inbox", ("event_id",), [row for one in some for row in one.heard_by("notification")]
+    yield "inbox", ("event_id",), [row for one in some for row in one.inbox_rows("notification")]
 
 
-STORIES = {"catalog": catalog, "order": order, "payment": payment, "notification": notification}
+ROWS_BY_SERVICE = {
+    "catalog": catalog_rows,
+    "order": order_rows,
+    "payment": payment_rows,
+    "notification": notification_rows,
+}
 
 
 async def generate(stack: Stack, orders: int) -> None:
     """Writes them, a batch at a time; what has no order of its own comes at the end."""
     begin = datetime.now(UTC) - timedelta(hours=1)
     client = await nats.connect(stack.nats_url, user=OPERATOR, password=stack.password(OPERATOR), pending_size=64 << 20)
-    databases = {service: await asyncpg.connect(stack.dsn(service)) for service in STORIES}
+    databases = {service: await asyncpg.connect(stack.dsn(service)) for service in ROWS_BY_SERVICE}
     carts: Any = AsyncIOMotorClient(
         stack.cart_url(), username="souk_cart", password=stack.mongo_password(), authSource="souk_cart",
         uuidRepresentation="standard",
     )  # fmt: skip
     sold, held, said = Counter[str](), Counter[str](), Counter[str]()
-    for start in range(0, orders, BATCH):
+    for start in range(0, orders, BATCH_SIZE):
         some = [
-            Past(number, FATES[number % len(FATES)], begin + timedelta(milliseconds=number % 3_000_000))
-            for number in range(start, min(start + BATCH, orders))
+            GeneratedOrder(number, OUTCOMES[number % len(OUTCOMES)], begin + timedelta(milliseconds=number % 3_000_000))
+            for number in range(start, min(start + BATCH_SIZE, orders))
         ]
         for one in some:
             sold[one.sku] += one.quantity * one.is_paid
-            held[one.sku] += one.quantity * (one.fate == "pending")
-            said.update(stream_of(event.service) for _, event in one.events)
+            held[one.sku] += one.quantity * (one.outcome == "pending")
+            said.update(stream_name(event.service) for _, event in one.events)
         await asyncio.gather(
-            *(_copy(databases[service], story(some)) for service, story in STORIES.items()), _publish(client, some)
+            *(_copy(databases[service], story(some)) for service, story in ROWS_BY_SERVICE.items()),
+            _publish(client, some),
         )
-        await _copy(databases["payment"], gateway(some), schema="simulator")
+        await _copy(databases["payment"], gateway_rows(some), schema="simulator")
         await carts["souk_cart"].carts.insert_many([_cart(one) for one in some if one.cart_id])
     await _stock(databases["catalog"], sold, held)
     await _all_heard(client, said)
@@ -228,11 +236,11 @@ async def _copy(
         await connection.copy_records_to_table(table, schema_name=schema, columns=columns, records=rows)
 
 
-def _cart(one: Past) -> dict[str, Any]:
+def _cart(one: GeneratedOrder) -> dict[str, Any]:
     """As it is left once its order has taken the lines."""
     assert one.cart_id
     ends = datetime.now(UTC) + timedelta(days=30)
-    known = {"_id": one.cart_id, "reference": reference(one.cart_id), "user_id": one.user_id}
+    known = {"_id": one.cart_id, "reference": cart_reference(one.cart_id), "user_id": one.user_id}
     return {**known, "lines": [], "version": 3, "expires_at": ends, "ordered": [one.id]}
 
 
@@ -250,29 +258,29 @@ async def _stock(connection: asyncpg.Connection, sold: Counter[str], held: Count
     )
 
 
-async def _publish(client: Client, some: Sequence[Past]) -> None:
+async def _publish(client: Client, some: Sequence[GeneratedOrder]) -> None:
     """In the order of each aggregate. One in many is waited for: it is stored after all before it."""
     js = client.jetstream(timeout=60)
     for count, (subject, body, header) in enumerate(_messages(some)):
-        if count % WINDOW == WINDOW - 1:
+        if count % PUBLISH_WINDOW == PUBLISH_WINDOW - 1:
             await js.publish(subject, body, headers=header)
         else:
             await client.publish(subject, body, headers=header)
 
 
-def _messages(some: Sequence[Past]) -> Iterator[tuple[str, bytes, dict[str, str]]]:
+def _messages(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, bytes, dict[str, str]]]:
     for one in some:
         for event_id, event in one.events:
             aggregate = one.payment_id if event.key == "payment_id" else one.id
             amount = {"amount": one.total, "currency": "USD"}
             body = {"order_id": str(one.id), "payment_id": str(one.payment_id), "total": amount, "amount": amount}
             yield (
-                event.pattern().replace("*", str(aggregate)),
+                event.subject_pattern().replace("*", str(aggregate)),
                 orjson.dumps(body),
                 {
                     headers.MESSAGE_ID: str(event_id),
                     headers.EVENT_ID: str(event_id),
-                    headers.EVENT_TYPE: event.type(),
+                    headers.EVENT_TYPE: event.ce_type(),
                     headers.EVENT_TIME: one.at.isoformat(),
                     headers.TRACEPARENT: NO_TRACE,
                 },
@@ -286,9 +294,9 @@ async def _all_heard(client: Client, said: Counter[str]) -> None:
     async def all_stored() -> bool:
         return all([(await js.stream_info(name)).state.messages >= count for name, count in said.items()])
 
-    stored: bool = await eventually(all_stored, within=300)
+    stored: bool = await eventually(all_stored, timeout_seconds=300)
     assert stored
-    for consumer in (one for service in HEARS for one in consumers_of(service)):
+    for consumer in (one for service in SUBSCRIPTIONS for one in consumers_for(service)):
         last = (await js.stream_info(consumer.stream)).state.last_seq
         await js.delete_consumer(consumer.stream, consumer.service)
         config = consumer_config(consumer).evolve(

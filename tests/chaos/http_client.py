@@ -11,12 +11,12 @@ import orjson
 from tests.bench.load_generator import Connection
 
 BASE = "/api/v1"
-PATIENCE = 6.0
+RESPONSE_TIMEOUT_SECONDS = 6.0
 """Seconds a client waits for an answer. After that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LoadResponse:
     """Status and body, as they came."""
 
     status: int
@@ -27,7 +27,7 @@ class Answer:
         return orjson.loads(self.body)
 
     @property
-    def good(self) -> bool:
+    def is_success(self) -> bool:
         return 200 <= self.status < 300
 
     @property
@@ -39,28 +39,28 @@ class Answer:
             return ""
 
     @property
-    def doubtful(self) -> bool:
+    def is_ambiguous(self) -> bool:
         """Whether it tells nothing of what has happened, so that the same is asked for again."""
         return self.status >= 500 or self.status == 429 or self.code == "idempotency_in_progress"
 
 
-class Line(Connection):
+class LoadConnection(Connection):
     """A connection that knows when it is over."""
 
-    over = False
+    is_closed = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.over = True
+        self.is_closed = True
         super().connection_lost(exc)
 
 
-class Wire:
+class LoadHttpClient:
     """Takes a free connection, or opens one. One that broke, or kept a client waiting, is used no more."""
 
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
         self._host, self._port, self._name = place.hostname or "", place.port or 80, place.netloc
-        self._free: list[Line] = []
+        self._free: list[LoadConnection] = []
 
     async def send(
         self,
@@ -71,8 +71,8 @@ class Wire:
         token: str = "",
         key: str = "",
         media: str = "",
-        patience: float = PATIENCE,
-    ) -> Answer:
+        timeout_seconds: float = RESPONSE_TIMEOUT_SECONDS,
+    ) -> LoadResponse:
         """`path` is below `/api/v1`, or at the root when it begins with `//`.
 
         Raises OSError or TimeoutError when there is no answer; the request may have had its effect all the same.
@@ -84,7 +84,7 @@ class Wire:
             said["Content-Type"] = media
         content = body if isinstance(body, bytes) else orjson.dumps(body)
         where = path[1:] if path.startswith("//") else BASE + path
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout_seconds):
             line = await self._line()
             try:
                 status, answer = await line.request(method, where, content, said)
@@ -92,15 +92,15 @@ class Wire:
                 line.close()
                 raise
         self._free.append(line)
-        return Answer(status, answer)
+        return LoadResponse(status, answer)
 
-    async def _line(self) -> Line:
+    async def _line(self) -> LoadConnection:
         while self._free:
             line = self._free.pop()
-            if not line.over:
+            if not line.is_closed:
                 return line
         loop = asyncio.get_running_loop()
-        _, made = await loop.create_connection(lambda: Line(self._name), self._host, self._port)
+        _, made = await loop.create_connection(lambda: LoadConnection(self._name), self._host, self._port)
         return made
 
     def close(self) -> None:

@@ -11,15 +11,20 @@ import uvloop
 from infra.ops.devstack.stack_settings import Options
 from tests.conftest import FREE_PORTS
 
-QUICK = {"SOUK_BCRYPT_COST": "4", "SOUK_LOG_LEVEL": "WARNING"}
+FAST_SETTINGS = {"SOUK_BCRYPT_COST": "4", "SOUK_LOG_LEVEL": "WARNING"}
 
 
-def alone(measure: Callable[[Options], Coroutine[Any, Any, None]]) -> None:
+def run_isolated(measure: Callable[[Options], Coroutine[Any, Any, None]]) -> None:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="souk-measure-") as name:
         folder = Path(name)
         folder.chmod(0o711)
         options = Options(
-            _env_file=None, data=folder / "shop", nginx_limits=False, seed=False, process_env=QUICK, **FREE_PORTS
+            _env_file=None,
+            data=folder / "shop",
+            nginx_limits=False,
+            seed=False,
+            process_env=FAST_SETTINGS,
+            **FREE_PORTS,
         )
         uvloop.run(measure(options))

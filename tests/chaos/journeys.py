@@ -5,43 +5,43 @@ from uuid import uuid4
 
 from PIL import Image
 
-from tests.chaos.load_generator import Customer, Load
-from tests.chaos.order_stories import Stories
-from tests.chaos.write_journal import Journal
+from tests.chaos.load_generator import LoadCustomer, LoadGenerator
+from tests.chaos.order_stories import OrderStories
+from tests.chaos.write_journal import WriteJournal
 
 PASSWORD = "correct horse battery"
-MOST_CUSTOMERS = 800
-LOW = 25
+MAX_CUSTOMERS = 800
+RESTOCK_BELOW = 25
 """Units below which a SKU is restocked, by and by: the first ones are sold out now and then."""
 
-WORDS = ("lamp", "brass", "rug", "copper", "glazed")
-PART = (
+SEARCH_WORDS = ("lamp", "brass", "rug", "copper", "glazed")
+IMAGE_PART_HEAD = (
     b'--souk\r\nContent-Disposition: form-data; name="image"; filename="lamp.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
 )
-IMPORT = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price\n"
+CSV_HEADER = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price\n"
 
 
-class Errands:
+class CustomerJourneys:
     """Each method is one visit; nobody orders anything here."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: LoadGenerator) -> None:
         self.load = load
-        self.journal: Journal = load.journal
+        self.journal: WriteJournal = load.journal
         self.random = load.random
 
     async def browse(self) -> None:
         paths = (
             f"/products/{self.random.choice(self.load.slugs)}",
             "/products?limit=20",
-            f"/products/search?q={self.random.choice(WORDS)}",
-            f"/products/suggest?q={self.random.choice(WORDS)}",
+            f"/products/search?q={self.random.choice(SEARCH_WORDS)}",
+            f"/products/suggest?q={self.random.choice(SEARCH_WORDS)}",
         )
         path = self.random.choices(paths, weights=(50, 25, 20, 5))[0]
         signed_in = self.random.random() < 0.5
-        token = self.random.choice(self.load.everybody).token if signed_in else ""
-        await self.load.ask("browse", "GET", path, token=token, once=True)
+        token = self.random.choice(self.load.customers).token if signed_in else ""
+        await self.load.request("browse", "GET", path, token=token, once=True)
 
-    async def account(self) -> None:
+    async def use_account(self) -> None:
         visits = (self.register, self.log_in, self.refresh, self.fail_to_log_in, self.rename)
         await self.random.choices(visits, weights=(35, 35, 15, 5, 10))[0]()
 
@@ -49,14 +49,14 @@ class Errands:
         """A new customer, who comes back to buy."""
         email = f"{uuid4().hex}@example.com"
         body = {"email": email, "password": PASSWORD, "first_name": "Ada", "last_name": "Lovelace"}
-        answer = await self.load.ask("register", "POST", "/auth/register", body, key=uuid4().hex)
-        if answer is not None and answer.good:
+        answer = await self.load.request("register", "POST", "/auth/register", body, key=uuid4().hex)
+        if answer is not None and answer.is_success:
             session = answer.json
             self.journal.users[email] = session["user"]["id"]
-            customer = Customer(session["access_token"], email)
-            if len(self.load.everybody) < MOST_CUSTOMERS:
-                self.load.everybody.append(customer)
-                self.load.free.append(customer)
+            customer = LoadCustomer(session["access_token"], email)
+            if len(self.load.customers) < MAX_CUSTOMERS:
+                self.load.customers.append(customer)
+                self.load.idle_customers.append(customer)
 
     async def log_in(self) -> str:
         """The refresh token, or nothing."""
@@ -64,83 +64,85 @@ class Errands:
             return ""
         email = self.random.choice(list(self.journal.users))
         body = {"email": email, "password": PASSWORD}
-        answer = await self.load.ask("login", "POST", "/auth/login", body, key=uuid4().hex)
+        answer = await self.load.request("login", "POST", "/auth/login", body, key=uuid4().hex)
         if answer is not None and answer.status == 401:
-            self.journal.wrong.append(f"{email} was registered and cannot log in")
-        return str(answer.json["refresh_token"]) if answer is not None and answer.good else ""
+            self.journal.wrong_responses.append(f"{email} was registered and cannot log in")
+        return str(answer.json["refresh_token"]) if answer is not None and answer.is_success else ""
 
     async def refresh(self) -> None:
         """A session goes on, and ends by a logout or by a token that is spent twice."""
         first = await self.log_in()
         if not first:
             return
-        answer = await self.load.ask("refresh", "POST", "/auth/refresh", {"refresh_token": first}, key=uuid4().hex)
-        if answer is None or not answer.good:
+        answer = await self.load.request("refresh", "POST", "/auth/refresh", {"refresh_token": first}, key=uuid4().hex)
+        if answer is None or not answer.is_success:
             return
         second = answer.json["refresh_token"]
         if self.random.random() < 0.5:
-            await self.load.ask("logout", "POST", "/auth/logout", {"refresh_token": second}, key=uuid4().hex)
+            await self.load.request("logout", "POST", "/auth/logout", {"refresh_token": second}, key=uuid4().hex)
             return
         body, taken = {"refresh_token": first}, 1
         for _ in range(2):  # the second time may be a client that lost the answer; the third is a thief
-            answer = await self.load.ask("refresh", "POST", "/auth/refresh", body, key=uuid4().hex)
-            taken += int(answer is not None and answer.good)
+            answer = await self.load.request("refresh", "POST", "/auth/refresh", body, key=uuid4().hex)
+            taken += int(answer is not None and answer.is_success)
         if taken > 2:
-            self.journal.wrong.append("a refresh token was taken three times")
+            self.journal.wrong_responses.append("a refresh token was taken three times")
 
     async def fail_to_log_in(self) -> None:
-        email = self.random.choice(self.load.everybody).email
+        email = self.random.choice(self.load.customers).email
         body = {"email": email, "password": "not the password"}
-        await self.load.ask("login", "POST", "/auth/login", body, once=True)
+        await self.load.request("login", "POST", "/auth/login", body, once=True)
 
     async def rename(self) -> None:
-        customer = self.random.choice(self.load.everybody)
+        customer = self.random.choice(self.load.customers)
         body = {"first_name": self.random.choice(("Ada", "Grace")), "last_name": "Hopper"}
-        await self.load.ask("profile", "PUT", "/users/profile", body, token=customer.token)
+        await self.load.request("profile", "PUT", "/users/profile", body, token=customer.token)
 
     # The administrator.
 
     async def restock(self) -> None:
         """Some of what runs low; a small correction now and then."""
-        low = await self.load.ask("stock", "GET", f"/inventory?below={LOW}&limit=100", token=self.load.admin, once=True)
-        if low is None or not low.good:
+        low = await self.load.request(
+            "stock", "GET", f"/inventory?below={RESTOCK_BELOW}&limit=100", token=self.load.admin, once=True
+        )
+        if low is None or not low.is_success:
             return
         for level in low.json["items"]:
             if level["sku"] in self.load.skus and self.random.random() < 0.6:
-                await self.adjust(level["sku"], self.random.choice((20, 30, 40, 60)))
+                await self.adjust_stock(level["sku"], self.random.choice((20, 30, 40, 60)))
         if self.random.random() < 0.2:
-            await self.adjust(self.load.sku(), -1)
+            await self.adjust_stock(self.load.pick_sku(), -1)
 
-    async def adjust(self, sku: str, delta: int) -> None:
+    async def adjust_stock(self, sku: str, delta: int) -> None:
         marker = uuid4().hex
-        entry = self.journal.adjustment(marker, sku, delta)
+        entry = self.journal.record_adjustment_request(marker, sku, delta)
         body = {"delta": delta, "reason": marker}
         path = f"/inventory/{sku}/adjustments"
-        answer = await self.load.ask("restock", "POST", path, body, token=self.load.admin, key=marker)
-        entry.acknowledged = answer is not None and answer.good
+        answer = await self.load.request("restock", "POST", path, body, token=self.load.admin, key=marker)
+        entry.acknowledged = answer is not None and answer.is_success
 
-    async def upload(self) -> None:
+    async def upload_image(self) -> None:
         """A picture of a product, and one of its sizes."""
         target = io.BytesIO()
         colour = tuple(self.random.randrange(256) for _ in range(3))
         Image.new("RGB", (120, 80), colour).save(target, "JPEG")
-        content = b"%s%s\r\n--souk--\r\n" % (PART, target.getvalue())
+        content = b"%s%s\r\n--souk--\r\n" % (IMAGE_PART_HEAD, target.getvalue())
         product, token, key = self.random.choice(self.load.products), self.load.admin, uuid4().hex
         path, media = f"/products/{product}/images", "multipart/form-data; boundary=souk"
-        answer = await self.load.ask("image", "POST", path, content, token=token, key=key, media=media)
-        if answer is not None and answer.good:
+        answer = await self.load.request("image", "POST", path, content, token=token, key=key, media=media)
+        if answer is not None and answer.is_success:
             width = self.random.choice((160, 320, 640))
-            await self.load.ask("image", "GET", f"//images/{answer.json['id']}/{width}.webp", once=True)
+            await self.load.request("image", "GET", f"//images/{answer.json['id']}/{width}.webp", once=True)
 
     async def import_products(self) -> None:
         """A small file; its products are of their own SKUs, and nobody buys them."""
         mark = uuid4().hex[:12]
         rows = [f"f-{mark}-{n},Brass lamp {mark},Title,Default Title,F-{mark}-{n},3,19.99" for n in range(2)]
-        content = (IMPORT + "\n".join(rows) + "\n").encode()
+        content = (CSV_HEADER + "\n".join(rows) + "\n").encode()
         token, key = self.load.admin, uuid4().hex
-        await self.load.ask("import", "POST", "/products/import", content, token=token, key=key, media="text/csv")
+        await self.load.request("import", "POST", "/products/import", content, token=token, key=key, media="text/csv")
 
-    async def void(self) -> None:
+    async def cancel_unconfirmed_order(self) -> None:
         """An order whose payment wants a second step, and is cancelled instead."""
-        stories, customer = Stories(self.load), self.random.choice(self.load.everybody)
-        await stories.change_of_mind(customer.token)
+        stories, customer = OrderStories(self.load), self.random.choice(self.load.customers)
+        await stories.cancel_unconfirmed_order(customer.token)

@@ -6,20 +6,20 @@ from rich.console import Console
 
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
-from tests.chaos.overload import overload
-from tests.chaos.rolling_restart import rolling
-from tests.chaos.run import Outcome
+from tests.chaos.overload import measure_overload
+from tests.chaos.rolling_restart import measure_rolling_restart
+from tests.chaos.run import RunResult
 from tests.conftest import FREE_PORTS
 
 SETTINGS = {"SOUK_BCRYPT_COST": "4", "SOUK_LOG_LEVEL": "WARNING"}
 
 
-async def figures(outcome: Outcome, data: Path, console: Console) -> None:
+async def measure_without_faults(result: RunResult, data: Path, console: Console) -> None:
     """Both on one fresh shop with two processes of everything; told with the rest of the outcome."""
     options = Options(
         _env_file=None,
         data=data,
-        nats_nodes=outcome.wanted.nats_nodes,
+        nats_nodes=result.options.nats_nodes,
         nginx_limits=False,
         seed=False,
         processes=2,
@@ -30,9 +30,12 @@ async def figures(outcome: Outcome, data: Path, console: Console) -> None:
     console.print("A fresh shop: rolling restarts, then three times more customers than it can serve.")
     try:
         async with Stack(options).running() as stack:
-            for name, measured in (("rolling restart", await rolling(stack)), ("overload", await overload(stack))):
-                outcome.figures[name] = str(measured)
-                if not measured.good:
-                    outcome.missed.append(f"{name}: {measured}")
+            for name, measured in (
+                ("rolling restart", await measure_rolling_restart(stack)),
+                ("overload", await measure_overload(stack)),
+            ):
+                result.measurements[name] = str(measured)
+                if not measured.meets_goals:
+                    result.missed_goals.append(f"{name}: {measured}")
     except Exception as error:  # noqa: BLE001 - what the run has shown before is told all the same
-        outcome.missed.append(f"figures: {error!r}")
+        result.missed_goals.append(f"figures: {error!r}")

@@ -11,89 +11,89 @@ from PIL import Image
 
 from contracts import catalog, headers
 from infra.foundation.ids import new_id
-from services.cart.domain.carts import reference
+from services.cart.domain.carts import cart_reference
 from services.order.domain.orders import CartVersion
-from services.order.handlers.place import hold_id_of
-from tests.chaos.account_scenarios import with_cart
-from tests.chaos.crash_harness import PRICE, WITHIN, Crash, Shopping
+from services.order.handlers.place import derive_hold_id
+from tests.chaos.account_scenarios import customer_with_cart
+from tests.chaos.crash_harness import EVENTUALLY_SECONDS, PRICE, CrashOrder, CrashTestShop
 from tests.support.eventually import eventually
-from tests.support.http import ADDRESS, Http
-from tests.support.rpc import Edge
+from tests.support.http import ADDRESS, HttpClient
+from tests.support.rpc import RpcCaller
 
-TOO_DEAR = {"amount": 900_000_000_000, "currency": "USD"}
+UNPAYABLE_PRICE = {"amount": 900_000_000_000, "currency": "USD"}
 TRACKING = {"carrier": "Caravan", "number": "C-1"}
 CSV_HEADER = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price\n"
 
 # Orders.
 
 
-async def order(shop: Shopping, dies: Crash) -> None:
+async def place_order(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, sku = await _customer(shop)
     async with dies:
-        order_id = await shop.place(who, items=_one(sku))
-    shop.ends(who, order_id, "paid")
+        order_id = await shop.place_order(who, items=_one(sku))
+    shop.expect_final_status(who, order_id, "paid")
 
 
-async def order_several(shop: Shopping, dies: Crash) -> None:
+async def place_several_orders(shop: CrashTestShop, dies: CrashOrder) -> None:
     """At once, so that their events come together."""
     who, sku = await _customer(shop)
     async with dies:
-        orders = await asyncio.gather(*(shop.place(who, items=_one(sku)) for _ in range(4)))
+        orders = await asyncio.gather(*(shop.place_order(who, items=_one(sku)) for _ in range(4)))
     for order_id in orders:
-        shop.ends(who, order_id, "paid")
+        shop.expect_final_status(who, order_id, "paid")
 
 
-async def order_too_much(shop: Shopping, dies: Crash) -> None:
+async def exceed_payment_limit(shop: CrashTestShop, dies: CrashOrder) -> None:
     """More than can be paid at once: held, refused, given back."""
     who, _ = await shop.register()
-    sku = (await shop.product(price=TOO_DEAR))["sku"]
+    sku = (await shop.create_product(price=UNPAYABLE_PRICE))["sku"]
     body = {"items": [{"sku": sku, "quantity": 2}], "shipping_address": ADDRESS}
     async with dies:
         answered = await shop.send(who, "POST", "/orders", body)
     assert answered.status == 422, answered.body
 
 
-async def order_late(shop: Shopping, dies: Crash) -> None:
+async def order_with_expiring_hold(shop: CrashTestShop, dies: CrashOrder) -> None:
     """Somebody began to order this cart before and died of it; little is left of the hold that stayed behind."""
-    sku = (await shop.product())["sku"]
-    who = await with_cart(shop, sku)
+    sku = (await shop.create_product())["sku"]
+    who = await customer_with_cart(shop, sku)
     cart = await shop.send(who, "GET", "/carts/mine")
     version = int(cart.headers["ETag"].strip('"'))
-    hold_id = hold_id_of(CartVersion(reference(cart.json["id"]), version), None)
+    hold_id = derive_hold_id(CartVersion(cart_reference(cart.json["id"]), version), None)
     hold = {"hold_id": str(hold_id), "lines": [{"sku": sku, "quantity": 2}], "seconds": 45}
-    async for attempt in shop.persistently():
+    async for attempt in shop.retrying():
         with attempt:
-            await Edge(shop.nats)(catalog.HOLD, hold)
+            await RpcCaller(shop.nats)(catalog.HOLD, hold)
     async with dies:
-        order_id = await shop.place(who, cart_id="mine")
-    shop.ends(who, order_id, "paid")
+        order_id = await shop.place_order(who, cart_id="mine")
+    shop.expect_final_status(who, order_id, "paid")
 
 
-async def cancel(shop: Shopping, dies: Crash) -> None:
+async def cancel_order(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, order_id = await _unpaid(shop)
     async with dies:
         answered = await shop.send(who, "POST", f"/orders/{order_id}/cancel", {})
     assert answered.json["status"] == "cancelled", answered.body
 
 
-async def ship(shop: Shopping, dies: Crash) -> None:
+async def ship_order(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, order_id = await _paid(shop)
     async with dies:
         await shop.send(shop.admin, "PUT", f"/orders/{order_id}", {"status": "shipped", "tracking": TRACKING})
-    shop.ends(who, order_id, "shipped")
+    shop.expect_final_status(who, order_id, "shipped")
 
 
-async def never_pay(shop: Shopping, dies: Crash) -> None:
+async def leave_unpaid(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, order_id = await _unpaid(shop)
     async with dies:
-        await shop.change("order", "UPDATE orders SET pay_by = now() WHERE id = $1", UUID(order_id))
-    shop.ends(who, order_id, "cancelled")
+        await shop.execute("order", "UPDATE orders SET pay_by = now() WHERE id = $1", UUID(order_id))
+    shop.expect_final_status(who, order_id, "cancelled")
 
 
-async def say_nonsense(shop: Shopping, dies: Crash) -> None:
+async def publish_unreadable_event(shop: CrashTestShop, dies: CrashOrder) -> None:
     """An event that nobody can read ends among the dead letters, once."""
     payment_id, event_id = new_id(), new_id()
-    shop.nonsense |= {str(payment_id), str(event_id)}
+    shop.unreadable_ids |= {str(payment_id), str(event_id)}
     header = {headers.EVENT_ID: str(event_id), headers.EVENT_TYPE: "souk.payment.captured"}
     async with dies:
         await shop.nats.jetstream().publish(f"event.payment.{payment_id}.captured", b"nonsense", headers=header)
@@ -102,115 +102,115 @@ async def say_nonsense(shop: Shopping, dies: Crash) -> None:
 # Payments.
 
 
-async def pay(shop: Shopping, dies: Crash) -> None:
+async def create_payment(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, order_id = await _unpaid(shop)
     async with dies:
         answered = await shop.send(who, "POST", "/payments", {"order_id": order_id, "payment_method": "sim_ok"})
     assert answered.status == 201, answered.body
-    shop.ends(who, order_id, "paid")
+    shop.expect_final_status(who, order_id, "paid")
 
 
-async def pay_order(shop: Shopping, dies: Crash) -> None:
+async def pay_order(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, order_id = await _unpaid(shop)
     async with dies:
         answered = await shop.send(who, "POST", f"/orders/{order_id}/pay", {"payment_method": "sim_ok"})
     assert answered.status == 202, answered.body
-    shop.ends(who, order_id, "paid")
+    shop.expect_final_status(who, order_id, "paid")
 
 
-async def order_slowly(shop: Shopping, dies: Crash) -> None:
+async def order_with_slow_gateway(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, sku = await _customer(shop)
     async with dies:
-        order_id = await shop.place(who, method="sim_timeout", items=_one(sku))
-    shop.ends(who, order_id, "paid")
+        order_id = await shop.place_order(who, method="sim_timeout", items=_one(sku))
+    shop.expect_final_status(who, order_id, "paid")
 
 
-async def order_and_lose_orders(shop: Shopping, dies: Crash) -> None:
+async def charge_while_order_is_down(shop: CrashTestShop, dies: CrashOrder) -> None:
     """The order is to be asked how it is paid, and nobody is there to be asked."""
     who, sku = await _customer(shop)
-    async with shop.undisturbed("order"), dies, AsyncExitStack() as until_it_dies:
-        with shop.frozen("payment"):
-            order_id = await shop.place(who, items=_one(sku))
-            await eventually(shop.orders_are_said, within=WITHIN)
-            await until_it_dies.enter_async_context(shop.without("order"))
-        await dies.carried_out()
-    shop.ends(who, order_id, "paid")
+    async with shop.without_crashes("order"), dies, AsyncExitStack() as until_it_dies:
+        with shop.paused("payment"):
+            order_id = await shop.place_order(who, items=_one(sku))
+            await eventually(shop.order_outbox_is_empty, timeout_seconds=EVENTUALLY_SECONDS)
+            await until_it_dies.enter_async_context(shop.stopped("order"))
+        await dies.wait_until_triggered()
+    shop.expect_final_status(who, order_id, "paid")
 
 
-async def confirm(shop: Shopping, dies: Crash) -> None:
+async def confirm_payment(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, order_id, payment = await _unconfirmed(shop)
     body = {"client_secret": payment["client_secret"]}
     async with dies:
         answered = await shop.send(who, "POST", f"/payments/{payment['id']}/confirm", body)
     assert answered.status == 200, answered.body
-    shop.ends(who, order_id, "paid")
+    shop.expect_final_status(who, order_id, "paid")
 
 
-async def cancel_unconfirmed(shop: Shopping, dies: Crash) -> None:
+async def cancel_unconfirmed(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, order_id, _ = await _unconfirmed(shop)
     async with dies:
         await shop.send(who, "POST", f"/orders/{order_id}/cancel", {})
-    shop.ends(who, order_id, "cancelled")
+    shop.expect_final_status(who, order_id, "cancelled")
 
 
-async def refund(shop: Shopping, dies: Crash) -> None:
+async def refund_payment(shop: CrashTestShop, dies: CrashOrder) -> None:
     who, order_id = await _paid(shop)
-    payment = await shop.payment(who, order_id, "captured")
+    payment = await shop.wait_for_payment(who, order_id, "captured")
     body = {"amount": 100, "reason": "a scratch"}
     async with dies:
         answered = await shop.send(shop.admin, "POST", f"/payments/{payment['id']}/refund", body)
     assert answered.status == 200, answered.body
-    shop.later.append(partial(_gave_back, shop, who, order_id))
+    shop.final_checks.append(partial(_gave_back, shop, who, order_id))
 
 
-async def _gave_back(shop: Shopping, who: Http, order_id: str) -> bool:
+async def _gave_back(shop: CrashTestShop, who: HttpClient, order_id: str) -> bool:
     (payment,) = (await shop.send(who, "GET", f"/payments?order_id={order_id}")).json["items"]
     return (payment["status"], payment["refunded"]["amount"]) == ("partially_refunded", 100)
 
 
-async def _customer(shop: Shopping) -> tuple[Http, str]:
+async def _customer(shop: CrashTestShop) -> tuple[HttpClient, str]:
     who, _ = await shop.register()
-    return who, (await shop.product())["sku"]
+    return who, (await shop.create_product())["sku"]
 
 
 def _one(sku: str) -> list[dict[str, Any]]:
     return [{"sku": sku, "quantity": 1}]
 
 
-async def _unpaid(shop: Shopping) -> tuple[Http, str]:
+async def _unpaid(shop: CrashTestShop) -> tuple[HttpClient, str]:
     who, sku = await _customer(shop)
-    return who, await shop.place(who, method=None, items=_one(sku))
+    return who, await shop.place_order(who, method=None, items=_one(sku))
 
 
-async def _paid(shop: Shopping) -> tuple[Http, str]:
+async def _paid(shop: CrashTestShop) -> tuple[HttpClient, str]:
     who, sku = await _customer(shop)
-    order_id = await shop.place(who, items=_one(sku))
-    await shop.until(who, order_id, "paid")
+    order_id = await shop.place_order(who, items=_one(sku))
+    await shop.wait_for_status(who, order_id, "paid")
     return who, order_id
 
 
-async def _unconfirmed(shop: Shopping) -> tuple[Http, str, dict[str, Any]]:
+async def _unconfirmed(shop: CrashTestShop) -> tuple[HttpClient, str, dict[str, Any]]:
     who, sku = await _customer(shop)
-    order_id = await shop.place(who, method="sim_action", items=_one(sku))
-    return who, order_id, await shop.payment(who, order_id, "requires_action")
+    order_id = await shop.place_order(who, method="sim_action", items=_one(sku))
+    return who, order_id, await shop.wait_for_payment(who, order_id, "requires_action")
 
 
 # Goods.
 
 
-async def put_on_sale(shop: Shopping, dies: Crash) -> None:
+async def create_product(shop: CrashTestShop, dies: CrashOrder) -> None:
     async with dies:
-        product = await shop.product()
+        product = await shop.create_product()
     assert (await shop.send(shop.http, "GET", f"/products/{product['id']}")).status == 200
 
 
-async def take_known_sku(shop: Shopping, dies: Crash) -> None:
-    body = {"name": "Brass lamp", "sku": (await shop.product())["sku"], "price": PRICE, "stock": 1}
+async def create_duplicate_sku(shop: CrashTestShop, dies: CrashOrder) -> None:
+    body = {"name": "Brass lamp", "sku": (await shop.create_product())["sku"], "price": PRICE, "stock": 1}
     async with dies:
         assert (await shop.send(shop.admin, "POST", "/products", body)).status == 409
 
 
-async def bring_file(shop: Shopping, dies: Crash) -> None:
+async def import_products(shop: CrashTestShop, dies: CrashOrder) -> None:
     """Three products; each comes in once."""
     mark = new_id().hex
     lines = [f"lamp-{mark}-{number},Lamp,Title,Default Title,C-{mark}-{number},5,19.99" for number in range(3)]
@@ -225,13 +225,13 @@ async def bring_file(shop: Shopping, dies: Crash) -> None:
         said = {"Content-Type": "text/csv"}
         started = await shop.send(shop.admin, "POST", "/products/import", data=content, headers=said)
         assert started.status == 202, started.body
-        job = await eventually(done, within=WITHIN)
+        job = await eventually(done, timeout_seconds=EVENTUALLY_SECONDS)
     assert (job["created"], job["updated"], job["errors"]) == (3, 0, [])
 
 
-async def bring_picture(shop: Shopping, dies: Crash) -> None:
+async def upload_image(shop: CrashTestShop, dies: CrashOrder) -> None:
     """A picture that a product names can be seen."""
-    product = await shop.product()
+    product = await shop.create_product()
     content = io.BytesIO()
     Image.new("RGB", (400, 300), "orange").save(content, "JPEG")
     form, kind = _form(content.getvalue())

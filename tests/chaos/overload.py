@@ -14,19 +14,19 @@ from dataclasses import dataclass, field
 
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
-from tests.chaos.checkout_clients import Buyers, buyers
+from tests.chaos.checkout_clients import CheckoutClients, checkout_clients
 
 CUSTOMERS = 1200
-AT_ONCE = 48
+PEAK_WORKERS = 48
 """Customers of the closed loop."""
-TIMES = 3.0
-GOODPUT, LATEST = 0.8, 2.0
+OVERLOAD_FACTOR = 3.0
+MIN_GOODPUT_SHARE, MAX_P99_SECONDS = 0.8, 2.0
 """What is promised: the share of the peak, and the seconds of the 99th percentile of what is accepted."""
-WARM_UP = 2.0
+WARM_UP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class OverloadFigures:
+class OverloadResult:
     """Rates are orders that were paid, a second."""
 
     peak: float
@@ -45,8 +45,8 @@ class OverloadFigures:
         return self.goodput / self.peak if self.peak else 0.0
 
     @property
-    def good(self) -> bool:
-        return self.ratio >= GOODPUT and self.p99 < LATEST
+    def meets_goals(self) -> bool:
+        return self.ratio >= MIN_GOODPUT_SHARE and self.p99 < MAX_P99_SECONDS
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{name}: {count}" for name, count in self.outcomes.most_common())
@@ -57,32 +57,32 @@ class OverloadFigures:
         )
 
 
-async def overload(stack: Stack, *, seconds: float = 12.0, customers: int = CUSTOMERS) -> OverloadFigures:
+async def measure_overload(stack: Stack, *, seconds: float = 12.0, customers: int = CUSTOMERS) -> OverloadResult:
     """Measures on a running stack; it is idle again afterwards."""
-    async with buyers(stack, customers) as crowd:
+    async with checkout_clients(stack, customers) as crowd:
         peak = await _peak(crowd, seconds / 2)
-        crowd.forget()
-        offered, goodput, placed = await _flood(crowd, peak * TIMES, seconds)
+        crowd.reset()
+        offered, goodput, placed = await _flood(crowd, peak * OVERLOAD_FACTOR, seconds)
         await _until_paid(crowd)
-        return OverloadFigures(
+        return OverloadResult(
             peak,
             offered,
             goodput,
             placed,
-            _percentile(crowd.took, 0.5),
-            _percentile(crowd.took, 0.99),
-            _percentile(crowd.refused, 0.99),
+            _percentile(crowd.response_seconds, 0.5),
+            _percentile(crowd.response_seconds, 0.99),
+            _percentile(crowd.refusal_seconds, 0.99),
             Counter(crowd.outcomes),
         )
 
 
-async def _peak(crowd: Buyers, seconds: float) -> float:
-    begin = time.monotonic() + WARM_UP
+async def _peak(crowd: CheckoutClients, seconds: float) -> float:
+    begin = time.monotonic() + WARM_UP_SECONDS
     end = begin + seconds
 
     async def customer() -> None:
         while time.monotonic() < end:
-            if await crowd.buy():
+            if await crowd.check_out():
                 order_id = crowd.placed[-1]
                 while order_id not in crowd.paid and time.monotonic() < end:  # noqa: ASYNC110 - heard in another task
                     await asyncio.sleep(0.01)
@@ -94,21 +94,21 @@ async def _peak(crowd: Buyers, seconds: float) -> float:
         return len(crowd.paid) - before
 
     counting = asyncio.create_task(counted())
-    await asyncio.gather(*(customer() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(customer() for _ in range(PEAK_WORKERS)))
     found = await counting
     await _until_paid(crowd)
     return found / seconds
 
 
-async def _flood(crowd: Buyers, rate: float, seconds: float) -> tuple[float, float, float]:
+async def _flood(crowd: CheckoutClients, rate: float, seconds: float) -> tuple[float, float, float]:
     """Rates of what was offered, paid and placed, once the first have had the time to be paid."""
     tasks: set[asyncio.Task[bool]] = set()
     begin, offered, before = time.monotonic(), 0, (0.0, 0, 0)
-    while (passed := time.monotonic() - begin) < WARM_UP + seconds:
-        if passed > WARM_UP and not before[0]:
+    while (passed := time.monotonic() - begin) < WARM_UP_SECONDS + seconds:
+        if passed > WARM_UP_SECONDS and not before[0]:
             before = (passed, len(crowd.paid), len(crowd.placed))
         for _ in range(int(passed * rate) - offered):
-            tasks.add(task := asyncio.create_task(crowd.buy()))
+            tasks.add(task := asyncio.create_task(crowd.check_out()))
             task.add_done_callback(tasks.discard)
             offered += 1
         await asyncio.sleep(0.01)
@@ -118,7 +118,7 @@ async def _flood(crowd: Buyers, rate: float, seconds: float) -> tuple[float, flo
     return offered / passed, paid / counted, placed / counted
 
 
-async def _until_paid(crowd: Buyers) -> None:
+async def _until_paid(crowd: CheckoutClients) -> None:
     async with asyncio.timeout(60):
         while set(crowd.placed) - crowd.paid:  # noqa: ASYNC110 - heard in another task
             await asyncio.sleep(0.1)
@@ -130,10 +130,10 @@ def _percentile(seconds: list[float], share: float) -> float:
 
 
 if __name__ == "__main__":
-    from tests.chaos.isolated_stack import alone
+    from tests.chaos.isolated_stack import run_isolated
 
     async def main(options: Options) -> None:
         async with Stack(options).running() as stack:
-            sys.stdout.write(f"{await overload(stack)}\n")
+            sys.stdout.write(f"{await measure_overload(stack)}\n")
 
-    alone(main)
+    run_isolated(main)

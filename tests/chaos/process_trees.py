@@ -7,7 +7,7 @@ from contextlib import suppress
 import psutil
 
 
-def family(pid: int) -> list[psutil.Process]:
+def process_tree(pid: int) -> list[psutil.Process]:
     """The process and its descendants, or nobody when it is gone."""
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
@@ -15,17 +15,17 @@ def family(pid: int) -> list[psutil.Process]:
     return []
 
 
-def freeze(pid: int) -> list[psutil.Process]:
+def pause_tree(pid: int) -> list[psutil.Process]:
     """Stops them, and those that were born meanwhile; all that were stopped."""
     stopped: dict[int, psutil.Process] = {}
-    while fresh := [one for one in family(pid) if one.pid not in stopped]:
+    while fresh := [one for one in process_tree(pid) if one.pid not in stopped]:
         for one in fresh:
             _send(one, signal.SIGSTOP)
             stopped[one.pid] = one
     return list(stopped.values())
 
 
-def thaw(stopped: Iterable[psutil.Process]) -> None:
+def resume_processes(stopped: Iterable[psutil.Process]) -> None:
     for one in stopped:
         _send(one, signal.SIGCONT)
 

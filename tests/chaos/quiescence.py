@@ -12,16 +12,16 @@ import nats.errors
 from nats.js.errors import Error as JetStreamError
 
 from contracts.registry import SERVICES
-from infra.messaging.topology import consumers_of
+from infra.messaging.topology import consumers_for
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import STORES
-from tests.chaos.delivery_faults import Deliveries
+from tests.chaos.delivery_faults import DeliveryFaults
 
-WITHIN = 90.0
-EVERY = 1.0
+QUIESCENCE_TIMEOUT_SECONDS = 90.0
+POLL_SECONDS = 1.0
 
-OUTBOX = "SELECT count(*) FROM outbox"
-LEFT: Mapping[str, Mapping[str, str]] = MappingProxyType(
+OUTBOX_QUERY = "SELECT count(*) FROM outbox"
+PENDING_QUERIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "user": {"erasures": "SELECT count(*) FROM erasure WHERE done_at IS NULL"},
         "order": {"pending orders": "SELECT count(*) FROM orders WHERE status = 'pending'"},
@@ -41,24 +41,26 @@ LEFT: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Settled:
+class Quiescence:
     """How long it took, and what was left when the patience was over."""
 
     seconds: float
-    left: Mapping[str, int]
+    pending: Mapping[str, int]
 
 
-async def settle(stack: Stack, deliveries: Deliveries, within: float = WITHIN) -> Settled:
+async def wait_until_quiet(
+    stack: Stack, deliveries: DeliveryFaults, timeout_seconds: float = QUIESCENCE_TIMEOUT_SECONDS
+) -> Quiescence:
     begun = time.monotonic()
-    await _all_ready(stack, within)
+    await _all_ready(stack, timeout_seconds)
     left: Mapping[str, int] = {"everything": 1}
     calm = 0
-    while time.monotonic() - begun < within and calm < 2:
-        await asyncio.sleep(EVERY)
+    while time.monotonic() - begun < timeout_seconds and calm < 2:
+        await asyncio.sleep(POLL_SECONDS)
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, nats.errors.Error, JetStreamError):
-            left = await unsettled(stack, deliveries)
+            left = await pending_work(stack, deliveries)
             calm = calm + 1 if not left else 0  # twice in a row: between two stores nothing is counted for a moment
-    return Settled(time.monotonic() - begun, left)
+    return Quiescence(time.monotonic() - begun, left)
 
 
 async def _all_ready(stack: Stack, within: float) -> None:
@@ -68,13 +70,13 @@ async def _all_ready(stack: Stack, within: float) -> None:
                 await stack.until_ready(name)
 
 
-async def unsettled(stack: Stack, deliveries: Deliveries) -> dict[str, int]:
+async def pending_work(stack: Stack, deliveries: DeliveryFaults) -> dict[str, int]:
     """What is not done yet, by what it is; empty when the shop is at rest."""
     found: dict[str, int] = {}
     for service in SERVICES:
         if STORES[service] == "postgres":
             found |= await _in_store(stack, service)
-        for consumer in consumers_of(service):
+        for consumer in consumers_for(service):
             info = await deliveries.js.consumer_info(consumer.stream, service)
             found[f"{consumer.stream} for {service}"] = (info.num_pending or 0) + (info.num_ack_pending or 0)
     return {what: count for what, count in found.items() if count}
@@ -83,7 +85,7 @@ async def unsettled(stack: Stack, deliveries: Deliveries) -> dict[str, int]:
 async def _in_store(stack: Stack, service: str) -> dict[str, int]:
     connection = await asyncpg.connect(stack.dsn(service), timeout=5)
     try:
-        asked = {f"outbox of {service}": OUTBOX, **LEFT.get(service, {})}
+        asked = {f"outbox of {service}": OUTBOX_QUERY, **PENDING_QUERIES.get(service, {})}
         return {what: await connection.fetchval(statement) for what, statement in asked.items()}
     finally:
         await connection.close()

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from infra.ops.devstack.port_allocation import edge_processes, service_processes
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
-from tests.chaos.checkout_clients import Buyers, buyers
+from tests.chaos.checkout_clients import CheckoutClients, checkout_clients
 
 CUSTOMERS = 64
-AT_ONCE = 6
-BREATH = 0.3
+WORKERS = 6
+PAUSE_SECONDS = 0.3
 """Seconds between two restarts."""
 
 
 @dataclass(frozen=True)
-class RollingFigures:
+class RollingRestartResult:
     """What customers saw meanwhile."""
 
     restarted: int
@@ -32,45 +32,47 @@ class RollingFigures:
     """Everything that was not answered as it should be; no connection among them."""
     placed: int
     unpaid: int
-    doubled: int
+    duplicated: int
 
     @property
-    def good(self) -> bool:
-        return not self.failed and not self.unpaid and not self.doubled
+    def meets_goals(self) -> bool:
+        return not self.failed and not self.unpaid and not self.duplicated
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{name}: {count}" for name, count in self.failed.items()) or "none"
         return (
             f"{self.restarted} processes restarted in {self.seconds:.0f} s under {self.requests} requests: failed "
-            f"{kinds}; {self.placed} orders placed, {self.unpaid} unpaid, {self.doubled} of one cart twice"
+            f"{kinds}; {self.placed} orders placed, {self.unpaid} unpaid, {self.duplicated} of one cart twice"
         )
 
 
-async def rolling(stack: Stack, *, at_once: int = AT_ONCE, only: Collection[str] = ()) -> RollingFigures:
+async def measure_rolling_restart(
+    stack: Stack, *, workers: int = WORKERS, only: Collection[str] = ()
+) -> RollingRestartResult:
     """The stack has to have two processes of each service that is restarted; `only` names some, and `edge`."""
     processes = {**dict.fromkeys(edge_processes(stack.options), "edge"), **service_processes(stack.options)}
     names = [name for name, service in processes.items() if not only or service in only]
-    async with buyers(stack, CUSTOMERS) as crowd:
+    async with checkout_clients(stack, CUSTOMERS) as crowd:
         over, begun = asyncio.Event(), time.monotonic()
-        customers = [asyncio.create_task(_customer(crowd, over)) for _ in range(at_once)]
+        customers = [asyncio.create_task(_customer(crowd, over)) for _ in range(workers)]
         for name in names:
             await stack.restart(name)
-            await asyncio.sleep(BREATH)
+            await asyncio.sleep(PAUSE_SECONDS)
         over.set()
         await asyncio.gather(*customers)
         seconds = time.monotonic() - begun
         unpaid = await _unpaid(crowd)
     failed = Counter({name: count for name, count in crowd.outcomes.items() if name.split()[1] not in ("200", "201")})
     doubled = len(crowd.placed) - len(set(crowd.placed))
-    return RollingFigures(len(names), seconds, crowd.outcomes.total(), failed, len(crowd.placed), unpaid, doubled)
+    return RollingRestartResult(len(names), seconds, crowd.outcomes.total(), failed, len(crowd.placed), unpaid, doubled)
 
 
-async def _customer(crowd: Buyers, over: asyncio.Event) -> None:
+async def _customer(crowd: CheckoutClients, over: asyncio.Event) -> None:
     while not over.is_set():
-        await crowd.buy()
+        await crowd.check_out()
 
 
-async def _unpaid(crowd: Buyers) -> int:
+async def _unpaid(crowd: CheckoutClients) -> int:
     until = time.monotonic() + 15
     while (missing := set(crowd.placed) - crowd.paid) and time.monotonic() < until:  # noqa: ASYNC110 - heard in another task
         await asyncio.sleep(0.05)
@@ -78,10 +80,10 @@ async def _unpaid(crowd: Buyers) -> int:
 
 
 if __name__ == "__main__":
-    from tests.chaos.isolated_stack import alone
+    from tests.chaos.isolated_stack import run_isolated
 
     async def main(options: Options) -> None:
         async with Stack(options.model_copy(update={"processes": 2, "edge_processes": 2})).running() as stack:
-            sys.stdout.write(f"{await rolling(stack)}\n")
+            sys.stdout.write(f"{await measure_rolling_restart(stack)}\n")
 
-    alone(main)
+    run_isolated(main)

@@ -17,213 +17,241 @@ from contracts.registry import SERVICES
 from infra.messaging import connection as messaging
 from infra.ops.devstack.stack_settings import Options
 from tests.chaos import shop_under_test as shop
-from tests.chaos.delivery_faults import Deliveries
-from tests.chaos.failpoint_scenarios import NAMES
-from tests.chaos.fake_clock import Clock
-from tests.chaos.fault_injector import Chaos
-from tests.chaos.fault_schedule import CALM, SHORTEST_WITH_CALM, STORES, TIMES, Fault, Kind, Shape, plan
-from tests.chaos.fault_tools import Means, Passers, clocks, disks, environments, sweep
-from tests.chaos.journeys import Errands
-from tests.chaos.load_generator import Load
-from tests.chaos.order_stories import Stories
-from tests.chaos.quiescence import Settled, settle
-from tests.chaos.small_disk import Disk, why_not
-from tests.chaos.verify_run import Audit, audit, own_views
-from tests.chaos.write_verification import Verdict, judge
-from tests.support.http import Http
-from tests.support.rpc import Edge
-from tests.support.uninstrumented import unmeasured
+from tests.chaos.delivery_faults import DeliveryFaults
+from tests.chaos.failpoint_scenarios import FAILPOINT_NAMES
+from tests.chaos.fake_clock import ProcessClock
+from tests.chaos.fault_injector import FaultInjector
+from tests.chaos.fault_schedule import (
+    CALM_SECONDS,
+    DEFAULT_REPEATS,
+    MIN_SECONDS_WITH_CALM,
+    STORES,
+    Fault,
+    FaultKind,
+    StackShape,
+    draw_timeline,
+)
+from tests.chaos.fault_tools import (
+    FaultTools,
+    SharedCrashShop,
+    clock_environments,
+    create_clocks,
+    delete_unreadable_events,
+    mount_disks,
+)
+from tests.chaos.journeys import CustomerJourneys
+from tests.chaos.load_generator import LoadGenerator
+from tests.chaos.order_stories import OrderStories
+from tests.chaos.quiescence import Quiescence, wait_until_quiet
+from tests.chaos.small_disk import SmallDisk, unavailable_reason
+from tests.chaos.verify_run import VerifyRun, check_store_views, run_verify
+from tests.chaos.write_verification import WriteVerification, verify_writes
+from tests.support.http import HttpClient
+from tests.support.rpc import RpcCaller
+from tests.support.uninstrumented import uninstrumented_stack
 
-RATE = 55.0
-OFTEN = ("reactor.applied", "relay.published")
+DEFAULT_RATE = 55.0
+REPEATED_FAILPOINTS = ("reactor.applied", "relay.published")
 """A consumer that dies between effect and acknowledgement, a relay that dies between acknowledgement and delete."""
 
 SHORT_TIMES = 1
-WARM_UP = 3.0
-WHOLE = 300.0
-OFFERED = 50.0
+WARM_UP_SECONDS = 3.0
+FULL_RUN_SECONDS = 300.0
+MIN_CHECKOUT_RATE = 50.0
 """Checkouts a second that a run of `WHOLE` seconds or more begins."""
-SERVED = {1: 0.5, 3: 0.3}
+MIN_SERVED_SHARE = {1: 0.5, 3: 0.3}
 """The share of them that has to be served, by NATS nodes: three keep everything three times, on the same machine."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunOptions:
     """What was asked for on the command line."""
 
     seed: int
     nats_nodes: int = 1
     seconds: float = 520.0
-    times: int = TIMES
-    rate: float = RATE
-    only: tuple[Kind, ...] = ()
-    deadline: int = 20
+    repeats: int = DEFAULT_REPEATS
+    rate: float = DEFAULT_RATE
+    only: tuple[FaultKind, ...] = ()
+    pay_deadline_seconds: int = 20
     """Seconds until an order that nobody pays is given up."""
 
-    def has(self, kind: Kind) -> bool:
+    def includes(self, kind: FaultKind) -> bool:
         return not self.only or kind in self.only
 
 
 @dataclass
-class Outcome:
+class RunResult:
     """All there is to tell of a run."""
 
-    wanted: Wanted
-    shape: Shape
+    options: RunOptions
+    shape: StackShape
     timeline: list[Fault]
-    load: Load
-    chaos: Chaos
-    settled: Settled
-    verdict: Verdict
-    audits: dict[str, Audit]
-    took: float
-    figures: dict[str, str] = field(default_factory=dict)
-    missed: list[str] = field(default_factory=list)
+    load: LoadGenerator
+    injector: FaultInjector
+    quiescence: Quiescence
+    writes: WriteVerification
+    verifications: dict[str, VerifyRun]
+    seconds: float
+    measurements: dict[str, str] = field(default_factory=dict)
+    missed_goals: list[str] = field(default_factory=list)
     """Figures that are not what is promised."""
 
     @property
     def violations(self) -> list[tuple[int, str]]:
-        return [*self.verdict.broken, *(found for one in self.audits.values() for found in one.violations)]
+        return [*self.writes.violations, *(found for one in self.verifications.values() for found in one.violations)]
 
     @property
-    def missing(self) -> list[str]:
+    def not_shown(self) -> list[str]:
         """What the run should have shown and did not."""
-        without = [f"{name}: {one.error}" for name, one in self.audits.items() if one.error]
-        left = [f"left after settling: {count} {what}" for what, count in self.settled.left.items()]
-        impossible = [f"no disk could be made full: {why_not()}"] if why_not() and self.wanted.has(Kind.DISK) else []
-        bugs = [f"{self.load.bugs} answers of 500"] if self.load.bugs else []
-        return [*self.chaos.failed, *without, *left, *impossible, *bugs, *self._too_few, *self.missed]
+        without = [f"{name}: {one.error}" for name, one in self.verifications.items() if one.error]
+        left = [f"left after settling: {count} {what}" for what, count in self.quiescence.pending.items()]
+        impossible = (
+            [f"no disk could be made full: {unavailable_reason()}"]
+            if unavailable_reason() and self.options.includes(FaultKind.DISK)
+            else []
+        )
+        bugs = [f"{self.load.internal_errors} answers of 500"] if self.load.internal_errors else []
+        return [*self.injector.failed, *without, *left, *impossible, *bugs, *self._too_few, *self.missed_goals]
 
     @property
     def _too_few(self) -> list[str]:
         """A shop that is dark most of the time shows little; a short run is dark for most of its time."""
-        if self.wanted.seconds < WHOLE:
+        if self.options.seconds < FULL_RUN_SECONDS:
             return []
-        offered, served = self.load.offered / self.load.seconds, self.load.served
+        offered, served = self.load.checkouts_offered / self.load.seconds, self.load.served_share
         return [
-            *([f"only {offered:.1f} checkouts were begun every second"] if offered < OFFERED else []),
-            *([f"only {served:.0%} of the checkouts were served"] if served < SERVED[self.wanted.nats_nodes] else []),
+            *([f"only {offered:.1f} checkouts were begun every second"] if offered < MIN_CHECKOUT_RATE else []),
+            *(
+                [f"only {served:.0%} of the checkouts were served"]
+                if served < MIN_SERVED_SHARE[self.options.nats_nodes]
+                else []
+            ),
         ]
 
-    def family(self, fault: Fault) -> str:
+    def target_group(self, fault: Fault) -> str:
         """The service of a process, the place of a crash point: what the table has a row for."""
-        if fault.kind is Kind.CRASH:
+        if fault.kind is FaultKind.CRASH:
             return fault.target.partition(".")[0]
-        if fault.kind in (Kind.DUPLICATE, Kind.REORDER, Kind.LEADER):
+        if fault.kind in (FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.LEADER):
             return ""
         return next((name for name, several in self.shape.processes.items() if fault.target in several), fault.target)
 
     @property
-    def crashed(self) -> set[str]:
+    def triggered_failpoints(self) -> set[str]:
         """The crash points that a process has died at."""
-        return {event.fault.target for event in self.chaos.happened if event.fault.kind is Kind.CRASH}
+        return {event.fault.target for event in self.injector.completed if event.fault.kind is FaultKind.CRASH}
 
     @property
-    def good(self) -> bool:
-        return not self.violations and not self.missing
+    def is_clean(self) -> bool:
+        return not self.violations and not self.not_shown
 
 
-async def run(wanted: Wanted, data: Path, console: Console) -> Outcome:
+async def run_faults(options: RunOptions, data: Path, console: Console) -> RunResult:
     """Everything, on a fresh stack in this folder."""
     begun = time.monotonic()
-    made = clocks(data.parent, SERVICES if wanted.has(Kind.CLOCK) else ())
-    given = shop.options(data, wanted.nats_nodes, environments(made), wanted.deadline)
-    shape = shop.shape(given, NAMES, OFTEN, [] if why_not() else STORES)
-    timeline = plan(wanted.seed, shape, wanted.seconds, wanted.times, only=wanted.only)
+    made = create_clocks(data.parent, SERVICES if options.includes(FaultKind.CLOCK) else ())
+    given = shop.shop_options(data, options.nats_nodes, clock_environments(made), options.pay_deadline_seconds)
+    shape = shop.stack_shape(given, FAILPOINT_NAMES, REPEATED_FAILPOINTS, [] if unavailable_reason() else STORES)
+    timeline = draw_timeline(options.seed, shape, options.seconds, options.repeats, only=options.only)
     for fault in timeline:
         console.print(str(fault), style="dim")
-    outcome: Outcome | None = None
+    outcome: RunResult | None = None
     async with (
-        _disks(wanted, given, lambda: outcome is None or not outcome.good) as small,
+        _disks(options, given, lambda: outcome is None or not outcome.is_clean) as small,
         _serving(given, made, small) as (means, operator),
     ):
         stack, deliveries = means.stack, means.deliveries
         console.print(f"The shop serves after {time.monotonic() - begun:.0f} s.")
-        load = await shop.furnish(stack, operator, wanted.rate, random.Random(wanted.seed))
-        assert means.shopping is not None
-        means.shopping.admin = means.shopping.http.as_(load.admin)
-        chaos = Chaos(means, timeline, wanted.seconds)
-        audits: dict[str, Audit] = {}
-        await _suffer(wanted, load, chaos, audits, console)
+        load = await shop.stock_shop(stack, operator, options.rate, random.Random(options.seed))
+        assert means.shop is not None
+        means.shop.admin = means.shop.http.with_token(load.admin)
+        chaos = FaultInjector(means, timeline, options.seconds)
+        audits: dict[str, VerifyRun] = {}
+        await _suffer(options, load, chaos, audits, console)
         console.print("Nobody comes any more; what is under way may finish.")
-        settled = await settle(stack, deliveries)
-        await sweep(deliveries)
+        settled = await wait_until_quiet(stack, deliveries)
+        await delete_unreadable_events(deliveries)
         console.print(f"At rest after {settled.seconds:.0f} s. Now everything is counted.")
-        audits["at the end"] = await audit(stack)
-        verdict = await judge(stack, load.journal, stack.http_url)
-        verdict.broken += await own_views(stack)
+        audits["at the end"] = await run_verify(stack)
+        verdict = await verify_writes(stack, load.journal, stack.http_url)
+        verdict.violations += await check_store_views(stack)
         took = time.monotonic() - begun
-        outcome = Outcome(wanted, shape, timeline, load, chaos, settled, verdict, audits, took)
+        outcome = RunResult(options, shape, timeline, load, chaos, settled, verdict, audits, took)
     return outcome
 
 
-def _disks(wanted: Wanted, given: Options, keep: Callable[[], bool]) -> AbstractAsyncContextManager[Mapping[str, Disk]]:
-    return disks(given, given.data.parent / "disks", keep) if wanted.has(Kind.DISK) else nullcontext({})
+def _disks(
+    wanted: RunOptions, given: Options, keep: Callable[[], bool]
+) -> AbstractAsyncContextManager[Mapping[str, SmallDisk]]:
+    return mount_disks(given, given.data.parent / "disks", keep) if wanted.includes(FaultKind.DISK) else nullcontext({})
 
 
 @asynccontextmanager
 async def _serving(
-    given: Options, made: Mapping[str, Clock], small: Mapping[str, Disk]
-) -> AsyncIterator[tuple[Means, Edge]]:
+    given: Options, made: Mapping[str, ProcessClock], small: Mapping[str, SmallDisk]
+) -> AsyncIterator[tuple[FaultTools, RpcCaller]]:
     assert given.crash_folder is not None
     async with (
-        unmeasured(given) as stack,
+        uninstrumented_stack(given) as stack,
         messaging.connect(stack.nats_url, "operator", stack.password("operator")) as client,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
     ):
-        http = Http(session, stack.http_url)
-        passers = Passers(stack, http, http, client, given.crash_folder)
-        deliveries = Deliveries(client, random.Random(given.nats_nodes))
-        yield Means(stack, deliveries, given.crash_folder, made, small, passers), Edge(client)
+        http = HttpClient(session, stack.http_url)
+        passers = SharedCrashShop(stack, http, http, client, given.crash_folder)
+        deliveries = DeliveryFaults(client, random.Random(given.nats_nodes))
+        yield FaultTools(stack, deliveries, given.crash_folder, made, small, passers), RpcCaller(client)
 
 
-async def _suffer(wanted: Wanted, load: Load, chaos: Chaos, audits: dict[str, Audit], console: Console) -> None:
+async def _suffer(
+    wanted: RunOptions, load: LoadGenerator, chaos: FaultInjector, audits: dict[str, VerifyRun], console: Console
+) -> None:
     """Load and faults at once, with an audit in between; ends with the last fault, or by Ctrl-C."""
-    load.begun = time.monotonic()
+    load.started_at = time.monotonic()
     arrivals = [asyncio.create_task(arrival) for arrival in _arrivals(load)]
-    middle = asyncio.create_task(_audit_in_between(wanted, chaos.means, audits))
+    middle = asyncio.create_task(_audit_in_between(wanted, chaos.tools, audits))
     watch = asyncio.create_task(_watch(load, chaos, wanted, console))
     try:
-        await asyncio.sleep(WARM_UP)
+        await asyncio.sleep(WARM_UP_SECONDS)
         await chaos.run()
         await middle
     finally:
         await _ended([*arrivals, middle, watch])
-        await chaos.end()
+        await chaos.clean_up()
         await load.close()
 
 
-def _arrivals(load: Load) -> Iterable[Coroutine[Any, Any, None]]:
-    stories, errands = Stories(load), Errands(load)
+def _arrivals(load: LoadGenerator) -> Iterable[Coroutine[Any, Any, None]]:
+    stories, errands = OrderStories(load), CustomerJourneys(load)
     return (
-        load.arrive(load.rate, stories.checkout, counted=True),
-        load.arrive(load.rate * 0.5, errands.browse),
-        load.arrive(load.rate * 0.06, stories.window_shopping),
-        load.arrive(2.0, errands.account),
-        load.arrive(1.5, errands.restock),
-        load.arrive(0.3, errands.upload),
-        load.arrive(0.3, errands.import_products),
-        load.arrive(0.5, errands.void),
+        load.run_arrivals(load.rate, stories.checkout, counted=True),
+        load.run_arrivals(load.rate * 0.5, errands.browse),
+        load.run_arrivals(load.rate * 0.06, stories.abandon_guest_cart),
+        load.run_arrivals(2.0, errands.use_account),
+        load.run_arrivals(1.5, errands.restock),
+        load.run_arrivals(0.3, errands.upload_image),
+        load.run_arrivals(0.3, errands.import_products),
+        load.run_arrivals(0.5, errands.cancel_unconfirmed_order),
     )
 
 
-async def _audit_in_between(wanted: Wanted, means: Means, audits: dict[str, Audit]) -> None:
+async def _audit_in_between(wanted: RunOptions, means: FaultTools, audits: dict[str, VerifyRun]) -> None:
     """In the calm in the middle: a shop that sells gives no false alarm. What is late then must be done by the end."""
-    if wanted.seconds <= SHORTEST_WITH_CALM:
+    if wanted.seconds <= MIN_SECONDS_WITH_CALM:
         return
-    await asyncio.sleep(WARM_UP + wanted.seconds / 2 - CALM / 4)
-    audits["in between"] = (await audit(means.stack)).in_trouble.but_for(
-        means.shopping.nonsense if means.shopping else ()
+    await asyncio.sleep(WARM_UP_SECONDS + wanted.seconds / 2 - CALM_SECONDS / 4)
+    audits["in between"] = (await run_verify(means.stack)).without_late_work.without_ids(
+        means.shop.unreadable_ids if means.shop else ()
     )
 
 
-async def _watch(load: Load, chaos: Chaos, wanted: Wanted, console: Console) -> None:
+async def _watch(load: LoadGenerator, chaos: FaultInjector, wanted: RunOptions, console: Console) -> None:
     """One line that tells how it goes."""
     with Live(console=console, refresh_per_second=2, transient=True) as live:
         while True:
             live.update(
-                f"{load.seconds:5.0f} of {wanted.seconds:.0f} s   {load.recent():5.1f} checkouts/s"
-                f"   {len(load._tasks):4} customers   {', '.join(chaos.now) or 'calm'}"
+                f"{load.seconds:5.0f} of {wanted.seconds:.0f} s   {load.recent_rate():5.1f} checkouts/s"
+                f"   {len(load._tasks):4} customers   {', '.join(chaos.active_names) or 'calm'}"
             )
             await asyncio.sleep(0.5)
 

@@ -21,12 +21,12 @@ BLOCK = 4096
 TOOLS = ("mkfs.ext4", "mount", "umount")
 
 
-class NoDisk(Exception):  # noqa: N818 - tells what this machine lacks
+class SmallDiskUnavailable(Exception):  # noqa: N818 - tells what this machine lacks
     """A file system of its own cannot be had here."""
 
 
 @dataclass(frozen=True)
-class Disk:
+class SmallDisk:
     """A mounted file system."""
 
     folder: Path
@@ -55,7 +55,7 @@ class Disk:
         self._filler.unlink(missing_ok=True)
 
 
-def why_not() -> str:
+def unavailable_reason() -> str:
     """What keeps this machine from having a small disk; empty when nothing does."""
     if sys.platform != "linux":
         return "only Linux mounts a file"
@@ -68,10 +68,10 @@ def why_not() -> str:
 
 
 @asynccontextmanager
-async def small_disk(folder: Path, megabytes: int) -> AsyncIterator[Disk]:
+async def small_disk(folder: Path, megabytes: int) -> AsyncIterator[SmallDisk]:
     """`folder` as a file system of its own; raises `NoDisk` where that cannot be. It is unmounted whatever happens."""
-    if reason := why_not():
-        raise NoDisk(reason)
+    if reason := unavailable_reason():
+        raise SmallDiskUnavailable(reason)
     image = folder.with_name(f"{folder.name}.img")
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     with image.open("wb") as file:
@@ -83,7 +83,7 @@ async def small_disk(folder: Path, megabytes: int) -> AsyncIterator[Disk]:
         try:
             folder.chmod(0o711)
             (folder / "lost+found").rmdir()
-            yield Disk(folder)
+            yield SmallDisk(folder)
         finally:
             await asyncio.shield(_run("umount", "--lazy", str(folder)))
     finally:
@@ -97,16 +97,16 @@ async def _run(*command: str) -> None:
     output, _ = await child.communicate()
     if child.returncode:
         message = f"{' '.join(command)}: {output.decode(errors='replace').strip()}"
-        raise NoDisk(message)
+        raise SmallDiskUnavailable(message)
 
 
 @contextmanager
-def limited(pid: int, largest: int) -> Iterator[None]:
+def file_size_limit(pid: int, max_bytes: int) -> Iterator[None]:
     """No file of this process and its children may grow beyond `largest` bytes, for as long as the block lasts."""
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     before = {process.pid: process.rlimit(resource.RLIMIT_FSIZE) for process in family}
     for process in family:
-        process.rlimit(resource.RLIMIT_FSIZE, (largest, before[process.pid][1]))
+        process.rlimit(resource.RLIMIT_FSIZE, (max_bytes, before[process.pid][1]))
     try:
         yield
     finally:

@@ -19,24 +19,24 @@ import pytest
 from contracts import user
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
-from infra.messaging.topology import DEAD, consumers_of
+from infra.messaging.topology import DEAD_LETTER_STREAM, consumers_for
 from infra.ops.devstack.mail_files import mails
 from infra.ops.devstack.stack_settings import STORES, Options
 from tests.chaos import failpoint_scenarios as points
-from tests.chaos.crash_harness import Shopping
-from tests.chaos.verify_run import audit
-from tests.conftest import FREE_PORTS, QUICK
+from tests.chaos.crash_harness import CrashTestShop
+from tests.chaos.verify_run import run_verify
+from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.support.eventually import eventually
-from tests.support.http import Http
-from tests.support.rpc import Edge
-from tests.support.uninstrumented import unmeasured
+from tests.support.http import HttpClient
+from tests.support.rpc import RpcCaller
+from tests.support.uninstrumented import uninstrumented_stack
 
 pytestmark = pytest.mark.timeout(600)
 """Seconds for a machine that is busy with other things: seventy processes have to start."""
 
 PROCESSES = ("user", "cart", "catalog", "order", "payment", "notification", "edge")
 IMPATIENT = {
-    **QUICK,
+    **FAST_SETTINGS,
     "SOUK_UNPAID_SECONDS": "60",
     "SOUK_HOLD_MARGIN_SECONDS": "20",
     "SOUK_IMPORT_PATIENCE": "1",
@@ -59,7 +59,7 @@ WHERE charge.state = 'captured' GROUP BY payment.order_id
 
 
 @pytest.fixture(scope="module")
-async def shopping(data_folder: Path, connections: AsyncExitStack) -> AsyncIterator[Shopping]:
+async def shopping(data_folder: Path, connections: AsyncExitStack) -> AsyncIterator[CrashTestShop]:
     folder = data_folder / "points"
     for process in PROCESSES:
         (folder / process).mkdir(parents=True)
@@ -74,42 +74,42 @@ async def shopping(data_folder: Path, connections: AsyncExitStack) -> AsyncItera
         env_of=own,
         **FREE_PORTS,
     )
-    async with unmeasured(options) as stack, AsyncExitStack() as opened:
+    async with uninstrumented_stack(options) as stack, AsyncExitStack() as opened:
         operator = await opened.enter_async_context(
             messaging.connect(stack.nats_url, "operator", stack.password("operator"))
         )
         connector = aiohttp.TCPConnector(limit=0)
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        http = Http(await opened.enter_async_context(session), stack.http_url)
-        yield Shopping(stack, http, await _administrator(http, Edge(operator)), operator, folder)
+        http = HttpClient(await opened.enter_async_context(session), stack.http_url)
+        yield CrashTestShop(stack, http, await _administrator(http, RpcCaller(operator)), operator, folder)
 
 
-async def _administrator(http: Http, operator: Edge) -> Http:
+async def _administrator(http: HttpClient, operator: RpcCaller) -> HttpClient:
     credentials = {"email": f"admin-{new_id().hex}@example.com", "password": "open sesame"}
     await operator(user.MAKE_ADMIN, credentials)
-    return http.as_((await http.post("/auth/login", credentials)).json["access_token"])
+    return http.with_token((await http.post("/auth/login", credentials)).json["access_token"])
 
 
 @pytest.fixture(scope="module")
-async def died(shopping: Shopping) -> Mapping[str, BaseException | None]:
+async def died(shopping: CrashTestShop) -> Mapping[str, BaseException | None]:
     """What went wrong at each point; None where the process died, came back, and the traffic got what it wanted."""
     found: dict[str, BaseException | None] = {}
 
     async def in_turn(process: str) -> None:
-        for name in points.of(process):
+        for name in points.failpoints_of(process):
             try:
-                await points.PASSED[name].traffic(shopping, shopping.crash(process, name))
+                await points.SCENARIOS[name].scenario(shopping, shopping.crash_at(process, name))
                 found[name] = None
             except Exception as error:  # noqa: BLE001 - told by the test of the point
                 found[name] = error
 
     await asyncio.gather(*map(in_turn, PROCESSES))
     await asyncio.gather(*map(shopping.stack.until_ready, PROCESSES))
-    await shopping.change("notification", END_LEASES)
+    await shopping.execute("notification", END_LEASES)
     return found
 
 
-async def rows(shopping: Shopping, service: str, statement: str, *values: Any) -> list[asyncpg.Record]:
+async def rows(shopping: CrashTestShop, service: str, statement: str, *values: Any) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(shopping.stack.dsn(service))
     try:
         return list(await connection.fetch(statement, *values))
@@ -118,61 +118,61 @@ async def rows(shopping: Shopping, service: str, statement: str, *values: Any) -
 
 
 @pytest.fixture(scope="module")
-async def at_rest(shopping: Shopping, died: Mapping[str, BaseException | None]) -> Shopping:
+async def at_rest(shopping: CrashTestShop, died: Mapping[str, BaseException | None]) -> CrashTestShop:
     async def nothing_waits() -> bool:
         for service, statement in WAITING.items():
             assert not await rows(shopping, service, statement), service
         for service in (name for name, store in STORES.items() if store == "postgres"):
             assert not await rows(shopping, service, "SELECT subject FROM outbox"), service
-        for consumer in (one for service in STORES for one in consumers_of(service)):
+        for consumer in (one for service in STORES for one in consumers_for(service)):
             info = await shopping.nats.jetstream().consumer_info(consumer.stream, consumer.service)
             assert (info.num_pending, info.num_ack_pending) == (0, 0), consumer
         return True
 
-    await eventually(nothing_waits, within=40)
+    await eventually(nothing_waits, timeout_seconds=40)
     return shopping
 
 
 def test_every_point_is_a_literal_of_its_own_named_by_its_place() -> None:
-    every = list(points.every())
+    every = list(points.find_failpoints())
     assert not [point for point in every if point.name is None]
     assert not [name for name, count in Counter(point.name for point in every).items() if count > 1]
-    assert not [point for point in every if point.name and point.name.partition(".")[0] not in point.places]
+    assert not [point for point in every if point.name and point.name.partition(".")[0] not in point.allowed_prefixes]
 
 
 def test_something_comes_by_every_point() -> None:
-    assert sorted(points.PASSED) == list(points.NAMES)
+    assert sorted(points.SCENARIOS) == list(points.FAILPOINT_NAMES)
 
 
-@pytest.mark.parametrize("name", points.NAMES)
+@pytest.mark.parametrize("name", points.FAILPOINT_NAMES)
 async def test_a_process_dies_there_and_comes_back(name: str, died: Mapping[str, BaseException | None]) -> None:
     error = died[name]
     if error is not None:
         raise AssertionError(f"{name}: {error}") from error
 
 
-async def test_orders_and_carts_have_come_to_their_end(at_rest: Shopping) -> None:
-    for check in at_rest.later:
+async def test_orders_and_carts_have_come_to_their_end(at_rest: CrashTestShop) -> None:
+    for check in at_rest.final_checks:
         assert await check(), check
 
 
-async def test_orders_are_there_once(at_rest: Shopping) -> None:
+async def test_orders_are_there_once(at_rest: CrashTestShop) -> None:
     kept = await rows(at_rest, "order", "SELECT id FROM orders")
     assert sorted(str(row["id"]) for row in kept) == sorted(at_rest.orders)
 
 
-async def test_each_order_that_was_paid_was_captured_once(at_rest: Shopping) -> None:
+async def test_each_order_that_was_paid_was_captured_once(at_rest: CrashTestShop) -> None:
     paid = await rows(at_rest, "order", "SELECT id FROM orders WHERE status <> 'cancelled'")
     captured = {row["order_id"]: row["count"] for row in await rows(at_rest, "payment", CAPTURED)}
     assert captured == {row["id"]: 1 for row in paid}
 
 
-async def test_the_ledger_balances_and_agrees(at_rest: Shopping) -> None:
+async def test_the_ledger_balances_and_agrees(at_rest: CrashTestShop) -> None:
     assert not await rows(at_rest, "payment", "SELECT * FROM ledger_balance WHERE balance <> 0")
     assert not await rows(at_rest, "payment", "SELECT * FROM ledger_disagreement")
 
 
-async def test_stock_is_what_was_put_in_less_what_was_sold(at_rest: Shopping) -> None:
+async def test_stock_is_what_was_put_in_less_what_was_sold(at_rest: CrashTestShop) -> None:
     sold: Counter[str] = Counter()
     for row in await rows(at_rest, "order", "SELECT items::text FROM orders WHERE status <> 'cancelled'"):
         for item in orjson.loads(row["items"]):
@@ -182,7 +182,7 @@ async def test_stock_is_what_was_put_in_less_what_was_sold(at_rest: Shopping) ->
     assert found == {sku: (units - sold[sku], 0) for sku, units in at_rest.skus.items()}
 
 
-async def test_each_mail_goes_out_and_again_only_as_the_same(at_rest: Shopping) -> None:
+async def test_each_mail_goes_out_and_again_only_as_the_same(at_rest: CrashTestShop) -> None:
     ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for mail in mails(at_rest.stack.layout.mail):
         ids[mail.subject, mail.to].add(str(mail.message["Message-ID"]))
@@ -191,12 +191,12 @@ async def test_each_mail_goes_out_and_again_only_as_the_same(at_rest: Shopping) 
     assert thanked == Counter(order["number"] for order in at_rest.orders.values())
 
 
-async def test_nonsense_is_kept_once(at_rest: Shopping) -> None:
-    assert (await at_rest.nats.jetstream().stream_info(DEAD)).state.messages == 1
+async def test_nonsense_is_kept_once(at_rest: CrashTestShop) -> None:
+    assert (await at_rest.nats.jetstream().stream_info(DEAD_LETTER_STREAM)).state.messages == 1
 
 
-async def test_the_laws_hold(at_rest: Shopping) -> None:
+async def test_the_laws_hold(at_rest: CrashTestShop) -> None:
     """But for the nonsense: a dead letter, about a payment that nobody knows."""
-    found = await audit(at_rest.stack)
+    found = await run_verify(at_rest.stack)
     assert not found.error
-    assert not found.but_for(at_rest.nonsense).violations
+    assert not found.without_ids(at_rest.unreadable_ids).violations

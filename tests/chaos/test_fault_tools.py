@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.chaos.fake_clock import Clock
-from tests.chaos.fault_tools import Ordered
-from tests.chaos.small_disk import limited, small_disk, why_not
+from tests.chaos.fake_clock import ProcessClock
+from tests.chaos.fault_tools import SharedCrashOrder
+from tests.chaos.small_disk import file_size_limit, small_disk, unavailable_reason
 from tests.support.eventually import eventually
 
 ASKED = """
@@ -33,12 +33,12 @@ GROWING = "import sys; sys.stdin.readline(); open(sys.argv[1], 'wb').write(bytes
 
 
 @pytest.fixture
-async def clock(tmp_path: Path) -> Clock:
-    return Clock(tmp_path / "clock")
+async def clock(tmp_path: Path) -> ProcessClock:
+    return ProcessClock(tmp_path / "clock")
 
 
 @pytest.fixture
-async def asked(clock: Clock) -> AsyncIterator[Process]:
+async def asked(clock: ProcessClock) -> AsyncIterator[Process]:
     environment = {**os.environ, **clock.environment()}
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", ASKED, stdin=PIPE, stdout=PIPE, env=environment)
     yield child
@@ -55,16 +55,16 @@ async def told(process: Process) -> tuple[float, float, float]:
     return wall - time.time(), date - time.time(), slept
 
 
-async def test_a_clock_jumps_while_its_process_runs(clock: Clock, asked: Process) -> None:
+async def test_a_clock_jumps_while_its_process_runs(clock: ProcessClock, asked: Process) -> None:
     for seconds in (0, 120, -120, 0):
-        clock.shift(seconds)
+        clock.set_offset(seconds)
         wall, date, slept = await told(asked)
         assert abs(wall - seconds) < 1
         assert abs(date - seconds) < 1
         assert 0.05 <= slept < 1, "the monotonic clock goes on as it did"
 
 
-@pytest.mark.skipif(bool(why_not()), reason=f"no disk of its own: {why_not()}")
+@pytest.mark.skipif(bool(unavailable_reason()), reason=f"no disk of its own: {unavailable_reason()}")
 async def test_a_disk_is_full_and_free_again(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     async with small_disk(folder, 16) as disk:
@@ -85,14 +85,14 @@ async def test_files_of_a_process_stop_growing(tmp_path: Path) -> None:
         sys.executable, "-c", GROWING, str(tmp_path / "file"), stdin=PIPE, stderr=PIPE
     )
     await eventually(lambda: psutil.Process(child.pid).name().startswith("python"))
-    with limited(child.pid, 10_000):
+    with file_size_limit(child.pid, 10_000):
         _, words = await child.communicate(b"go\n")
     assert b"File too large" in words
     assert (tmp_path / "file").stat().st_size == 10_000
 
 
 async def test_a_crash_that_any_process_may_take_is_over_once_one_has(tmp_path: Path) -> None:
-    async with Ordered(tmp_path / "cart.given") as dies:
-        assert not dies.is_carried_out
+    async with SharedCrashOrder(tmp_path / "cart.given") as dies:
+        assert not dies.is_triggered
         dies.order.unlink()
-        assert dies.is_carried_out
+        assert dies.is_triggered

@@ -19,11 +19,14 @@ from infra.ops.devstack.data_dir import MARKER
 from infra.ops.devstack.run_as_user import account
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options, Part
-from tests.chaos.small_disk import Disk, small_disk, why_not
+from tests.chaos.small_disk import SmallDisk, small_disk, unavailable_reason
 from tests.conftest import FREE_PORTS
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(why_not()), reason=f"no disk of its own: {why_not()}")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(bool(unavailable_reason()), reason=f"no disk of its own: {unavailable_reason()}"),
+]
 
 AWAY = (NatsError, PyMongoError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 LONG = 40.0
@@ -51,17 +54,17 @@ class Writer:
 
     async def until_more(self) -> None:
         had = len(self.acknowledged)
-        await eventually(lambda: len(self.acknowledged) > had + 3, within=LONG)
+        await eventually(lambda: len(self.acknowledged) > had + 3, timeout_seconds=LONG)
 
     async def until_refused(self) -> None:
         had = self.refused
-        await eventually(lambda: self.refused > had + 1, within=LONG)
+        await eventually(lambda: self.refused > had + 1, timeout_seconds=LONG)
 
 
 @asynccontextmanager
 async def store(
     folder: Path, part: Part, name: str, megabytes: int, nodes: int = 1
-) -> AsyncIterator[tuple[Stack, Disk]]:
+) -> AsyncIterator[tuple[Stack, SmallDisk]]:
     """A stack of this part alone, whose process `name` has its data on a small disk."""
     data = folder / "souk"
     data.mkdir(mode=0o711)
@@ -121,7 +124,7 @@ async def test_postgres_forgets_nothing_that_it_has_committed(folder: Path) -> N
 
         async with writing(write) as writer:
             disk.fill()
-            await eventually(lambda: stack.processes["postgres"].restarts > 0, within=LONG)
+            await eventually(lambda: stack.processes["postgres"].restarts > 0, timeout_seconds=LONG)
             disk.free()
             await writer.until_more()
         connection = await asyncpg.connect(stack.dsn("order"))
@@ -150,7 +153,7 @@ async def test_mongo_forgets_nothing_that_it_has_acknowledged(folder: Path) -> N
 
         async with writing(write) as writer:
             disk.fill()
-            await eventually(lambda: stack.processes["mongo"].restarts > 0, within=LONG)
+            await eventually(lambda: stack.processes["mongo"].restarts > 0, timeout_seconds=LONG)
             disk.free()
             await writer.until_more()
         found = {one["_id"] async for one in trial.find({}, {"_id": 1})}
@@ -174,9 +177,9 @@ async def test_jetstream_forgets_nothing_that_it_has_acknowledged(folder: Path, 
                 await writer.until_refused()
             else:
                 await writer.until_more()
-            await eventually(lambda: "no space left" in stack.layout.log(name).read_text(), within=LONG)
+            await eventually(lambda: "no space left" in stack.layout.log(name).read_text(), timeout_seconds=LONG)
             disk.free()
-            await eventually(lambda: stack.processes[name].restarts > 0, within=LONG)
+            await eventually(lambda: stack.processes[name].restarts > 0, timeout_seconds=LONG)
             await asyncio.wait_for(stack.until_ready(name), LONG)
             await writer.until_more()
         found = await js.stream_info("ORDER", subjects_filter="event.order.>")

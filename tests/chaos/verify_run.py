@@ -15,14 +15,14 @@ from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_fixe
 
 from infra.ops.devstack.stack import Stack
 
-WITHIN = 120.0
-PERSISTENCE = 600.0
+VERIFY_TIMEOUT_SECONDS = 120.0
+RETRY_SECONDS = 600.0
 """Seconds in which an audit that could not look, since something was away, is tried again."""
-PAUSE = 2.0
-WAITS = 2
+RETRY_PAUSE_SECONDS = 2.0
+LATE_WORK_INVARIANT = 2
 """The law that everything comes to its end, or waits on something that has a deadline."""
 
-OWN: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
+STORE_VIEWS: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
     {
         "catalog": {
             "stock out of balance": (1, "SELECT sku FROM stock_out_of_balance"),
@@ -39,35 +39,35 @@ OWN: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Audit:
+class VerifyRun:
     """What an audit has found: law and what, one a violation."""
 
     violations: list[tuple[int, str]]
     seconds: float
     error: str = ""
     """Why there is no audit."""
-    waiting: Counter[str] = field(default_factory=Counter)
+    late_checks: Counter[str] = field(default_factory=Counter)
     """What only waits for longer than it should, by the check that says so: no violation while things go wrong."""
 
     @property
-    def in_trouble(self) -> "Audit":
+    def without_late_work(self) -> "VerifyRun":
         """The same, taken while things go wrong: whatever waits for what is away (law 2) is late, and rightly so."""
-        late = Counter(what.partition(" ")[0] for law, what in self.violations if law == WAITS)
-        return replace(self, violations=[one for one in self.violations if one[0] != WAITS], waiting=late)
+        late = Counter(what.partition(" ")[0] for law, what in self.violations if law == LATE_WORK_INVARIANT)
+        return replace(self, violations=[one for one in self.violations if one[0] != LATE_WORK_INVARIANT], waiting=late)
 
-    def but_for(self, known: Iterable[str]) -> "Audit":
+    def without_ids(self, known: Iterable[str]) -> "VerifyRun":
         """Without what it says of these ids: the run itself has planted it, and it was found."""
         ids = tuple(known)
         return replace(self, violations=[one for one in self.violations if not any(id_ in one[1] for id_ in ids)])
 
     def __str__(self) -> str:
-        late = "".join(f", {count} times {check}" for check, count in self.waiting.most_common())
+        late = "".join(f", {count} times {check}" for check, count in self.late_checks.most_common())
         return self.error or f"{len(self.violations)} violations in {self.seconds:.1f} s{late}"
 
 
-async def own_views(stack: Stack) -> list[tuple[int, str]]:
+async def check_store_views(stack: Stack) -> list[tuple[int, str]]:
     found = []
-    for service, checks in OWN.items():
+    for service, checks in STORE_VIEWS.items():
         connection = await asyncpg.connect(stack.dsn(service))
         try:
             for name, (law, statement) in checks.items():
@@ -78,19 +78,19 @@ async def own_views(stack: Stack) -> list[tuple[int, str]]:
     return found
 
 
-async def audit(stack: Stack) -> Audit:
+async def run_verify(stack: Stack) -> VerifyRun:
     """Runs the command; again where what has just gone wrong was still in its way."""
     tries = AsyncRetrying(
         retry=retry_if_result(lambda found: found.error),
-        stop=stop_after_delay(PERSISTENCE),
-        wait=wait_fixed(PAUSE),
+        stop=stop_after_delay(RETRY_SECONDS),
+        wait=wait_fixed(RETRY_PAUSE_SECONDS),
         retry_error_callback=lambda tried: tried.outcome.result() if tried.outcome else None,
     )
-    found: Audit = await tries(_once, stack)
+    found: VerifyRun = await tries(_once, stack)
     return found
 
 
-async def _once(stack: Stack) -> Audit:
+async def _once(stack: Stack) -> VerifyRun:
     """The command as a process of its own."""
     begun = time.monotonic()
     command = (sys.executable, "-m", "infra.ops.cli.app", "audit", "--data", str(stack.layout.data), "--json")
@@ -98,18 +98,18 @@ async def _once(stack: Stack) -> Audit:
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(WITHIN):
+        async with asyncio.timeout(VERIFY_TIMEOUT_SECONDS):
             said, complaint = await child.communicate()
     except TimeoutError:
         child.kill()
-        return Audit([], time.monotonic() - begun, f"no audit within {WITHIN:.0f} s")
+        return VerifyRun([], time.monotonic() - begun, f"no audit within {VERIFY_TIMEOUT_SECONDS:.0f} s")
     seconds = time.monotonic() - begun
     try:
         told = orjson.loads(said)
     except ValueError:
         last = (complaint or said).decode(errors="replace").strip().splitlines()[-1:]
-        return Audit([], seconds, last[0] if last else "it said nothing")
-    return Audit([_violation(one) for one in told["violations"]], seconds)
+        return VerifyRun([], seconds, last[0] if last else "it said nothing")
+    return VerifyRun([_violation(one) for one in told["violations"]], seconds)
 
 
 def _violation(told: Any) -> tuple[int, str]:

@@ -13,7 +13,7 @@ Lines = dict[str, int]
 
 
 @dataclass(slots=True)
-class Order:
+class JournalOrder:
     """One order that somebody wanted; `id` is empty until it is acknowledged."""
 
     marker: str
@@ -30,7 +30,7 @@ class Order:
 
 
 @dataclass(slots=True)
-class Cart:
+class JournalCart:
     """What a cart must hold; None once a change of it was not answered."""
 
     lines: Lines | None
@@ -40,59 +40,59 @@ class Cart:
 
 
 @dataclass(slots=True)
-class Entry:
+class JournalEntry:
     """One adjustment of stock, or one refund: `what` is the SKU or the payment."""
 
-    what: str
+    target: str
     amount: int
     acknowledged: bool = False
 
 
 @dataclass
-class Journal:
+class WriteJournal:
     """Everything that was asked for, by marker, id or e-mail."""
 
     users: dict[str, str] = field(default_factory=dict)
     """The id by e-mail."""
-    carts: dict[str, Cart] = field(default_factory=dict)
-    orders: dict[str, Order] = field(default_factory=dict)
-    adjustments: dict[str, Entry] = field(default_factory=dict)
-    refunds: dict[str, Entry] = field(default_factory=dict)
+    carts: dict[str, JournalCart] = field(default_factory=dict)
+    orders: dict[str, JournalOrder] = field(default_factory=dict)
+    adjustments: dict[str, JournalEntry] = field(default_factory=dict)
+    refunds: dict[str, JournalEntry] = field(default_factory=dict)
     captured: set[str] = field(default_factory=set)
     """Payments of which a client has read that the money is taken."""
     payments: dict[str, str] = field(default_factory=dict)
     """The order of each payment that was acknowledged."""
-    wrong: list[str] = field(default_factory=list)
+    wrong_responses: list[str] = field(default_factory=list)
     """Answers that cannot be right by themselves, as two that differ under one key."""
 
-    def wants(self, marker: str, lines: Lines | None, method: str) -> Order:
-        self.orders[marker] = order = Order(marker, lines, method)
+    def record_order_request(self, marker: str, lines: Lines | None, method: str) -> JournalOrder:
+        self.orders[marker] = order = JournalOrder(marker, lines, method)
         return order
 
-    def refund(self, marker: str, payment_id: str, amount: int) -> Entry:
-        self.refunds[marker] = entry = Entry(payment_id, amount)
+    def record_refund_request(self, marker: str, payment_id: str, amount: int) -> JournalEntry:
+        self.refunds[marker] = entry = JournalEntry(payment_id, amount)
         return entry
 
-    def adjustment(self, marker: str, sku: str, delta: int) -> Entry:
-        self.adjustments[marker] = entry = Entry(sku, delta)
+    def record_adjustment_request(self, marker: str, sku: str, delta: int) -> JournalEntry:
+        self.adjustments[marker] = entry = JournalEntry(sku, delta)
         return entry
 
-    def placed(self, order: Order, answer: Any) -> None:
+    def record_placed(self, order: JournalOrder, answer: Any) -> None:
         """The shop says that the order is there, with these lines."""
         order.id, order.total = answer["id"], answer["total"]["amount"]
         lines = {item["sku"]: item["quantity"] for item in answer["items"]}
         if order.lines is not None and lines != order.lines:
-            self.wrong.append(f"order {order.id} was answered with {lines} instead of {order.lines}")
+            self.wrong_responses.append(f"order {order.id} was answered with {lines} instead of {order.lines}")
         order.lines = lines
 
-    def paid(self, payment: Any) -> None:
+    def record_payment(self, payment: Any) -> None:
         """The shop has shown this payment."""
         self.payments[payment["id"]] = payment["order_id"]
         if payment["status"] == "captured":
             self.captured.add(payment["id"])
 
     @property
-    def acknowledged(self) -> Counter[str]:
+    def acknowledged_counts(self) -> Counter[str]:
         """How many writes of each kind were answered with 2xx."""
         orders = [order for order in self.orders.values() if order.id]
         return Counter(

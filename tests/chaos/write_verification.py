@@ -14,11 +14,11 @@ import orjson
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.ops.devstack.stack import Stack
-from tests.chaos.http_client import Answer, Wire
-from tests.chaos.write_journal import Journal
+from tests.chaos.http_client import LoadHttpClient, LoadResponse
+from tests.chaos.write_journal import WriteJournal
 
-AT_ONCE = 12
-AT_REST = 30.0
+CART_CONCURRENCY = 12
+RESPONSE_TIMEOUT_SECONDS = 30.0
 """Seconds that a shop at rest has for an answer."""
 
 _ORDERS = """
@@ -36,25 +36,25 @@ _TAKEN = frozenset({"captured", "partially_refunded", "refunded", "disputed"})
 
 
 @dataclass
-class Verdict:
+class WriteVerification:
     """What was compared, and what was not as it should be, by the law that it breaks."""
 
     checked: Counter[str] = field(default_factory=Counter)
-    broken: list[tuple[int, str]] = field(default_factory=list)
-    odd: Counter[str] = field(default_factory=Counter)
+    violations: list[tuple[int, str]] = field(default_factory=list)
+    remarks: Counter[str] = field(default_factory=Counter)
     """What is no violation, but worth a look."""
 
-    def lost(self, what: str) -> None:
-        self.broken.append((5, what))
+    def add_lost(self, what: str) -> None:
+        self.violations.append((5, what))
 
     def require(self, right: bool, law: int, what: str) -> None:  # noqa: FBT001 - what is checked
         if not right:
-            self.broken.append((law, what))
+            self.violations.append((law, what))
 
 
-async def judge(stack: Stack, journal: Journal, url: str) -> Verdict:
-    verdict = Verdict()
-    verdict.broken += [(3, wrong) for wrong in journal.wrong]
+async def verify_writes(stack: Stack, journal: WriteJournal, url: str) -> WriteVerification:
+    verdict = WriteVerification()
+    verdict.violations += [(3, wrong) for wrong in journal.wrong_responses]
     await _orders(stack, journal, verdict)
     await _payments(stack, journal, verdict)
     await _entries(await _rows(stack, "catalog", _ADJUSTMENTS), journal.adjustments, "adjustment", verdict)
@@ -72,7 +72,7 @@ async def _rows(stack: Stack, service: str, statement: str) -> list[asyncpg.Reco
         await connection.close()
 
 
-async def _orders(stack: Stack, journal: Journal, verdict: Verdict) -> None:
+async def _orders(stack: Stack, journal: WriteJournal, verdict: WriteVerification) -> None:
     rows = await _rows(stack, "order", _ORDERS)
     for marker, count in Counter(row["marker"] for row in rows if row["marker"]).items():
         verdict.require(count == 1, 3, f"{count} orders under the key {marker}")
@@ -80,13 +80,13 @@ async def _orders(stack: Stack, journal: Journal, verdict: Verdict) -> None:
     for marker, order in journal.orders.items():
         row = found.get(marker)
         if not order.id:
-            verdict.odd["orders refused and there all the same"] += order.refused and row is not None
-            verdict.odd["orders of unknown outcome"] += not order.refused
-            verdict.odd["of these, placed"] += not order.refused and row is not None
+            verdict.remarks["orders refused and there all the same"] += order.refused and row is not None
+            verdict.remarks["orders of unknown outcome"] += not order.refused
+            verdict.remarks["of these, placed"] += not order.refused and row is not None
             continue
         verdict.checked["orders"] += 1
         if row is None:
-            verdict.lost(f"order {order.id} was acknowledged and is not there")
+            verdict.add_lost(f"order {order.id} was acknowledged and is not there")
             continue
         lines = {item["sku"]: item["quantity"] for item in orjson.loads(row["items"])}
         right = (row["id"], row["total"], lines) == (order.id, order.total, order.lines)
@@ -94,7 +94,7 @@ async def _orders(stack: Stack, journal: Journal, verdict: Verdict) -> None:
         _moves(order, row, verdict)
 
 
-def _moves(order: Any, row: asyncpg.Record, verdict: Verdict) -> None:
+def _moves(order: Any, row: asyncpg.Record, verdict: WriteVerification) -> None:
     been = {entry["status"] for entry in orjson.loads(row["history"])}
     for said, status in ((order.cancelled, "cancelled"), (order.shipped, "shipped"), (order.delivered, "delivered")):
         if said:
@@ -104,13 +104,13 @@ def _moves(order: Any, row: asyncpg.Record, verdict: Verdict) -> None:
         verdict.require(row["status"] == "cancelled", 5, f"order {order.id} was cancelled and is {row['status']}")
 
 
-async def _payments(stack: Stack, journal: Journal, verdict: Verdict) -> None:
+async def _payments(stack: Stack, journal: WriteJournal, verdict: WriteVerification) -> None:
     rows = {row["id"]: row for row in await _rows(stack, "payment", _PAYMENTS)}
     for payment_id, order_id in journal.payments.items():
         verdict.checked["payments"] += 1
         row = rows.get(payment_id)
         if row is None or row["order_id"] != order_id:
-            verdict.lost(f"payment {payment_id} was acknowledged and is not there")
+            verdict.add_lost(f"payment {payment_id} was acknowledged and is not there")
         elif payment_id in journal.captured:
             right = row["status"] in _TAKEN
             verdict.require(right, 5, f"payment {payment_id} was told as captured and is {row['status']}")
@@ -119,7 +119,9 @@ async def _payments(stack: Stack, journal: Journal, verdict: Verdict) -> None:
         verdict.require(count == 1, 3, f"order {order_id} was paid {count} times")
 
 
-async def _entries(rows: list[asyncpg.Record], entries: Mapping[str, Any], name: str, verdict: Verdict) -> None:
+async def _entries(
+    rows: list[asyncpg.Record], entries: Mapping[str, Any], name: str, verdict: WriteVerification
+) -> None:
     """Adjustments and refunds: acknowledged ones once, the others once at the most."""
     times = Counter(row["marker"] for row in rows)
     found = {row["marker"]: row for row in rows}
@@ -133,39 +135,39 @@ async def _entries(rows: list[asyncpg.Record], entries: Mapping[str, Any], name:
         verdict.require(right, 5, f"{name} {marker} of {entry.what} was acknowledged and is not there")
 
 
-async def _accounts(stack: Stack, journal: Journal, verdict: Verdict) -> None:
+async def _accounts(stack: Stack, journal: WriteJournal, verdict: WriteVerification) -> None:
     found = {row["email"]: row["id"] for row in await _rows(stack, "user", _ACCOUNTS)}
     for email, user_id in journal.users.items():
         verdict.checked["registrations"] += 1
         verdict.require(found.get(email) == user_id, 5, f"{email} was registered and is not there")
 
 
-async def _carts(journal: Journal, url: str, verdict: Verdict) -> None:
-    wire, gate = Wire(url), asyncio.Semaphore(AT_ONCE)
+async def _carts(journal: WriteJournal, url: str, verdict: WriteVerification) -> None:
+    wire, gate = LoadHttpClient(url), asyncio.Semaphore(CART_CONCURRENCY)
 
     async def look(cart_id: str) -> None:
         cart = journal.carts[cart_id]
         async with gate:
             answer = await _told(wire, f"/carts/{cart_id}", cart.token)
         verdict.checked["carts"] += 1
-        found = {item["sku"]: item["quantity"] for item in answer.json["items"]} if answer.good else answer.status
+        found = {item["sku"]: item["quantity"] for item in answer.json["items"]} if answer.is_success else answer.status
         verdict.require(found == cart.lines, 5, f"cart {cart_id} holds {found} instead of {cart.lines}")
 
     await asyncio.gather(*(look(cart_id) for cart_id, cart in journal.carts.items() if cart.lines is not None))
     wire.close()
 
 
-async def _told(wire: Wire, path: str, token: str) -> Answer:
+async def _told(wire: LoadHttpClient, path: str, token: str) -> LoadResponse:
     """The answer of a shop that is at rest, and may still be about to notice that all is well."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type((OSError, TimeoutError)),
-        stop=stop_after_delay(AT_REST),
+        stop=stop_after_delay(RESPONSE_TIMEOUT_SECONDS),
         wait=wait_fixed(0.5),
         reraise=True,
     ):
         with attempt:
             answer = await wire.send("GET", path, token=token)
-            if answer.doubtful:
+            if answer.is_ambiguous:
                 raise TimeoutError(answer.code)
             return answer
     raise AssertionError

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from contracts.registry import EVENTS, HEARS, OPERATIONS
-from infra.contract_tools.asyncapi import asyncapi
+from contracts.registry import EVENTS, OPERATIONS, SUBSCRIPTIONS
+from infra.contract_tools.asyncapi import build_asyncapi
 
-DOCUMENT = asyncapi()
+DOCUMENT = build_asyncapi()
 KEY = re.compile(r"^[\w.\-]+$")
 
 
@@ -76,7 +76,7 @@ def test_every_event_is_there_with_who_says_and_who_hears_it(event: Any) -> None
     channel = DOCUMENT["channels"][event.type()]
     assert re.sub(r"{\w+}", "*", channel["address"]) == event.pattern()
     hearers = {name for name in DOCUMENT["operations"] if name.endswith(f".hears.{event.type()}")}
-    assert hearers == {f"{service}.hears.{event.type()}" for service, heard in HEARS.items() if event in heard}
+    assert hearers == {f"{service}.hears.{event.type()}" for service, heard in SUBSCRIPTIONS.items() if event in heard}
     assert f"{event.service}.says.{event.name}" in DOCUMENT["operations"]
 
 

@@ -9,9 +9,9 @@ import pytest
 from pydantic import Field
 
 from contracts.event import Event
-from contracts.model import Id, Line, Model
-from infra.contract_tools.compatibility import breaking
-from infra.contract_tools.snapshot import schemas, snapshot
+from contracts.model import Id, Model, SingleLine
+from infra.contract_tools.compatibility import breaking_changes
+from infra.contract_tools.snapshot import contract_snapshot, model_schemas
 from infra.ops.cli.docs import ROOT, SNAPSHOT
 
 
@@ -21,21 +21,21 @@ class Colour(StrEnum):
 
 
 class Part(Model):
-    sku: Line
+    sku: SingleLine
     count: Annotated[int, Field(ge=1, le=10)] = 1
 
 
 class Wanted(Model):
     parts: Annotated[list[Part], Field(min_length=1, max_length=5)]
     colour: Colour = Colour.RED
-    note: Line | None = None
+    note: SingleLine | None = None
 
 
 class Given(Model):
     id: Id
     colour: Colour
     parts: list[Part]
-    note: Line | None = None
+    note: SingleLine | None = None
 
 
 class Made(Event, service="order", name="tried_in_a_test", key="order_id"):
@@ -46,9 +46,9 @@ class Made(Event, service="order", name="tried_in_a_test", key="order_id"):
 
 def language() -> dict[str, Any]:
     """A small one, like the real."""
-    requests, asked = schemas([Wanted], "validation", "requests")
-    replies, replied = schemas([Given], "serialization", "replies")
-    events, said = schemas([Made], "validation", "events")
+    requests, asked = model_schemas([Wanted], "validation", "requests")
+    replies, replied = model_schemas([Given], "serialization", "replies")
+    events, said = model_schemas([Made], "validation", "events")
     operation = {
         "request": requests[Wanted],
         "reply": replies[Given],
@@ -143,29 +143,29 @@ GROWS: list[tuple[Steps, object]] = [
 
 
 def test_the_same_breaks_nothing() -> None:
-    assert breaking(language(), language()) == []
+    assert breaking_changes(language(), language()) == []
 
 
 @pytest.mark.parametrize(("steps", "value"), BREAKS)
 def test_finds_what_breaks(steps: Steps, value: object) -> None:
-    found = breaking(language(), changed(steps, value))
+    found = breaking_changes(language(), changed(steps, value))
     assert found, "goes unnoticed"
 
 
 @pytest.mark.parametrize(("steps", "value"), GROWS)
 def test_lets_grow(steps: Steps, value: object) -> None:
-    assert breaking(language(), changed(steps, value)) == []
+    assert breaking_changes(language(), changed(steps, value)) == []
 
 
 def test_says_where() -> None:
     new = changed((*PART_IN, "properties", "count", "maximum"), 9)
-    assert breaking(language(), new) == ["rpc.order.make request/parts/*/count: maximum is 9 against 10"]
+    assert breaking_changes(language(), new) == ["rpc.order.make request/parts/*/count: maximum is 9 against 10"]
 
 
 def test_a_single_value_may_become_several() -> None:
     old = changed(("schemas", "requests", "Colour"), {"type": "string", "const": "red"})
-    assert breaking(old, language()) == []
-    assert breaking(language(), old)
+    assert breaking_changes(old, language()) == []
+    assert breaking_changes(language(), old)
 
 
 def test_ends_on_what_holds_itself() -> None:
@@ -173,10 +173,10 @@ def test_ends_on_what_holds_itself() -> None:
         tree = {"type": "object", "properties": {"below": {"$ref": "#/schemas/requests/Wanted"}, **more}}
         return changed(REQUEST, tree)
 
-    assert breaking(endless(), endless(name=TEXT)) == []
+    assert breaking_changes(endless(), endless(name=TEXT)) == []
 
 
 def test_the_contracts_keep_their_promises() -> None:
     """What was published still holds; `souk docs` takes in what is new."""
     published = orjson.loads((ROOT / SNAPSHOT).read_bytes())
-    assert breaking(published, snapshot()) == []
+    assert breaking_changes(published, contract_snapshot()) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.ip_networks import neighbourhood
+from contracts.ip_networks import client_network
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from contracts.ip_networks import neighbourhood
     ],
 )
 def test_an_ipv6_network_counts_as_one_address(client: str, counts_as: str) -> None:
-    assert neighbourhood(client) == counts_as
+    assert client_network(client) == counts_as

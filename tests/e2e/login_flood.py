@@ -9,29 +9,29 @@ import orjson
 
 from tests.bench.load_generator import Connection, connect
 
-EVERY = 0.01
+INTERVAL_SECONDS = 0.01
 """Seconds between two requests of those who are signed in."""
-PATIENCE = 1.0
+RETRY_SECONDS = 1.0
 """Seconds until an attacker who is refused comes again."""
 
 
 @dataclass
-class Others:
+class SignedInUsers:
     """Those who are signed in and go on with what they do, at a steady pace whatever becomes of them."""
 
     url: str
     token: str
-    took: list[float] = field(default_factory=list)
+    durations: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     free: list[Connection] = field(default_factory=list)
 
-    async def go_on(self, seconds: float) -> None:
+    async def send_requests(self, seconds: float) -> None:
         """How long each takes counts from when it was due."""
-        self.took.clear()
+        self.durations.clear()
         begun = time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            for number in range(int(seconds / EVERY)):
-                due = begun + number * EVERY
+            for number in range(int(seconds / INTERVAL_SECONDS)):
+                due = begun + number * INTERVAL_SECONDS
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 group.create_task(self._one(number, due))
 
@@ -46,11 +46,11 @@ class Others:
         said = {"Authorization": f"Bearer {self.token}"}
         status, _ = await connection.request(method, f"/api/v1{path}", body, said)
         self.free.append(connection)
-        self.took.append(time.perf_counter() - due)
+        self.durations.append(time.perf_counter() - due)
         self.statuses[status] += 1
 
     def percentile(self, share: float) -> float:
-        return sorted(self.took)[int(len(self.took) * share)]
+        return sorted(self.durations)[int(len(self.durations) * share)]
 
     def __str__(self) -> str:
         return ", ".join(f"p{share} {self.percentile(share / 100) * 1000:.1f} ms" for share in (50, 99))
@@ -65,6 +65,6 @@ async def attack(url: str, email: str, found: Counter[int]) -> None:
             status, _ = await connection.request("POST", "/api/v1/auth/login", body)
             found[status] += 1
             if status != 401:
-                await asyncio.sleep(PATIENCE)
+                await asyncio.sleep(RETRY_SECONDS)
     finally:
         connection.close()

@@ -14,10 +14,10 @@ from contracts.identity import Identity
 from infra.foundation.ids import new_id
 from infra.ops.devstack.mail_files import Mail
 from infra.ops.devstack.stack import Stack
-from tests.support.event_recorder import Events
+from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
-from tests.support.http import ADDRESS, Answered, Customer, Http, register
-from tests.support.rpc import Edge
+from tests.support.http import ADDRESS, HttpClient, HttpResponse, RegisteredCustomer, register_customer
+from tests.support.rpc import RpcCaller
 
 Products = Callable[..., Awaitable[Product]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
@@ -27,7 +27,9 @@ def sku_of(product: Product) -> str:
     return product.variants[0].sku
 
 
-async def place(http: Http, product: Product, *, quantity: int = 1, key: str | None = None, **more: Any) -> Answered:
+async def place(
+    http: HttpClient, product: Product, *, quantity: int = 1, key: str | None = None, **more: Any
+) -> HttpResponse:
     body = {
         "items": [{"sku": sku_of(product), "quantity": quantity}],
         "shipping_address": ADDRESS,
@@ -37,7 +39,7 @@ async def place(http: Http, product: Product, *, quantity: int = 1, key: str | N
     return await http.post("/orders", body, key=key)
 
 
-async def until(http: Http, order_id: str, status: str) -> dict[str, Any]:
+async def until(http: HttpClient, order_id: str, status: str) -> dict[str, Any]:
     """The order once it has that status."""
 
     async def reached() -> dict[str, Any] | None:
@@ -49,12 +51,12 @@ async def until(http: Http, order_id: str, status: str) -> dict[str, Any]:
     return order
 
 
-async def stock(ask: Edge, admin: Identity, product: Product) -> StockLevel:
+async def stock(ask: RpcCaller, admin: Identity, product: Product) -> StockLevel:
     level: StockLevel = await ask(catalog.GET_STOCK, {"sku": sku_of(product)}, identity=admin)
     return level
 
 
-async def settles_at(ask: Edge, admin: Identity, product: Product, *, on_hand: int, reserved: int = 0) -> None:
+async def settles_at(ask: RpcCaller, admin: Identity, product: Product, *, on_hand: int, reserved: int = 0) -> None:
     async def there() -> bool:
         level = await stock(ask, admin, product)
         return (level.on_hand, level.reserved) == (on_hand, reserved)
@@ -73,11 +75,11 @@ async def ledger_balances(database: Databases) -> None:
 
 
 async def test_from_the_cart_to_the_mail(
-    customer: Customer,
+    customer: RegisteredCustomer,
     new_product: Products,
-    ask: Edge,
+    ask: RpcCaller,
     admin: Identity,
-    events: Events,
+    events: EventRecorder,
     mails: Callable[[str], list[Mail]],
     database: Databases,
 ) -> None:
@@ -94,9 +96,9 @@ async def test_from_the_cart_to_the_mail(
     assert [entry["status"] for entry in order["history"]] == ["pending", "paid"]
     await settles_at(ask, admin, product, on_hand=3)
 
-    said = await events.of(order["id"], "paid")
+    said = await events.wait_for(order["id"], "paid")
     assert said.headers[headers.EVENT_TYPE] == "souk.order.paid"
-    assert events.names(order["id"])[:2] == ["placed", "paid"]
+    assert events.event_names(order["id"])[:2] == ["placed", "paid"]
     payment = (await customer.http.get(f"/payments/{order['payment_id']}")).json
     assert (payment["status"], payment["amount"]["amount"]) == ("captured", 5000)
     await ledger_balances(database)
@@ -111,7 +113,7 @@ async def test_from_the_cart_to_the_mail(
 
 
 async def test_too_little_in_stock_holds_nothing(
-    customer: Customer, new_product: Products, ask: Edge, admin: Identity
+    customer: RegisteredCustomer, new_product: Products, ask: RpcCaller, admin: Identity
 ) -> None:
     plenty, scarce = await new_product(stock=10), await new_product(stock=1)
     items = [{"sku": sku_of(plenty), "quantity": 1}, {"sku": sku_of(scarce), "quantity": 2}]
@@ -124,7 +126,11 @@ async def test_too_little_in_stock_holds_nothing(
 
 
 async def test_a_declined_payment_cancels_and_returns_the_stock(
-    customer: Customer, new_product: Products, ask: Edge, admin: Identity, mails: Callable[[str], list[Mail]]
+    customer: RegisteredCustomer,
+    new_product: Products,
+    ask: RpcCaller,
+    admin: Identity,
+    mails: Callable[[str], list[Mail]],
 ) -> None:
     product = await new_product(stock=3)
     placed = await place(customer.http, product, payment_method="sim_declined")
@@ -137,10 +143,10 @@ async def test_a_declined_payment_cancels_and_returns_the_stock(
 
 
 async def test_a_hundred_orders_for_the_last_ten(
-    http: Http, new_product: Products, ask: Edge, admin: Identity, database: Databases
+    http: HttpClient, new_product: Products, ask: RpcCaller, admin: Identity, database: Databases
 ) -> None:
     product = await new_product(stock=10)
-    customers = [await register(http) for _ in range(10)]
+    customers = [await register_customer(http) for _ in range(10)]
     answers = await asyncio.gather(*(place(customers[n % 10].http, product) for n in range(100)))
     assert Counter(answer.status for answer in answers) == {201: 10, 409: 90}
     assert {answer.code for answer in answers if answer.status == 409} == {"out_of_stock"}
@@ -152,7 +158,7 @@ async def test_a_hundred_orders_for_the_last_ten(
 
 
 async def test_twenty_at_once_with_one_key(
-    customer: Customer, new_product: Products, ask: Edge, admin: Identity
+    customer: RegisteredCustomer, new_product: Products, ask: RpcCaller, admin: Identity
 ) -> None:
     product, key = await new_product(stock=50), new_id().hex
     answers = await asyncio.gather(*(place(customer.http, product, key=key) for _ in range(20)))
@@ -168,7 +174,7 @@ async def test_twenty_at_once_with_one_key(
     assert (other.status, other.code) == (422, "idempotency_key_reused")
 
 
-async def test_the_same_cart_is_ordered_once_without_a_key(customer: Customer, new_product: Products) -> None:
+async def test_the_same_cart_is_ordered_once_without_a_key(customer: RegisteredCustomer, new_product: Products) -> None:
     product = await new_product(stock=50)
     await customer.http.post("/carts")
     await customer.http.post("/carts/mine/items", {"sku": sku_of(product), "quantity": 1})
@@ -179,7 +185,7 @@ async def test_the_same_cart_is_ordered_once_without_a_key(customer: Customer, n
 
 
 async def test_cancelling_a_paid_order_sends_everything_back(
-    customer: Customer, new_product: Products, ask: Edge, admin: Identity, database: Databases
+    customer: RegisteredCustomer, new_product: Products, ask: RpcCaller, admin: Identity, database: Databases
 ) -> None:
     product = await new_product(stock=4)
     placed = await place(customer.http, product)
@@ -198,7 +204,7 @@ async def test_cancelling_a_paid_order_sends_everything_back(
 
 
 async def test_shipped_and_delivered(
-    customer: Customer, admin_http: Http, new_product: Products, mails: Callable[[str], list[Mail]]
+    customer: RegisteredCustomer, admin_http: HttpClient, new_product: Products, mails: Callable[[str], list[Mail]]
 ) -> None:
     placed = await place(customer.http, await new_product())
     order = await until(customer.http, placed.json["id"], "paid")
@@ -212,7 +218,7 @@ async def test_shipped_and_delivered(
     await eventually(lambda: any("on its way" in mail.subject for mail in mails(customer.email)))
 
 
-async def test_a_guest_buys(http: Http, new_product: Products, mails: Callable[[str], list[Mail]]) -> None:
+async def test_a_guest_buys(http: HttpClient, new_product: Products, mails: Callable[[str], list[Mail]]) -> None:
     product, email = await new_product(), f"{new_id().hex}@example.com"
     cart = (await http.post("/carts")).json
     await http.post(f"/carts/{cart['id']}/items", {"sku": sku_of(product), "quantity": 1})
@@ -222,7 +228,7 @@ async def test_a_guest_buys(http: Http, new_product: Products, mails: Callable[[
 
 
 async def test_one_trace_is_found_everywhere(
-    customer: Customer, new_product: Products, stack: Stack, mails: Callable[[str], list[Mail]]
+    customer: RegisteredCustomer, new_product: Products, stack: Stack, mails: Callable[[str], list[Mail]]
 ) -> None:
     product, trace_id = await new_product(), new_id().hex
     body = {
@@ -244,9 +250,9 @@ async def test_one_trace_is_found_everywhere(
         await eventually(lambda service=service: logged(service))
 
 
-async def test_no_secret_reaches_a_log(customer: Customer, new_product: Products, stack: Stack) -> None:
+async def test_no_secret_reaches_a_log(customer: RegisteredCustomer, new_product: Products, stack: Stack) -> None:
     product = await new_product()
-    await customer.http.as_(None).post("/auth/login", {"email": customer.email, "password": customer.password})
+    await customer.http.with_token(None).post("/auth/login", {"email": customer.email, "password": customer.password})
     refused = await place(customer.http, product, payment_method="4242 4242 4242 4242")
     assert (refused.status, refused.code) == (422, "card_number_refused")
     assert b"4242" not in refused.body

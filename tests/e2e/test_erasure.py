@@ -13,17 +13,17 @@ import pyotp
 from contracts import headers
 from contracts.catalog import Product
 from contracts.order import OrderPaid
-from contracts.registry import HEAR, SERVICES
+from contracts.registry import REDELIVER, SERVICES
 from infra.foundation.ids import new_id
 from infra.ops.devstack.mail_files import forget, mails
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import STORES
 from services.user.domain import accounts as domain
 from tests.support import data_scan as searching
-from tests.support.data_scan import Needles
+from tests.support.data_scan import ScanTerms
 from tests.support.eventually import eventually
-from tests.support.http import Answered, Http
-from tests.support.rpc import Edge
+from tests.support.http import HttpClient, HttpResponse
+from tests.support.rpc import RpcCaller
 
 Products = Callable[..., Awaitable[Product]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
@@ -35,7 +35,7 @@ POSTGRES = [service for service, store in STORES.items() if store == "postgres"]
 class Person:
     """Somebody whose every word is unique."""
 
-    http: Http
+    http: HttpClient
     mark: str = field(default_factory=lambda: new_id().hex[-12:])
     orders: list[str] = field(default_factory=list)
     id: str = ""
@@ -87,7 +87,7 @@ async def token(stack: Stack, person: Person, subject: str) -> str:
     return str((await eventually(found))[-1])
 
 
-async def opens_an_account(stack: Stack, http: Http) -> Person:
+async def opens_an_account(stack: Stack, http: HttpClient) -> Person:
     """Is verified, forgets the password, mistypes it, and saves an address or two."""
     one = Person(http)
     opened = await one.does(
@@ -102,7 +102,7 @@ async def opens_an_account(stack: Stack, http: Http) -> Person:
     await one.does("POST", "/auth/login", {"email": one.email, "password": "wrong horse"}, 401)
     await one.does("POST", "/auth/register", {"email": one.email, "password": one.password, **one.name}, 409)
     session = await one.does("POST", "/auth/login", {"email": one.email.lower(), "password": one.password})
-    one.http = http.as_(session["access_token"])
+    one.http = http.with_token(session["access_token"])
     one.secret = (await one.does("POST", "/users/profile/totp", {"password": one.password}, 201))["secret"]
     await one.does("POST", "/users/profile/totp/confirm", {"code": pyotp.TOTP(one.secret).now()})
     await one.does("PUT", "/users/profile", one.name)
@@ -125,7 +125,7 @@ async def order(one: Person, sku: str, status: str, **more: Any) -> str:
     return str(placed["id"])
 
 
-async def buys(one: Person, sku: str, guest: Http) -> None:
+async def buys(one: Person, sku: str, guest: HttpClient) -> None:
     """From a cart that took in another, as a guest, to be cancelled, and to an address that is saved."""
     await one.does("POST", "/carts", status=201)
     await one.does("POST", "/carts/mine/items", {"sku": sku, "quantity": 2})
@@ -142,7 +142,7 @@ async def buys(one: Person, sku: str, guest: Http) -> None:
     one.orders.append(placed.json["id"])
 
 
-async def is_served(one: Person, boss: Http) -> None:
+async def is_served(one: Person, boss: HttpClient) -> None:
     """An administrator edits the account and an order, refunds in words, and sends the goods."""
     assert (await boss.put(f"/users/{one.id}", one.name)).status == 200
     assert (await boss.post(f"/users/{one.id}/unban", key=new_id().hex)).status == 200
@@ -166,19 +166,19 @@ async def asked_to_be_forgotten(one: Person, stack: Stack) -> Any:
     assert (await one.http.get("/users/profile")).status == 401
 
     async def done() -> Any:
-        receipt = (await one.http.as_(None).get(f"/users/erasures/{erasure['id']}")).json
+        receipt = (await one.http.with_token(None).get(f"/users/erasures/{erasure['id']}")).json
         return receipt if receipt["status"] == "done" else None
 
-    receipt = await eventually(done, within=30)
+    receipt = await eventually(done, timeout_seconds=30)
     assert forget(stack.layout.mail, to=one.email)
     return receipt
 
 
 async def test_nothing_is_left_of_who_is_erased(
     stack: Stack,
-    http: Http,
-    admin_http: Http,
-    operator: Edge,
+    http: HttpClient,
+    admin_http: HttpClient,
+    operator: RpcCaller,
     database: Databases,
     mongo: Any,
     new_product: Products,
@@ -198,15 +198,15 @@ async def test_nothing_is_left_of_who_is_erased(
 
     assert {done["service"] for done in receipt["services"]} == set(SERVICES)
     await books_are_as_they_were(before, admin_http, database)
-    needles = Needles([*one.words, email_digest(one, stack)])
+    needles = ScanTerms([*one.words, email_digest(one, stack)])
     assert await traces(needles, stack, operator, database, mongo) == []
     await nobody_is_there(one, http, operator, before[0], notification)
-    assert await traces(Needles(one.words), stack, operator, database, mongo) == []
+    assert await traces(ScanTerms(one.words), stack, operator, database, mongo) == []
     await operator.client.jetstream().delete_msg("DEAD", letter)
     assert (await http.post("/auth/register", {"email": one.email, "password": one.password, **one.name})).status == 201
 
 
-async def buried(operator: Edge, one: Person) -> int:
+async def buried(operator: RpcCaller, one: Person) -> int:
     """An event about the person that nobody can read, among the dead letters; its number there."""
     js = operator.client.jetstream()
     about = {headers.EVENT_ID: str(new_id()), headers.EVENT_TYPE: "souk.user.reset_requested"}
@@ -236,7 +236,7 @@ async def holds_all(one: Person) -> None:
     assert {"verify_email", "order_paid"} <= {kept["kind"] for kept in export["notifications"]}
 
 
-async def books_are_as_they_were(before: list[Any], boss: Http, database: Databases) -> None:
+async def books_are_as_they_were(before: list[Any], boss: HttpClient, database: Databases) -> None:
     """Orders tell what was sold for how much and to which country, and nothing else."""
     for order_before in before:
         now = (await boss.get(f"/orders/{order_before['id']}")).json
@@ -250,15 +250,15 @@ async def books_are_as_they_were(before: list[Any], boss: Http, database: Databa
 
 
 async def nobody_is_there(
-    one: Person, http: Http, operator: Edge, order_before: Any, notification: asyncpg.Connection
+    one: Person, http: HttpClient, operator: RpcCaller, order_before: Any, notification: asyncpg.Connection
 ) -> None:
     """Nobody signs in, and an event that comes late is told to nobody."""
     refused = await http.post("/auth/login", {"email": one.email, "password": one.password})
     assert (refused.status, refused.code) == (401, "invalid_credentials")
     await notification.execute("DELETE FROM delivery WHERE order_id = $1 AND kind = 'order_paid'", order_before["id"])
     paid = OrderPaid.model_validate_json(orjson.dumps({**order_before, **late(order_before)}), extra="ignore")
-    event = {"id": new_id(), "type": OrderPaid.type(), "data": paid.model_dump_json()}
-    await operator(HEAR["notification"], orjson.loads(orjson.dumps(event)))
+    event = {"id": new_id(), "type": OrderPaid.ce_type(), "data": paid.model_dump_json()}
+    await operator(REDELIVER["notification"], orjson.loads(orjson.dumps(event)))
     question = "SELECT status FROM delivery WHERE order_id = $1 AND kind = 'order_paid'"
 
     async def suppressed() -> bool:
@@ -275,29 +275,29 @@ def email_digest(one: Person, stack: Stack) -> str:
     """By which failed logins are counted: made with a key that only the service has."""
     secret = stack.vault.secret("user", "souk_keys_secret")
     pepper = hashlib.sha256(b"login\0" + secret.encode()).digest()
-    return domain.attempt(one.email, "", pepper).account.hex()
+    return domain.throttle_key(one.email, "", pepper).account_digest.hex()
 
 
-async def traces(needles: Needles, stack: Stack, operator: Edge, database: Databases, mongo: Any) -> list[str]:
+async def traces(needles: ScanTerms, stack: Stack, operator: RpcCaller, database: Databases, mongo: Any) -> list[str]:
     found = [
         f"{service} {hit}"
         for service in POSTGRES
-        for hit in await searching.in_database(await database(service), needles)
+        for hit in await searching.search_database(await database(service), needles)
     ]
-    found += await searching.in_documents(mongo, needles)
-    found += await searching.in_streams(operator.client, needles)
-    return found + searching.in_files(stack, needles)
+    found += await searching.search_documents(mongo, needles)
+    found += await searching.search_streams(operator.client, needles)
+    return found + searching.search_files(stack, needles)
 
 
 def test_the_search_finds_what_is_hidden() -> None:
-    needles = Needles(["Zaphod@example.com"])
+    needles = ScanTerms(["Zaphod@example.com"])
     hidden = ("to: ZAPHOD@EXAMPLE.COM", b"zaphod@example.com".hex(), "c2F5IHphcGhvZEBleGFtcGxlLmNvbSE")
     assert all(map(needles.in_text, hidden))
     assert not needles.in_text("to: ford@example.com")
 
 
 async def test_an_email_that_is_not_verified_erases_nobody_s_orders(
-    stack: Stack, http: Http, admin_http: Http, new_product: Products
+    stack: Stack, http: HttpClient, admin_http: HttpClient, new_product: Products
 ) -> None:
     """Whoever opens an account with another's e-mail can't have the orders erased that the other one placed."""
     sku = (await new_product(stock=10)).variants[0].sku
@@ -305,7 +305,7 @@ async def test_an_email_that_is_not_verified_erases_nobody_s_orders(
     body = {"items": [{"sku": sku, "quantity": 1}], "shipping_address": one.address, "email": one.email}
     placed = await http.post("/orders", body)
     opened = await one.does("POST", "/auth/register", {"email": one.email, "password": one.password, **one.name}, 201)
-    one.http = http.as_(opened["access_token"])
+    one.http = http.with_token(opened["access_token"])
     assert (await one.does("GET", "/users/profile/export"))["orders"] == []
     await is_told_all(one, stack, mails_in_all=2)
     await asked_to_be_forgotten(one, stack)
@@ -313,15 +313,15 @@ async def test_an_email_that_is_not_verified_erases_nobody_s_orders(
     assert kept["shipping_address"]["line1"] == one.address["line1"]
 
 
-async def test_the_keys_of_an_administrator_end_with_the_account(admin_http: Http) -> None:
+async def test_the_keys_of_an_administrator_end_with_the_account(admin_http: HttpClient) -> None:
     made = await admin_http.post("/api-keys", {"name": "a till", "scopes": ["order:read"]})
-    machine = admin_http.as_(made.json["key"])
+    machine = admin_http.with_token(made.json["key"])
     assert (await machine.get("/orders?limit=1")).status == 200
     assert [key["name"] for key in (await admin_http.get("/users/profile/export")).json["api_keys"]] == ["a till"]
     assert (await admin_http.delete("/users/profile")).status == 202
     assert (await machine.get("/orders?limit=1")).status == 401
 
 
-async def test_a_receipt_is_for_who_knows_its_secret(http: Http) -> None:
-    answered: Answered = await http.get(f"/users/erasures/{'A' * 43}")
+async def test_a_receipt_is_for_who_knows_its_secret(http: HttpClient) -> None:
+    answered: HttpResponse = await http.get(f"/users/erasures/{'A' * 43}")
     assert (answered.status, answered.code) == (404, "not_found")

@@ -12,7 +12,7 @@ import pytest
 from contracts.catalog import Product
 from infra.ops.devstack.stack import Stack
 from tests.support.eventually import eventually
-from tests.support.http import ADDRESS, Customer
+from tests.support.http import ADDRESS, RegisteredCustomer
 
 
 def provision(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -21,7 +21,7 @@ def provision(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 async def test_a_reader_sees_an_order_go_by(
-    stack: Stack, customer: Customer, new_product: Callable[..., Awaitable[Product]]
+    stack: Stack, customer: RegisteredCustomer, new_product: Callable[..., Awaitable[Product]]
 ) -> None:
     made = provision(stack, "--reader", "watcher")
     assert made.returncode == 0, made.stderr

@@ -13,9 +13,9 @@ import pytest
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import EVERYTHING, Options
 from tests.conftest import FREE_PORTS
-from tests.e2e.login_flood import Others, attack
-from tests.support.http import Customer, Http, register
-from tests.support.uninstrumented import unmeasured
+from tests.e2e.login_flood import SignedInUsers, attack
+from tests.support.http import HttpClient, RegisteredCustomer, register_customer
+from tests.support.uninstrumented import uninstrumented_stack
 
 pytestmark = pytest.mark.long
 
@@ -42,21 +42,21 @@ async def shop(data_folder: Path) -> AsyncIterator[Stack]:
         process_env=NO_THROTTLE,
         **FREE_PORTS,
     )
-    async with unmeasured(options) as stack:
+    async with uninstrumented_stack(options) as stack:
         yield stack
 
 
 async def test_a_hundred_wrong_logins_at_once_slow_logins_alone(shop: Stack) -> None:
     async with aiohttp.ClientSession() as session:
-        customer: Customer = await register(Http(session, shop.http_url))
-    others = Others(shop.http_url, customer.session["access_token"])
-    await others.go_on(1)
-    await others.go_on(SECONDS)
+        customer: RegisteredCustomer = await register_customer(HttpClient(session, shop.http_url))
+    others = SignedInUsers(shop.http_url, customer.session["access_token"])
+    await others.send_requests(1)
+    await others.send_requests(SECONDS)
     before, found = str(others), Counter[int]()
     emails = [customer.email if number % 2 else f"{number}@example.com" for number in range(ATTACKERS)]
     attacks = [asyncio.create_task(attack(shop.http_url, email, found)) for email in emails]
     try:
-        await others.go_on(SECONDS)
+        await others.send_requests(SECONDS)
     finally:
         for one in attacks:
             one.cancel()

@@ -6,7 +6,7 @@ import pytest
 
 from infra.foundation.ids import new_id
 from tests.support.eventually import eventually
-from tests.support.http import Answered, Customer, Http
+from tests.support.http import HttpClient, HttpResponse, RegisteredCustomer
 
 CSV = {"Content-Type": "text/csv"}
 HEADER = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price\n"
@@ -21,11 +21,11 @@ def rows(mark: str, price_in_the_middle: str) -> bytes:
     return (HEADER + "\n".join(lines) + "\n").encode()
 
 
-async def send(http: Http, body: bytes, headers: dict[str, str] | None = None) -> Answered:
+async def send(http: HttpClient, body: bytes, headers: dict[str, str] | None = None) -> HttpResponse:
     return await http.post("/products/import", data=body, headers=headers or CSV)
 
 
-async def done(http: Http, started: Answered) -> dict[str, Any]:
+async def done(http: HttpClient, started: HttpResponse) -> dict[str, Any]:
     """The job once it has come to an end."""
 
     async def ended() -> dict[str, Any] | None:
@@ -38,7 +38,7 @@ async def done(http: Http, started: Answered) -> dict[str, Any]:
     return job
 
 
-async def test_a_broken_row_in_the_middle(admin_http: Http, http: Http) -> None:
+async def test_a_broken_row_in_the_middle(admin_http: HttpClient, http: HttpClient) -> None:
     mark = new_id().hex
     started = await send(admin_http, rows(mark, "a lot"))
     assert started.status == 202, started.body
@@ -52,7 +52,7 @@ async def test_a_broken_row_in_the_middle(admin_http: Http, http: Http) -> None:
     assert (await http.get(f"/products/tea-{mark}")).status == 200
 
 
-async def test_the_same_file_again_changes_nothing(admin_http: Http) -> None:
+async def test_the_same_file_again_changes_nothing(admin_http: HttpClient) -> None:
     body = rows(new_id().hex, "30")
     first = await done(admin_http, await send(admin_http, body))
     again = await done(admin_http, await send(admin_http, body))
@@ -62,12 +62,14 @@ async def test_the_same_file_again_changes_nothing(admin_http: Http) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"\xff\xfe\x00", b"no,header,of,ours\n1,2,3,4\n", b'{"a": 1}', b"\x89PNG\r\n\x1a\n" * 99]
 )
-async def test_what_is_no_product_file(admin_http: Http, body: bytes) -> None:
+async def test_what_is_no_product_file(admin_http: HttpClient, body: bytes) -> None:
     refused = await send(admin_http, body)
     assert (refused.status, refused.code) == (422, "not_csv")
 
 
-async def test_who_may_not_and_what_else_is_refused(admin_http: Http, customer: Customer, http: Http) -> None:
+async def test_who_may_not_and_what_else_is_refused(
+    admin_http: HttpClient, customer: RegisteredCustomer, http: HttpClient
+) -> None:
     body = rows(new_id().hex, "30")
     assert (await send(http, body)).code == "unauthorized"
     assert (await send(customer.http, body)).code == "forbidden"

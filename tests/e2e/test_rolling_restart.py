@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 
 from infra.ops.devstack.stack_settings import Options
-from tests.chaos.rolling_restart import rolling
-from tests.conftest import FREE_PORTS, QUICK
-from tests.support.uninstrumented import unmeasured
+from tests.chaos.rolling_restart import measure_rolling_restart
+from tests.conftest import FAST_SETTINGS, FREE_PORTS
+from tests.support.uninstrumented import uninstrumented_stack
 
 SHORT = ("edge", "cart", "order")
 """The ways in which processes end: the edge, one that keeps MongoDB, one that keeps PostgreSQL and asks others."""
@@ -24,10 +24,10 @@ async def test_restarts_of_every_kind_of_process_fail_no_request() -> None:
             edge_processes=2,
             nginx_limits=False,
             seed=False,
-            process_env=QUICK,
+            process_env=FAST_SETTINGS,
             **FREE_PORTS,
         )
-        async with unmeasured(options) as stack:
-            figures = await rolling(stack, only=SHORT)
-    assert figures.good, str(figures)
+        async with uninstrumented_stack(options) as stack:
+            figures = await measure_rolling_restart(stack, only=SHORT)
+    assert figures.meets_goals, str(figures)
     assert figures.placed > 20

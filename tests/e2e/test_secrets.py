@@ -7,7 +7,7 @@ import pytest
 from contracts.operation import EDGE
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import STORES
-from tests.support.http import Customer, Http
+from tests.support.http import HttpClient, RegisteredCustomer
 
 POSTGRES_SERVICES = [service for service, store in STORES.items() if store == "postgres"]
 
@@ -31,7 +31,9 @@ async def test_no_process_shows_one(stack: Stack) -> None:
             assert not found_in(shown, stack), name
 
 
-async def test_no_log_and_no_answer_holds_one(stack: Stack, customer: Customer, admin_http: Http) -> None:
+async def test_no_log_and_no_answer_holds_one(
+    stack: Stack, customer: RegisteredCustomer, admin_http: HttpClient
+) -> None:
     """Nor a password, a token or what a customer wrote, whatever went wrong with it."""
     body = {"email": customer.email, "password": f"{customer.password} but wrong"}
     assert (await customer.http.post("/auth/login", body)).status == 401

@@ -11,14 +11,14 @@ from yarl import URL
 
 from contracts.catalog import Product
 from infra.foundation.ids import new_id
-from tests.edge.token_signing import Signer, good, hmac_signed, unsigned
-from tests.support.http import ADDRESS, Answered, Customer, Http, register
+from tests.edge.token_signing import TokenSigner, hmac_signed_token, unsigned_token, valid_claims
+from tests.support.http import ADDRESS, HttpClient, HttpResponse, RegisteredCustomer, register_customer
 
 NewProduct = Callable[..., Awaitable[Product]]
 MEBIBYTE = 1024 * 1024
 
 
-def refused(answered: Answered, status: int, code: str, pointer: str | None = None) -> None:
+def refused(answered: HttpResponse, status: int, code: str, pointer: str | None = None) -> None:
     """A problem as it should be, and nothing of what was sent in it."""
     assert answered.status == status, answered.body
     problem = answered.json
@@ -38,13 +38,13 @@ def an_order(product: Product, **changed: Any) -> dict[str, Any]:
     "text", [b"{", b"{'a': 1}", b'{"a": NaN}', b'{"a": 1,}', b"\xff\xfe", b'{"a": "\\ud800"}', b"[" * 9000]
 )
 @pytest.mark.parametrize("path", ["/auth/login", "/auth/register", "/orders", "/carts/mine/items"])
-async def test_a_body_that_is_not_json(http: Http, path: str, text: bytes) -> None:
+async def test_a_body_that_is_not_json(http: HttpClient, path: str, text: bytes) -> None:
     answered = await http.post(path, data=text, headers={"Content-Type": "application/json"})
     refused(answered, 400, "malformed")
 
 
 @pytest.mark.parametrize("text", [b"[]", b"null", b"17", b'"text"'])
-async def test_a_body_that_is_no_object(http: Http, text: bytes) -> None:
+async def test_a_body_that_is_no_object(http: HttpClient, text: bytes) -> None:
     refused(await http.post("/orders", data=text, headers={"Content-Type": "application/json"}), 422, "invalid", "")
 
 
@@ -71,7 +71,9 @@ async def test_a_body_that_is_no_object(http: Http, text: bytes) -> None:
         ("/payments", {"order_id": 7}, "/payment_method"),
     ],
 )
-async def test_fields_that_will_not_do(customer: Customer, path: str, body: dict[str, Any], pointer: str) -> None:
+async def test_fields_that_will_not_do(
+    customer: RegisteredCustomer, path: str, body: dict[str, Any], pointer: str
+) -> None:
     refused(await customer.http.post(path, body), 422, "invalid", pointer)
 
 
@@ -101,19 +103,21 @@ async def test_fields_that_will_not_do(customer: Customer, path: str, body: dict
         ({"shipping_method": "teleport"}, "/shipping_method"),
     ],
 )
-async def test_orders_that_will_not_do(customer: Customer, changed: dict[str, Any], pointer: str) -> None:
+async def test_orders_that_will_not_do(customer: RegisteredCustomer, changed: dict[str, Any], pointer: str) -> None:
     body = {"items": [{"sku": "A", "quantity": 1}], "shipping_address": ADDRESS, **changed}
     refused(await customer.http.post("/orders", body), 422, "invalid", pointer)
     assert (await customer.http.get("/orders")).json["items"] == []
 
 
-async def test_a_number_beyond_all_numbers(customer: Customer) -> None:
+async def test_a_number_beyond_all_numbers(customer: RegisteredCustomer) -> None:
     text = b'{"items": [{"sku": "A", "quantity": 1' + b"0" * 40 + b"}]}"
     answered = await customer.http.post("/orders", data=text, headers={"Content-Type": "application/json"})
     refused(answered, 422, "invalid", "/items/0/quantity")
 
 
-async def test_what_is_not_on_sale(http: Http, admin_http: Http, customer: Customer, new_product: NewProduct) -> None:
+async def test_what_is_not_on_sale(
+    http: HttpClient, admin_http: HttpClient, customer: RegisteredCustomer, new_product: NewProduct
+) -> None:
     unknown = {"items": [{"sku": f"NO-{new_id().hex}", "quantity": 1}], "shipping_address": ADDRESS}
     refused(await customer.http.post("/orders", unknown), 404, "sku_unknown")
     gone = await new_product()
@@ -123,7 +127,7 @@ async def test_what_is_not_on_sale(http: Http, admin_http: Http, customer: Custo
     refused(await customer.http.post("/carts/mine/items", line), 404, "sku_unknown")
 
 
-async def test_prices_in_another_currency(admin_http: Http) -> None:
+async def test_prices_in_another_currency(admin_http: HttpClient) -> None:
     body = {"name": "A lamp", "sku": f"C-{new_id().hex}", "price": {"amount": 1, "currency": "JPY"}}
     refused(await admin_http.post("/products", body), 422, "currency_mismatch")
     for price in (
@@ -135,8 +139,10 @@ async def test_prices_in_another_currency(admin_http: Http) -> None:
         assert (answered.status, answered.code) == (422, "invalid")
 
 
-async def test_another_s_order_and_cart_are_not_there(http: Http, customer: Customer, new_product: NewProduct) -> None:
-    other = await register(http)
+async def test_another_s_order_and_cart_are_not_there(
+    http: HttpClient, customer: RegisteredCustomer, new_product: NewProduct
+) -> None:
+    other = await register_customer(http)
     order = (await customer.http.post("/orders", an_order(await new_product()))).json
     await customer.http.post("/carts", {})
     cart = (await customer.http.get("/carts/mine")).json
@@ -155,23 +161,23 @@ async def test_another_s_order_and_cart_are_not_there(http: Http, customer: Cust
 
 
 @pytest.mark.parametrize("bad", ["7", "not-an-id", "*", "%3E", "%20", "%00", "..%2f..%2fmetrics", "a" * 2000, "%ff"])
-async def test_ids_that_are_none(customer: Customer, bad: str) -> None:
+async def test_ids_that_are_none(customer: RegisteredCustomer, bad: str) -> None:
     url = URL(f"{customer.http.url}/api/v1/orders/{bad}", encoded=True)
     async with customer.http.session.get(url, headers={"Authorization": f"Bearer {customer.http.token}"}) as response:
         assert response.status == (400 if bad == "%00" else 404)
         assert response.content_type == "application/problem+json"
 
 
-FORGER = Signer()
+FORGER = TokenSigner()
 
 
-async def _tokens(http: Http) -> dict[str, str]:
+async def _tokens(http: HttpClient) -> dict[str, str]:
     key = (await http.get("//.well-known/jwks.json")).json["keys"][0]
-    admin = {**good(), "role": "admin"}
+    admin = {**valid_claims(), "role": "admin"}
     stolen = FORGER.token({"kid": key["kid"]}, role="admin")
     return {
-        "none": unsigned(admin, kid=key["kid"]),
-        "hs256": hmac_signed(admin, orjson.dumps(key), key["kid"]),
+        "none": unsigned_token(admin, kid=key["kid"]),
+        "hs256": hmac_signed_token(admin, orjson.dumps(key), key["kid"]),
         "stranger": stolen,
         "unknown kid": FORGER.token({"kid": "another"}),
         "jku": FORGER.token({"jku": "http://127.0.0.1/jwks.json", "kid": key["kid"]}),
@@ -184,25 +190,25 @@ async def _tokens(http: Http) -> dict[str, str]:
     }
 
 
-async def test_tokens_that_are_forged(http: Http, customer: Customer) -> None:
+async def test_tokens_that_are_forged(http: HttpClient, customer: RegisteredCustomer) -> None:
     access, refresh = customer.session["access_token"], customer.session["refresh_token"]
     header, claims, signature = access.split(".")
     forged = {
         **(await _tokens(http)),
         "refresh as access": refresh,
         "cut off": access[:-6],
-        "other claims": f"{header}.{unsigned(good()).split('.')[1]}.{signature}",
+        "other claims": f"{header}.{unsigned_token(valid_claims()).split('.')[1]}.{signature}",
         "no signature": f"{header}.{claims}.",
     }
     for name, token in forged.items():
         for path in ("/users/profile", "/products"):
-            answered = await http.as_(token).get(path)
+            answered = await http.with_token(token).get(path)
             assert answered.status == 401, (name, path)
             refused(answered, 401, "invalid_token")
             assert answered.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
-async def test_tokens_that_are_missing_or_not_enough(http: Http, customer: Customer) -> None:
+async def test_tokens_that_are_missing_or_not_enough(http: HttpClient, customer: RegisteredCustomer) -> None:
     for method, path in (("GET", "/orders"), ("GET", "/users/profile"), ("POST", "/payments"), ("POST", "/products")):
         answered = await http(method, path, {} if method == "POST" else None)
         refused(answered, 401, "unauthorized")
@@ -213,26 +219,26 @@ async def test_tokens_that_are_missing_or_not_enough(http: Http, customer: Custo
 
 @pytest.mark.parametrize("path", ["/products", "/products/search", "/categories"])
 @pytest.mark.parametrize("cursor", ["x", "e30", "W10", "bm9uc2Vuc2U", "WyJhIiwiYiIsImMiLCJkIl0", "!!", "a" * 1025, ""])
-async def test_cursors_that_were_never_given_out(http: Http, path: str, cursor: str) -> None:
+async def test_cursors_that_were_never_given_out(http: HttpClient, path: str, cursor: str) -> None:
     answered = await http.get(f"{path}?after={cursor}")
     assert answered.status == 400, answered.body
     assert answered.code in {"bad_cursor", "malformed"}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "nonsense=1", "q=%00", "q=%ff", "sort=best"])
-async def test_queries_that_cannot_be_read(http: Http, query: str) -> None:
+async def test_queries_that_cannot_be_read(http: HttpClient, query: str) -> None:
     async with http.session.get(URL(f"{http.url}/api/v1/products?{query}", encoded=True)) as response:
         assert response.status == 400
         assert orjson.loads(await response.read())["code"] == "malformed"
 
 
 @pytest.mark.parametrize("moment", ["0.5", "2026", "-5", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00"])
-async def test_moments_that_are_none(customer: Customer, moment: str) -> None:
+async def test_moments_that_are_none(customer: RegisteredCustomer, moment: str) -> None:
     """A number is no moment, though some would read it as seconds."""
     refused(await customer.http.get(f"/orders?to={moment}"), 400, "malformed", "/to")
 
 
-async def test_methods_and_paths_that_are_not_there(http: Http) -> None:
+async def test_methods_and_paths_that_are_not_there(http: HttpClient) -> None:
     answered = await http("PATCH", "/orders")
     refused(answered, 405, "method_not_allowed")
     assert answered.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
@@ -240,25 +246,25 @@ async def test_methods_and_paths_that_are_not_there(http: Http) -> None:
         refused(await http.get(path), 404, "not_found")
 
 
-async def test_media_types_that_are_not_taken(http: Http, admin_http: Http) -> None:
+async def test_media_types_that_are_not_taken(http: HttpClient, admin_http: HttpClient) -> None:
     answered = await http.post("/auth/login", data=b"email=a", headers={"Content-Type": "text/plain"})
     refused(answered, 415, "unsupported_media_type")
     refused(await admin_http.post("/products/import", {}), 415, "unsupported_media_type")
     refused(await admin_http.post(f"/products/{new_id()}/images", {}), 415, "unsupported_media_type")
 
 
-async def test_bodies_over_the_limit(http: Http) -> None:
+async def test_bodies_over_the_limit(http: HttpClient) -> None:
     body = io.BytesIO(b'{"email": "' + b"x" * MEBIBYTE + b'"}')
     answered = await http.post("/auth/login", data=body, headers={"Content-Type": "application/json"})
     refused(answered, 413, "payload_too_large")
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "ключ", "a\tb"])
-async def test_idempotency_keys_that_are_none(http: Http, key: str) -> None:
+async def test_idempotency_keys_that_are_none(http: HttpClient, key: str) -> None:
     refused(await http.post("/carts", {}, headers={"Idempotency-Key": key}), 400, "invalid_idempotency_key")
 
 
-async def test_one_key_names_one_request(customer: Customer, new_product: NewProduct) -> None:
+async def test_one_key_names_one_request(customer: RegisteredCustomer, new_product: NewProduct) -> None:
     product, key = await new_product(), new_id().hex
     first = await customer.http.post("/orders", an_order(product), key=key)
     again = await customer.http.post("/orders", an_order(product), key=key)
@@ -271,7 +277,7 @@ async def test_one_key_names_one_request(customer: Customer, new_product: NewPro
 
 @pytest.mark.parametrize("number", ["4242424242424242", "4111 1111 1111 1111", "378282246310005"])
 async def test_card_numbers_are_refused_and_not_logged(
-    customer: Customer, new_product: NewProduct, stack: Any, number: str
+    customer: RegisteredCustomer, new_product: NewProduct, stack: Any, number: str
 ) -> None:
     order = (await customer.http.post("/orders", an_order(await new_product()))).json
     refused(
@@ -286,7 +292,7 @@ async def test_card_numbers_are_refused_and_not_logged(
         assert number not in log.read_text(errors="replace"), log.name
 
 
-async def test_a_version_that_is_gone(admin_http: Http, new_product: NewProduct) -> None:
+async def test_a_version_that_is_gone(admin_http: HttpClient, new_product: NewProduct) -> None:
     product = await new_product()
     path = f"/products/{product.id}"
     etag = (await admin_http.get(path)).headers["ETag"]

@@ -4,10 +4,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from edge.client_ip import UNKNOWN, Addresses, within
+from edge.client_ip import UNKNOWN_ADDRESS, ClientIpResolver, is_in_networks
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-ADDRESSES = Addresses((*LOOPBACK, ip_network("10.0.0.0/8")))
+ADDRESSES = ClientIpResolver((*LOOPBACK, ip_network("10.0.0.0/8")))
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ ADDRESSES = Addresses((*LOOPBACK, ip_network("10.0.0.0/8")))
         ("127.0.0.1", "127.0.0.1\r\nX: y", None, "127.0.0.1"),
         ("::1", "2001:db8::1", None, "2001:db8::1"),
         ("192.0.2.9", "127.0.0.1", "127.0.0.1", "192.0.2.9"),
-        ("", "192.0.2.7", None, UNKNOWN),
+        ("", "192.0.2.7", None, UNKNOWN_ADDRESS),
     ],
 )
 def test_believes_only_what_our_proxies_say(peer: str, forwarded: str | None, real: str | None, found: str) -> None:
-    assert ADDRESSES.of(peer, forwarded, real) == found
+    assert ADDRESSES.resolve(peer, forwarded, real) == found
 
 
 def test_what_is_no_address_is_nowhere() -> None:
-    assert not within("localhost", LOOPBACK)
-    assert within("127.9.9.9", LOOPBACK)
+    assert not is_in_networks("localhost", LOOPBACK)
+    assert is_in_networks("127.9.9.9", LOOPBACK)

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from edge.app import running
+from edge.app import serve_edge
 from edge.settings import EdgeSettings
 from infra.foundation.telemetry import Metrics
-from infra.messaging.connection import Watch
+from infra.messaging.connection import ConnectionMonitor
 from infra.ops.devstack.stack import Stack
-from tests.edge.conftest import Backs
+from tests.edge.conftest import StubServices
 from tests.support.eventually import eventually
 
 GET = b"GET /api/v1/products/brass-lamp HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -50,7 +50,7 @@ class Ending:
 
 
 @pytest.fixture
-async def ending(edge_nats: Stack, backs: Backs) -> AsyncIterator[Ending]:
+async def ending(edge_nats: Stack, backs: StubServices) -> AsyncIterator[Ending]:
     found, serving = Ending(), asyncio.Event()
 
     async def life() -> None:
@@ -61,7 +61,7 @@ async def ending(edge_nats: Stack, backs: Backs) -> AsyncIterator[Ending]:
             edge_port=0,
             edge_linger=2.0,
         )
-        async with running(settings, Watch(Metrics())) as found.port:
+        async with serve_edge(settings, ConnectionMonitor(Metrics())) as found.port:
             serving.set()
             await found.end.wait()
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from contracts.failure import Overloaded
 from edge.settings import EdgeSettings
-from edge.upstream.load_shedding import LEAST, ORDINARY_SHARE, START, Admission
+from edge.upstream.load_shedding import INITIAL_LIMIT, MIN_LIMIT, NORMAL_PRIORITY_SHARE, LoadShedder
 
 TARGET = 0.5
 
@@ -18,14 +18,14 @@ class Shop:
     def __init__(self, **changed: int) -> None:
         self.at = 10.0
         settings = EdgeSettings(_env_file=None, nats_password="x", edge_latency_target=TARGET, **changed)
-        self.admission = Admission(settings, CollectorRegistry(), lambda: self.at)
+        self.admission = LoadShedder(settings, CollectorRegistry(), lambda: self.at)
 
     def fill(self, service: str = "cart", *, urgent: bool = False, aside: bool = False) -> list[int]:
         """As many as are taken in."""
         tickets = []
         try:
             while True:
-                tickets.append(self.admission.enter(service, urgent=urgent, aside=aside))
+                tickets.append(self.admission.acquire(service, has_priority=urgent, is_isolated=aside))
         except Overloaded:
             return tickets
 
@@ -34,7 +34,7 @@ class Shop:
     ) -> None:
         self.at += after
         for ticket in tickets:
-            self.admission.leave(ticket, service, answered=answered, telling=telling)
+            self.admission.release(ticket, service, has_responded=answered, is_latency_sample=telling)
 
     def rounds(self, count: int, *, after: float) -> None:
         for _ in range(count):
@@ -45,10 +45,10 @@ class Shop:
 def test_takes_less_while_answers_are_late_and_never_nothing() -> None:
     shop = Shop()
     before = len(shop.fill(urgent=True))
-    assert before == START
+    assert before == INITIAL_LIMIT
     shop = Shop()
     shop.rounds(30, after=2 * TARGET)
-    assert shop.admission.limit == LEAST
+    assert shop.admission.limit == MIN_LIMIT
 
 
 def test_takes_more_while_it_can_be_done_in_time() -> None:
@@ -62,26 +62,26 @@ def test_finds_back_when_it_is_quiet() -> None:
     shop = Shop()
     shop.rounds(30, after=2 * TARGET)
     for _ in range(100):
-        shop.answer([shop.admission.enter("cart", urgent=False)], after=0.01)
+        shop.answer([shop.admission.acquire("cart", has_priority=False)], after=0.01)
         shop.at += TARGET
-    assert shop.admission.limit == START
+    assert shop.admission.limit == INITIAL_LIMIT
 
 
 def test_what_finishes_something_comes_first() -> None:
     shop = Shop()
-    assert len(shop.fill()) == math.ceil(START * ORDINARY_SHARE)
-    assert shop.admission.enter("order", urgent=True)
+    assert len(shop.fill()) == math.ceil(INITIAL_LIMIT * NORMAL_PRIORITY_SHARE)
+    assert shop.admission.acquire("order", has_priority=True)
 
 
 def test_what_hangs_does_not_close_the_others_doors() -> None:
     shop = Shop()
     hanging = shop.fill("order", urgent=True)
     with pytest.raises(Overloaded):
-        shop.admission.enter("cart", urgent=False)
+        shop.admission.acquire("cart", has_priority=False)
     shop.at += TARGET * 2.1
-    assert shop.admission.enter("cart", urgent=False)
+    assert shop.admission.acquire("cart", has_priority=False)
     shop.answer(hanging, "order", after=9, answered=False)
-    assert shop.admission.limit >= START
+    assert shop.admission.limit >= INITIAL_LIMIT
 
 
 def test_what_is_late_still_counts_while_answers_come() -> None:
@@ -90,8 +90,8 @@ def test_what_is_late_still_counts_while_answers_come() -> None:
     for _ in range(20):
         shop.answer([waiting.pop(0)], after=TARGET)
         waiting += shop.fill("cart")
-        assert len(waiting) <= START * ORDINARY_SHARE + 1
-    assert shop.admission.limit == LEAST
+        assert len(waiting) <= INITIAL_LIMIT * NORMAL_PRIORITY_SHARE + 1
+    assert shop.admission.limit == MIN_LIMIT
 
 
 def test_the_outer_bound_holds_whatever_hangs() -> None:
@@ -108,7 +108,7 @@ def test_what_takes_its_time_on_purpose_says_nothing() -> None:
     shop = Shop()
     for _ in range(20):
         shop.answer(shop.fill("user"), "user", after=4 * TARGET, telling=False)
-    assert shop.admission.limit >= START
+    assert shop.admission.limit >= INITIAL_LIMIT
 
 
 def test_a_flood_of_logins_closes_nobody_else_s_door() -> None:
@@ -117,7 +117,7 @@ def test_a_flood_of_logins_closes_nobody_else_s_door() -> None:
     logins = shop.fill("user", aside=True)
     assert len(logins) == 64
     before = shop.admission.limit
-    assert len(shop.fill("user")) == START * ORDINARY_SHARE
+    assert len(shop.fill("user")) == INITIAL_LIMIT * NORMAL_PRIORITY_SHARE
     shop.answer(logins, "user", after=10 * TARGET)
     assert shop.admission.limit == before
     assert shop.fill("user", aside=True)

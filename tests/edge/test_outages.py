@@ -8,15 +8,15 @@ import aiohttp
 import orjson
 import pytest
 
-from edge.app import running
+from edge.app import serve_edge
 from edge.settings import EdgeSettings
 from infra.foundation.telemetry import Metrics
-from infra.messaging.connection import Watch
+from infra.messaging.connection import ConnectionMonitor
 from infra.ops.devstack.stack import Stack
-from tests.edge.conftest import Backs
-from tests.edge.token_signing import Signer
+from tests.edge.conftest import StubServices
+from tests.edge.token_signing import TokenSigner
 from tests.support.eventually import eventually
-from tests.support.http import Http
+from tests.support.http import HttpClient
 
 LAMP = "/products/brass-lamp"
 OpenEdge = Callable[..., Any]
@@ -34,19 +34,21 @@ async def test_what_is_not_http_is_a_problem_and_not_in_the_log(
     assert "secret" not in caplog.text
 
 
-async def test_nobody_there_nobody_in_time_and_too_much(open_edge: OpenEdge, backs: Backs, signer: Signer) -> None:
+async def test_nobody_there_nobody_in_time_and_too_much(
+    open_edge: OpenEdge, backs: StubServices, signer: TokenSigner
+) -> None:
     http = (await open_edge(edge_timeout=0.3, edge_max_in_flight=4)).http
     answered = await http.as_(signer.token()).get("/notifications")
     assert (answered.status, answered.code, answered.headers["Retry-After"]) == (503, "unavailable", "1")
-    backs.answers["rpc.catalog.get_product"] = lambda _: None
+    backs.responders["rpc.catalog.get_product"] = lambda _: None
     late = [asyncio.create_task(http.get(LAMP)) for _ in range(2)]
-    await eventually(lambda: len(backs.asked) == 2)
+    await eventually(lambda: len(backs.requests) == 2)
     shed = await http.get(LAMP)
     assert (shed.status, shed.code, shed.headers["Retry-After"]) == (503, "overloaded", "1")
     assert {(one.status, one.code) for one in await asyncio.gather(*late)} == {(504, "timed_out")}
 
 
-async def test_without_nats_a_request_fails_at_once(open_edge: OpenEdge, backs: Backs, edge_nats: Stack) -> None:
+async def test_without_nats_a_request_fails_at_once(open_edge: OpenEdge, backs: StubServices, edge_nats: Stack) -> None:
     http = (await open_edge()).http
     assert (await http.get(LAMP)).status == 200
     await edge_nats.stop("nats")
@@ -65,17 +67,19 @@ async def test_without_nats_a_request_fails_at_once(open_edge: OpenEdge, backs: 
     await eventually(back)
 
 
-async def test_ends_only_after_what_it_has_begun(edge_nats: Stack, backs: Backs, open_edge: OpenEdge) -> None:
+async def test_ends_only_after_what_it_has_begun(edge_nats: Stack, backs: StubServices, open_edge: OpenEdge) -> None:
     settings = EdgeSettings(
         _env_file=None, nats_url=edge_nats.nats_url, nats_password=edge_nats.password("edge"), edge_port=0
     )
-    backs.answers["rpc.catalog.get_product"] = lambda _: None
+    backs.responders["rpc.catalog.get_product"] = lambda _: None
     async with aiohttp.ClientSession() as session:
-        async with running(settings, Watch(Metrics())) as port:
-            asking = asyncio.create_task(Http(session, f"http://127.0.0.1:{port}").get(LAMP))
-            await eventually(lambda: backs.asked)
+        async with serve_edge(settings, ConnectionMonitor(Metrics())) as port:
+            asking = asyncio.create_task(HttpClient(session, f"http://127.0.0.1:{port}").get(LAMP))
+            await eventually(lambda: backs.requests)
             loop = asyncio.get_running_loop()
-            loop.call_later(0.2, lambda: loop.create_task(backs.client.publish(backs.last.reply, b'{"late":1}')))
+            loop.call_later(
+                0.2, lambda: loop.create_task(backs.client.publish(backs.last_request.reply, b'{"late":1}'))
+            )
         answered = await asking
     assert (answered.status, answered.body) == (200, b'{"late":1}')
 
@@ -89,7 +93,7 @@ async def test_ends_only_after_what_it_has_begun(edge_nats: Stack, backs: Backs,
     ],
 )
 async def test_a_body_that_breaks_off_asks_nothing(
-    open_edge: OpenEdge, backs: Backs, caplog: pytest.LogCaptureFixture, sent: bytes
+    open_edge: OpenEdge, backs: StubServices, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
     opened = await open_edge()
     reader, writer = await asyncio.open_connection("127.0.0.1", opened.port)
@@ -98,5 +102,5 @@ async def test_a_body_that_breaks_off_asks_nothing(
     writer.write_eof()
     await asyncio.wait_for(reader.read(), 5)
     writer.close()
-    assert not backs.asked
+    assert not backs.requests
     assert "Traceback" not in caplog.text

@@ -5,26 +5,26 @@ from typing import Any
 import orjson
 import pytest
 
-from contracts.failure import Fail, Invalid, Malformed, NotFound
-from edge.request_parsing import Intake
-from edge.routes import Route, every
+from contracts.failure import Fail, InvalidRequest, MalformedRequest, NotFound
+from edge.request_parsing import RequestParser
+from edge.routes import Route, all_routes
 
 ID = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
-ROUTES = {f"{route.method} {path.removeprefix('/api/v1')}": route for path, route in every()}
+ROUTES = {f"{route.method} {path.removeprefix('/api/v1')}": route for path, route in all_routes()}
 
 
-def intake(name: str) -> Intake:
+def intake(name: str) -> RequestParser:
     route: Route = ROUTES[name]
-    return Intake(route)
+    return RequestParser(route)
 
 
 def query(name: str, text: str, **params: str) -> Any:
-    return orjson.loads(intake(name).of_query(params, text))
+    return orjson.loads(intake(name).parse_query(params, text))
 
 
 def body(name: str, text: bytes, **params: str) -> Any:
     reader = intake(name)
-    return orjson.loads(reader.of_body(text, reader.of_path(params, "")))
+    return orjson.loads(reader.parse_body(text, reader.parse_path(params, "")))
 
 
 def test_a_query_says_only_what_was_said() -> None:
@@ -40,7 +40,7 @@ def test_a_query_says_only_what_was_said() -> None:
 
 def test_names_are_those_of_the_wire() -> None:
     assert query("GET /orders", "from=2026-01-01T00:00:00Z") == {"from": "2026-01-01T00:00:00Z"}
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedRequest):
         query("GET /orders", "from_=2026-01-01T00:00:00Z")
 
 
@@ -70,14 +70,14 @@ def test_path_and_query_meet() -> None:
     ],
 )
 def test_a_query_that_cannot_be_read(text: str, pointers: list[str]) -> None:
-    with pytest.raises(Malformed) as refused:
+    with pytest.raises(MalformedRequest) as refused:
         query("GET /products", text)
     assert [error.pointer for error in refused.value.errors] == pointers
 
 
 @pytest.mark.parametrize("text", ["q=%ff", "q=%ed%a0%80", "&".join(["limit=1"] * 60)])
 def test_a_query_that_is_no_text(text: str) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedRequest):
         query("GET /products", text)
 
 
@@ -103,37 +103,37 @@ def test_a_body_meets_its_path() -> None:
 
 @pytest.mark.parametrize("name", ["id", "upload"])
 def test_a_body_never_says_what_the_path_and_the_edge_say(name: str) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         body("POST /carts/{id}/items", orjson.dumps({name: "x", "sku": "A", "quantity": 2}), id="c")
     assert [error.pointer for error in refused.value.errors] == [f"/{name}"]
 
 
 def test_a_query_is_never_part_of_a_body() -> None:
-    with pytest.raises(Malformed):
-        intake("POST /orders").of_path({}, "status=paid")
+    with pytest.raises(MalformedRequest):
+        intake("POST /orders").parse_path({}, "status=paid")
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        (b"{", Malformed),
-        (b"\xff", Malformed),
-        (b'{"a": NaN}', Malformed),
-        (b'{"a": Infinity}', Malformed),
-        (b'{"a": 01}', Malformed),
-        (b"{'a': 1}", Malformed),
-        (b'{"a": 1,}', Malformed),
-        (b'{"a": 1} {}', Malformed),
-        (b'{"a": "\\ud800"}', Malformed),
-        (b'{"a": "\xed\xa0\x80"}', Malformed),
-        (b'{"a": "\\x"}', Malformed),
-        (b"[" * 100_000, Malformed),
-        (b"\xef\xbb\xbf{}", Malformed),
-        (b" ", Malformed),
-        (b"null", Invalid),
-        (b"[]", Invalid),
-        (b'"text"', Invalid),
-        (b"17", Invalid),
+        (b"{", MalformedRequest),
+        (b"\xff", MalformedRequest),
+        (b'{"a": NaN}', MalformedRequest),
+        (b'{"a": Infinity}', MalformedRequest),
+        (b'{"a": 01}', MalformedRequest),
+        (b"{'a': 1}", MalformedRequest),
+        (b'{"a": 1,}', MalformedRequest),
+        (b'{"a": 1} {}', MalformedRequest),
+        (b'{"a": "\\ud800"}', MalformedRequest),
+        (b'{"a": "\xed\xa0\x80"}', MalformedRequest),
+        (b'{"a": "\\x"}', MalformedRequest),
+        (b"[" * 100_000, MalformedRequest),
+        (b"\xef\xbb\xbf{}", MalformedRequest),
+        (b" ", MalformedRequest),
+        (b"null", InvalidRequest),
+        (b"[]", InvalidRequest),
+        (b'"text"', InvalidRequest),
+        (b"17", InvalidRequest),
     ],
 )
 def test_a_body_that_is_no_object(text: bytes, kind: type[Fail]) -> None:

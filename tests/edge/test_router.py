@@ -2,10 +2,10 @@
 
 import pytest
 
-from edge.router import Found, Refused, Router
-from edge.routes import every
+from edge.router import NoRouteMatch, RouteMatch, Router
+from edge.routes import all_routes
 
-ROUTER = Router((route.method, path, f"{route.method} {path}") for path, route in every())
+ROUTER = Router((route.method, path, f"{route.method} {path}") for path, route in all_routes())
 PRODUCT = "/api/v1/products/brass-lamp"
 
 
@@ -29,7 +29,7 @@ PRODUCT = "/api/v1/products/brass-lamp"
     ],
 )
 def test_finds(method: str, target: str, end: str, params: dict[str, str]) -> None:
-    assert ROUTER.find(method, target) == Found(end, params)
+    assert ROUTER.match(method, target) == RouteMatch(end, params)
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def test_finds(method: str, target: str, end: str, params: dict[str, str]) -> No
     ],
 )
 def test_nothing_is_elsewhere(target: str) -> None:
-    assert ROUTER.find("GET", target) == Refused(())
+    assert ROUTER.match("GET", target) == NoRouteMatch(())
 
 
 def test_says_which_methods_there_are() -> None:
-    assert ROUTER.find("DELETE", "/api/v1/orders") == Refused(("GET", "HEAD", "POST"))
-    assert ROUTER.find("POST", PRODUCT) == Refused(("DELETE", "GET", "HEAD", "PATCH", "PUT"))
-    assert ROUTER.find("OPTIONS", "/api/v1/auth/login") == Refused(("POST",))
+    assert ROUTER.match("DELETE", "/api/v1/orders") == NoRouteMatch(("GET", "HEAD", "POST"))
+    assert ROUTER.match("POST", PRODUCT) == NoRouteMatch(("DELETE", "GET", "HEAD", "PATCH", "PUT"))
+    assert ROUTER.match("OPTIONS", "/api/v1/auth/login") == NoRouteMatch(("POST",))
 
 
 def test_a_fixed_path_is_nothing_s_id_but_may_be_a_name() -> None:
-    assert ROUTER.find("PUT", "/api/v1/products/search") == Refused(("GET", "HEAD"))
-    assert ROUTER.find("DELETE", "/api/v1/products/import") == Refused(("POST",))
-    assert ROUTER.find("GET", "/api/v1/products/import") == Found("GET /api/v1/products/{key}", {"key": "import"})
+    assert ROUTER.match("PUT", "/api/v1/products/search") == NoRouteMatch(("GET", "HEAD"))
+    assert ROUTER.match("DELETE", "/api/v1/products/import") == NoRouteMatch(("POST",))
+    assert ROUTER.match("GET", "/api/v1/products/import") == RouteMatch("GET /api/v1/products/{key}", {"key": "import"})

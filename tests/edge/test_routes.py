@@ -5,11 +5,11 @@ import pytest
 from contracts import user
 from contracts.model import Empty
 from contracts.operation import EDGE
-from contracts.registry import HEALTH, asked_by
-from edge.router import PARAMETER
-from edge.routes import Media, Route, every
+from contracts.registry import HEALTH, operations_for
+from edge.router import PATH_PARAMETER
+from edge.routes import BodyFormat, Route, all_routes
 
-EVERY = list(every())
+EVERY = list(all_routes())
 
 
 def _id(entry: tuple[str, Route]) -> str:
@@ -18,7 +18,9 @@ def _id(entry: tuple[str, Route]) -> str:
 
 def test_every_operation_that_the_edge_may_ask_has_a_route() -> None:
     served = {route.operation for _, route in EVERY}
-    assert served == set(asked_by(EDGE)) - set(HEALTH.values()) - {user.FIND_API_KEY}, "what the edge asks for itself"
+    assert served == set(operations_for(EDGE)) - set(HEALTH.values()) - {user.FIND_API_KEY}, (
+        "what the edge asks for itself"
+    )
 
 
 def test_no_two_routes_are_the_same() -> None:
@@ -29,12 +31,12 @@ def test_no_two_routes_are_the_same() -> None:
 def test_a_route_fits_its_operation(entry: tuple[str, Route]) -> None:
     path, route = entry
     fields = route.operation.request.model_fields
-    assert set(PARAMETER.findall(path)) <= set(fields)
-    assert (route.media is Media.NONE) == (route.method in {"GET", "DELETE"})
+    assert set(PATH_PARAMETER.findall(path)) <= set(fields)
+    assert (route.body_format is BodyFormat.NONE) == (route.method in {"GET", "DELETE"})
     assert (route.method == "GET") == (not route.operation.writes)
-    assert ("upload" in fields) == (route.media in {Media.CSV, Media.IMAGE})
+    assert ("upload" in fields) == (route.body_format in {BodyFormat.CSV, BodyFormat.IMAGE})
     assert (route.status == 204) <= (route.operation.reply is Empty)
     if "{id}" in route.location:
         assert "id" in route.operation.reply.model_fields
-    if route.cache:
+    if route.cache_control:
         assert route.operation.access == "anyone", "what is public is the same for everybody"

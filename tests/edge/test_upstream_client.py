@@ -10,10 +10,10 @@ from nats.aio.msg import Msg
 from contracts import headers
 from contracts.failure import IdempotencyInProgress
 from infra.ops.devstack.stack import Stack
-from tests.edge.conftest import Backs, Edge, Reply
-from tests.edge.token_signing import Signer
+from tests.edge.conftest import RunningEdge, StubReply, StubServices
+from tests.edge.token_signing import TokenSigner
 from tests.support.eventually import eventually
-from tests.support.http import Http
+from tests.support.http import HttpClient
 
 LAMP = "/products/brass-lamp"
 CART = "/carts/0190aa00-0000-7000-8000-000000000000"
@@ -23,62 +23,62 @@ OpenEdge = Callable[..., Any]
 class Losing:
     """Loses the first `lost` asks, answers the others: with `first`, and then well."""
 
-    def __init__(self, lost: int = 1, *first: Reply) -> None:
+    def __init__(self, lost: int = 1, *first: StubReply) -> None:
         self.lost = lost
         self.first = list(first)
         self.heard = 0
 
-    def __call__(self, _message: Msg) -> Reply | None:
+    def __call__(self, _message: Msg) -> StubReply | None:
         self.heard += 1
         if self.heard <= self.lost:
             return None
         return self.first.pop(0) if self.first else (b'{"id":"7"}', {})
 
 
-def at_work() -> Reply:
+def at_work() -> StubReply:
     fail = IdempotencyInProgress()
-    return fail.body(), {headers.ERROR: fail.code, headers.ERROR_CODE: str(int(fail.status))}
+    return fail.to_json(), {headers.ERROR: fail.code, headers.ERROR_CODE: str(int(fail.status))}
 
 
-async def test_what_reads_is_asked_again(open_edge: OpenEdge, backs: Backs) -> None:
-    http: Http = (await open_edge(edge_try_timeout=0.2)).http
-    losing = backs.answers["rpc.catalog.get_product"] = Losing()
+async def test_what_reads_is_asked_again(open_edge: OpenEdge, backs: StubServices) -> None:
+    http: HttpClient = (await open_edge(edge_try_timeout=0.2)).http
+    losing = backs.responders["rpc.catalog.get_product"] = Losing()
     assert (await http.get(LAMP)).status == 200
     assert losing.heard == 2
 
 
 async def test_what_has_a_key_is_asked_again_until_its_own_first_ask_is_done(
-    open_edge: OpenEdge, backs: Backs, signer: Signer
+    open_edge: OpenEdge, backs: StubServices, signer: TokenSigner
 ) -> None:
     http = (await open_edge(edge_try_timeout=0.2)).http.as_(signer.token())
-    losing = backs.answers["rpc.order.cancel"] = Losing(1, at_work(), at_work())
+    losing = backs.responders["rpc.order.cancel"] = Losing(1, at_work(), at_work())
     answered = await http.post("/orders/0190aa00-0000-7000-8000-000000000000/cancel", key="k-1")
     assert answered.status == 200
     assert losing.heard == 4
 
 
-async def test_what_has_no_key_is_asked_once(open_edge: OpenEdge, backs: Backs, signer: Signer) -> None:
+async def test_what_has_no_key_is_asked_once(open_edge: OpenEdge, backs: StubServices, signer: TokenSigner) -> None:
     http = (await open_edge(edge_try_timeout=0.1, edge_timeout=0.5)).http.as_(signer.token())
-    losing = backs.answers["rpc.order.cancel"] = Losing()
+    losing = backs.responders["rpc.order.cancel"] = Losing()
     answered = await http.post("/orders/0190aa00-0000-7000-8000-000000000000/cancel")
     assert (answered.status, answered.code, losing.heard) == (504, "timed_out", 1)
 
 
-async def test_when_all_fails_few_are_asked_again(open_edge: OpenEdge, backs: Backs) -> None:
-    http: Http = (await open_edge(edge_try_timeout=0.1, edge_timeout=0.3, edge_silence=60)).http
-    losing = backs.answers["rpc.catalog.get_product"] = Losing(10_000)
+async def test_when_all_fails_few_are_asked_again(open_edge: OpenEdge, backs: StubServices) -> None:
+    http: HttpClient = (await open_edge(edge_try_timeout=0.1, edge_timeout=0.3, edge_silence=60)).http
+    losing = backs.responders["rpc.catalog.get_product"] = Losing(10_000)
     for _ in range(3):
         assert {one.status for one in await asyncio.gather(*(http.get(LAMP) for _ in range(30)))} == {504}
     assert losing.heard <= 90 + 20 + 9 + 1
 
 
-async def test_nobody_waits_for_a_silent_service(open_edge: OpenEdge, backs: Backs) -> None:
-    opened: Edge = await open_edge(edge_silence=0.2, edge_silent_asks=3, edge_probe_pause=0.3, edge_timeout=1.0)
+async def test_nobody_waits_for_a_silent_service(open_edge: OpenEdge, backs: StubServices) -> None:
+    opened: RunningEdge = await open_edge(edge_silence=0.2, edge_silent_asks=3, edge_probe_pause=0.3, edge_timeout=1.0)
     http = opened.http
-    losing = backs.answers["rpc.catalog.get_product"] = Losing(10_000)
+    losing = backs.responders["rpc.catalog.get_product"] = Losing(10_000)
     for service in ("user", "cart", "order"):
-        backs.answer(f"{service}.health", b'{"stores":{}}')
-    backs.answers["rpc.catalog.health"] = lambda _: None if losing.lost else (b'{"stores":{}}', {})
+        backs.respond(f"{service}.health", b'{"stores":{}}')
+    backs.responders["rpc.catalog.health"] = lambda _: None if losing.lost else (b'{"stores":{}}', {})
     first = [asyncio.create_task(http.get(LAMP)) for _ in range(3)]
     await eventually(lambda: losing.heard >= 3)
 
@@ -103,9 +103,9 @@ async def test_nobody_waits_for_a_silent_service(open_edge: OpenEdge, backs: Bac
 
 
 async def test_while_nats_is_frozen_everybody_is_told_in_time(
-    open_edge: OpenEdge, backs: Backs, edge_nats: Stack
+    open_edge: OpenEdge, backs: StubServices, edge_nats: Stack
 ) -> None:
-    http: Http = (await open_edge(edge_timeout=0.5, edge_silence=0.3, edge_silent_asks=2)).http
+    http: HttpClient = (await open_edge(edge_timeout=0.5, edge_silence=0.3, edge_silent_asks=2)).http
     edge_nats.pause("nats")
     try:
         began = time.monotonic()

@@ -11,12 +11,12 @@ import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from contracts.user import ACCESS_TYPE, ALGORITHM, AUDIENCE, ISSUER, Jwks
+from contracts.user import ACCESS_TOKEN_TYPE, TOKEN_ALGORITHM, TOKEN_AUDIENCE, TOKEN_ISSUER, Jwks
 
 SUBJECT = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
 
 
-class Signer:
+class TokenSigner:
     """One RSA key with its id."""
 
     def __init__(self, kid: str = "key-1") -> None:
@@ -25,7 +25,7 @@ class Signer:
 
     def jwk(self) -> dict[str, Any]:
         public: dict[str, Any] = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return {**public, "kid": self.kid, "use": "sig", "alg": ALGORITHM}
+        return {**public, "kid": self.kid, "use": "sig", "alg": TOKEN_ALGORITHM}
 
     def jwks(self) -> Jwks:
         return Jwks(keys=[self.jwk()])
@@ -35,30 +35,30 @@ class Signer:
         return self.key.public_key().public_bytes(serialization.Encoding.PEM, form)
 
     def token(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
-        said = {name: value for name, value in {**good(), **claims}.items() if value is not None}
-        return jwt.encode(said, self.key, ALGORITHM, {"kid": self.kid, **(header or {})})
+        said = {name: value for name, value in {**valid_claims(), **claims}.items() if value is not None}
+        return jwt.encode(said, self.key, TOKEN_ALGORITHM, {"kid": self.kid, **(header or {})})
 
 
-def good() -> dict[str, Any]:
+def valid_claims() -> dict[str, Any]:
     now = int(time.time())
     return {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
+        "iss": TOKEN_ISSUER,
+        "aud": TOKEN_AUDIENCE,
         "sub": SUBJECT,
         "role": "customer",
-        "typ": ACCESS_TYPE,
+        "typ": ACCESS_TOKEN_TYPE,
         "iat": now,
         "exp": now + 900,
     }
 
 
-def unsigned(claims: dict[str, Any], alg: str = "none", kid: Any = "key-1", signature: bytes = b"") -> str:
+def unsigned_token(claims: dict[str, Any], alg: str = "none", kid: Any = "key-1", signature: bytes = b"") -> str:
     parts = (orjson.dumps({"alg": alg, "kid": kid, "typ": "JWT"}), orjson.dumps(claims), signature)
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
-def hmac_signed(claims: dict[str, Any], secret: bytes, kid: str = "key-1") -> str:
+def hmac_signed_token(claims: dict[str, Any], secret: bytes, kid: str = "key-1") -> str:
     """HS256 with the public key as its secret: the classic confusion of algorithms."""
-    token = unsigned(claims, "HS256", kid).rstrip(".")
+    token = unsigned_token(claims, "HS256", kid).rstrip(".")
     digest = hmac.digest(secret, token.encode(), hashlib.sha256)
     return f"{token}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"

@@ -8,8 +8,8 @@ import asyncio
 import logging
 import sys
 
-from tests.fuzz.fuzz_run import everybody
-from tests.fuzz.schemathesis import PHASES, Effort, Outcome
+from tests.fuzz.fuzz_run import fuzz_as_all_callers
+from tests.fuzz.schemathesis import PHASES, FuzzBudget, FuzzResult
 
 
 def main() -> None:
@@ -20,13 +20,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--only", choices=("anonymous", "customer", "admin"), default="")
     said = parser.parse_args()
-    effort = Effort(round(said.minutes * 60), said.examples, tuple(said.phases.split(",")), said.seed)
+    effort = FuzzBudget(round(said.minutes * 60), said.examples, tuple(said.phases.split(",")), said.seed)
     logging.disable(logging.WARNING)
-    found = asyncio.run(everybody(effort, said.only, told=_tell))
+    found = asyncio.run(fuzz_as_all_callers(effort, said.only, on_result=_tell))
     raise SystemExit(any(outcome.code for outcome in found))
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(outcome: FuzzResult) -> None:
     sys.stdout.write(f"\n===== {outcome.caller.name}: {'findings' if outcome.code else 'clean'}\n{outcome.report}")
     sys.stdout.flush()
 

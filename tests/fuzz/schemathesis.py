@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz.callers import Caller
+from tests.fuzz.callers import FuzzCaller
 
 CHECKS = (
     "not_a_server_error",
@@ -23,20 +23,20 @@ CHECKS = (
     "ignored_auth",
     "use_after_free",
 )
-COMMON = """\
+COMMON_CONFIG = """\
 [auth]
 auto-signup = false
 [checks.negative_data_rejection]
 expected-statuses = ["4xx"]
 """
-SIGNING_IN = """\
+LOGIN_CONFIG = """\
 [auth.dynamic.openapi.bearer]
 path = "/api/v1/auth/login"
 payload = {{ email = "{email}", password = "{password}" }}
 extract_selector = "/access_token"
 retry_on = [401]
 """
-STAYING = """\
+KEEP_ACCOUNT_CONFIG = """\
 [[operations]]
 include-name = "DELETE /api/v1/users/profile"
 enabled = false
@@ -47,7 +47,7 @@ PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 
 @dataclass(frozen=True)
-class Effort:
+class FuzzBudget:
     """How much is tried."""
 
     seconds: int
@@ -57,15 +57,15 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FuzzResult:
     """What one caller found; `report` is Schemathesis's own."""
 
-    caller: Caller
+    caller: FuzzCaller
     code: int
     report: str
 
 
-async def fuzz(url: str, caller: Caller, effort: Effort, folder: Path) -> Outcome:
+async def run_schemathesis(url: str, caller: FuzzCaller, effort: FuzzBudget, folder: Path) -> FuzzResult:
     """Tries the document at `url`; what is wrong is in the report, with the request that shows it."""
     config = folder / f"{caller.name}.toml"
     config.write_text(_configuration(caller))
@@ -85,10 +85,10 @@ async def fuzz(url: str, caller: Caller, effort: Effort, folder: Path) -> Outcom
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    return Outcome(caller, process.returncode, said.decode(errors="replace"))
+    return FuzzResult(caller, process.returncode, said.decode(errors="replace"))
 
 
-def _arguments(url: str, effort: Effort) -> list[str]:
+def _arguments(url: str, effort: FuzzBudget) -> list[str]:
     seed = [] if effort.seed is None else [f"--seed={effort.seed}"]
     return [
         f"--url={url}",
@@ -107,7 +107,7 @@ def _arguments(url: str, effort: Effort) -> list[str]:
     ]
 
 
-def _configuration(caller: Caller) -> str:
+def _configuration(caller: FuzzCaller) -> str:
     if not caller.email:
-        return COMMON
-    return COMMON + SIGNING_IN.format(email=caller.email, password=caller.password) + STAYING
+        return COMMON_CONFIG
+    return COMMON_CONFIG + LOGIN_CONFIG.format(email=caller.email, password=caller.password) + KEEP_ACCOUNT_CONFIG

@@ -13,15 +13,15 @@ from infra.database.postgres import Database, connect
 from infra.foundation.settings import PostgresSettings
 from infra.foundation.telemetry import Metrics
 from infra.messaging import connection as messaging
-from infra.messaging.connection import Watch
+from infra.messaging.connection import ConnectionMonitor
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
-from infra.runtime.service import Kit, Room, Service
+from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
 from tests.conftest import FREE_PORTS
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 
-class Kernel:
+class KernelStack:
     """Servers, and `order` as the test furnishes it."""
 
     def __init__(self, stack: Stack) -> None:
@@ -38,13 +38,13 @@ class Kernel:
         )
 
     @asynccontextmanager
-    async def running(
-        self, build: Callable[[Kit[PostgresSettings, Database]], Room], **changed: Any
-    ) -> AsyncIterator[Watch]:
+    async def serve(
+        self, build: Callable[[Resources[PostgresSettings, Database]], ServiceParts], **changed: Any
+    ) -> AsyncIterator[ConnectionMonitor]:
         """The service at work in this process."""
-        watch = Watch(Metrics())
-        service = Service("order", PostgresSettings, connect, build)
-        async with service.running(self.settings(**changed), watch):
+        watch = ConnectionMonitor(Metrics())
+        service = ServiceDefinition("order", PostgresSettings, connect, build)
+        async with service.serve(self.settings(**changed), watch):
             yield watch
 
     def client(self, user: str) -> AbstractAsyncContextManager[Client]:
@@ -55,7 +55,7 @@ class Kernel:
 
 
 @pytest.fixture(scope="session")
-async def kernel(data_folder: Path) -> AsyncIterator[Kernel]:
+async def kernel(data_folder: Path) -> AsyncIterator[KernelStack]:
     options = Options(
         _env_file=None,
         data=data_folder / "kernel",
@@ -64,16 +64,16 @@ async def kernel(data_folder: Path) -> AsyncIterator[Kernel]:
         **FREE_PORTS,
     )
     async with Stack(options).running() as stack:
-        yield Kernel(stack)
+        yield KernelStack(stack)
 
 
 @pytest.fixture(scope="session")
-async def kernel_client(kernel: Kernel) -> AsyncIterator[Client]:
+async def kernel_client(kernel: KernelStack) -> AsyncIterator[Client]:
     """NATS as the operator."""
     async with kernel.client("operator") as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def kernel_ask(kernel_client: Client) -> Edge:
-    return Edge(kernel_client)
+def kernel_ask(kernel_client: Client) -> RpcCaller:
+    return RpcCaller(kernel_client)

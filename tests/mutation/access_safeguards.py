@@ -14,7 +14,7 @@ def _check(name: str, file: str, there: str, without: str, test: str = WALK) -> 
     return Safeguard(f"access: {name}", file, there, without, (test,))
 
 
-ACCESS = (
+ACCESS_SAFEGUARDS = (
     _check(
         "another's order is read and cancelled",
         f"{ORDERS}/domain/orders.py",

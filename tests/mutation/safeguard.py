@@ -9,6 +9,6 @@ class Safeguard:
 
     name: str
     file: str
-    there: str
-    without: str
+    code: str
+    replacement: str
     tests: tuple[str, ...]

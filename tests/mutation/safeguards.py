@@ -17,11 +17,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutation.access_safeguards import ACCESS
+from tests.mutation.access_safeguards import ACCESS_SAFEGUARDS
 from tests.mutation.safeguard import Safeguard
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 300.0
+TEST_TIMEOUT_SECONDS = 300.0
 
 
 SAFEGUARDS = (
@@ -121,27 +121,27 @@ SAFEGUARDS = (
         "if version else line",
         ("tests/services/cart/test_events.py::test_a_line_that_was_put_in_anew_is_not_what_was_ordered",),
     ),
-    *ACCESS,
+    *ACCESS_SAFEGUARDS,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class MutationResult:
     """What the tests said without the safeguard."""
 
     safeguard: Safeguard
     noticed: bool
-    last_words: str
+    last_line: str
 
 
-async def without(safeguard: Safeguard) -> Tried:
+async def run_without(safeguard: Safeguard) -> MutationResult:
     """Runs its tests against a copy of the project that lacks it."""
     with tempfile.TemporaryDirectory(prefix="souk-safeguard-") as folder:
         copy = Path(folder) / "souk"
         await asyncio.to_thread(_copy, copy)
         await asyncio.to_thread(_take_away, safeguard, copy)
         words = await _tests_in(copy, safeguard.tests)
-    return Tried(safeguard, words.startswith("FAILED"), words)
+    return MutationResult(safeguard, words.startswith("FAILED"), words)
 
 
 def _copy(to: Path) -> None:
@@ -158,7 +158,7 @@ def _copy(to: Path) -> None:
 
 def _take_away(safeguard: Safeguard, copy: Path) -> None:
     path = copy / safeguard.file
-    path.write_text(path.read_text().replace(safeguard.there, safeguard.without))
+    path.write_text(path.read_text().replace(safeguard.code, safeguard.replacement))
 
 
 async def _tests_in(copy: Path, tests: tuple[str, ...]) -> str:
@@ -169,10 +169,10 @@ async def _tests_in(copy: Path, tests: tuple[str, ...]) -> str:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        output, _ = await asyncio.wait_for(process.communicate(), TEST_TIMEOUT_SECONDS)
     except TimeoutError:
         process.kill()
-        return f"FAILED to end within {PATIENCE:.0f} s"
+        return f"FAILED to end within {TEST_TIMEOUT_SECONDS:.0f} s"
     lines = output.decode().strip().splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     return (failed or lines or ["nothing"])[-1]
@@ -181,20 +181,20 @@ async def _tests_in(copy: Path, tests: tuple[str, ...]) -> str:
 async def main(only: str, markdown: Path | None) -> int:
     console = Console()
     chosen = [one for one in SAFEGUARDS if only in one.name]
-    tried: list[Tried] = []
+    tried: list[MutationResult] = []
     for number, safeguard in enumerate(chosen, 1):
         console.print(f"[dim]{number}/{len(chosen)}[/] without {safeguard.name} ...")
-        tried.append(await without(safeguard))
+        tried.append(await run_without(safeguard))
     table = Table("taken away", "noticed", "by", title="Safeguards")
     for one in tried:
-        table.add_row(one.safeguard.name, "yes" if one.noticed else "[red]NO[/]", one.last_words[:110])
+        table.add_row(one.safeguard.name, "yes" if one.noticed else "[red]NO[/]", one.last_line[:110])
     console.print(table)
     if markdown:
         markdown.write_text(_told(tried))
     return 0 if all(one.noticed for one in tried) else 1
 
 
-def _told(tried: list[Tried]) -> str:
+def _told(tried: list[MutationResult]) -> str:
     rows = []
     for one in tried:
         tests = ", ".join(f"`{test.rpartition('::')[2]}`" for test in one.safeguard.tests)

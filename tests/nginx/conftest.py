@@ -19,7 +19,7 @@ from infra.ops.devstack.nginx_config import render
 from infra.ops.devstack.readiness_probes import listens
 from infra.ops.devstack.server_binaries import Search
 from tests.support.eventually import eventually
-from tests.support.http import Answered
+from tests.support.http import HttpResponse
 
 
 @dataclass
@@ -64,10 +64,10 @@ class Front:
     session: aiohttp.ClientSession
     config: Path
 
-    async def __call__(self, method: str, path: str, **how: Any) -> Answered:
+    async def __call__(self, method: str, path: str, **how: Any) -> HttpResponse:
         target = URL(self.url + path, encoded=True)
         async with self.session.request(method, target, allow_redirects=False, **how) as response:
-            return Answered(response.status, response.headers, await response.read())
+            return HttpResponse(response.status, response.headers, await response.read())
 
     async def raw(self, request: bytes) -> bytes:
         """What comes back for these bytes, up to the end of the connection."""

@@ -14,25 +14,25 @@ VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Z_]+)(?:(?P<how>:?-)(?P<default>[^
 
 
 @dataclass(frozen=True)
-class Program:
+class ContainerProgram:
     """What a container of ours runs: `python -m module arguments` or `souk command`."""
 
     module: str = ""
     command: str = ""
 
 
-def compose(**variables: str) -> dict[str, Any]:
+def load_compose_file(**variables: str) -> dict[str, Any]:
     """The file with these variables set, and no others."""
-    found: dict[str, Any] = filled(yaml.safe_load(FILE.read_text()), variables)
+    found: dict[str, Any] = substitute_variables(yaml.safe_load(FILE.read_text()), variables)
     return found
 
 
-def filled(value: Any, variables: Mapping[str, str]) -> Any:
+def substitute_variables(value: Any, variables: Mapping[str, str]) -> Any:
     """Variables stand in values, as `${NAME:-default}` or `${NAME-default}`; `$$` is a dollar."""
     if isinstance(value, dict):
-        return {key: filled(one, variables) for key, one in value.items()}
+        return {key: substitute_variables(one, variables) for key, one in value.items()}
     if isinstance(value, list):
-        return [filled(one, variables) for one in value]
+        return [substitute_variables(one, variables) for one in value]
     return VARIABLE.sub(lambda match: _value(match, variables), value) if isinstance(value, str) else value
 
 
@@ -47,29 +47,29 @@ def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
     return set_
 
 
-def variables() -> set[str]:
+def compose_variables() -> set[str]:
     """The variables that the file asks for."""
     text = "\n".join(line.partition(" #")[0] for line in FILE.read_text().splitlines() if not line.startswith("#"))
     return {match["name"] for match in VARIABLE.finditer(text) if match["name"]}
 
 
-def is_ours(service: Mapping[str, Any]) -> bool:
+def runs_souk_image(service: Mapping[str, Any]) -> bool:
     return str(service["image"]).startswith("souk:")
 
 
-def words(service: Mapping[str, Any]) -> list[str]:
+def command_words(service: Mapping[str, Any]) -> list[str]:
     """The words of its command, through a shell or not."""
     return " ".join(service["command"]).split()
 
 
-def programs(service: Mapping[str, Any]) -> Iterator[Program]:
+def container_programs(service: Mapping[str, Any]) -> Iterator[ContainerProgram]:
     """What of ours a container runs."""
-    said = words(service)
+    said = command_words(service)
     for at, word in enumerate(said):
         if word == "-m" and said[at - 1] == "python":
-            yield Program(module=said[at + 1])
+            yield ContainerProgram(module=said[at + 1])
         if word == "souk" and at == 0:
-            yield Program(command=said[1])
+            yield ContainerProgram(command=said[1])
 
 
 def secret_targets(service: Mapping[str, Any]) -> dict[str, str]:

@@ -24,10 +24,10 @@ WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'informat
 FORM_IN_ROW = "SELECT FROM unnest($1::text[]) AS form WHERE position(form IN lower(t::text)) > 0"
 SERVERS = {"postgres", "mongo", "nats"}
 """Folders of servers, which are asked themselves: their files hold what is no longer there for a while."""
-BATCH, PATIENCE = 500, 2.0
+BATCH_SIZE, FETCH_TIMEOUT_SECONDS = 500, 2.0
 
 
-class Needles:
+class ScanTerms:
     """Words in all their forms, in lower case."""
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -55,7 +55,7 @@ def _forms(word: bytes) -> Iterator[str]:
         yield base64.b64encode(digest(word).digest()).decode().rstrip("=")
 
 
-async def in_database(connection: asyncpg.Connection, needles: Needles) -> list[str]:
+async def search_database(connection: asyncpg.Connection, needles: ScanTerms) -> list[str]:
     """Every row of every table, all columns as text."""
     found = []
     for row in await connection.fetch(TABLES):
@@ -64,7 +64,7 @@ async def in_database(connection: asyncpg.Connection, needles: Needles) -> list[
     return found
 
 
-async def in_documents(database: Any, needles: Needles) -> list[str]:
+async def search_documents(database: Any, needles: ScanTerms) -> list[str]:
     """Every document of every collection."""
     found = []
     for name in await database.list_collection_names():
@@ -73,7 +73,7 @@ async def in_documents(database: Any, needles: Needles) -> list[str]:
     return found
 
 
-async def in_streams(operator: Client, needles: Needles) -> list[str]:
+async def search_streams(operator: Client, needles: ScanTerms) -> list[str]:
     """Every message of every stream, with its subject and headers: events, dead letters, boards and objects."""
     js = operator.jetstream()
     found = []
@@ -93,7 +93,7 @@ async def _messages(operator: Client, stream: str, many: int) -> AsyncIterator[t
     )
     try:
         while many > 0:
-            batch = await consumer.fetch(min(BATCH, many), timeout=PATIENCE)
+            batch = await consumer.fetch(min(BATCH_SIZE, many), timeout=FETCH_TIMEOUT_SECONDS)
             for message in batch:
                 yield message.subject, message.headers or {}, message.data
             many -= len(batch)
@@ -103,7 +103,7 @@ async def _messages(operator: Client, stream: str, many: int) -> AsyncIterator[t
         await consumer.unsubscribe()
 
 
-def in_files(stack: Stack, needles: Needles) -> list[str]:
+def search_files(stack: Stack, needles: ScanTerms) -> list[str]:
     """Logs of all processes, refusals and cache of Nginx, mails, and whatever else lies in the data folder."""
     return [
         f"{path}: {needles.in_bytes(path.read_bytes())}"

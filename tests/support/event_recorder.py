@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 
 
 @dataclass(frozen=True)
-class Heard:
+class RecordedEvent:
     """An event with the headers it came with."""
 
     name: str
@@ -22,40 +22,40 @@ class Heard:
     headers: dict[str, str]
 
 
-class Events:
+class EventRecorder:
     """Listens to `event.>` and remembers."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, list[Heard]] = defaultdict(list)
+        self._recorded: dict[str, list[RecordedEvent]] = defaultdict(list)
 
-    async def listen(self, client: Client) -> None:
-        await client.subscribe("event.>", cb=self._hear)
+    async def start(self, client: Client) -> None:
+        await client.subscribe("event.>", cb=self._record)
 
-    async def _hear(self, message: Msg) -> None:
+    async def _record(self, message: Msg) -> None:
         _, _, aggregate, name = message.subject.split(".")
         header = dict(message.header or {})
         event = EVENT_BY_TYPE[header[headers.EVENT_TYPE]].model_validate_json(message.data)
-        self._heard[aggregate].append(Heard(name, event, header))
+        self._recorded[aggregate].append(RecordedEvent(name, event, header))
 
-    def names(self, aggregate: UUID | str) -> list[str]:
+    def event_names(self, aggregate: UUID | str) -> list[str]:
         """What has been said of it so far, in order."""
-        return [heard.name for heard in self._heard[str(aggregate)]]
+        return [heard.name for heard in self._recorded[str(aggregate)]]
 
-    async def of(self, aggregate: UUID | str, name: str) -> Heard:
+    async def wait_for(self, aggregate: UUID | str, name: str) -> RecordedEvent:
         """The event of that name, once it has come."""
 
-        def found() -> Heard | None:
-            return next((heard for heard in self._heard[str(aggregate)] if heard.name == name), None)
+        def found() -> RecordedEvent | None:
+            return next((heard for heard in self._recorded[str(aggregate)] if heard.name == name), None)
 
         heard = await eventually(found)
         assert heard is not None
         return heard
 
-    async def about(self, name: str, **fields: object) -> Heard:
+    async def wait_for_fields(self, name: str, **fields: object) -> RecordedEvent:
         """The event of that name with those fields, whatever its aggregate."""
 
-        def found() -> Heard | None:
-            every = (heard for several in list(self._heard.values()) for heard in several if heard.name == name)
+        def found() -> RecordedEvent | None:
+            every = (heard for several in list(self._recorded.values()) for heard in several if heard.name == name)
             return next((one for one in every if _has(one.event, fields)), None)
 
         heard = await eventually(found)

@@ -9,9 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], *, within: float = 15.0) -> T:
+async def eventually(check: Callable[[], T | Awaitable[T]], *, timeout_seconds: float = 15.0) -> T:
     """What `check` returns once it is truthy and raises no AssertionError."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + timeout_seconds
     while True:
         try:
             found = check()
@@ -22,7 +22,7 @@ async def eventually(check: Callable[[], T | Awaitable[T]], *, within: float = 1
         except AssertionError as failed:
             error = failed
         if time.monotonic() > deadline:
-            raise error or AssertionError(f"not true within {within} s: {_told(check)}")
+            raise error or AssertionError(f"not true within {timeout_seconds} s: {_told(check)}")
         await asyncio.sleep(0.01)
 
 

@@ -12,7 +12,7 @@ BASE = "/api/v1"
 
 
 @dataclass(frozen=True)
-class Answered:
+class HttpResponse:
     """An answer, read to its end."""
 
     status: int
@@ -30,7 +30,7 @@ class Answered:
         return code
 
 
-class Http:
+class HttpClient:
     """Sends requests below `/api/v1`, or at the root for a path that begins with `//`."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, token: str | None = None) -> None:
@@ -38,8 +38,8 @@ class Http:
         self.url = url
         self.token = token
 
-    def as_(self, token: str | None) -> "Http":
-        return Http(self.session, self.url, token)
+    def with_token(self, token: str | None) -> "HttpClient":
+        return HttpClient(self.session, self.url, token)
 
     async def __call__(
         self,
@@ -50,7 +50,7 @@ class Http:
         data: Any = None,
         key: str | None = None,
         headers: dict[str, str] | None = None,
-    ) -> Answered:
+    ) -> HttpResponse:
         said = dict(headers or {})
         if self.token:
             said.setdefault("Authorization", f"Bearer {self.token}")
@@ -61,40 +61,40 @@ class Http:
             said.setdefault("Content-Type", "application/json")
         url = self.url + (path[1:] if path.startswith("//") else BASE + path)
         async with self.session.request(method, url, data=data, headers=said, allow_redirects=False) as response:
-            return Answered(response.status, response.headers, await response.read())
+            return HttpResponse(response.status, response.headers, await response.read())
 
-    async def get(self, path: str, **how: Any) -> Answered:
+    async def get(self, path: str, **how: Any) -> HttpResponse:
         return await self("GET", path, **how)
 
-    async def post(self, path: str, json: Any = None, **how: Any) -> Answered:
+    async def post(self, path: str, json: Any = None, **how: Any) -> HttpResponse:
         return await self("POST", path, json, **how)
 
-    async def put(self, path: str, json: Any = None, **how: Any) -> Answered:
+    async def put(self, path: str, json: Any = None, **how: Any) -> HttpResponse:
         return await self("PUT", path, json, **how)
 
-    async def delete(self, path: str, **how: Any) -> Answered:
+    async def delete(self, path: str, **how: Any) -> HttpResponse:
         return await self("DELETE", path, **how)
 
 
 @dataclass(frozen=True)
-class Customer:
+class RegisteredCustomer:
     """Somebody with an account, signed in."""
 
-    http: Http
+    http: HttpClient
     user: dict[str, Any]
     email: str
     password: str
     session: dict[str, Any]
 
 
-async def register(http: Http) -> Customer:
+async def register_customer(http: HttpClient) -> RegisteredCustomer:
     """A customer whom nobody has met before."""
     email, password = f"{new_id().hex}@example.com", "correct horse"
     body = {"email": email, "password": password, "first_name": "Ada", "last_name": "Lovelace"}
-    answered = await http.as_(None).post("/auth/register", body)
+    answered = await http.with_token(None).post("/auth/register", body)
     assert answered.status == 201, answered.body
     session = answered.json
-    return Customer(http.as_(session["access_token"]), session["user"], email, password, session)
+    return RegisteredCustomer(http.with_token(session["access_token"]), session["user"], email, password, session)
 
 
 ADDRESS = {

@@ -7,19 +7,19 @@ import orjson
 from nats.aio.client import Client
 
 from contracts import headers
-from contracts.identity import Identity, Role, Scope
+from contracts.identity import ApiKeyScope, Identity, Role
 from contracts.model import Model
 from contracts.operation import AnyOperation
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Asker
+from infra.messaging.rpc import RpcClient
 
 
-class Edge:
+class RpcCaller:
     """Asks any operation with the rights of one NATS user."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.asker = Asker(client, timeout=10.0)
+        self.rpc = RpcClient(client, timeout_seconds=10.0)
 
     async def __call__(self, operation: AnyOperation, body: Model | Mapping[str, Any] | None = None, **how: Any) -> Any:
         """The reply as its model; `how` is as for `raw`."""
@@ -38,13 +38,13 @@ class Edge:
     ) -> tuple[bytes, Mapping[str, str]]:
         """Bytes and headers of the reply; raises the `Fail` that came instead."""
         said = {
-            headers.CLIENT: client,
+            headers.CLIENT_IP: client,
             headers.IDENTITY: identity.model_dump_json() if identity else None,
             headers.IDEMPOTENCY_KEY: key,
             headers.IF_MATCH: None if if_match is None else str(if_match),
         }
         extra = {name: value for name, value in said.items() if value is not None}
-        return await self.asker.send(operation.subject, _encoded(body), extra)
+        return await self.rpc.request_bytes(operation.subject, _encoded(body), extra)
 
 
 def _encoded(body: Model | Mapping[str, Any] | bytes | None) -> bytes:
@@ -55,16 +55,16 @@ def _encoded(body: Model | Mapping[str, Any] | bytes | None) -> bytes:
     return orjson.dumps(body or {})
 
 
-def customer() -> Identity:
+def customer_identity() -> Identity:
     """Somebody signed in whom nobody has met before."""
     return Identity(user_id=new_id(), role=Role.CUSTOMER)
 
 
-def admin() -> Identity:
+def admin_identity() -> Identity:
     return Identity(user_id=new_id(), role=Role.ADMIN)
 
 
-def machine(*scopes: Scope) -> Identity:
+def api_key_identity(*scopes: ApiKeyScope) -> Identity:
     """As the edge tells of an API key."""
     key_id = new_id()
     return Identity(user_id=key_id, role=Role.ADMIN, session_id=key_id, scopes=scopes)

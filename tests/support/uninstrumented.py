@@ -7,15 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
 
-MEASURED = "COVERAGE_PROCESS_CONFIG"
+COVERAGE_VARIABLE = "COVERAGE_PROCESS_CONFIG"
 """By this, coverage.py has every child measure itself."""
 
 
 @asynccontextmanager
-async def unmeasured(options: Options) -> AsyncIterator[Stack]:
+async def uninstrumented_stack(options: Options) -> AsyncIterator[Stack]:
     """For processes that are killed: they would leave nothing behind, or half a file, and take longer to start."""
     async with AsyncExitStack() as opened:
-        with _without(MEASURED):
+        with _without(COVERAGE_VARIABLE):
             stack = await opened.enter_async_context(Stack(options).running())
         yield stack
 

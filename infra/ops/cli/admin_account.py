@@ -18,10 +18,10 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts import user
-from contracts.failure import Invalid
+from contracts.failure import InvalidRequest
 from contracts.user import MakeAdmin
 from infra.messaging import connection as messaging
-from infra.messaging.rpc import Asker
+from infra.messaging.rpc import RpcClient
 from infra.ops.devstack.endpoints import Whereabouts
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.secret_files import OPERATOR
@@ -78,8 +78,8 @@ async def ensure_admin(where: Whereabouts) -> Admin:
         raise StackError(f"SOUK_ADMIN_{name.upper()} cannot be used: {error.errors()[0]['msg']}.") from None
     async with messaging.connect(where.nats_url, OPERATOR, where.password(OPERATOR)) as client:
         try:
-            await Asker(client, timeout=10).ask(user.MAKE_ADMIN, wanted)
-        except Invalid as fail:
+            await RpcClient(client, timeout_seconds=10).request(user.MAKE_ADMIN, wanted)
+        except InvalidRequest as fail:
             told = "; ".join(f"SOUK_ADMIN_{error.pointer[1:].upper()} {error.detail}" for error in fail.errors)
             raise StackError(f"The administrator cannot be made: {told}.") from fail
     return Admin(credentials, new)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 
-from infra.messaging.permissions import NAMES, render_users
+from infra.messaging.permissions import NATS_USERS, render_users
 from infra.ops.cli import certificate as certificates
 from infra.ops.cli.admin_account import EMAIL, PASSWORD, ensure_admin
 from infra.ops.cli.seed import seed
@@ -70,7 +70,7 @@ def secrets(
 
 def fill(vault: Vault) -> Vault:
     """Every secret of every owner, so that nobody needs to write into the vault later."""
-    for name in NAMES:
+    for name in NATS_USERS:
         vault.secret(name, NATS)
     for service, store in STORES.items():
         for name in (DATABASE if store == "postgres" else MONGO, *MORE_SECRETS.get(service, ())):
@@ -85,7 +85,7 @@ def fill(vault: Vault) -> Vault:
 
 def _write_nats(folder: Path, vault: Vault) -> None:
     """The configuration of the local stack's server, for one in a container."""
-    users = render_users({name: vault.secret(name, NATS) for name in NAMES}, vault.readers())
+    users = render_users({name: vault.secret(name, NATS) for name in NATS_USERS}, vault.readers())
     config = nats.CONFIG.format(
         name="nats",
         host="0.0.0.0",  # noqa: S104 - in a container, in a network that is closed

@@ -16,7 +16,7 @@ from babel.numbers import format_currency
 from nats.aio.msg import Msg
 from rich.console import Console
 
-from contracts.money import EXPONENTS
+from contracts.money import CURRENCY_EXPONENTS
 from infra.messaging import connection as messaging
 from infra.ops.cli.demo_output import Timeline
 from infra.ops.cli.running_stack import Running
@@ -205,5 +205,5 @@ async def _until(check: Callable[[], Awaitable[Any]], otherwise: str) -> Any:
 
 
 def _money(money: dict[str, Any]) -> str:
-    amount = money["amount"] / 10 ** EXPONENTS[money["currency"]]
+    amount = money["amount"] / 10 ** CURRENCY_EXPONENTS[money["currency"]]
     return str(format_currency(amount, money["currency"], locale="en_US"))

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.failure import Fail
-from contracts.registry import HEAR
-from infra.messaging.dead_letters import Letter, Letters
-from infra.messaging.redelivery import Handover
-from infra.messaging.replay import told
+from contracts.registry import REDELIVER
+from infra.messaging.dead_letters import DeadLetter, DeadLetterQueue
+from infra.messaging.redelivery import RedeliveryClient
+from infra.messaging.replay import describe_failure
 from infra.ops.cli.operator_connection import operating
 from infra.ops.devstack.errors import StackError
 
@@ -63,7 +63,7 @@ def show(seq: Annotated[int, typer.Argument(help="The letter's number.", min=1)]
     """Show one letter: headers, trace, body."""
     letter = asyncio.run(_one(data, seq))
     console = Console(highlight=False)
-    console.print(f"Letter {letter.seq}: {letter.service} could not handle {letter.type or 'an unknown event'}.")
+    console.print(f"Letter {letter.seq}: {letter.service} could not handle {letter.event_type or 'an unknown event'}.")
     console.print(f"{letter.reason}\n", style="red", markup=False, soft_wrap=True)
     for name, value in sorted(letter.headers.items()):
         console.print(f"{name}: {value}", style="dim", markup=False, soft_wrap=True)
@@ -106,27 +106,27 @@ def drop(
 
 
 def _check(service: str) -> None:
-    if service and service not in HEAR:
-        raise StackError(f"No service that hears events is called {service!r}; there are {', '.join(HEAR)}.")
+    if service and service not in REDELIVER:
+        raise StackError(f"No service that hears events is called {service!r}; there are {', '.join(REDELIVER)}.")
 
 
 @asynccontextmanager
-async def _letters(data: Path | None) -> AsyncIterator[tuple[Letters, Handover]]:
+async def _letters(data: Path | None) -> AsyncIterator[tuple[DeadLetterQueue, RedeliveryClient]]:
     async with operating(data) as client:
-        yield Letters(client.jetstream()), Handover(client)
+        yield DeadLetterQueue(client.jetstream()), RedeliveryClient(client)
 
 
-async def _listed(data: Path | None, service: str, limit: int) -> tuple[list[Letter], int]:
-    found: list[Letter] = []
+async def _listed(data: Path | None, service: str, limit: int) -> tuple[list[DeadLetter], int]:
+    found: list[DeadLetter] = []
     async with _letters(data) as (letters, _):
-        async for letter in letters.every(service):
+        async for letter in letters.iterate(service):
             found.append(letter)
             if len(found) == limit:
                 break
         return found, await letters.count(service)
 
 
-async def _one(data: Path | None, seq: int) -> Letter:
+async def _one(data: Path | None, seq: int) -> DeadLetter:
     async with _letters(data) as (letters, _):
         letter = await letters.get(seq)
     if letter is None:
@@ -149,9 +149,9 @@ async def _replay(data: Path | None, seqs: list[int], service: str, console: Con
     return left
 
 
-async def _chosen(letters: Letters, seqs: list[int], service: str) -> AsyncIterator[Letter]:
+async def _chosen(letters: DeadLetterQueue, seqs: list[int], service: str) -> AsyncIterator[DeadLetter]:
     if not seqs:
-        async for letter in letters.every(service):
+        async for letter in letters.iterate(service):
             yield letter
     for seq in seqs:
         found = await letters.get(seq)
@@ -160,38 +160,40 @@ async def _chosen(letters: Letters, seqs: list[int], service: str) -> AsyncItera
         yield found
 
 
-async def _heard(letter: Letter, letters: Letters, handover: Handover, console: Console) -> bool:
+async def _heard(letter: DeadLetter, letters: DeadLetterQueue, handover: RedeliveryClient, console: Console) -> bool:
     """Removed only once it is heard: a replay that dies in between finds it again, and the service knows it."""
     try:
-        if letter.service not in HEAR:
+        if letter.service not in REDELIVER:
             raise ValueError(f"there is no service {letter.service} that hears events")  # noqa: TRY301 - told as below
-        outcome = await handover.hand(letter.service, letter.event())
+        outcome = await handover.redeliver(letter.service, letter.to_redelivery())
     except (Fail, ValueError) as error:
-        reason = told(error) if isinstance(error, Fail) else str(error)
-        console.print(f"{letter.seq}  {letter.service}  {letter.type}  stays: {reason}", style="red", markup=False)
+        reason = describe_failure(error) if isinstance(error, Fail) else str(error)
+        console.print(
+            f"{letter.seq}  {letter.service}  {letter.event_type}  stays: {reason}", style="red", markup=False
+        )
         return False
-    await letters.drop(letter.seq)
-    console.print(f"{letter.seq}  {letter.service}  {letter.type}  {outcome}", markup=False)
+    await letters.delete(letter.seq)
+    console.print(f"{letter.seq}  {letter.service}  {letter.event_type}  {outcome}", markup=False)
     return True
 
 
 async def _drop(data: Path | None, seqs: list[int]) -> list[int]:
     """Those that were not there."""
     async with _letters(data) as (letters, _):
-        return [seq for seq in seqs if not await letters.drop(seq)]
+        return [seq for seq in seqs if not await letters.delete(seq)]
 
 
 def _none(seq: int) -> StackError:
     return StackError(f"There is no letter {seq}; `souk dlq list` shows those there are.")
 
 
-def _summary(letter: Letter) -> dict[str, object]:
+def _summary(letter: DeadLetter) -> dict[str, object]:
     return {
         "seq": letter.seq,
-        "kept_at": letter.kept_at.isoformat() if letter.kept_at else None,
+        "kept_at": letter.stored_at.isoformat() if letter.stored_at else None,
         "service": letter.service,
-        "type": letter.type,
-        "aggregate_id": letter.aggregate,
+        "type": letter.event_type,
+        "aggregate_id": letter.aggregate_id,
         "reason": letter.reason,
         "deliveries": letter.deliveries,
         "trace_id": letter.trace_id,
@@ -200,19 +202,19 @@ def _summary(letter: Letter) -> dict[str, object]:
     }
 
 
-def _table(letters: list[Letter]) -> Table:
+def _table(letters: list[DeadLetter]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("No", "When", "Service", "Event", "About", "Tries", "Why"):
         table.add_column(title, justify="right" if title in {"No", "Tries"} else "left", no_wrap=title != "Why")
     for letter in letters:
-        when = f"{letter.kept_at.astimezone():%d %b %H:%M:%S}" if letter.kept_at else ""
-        kind = letter.type.removeprefix("souk.") or "?"
-        row = (when, letter.service, kind, letter.aggregate[-12:], letter.deliveries, letter.reason)
+        when = f"{letter.stored_at.astimezone():%d %b %H:%M:%S}" if letter.stored_at else ""
+        kind = letter.event_type.removeprefix("souk.") or "?"
+        row = (when, letter.service, kind, letter.aggregate_id[-12:], letter.deliveries, letter.reason)
         table.add_row(str(letter.seq), *map(Text, row))
     return table
 
 
-def _body(letter: Letter) -> str:
+def _body(letter: DeadLetter) -> str:
     try:
         return json.dumps(json.loads(letter.body), indent=2, ensure_ascii=False)
     except ValueError:

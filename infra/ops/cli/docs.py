@@ -9,9 +9,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from infra.contract_tools.asyncapi import asyncapi
-from infra.contract_tools.compatibility import breaking
-from infra.contract_tools.snapshot import snapshot
+from infra.contract_tools.asyncapi import build_asyncapi
+from infra.contract_tools.compatibility import breaking_changes
+from infra.contract_tools.snapshot import contract_snapshot
 from infra.ops.devstack.errors import StackError
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def docs(
     made: dict[Path, Callable[[], bytes]] = {
         Path("docs/generated/openapi.json"): lambda: _of_edge("edge.openapi.document"),
         Path("docs/generated/access.md"): lambda: _of_edge("edge.openapi.access_table"),
-        Path("docs/generated/asyncapi.json"): lambda: _text(asyncapi()),
+        Path("docs/generated/asyncapi.json"): lambda: _text(build_asyncapi()),
         SNAPSHOT: lambda: _snapshot(ROOT / SNAPSHOT, breaks=breaks),
     }
     for path, make in made.items():
@@ -48,8 +48,8 @@ def _of_edge(module: str) -> bytes:
 
 
 def _snapshot(path: Path, *, breaks: bool) -> bytes:
-    now = snapshot()
-    if path.exists() and not breaks and (found := breaking(orjson.loads(path.read_bytes()), now)):
+    now = contract_snapshot()
+    if path.exists() and not breaks and (found := breaking_changes(orjson.loads(path.read_bytes()), now)):
         message = "The contracts break those who rely on them; give what is new another name, or say --breaks."
         raise StackError(message, found)
     return _text(now)

@@ -10,8 +10,8 @@ from rich.console import Console
 from contracts import user
 from contracts.failure import Fail
 from contracts.model import Empty
-from contracts.user import Rotation
-from infra.messaging.rpc import Asker
+from contracts.user import KeyRotation
+from infra.messaging.rpc import RpcClient
 from infra.ops.cli.operator_connection import operating
 from infra.ops.devstack.errors import StackError
 
@@ -41,6 +41,6 @@ def rotate(data: Annotated[Path | None, typer.Option(help="The data folder (SOUK
         console.print(f"{kid} is good for {done.retired_in // 60} min more.", style="dim")
 
 
-async def _rotate(data: Path | None) -> Rotation:
+async def _rotate(data: Path | None) -> KeyRotation:
     async with operating(data) as client:
-        return await Asker(client, TIMEOUT).ask(user.ROTATE_KEYS, Empty())
+        return await RpcClient(client, TIMEOUT).request(user.ROTATE_KEYS, Empty())

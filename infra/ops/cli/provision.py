@@ -13,8 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 
 from infra.messaging import topology as streams
-from infra.messaging.connection import servers
-from infra.messaging.permissions import NAMES, render_users
+from infra.messaging.connection import server_urls
+from infra.messaging.permissions import NATS_USERS, render_users
 from infra.ops.cli.running_stack import Running
 from infra.ops.devstack import nats
 from infra.ops.devstack.errors import StackError
@@ -64,14 +64,14 @@ def provision(
 def _provision(url: str, password: str, replicas: int, console: Console) -> None:
     try:
         done = asyncio.run(streams.provision(url, password, replicas=replicas))
-    except streams.TooFewNodes as error:
+    except streams.NotEnoughNodes as error:
         raise StackError(f"{error} Choose another number with --replicas.") from None
     for line in done or ["NATS is as it should be."]:
         console.print(line)
 
 
 def _make_reader(running: Running, name: str, console: Console) -> None:
-    if not READER_NAME.match(name) or name in NAMES:
+    if not READER_NAME.match(name) or name in NATS_USERS:
         raise StackError(
             f"A reader cannot be called {name!r}: use lower-case letters, digits, - and _, and no service."
         )
@@ -82,7 +82,7 @@ def _make_reader(running: Running, name: str, console: Console) -> None:
         raise StackError("NATS is not a process of this stack: add the reader to its own configuration.")
     for pid in pids:
         os.kill(pid, signal.SIGHUP)
-    places = ",".join(f"nats://{name}:{password}@{url.partition('://')[2]}" for url in servers(running.nats_url))
+    places = ",".join(f"nats://{name}:{password}@{url.partition('://')[2]}" for url in server_urls(running.nats_url))
     console.print(f"{name} may listen to event.> at {places}", soft_wrap=True)
 
 
@@ -90,8 +90,8 @@ def _write_users(path: Path, settings: OperatorSettings) -> None:
     folder = settings.nats_passwords_dir
     if folder is None:
         raise StackError("SOUK_NATS_PASSWORDS_DIR names no folder; it holds a password file for each NATS user.")
-    missing = [name for name in NAMES if not (folder / name).is_file()]
+    missing = [name for name in NATS_USERS if not (folder / name).is_file()]
     if missing:
         raise StackError(f"{folder} has no password for {', '.join(missing)}.")
     path.touch(mode=0o600)
-    path.write_text(render_users({name: (folder / name).read_text().strip() for name in NAMES}))
+    path.write_text(render_users({name: (folder / name).read_text().strip() for name in NATS_USERS}))

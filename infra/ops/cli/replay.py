@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from contracts.redelivery import Outcome
-from contracts.registry import HEAR
-from infra.messaging.replay import Cut, Replay, Span, Tally
-from infra.messaging.topology import Consumer, consumers_of
+from contracts.redelivery import RedeliveryOutcome
+from contracts.registry import REDELIVER
+from infra.messaging.replay import Replay, ReplayInterrupted, ReplayStats, TimeRange
+from infra.messaging.topology import Consumer, consumers_for
 from infra.ops.cli.operator_connection import operating
 from infra.ops.devstack.errors import StackError
 
@@ -47,21 +47,23 @@ def replay(
     consumers = _consumers(service, stream)
     console = Console(highlight=False)
     try:
-        tally = asyncio.run(_replay(service, consumers, Span(_utc(since), _utc(until)), data, console, dry=dry_run))
-    except Cut as error:
+        tally = asyncio.run(
+            _replay(service, consumers, TimeRange(_utc(since), _utc(until)), data, console, dry=dry_run)
+        )
+    except ReplayInterrupted as error:
         raise StackError(f"The replay was cut short: {error}.") from error
     if dry_run:
         console.print(f"{service} would hear {tally.read} events.")
         return
     _show(tally, service, console)
-    if tally.refused:
+    if tally.rejected:
         raise typer.Exit(1)
 
 
 def _consumers(service: str, stream: str) -> list[Consumer]:
-    if service not in HEAR:
-        raise StackError(f"No service that hears events is called {service!r}; there are {', '.join(HEAR)}.")
-    consumers = consumers_of(service)
+    if service not in REDELIVER:
+        raise StackError(f"No service that hears events is called {service!r}; there are {', '.join(REDELIVER)}.")
+    consumers = consumers_for(service)
     chosen = [consumer for consumer in consumers if stream.upper() in {"", consumer.stream}]
     if not chosen:
         known = ", ".join(consumer.stream for consumer in consumers)
@@ -76,34 +78,34 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 async def _replay(
-    service: str, consumers: list[Consumer], span: Span, data: Path | None, console: Console, *, dry: bool
-) -> Tally:
+    service: str, consumers: list[Consumer], span: TimeRange, data: Path | None, console: Console, *, dry: bool
+) -> ReplayStats:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     async with operating(data) as client:
-        job = Replay(client, service, span, dry=dry)
+        job = Replay(client, service, span, dry_run=dry)
         with Progress(*columns, console=console, transient=True) as progress:
             for consumer in consumers:
-                bar = progress.add_task(consumer.stream, total=await job.size(consumer))
-                await job.read(consumer, lambda count, bar=bar: progress.advance(bar, count))  # type: ignore[misc]
-            await job.finish()
-    return job.tally
+                bar = progress.add_task(consumer.stream, total=await job.count_events(consumer))
+                await job.replay_stream(consumer, lambda count, bar=bar: progress.advance(bar, count))  # type: ignore[misc]
+            await job.retry_deferred()
+    return job.stats
 
 
-def _show(tally: Tally, service: str, console: Console) -> None:
+def _show(tally: ReplayStats, service: str, console: Console) -> None:
     counts = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("Events", *(outcome.capitalize() for outcome in Outcome), "Refused"):
+    for title in ("Events", *(outcome.capitalize() for outcome in RedeliveryOutcome), "Refused"):
         counts.add_column(title, justify="right")
-    counts.add_row(str(tally.read), *(str(tally.outcomes[one]) for one in Outcome), str(len(tally.refused)))
+    counts.add_row(str(tally.read), *(str(tally.outcomes[one]) for one in RedeliveryOutcome), str(len(tally.rejected)))
     console.print(f"{service} has heard again what the streams tell:")
     console.print(counts)
-    if not tally.refused:
+    if not tally.rejected:
         return
-    console.print(f"\n{len(tally.refused)} refused; mend the cause and replay again:", style="bold red")
+    console.print(f"\n{len(tally.rejected)} refused; mend the cause and replay again:", style="bold red")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("Stream", "No", "Event", "Why"):
         table.add_column(title)
-    for one in tally.refused[:MOST_SHOWN]:
+    for one in tally.rejected[:MOST_SHOWN]:
         table.add_row(one.stream, str(one.seq), Text(one.type), Text(one.reason))
     console.print(table)
-    if len(tally.refused) > MOST_SHOWN:
-        console.print(f"... and {len(tally.refused) - MOST_SHOWN} more.")
+    if len(tally.rejected) > MOST_SHOWN:
+        console.print(f"... and {len(tally.rejected) - MOST_SHOWN} more.")

@@ -15,19 +15,19 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from rich.table import Table
 from rich.text import Text
 
-from infra.database.checks import Report, Violation
+from infra.database.checks import VerifyReport, Violation
 from infra.ops.cli.running_stack import Running
 from infra.ops.devstack import mongo
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.secret_files import OPERATOR
 from infra.ops.devstack.stack_settings import STORES
-from infra.ops.verify.repair import Done, mend
-from infra.ops.verify.runner import AWAY, Place, Told, Watch
-from infra.ops.verify.store_readers import Stores
+from infra.ops.verify.repair import RepairAttempt, repair_violations
+from infra.ops.verify.runner import UNAVAILABLE_ERRORS, Told, Verifier, VerifyTarget
+from infra.ops.verify.store_readers import StoreAddresses
 
 CLEAN, VIOLATED, UNCHECKED = 0, 1, 2
 LONGEST_LIST = 50
-OUT_OF_REACH: tuple[type[Exception], ...] = (StackError, *AWAY)
+OUT_OF_REACH: tuple[type[Exception], ...] = (StackError, *UNAVAILABLE_ERRORS)
 
 
 class AuditSettings(BaseSettings):
@@ -66,22 +66,24 @@ def audit(
         typer.echo(json.dumps(told(report, done), indent=2))
     else:
         _show(report, done, console)
-    raise typer.Exit(VIOLATED if report.violations else UNCHECKED if report.moving else CLEAN)
+    raise typer.Exit(VIOLATED if report.violations else UNCHECKED if report.unconfirmed else CLEAN)
 
 
-async def _audit(place: Place, patience: float, most: float, *, repair: bool, quiet: bool) -> tuple[Report, list[Done]]:
+async def _audit(
+    place: VerifyTarget, patience: float, most: float, *, repair: bool, quiet: bool
+) -> tuple[VerifyReport, list[RepairAttempt]]:
     """With `repair` what is left afterwards, and what was done."""
     columns = (SpinnerColumn(), TextColumn("{task.description:>14} {task.completed:>12,.0f}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
-        report = await Watch(place, patience, most, _showing(progress)).audit()
-        done: list[Done] = []
-        if repair and any(one.cure for one in report.violations):
-            done = await mend(place, report.violations)
-            report = await Watch(place, patience, most, _showing(progress)).audit()
+        report = await Verifier(place, patience, most, _showing(progress)).run()
+        done: list[RepairAttempt] = []
+        if repair and any(one.repair for one in report.violations):
+            done = await repair_violations(place, report.violations)
+            report = await Verifier(place, patience, most, _showing(progress)).run()
         return report, done
 
 
-def place_of(data: Path | None) -> Place:
+def place_of(data: Path | None) -> VerifyTarget:
     """What the environment names, or else the shop that runs on the data folder."""
     settings = AuditSettings(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
     services = [name for name, store in STORES.items() if store == "postgres"]
@@ -90,62 +92,67 @@ def place_of(data: Path | None) -> Place:
             raise StackError("SOUK_MONGO_PASSWORD is missing: the password of the cart's user.")
         parts = urlsplit(settings.postgres_url)
         databases = {name: urlunsplit(parts._replace(path=f"/souk_{name}")) for name in services}
-        carts = Stores(databases, settings.mongo_url, settings.mongo_user, settings.mongo_password.get_secret_value())
-        return Place(settings.nats_url, settings.nats_password.get_secret_value(), carts)
+        carts = StoreAddresses(
+            databases, settings.mongo_url, settings.mongo_user, settings.mongo_password.get_secret_value()
+        )
+        return VerifyTarget(settings.nats_url, settings.nats_password.get_secret_value(), carts)
     running = Running(data)
-    return Place(running.nats_url, running.password(OPERATOR), stores_of(running))
+    return VerifyTarget(running.nats_url, running.password(OPERATOR), stores_of(running))
 
 
-def stores_of(where: Any) -> Stores:
+def stores_of(where: Any) -> StoreAddresses:
     """Of a local stack, each as its own service sees it. Any: a stack, or one that another process runs."""
     services = [name for name, store in STORES.items() if store == "postgres"]
     databases = {name: where.dsn(name) for name in services}
-    return Stores(databases, where.cart_url(), mongo.CART, where.mongo_password())
+    return StoreAddresses(databases, where.cart_url(), mongo.CART, where.mongo_password())
 
 
-def told(report: Report, done: list[Done]) -> dict[str, Any]:
+def told(report: VerifyReport, done: list[RepairAttempt]) -> dict[str, Any]:
     """For machines. Any: JSON."""
     return {
         "clean": not report.violations,
         "violations": [_told(one) for one in report.violations],
-        "moving": [_told(one) for one in report.moving],
-        "more_of": sorted(report.cut),
-        "mended": [{"check": one.check, "id": one.id, "did": one.did} for one in done],
-        "checks": report.checks,
-        "facts": report.facts,
-        "looks": report.looks,
+        "moving": [_told(one) for one in report.unconfirmed],
+        "more_of": sorted(report.truncated_checks),
+        "mended": [{"check": one.check, "id": one.id, "did": one.result} for one in done],
+        "checks": report.check_count,
+        "facts": report.fact_count,
+        "looks": report.passes,
         "seconds": round(report.seconds, 3),
     }
 
 
 def _told(one: Violation) -> dict[str, Any]:
     return {
-        "law": one.law,
+        "law": one.invariant,
         "check": one.check,
-        "says": one.says,
+        "says": one.title,
         "ids": dict(one.ids),
         "detail": one.detail,
-        "mends": one.cure.how if one.cure else None,
+        "mends": one.repair.by if one.repair else None,
     }
 
 
-def _show(report: Report, done: list[Done], console: Console) -> None:
+def _show(report: VerifyReport, done: list[RepairAttempt], console: Console) -> None:
     for act in done:
-        console.print(f"{act.check}  {act.id}  {act.did}", markup=False, soft_wrap=True)
+        console.print(f"{act.check}  {act.id}  {act.result}", markup=False, soft_wrap=True)
     if report.violations:
         console.print(_table(report.violations))
-        if len(report.violations) > LONGEST_LIST or report.cut:
-            console.print(f"{len(report.violations)} in all{' or more' * bool(report.cut)}; --json tells them.")
-    for one in report.moving[:LONGEST_LIST]:
+        if len(report.violations) > LONGEST_LIST or report.truncated_checks:
+            console.print(
+                f"{len(report.violations)} in all{' or more' * bool(report.truncated_checks)}; --json tells them."
+            )
+    for one in report.unconfirmed[:LONGEST_LIST]:
         console.print(
             f"not sure, it still changes: {one.check} {_ids(one)}: {one.detail}", style="yellow", markup=False
         )
     if not report.violations:
         console.print("The laws hold.", style="green")
     console.print(
-        f"{report.checks} checks over {report.facts:,} facts, {report.looks} looks, {report.seconds:.1f} s", style="dim"
+        f"{report.check_count} checks over {report.fact_count:,} facts, {report.passes} looks, {report.seconds:.1f} s",
+        style="dim",
     )
-    if any(one.cure for one in report.violations) and not done:
+    if any(one.repair for one in report.violations) and not done:
         console.print("`souk audit --repair` mends those marked with *.", style="dim")
 
 
@@ -154,8 +161,8 @@ def _table(violations: tuple[Violation, ...]) -> Table:
     for title in ("Law", "What", "Which", "How"):
         table.add_column(title, overflow="fold")
     for one in violations[:LONGEST_LIST]:
-        mark = "*" if one.cure else ""
-        table.add_row(f"{one.law}{mark}", Text(one.says), Text(_ids(one)), Text(one.detail))
+        mark = "*" if one.repair else ""
+        table.add_row(f"{one.invariant}{mark}", Text(one.title), Text(_ids(one)), Text(one.detail))
     return table
 
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.messaging.permissions import NAMES, render_users
+from infra.messaging.permissions import NATS_USERS, render_users
 from infra.ops.devstack.data_dir import Layout
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.free_ports import LOOPBACK
@@ -60,7 +60,7 @@ def write_users(layout: Layout, vault: Vault) -> Path:
     """The users' part of the config; whoever changes it tells every node with SIGHUP."""
     return _write(
         layout.run / "nats-users.conf",
-        render_users({name: vault.secret(name, NATS) for name in NAMES}, vault.readers()),
+        render_users({name: vault.secret(name, NATS) for name in NATS_USERS}, vault.readers()),
     )
 
 

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from contracts.failure import (
     Fail,
     InternalError,
-    Malformed,
+    MalformedRequest,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
@@ -34,17 +34,17 @@ EDGE_CONNECTIONS = 1024
 """Requests that one edge may have at once: twice what it takes in itself, which refuses more kindly."""
 
 REFUSALS: Mapping[int, tuple[type[Fail], str | None, int | None]] = {
-    400: (Malformed, None, None),
+    400: (MalformedRequest, None, None),
     403: (NotFound, "There is nothing at this path.", None),
     404: (NotFound, "There is nothing at this path.", None),
     405: (MethodNotAllowed, None, None),
-    408: (Malformed, "The request did not arrive in time.", None),
+    408: (MalformedRequest, "The request did not arrive in time.", None),
     413: (PayloadTooLarge, None, None),
-    414: (Malformed, "The address is too long.", None),
+    414: (MalformedRequest, "The address is too long.", None),
     429: (TooManyRequests, "Too many requests from this address.", 1),
-    494: (Malformed, "The headers are too large.", None),
+    494: (MalformedRequest, "The headers are too large.", None),
     500: (InternalError, None, None),
-    501: (Malformed, "The transfer coding is not known.", None),
+    501: (MalformedRequest, "The transfer coding is not known.", None),
     502: (Unavailable, None, 1),
     503: (Unavailable, None, 1),
     504: (TimedOut, None, None),
@@ -126,7 +126,7 @@ def render(
 
 
 def _problem(kind: type[Fail], detail: str | None, retry_after: int | None) -> _Problem:
-    problem = kind(detail, retry_after=retry_after).problem("$souk_request_id")
+    problem = kind(detail, retry_after=retry_after).to_problem("$souk_request_id")
     body = problem.model_dump_json(exclude_none=True)
     assert "'" not in body, "the body stands in quotes"
     return _Problem(HTTPStatus(problem.status), body, retry_after)

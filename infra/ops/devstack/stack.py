@@ -154,7 +154,7 @@ class Stack(Whereabouts):
     async def _provision_nats(self) -> None:
         try:
             await streams.provision(self.nats_url, self.password(OPERATOR), replicas=self.options.nats_nodes)
-        except streams.TooFewNodes as error:
+        except streams.NotEnoughNodes as error:
             raise StackError(f"{error} Choose another number with --nats-nodes (SOUK_NATS_NODES).") from None
 
     async def _start_postgres(self) -> None:

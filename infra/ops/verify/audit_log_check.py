@@ -13,23 +13,23 @@ from nats.aio.msg import Msg
 
 from contracts import headers
 from infra.database import audit_log as trail
-from infra.database.checks import Check, Facts, Row, Violation
-from infra.ops.verify.fact_db import MOST, Evidence, violation
+from infra.database.checks import Check, FactTable, Row, Violation
+from infra.ops.verify.fact_db import MAX_VIOLATIONS_PER_CHECK, FactDatabase, build_violation
 
-LAW = 8
-BATCH = 1000
+INVARIANT = 8
+BATCH_SIZE = 1000
 
-ENTRIES = Facts("trail", ("service", "seq", "hash", "at"), keys=("service, seq",))
-HEADS = Facts("head", ("service", "seq", "hash"), keys=("service, seq",))
+ENTRY_FACTS = FactTable("trail", ("service", "seq", "hash", "at"), indexes=("service, seq",))
+ANCHOR_FACTS = FactTable("head", ("service", "seq", "hash"), indexes=("service, seq",))
 """What was posted of the trails' ends."""
 
-CHANGED = Check(LAW, "trail_changed", "An entry of an audit trail is not what its hash was made of.", "")
-MISSING = Check(LAW, "trail_gap", "Entries of an audit trail are missing.", "")
-FORGED = Check(LAW, "trail_broken", "An entry of an audit trail does not follow the one before it.", "")
+CHANGED = Check(INVARIANT, "trail_changed", "An entry of an audit trail is not what its hash was made of.", "")
+MISSING = Check(INVARIANT, "trail_gap", "Entries of an audit trail are missing.", "")
+FORGED = Check(INVARIANT, "trail_broken", "An entry of an audit trail does not follow the one before it.", "")
 
-TRAILS = (
+AUDIT_LOG_CHECKS = (
     Check(
-        LAW,
+        INVARIANT,
         "trail_cut",
         "An audit trail ends before what was posted of it.",
         """
@@ -41,7 +41,7 @@ TRAILS = (
         """,
     ),
     Check(
-        LAW,
+        INVARIANT,
         "trail_rewritten",
         "An audit trail is not the one of which the end was posted.",
         """
@@ -59,7 +59,7 @@ TRAILS = (
         WHERE t.seq > coalesce((SELECT max(seq) FROM head AS h WHERE h.service = t.service), 0) AND t.at < :late
         GROUP BY t.service
         """,
-        lasts=2.0,
+        confirm_factor=2.0,
     ),
 )
 
@@ -67,36 +67,36 @@ _ALL = f"SELECT {', '.join(trail.COLUMNS)}, extract(epoch FROM at)::bigint AS se
 
 
 @dataclass
-class Chain:
+class HashChain:
     """A trail as far as it has been followed."""
 
     service: str
     seq: int = 0
-    hash: bytes = trail.BEGINNING
+    hash: bytes = trail.GENESIS_HASH
 
-    def follow(self, entry: Mapping[str, Any]) -> Iterator[Violation]:
+    def check_next(self, entry: Mapping[str, Any]) -> Iterator[Violation]:
         """What is wrong with the next entry. It is gone on from as it is: one fault is found once."""
         if entry["seq"] != self.seq + 1:
             yield self._wrong(MISSING, self.seq + 1, f"{entry['seq'] - self.seq - 1} of them")
         elif entry["previous"] != self.hash:
             yield self._wrong(FORGED, entry["seq"], entry["act"])
-        if trail.hash_of(entry) != entry["hash"]:
+        if trail.entry_hash(entry) != entry["hash"]:
             yield self._wrong(CHANGED, entry["seq"], entry["act"])
         self.seq, self.hash = entry["seq"], entry["hash"]
 
     def _wrong(self, check: Check, seq: int, detail: str) -> Violation:
-        return violation(check, {"service": self.service, "seq": seq, "detail": detail})
+        return build_violation(check, {"service": self.service, "seq": seq, "detail": detail})
 
 
-async def read(connection: Any, service: str, found: Evidence) -> list[Violation]:
+async def check_chain(connection: Any, service: str, facts_db: FactDatabase) -> list[Violation]:
     """Follows a service's trail, a batch at a time, and leaves each entry's hash for the ends to be held against."""
-    found.table(ENTRIES)
-    chain, wrong = Chain(service), list[Violation]()
+    facts_db.create_table(ENTRY_FACTS)
+    chain, wrong = HashChain(service), list[Violation]()
     cursor = await connection.cursor(_ALL)
-    while rows := await cursor.fetch(BATCH):
+    while rows := await cursor.fetch(BATCH_SIZE):
         for row in rows:
-            wrong += list(chain.follow(_read(row)))[: MOST + 1 - len(wrong)]
-        found.put(ENTRIES, [(service, row["seq"], row["hash"], row["second"]) for row in rows])
+            wrong += list(chain.check_next(_read(row)))[: MAX_VIOLATIONS_PER_CHECK + 1 - len(wrong)]
+        facts_db.insert(ENTRY_FACTS, [(service, row["seq"], row["hash"], row["second"]) for row in rows])
     return wrong
 
 
@@ -105,11 +105,11 @@ def _read(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "before": orjson.loads(row["before"]), "after": orjson.loads(row["after"])}
 
 
-def head(message: Msg, _stream: str) -> Row:
+def anchor_row(message: Msg, _stream: str) -> Row:
     """What a message of the stream tells of the end of a trail."""
     said = message.header or {}
     service = message.subject.rpartition(".")[2]
     try:
-        return service, int(said[headers.TRAIL_SEQ]), bytes.fromhex(said[headers.TRAIL_HASH])
+        return service, int(said[headers.AUDIT_SEQ]), bytes.fromhex(said[headers.AUDIT_HASH])
     except (KeyError, ValueError):
-        return service, trail.LAST_SEQ, b""  # an end that no trail has
+        return service, trail.MAX_SEQ, b""  # an end that no trail has

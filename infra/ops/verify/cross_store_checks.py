@@ -5,15 +5,18 @@
 stores were read, so that the stores must know of them. What is older than `:horizon` may have left its stream.
 """
 
-from infra.database.checks import Check, Cure, Mend
+from infra.database.checks import Check, RepairAction, RepairBy
 
-ORDER, PAYMENT = Cure(Mend.SERVICE, "order", "order_id"), Cure(Mend.SERVICE, "payment", "payment_id")
-SAY_ORDER, SAY_HOLD, SAY_PAYMENT = (
-    Cure(Mend.SAY, service, f"{name}_id")
+REPAIR_ORDER, REPAIR_PAYMENT = (
+    RepairAction(RepairBy.SERVICE, "order", "order_id"),
+    RepairAction(RepairBy.SERVICE, "payment", "payment_id"),
+)
+REPUBLISH_ORDER, REPUBLISH_HOLD, REPUBLISH_PAYMENT = (
+    RepairAction(RepairBy.REPUBLISH, service, f"{name}_id")
     for service, name in (("order", "order"), ("catalog", "hold"), ("payment", "payment"))
 )
 
-PREPARATION = """
+PREPARATION_SQL = """
 DROP VIEW IF EXISTS heard;
 DROP VIEW IF EXISTS said;
 DROP TABLE IF EXISTS told;
@@ -35,7 +38,7 @@ CREATE TABLE told AS
 CREATE INDEX told_0 ON told (aggregate_id);
 """
 
-STOCK = (
+STOCK_CHECKS = (
     Check(
         1,
         "hold_of_other_goods",
@@ -56,7 +59,7 @@ STOCK = (
             OR (h.status IN ('expired', 'lost') AND EXISTS (SELECT 1 FROM heard AS e
                 WHERE e.service = 'order' AND e.aggregate_id = o.hold_id AND e.name = 'hold_lost')))
         """,
-        ORDER,
+        REPAIR_ORDER,
     ),
     Check(
         1,
@@ -70,7 +73,7 @@ STOCK = (
             AND EXISTS (SELECT 1 FROM heard AS e
                 WHERE e.service = 'catalog' AND e.aggregate_id = o.order_id AND e.name = 'paid')
         """,
-        SAY_ORDER,
+        REPUBLISH_ORDER,
     ),
     Check(
         1,
@@ -82,7 +85,7 @@ STOCK = (
         WHERE o.status = 'paid' AND h.status = 'lost' AND EXISTS (SELECT 1 FROM heard AS e
             WHERE e.service = 'order' AND e.aggregate_id = o.hold_id AND e.name = 'hold_lost')
         """,
-        SAY_HOLD,
+        REPUBLISH_HOLD,
     ),
     Check(
         1,
@@ -94,7 +97,7 @@ STOCK = (
         WHERE o.status = 'cancelled' AND h.status IN ('held', 'sold') AND EXISTS (SELECT 1 FROM heard AS e
             WHERE e.service = 'catalog' AND e.aggregate_id = o.order_id AND e.name = 'cancelled')
         """,
-        SAY_ORDER,
+        REPUBLISH_ORDER,
     ),
     Check(
         1,
@@ -109,7 +112,7 @@ STOCK = (
     ),
 )
 
-MONEY = (
+MONEY_CHECKS = (
     Check(
         3,
         "charged_twice",
@@ -152,7 +155,7 @@ MONEY = (
         WHERE p.told = 'captured' AND o.status = 'pending' AND EXISTS (SELECT 1 FROM heard AS e
             WHERE e.service = 'order' AND e.aggregate_id = p.payment_id AND e.name = 'captured')
         """,
-        ORDER,
+        REPAIR_ORDER,
     ),
     Check(
         4,
@@ -165,7 +168,7 @@ MONEY = (
             AND (SELECT count(*) FROM heard AS e WHERE e.service = 'order' AND e.aggregate_id = p.payment_id
                  AND e.name = 'refunded') >= p.refunds
         """,
-        ORDER,
+        REPAIR_ORDER,
     ),
     Check(
         4,
@@ -176,7 +179,7 @@ MONEY = (
         FROM payment AS p LEFT JOIN orders AS o ON o.order_id = p.order_id
         WHERE o.order_id IS NULL AND p.status <> 'failed' AND p.back < p.amount
         """,
-        PAYMENT,
+        REPAIR_PAYMENT,
     ),
     Check(
         4,
@@ -188,7 +191,7 @@ MONEY = (
         WHERE o.status = 'cancelled' AND p.told = 'captured' AND p.back < p.amount AND EXISTS (SELECT 1 FROM heard AS e
             WHERE e.service = 'payment' AND e.aggregate_id = o.order_id AND e.name = 'cancelled')
         """,
-        PAYMENT,
+        REPAIR_PAYMENT,
     ),
     Check(
         4,
@@ -202,7 +205,7 @@ MONEY = (
     ),
 )
 
-GATEWAY = (
+GATEWAY_CHECKS = (
     Check(
         4,
         "capture_unknown_to_gateway",
@@ -224,7 +227,7 @@ GATEWAY = (
                'payment ' || p.status || ', ' || c.amount || ' ' || c.currency || ' captured' AS detail
         FROM charge AS c JOIN payment AS p ON p.payment_id = c.charge_id WHERE p.status IN ('failed', 'requires_action')
         """,
-        PAYMENT,
+        REPAIR_PAYMENT,
     ),
     Check(
         4,
@@ -234,7 +237,7 @@ GATEWAY = (
         SELECT c.charge_id AS payment_id, c.amount || ' ' || c.currency AS detail
         FROM charge AS c LEFT JOIN payment AS p ON p.payment_id = c.charge_id WHERE p.payment_id IS NULL
         """,
-        PAYMENT,
+        REPAIR_PAYMENT,
     ),
     Check(
         4,
@@ -256,11 +259,11 @@ GATEWAY = (
         FROM returned AS g LEFT JOIN refund AS r ON r.refund_id = g.refund_id
         WHERE r.refund_id IS NULL OR r.status = 'failed'
         """,
-        PAYMENT,
+        REPAIR_PAYMENT,
     ),
 )
 
-BELONGING = (
+OWNERSHIP_CHECKS = (
     Check(
         8,
         "paid_by_another",

@@ -1,12 +1,12 @@
 """The laws about events: each state has its event, each event its state, and who hears it has heard it, in order."""
 
-from infra.database.checks import Check, Cure, Mend
-from infra.ops.verify.cross_store_checks import SAY_HOLD, SAY_ORDER, SAY_PAYMENT
+from infra.database.checks import Check, RepairAction, RepairBy
+from infra.ops.verify.cross_store_checks import REPUBLISH_HOLD, REPUBLISH_ORDER, REPUBLISH_PAYMENT
 
-MISSED = Cure(Mend.EVENT)
+REDELIVER = RepairAction(RepairBy.REDELIVER)
 """What it finds names the service, the stream and the sequence."""
 
-EVENTS = (
+EVENT_CHECKS = (
     Check(
         2,
         "events_not_heard",
@@ -18,7 +18,7 @@ EVENTS = (
         JOIN event AS e ON e.stream = h.stream AND e.name = h.name AND e.seq > c.floor AND e.time < :late
         GROUP BY c.service, c.stream
         """,
-        lasts=2.0,
+        confirm_factor=2.0,
     ),
     Check(
         6,
@@ -38,7 +38,7 @@ EVENTS = (
             AND NOT EXISTS (SELECT 1 FROM inbox AS i WHERE i.event_id = e.event_id AND i.service = c.service)
             AND NOT EXISTS (SELECT 1 FROM dead AS d WHERE d.event_id = e.event_id AND d.service = c.service)
         """,
-        MISSED,
+        REDELIVER,
     ),
     Check(
         6,
@@ -49,7 +49,7 @@ EVENTS = (
         FROM orders AS o LEFT JOIN told AS t ON t.aggregate_id = o.order_id AND t.stream = 'ORDER'
         WHERE o.created > :horizon AND lacks(o.steps, t.names) IS NOT NULL
         """,
-        SAY_ORDER,
+        REPUBLISH_ORDER,
     ),
     Check(
         6,
@@ -83,7 +83,7 @@ EVENTS = (
             SELECT count(DISTINCT s.event_id) FROM said AS s
             WHERE s.stream = 'PAYMENT' AND s.aggregate_id = p.payment_id AND s.name = 'refunded'))
         """,
-        SAY_PAYMENT,
+        REPUBLISH_PAYMENT,
     ),
     Check(
         6,
@@ -117,7 +117,7 @@ EVENTS = (
         WHERE h.status IN ('expired', 'lost') AND h.created > :horizon AND NOT EXISTS (SELECT 1 FROM said AS s
             WHERE s.stream = 'CATALOG' AND s.aggregate_id = h.hold_id AND s.name = 'hold_lost')
         """,
-        SAY_HOLD,
+        REPUBLISH_HOLD,
     ),
     Check(
         6,
@@ -136,7 +136,7 @@ EVENTS = (
             AND NOT EXISTS (SELECT 1 FROM dead AS d WHERE d.event_id = e.event_id AND d.service = k.service)
         GROUP BY o.order_id
         """,
-        MISSED,
+        REDELIVER,
     ),
     Check(
         6,
@@ -147,6 +147,6 @@ EVENTS = (
         FROM heard AS e LEFT JOIN delivery AS d ON d.order_id = e.aggregate_id AND d.name = e.name
         WHERE e.service = 'notification' AND e.name IN ('placed', 'paid', 'cancelled', 'shipped') AND d.order_id IS NULL
         """,
-        SAY_ORDER,
+        REPUBLISH_ORDER,
     ),
 )

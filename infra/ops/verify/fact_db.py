@@ -11,10 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
-from infra.database.checks import Check, Facts, Row, Value, Violation, placeholders
+from infra.database.checks import Check, FactTable, Row, Value, Violation, placeholders
 
 CACHE_KIB = 32 * 1024
-MOST = 1000
+MAX_VIOLATIONS_PER_CHECK = 1000
 """Things that one check tells of; where there are more, that is told too."""
 UUID_BYTES = 16
 
@@ -27,7 +27,7 @@ _PRAGMAS = (
 )
 
 
-class Evidence:
+class FactDatabase:
     """Tables to be filled, made ready and asked."""
 
     def __init__(self, path: Path) -> None:
@@ -36,66 +36,68 @@ class Evidence:
             self._db.execute(f"PRAGMA {pragma}")
         self._db.create_function("lacks", 2, _lacks, deterministic=True)
         self._db.create_aggregate("in_order", 2, _InOrder)  # type: ignore[arg-type]  # its stubs know one argument
-        self._tables: dict[str, Facts] = {}
+        self._tables: dict[str, FactTable] = {}
         self.count = 0
 
     def close(self) -> None:
         self._db.close()
 
-    def table(self, facts: Facts) -> None:
+    def create_table(self, facts: FactTable) -> None:
         """An empty table of these facts, unless it is there."""
-        if facts.table not in self._tables:
-            self._tables[facts.table] = facts
-            self._db.execute(f"CREATE TABLE {facts.table} ({', '.join(facts.columns)})")
+        if facts.name not in self._tables:
+            self._tables[facts.name] = facts
+            self._db.execute(f"CREATE TABLE {facts.name} ({', '.join(facts.columns)})")
 
-    def put(self, facts: Facts, rows: Sequence[Row]) -> None:
+    def insert(self, facts: FactTable, rows: Sequence[Row]) -> None:
         self._db.execute("BEGIN")
-        self._db.executemany(f"INSERT INTO {facts.table} VALUES ({placeholders(facts.columns)})", rows)  # noqa: S608 - names of ours
+        self._db.executemany(f"INSERT INTO {facts.name} VALUES ({placeholders(facts.columns)})", rows)  # noqa: S608 - names of ours
         self._db.execute("COMMIT")
         self.count += len(rows)
 
-    def forget(self, *, but: Sequence[str]) -> None:
+    def drop_tables(self, *, keep: Sequence[str]) -> None:
         """Empties all tables save those whose rows never change."""
         for name in list(self._tables):
-            if name not in but:
-                self._db.execute(f"DROP TABLE {self._tables.pop(name).table}")
+            if name not in keep:
+                self._db.execute(f"DROP TABLE {self._tables.pop(name).name}")
         self.count = 0
 
     def prepare(self, script: str) -> None:
         """The indexes of every table, and then what the laws ask for."""
         for facts in self._tables.values():
-            for number, key in enumerate(facts.keys):
-                self._db.execute(f"CREATE INDEX IF NOT EXISTS {facts.table}_{number} ON {facts.table} ({key})")
+            for number, key in enumerate(facts.indexes):
+                self._db.execute(f"CREATE INDEX IF NOT EXISTS {facts.name}_{number} ON {facts.name} ({key})")
         self._db.executescript(script)
 
-    def find(self, check: Check, values: Mapping[str, Value]) -> Iterator[Violation]:
+    def run_check(self, check: Check, values: Mapping[str, Value]) -> Iterator[Violation]:
         """What a check finds, up to one more than is told."""
         found = self._db.execute(check.sql, values)
         names = [column[0] for column in found.description]
-        for row in found.fetchmany(MOST + 1):
-            yield violation(check, dict(zip(names, row, strict=True)))
+        for row in found.fetchmany(MAX_VIOLATIONS_PER_CHECK + 1):
+            yield build_violation(check, dict(zip(names, row, strict=True)))
 
-    def value(self, sql: str) -> Value:
+    def fetch_value(self, sql: str) -> Value:
         row = self._db.execute(sql).fetchone()
         found: Value = row[0] if row else None
         return found
 
 
 @contextmanager
-def evidence() -> Iterator[Evidence]:
+def open_fact_database() -> Iterator[FactDatabase]:
     """In a folder of its own, which is gone afterwards."""
     with TemporaryDirectory(prefix="souk-audit-") as folder:
-        found = Evidence(Path(folder) / "evidence.sqlite")
+        found = FactDatabase(Path(folder) / "evidence.sqlite")
         try:
             yield found
         finally:
             found.close()
 
 
-def violation(check: Check, row: Mapping[str, Value]) -> Violation:
+def build_violation(check: Check, row: Mapping[str, Value]) -> Violation:
     """A row that a check has found."""
     ids = {name: _shown(value) for name, value in row.items() if name != "detail"}
-    return Violation(check.law, check.name, check.says, ids, str(row.get("detail") or ""), check.cure, check.lasts)
+    return Violation(
+        check.invariant, check.name, check.title, ids, str(row.get("detail") or ""), check.repair, check.confirm_factor
+    )
 
 
 def _shown(value: Value) -> str:

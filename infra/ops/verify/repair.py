@@ -19,19 +19,19 @@ from contracts import headers
 from contracts.failure import Fail
 from contracts.model import Model
 from contracts.operation import AnyOperation
-from contracts.redelivery import HearEvent
+from contracts.redelivery import RedeliverEvent
 from contracts.registry import OPERATIONS
 from infra.database import outbox
-from infra.database.checks import Mend, Violation
-from infra.messaging.redelivery import Handover
-from infra.messaging.rpc import Asker
-from infra.ops.verify.runner import Place, operator
-from infra.ops.verify.store_readers import connected
+from infra.database.checks import RepairBy, Violation
+from infra.messaging.redelivery import RedeliveryClient
+from infra.messaging.rpc import RpcClient
+from infra.ops.verify.runner import VerifyTarget, connect_as_operator
+from infra.ops.verify.store_readers import connect
 
-AT_ONCE = 50
-TIMEOUT = 30.0
-PATIENCE = 5.0
-LOOK_EVERY = 0.25
+BATCH_SIZE = 50
+RPC_TIMEOUT_SECONDS = 30.0
+RELAY_TIMEOUT_SECONDS = 5.0
+POLL_SECONDS = 0.25
 
 _COUNT = "SELECT count(*) FROM outbox WHERE created_at < now() - interval '60 seconds'"
 _END = """
@@ -42,27 +42,27 @@ WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE da
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class RepairAttempt:
     """What was done about one thing; or why it could not be."""
 
     check: str
     id: str
-    did: str
+    result: str
 
 
-async def mend(place: Place, violations: Sequence[Violation]) -> list[Done]:
+async def repair_violations(target: VerifyTarget, violations: Sequence[Violation]) -> list[RepairAttempt]:
     """Asks for everything that can be mended, group by group."""
-    async with operator(place) as client:
-        return [one async for one in _mend(client, place, [one for one in violations if one.cure])]
+    async with connect_as_operator(target) as client:
+        return [one async for one in _mend(client, target, [one for one in violations if one.repair])]
 
 
-async def _mend(client: Client, place: Place, violations: Sequence[Violation]) -> AsyncIterator[Done]:
-    asker, handover = Asker(client, timeout=TIMEOUT), Handover(client)
+async def _mend(client: Client, place: VerifyTarget, violations: Sequence[Violation]) -> AsyncIterator[RepairAttempt]:
+    asker, handover = RpcClient(client, timeout_seconds=RPC_TIMEOUT_SECONDS), RedeliveryClient(client)
     for (how, service, _), group in groupby(sorted(violations, key=_group), key=_group):
         several = list(group)
-        if how is Mend.RELAY:
+        if how is RepairBy.RELAY:
             yield await _free(client, place, several[0].ids["service"], several[0].check)
-        elif how is Mend.EVENT:
+        elif how is RepairBy.REDELIVER:
             for one in several:
                 yield await _hand_over(client, handover, one)
         else:
@@ -71,30 +71,30 @@ async def _mend(client: Client, place: Place, violations: Sequence[Violation]) -
                     yield done
 
 
-def _group(one: Violation) -> tuple[Mend, str, str]:
-    assert one.cure
-    return one.cure.how, one.cure.service or one.ids["service"], one.check
+def _group(one: Violation) -> tuple[RepairBy, str, str]:
+    assert one.repair
+    return one.repair.by, one.repair.service or one.ids["service"], one.check
 
 
 def _parts(several: Sequence[Violation]) -> Iterator[Sequence[Violation]]:
-    for start in range(0, len(several), AT_ONCE):
-        yield several[start : start + AT_ONCE]
+    for start in range(0, len(several), BATCH_SIZE):
+        yield several[start : start + BATCH_SIZE]
 
 
-async def _ask(asker: Asker, service: str, several: Sequence[Violation]) -> list[Done]:
+async def _ask(asker: RpcClient, service: str, several: Sequence[Violation]) -> list[RepairAttempt]:
     """The service itself puts them right."""
-    cure = several[0].cure
+    cure = several[0].repair
     assert cure
-    ids = sorted({one.ids[cure.id] for one in several if one.ids[cure.id]})
-    name = "skus" if cure.id == "sku" else "ids"
-    body: dict[str, Any] = {name: ids, **({"say": True} if cure.how is Mend.SAY else {})}
+    ids = sorted({one.ids[cure.id_column] for one in several if one.ids[cure.id_column]})
+    name = "skus" if cure.id_column == "sku" else "ids"
+    body: dict[str, Any] = {name: ids, **({"say": True} if cure.by is RepairBy.REPUBLISH else {})}
     try:
         reply = await _asked(asker, _operation(service), body)
     except Fail as fail:
-        return [Done(several[0].check, one, f"could not be mended: {fail.code}") for one in ids]
+        return [RepairAttempt(several[0].check, one, f"could not be mended: {fail.code}") for one in ids]
     items = [*getattr(reply, "items", ()), *getattr(reply, "skus", ())]
     return [
-        Done(several[0].check, str(getattr(item, "id", None) or item.sku), did)
+        RepairAttempt(several[0].check, str(getattr(item, "id", None) or item.sku), did)
         for item in items
         for did in item.did or ["nothing: there is no one right answer"]
     ]
@@ -104,21 +104,21 @@ def _operation(service: str) -> AnyOperation:
     return next(one for one in OPERATIONS if one.service == service and one.name == "repair")
 
 
-async def _asked(asker: Asker, operation: AnyOperation, body: dict[str, Any]) -> Model:
-    reply: Model = await asker.ask(operation, operation.request.model_validate_json(orjson.dumps(body)))
+async def _asked(asker: RpcClient, operation: AnyOperation, body: dict[str, Any]) -> Model:
+    reply: Model = await asker.request(operation, operation.request.model_validate_json(orjson.dumps(body)))
     return reply
 
 
-async def _hand_over(client: Client, handover: Handover, one: Violation) -> Done:
+async def _hand_over(client: Client, handover: RedeliveryClient, one: Violation) -> RepairAttempt:
     """The event, as it is in its stream, to the service that has missed it."""
     service, number = one.ids["service"], int(one.ids["sequence"])
     what = f"{one.ids['stream']} {number}"
     try:
         message = await client.jetstream().get_msg(one.ids["stream"], number)
     except NotFoundError:
-        return Done(one.check, what, "could not be mended: the event is not in its stream any more")
+        return RepairAttempt(one.check, what, "could not be mended: the event is not in its stream any more")
     said = message.headers or {}
-    event = HearEvent(
+    event = RedeliverEvent(
         id=UUID(said.get(headers.EVENT_ID)),
         type=said.get(headers.EVENT_TYPE, ""),
         data=(message.data or b"").decode(),
@@ -127,32 +127,32 @@ async def _hand_over(client: Client, handover: Handover, one: Violation) -> Done
         request_id=said.get(headers.REQUEST_ID),
     )
     try:
-        outcome = await handover.hand(service, event)
+        outcome = await handover.redeliver(service, event)
     except Fail as fail:
-        return Done(one.check, what, f"could not be mended: {fail.code}")
-    return Done(one.check, what, f"handed to {service}: {outcome}")
+        return RepairAttempt(one.check, what, f"could not be mended: {fail.code}")
+    return RepairAttempt(one.check, what, f"handed to {service}: {outcome}")
 
 
-async def _free(client: Client, place: Place, service: str, check: str) -> Done:
+async def _free(client: Client, place: VerifyTarget, service: str, check: str) -> RepairAttempt:
     """Wakes the relay; one that holds the lock and does not move is made to let it go."""
     await client.publish(f"wake.{service}")
     await client.flush()
-    async with connected(place.stores.postgres[service]) as connection:
+    async with connect(place.stores.postgres[service]) as connection:
         if await _moves(connection):
-            return Done(check, service, "the relay was woken")
+            return RepairAttempt(check, service, "the relay was woken")
         ended = await connection.fetchval(_END, outbox.LOCK)
         await client.publish(f"wake.{service}")
         moves = await _moves(connection)
     after = "the next one moves" if moves else "the rows do not move yet"
-    return Done(check, service, f"{ended} sessions that held the relay's lock were ended; {after}")
+    return RepairAttempt(check, service, f"{ended} sessions that held the relay's lock were ended; {after}")
 
 
 async def _moves(connection: Any) -> bool:
     """Whether rows that have waited for too long become fewer."""
     before = await connection.fetchval(_COUNT)
-    ends = asyncio.get_running_loop().time() + PATIENCE
+    ends = asyncio.get_running_loop().time() + RELAY_TIMEOUT_SECONDS
     while asyncio.get_running_loop().time() < ends:
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL_SECONDS)
         left = await connection.fetchval(_COUNT)
         if not left or left < before:
             return True

@@ -15,65 +15,71 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from contracts import headers
-from contracts.registry import HEARS
-from infra.database.checks import Facts, Row
-from infra.messaging.append_only_stream import TRAIL
-from infra.messaging.topology import DEAD, consumers_of, stream_of, streams
+from contracts.registry import SUBSCRIPTIONS
+from infra.database.checks import FactTable, Row
+from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
+from infra.messaging.topology import DEAD_LETTER_STREAM, consumers_for, stream_configs, stream_name
 from infra.ops.verify import audit_log_check as trail
-from infra.ops.verify.fact_db import Evidence
+from infra.ops.verify.fact_db import FactDatabase
 
-BATCH = 2000
-PATIENCE = 10.0
-IDLE = timedelta(minutes=1)
+BATCH_SIZE = 2000
+FETCH_TIMEOUT_SECONDS = 10.0
+CONSUMER_IDLE_LIMIT = timedelta(minutes=1)
 NANOSECONDS = 1_000_000_000
-SEQUENCE, TIMESTAMP = -4, -2
+SEQUENCE_TOKEN, TIMESTAMP_TOKEN = -4, -2
 """Where they stand in a reply subject of JetStream, whose first parts may have more to them."""
 
-EVENTS = Facts(
+EVENT_FACTS = FactTable(
     "event",
     ("stream", "seq", "event_id", "aggregate_id", "name", "time"),
-    keys=("aggregate_id, name, seq, stream", "event_id", "stream, name, seq"),
+    indexes=("aggregate_id, name, seq, stream", "event_id", "stream, name, seq"),
 )
-CONSUMERS = Facts("consumer", ("service", "stream", "floor"), keys=("stream, service",))
-HEARING = Facts("hears", ("service", "stream", "name"), keys=("service, stream, name",))
-ENDS = Facts("ends", ("stream", "last"))
-DEAD_LETTERS = Facts("dead", ("seq", "service", "event_id", "reason"), keys=("event_id, service",))
+CONSUMER_FACTS = FactTable("consumer", ("service", "stream", "floor"), indexes=("stream, service",))
+SUBSCRIPTION_FACTS = FactTable("hears", ("service", "stream", "name"), indexes=("service, stream, name",))
+STREAM_END_FACTS = FactTable("ends", ("stream", "last"))
+DEAD_LETTER_FACTS = FactTable("dead", ("seq", "service", "event_id", "reason"), indexes=("event_id, service",))
 
-Step = Callable[[str, int], None]
+ProgressCallback = Callable[[str, int], None]
 
 
-class Streams:
+class StreamReader:
     """The streams of a shop, read again and again into the same evidence."""
 
-    def __init__(self, client: Client, found: Evidence) -> None:
-        self._js = client.jetstream(timeout=PATIENCE)
+    def __init__(self, client: Client, found: FactDatabase) -> None:
+        self._js = client.jetstream(timeout=FETCH_TIMEOUT_SECONDS)
         self._found = found
         self._read: dict[str, int] = {}
-        self.names = [stream.name or "" for stream in streams() if stream.name != DEAD]
+        self.names = [stream.name or "" for stream in stream_configs() if stream.name != DEAD_LETTER_STREAM]
 
-    async def begin(self) -> None:
+    async def read_positions(self) -> None:
         """How far the consumers have come and where the streams end. Before anything else is read."""
-        for facts in (CONSUMERS, HEARING, ENDS, DEAD_LETTERS, EVENTS):
-            self._found.table(facts)
-        self._found.put(ENDS, [(name, await self._end(name)) for name in self.names])
-        consumers = [consumer for service in HEARS for consumer in consumers_of(service)]
-        self._found.put(CONSUMERS, [(one.service, one.stream, await self._floor(one)) for one in consumers])
+        for facts in (CONSUMER_FACTS, SUBSCRIPTION_FACTS, STREAM_END_FACTS, DEAD_LETTER_FACTS, EVENT_FACTS):
+            self._found.create_table(facts)
+        self._found.insert(STREAM_END_FACTS, [(name, await self._end(name)) for name in self.names])
+        consumers = [consumer for service in SUBSCRIPTIONS for consumer in consumers_for(service)]
+        self._found.insert(CONSUMER_FACTS, [(one.service, one.stream, await self._floor(one)) for one in consumers])
         hearing = [
-            (service, stream_of(event.service), event.name) for service, heard in HEARS.items() for event in heard
+            (service, stream_name(event.service), event.name)
+            for service, heard in SUBSCRIPTIONS.items()
+            for event in heard
         ]
-        self._found.put(HEARING, hearing)
+        self._found.insert(SUBSCRIPTION_FACTS, hearing)
 
-    async def read(self, step: Step) -> None:
+    async def read_events(self, on_progress: ProgressCallback) -> None:
         """The events, up to where their streams end by now, and the dead letters."""
         for name in self.names:
-            self._read[name] = await self._all(name, self._read.get(name, 0), EVENTS, _event, step)
-        await self._all(DEAD, 0, DEAD_LETTERS, _dead, step)
+            self._read[name] = await self._all(name, self._read.get(name, 0), EVENT_FACTS, _event, on_progress)
+        await self._all(DEAD_LETTER_STREAM, 0, DEAD_LETTER_FACTS, _dead, on_progress)
 
-    async def heads(self, step: Step) -> None:
+    async def read_audit_anchors(self, on_progress: ProgressCallback) -> None:
         """Where the audit trails ended, as it was posted. Before they are read."""
-        self._found.table(trail.HEADS)
-        self._read[TRAIL.name] = await self._all(
-            TRAIL.name, self._read.get(TRAIL.name, 0), trail.HEADS, trail.head, step
+        self._found.create_table(trail.ANCHOR_FACTS)
+        self._read[AUDIT_ANCHOR_STREAM.name] = await self._all(
+            AUDIT_ANCHOR_STREAM.name,
+            self._read.get(AUDIT_ANCHOR_STREAM.name, 0),
+            trail.ANCHOR_FACTS,
+            trail.anchor_row,
+            on_progress,
         )
 
     async def _end(self, stream: str) -> int:
@@ -89,7 +95,9 @@ class Streams:
             return 0
         return info.ack_floor.stream_seq if info.ack_floor else 0
 
-    async def _all(self, stream: str, after: int, facts: Facts, row: Callable[[Msg, str], Row], step: Step) -> int:
+    async def _all(
+        self, stream: str, after: int, facts: FactTable, row: Callable[[Msg, str], Row], step: ProgressCallback
+    ) -> int:
         """Reads on from there; how far it came."""
         state = (await self._js.stream_info(stream)).state
         if state.last_seq <= after or not state.messages:
@@ -100,11 +108,13 @@ class Streams:
         try:
             while after < state.last_seq:
                 try:
-                    messages = await consumer.fetch(min(BATCH, state.last_seq - after), timeout=PATIENCE)
+                    messages = await consumer.fetch(
+                        min(BATCH_SIZE, state.last_seq - after), timeout=FETCH_TIMEOUT_SECONDS
+                    )
                 except nats.errors.TimeoutError:
                     break  # what the stream ended with is gone: it was removed or has grown old
-                self._found.put(facts, [row(message, stream) for message in messages])
-                after = _number(messages[-1], SEQUENCE)
+                self._found.insert(facts, [row(message, stream) for message in messages])
+                after = _number(messages[-1], SEQUENCE_TOKEN)
                 step(stream, len(messages))
         finally:
             await consumer.unsubscribe()
@@ -120,7 +130,7 @@ def _config(first: int) -> ConsumerConfig:
         headers_only=True,
         mem_storage=True,
         num_replicas=1,
-        inactive_threshold=IDLE.total_seconds(),
+        inactive_threshold=CONSUMER_IDLE_LIMIT.total_seconds(),
     )
 
 
@@ -131,15 +141,15 @@ def _number(message: Msg, place: int) -> int:
 def _event(message: Msg, stream: str) -> Row:
     _, _, aggregate, name = message.subject.split(".")
     said = (message.header or {}).get(headers.EVENT_ID)
-    time = _number(message, TIMESTAMP) // NANOSECONDS
-    return stream, _number(message, SEQUENCE), _bytes(said), _bytes(aggregate), name, time
+    time = _number(message, TIMESTAMP_TOKEN) // NANOSECONDS
+    return stream, _number(message, SEQUENCE_TOKEN), _bytes(said), _bytes(aggregate), name, time
 
 
 def _dead(message: Msg, _stream: str) -> Row:
     header = message.header or {}
     service = header.get(headers.DEAD_SERVICE) or message.subject.split(".")[1]
     reason = f"{header.get(headers.EVENT_TYPE, 'unknown')}: {header.get(headers.DEAD_REASON, '')}"
-    return _number(message, SEQUENCE), service, _bytes(header.get(headers.EVENT_ID)), reason
+    return _number(message, SEQUENCE_TOKEN), service, _bytes(header.get(headers.EVENT_ID)), reason
 
 
 def _bytes(text: str | None) -> bytes | str | None:

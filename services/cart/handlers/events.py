@@ -8,66 +8,70 @@ from collections import Counter
 from collections.abc import Sequence
 
 from contracts.order import OrderPlaced
-from contracts.redelivery import Outcome
+from contracts.redelivery import RedeliveryOutcome
 from infra.database.mongo import Session
-from infra.foundation.failpoints import crash_point
+from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
-from infra.messaging.consumer import NotYet
-from services.cart.deps import TRIES, Shop
-from services.cart.domain.carts import Cart, Line, Units, brought, taking
+from infra.messaging.consumer import RetryLater
+from services.cart.deps import MAX_ATTEMPTS, CartDeps
+from services.cart.domain.carts import CartLine, CartRecord, UnitsBySku, after_order, lines_from_guest
 
 
-async def order_placed(shop: Shop, _session: Session | None, event: OrderPlaced) -> Outcome:
+async def order_placed(shop: CartDeps, _session: Session | None, event: OrderPlaced) -> RedeliveryOutcome:
     """Mostly nothing has happened to the cart meanwhile, and one statement will do."""
     if event.cart_id is None or event.cart_version is None:
-        return Outcome.IGNORED
-    if await shop.carts.empty(event.cart_id, event.cart_version, event.order_id):
-        crash_point("cart.emptied")
-        return Outcome.APPLIED
-    for _ in range(TRIES):
-        cart = await shop.carts.find_called(event.cart_id, now())
+        return RedeliveryOutcome.IGNORED
+    if await shop.carts.empty_for_order(event.cart_id, event.cart_version, event.order_id):
+        failpoint("cart.emptied")
+        return RedeliveryOutcome.APPLIED
+    for _ in range(MAX_ATTEMPTS):
+        cart = await shop.carts.find_by_reference(event.cart_id, now())
         if cart is None:
-            return Outcome.IGNORED
-        if cart.gave(event.order_id, event.cart_version):
-            return Outcome.KNOWN
+            return RedeliveryOutcome.IGNORED
+        if cart.has_applied(event.order_id, event.cart_version):
+            return RedeliveryOutcome.ALREADY_APPLIED
         if cart.merged_into is not None:
             outcome = await _given_after_merge(shop, cart, cart.merged_into, event, event.cart_version)
         else:
-            left = taking(cart, _ordered(event), event.cart_version)
+            left = after_order(cart, _ordered(event), event.cart_version)
             outcome = await _given(shop, cart, left, event, event.cart_version)
         if outcome is not None:
             return outcome
-    raise NotYet
+    raise RetryLater
 
 
-def _ordered(event: OrderPlaced) -> Units:
+def _ordered(event: OrderPlaced) -> UnitsBySku:
     ordered = Counter[str]()
     for item in event.items:
         ordered[item.sku] += item.quantity
     return ordered
 
 
-async def _given(shop: Shop, cart: Cart, left: Sequence[Line], event: OrderPlaced, version: int) -> Outcome | None:
+async def _given(
+    shop: CartDeps, cart: CartRecord, left: Sequence[CartLine], event: OrderPlaced, version: int
+) -> RedeliveryOutcome | None:
     """None when the cart has changed since it was read."""
-    if not await shop.carts.give(cart, left, event.order_id, version):
+    if not await shop.carts.apply_order(cart, left, event.order_id, version):
         return None
-    crash_point("cart.given")
-    return Outcome.APPLIED
+    failpoint("cart.given")
+    return RedeliveryOutcome.APPLIED
 
 
-async def _given_after_merge(shop: Shop, guest: Cart, into: str, event: OrderPlaced, version: int) -> Outcome | None:
+async def _given_after_merge(
+    shop: CartDeps, guest: CartRecord, into: str, event: OrderPlaced, version: int
+) -> RedeliveryOutcome | None:
     """A guest has signed in since, and the lines are in the customer's cart.
 
     Its versions are no measure for the guest's orders. So the guest's cart notes them too, for good.
     """
     cart = await shop.carts.find(into, now())
     if cart is None:
-        return Outcome.IGNORED
+        return RedeliveryOutcome.IGNORED
     if event.order_id in cart.ordered:
-        outcome: Outcome | None = Outcome.KNOWN
+        outcome: RedeliveryOutcome | None = RedeliveryOutcome.ALREADY_APPLIED
     else:
-        left = taking(cart, brought(guest, _ordered(event), version), guest.merged_at)
+        left = after_order(cart, lines_from_guest(guest, _ordered(event), version), guest.merged_at)
         outcome = await _given(shop, cart, left, event, 0)
     if outcome is not None:
-        await shop.carts.note(guest.id, event.order_id)
+        await shop.carts.record_order(guest.id, event.order_id)
     return outcome

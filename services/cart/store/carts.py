@@ -14,24 +14,24 @@ from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from contracts.cart import Change
-from infra.database.mongo import Database, Document, Session
+from contracts.cart import CartItemChange
+from infra.database.mongo import Document, MongoDatabase, Session
 from services.cart.domain.carts import (
-    MOST_LINES,
-    Append,
-    Assign,
-    Cart,
-    Clear,
-    Drop,
-    Edit,
-    Grow,
-    Line,
-    Rewrite,
-    reference,
-    remembering,
+    MAX_LINES,
+    AddLine,
+    CartEdit,
+    CartLine,
+    CartRecord,
+    ClearLines,
+    IncreaseQuantity,
+    RemoveLine,
+    ReplaceLines,
+    SetQuantity,
+    cart_reference,
+    with_order,
 )
 
-MOST_ORDERS = 20
+MAX_REMEMBERED_ORDERS = 20
 """Orders that a cart remembers one by one; of those before them, it knows how far they had come."""
 
 INDEXES = {
@@ -45,35 +45,35 @@ INDEXES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Touch:
+class WriteTime:
     """When a cart is changed, and until when it is kept from then on."""
 
     now: datetime
     expires_at: datetime
 
 
-class Carts:
+class CartStore:
     """The collection, a statement a method."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: MongoDatabase) -> None:
         self._carts: AsyncIOMotorCollection[Document] = database.carts
 
-    async def find(self, id_: str, now: datetime, session: Session | None = None) -> Cart | None:
+    async def find(self, id_: str, now: datetime, session: Session | None = None) -> CartRecord | None:
         """The cart, merged or not, unless its time is over."""
         return _cart(await self._carts.find_one({"_id": id_, "expires_at": {"$gt": now}}, session=session))
 
-    async def find_called(self, called: str, now: datetime) -> Cart | None:
+    async def find_by_reference(self, reference: str, now: datetime) -> CartRecord | None:
         """As `find`, by the cart's reference."""
-        return _cart(await self._carts.find_one({"reference": called, "expires_at": {"$gt": now}}))
+        return _cart(await self._carts.find_one({"reference": reference, "expires_at": {"$gt": now}}))
 
-    async def find_own(self, user_id: UUID, now: datetime) -> Cart | None:
+    async def find_by_user(self, user_id: UUID, now: datetime) -> CartRecord | None:
         return _cart(await self._carts.find_one({"user_id": user_id, "expires_at": {"$gt": now}}))
 
-    async def insert(self, cart: Cart, session: Session | None = None) -> bool:
+    async def insert(self, cart: CartRecord, session: Session | None = None) -> bool:
         """Whether it is in; False when its owner has one already."""
         document: Document = {
             "_id": cart.id,
-            "reference": reference(cart.id),
+            "reference": cart_reference(cart.id),
             "lines": [_document(line) for line in cart.lines],
             "version": cart.version,
             "expires_at": cart.expires_at,
@@ -86,60 +86,66 @@ class Carts:
             return False
         return True
 
-    async def forget_expired(self, user_id: UUID, now: datetime) -> None:
+    async def delete_expired(self, user_id: UUID, now: datetime) -> None:
         """Makes room for a new cart where MongoDB has not removed the old one yet."""
         await self._carts.delete_one({"user_id": user_id, "expires_at": {"$lte": now}})
 
-    async def erase(self, user_id: UUID) -> None:
+    async def delete_by_user(self, user_id: UUID) -> None:
         """The carts that somebody's own has taken in, and then itself: it is what those are found by."""
         async for cart in self._carts.find({"user_id": user_id}, {"_id": 1}):
             await self._carts.delete_many({"merged_into": cart["_id"]})
         await self._carts.delete_many({"user_id": user_id})
 
-    async def change(
-        self, cart: Cart, edit: Edit, touch: Touch, *, version: int | None = None, session: Session | None = None
-    ) -> Cart | None:
+    async def apply_edit(
+        self,
+        cart: CartRecord,
+        edit: CartEdit,
+        write_time: WriteTime,
+        *,
+        version: int | None = None,
+        session: Session | None = None,
+    ) -> CartRecord | None:
         """The cart after the edit. None when it is not any more what the edit, or `version`, asks for."""
         there: Document = {
             "_id": cart.id,
             "user_id": cart.user_id,
             "merged_into": None,
-            "expires_at": {"$gt": touch.now},
+            "expires_at": {"$gt": write_time.now},
         }
         if version is not None:
             there["version"] = version
-        when, update = _statement(edit, touch.expires_at)
+        when, update = _statement(edit, write_time.expires_at)
         return _cart(
             await self._carts.find_one_and_update(
                 {**there, **when}, update, return_document=ReturnDocument.AFTER, session=session
             )
         )
 
-    async def remember(self, cart: Cart, lines: Sequence[Line]) -> None:
+    async def save_seen_lines(self, cart: CartRecord, lines: Sequence[CartLine]) -> None:
         """What its owner has read now; nothing when the cart has changed since."""
         seen = {"$set": {"lines": [_document(line) for line in lines]}}
         await self._carts.update_one({"_id": cart.id, "version": cart.version}, seen)
 
-    async def merge_into(self, guest: Cart, target: Cart, session: Session) -> bool:
+    async def mark_merged(self, guest: CartRecord, target: CartRecord, session: Session) -> bool:
         """Whether the guest's cart was still as it was read; it is used no more, and keeps what it brought."""
         gone = {"$set": {"merged_into": target.id, "merged_at": target.version}, "$inc": {"version": 1}}
         there = {"_id": guest.id, "version": guest.version, "merged_into": None}
         return bool((await self._carts.update_one(there, gone, session=session)).modified_count)
 
-    async def empty(self, called: str, version: int, order_id: UUID) -> bool:
+    async def empty_for_order(self, reference: str, version: int, order_id: UUID) -> bool:
         """Whether the cart of that reference was still at that version, and is empty now: the order has its lines.
 
         One that would have to forget an order for it is left to `give`.
         """
         remembered = {"ordered": order_id, "ordered_at": version}
         update = {"$set": {"lines": []}, "$inc": {"version": 1}, "$push": remembered}
-        room = {f"ordered.{MOST_ORDERS - 1}": {"$exists": False}}
-        there = {"reference": called, "version": version, "ordered": {"$ne": order_id}, **room}
+        room = {f"ordered.{MAX_REMEMBERED_ORDERS - 1}": {"$exists": False}}
+        there = {"reference": reference, "version": version, "ordered": {"$ne": order_id}, **room}
         return bool((await self._carts.update_one(there, update)).matched_count)
 
-    async def give(self, cart: Cart, left: Sequence[Line], order_id: UUID, version: int) -> bool:
+    async def apply_order(self, cart: CartRecord, left: Sequence[CartLine], order_id: UUID, version: int) -> bool:
         """Whether the cart was still as it was read; what is not `left` has gone to the order of that version."""
-        then = remembering(cart, order_id, version, MOST_ORDERS)
+        then = with_order(cart, order_id, version, MAX_REMEMBERED_ORDERS)
         update = {
             "$set": {
                 "lines": [_document(line) for line in left],
@@ -153,29 +159,29 @@ class Carts:
         there = {"_id": cart.id, "version": cart.version, "ordered": ordered}
         return bool((await self._carts.update_one(there, update)).matched_count)
 
-    async def note(self, id_: str, order_id: UUID) -> None:
+    async def record_order(self, id_: str, order_id: UUID) -> None:
         """The order has its lines from the cart that has taken this one in; to be known here for good."""
         there = {"_id": id_, "ordered": {"$ne": order_id}}
         await self._carts.update_one(there, {"$push": {"ordered": order_id, "ordered_at": 0}})
 
 
-def _statement(edit: Edit, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
+def _statement(edit: CartEdit, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
     """What must hold of the cart, and what becomes of it."""
     kept: Document = {"$inc": {"version": 1}, "$set": {"expires_at": expires_at}}
     match edit:
-        case Append(line):
-            room = {"lines.sku": {"$ne": line.sku}, f"lines.{MOST_LINES - 1}": {"$exists": False}}
+        case AddLine(line):
+            room = {"lines.sku": {"$ne": line.sku}, f"lines.{MAX_LINES - 1}": {"$exists": False}}
             return room, [{"$set": {"expires_at": expires_at, "version": _NEXT, "lines": _with(line)}}]
-        case Grow(sku, by, most):
+        case IncreaseQuantity(sku, by, most):
             room = {"lines": {"$elemMatch": {"sku": sku, "quantity": {"$lte": most - by}}}}
             return room, kept | {"$inc": {"version": 1, "lines.$.quantity": by}}
-        case Assign(sku, quantity):
+        case SetQuantity(sku, quantity):
             return {"lines.sku": sku}, kept | {"$set": {"expires_at": expires_at, "lines.$.quantity": quantity}}
-        case Drop(sku):
+        case RemoveLine(sku):
             return {"lines.sku": sku}, kept | {"$pull": {"lines": {"sku": sku}}}
-        case Clear():
+        case ClearLines():
             return {"lines.0": {"$exists": True}}, kept | {"$set": {"expires_at": expires_at, "lines": []}}
-        case Rewrite(lines, version):
+        case ReplaceLines(lines, version):
             written = {"expires_at": expires_at, "lines": [_document(line) for line in lines]}
             return {"version": version}, kept | {"$set": written}
 
@@ -183,7 +189,7 @@ def _statement(edit: Edit, expires_at: datetime) -> tuple[Document, Document | l
 _NEXT: Document = {"$add": ["$version", 1]}
 
 
-def _with(line: Line) -> Document:
+def _with(line: CartLine) -> Document:
     """The lines and one more, since the version that is written: only the server knows which that is.
 
     It reads this as an expression; what was not ours to word is literal.
@@ -191,7 +197,7 @@ def _with(line: Line) -> Document:
     return {"$concatArrays": ["$lines", [{"$mergeObjects": [{"$literal": _document(line)}, {"since": _NEXT}]}]]}
 
 
-def _document(line: Line) -> Document:
+def _document(line: CartLine) -> Document:
     """Options go as pairs: their names are the catalog's free text, and must not become names of fields."""
     return {
         "sku": line.sku,
@@ -205,25 +211,25 @@ def _document(line: Line) -> Document:
     }
 
 
-def _line(document: Document) -> Line:
+def _line(document: Document) -> CartLine:
     shortage = document["shortage"]
-    return Line(
+    return CartLine(
         document["sku"],
         document["quantity"],
         document["product_id"],
         document["name"],
         dict(document["options"]),
         document["price"],
-        Change(shortage) if shortage else None,
+        CartItemChange(shortage) if shortage else None,
         document.get("since", 0),
     )
 
 
-def _cart(document: Any) -> Cart | None:
+def _cart(document: Any) -> CartRecord | None:
     """Any: what the driver finds, or None."""
     if document is None:
         return None
-    return Cart(
+    return CartRecord(
         document["_id"],
         document.get("user_id"),
         document["expires_at"],

@@ -7,6 +7,6 @@ import nh3
 _TAG_BEGINS = re.compile(r"<[A-Za-z/!?]")
 
 
-def sanitised(text: str) -> str:
+def sanitize_html(text: str) -> str:
     """Without scripts, handlers, styles and unsafe links. Text in which no tag begins is not HTML, and not escaped."""
     return nh3.clean(text) if _TAG_BEGINS.search(text) else text

@@ -3,16 +3,16 @@
 import re
 from decimal import Decimal
 
-from contracts.money import EXPONENTS, MAX_AMOUNT
+from contracts.money import CURRENCY_EXPONENTS, MAX_AMOUNT
 
 _PRICE = re.compile(r"[0-9]{1,13}(\.[0-9]{1,12})?")
 
 
-def minor_units(text: str, currency: str) -> int:
+def parse_price(text: str, currency: str) -> int:
     """`42.99` dollars are 4299 cents. Raises ValueError for anything that is not exactly a price."""
     if not _PRICE.fullmatch(text):
         raise ValueError("is not a price like 42.99")
-    units = Decimal(text).scaleb(EXPONENTS[currency])
+    units = Decimal(text).scaleb(CURRENCY_EXPONENTS[currency])
     if units != units.to_integral_value():
         raise ValueError(f"has more decimals than {currency} has")
     if units > MAX_AMOUNT:

@@ -6,23 +6,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from contracts.catalog import Attributes, Image, NewVariant, Product, Rating, Variant
-from contracts.model import Id, Line, Model, Sku
+from contracts.catalog import Attributes, Product, ProductImage, ProductRating, ProductVariant, VariantInput
+from contracts.model import Id, Model, SingleLine, Sku
 from contracts.money import Money
 
-FULL_WIDTH = 1024
+FULL_WIDTH_PIXELS = 1024
 
 
-class _Card(Model):
+class _LineSnapshot(Model):
     sku: Sku
     product_id: Id
-    name: Line
+    name: SingleLine
     options: Attributes
     unit_price: Money
 
 
 @dataclass(frozen=True, slots=True)
-class ArticleVariant:
+class VariantRecord:
     """A variant, without its stock. Prices are minor units of the shop's currency."""
 
     sku: str
@@ -32,9 +32,9 @@ class ArticleVariant:
     weight_grams: int | None
 
     @staticmethod
-    def of(variant: NewVariant) -> "ArticleVariant":
+    def from_contract(variant: VariantInput) -> "VariantRecord":
         compared = variant.compare_at_price
-        return ArticleVariant(
+        return VariantRecord(
             variant.sku,
             variant.options,
             variant.price.amount,
@@ -44,16 +44,16 @@ class ArticleVariant:
 
 
 @dataclass(frozen=True, slots=True)
-class ArticleImage:
+class ImageRecord:
     id: UUID
     alt: str
 
-    def served(self) -> Image:
-        return Image(id=self.id, url=f"/images/{self.id}/{FULL_WIDTH}.webp", alt=self.alt)
+    def to_contract(self) -> ProductImage:
+        return ProductImage(id=self.id, url=f"/images/{self.id}/{FULL_WIDTH_PIXELS}.webp", alt=self.alt)
 
 
 @dataclass(frozen=True, slots=True)
-class Article:
+class ProductRecord:
     """A product with its variants and pictures. Without its stock, which changes by itself."""
 
     id: UUID
@@ -63,12 +63,12 @@ class Article:
     category_id: UUID | None
     tags: tuple[str, ...]
     attributes: Mapping[str, str]
-    variants: tuple[ArticleVariant, ...]
+    variants: tuple[VariantRecord, ...]
     is_active: bool
     created_at: datetime
     updated_at: datetime
     version: int = 1
-    images: tuple[ArticleImage, ...] = ()
+    images: tuple[ImageRecord, ...] = ()
     rating_average: float = 0.0
     rating_count: int = 0
     handle: str | None = None
@@ -82,16 +82,16 @@ class Article:
     def skus(self) -> tuple[str, ...]:
         return tuple(variant.sku for variant in self.variants)
 
-    def document(self, currency: str) -> str:
+    def document_template(self, currency: str) -> str:
         """Its JSON as a template: a `%s` for the category, and one for what is available of each variant."""
-        head = self._served(currency).model_dump_json(exclude={"category", "variants"})
+        head = self._to_contract(currency).model_dump_json(exclude={"category", "variants"})
         variants = [_served(variant, currency).model_dump_json(exclude={"available"}) for variant in self.variants]
         lines = [f'{_escaped(variant)[:-1]},"available":%s}}' for variant in variants]
         return f'{_escaped(head)[:-1]},"category":%s,"variants":[{",".join(lines)}]}}'
 
-    def card(self, variant: ArticleVariant, currency: str) -> str:
+    def line_snapshot(self, variant: VariantRecord, currency: str) -> str:
         """What a line that sells the variant says of it, as members of a JSON object."""
-        line = _Card(
+        line = _LineSnapshot(
             sku=variant.sku,
             product_id=self.id,
             name=self.name,
@@ -100,7 +100,7 @@ class Article:
         )
         return line.model_dump_json()[1:-1]
 
-    def _served(self, currency: str) -> Product:
+    def _to_contract(self, currency: str) -> Product:
         return Product(
             id=self.id,
             slug=self.slug,
@@ -111,17 +111,17 @@ class Article:
             attributes=dict(self.attributes),
             price=Money(amount=self.price, currency=currency),
             variants=[],
-            images=[image.served() for image in self.images],
-            rating=Rating(average=self.rating_average, count=self.rating_count),
+            images=[image.to_contract() for image in self.images],
+            rating=ProductRating(average=self.rating_average, count=self.rating_count),
             is_active=self.is_active,
             created_at=self.created_at,
             updated_at=self.updated_at,
         )
 
 
-def _served(variant: ArticleVariant, currency: str) -> Variant:
+def _served(variant: VariantRecord, currency: str) -> ProductVariant:
     compared = variant.compare_at_price
-    return Variant(
+    return ProductVariant(
         sku=variant.sku,
         options=dict(variant.options),
         price=Money(amount=variant.price, currency=currency),
@@ -135,13 +135,13 @@ def _escaped(json: str) -> str:
     return json.replace("%", "%%")
 
 
-def article_of(row: Mapping[str, Any]) -> Article:
+def product_from_row(row: Mapping[str, Any]) -> ProductRecord:
     """An article from the columns of its row, `variants` and `images` being lists of objects."""
     columns = {name: value for name, value in row.items() if name not in {"tags", "sources", "variants", "images"}}
-    return Article(
+    return ProductRecord(
         **columns,
         tags=tuple(row["tags"]),
         sources=tuple(row["sources"]),
-        variants=tuple(ArticleVariant(**variant) for variant in row["variants"]),
-        images=tuple(ArticleImage(UUID(image["id"]), image["alt"]) for image in row["images"]),
+        variants=tuple(VariantRecord(**variant) for variant in row["variants"]),
+        images=tuple(ImageRecord(UUID(image["id"]), image["alt"]) for image in row["images"]),
     )

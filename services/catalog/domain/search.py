@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from contracts.catalog import ListProducts, Sort
+from contracts.catalog import ListProducts, ProductSort
 
 _WORDS = re.compile(r"\w+")
 _PLAIN = re.compile(r"""["'\-+()|&!:*<>\\]|\bor\b""", re.IGNORECASE)
@@ -12,32 +12,32 @@ PRICE_STEPS = (0, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class SearchTerms:
     """`whole` is what was typed. `head` and `last` are set when its last word may be the beginning of a longer one."""
 
-    whole: str
-    head: str = ""
-    last: str = ""
+    text: str
+    complete_words: str = ""
+    prefix: str = ""
 
 
-def typed(q: str) -> Typed:
+def parse_terms(q: str) -> SearchTerms:
     """Plain words match the beginnings that their last may be; quotes and operators are left to the search."""
     words = _WORDS.findall(q)
     if not words or _PLAIN.search(q) or not q[-1].isalnum():
-        return Typed(q)
-    return Typed(q, " ".join(words[:-1]), f"{words[-1]}:*")
+        return SearchTerms(q)
+    return SearchTerms(q, " ".join(words[:-1]), f"{words[-1]}:*")
 
 
-def prefixes(q: str) -> str | None:
+def prefix_query(q: str) -> str | None:
     """A text query for names that have all words of `q`, the last perhaps unfinished; None when there is no word."""
     words = _WORDS.findall(q.lower())
     return " & ".join([*words[:-1], f"{words[-1]}:*"]) if words else None
 
 
-def sort_of(body: ListProducts) -> Sort:
+def effective_sort(body: ListProducts) -> ProductSort:
     """By relevance where there is something to be relevant to, else the newest first."""
-    if body.sort is None or body.sort is Sort.RELEVANCE:
-        return Sort.RELEVANCE if body.q else Sort.NEWEST
+    if body.sort is None or body.sort is ProductSort.RELEVANCE:
+        return ProductSort.RELEVANCE if body.q else ProductSort.NEWEST
     return body.sort
 
 

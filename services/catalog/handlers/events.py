@@ -8,20 +8,20 @@ from collections import Counter
 
 from contracts.order import OrderCancelled, OrderPaid
 from infra.database.postgres import Transaction
-from services.catalog.deps import Shop
+from services.catalog.deps import CatalogDeps
 from services.catalog.store import holds
 
 
-async def order_paid(shop: Shop, tx: Transaction, event: OrderPaid) -> None:
+async def order_paid(shop: CatalogDeps, tx: Transaction, event: OrderPaid) -> None:
     """The held stock is sold; when the hold is gone, it is had again or the hold is told to be lost."""
     units: Counter[str] = Counter()
     for item in event.items:
         units[item.sku] += item.quantity
     await holds.sell(tx.connection, event.hold_id, event.order_id, units)
-    tx.afterwards(shop.stock_keeper.wake)
+    tx.on_commit(shop.hold_settler.wake)
 
 
-async def order_cancelled(shop: Shop, tx: Transaction, event: OrderCancelled) -> None:
+async def order_cancelled(shop: CatalogDeps, tx: Transaction, event: OrderCancelled) -> None:
     """Held stock returns; sold stock comes back."""
     await holds.cancel(tx.connection, event.hold_id, event.order_id)
-    tx.afterwards(shop.stock_keeper.wake)
+    tx.on_commit(shop.hold_settler.wake)

@@ -4,18 +4,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from contracts.catalog import Sort
-from contracts.failure import BadCursor
+from contracts.catalog import ProductSort
+from contracts.failure import InvalidCursor
 from contracts.money import MAX_AMOUNT
 from infra.foundation import pagination as cursor
 
-_KINDS: dict[Sort, tuple[type, ...]] = {
-    Sort.NEWEST: (UUID,),
-    Sort.PRICE: (int, UUID),
-    Sort.PRICE_DESCENDING: (int, UUID),
-    Sort.NAME: (str, UUID),
-    Sort.RATING: (float, UUID),
-    Sort.RELEVANCE: (float, UUID),
+_KINDS: dict[ProductSort, tuple[type, ...]] = {
+    ProductSort.NEWEST: (UUID,),
+    ProductSort.PRICE: (int, UUID),
+    ProductSort.PRICE_DESCENDING: (int, UUID),
+    ProductSort.NAME: (str, UUID),
+    ProductSort.RATING: (float, UUID),
+    ProductSort.RELEVANCE: (float, UUID),
 }
 _WITHIN: dict[type, Callable[[Any], bool]] = {
     int: lambda amount: 0 <= amount <= MAX_AMOUNT,
@@ -25,13 +25,13 @@ _WITHIN: dict[type, Callable[[Any], bool]] = {
 }
 
 
-def encode(sort: Sort, key: Sequence[Any]) -> str:
-    return cursor.encode(sort.value, *(str(part) if isinstance(part, UUID) else part for part in key))
+def encode(sort: ProductSort, key: Sequence[Any]) -> str:
+    return cursor.encode_cursor(sort.value, *(str(part) if isinstance(part, UUID) else part for part in key))
 
 
-def decode(sort: Sort, given: str) -> Sequence[Any]:
+def decode(sort: ProductSort, given: str) -> Sequence[Any]:
     """The key that the page goes on after; raises `BadCursor` for one of another sort, or of nobody's making."""
-    made_for, *key = cursor.decode(given, str, *_KINDS[sort])
+    made_for, *key = cursor.decode_cursor(given, str, *_KINDS[sort])
     if made_for != sort.value or not all(_WITHIN[type(part)](part) for part in key):
-        raise BadCursor
+        raise InvalidCursor
     return key

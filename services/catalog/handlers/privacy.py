@@ -3,15 +3,15 @@
 Who moved stock or brought a file is an id there, which tells nothing once the account is gone.
 """
 
-from contracts.privacy import ErasedPart, ErasePerson, ExportPerson, HeldPart
-from infra.messaging.rpc import Ask
-from services.catalog.deps import Shop
+from contracts.privacy import EraseProgress, EraseUserData, ExportUserData, UserDataPart
+from infra.messaging.rpc import Request
+from services.catalog.deps import CatalogDeps
 
 
-async def erase(shop: Shop, ask: Ask[ErasePerson]) -> ErasedPart:
-    await shop.db.forget(ask.body.user_id, [])
-    return ErasedPart()
+async def erase(shop: CatalogDeps, ask: Request[EraseUserData]) -> EraseProgress:
+    await shop.db.forget_replies(ask.body.user_id, [])
+    return EraseProgress()
 
 
-async def export(_shop: Shop, _ask: Ask[ExportPerson]) -> HeldPart:
-    return HeldPart()
+async def export(_shop: CatalogDeps, _ask: Request[ExportUserData]) -> UserDataPart:
+    return UserDataPart()

@@ -10,7 +10,7 @@ from contracts.catalog import Category, CategoryInUse, CategoryUnknown, SlugTake
 from contracts.failure import FieldError
 from infra.database.postgres import Connection
 
-TREE = 0x54_52_45
+TREE_LOCK = 0x54_52_45
 """Advisory lock of whoever moves a category: two moves together may close a cycle that neither does alone."""
 
 _GET = "SELECT id, slug, name, parent_id FROM category WHERE id = $1"
@@ -39,12 +39,12 @@ async def get(connection: Connection, category_id: UUID) -> Category | None:
     return _category(await connection.fetchrow(_GET, category_id))
 
 
-async def by_slug(connection: Connection, slug: str) -> UUID | None:
+async def find_by_slug(connection: Connection, slug: str) -> UUID | None:
     found: UUID | None = await connection.fetchval(_BY_SLUG, slug)
     return found
 
 
-async def page(
+async def list_page(
     connection: Connection, after: tuple[str, UUID] | None, limit: int
 ) -> list[tuple[Category, tuple[str, str]]]:
     """Categories by name after a key, each with its own key."""
@@ -80,7 +80,7 @@ async def delete(connection: Connection, category_id: UUID) -> bool:
 
 
 async def lock_tree(connection: Connection) -> None:
-    await connection.execute(_LOCK_TREE, TREE)
+    await connection.execute(_LOCK_TREE, TREE_LOCK)
 
 
 async def ancestors(connection: Connection, category_id: UUID) -> Sequence[UUID]:

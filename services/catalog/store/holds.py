@@ -36,49 +36,49 @@ ON CONFLICT (id) DO UPDATE SET status = 'cancelled', order_id = excluded.order_i
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class HoldResult:
     """What came of a hold: `held` with the answer, or why not, with the SKUs that it is about."""
 
     outcome: str
     body: str | None
 
     @property
-    def unknown(self) -> list[str]:
+    def unknown_skus(self) -> list[str]:
         found: list[str] = orjson.loads(self.body or "[]")
         return found
 
     @property
-    def left(self) -> dict[str, int]:
+    def available(self) -> dict[str, int]:
         found: dict[str, int] = orjson.loads(self.body or "{}")
         return found
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostHold:
     hold_id: UUID
     order_id: UUID | None
 
 
 async def place(
     connection: Connection, hold_id: UUID, fingerprint: bytes, units: Mapping[str, int], seconds: int, currency: str
-) -> Placed:
+) -> HoldResult:
     row = await connection.fetchrow(_PLACE, hold_id, fingerprint, list(units), list(units.values()), seconds, currency)
     assert row is not None, "place_hold() always answers"
-    return Placed(row["outcome"], row["body"])
+    return HoldResult(row["outcome"], row["body"])
 
 
 async def release(connection: Connection, hold_id: UUID) -> None:
     await connection.execute(_RELEASE, hold_id)
 
 
-async def expire(connection: Connection, most: int) -> list[Lost]:
+async def expire(connection: Connection, limit: int) -> list[LostHold]:
     """Ends holds that have run out. Their stock returns as they are settled."""
-    return [Lost(row["hold_id"], row["order_id"]) for row in await connection.fetch(_EXPIRE, most)]
+    return [LostHold(row["hold_id"], row["order_id"]) for row in await connection.fetch(_EXPIRE, limit)]
 
 
-async def settle(connection: Connection, most: int) -> list[Lost]:
+async def settle(connection: Connection, limit: int) -> list[LostHold]:
     """Moves stock to what holds want by now; those that came too late for it."""
-    return [Lost(row["hold_id"], row["order_id"]) for row in await connection.fetch(_SETTLE, most)]
+    return [LostHold(row["hold_id"], row["order_id"]) for row in await connection.fetch(_SETTLE, limit)]
 
 
 async def sell(connection: Connection, hold_id: UUID, order_id: UUID, units: Mapping[str, int]) -> None:

@@ -17,6 +17,6 @@ async def insert(connection: Connection, image_id: UUID, product_id: UUID, alt: 
     await connection.execute(_INSERT, image_id, product_id, alt, list(widths))
 
 
-async def widths(connection: Connection, image_id: UUID) -> list[int] | None:
+async def find_widths(connection: Connection, image_id: UUID) -> list[int] | None:
     found: list[int] | None = await connection.fetchval(_WIDTHS, image_id)
     return found

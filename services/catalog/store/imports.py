@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from contracts.catalog import ImportFault, ImportJob, ImportStatus
+from contracts.catalog import ProductImport, ProductImportError, ProductImportStatus
 from infra.database.postgres import Connection
 
-MOST_FAULTS = 1000
-MOST_ATTEMPTS = 5
+MAX_FAULTS = 1000
+MAX_ATTEMPTS = 5
 
 _INSERT = """
 WITH one AS (INSERT INTO import_job (id, status, who) VALUES ($1, 'queued', $2) RETURNING id)
@@ -49,12 +49,12 @@ DELETE FROM import_file WHERE job_id IN (SELECT id FROM one)
 """
 
 
-class Overtaken(Exception):  # noqa: N818 - nothing is lost: the other goes on
+class ImportClaimLost(Exception):  # noqa: N818 - nothing is lost: the other goes on
     """Another runner has taken the job up."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ImportClaim:
     """A job that is ours. `rows` of its file are done with; `attempts` tells our hold on it from an earlier one."""
 
     id: UUID
@@ -64,40 +64,40 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ImportProgress:
     """What one product, or the lack of it, adds to a job."""
 
     rows: int
     variants: int = 0
     outcome: str | None = None
     """`created`, `updated`, `unchanged`, or None when nothing came in."""
-    faults: Sequence[ImportFault] = ()
+    faults: Sequence[ProductImportError] = ()
 
 
 async def insert(connection: Connection, job_id: UUID, who: UUID, content: bytes) -> None:
     await connection.execute(_INSERT, job_id, who, content)
 
 
-async def get(connection: Connection, job_id: UUID) -> ImportJob | None:
+async def get(connection: Connection, job_id: UUID) -> ProductImport | None:
     row: Any = await connection.fetchrow(_GET, job_id)
     if row is None:
         return None
-    errors = [ImportFault(**fault) for fault in row["errors"]]
-    return ImportJob(**{**row, "status": ImportStatus(row["status"]), "errors": errors})
+    errors = [ProductImportError(**fault) for fault in row["errors"]]
+    return ProductImport(**{**row, "status": ProductImportStatus(row["status"]), "errors": errors})
 
 
-async def claim(connection: Connection, patience: float) -> Claim | None:
+async def claim(connection: Connection, timeout_seconds: float) -> ImportClaim | None:
     """The oldest job that waits, or whose runner has shown no sign of life for `patience` seconds."""
-    row = await connection.fetchrow(_CLAIM, patience)
-    return Claim(**row) if row else None
+    row = await connection.fetchrow(_CLAIM, timeout_seconds)
+    return ImportClaim(**row) if row else None
 
 
-async def content(connection: Connection, job_id: UUID) -> bytes:
+async def read_content(connection: Connection, job_id: UUID) -> bytes:
     found: bytes = await connection.fetchval(_CONTENT, job_id)
     return found
 
 
-async def advance(connection: Connection, job: Claim, progress: Progress) -> None:
+async def advance(connection: Connection, job: ImportClaim, progress: ImportProgress) -> None:
     """Writes progress in the transaction of the product; raises `Overtaken` when the job is another's by now."""
     faults = await connection.fetchval(
         _ADVANCE,
@@ -110,13 +110,13 @@ async def advance(connection: Connection, job: Claim, progress: Progress) -> Non
         len(progress.faults),
     )
     if faults is None:
-        raise Overtaken
-    room = MOST_FAULTS - (faults - len(progress.faults))
+        raise ImportClaimLost
+    room = MAX_FAULTS - (faults - len(progress.faults))
     told = list(progress.faults)[: max(room, 0)]
     if told:
         await connection.execute(_FAULTS, job.id, [one.line for one in told], [one.detail for one in told])
 
 
-async def finish(connection: Connection, job: Claim, status: ImportStatus) -> None:
+async def finish(connection: Connection, job: ImportClaim, status: ProductImportStatus) -> None:
     """Ends the job and lets its file go."""
     await connection.execute(_FINISH, job.id, job.attempts, status.value)

@@ -19,18 +19,18 @@ from contracts.failure import Unavailable
 
 UPLOADS = "UPLOADS"
 IMAGES = "IMAGES"
-PATIENCE = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
-class BrokenObjectError(Exception):
+class CorruptObjectError(Exception):
     """An object is not what was put."""
 
 
-class Objects:
+class ObjectBucket:
     """The objects of one bucket. While it cannot be reached, or has no leader, everything raises `Unavailable`."""
 
     def __init__(self, client: Client, bucket: str) -> None:
-        self.js = client.jetstream(timeout=PATIENCE)
+        self.js = client.jetstream(timeout=TIMEOUT_SECONDS)
         self.bucket = bucket
 
     async def put(self, name: str, content: bytes) -> None:
@@ -51,7 +51,7 @@ class Objects:
             content = await self._content(info)
         expected = urlsafe_b64decode((info.digest or "").removeprefix("SHA-256="))
         if hashlib.sha256(content).digest() != expected:
-            raise BrokenObjectError(f"{self.bucket}/{name}")
+            raise CorruptObjectError(f"{self.bucket}/{name}")
         return content
 
     async def _content(self, info: ObjectInfo) -> bytes:
@@ -60,9 +60,9 @@ class Objects:
         chunks_of = f"$O.{self.bucket}.C.{info.nuid}"
         sub = await self.js.subscribe(chunks_of, stream=f"OBJ_{self.bucket}", ordered_consumer=True)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while missing > 0:
-                    chunks.append((await sub.next_msg(PATIENCE)).data)
+                    chunks.append((await sub.next_msg(TIMEOUT_SECONDS)).data)
                     missing -= len(chunks[-1])
         finally:
             await sub.unsubscribe()

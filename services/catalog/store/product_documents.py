@@ -15,17 +15,17 @@ import asyncpg
 
 from infra.database.postgres import Connection
 
-MOST_KEPT = 5_000
+CACHE_SIZE = 5_000
 
-CURRENT = """p.id, p.version, c.slug AS category, ARRAY(
+LIVE_COLUMNS = """p.id, p.version, c.slug AS category, ARRAY(
     SELECT s.on_hand - s.reserved FROM stock s WHERE s.product_id = p.id ORDER BY s.position
 ) AS available"""
 """What of product `p` with category `c` is not in its document."""
 
-_GET = f"SELECT p.is_active, p.slug, {CURRENT} FROM product p LEFT JOIN category c ON c.id = p.category_id"  # noqa: S608 - constants
+_GET = f"SELECT p.is_active, p.slug, {LIVE_COLUMNS} FROM product p LEFT JOIN category c ON c.id = p.category_id"  # noqa: S608 - constants
 _BY_ID_OR_SLUG = f"{_GET} WHERE p.id = ANY($1) OR p.slug = ANY($2)"
 _WHOLE = f"""
-SELECT p.is_active, d.document, {CURRENT}
+SELECT p.is_active, d.document, {LIVE_COLUMNS}
 FROM product p JOIN product_document d ON d.product_id = p.id LEFT JOIN category c ON c.id = p.category_id
 WHERE p.id = ANY($1)
 """  # noqa: S608 - constants
@@ -38,7 +38,7 @@ FROM variant v JOIN stock s ON s.sku = v.sku WHERE v.sku = ANY($1) AND v.on_sale
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class ProductDocument:
     """A product's JSON as of now."""
 
     body: str
@@ -46,23 +46,25 @@ class Document:
     is_active: bool
 
 
-class Documents:
+class ProductDocumentCache:
     """Reads products, keeping the documents it has read."""
 
-    def __init__(self, most: int = MOST_KEPT) -> None:
-        self._most = most
+    def __init__(self, size: int = CACHE_SIZE) -> None:
+        self._most = size
         self._kept: dict[tuple[UUID, int], str] = {}
 
-    async def find(self, connection: Connection, ids: Sequence[UUID], slugs: Sequence[str]) -> dict[str, Document]:
+    async def find(
+        self, connection: Connection, ids: Sequence[UUID], slugs: Sequence[str]
+    ) -> dict[str, ProductDocument]:
         """Those that are there, by slug and by id."""
         rows = await connection.fetch(_BY_ID_OR_SLUG, ids, slugs)
-        found: dict[str, Document] = {}
-        for row, body in zip(rows, await self.filled(connection, rows), strict=True):
-            document = Document(body, row["version"], row["is_active"])
+        found: dict[str, ProductDocument] = {}
+        for row, body in zip(rows, await self.render(connection, rows), strict=True):
+            document = ProductDocument(body, row["version"], row["is_active"])
             found[row["slug"]] = found[str(row["id"])] = document
         return found
 
-    async def filled(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[str]:
+    async def render(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[str]:
         """The JSON of each product, whose row has `CURRENT`. One that changed since is as it is now."""
         kept = [self._kept.get((row["id"], row["version"])) for row in rows]
         missing = [row["id"] for row, document in zip(rows, kept, strict=True) if document is None]
@@ -85,13 +87,13 @@ class Documents:
             del self._kept[next(iter(self._kept))]
 
 
-async def afresh(connection: Connection, product_id: UUID) -> str | None:
+async def read_product(connection: Connection, product_id: UUID) -> str | None:
     """The JSON of a product as a transaction sees it."""
     row = await connection.fetchrow(_WHOLE, [product_id])
     return _filled(row["document"], row) if row else None
 
 
-async def quotes(connection: Connection, skus: list[str]) -> bytes:
+async def read_quotes(connection: Connection, skus: list[str]) -> bytes:
     """The JSON of `Quotes` for those of the SKUs that are on sale."""
     body: bytes = await connection.fetchval(_QUOTES, skus)
     return body

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.catalog import Facet, ListProducts, Sort
+from contracts.catalog import FacetCount, ListProducts, ProductSort
 from infra.database.postgres import Connection
-from services.catalog.domain.search import PRICE_STEPS, prefixes, price_range, typed
-from services.catalog.store.product_documents import CURRENT
+from services.catalog.domain.search import PRICE_STEPS, parse_terms, prefix_query, price_range
+from services.catalog.store.product_documents import LIVE_COLUMNS
 
-MOST_COUNTED = 10_000
-MOST_TAGS = 20
-MOST_SUGGESTED_FROM = 500
+MAX_COUNTED_PRODUCTS = 10_000
+MAX_TAG_FACETS = 20
+MAX_SUGGESTION_CANDIDATES = 500
 
 _QUERY = "websearch_to_tsquery('english', {0})"
 _QUERY_UNFINISHED = (
@@ -32,29 +32,33 @@ _IN_STOCK = "{0} = EXISTS (SELECT FROM stock s WHERE s.product_id = p.id AND s.o
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SortOrder:
     """How a sort orders, which columns of a row make its cursor, and their types in SQL."""
 
-    by: str
-    after: str
-    key: tuple[str, ...]
-    types: tuple[str, ...]
+    order_by: str
+    after_condition: str
+    key_columns: tuple[str, ...]
+    key_types: tuple[str, ...]
 
 
-ORDERS = {
-    Sort.NEWEST: Order("p.id DESC", "p.id < {0}", ("id",), ("uuid",)),
-    Sort.PRICE: Order("p.price, p.id", "(p.price, p.id) > ({0}, {1})", ("price", "id"), ("bigint", "uuid")),
-    Sort.PRICE_DESCENDING: Order(
+SORT_ORDERS = {
+    ProductSort.NEWEST: SortOrder("p.id DESC", "p.id < {0}", ("id",), ("uuid",)),
+    ProductSort.PRICE: SortOrder("p.price, p.id", "(p.price, p.id) > ({0}, {1})", ("price", "id"), ("bigint", "uuid")),
+    ProductSort.PRICE_DESCENDING: SortOrder(
         "p.price DESC, p.id DESC", "(p.price, p.id) < ({0}, {1})", ("price", "id"), ("bigint", "uuid")
     ),
-    Sort.NAME: Order("lower(p.name), p.id", "(lower(p.name), p.id) > ({0}, {1})", ("lowered", "id"), ("text", "uuid")),
-    Sort.RATING: Order(
+    ProductSort.NAME: SortOrder(
+        "lower(p.name), p.id", "(lower(p.name), p.id) > ({0}, {1})", ("lowered", "id"), ("text", "uuid")
+    ),
+    ProductSort.RATING: SortOrder(
         "p.rating_average DESC, p.id DESC",
         "(p.rating_average, p.id) < ({0}, {1})",
         ("rating_average", "id"),
         ("float8", "uuid"),
     ),
-    Sort.RELEVANCE: Order("p.rank DESC, p.id DESC", "(p.rank, p.id) < ({0}, {1})", ("rank", "id"), ("float4", "uuid")),
+    ProductSort.RELEVANCE: SortOrder(
+        "p.rank DESC, p.id DESC", "(p.rank, p.id) < ({0}, {1})", ("rank", "id"), ("float4", "uuid")
+    ),
 }
 
 
@@ -77,40 +81,42 @@ class _Statement:
         return " AND ".join(self.conditions)
 
 
-async def page(connection: Connection, body: ListProducts, sort: Sort, after: Sequence[Any] | None) -> list[Any]:
+async def list_page(
+    connection: Connection, body: ListProducts, sort: ProductSort, after: Sequence[Any] | None
+) -> list[Any]:
     """Rows of the products after a key; one more than asked for when there are more."""
     statement = _Statement()
     rank = _filter(statement, body)
-    order = ORDERS[sort]
-    ranked = f", ts_rank(p.search, {rank}) AS rank" if sort is Sort.RELEVANCE else ""
+    order = SORT_ORDERS[sort]
+    ranked = f", ts_rank(p.search, {rank}) AS rank" if sort is ProductSort.RELEVANCE else ""
     source = f"(SELECT p.*{ranked} FROM product p WHERE {statement.condition}) p" if ranked else "product p"  # noqa: S608 - constants
     conditions = [] if ranked else [statement.condition]
     if after is not None:
-        conditions.append(order.after.format(*map(statement.name, after, order.types)))
+        conditions.append(order.after_condition.format(*map(statement.name, after, order.key_types)))
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     limit = statement.name(body.limit + 1, "int")
     extra = ", p.rank" if ranked else ""
-    keys = "".join(f"p.{column}, " for column in order.key if column != "id")
+    keys = "".join(f"p.{column}, " for column in order.key_columns if column != "id")
     return await connection.fetch(
         f"""
-        SELECT {keys}{CURRENT}
+        SELECT {keys}{LIVE_COLUMNS}
         FROM (
             SELECT p.id, p.price, lower(p.name) AS lowered, p.name, p.rating_average, p.category_id, p.version{extra}
-            FROM {source} {where} ORDER BY {order.by} LIMIT {limit}
+            FROM {source} {where} ORDER BY {order.order_by} LIMIT {limit}
         ) p
         LEFT JOIN category c ON c.id = p.category_id
-        ORDER BY {order.by}
+        ORDER BY {order.order_by}
         """,  # noqa: S608 - put together from constants; every value is a parameter
         *statement.parameters,
     )
 
 
-def key(row: Any, sort: Sort) -> tuple[Any, ...]:
+def page_key(row: Any, sort: ProductSort) -> tuple[Any, ...]:
     """What a page goes on after, when the row is its last."""
-    return tuple(row[column] for column in ORDERS[sort].key)
+    return tuple(row[column] for column in SORT_ORDERS[sort].key_columns)
 
 
-async def facets(connection: Connection, body: ListProducts) -> dict[str, list[Facet]]:
+async def count_facets(connection: Connection, body: ListProducts) -> dict[str, list[FacetCount]]:
     """How many of the products that match are in which category, at which price, with which tag."""
     statement = _Statement()
     _filter(statement, body)
@@ -118,7 +124,7 @@ async def facets(connection: Connection, body: ListProducts) -> dict[str, list[F
     rows = await connection.fetch(
         f"""
         WITH found AS MATERIALIZED (
-            SELECT p.category_id, p.price, p.tags FROM product p WHERE {statement.condition} LIMIT {MOST_COUNTED}
+            SELECT p.category_id, p.price, p.tags FROM product p WHERE {statement.condition} LIMIT {MAX_COUNTED_PRODUCTS}
         )
         SELECT 'category' AS facet, c.slug AS value, count(*) AS count
         FROM found f JOIN category c ON c.id = f.category_id GROUP BY c.slug
@@ -126,20 +132,20 @@ async def facets(connection: Connection, body: ListProducts) -> dict[str, list[F
         SELECT 'price', width_bucket(f.price, {steps})::text, count(*) FROM found f GROUP BY 2
         UNION ALL
         (SELECT 'tag', t.tag, count(*) FROM found f, unnest(f.tags) AS t (tag)
-         GROUP BY t.tag ORDER BY 3 DESC, 2 LIMIT {MOST_TAGS})
+         GROUP BY t.tag ORDER BY 3 DESC, 2 LIMIT {MAX_TAG_FACETS})
         """,  # noqa: S608 - put together from constants; every value is a parameter
         *statement.parameters,
     )
-    found: dict[str, list[Facet]] = {"category": [], "price": [], "tag": []}
+    found: dict[str, list[FacetCount]] = {"category": [], "price": [], "tag": []}
     for row in sorted(rows, key=_facet_order):
         value = price_range(int(row["value"])) if row["facet"] == "price" else row["value"]
-        found[row["facet"]].append(Facet(value=value, count=row["count"]))
+        found[row["facet"]].append(FacetCount(value=value, count=row["count"]))
     return found
 
 
-async def names(connection: Connection, q: str, limit: int) -> list[str]:
+async def suggest_names(connection: Connection, q: str, limit: int) -> list[str]:
     """Names of products whose words begin as the words of `q` do; those that begin with `q` itself come first."""
-    query = prefixes(q)
+    query = prefix_query(q)
     if query is None:
         return []
     rows = await connection.fetch(_NAMES, query, q.lower(), limit)
@@ -150,7 +156,7 @@ _NAMES = f"""
 SELECT name FROM (
     SELECT DISTINCT name FROM (
         SELECT name FROM product
-        WHERE is_active AND to_tsvector('simple', name) @@ to_tsquery('simple', $1) LIMIT {MOST_SUGGESTED_FROM}
+        WHERE is_active AND to_tsvector('simple', name) @@ to_tsquery('simple', $1) LIMIT {MAX_SUGGESTION_CANDIDATES}
     ) found
 ) names
 ORDER BY starts_with(lower(name), $2) DESC, length(name), name LIMIT $3
@@ -178,13 +184,15 @@ def _filter(statement: _Statement, body: ListProducts) -> str:
 
 
 def _text(statement: _Statement, q: str) -> str:
-    words = typed(q)
-    whole = statement.name(words.whole, "text")
-    if not words.last:
+    words = parse_terms(q)
+    whole = statement.name(words.text, "text")
+    if not words.prefix:
         return _QUERY.format(whole)
-    if not words.head:
-        return _QUERY_ONE_WORD.format(whole, statement.name(words.last, "text"))
-    return _QUERY_UNFINISHED.format(whole, statement.name(words.head, "text"), statement.name(words.last, "text"))
+    if not words.complete_words:
+        return _QUERY_ONE_WORD.format(whole, statement.name(words.prefix, "text"))
+    return _QUERY_UNFINISHED.format(
+        whole, statement.name(words.complete_words, "text"), statement.name(words.prefix, "text")
+    )
 
 
 def _facet_order(row: Any) -> tuple[str, int, str]:

@@ -9,7 +9,7 @@ import asyncpg
 from contracts.catalog import CategoryUnknown, SlugTaken
 from contracts.failure import FieldError
 from infra.database.postgres import Connection
-from services.catalog.domain.product_records import Article, article_of
+from services.catalog.domain.product_records import ProductRecord, product_from_row
 
 _INSERT = """
 WITH one AS (
@@ -62,67 +62,67 @@ HAVING count(*) = 1
 """
 
 
-async def insert(connection: Connection, article: Article, document: str) -> bool:
+async def insert(connection: Connection, product: ProductRecord, document: str) -> bool:
     """Whether it was written; not when the slug is another's."""
     try:
-        found = await connection.fetchval(_INSERT, *_columns(article), article.created_at, article.updated_at, document)
+        found = await connection.fetchval(_INSERT, *_columns(product), product.created_at, product.updated_at, document)
     except asyncpg.ForeignKeyViolationError as error:
         raise _no_category() from error
     return found is not None
 
 
-async def update(connection: Connection, article: Article, document: str) -> None:
+async def update(connection: Connection, product: ProductRecord, document: str) -> None:
     """Writes a product whose row the caller has locked."""
     try:
-        await connection.execute(_UPDATE, *_columns(article), article.updated_at, document)
+        await connection.execute(_UPDATE, *_columns(product), product.updated_at, document)
     except asyncpg.ForeignKeyViolationError as error:
         raise _no_category() from error
     except asyncpg.UniqueViolationError as error:
         raise SlugTaken(errors=[FieldError(pointer="/slug", detail="belongs to another product")]) from error
 
 
-async def locked(connection: Connection, product_id: UUID) -> Article | None:
+async def lock(connection: Connection, product_id: UUID) -> ProductRecord | None:
     """The product, kept from others until the end of the transaction."""
     if not await connection.fetchval(_LOCK, product_id):
         return None
     row = await connection.fetchrow(_ARTICLE, product_id)
-    return article_of(row) if row else None
+    return product_from_row(row) if row else None
 
 
-async def locked_by_handle(connection: Connection, handle: str, slug: str) -> Article | None:
+async def lock_by_handle(connection: Connection, handle: str, slug: str) -> ProductRecord | None:
     """The product that a product file means: the one it has made, else the one with its slug."""
     product_id = await connection.fetchval(_LOCK_IMPORTED, handle, slug)
-    return None if product_id is None else await locked(connection, product_id)
+    return None if product_id is None else await lock(connection, product_id)
 
 
-async def put_variants(connection: Connection, article: Article, cards: Sequence[str]) -> set[str]:
+async def upsert_variants(connection: Connection, product: ProductRecord, snapshots: Sequence[str]) -> set[str]:
     """Writes the variants of the product; the SKUs that were not written, because another product has them."""
-    variants = article.variants
+    variants = product.variants
     rows = await connection.fetch(
         _PUT_VARIANTS,
-        article.id,
-        article.is_active,
-        list(article.skus),
+        product.id,
+        product.is_active,
+        list(product.skus),
         [variant.options for variant in variants],
         [variant.price for variant in variants],
         [variant.compare_at_price for variant in variants],
         [variant.weight_grams for variant in variants],
-        list(cards),
+        list(snapshots),
     )
-    return set(article.skus) - {row["sku"] for row in rows}
+    return set(product.skus) - {row["sku"] for row in rows}
 
 
-async def drop_variants(connection: Connection, product_id: UUID, skus: Sequence[str]) -> None:
+async def delete_variants(connection: Connection, product_id: UUID, skus: Sequence[str]) -> None:
     await connection.execute(_DROP_VARIANTS, product_id, list(skus))
 
 
-async def single_variants(connection: Connection, product_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+async def find_single_skus(connection: Connection, product_ids: Sequence[UUID]) -> Mapping[UUID, str]:
     """The SKU of each of the products that is on sale in one variant."""
     rows = await connection.fetch(_SINGLE, list(product_ids))
     return {row["product_id"]: row["sku"] for row in rows}
 
 
-def _columns(article: Article) -> tuple[Any, ...]:
+def _columns(article: ProductRecord) -> tuple[Any, ...]:
     return (
         article.id,
         article.slug,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from infra.database.postgres import Connection
-from services.catalog.domain.stock import Level
-from services.catalog.store.holds import Lost
+from services.catalog.domain.stock import StockRecord
+from services.catalog.store.holds import LostHold
 
 _EXPIRE = """
 UPDATE hold SET status = 'expired' WHERE id = $1 AND status = 'held' AND expires_at <= now()
@@ -30,7 +30,7 @@ WHERE stock.sku = held.sku
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class HoldRecord:
     """A hold as it is: what should be of its stock, and what already is."""
 
     status: str
@@ -39,39 +39,39 @@ class Found:
     order_id: UUID | None
 
 
-async def unsettled(connection: Connection, most: int) -> list[UUID]:
+async def find_unsettled(connection: Connection, limit: int) -> list[UUID]:
     """Holds that have run out or whose stock is not what they want, in no order."""
-    return [row["id"] for row in await connection.fetch(_UNSETTLED, most)]
+    return [row["id"] for row in await connection.fetch(_UNSETTLED, limit)]
 
 
-async def expire(connection: Connection, hold_id: UUID) -> Lost | None:
+async def expire(connection: Connection, hold_id: UUID) -> LostHold | None:
     """Ends a hold that has run out; None where it has not."""
     row = await connection.fetchrow(_EXPIRE, hold_id)
-    return Lost(row["hold_id"], row["order_id"]) if row else None
+    return LostHold(row["hold_id"], row["order_id"]) if row else None
 
 
-async def lock_hold(connection: Connection, hold_id: UUID) -> Found | None:
+async def lock_hold(connection: Connection, hold_id: UUID) -> HoldRecord | None:
     row = await connection.fetchrow(_LOCK_HOLD, hold_id)
-    return Found(**row) if row else None
+    return HoldRecord(**row) if row else None
 
 
-async def settle(connection: Connection, hold_id: UUID) -> Lost | None:
+async def settle(connection: Connection, hold_id: UUID) -> LostHold | None:
     """Moves the stock of a hold that the caller has locked to what it wants; the hold itself if that is gone."""
     row = await connection.fetchrow(_SETTLE, hold_id)
-    return Lost(row["hold_id"], row["order_id"]) if row else None
+    return LostHold(row["hold_id"], row["order_id"]) if row else None
 
 
-async def lock_stock(connection: Connection, skus: Sequence[str]) -> dict[str, Level]:
+async def lock_stock(connection: Connection, skus: Sequence[str]) -> dict[str, StockRecord]:
     """In the order of SKUs, as everywhere. From then on nobody else changes what holds have taken of them."""
     rows = await connection.fetch(_LOCK_STOCK, list(skus))
-    return {row["sku"]: Level(row["on_hand"], row["reserved"]) for row in rows}
+    return {row["sku"]: StockRecord(row["on_hand"], row["reserved"]) for row in rows}
 
 
-async def held(connection: Connection, skus: Sequence[str]) -> dict[str, int]:
+async def count_held(connection: Connection, skus: Sequence[str]) -> dict[str, int]:
     """Units of each SKU that holds have set aside; none of one that is not named."""
     return {row["sku"]: row["quantity"] for row in await connection.fetch(_HELD, list(skus))}
 
 
-async def reserve(connection: Connection, units: Mapping[str, int]) -> None:
+async def set_reserved(connection: Connection, units: Mapping[str, int]) -> None:
     """So many units of each SKU are reserved, no more and no fewer."""
     await connection.execute(_RESERVE, list(units), list(units.values()))

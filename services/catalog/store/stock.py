@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts.catalog import StockLevel
 from infra.database.postgres import Connection
-from services.catalog.domain.stock import Level
+from services.catalog.domain.stock import StockRecord
 
 _PLACE = """
 INSERT INTO stock (sku, product_id, position)
@@ -41,41 +41,43 @@ WHERE v.sku = i.sku
 
 
 @dataclass(frozen=True, slots=True)
-class Author:
+class StockChangeSource:
     """Why stock changes, and who says so."""
 
     reason: str
     who: UUID | None
 
 
-async def place(connection: Connection, product_id: UUID, skus: Sequence[str], gone: Sequence[str]) -> dict[str, Level]:
+async def assign_skus(
+    connection: Connection, product_id: UUID, skus: Sequence[str], removed: Sequence[str]
+) -> dict[str, StockRecord]:
     """Makes room for a product's SKUs, in their order, and takes the `gone` out of it; all are locked."""
-    rows = await connection.fetch(_PLACE, product_id, len(skus), [*skus, *gone])
-    return {row["sku"]: Level(row["on_hand"], row["reserved"]) for row in rows}
+    rows = await connection.fetch(_PLACE, product_id, len(skus), [*skus, *removed])
+    return {row["sku"]: StockRecord(row["on_hand"], row["reserved"]) for row in rows}
 
 
-async def set_on_hand(connection: Connection, on_hand: Mapping[str, int], author: Author) -> None:
+async def set_on_hand(connection: Connection, on_hand: Mapping[str, int], source: StockChangeSource) -> None:
     """Sets units on hand of SKUs that the caller has locked, and writes down why."""
-    await connection.execute(_SET, list(on_hand), list(on_hand.values()), author.reason, author.who)
+    await connection.execute(_SET, list(on_hand), list(on_hand.values()), source.reason, source.who)
 
 
-async def locked(connection: Connection, sku: str) -> tuple[UUID, Level] | None:
+async def lock(connection: Connection, sku: str) -> tuple[UUID, StockRecord] | None:
     """The product and the units of a SKU, kept from others until the end of the transaction."""
     row = await connection.fetchrow(_LOCK, sku)
-    return (row["product_id"], Level(row["on_hand"], row["reserved"])) if row else None
+    return (row["product_id"], StockRecord(row["on_hand"], row["reserved"])) if row else None
 
 
 async def get(connection: Connection, sku: str) -> StockLevel | None:
     row = await connection.fetchrow(_GET, sku)
-    return told(row["sku"], Level(row["on_hand"], row["reserved"])) if row else None
+    return to_contract(row["sku"], StockRecord(row["on_hand"], row["reserved"])) if row else None
 
 
-async def page(connection: Connection, after: str, below: int | None, limit: int) -> list[StockLevel]:
+async def list_page(connection: Connection, after: str, below: int | None, limit: int) -> list[StockLevel]:
     rows = await connection.fetch(_LIST, after, below, limit)
-    return [told(row["sku"], Level(row["on_hand"], row["reserved"])) for row in rows]
+    return [to_contract(row["sku"], StockRecord(row["on_hand"], row["reserved"])) for row in rows]
 
 
-async def imported(connection: Connection, skus: Sequence[str]) -> dict[str, int]:
+async def find_imported(connection: Connection, skus: Sequence[str]) -> dict[str, int]:
     """The quantity that the last product file gave for each SKU that came in by one."""
     return {row["sku"]: row["imported"] for row in await connection.fetch(_IMPORTED, list(skus))}
 
@@ -84,5 +86,5 @@ async def set_imported(connection: Connection, quantities: Mapping[str, int]) ->
     await connection.execute(_SET_IMPORTED, list(quantities), list(quantities.values()))
 
 
-def told(sku: str, level: Level) -> StockLevel:
-    return StockLevel(sku=sku, on_hand=level.on_hand, reserved=level.reserved, available=level.available)
+def to_contract(sku: str, stock: StockRecord) -> StockLevel:
+    return StockLevel(sku=sku, on_hand=stock.on_hand, reserved=stock.reserved, available=stock.available)

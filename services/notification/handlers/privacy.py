@@ -4,29 +4,29 @@ That something was told of an order stays, as ids: the audit looks for it. A mai
 comes late or again, finds nobody to go to, and is not sent.
 """
 
-from contracts.privacy import ErasedPart, ErasePerson, ExportPerson, HeldPart
+from contracts.privacy import EraseProgress, EraseUserData, ExportUserData, UserDataPart
 from infra.foundation import pagination as cursor
-from infra.foundation.failpoints import crash_point
-from infra.messaging.rpc import Ask
-from services.notification.handlers.events import Desk
+from infra.foundation.failpoints import failpoint
+from infra.messaging.rpc import Request
+from services.notification.handlers.events import NotificationDeps
 from services.notification.store import deliveries as store
 
 PAGE = 100
 
 
-async def erase(desk: Desk, ask: Ask[ErasePerson]) -> ErasedPart:
+async def erase(desk: NotificationDeps, ask: Request[EraseUserData]) -> EraseProgress:
     user_id = ask.body.user_id
     async with desk.db.connection() as connection:
-        await store.erase(connection, user_id, ask.body.order_ids)
-    crash_point("notification.erased")
-    await desk.db.forget(user_id, [str(user_id)])
-    return ErasedPart()
+        await store.erase_person(connection, user_id, ask.body.order_ids)
+    failpoint("notification.erased")
+    await desk.db.forget_replies(user_id, [str(user_id)])
+    return EraseProgress()
 
 
-async def export(desk: Desk, ask: Ask[ExportPerson]) -> HeldPart:
+async def export(desk: NotificationDeps, ask: Request[ExportUserData]) -> UserDataPart:
     body = ask.body
-    before = cursor.id_in(body.after)
+    before = cursor.decode_id_cursor(body.after)
     async with desk.db.connection() as connection:
-        found = await store.notifications(connection, user_id=body.user_id, before=before, most=PAGE + 1)
-    page, following = cursor.page(found, PAGE)
-    return HeldPart(notifications=page, next=following)
+        found = await store.page(connection, user_id=body.user_id, before=before, limit=PAGE + 1)
+    page, following = cursor.paginate(found, PAGE)
+    return UserDataPart(notifications=page, next=following)

@@ -12,9 +12,9 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from functools import cache
 
-from services.notification.domain.deliveries import Delivery, one_line
-from services.notification.mail.smtp import Refused
-from services.notification.mail.templates import Addressee, Letter
+from services.notification.domain.deliveries import MailDelivery, to_one_line
+from services.notification.mail.smtp import MailRejected
+from services.notification.mail.templates import Recipient, RenderedMail
 
 
 class _Headers(HeaderRegistry):
@@ -29,25 +29,27 @@ class _Headers(HeaderRegistry):
 POLICY = SMTP.clone(header_factory=_Headers())
 
 
-def enclose(delivery: Delivery, letter: Letter, to: Addressee, sender: Address, at: datetime) -> EmailMessage:
+def build_message(
+    delivery: MailDelivery, rendered: RenderedMail, recipient: Recipient, sender: Address, sent_at: datetime
+) -> EmailMessage:
     """Raises `Refused` where the address is not one that a mail can have."""
     mail = EmailMessage(policy=POLICY)
     mail["From"] = sender
-    mail["To"] = _address(to)
-    mail["Subject"] = one_line(delivery.subject)
-    mail["Date"] = format_datetime(at)
+    mail["To"] = _address(recipient)
+    mail["Subject"] = to_one_line(delivery.subject)
+    mail["Date"] = format_datetime(sent_at)
     mail["Message-ID"] = f"<{delivery.id}@{sender.domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["traceparent"] = delivery.traceparent
     if delivery.request_id:
-        mail["X-Request-Id"] = one_line(delivery.request_id)
-    mail.set_content(letter.text)
-    mail.add_alternative(letter.html, subtype="html")
+        mail["X-Request-Id"] = to_one_line(delivery.request_id)
+    mail.set_content(rendered.text)
+    mail.add_alternative(rendered.html, subtype="html")
     return mail
 
 
-def _address(to: Addressee) -> Address:
+def _address(to: Recipient) -> Address:
     try:
-        return Address(display_name=one_line(to.name), addr_spec=to.email)
+        return Address(display_name=to_one_line(to.name), addr_spec=to.email)
     except (MessageError, ValueError, IndexError):  # the parser of the standard library fails in each of these ways
-        raise Refused("the address is not one that a mail can have") from None
+        raise MailRejected("the address is not one that a mail can have") from None

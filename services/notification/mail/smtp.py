@@ -13,37 +13,37 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
-PERMANENT = 500
-CLOSING = 421
+FIRST_PERMANENT_CODE = 500
+CLOSING_CODE = 421
 IDLE_SECONDS = 5.0
-LONGEST_REASON = 300
+MAX_REASON_LENGTH = 300
 _ADDRESS = re.compile(r"[^\s<>()]+@[^\s<>()]+")
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not an accident
+class MailRejected(Exception):  # noqa: N818 - an answer, not an accident
     """The server will never take this mail."""
 
 
-class Postponed(Exception):  # noqa: N818 - an answer, not an accident
+class MailDeferred(Exception):  # noqa: N818 - an answer, not an accident
     """The server does not take this mail now."""
 
 
-class Away(Exception):  # noqa: N818 - nothing is wrong with the mail
+class MailServerUnavailable(Exception):  # noqa: N818 - nothing is wrong with the mail
     """No mail can be sent just now: nobody is there, or does not let us in."""
 
 
-class Lost(Postponed):
+class MailConnectionLost(MailDeferred):
     """The connection ended in the middle of this mail; whether the server has it is not known."""
 
 
-class Smtp:
+class SmtpConnection:
     """Sends one mail at a time. `client` keeps its settings over reconnects."""
 
     def __init__(self, client: aiosmtplib.SMTP) -> None:
         self.client = client
         self._used = 0.0
 
-    async def ready(self) -> None:
+    async def ensure_connected(self) -> None:
         """Connected, and sure of it. Raises `Away`."""
         if self.client.is_connected and time.monotonic() - self._used > IDLE_SECONDS:
             await self._greet()
@@ -53,7 +53,7 @@ class Smtp:
             await self.client.connect()
         except (SMTPException, SSLError, OSError) as error:
             self.client.close()
-            raise Away(_told(error)) from error
+            raise MailServerUnavailable(_told(error)) from error
 
     async def send(self, mail: EmailMessage, sender: str, recipient: str) -> None:
         """Returns once the server has taken the mail. Raises `Refused`, `Postponed` or `Lost`."""
@@ -64,10 +64,10 @@ class Smtp:
         except SMTPResponseException as error:
             raise self._meaning(error) from error
         except (SMTPNotSupported, ValueError) as error:
-            raise Refused(_told(error)) from error
+            raise MailRejected(_told(error)) from error
         except (SMTPException, OSError) as error:
             self.client.close()
-            raise Lost(_told(error)) from error
+            raise MailConnectionLost(_told(error)) from error
         except BaseException:
             self.client.close()  # cut off in the middle of a command: nothing sensible can follow on this connection
             raise
@@ -88,12 +88,12 @@ class Smtp:
 
     def _meaning(self, answer: SMTPResponseException) -> Exception:
         reason = _told(answer)
-        if answer.code == CLOSING:
+        if answer.code == CLOSING_CODE:
             self.client.close()
-        return Refused(reason) if answer.code >= PERMANENT else Postponed(reason)
+        return MailRejected(reason) if answer.code >= FIRST_PERMANENT_CODE else MailDeferred(reason)
 
 
 def _told(error: Exception) -> str:
     """What went wrong, without anybody's address: it is kept."""
     text = f"{error.code} {error.message}" if isinstance(error, SMTPResponseException) else str(error)
-    return _ADDRESS.sub("<address>", " ".join((text or type(error).__name__).split()))[:LONGEST_REASON]
+    return _ADDRESS.sub("<address>", " ".join((text or type(error).__name__).split()))[:MAX_REASON_LENGTH]

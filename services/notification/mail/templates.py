@@ -12,15 +12,15 @@ from babel.numbers import format_currency, get_currency_symbol
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from pydantic import SecretStr
 
-from contracts.money import EXPONENTS, Money
-from services.notification.domain.deliveries import Delivery, one_line
+from contracts.money import CURRENCY_EXPONENTS, Money
+from services.notification.domain.deliveries import MailDelivery, to_one_line
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 LOCALE = "en_US"
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
+class Recipient:
     """Where a customer is reached, as it was just now. Kept nowhere."""
 
     email: str
@@ -31,14 +31,14 @@ class Addressee:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class RenderedMail:
     """What the customer reads, twice."""
 
     text: str
     html: str
 
 
-class Letters:
+class MailTemplates:
     """Writes letters for one shop. `shop_url` is where links lead; without it there are none."""
 
     def __init__(self, shop_name: str, shop_url: str) -> None:
@@ -50,25 +50,25 @@ class Letters:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self.environment.filters["money"] = written
-        self.environment.globals.update(shop_name=one_line(shop_name), shop_url=shop_url.rstrip("/"))
+        self.environment.filters["money"] = format_money
+        self.environment.globals.update(shop_name=to_one_line(shop_name), shop_url=shop_url.rstrip("/"))
 
-    def write(self, delivery: Delivery, to: Addressee) -> Letter:
+    def render(self, delivery: MailDelivery, recipient: Recipient) -> RenderedMail:
         said = {
             "order": delivery.facts,
             "subject": delivery.subject,
-            "greeting": one_line(to.greeting),
-            "token": to.token.get_secret_value() if to.token else None,
+            "greeting": to_one_line(recipient.greeting),
+            "token": recipient.token.get_secret_value() if recipient.token else None,
         }
         text, html = (
             self.environment.get_template(f"{delivery.kind}.{form}.j2").render(said) for form in ("txt", "html")
         )
-        return Letter(text.strip() + "\n", html)
+        return RenderedMail(text.strip() + "\n", html)
 
 
-def written(money: Money) -> str:
+def format_money(money: Money) -> str:
     """`$1,234.50`, `KWD 1.500`: with all digits of the minor unit as ISO 4217 has it, and never rounded."""
-    digits = EXPONENTS[money.currency]
+    digits = CURRENCY_EXPONENTS[money.currency]
     gap = "\N{NO-BREAK SPACE}" if get_currency_symbol(money.currency, LOCALE)[-1].isalpha() else ""
     pattern = f"¤{gap}#,##0" + (f".{'0' * digits}" if digits else "")
     amount = Decimal(money.amount).scaleb(-digits)

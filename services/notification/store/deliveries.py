@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from contracts.notification import Channel, Kind, Notification
+from contracts.notification import Notification, NotificationChannel, NotificationKind
 from infra.database.postgres import Connection
 from infra.foundation import trace
-from services.notification.domain.deliveries import Delivery, Facts, Outcome
+from services.notification.domain.deliveries import DeliveryOutcome, MailDelivery, OrderFacts
 
 LAST_ID = UUID(int=2**128 - 1)
 
@@ -50,15 +50,15 @@ _EVERYBODYS = f"SELECT {_COLUMNS} FROM delivery WHERE id < $1 ORDER BY id DESC L
 _OF_USER = f"SELECT {_COLUMNS} FROM delivery WHERE user_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - as above
 
 
-async def queue(
+async def enqueue(
     connection: Connection,
     *,
     delivery_id: UUID,
-    kind: Kind,
+    kind: NotificationKind,
     order_id: UUID | None,
     user_id: UUID | None,
     subject: str,
-    facts: Facts | None,
+    facts: OrderFacts | None,
     proof_id: UUID | None = None,
 ) -> None:
     """Puts a mail on its way, with the trace that it belongs to."""
@@ -68,7 +68,7 @@ async def queue(
         _QUEUE,
         delivery_id,
         kind,
-        Channel.EMAIL,
+        NotificationChannel.EMAIL,
         order_id,
         user_id,
         subject,
@@ -79,54 +79,52 @@ async def queue(
     )
 
 
-async def claim(connection: Connection, *, most: int, lease: float) -> list[Delivery]:
+async def claim(connection: Connection, *, limit: int, lease_seconds: float) -> list[MailDelivery]:
     """Up to `most` deliveries that are due, oldest first, for `lease` seconds."""
-    rows = await connection.fetch(_CLAIM, most, lease)
+    rows = await connection.fetch(_CLAIM, limit, lease_seconds)
     return sorted((_delivery(row) for row in rows), key=lambda delivery: delivery.id)
 
 
-async def conclude(connection: Connection, concluded: Sequence[tuple[Delivery, Outcome]]) -> None:
+async def record_outcomes(connection: Connection, concluded: Sequence[tuple[MailDelivery, DeliveryOutcome]]) -> None:
     """Writes down what became of deliveries that are still ours."""
     outcomes = [outcome for _, outcome in concluded]
     await connection.execute(
         _CONCLUDE,
         [delivery.id for delivery, _ in concluded],
-        [delivery.lease for delivery, _ in concluded],
+        [delivery.leased_until for delivery, _ in concluded],
         [outcome.status for outcome in outcomes],
         [outcome.attempts for outcome in outcomes],
         [outcome.reason for outcome in outcomes],
-        [outcome.delay for outcome in outcomes],
+        [outcome.delay_seconds for outcome in outcomes],
     )
 
 
-async def notifications(
-    connection: Connection, *, user_id: UUID | None, before: UUID | None, most: int
-) -> list[Notification]:
+async def page(connection: Connection, *, user_id: UUID | None, before: UUID | None, limit: int) -> list[Notification]:
     """Newest first; of one user, or, without one, of everybody."""
     start = before or LAST_ID
     rows = await (
-        connection.fetch(_OF_USER, start, most, user_id)
+        connection.fetch(_OF_USER, start, limit, user_id)
         if user_id is not None
-        else connection.fetch(_EVERYBODYS, start, most)
+        else connection.fetch(_EVERYBODYS, start, limit)
     )
     return [Notification.model_validate(dict(row), strict=False) for row in rows]
 
 
-async def erase(connection: Connection, user_id: UUID, order_ids: Sequence[UUID]) -> None:
+async def erase_person(connection: Connection, user_id: UUID, order_ids: Sequence[UUID]) -> None:
     """What mails to somebody said, and those about orders with these ids. What is queued is not sent any more."""
     await connection.execute(_ERASE, user_id, order_ids)
 
 
-def _delivery(row: Mapping[str, Any]) -> Delivery:
-    return Delivery(
+def _delivery(row: Mapping[str, Any]) -> MailDelivery:
+    return MailDelivery(
         id=row["id"],
-        kind=Kind(row["kind"]),
+        kind=NotificationKind(row["kind"]),
         order_id=row["order_id"],
         user_id=row["user_id"],
         subject=row["subject"],
-        facts=Facts.model_validate(row["facts"], strict=False) if row["facts"] else None,
+        facts=OrderFacts.model_validate(row["facts"], strict=False) if row["facts"] else None,
         attempts=row["attempts"],
-        lease=row["due_at"],
+        leased_until=row["due_at"],
         traceparent=row["traceparent"],
         request_id=row["request_id"],
         proof_id=row["proof_id"],

@@ -19,28 +19,36 @@ from contracts.failure import Fail
 from contracts.notification import DeliveryStatus
 from infra.database.postgres import Database
 from infra.foundation import trace
-from infra.foundation.background import Worker
-from infra.foundation.failpoints import crash_point
+from infra.foundation.background import PeriodicTask
+from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
-from services.notification.domain.deliveries import Delivery, Outcome, again, refused, sent, suppressed, untouched
-from services.notification.mail.contacts import Contacts
-from services.notification.mail.message import enclose
-from services.notification.mail.smtp import Away, Postponed, Refused, Smtp
-from services.notification.mail.templates import Letters
-from services.notification.mail.token_bucket import Pace
+from services.notification.domain.deliveries import (
+    DeliveryOutcome,
+    MailDelivery,
+    rejected,
+    requeued,
+    retry_later,
+    sent,
+    suppressed,
+)
+from services.notification.mail.contacts import RecipientLookup
+from services.notification.mail.message import build_message
+from services.notification.mail.smtp import MailDeferred, MailRejected, MailServerUnavailable, SmtpConnection
+from services.notification.mail.templates import MailTemplates
+from services.notification.mail.token_bucket import TokenBucket
 from services.notification.store import deliveries as store
 
-MOST_AT_ONCE = 50
+BATCH_SIZE = 50
 LEASE_SECONDS = 120.0
 BATCH_SECONDS = 40.0
 """After so long no further mail of a batch is begun: even with one that hangs, it ends before the lease does."""
-POLL = 0.25
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+POLL_SECONDS = 0.25
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 60.0
 
 log = logging.getLogger("souk.mail")
 
 
-class Sender:
+class MailSender:
     """Sends in the background, woken by a new delivery; on each of `lines`, one mail after the other."""
 
     name = "mail sender"
@@ -48,22 +56,22 @@ class Sender:
     def __init__(
         self,
         db: Database,
-        contacts: Contacts,
-        letters: Letters,
-        lines: Sequence[Smtp],
+        recipients: RecipientLookup,
+        templates: MailTemplates,
+        connections: Sequence[SmtpConnection],
         *,
-        sender: Address,
-        pace: Pace,
-        mails: Counter,
+        from_address: Address,
+        rate_limit: TokenBucket,
+        mail_counter: Counter,
     ) -> None:
         self.db = db
-        self.contacts = contacts
-        self.letters = letters
-        self.lines = lines
-        self.sender = sender
-        self.pace = pace
-        self.mails = mails
-        self.worker = Worker(self.name, self.work, every=POLL)
+        self.recipients = recipients
+        self.templates = templates
+        self.connections = connections
+        self.from_address = from_address
+        self.rate_limit = rate_limit
+        self.mail_counter = mail_counter
+        self.worker = PeriodicTask(self.name, self.send_batch, interval_seconds=POLL_SECONDS)
         self._pause = 0.0
         self._paused_until = 0.0
         self._stopping = False
@@ -75,14 +83,14 @@ class Sender:
         try:
             await self.worker.run()
         finally:
-            for line in self.lines:
+            for line in self.connections:
                 await line.close()
 
-    async def work(self) -> bool:
+    async def send_batch(self) -> bool:
         """One batch, as far as the pace and the mail server allow; whether there may be more."""
         if time.monotonic() < self._paused_until:
             return False
-        allowed = self.pace.take(MOST_AT_ONCE)
+        allowed = self.rate_limit.take(BATCH_SIZE)
         if not allowed:
             return False
         batch = asyncio.create_task(self._batch(allowed))
@@ -95,70 +103,74 @@ class Sender:
 
     async def _batch(self, allowed: int) -> int:
         async with self.db.connection() as connection:
-            batch = await store.claim(connection, most=allowed, lease=LEASE_SECONDS)
-        self.pace.give_back(allowed - len(batch))
+            batch = await store.claim(connection, limit=allowed, lease_seconds=LEASE_SECONDS)
+        self.rate_limit.give_back(allowed - len(batch))
         if batch:
-            crash_point("notification.claimed")
+            failpoint("notification.claimed")
             await self._deliver(batch)
         return len(batch)
 
-    async def _deliver(self, batch: Sequence[Delivery]) -> None:
-        waiting, done = deque(batch), list[tuple[Delivery, Outcome]]()
+    async def _deliver(self, batch: Sequence[MailDelivery]) -> None:
+        waiting, done = deque(batch), list[tuple[MailDelivery, DeliveryOutcome]]()
         ends = time.monotonic() + BATCH_SECONDS
-        await asyncio.gather(*(self._send_on(line, waiting, done, ends) for line in self.lines))
-        done += [(delivery, untouched(delivery)) for delivery in waiting]
+        await asyncio.gather(*(self._send_on(line, waiting, done, ends) for line in self.connections))
+        done += [(delivery, requeued(delivery)) for delivery in waiting]
         async with self.db.connection() as connection:
-            await store.conclude(connection, done)
-        crash_point("notification.concluded")
+            await store.record_outcomes(connection, done)
+        failpoint("notification.concluded")
 
     async def _send_on(
-        self, line: Smtp, waiting: deque[Delivery], done: list[tuple[Delivery, Outcome]], ends: float
+        self,
+        line: SmtpConnection,
+        waiting: deque[MailDelivery],
+        done: list[tuple[MailDelivery, DeliveryOutcome]],
+        ends: float,
     ) -> None:
         try:
             while waiting and not self._stopping and time.monotonic() < ends:
-                await line.ready()
+                await line.ensure_connected()
                 if waiting:  # another line may have taken the last one meanwhile
                     delivery = waiting.popleft()
                     done.append((delivery, await self._attempt(line, delivery)))
             self._pause = 0.0
-        except Away as away:
+        except MailServerUnavailable as away:
             self._rest(away)
 
-    def _rest(self, away: Away) -> None:
+    def _rest(self, away: MailServerUnavailable) -> None:
         """Leaves the server alone for a while, longer each time; the mails stay due."""
-        self._pause = min(max(self._pause * 2, SHORTEST_PAUSE), LONGEST_PAUSE)
+        self._pause = min(max(self._pause * 2, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
         self._paused_until = time.monotonic() + self._pause
         log.warning("no mail can be sent: %s", away, extra={"fields": {"pause": self._pause}})
 
-    async def _attempt(self, line: Smtp, delivery: Delivery) -> Outcome:
+    async def _attempt(self, line: SmtpConnection, delivery: MailDelivery) -> DeliveryOutcome:
         """What became of it, in the trace of the order; one mail's bad luck is never another's."""
-        with trace.within(trace.parse(delivery.traceparent, request_id=delivery.request_id)):
+        with trace.activate(trace.parse(delivery.traceparent, request_id=delivery.request_id)):
             try:
                 outcome = await self._send(line, delivery)
-            except Refused as error:
-                outcome = refused(delivery, str(error))
-            except Postponed as error:
-                outcome = again(delivery, str(error))
+            except MailRejected as error:
+                outcome = rejected(delivery, str(error))
+            except MailDeferred as error:
+                outcome = retry_later(delivery, str(error))
             except Fail as fail:
-                outcome = again(delivery, f"where the customer is reached is not known yet: {fail.code}")
+                outcome = retry_later(delivery, f"where the customer is reached is not known yet: {fail.code}")
             except Exception as error:
                 log.exception("a mail could not be written")
-                outcome = again(delivery, type(error).__name__)
+                outcome = retry_later(delivery, type(error).__name__)
             self._note(delivery, outcome)
             return outcome
 
-    async def _send(self, line: Smtp, delivery: Delivery) -> Outcome:
-        to = await self.contacts.of(delivery)
+    async def _send(self, line: SmtpConnection, delivery: MailDelivery) -> DeliveryOutcome:
+        to = await self.recipients.find(delivery)
         if to is None:
             return suppressed(delivery)
-        letter = self.letters.write(delivery, to)
-        mail = enclose(delivery, letter, to, self.sender, now())
-        await line.send(mail, self.sender.addr_spec, to.email)
-        crash_point("notification.accepted")
+        letter = self.templates.render(delivery, to)
+        mail = build_message(delivery, letter, to, self.from_address, now())
+        await line.send(mail, self.from_address.addr_spec, to.email)
+        failpoint("notification.accepted")
         return sent(delivery)
 
-    def _note(self, delivery: Delivery, outcome: Outcome) -> None:
-        self.mails.labels(delivery.kind, outcome.status).inc()
+    def _note(self, delivery: MailDelivery, outcome: DeliveryOutcome) -> None:
+        self.mail_counter.labels(delivery.kind, outcome.status).inc()
         about: dict[str, object] = {"delivery_id": delivery.id, "order_id": delivery.order_id, "kind": delivery.kind}
         if outcome.status is DeliveryStatus.SENT:
             log.info("mail sent", extra={"fields": about})

@@ -11,14 +11,14 @@ _CHECK = 97
 _LONGEST = 18
 
 
-def number_of(serial: int) -> str:
+def format_order_number(serial: int) -> str:
     """Of the n-th order, n >= 1."""
     block, rest = divmod(serial, _RANGE)
     spread = block * _RANGE + rest * _SPREAD % _RANGE
     return f"S-{spread:08d}{98 - spread * 100 % _CHECK:02d}"
 
 
-def serial_of(number: str) -> int | None:
+def parse_order_number(number: str) -> int | None:
     """Which order a number names, or None where it is mistyped."""
     digits = number.removeprefix("S-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST and int(digits) % _CHECK == 1):

@@ -6,22 +6,22 @@ from datetime import datetime
 from itertools import accumulate
 from uuid import UUID
 
-from contracts.card_numbers import looks_like_card
+from contracts.card_numbers import contains_card_number
 from contracts.cart import CartChanged
 from contracts.catalog import HeldLine, Hold
 from contracts.failure import FieldError, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Identity
 from contracts.order import (
     EmailRequired,
-    HistoryEntry,
     Order,
+    OrderHistoryEntry,
     OrderItem,
     OrderStatus,
     PlaceOrder,
     ShippingMethod,
 )
 from contracts.payment import CardNumberRefused
-from services.order.domain.pricing import price
+from services.order.domain.pricing import price_order
 
 OWN_CART = "mine"
 
@@ -43,7 +43,7 @@ class CartVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class OrderDraft:
     """An order about to be written, and what is kept beside it. Its number comes with the writing."""
 
     order: Order
@@ -55,17 +55,17 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class OrderRecord:
     """An order as it is kept. `was` is its status before the change that it comes from."""
 
     order: Order
     version: int
     hold_id: UUID
     email: str | None
-    was: OrderStatus
+    previous_status: OrderStatus
 
 
-def buyer_of(identity: Identity | None, request: PlaceOrder) -> Buyer:
+def resolve_buyer(identity: Identity | None, request: PlaceOrder) -> Buyer:
     """A guest is known by an e-mail and has no cart of their own; a customer's e-mail is in the account."""
     if identity is not None:
         return Buyer(identity.user_id, None)
@@ -76,37 +76,37 @@ def buyer_of(identity: Identity | None, request: PlaceOrder) -> Buyer:
     return Buyer(None, request.email)
 
 
-def refuse_card(payment_method: str | None) -> None:
-    if payment_method is not None and looks_like_card(payment_method):
+def reject_card_number(payment_method: str | None) -> None:
+    if payment_method is not None and contains_card_number(payment_method):
         raise CardNumberRefused(errors=[FieldError(pointer="/payment_method", detail="This is a card number")])
 
 
-def permit(kept: Kept | None, identity: Identity) -> Kept:
+def require_access(record: OrderRecord | None, identity: Identity) -> OrderRecord:
     """The order, if it is one's own or one is an administrator."""
-    if kept is None or not (identity.is_admin or kept.order.user_id == identity.user_id):
+    if record is None or not (identity.is_admin or record.order.user_id == identity.user_id):
         raise NotFound
-    return kept
+    return record
 
 
-def require_version(kept: Kept, if_match: int | None) -> None:
-    if if_match is not None and if_match != kept.version:
+def require_version(record: OrderRecord, if_match: int | None) -> None:
+    if if_match is not None and if_match != record.version:
         raise PreconditionFailed
 
 
-def require_same_buyer(kept: Kept | None, buyer: Buyer) -> Kept:
+def require_same_buyer(record: OrderRecord | None, buyer: Buyer) -> OrderRecord:
     """The order that came first, if it is this buyer's; another's is not told."""
-    if kept is None or (kept.order.user_id, kept.email) != (buyer.user_id, buyer.email):
+    if record is None or (record.order.user_id, record.email) != (buyer.user_id, buyer.email):
         raise CartChanged("The cart was ordered at the same moment")
-    return kept
+    return record
 
 
-def draft(
+def draft_order(
     request: PlaceOrder, buyer: Buyer, hold: Hold, cart: CartVersion | None, *, order_id: UUID, at: datetime
-) -> Draft:
+) -> OrderDraft:
     """The order that the held lines make."""
     items = [_item(line) for line in hold.lines]
     assert request.shipping_address is not None, "an address that is named was looked up"
-    due = price(items, hold.currency, request.shipping_method, request.shipping_address)
+    due = price_order(items, hold.currency, request.shipping_method, request.shipping_address)
     order = Order(
         id=order_id,
         number="",
@@ -119,17 +119,21 @@ def draft(
         tax=due.tax,
         total=due.total,
         shipping_address=request.shipping_address,
-        history=[HistoryEntry(status=OrderStatus.PENDING, at=at)],
+        history=[OrderHistoryEntry(status=OrderStatus.PENDING, at=at)],
         created_at=at,
         updated_at=at,
     )
-    return Draft(order, buyer, hold, cart, request.shipping_method, request.payment_method)
+    return OrderDraft(order, buyer, hold, cart, request.shipping_method, request.payment_method)
 
 
-def fitting(orders: Sequence[Order], most: int) -> list[Order]:
+def take_fitting(orders: Sequence[Order], limit_bytes: int) -> list[Order]:
     """The first orders that so many bytes hold; one at least."""
     sizes = accumulate(len(order.model_dump_json()) for order in orders)
-    return [order for number, (order, size) in enumerate(zip(orders, sizes, strict=True)) if not number or size <= most]
+    return [
+        order
+        for number, (order, size) in enumerate(zip(orders, sizes, strict=True))
+        if not number or size <= limit_bytes
+    ]
 
 
 def _item(line: HeldLine) -> OrderItem:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from contracts.failure import FieldError, Invalid
-from contracts.money import MAX_AMOUNT, Money, total
+from contracts.failure import FieldError, InvalidRequest
+from contracts.money import MAX_AMOUNT, Money, sum_money
 from contracts.order import Address, OrderItem, ShippingMethod
 
 SHIPPING: Mapping[ShippingMethod, int] = MappingProxyType({ShippingMethod.STANDARD: 0})
@@ -16,7 +16,7 @@ TAX: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class OrderTotals:
     """`total` is subtotal - discount + shipping + tax."""
 
     subtotal: Money
@@ -26,15 +26,15 @@ class Due:
     total: Money
 
 
-def price(items: Sequence[OrderItem], currency: str, method: ShippingMethod, address: Address) -> Due:
-    subtotal = total([item.line_total for item in items], currency)
+def price_order(items: Sequence[OrderItem], currency: str, method: ShippingMethod, address: Address) -> OrderTotals:
+    subtotal = sum_money([item.line_total for item in items], currency)
     discount = Money(amount=0, currency=currency)
     shipping = shipping_of(method, currency)
     tax = tax_on(subtotal, address)
     due = subtotal.amount - discount.amount + shipping.amount + tax.amount
     if due > MAX_AMOUNT:
-        raise Invalid(errors=[FieldError(pointer="/items", detail="They cost more than can be paid at once")])
-    return Due(subtotal, discount, shipping, tax, Money(amount=due, currency=currency))
+        raise InvalidRequest(errors=[FieldError(pointer="/items", detail="They cost more than can be paid at once")])
+    return OrderTotals(subtotal, discount, shipping, tax, Money(amount=due, currency=currency))
 
 
 def shipping_of(method: ShippingMethod, currency: str) -> Money:

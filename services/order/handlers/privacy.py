@@ -4,42 +4,51 @@ An order that has not left yet cannot be delivered any more then; an administrat
 """
 
 from contracts.order import Address
-from contracts.privacy import ErasedPart, ErasePerson, ExportPerson, GuestOrders, GuestOrdersOf, HeldPart
+from contracts.privacy import (
+    EraseProgress,
+    EraseUserData,
+    ExportUserData,
+    GuestOrderIds,
+    GuestOrdersRequest,
+    UserDataPart,
+)
 from infra.foundation import pagination as cursor
-from infra.foundation.failpoints import crash_point
-from infra.messaging.rpc import Ask
-from services.order.deps import Shop
-from services.order.domain.orders import fitting
+from infra.foundation.failpoints import failpoint
+from infra.messaging.rpc import Request
+from services.order.deps import OrderDeps
+from services.order.domain.orders import take_fitting
 from services.order.store import privacy as store
 
-PIECE = 200
-PAGE = 20
-PAGE_BYTES = 500_000
-NOWHERE = Address(name="erased", line1="erased", city="erased", postal_code="erased", country="ZZ")
+BATCH_SIZE = 200
+PAGE_SIZE = 20
+MAX_PAGE_BYTES = 500_000
+ERASED_ADDRESS = Address(name="erased", line1="erased", city="erased", postal_code="erased", country="ZZ")
 """What stands for an address. The country is the order's own: taxes are told by it."""
 
 
-async def guest_orders(shop: Shop, ask: Ask[GuestOrdersOf]) -> GuestOrders:
+async def guest_orders(shop: OrderDeps, ask: Request[GuestOrdersRequest]) -> GuestOrderIds:
     async with shop.db.connection() as connection:
-        return GuestOrders(order_ids=await store.of_guest(connection, ask.body.emails, ask.body.after, PIECE))
+        return GuestOrderIds(
+            order_ids=await store.list_of_guests(connection, ask.body.emails, ask.body.after, BATCH_SIZE)
+        )
 
 
-async def erase(shop: Shop, ask: Ask[ErasePerson]) -> ErasedPart:
+async def erase(shop: OrderDeps, ask: Request[EraseUserData]) -> EraseProgress:
     """The orders first: an answer that is given meanwhile does not bring back what they told."""
     user_id, order_ids = ask.body.user_id, ask.body.order_ids
     async with shop.db.connection() as connection:
-        more = await store.erase(connection, user_id, order_ids, NOWHERE, PIECE)
-    crash_point("order.erased")
+        more = await store.erase(connection, user_id, order_ids, ERASED_ADDRESS, BATCH_SIZE)
+    failpoint("order.erased")
     if not more:
-        await shop.db.forget(user_id, [str(one) for one in (user_id, *order_ids)])
-    return ErasedPart(more=more)
+        await shop.db.forget_replies(user_id, [str(one) for one in (user_id, *order_ids)])
+    return EraseProgress(more=more)
 
 
-async def export(shop: Shop, ask: Ask[ExportPerson]) -> HeldPart:
+async def export(shop: OrderDeps, ask: Request[ExportUserData]) -> UserDataPart:
     body = ask.body
-    after = cursor.id_in(body.after)
+    after = cursor.decode_id_cursor(body.after)
     async with shop.db.connection() as connection:
-        found = await store.held(connection, body.user_id, body.emails, after, PAGE + 1)
-    page = fitting([kept.order for kept in found[:PAGE]], PAGE_BYTES)
+        found = await store.list_for_export(connection, body.user_id, body.emails, after, PAGE_SIZE + 1)
+    page = take_fitting([kept.order for kept in found[:PAGE_SIZE]], MAX_PAGE_BYTES)
     more = len(found) > len(page)
-    return HeldPart(orders=page, next=cursor.encode(str(page[-1].id)) if more else None)
+    return UserDataPart(orders=page, next=cursor.encode_cursor(str(page[-1].id)) if more else None)

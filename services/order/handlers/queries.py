@@ -3,68 +3,68 @@
 from datetime import UTC, datetime
 
 from contracts.failure import Forbidden, NotFound
-from contracts.model import Listing, Time
-from contracts.order import Guest, GuestOf, ListOrders, Order, OrderOf, Payables, PayablesOf
+from contracts.model import ListPage, Timestamp
+from contracts.order import GuestContact, GuestContactRequest, ListOrders, Order, OrderRef, PayableList, PayablesRequest
 from infra.foundation import pagination as cursor
-from infra.messaging.rpc import Answer, Ask
-from services.order.deps import Shop
-from services.order.domain.order_numbers import serial_of
-from services.order.domain.orders import permit
+from infra.messaging.rpc import Reply, Request
+from services.order.deps import OrderDeps
+from services.order.domain.order_numbers import parse_order_number
+from services.order.domain.orders import require_access
 from services.order.store import queries as store
-from services.order.store.queries import Wanted
+from services.order.store.queries import OrderFilter
 
 _FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
-async def get(shop: Shop, ask: Ask[OrderOf]) -> Answer[Order]:
+async def get(shop: OrderDeps, ask: Request[OrderRef]) -> Reply[Order]:
     async with shop.db.connection() as connection:
-        found = permit(await store.find(connection, ask.body.id), ask.who)
-    return Answer(found.order, found.version)
+        found = require_access(await store.find(connection, ask.body.id), ask.user)
+    return Reply(found.order, found.version)
 
 
-async def list_orders(shop: Shop, ask: Ask[ListOrders]) -> Listing[Order]:
+async def list_orders(shop: OrderDeps, ask: Request[ListOrders]) -> ListPage[Order]:
     """The newest first: one's own, or for an administrator everybody's."""
     wanted = _wanted(ask)
     if wanted is None:
-        return Listing[Order](items=[])
+        return ListPage[Order](items=[])
     async with shop.db.connection() as connection:
-        found = await store.newest(connection, wanted, ask.body.limit + 1)
-    page, following = cursor.page([kept.order for kept in found], ask.body.limit)
-    return Listing[Order](items=page, next=following)
+        found = await store.list_newest(connection, wanted, ask.body.limit + 1)
+    page, following = cursor.paginate([kept.order for kept in found], ask.body.limit)
+    return ListPage[Order](items=page, next=following)
 
 
-def _wanted(ask: Ask[ListOrders]) -> Wanted | None:
+def _wanted(ask: Request[ListOrders]) -> OrderFilter | None:
     """What the list is to hold; None where a mistyped number names no order."""
-    body, who = ask.body, ask.who
+    body, who = ask.body, ask.user
     if not who.is_admin and body.user_id not in (None, who.user_id):
         raise Forbidden
-    serial = serial_of(body.number) if body.number is not None else None
+    serial = parse_order_number(body.number) if body.number is not None else None
     if body.number is not None and serial is None:
         return None
-    return Wanted(
+    return OrderFilter(
         user_id=body.user_id if who.is_admin else who.user_id,
         status=body.status,
         serial=serial,
         since=_storable(body.from_),
         until=_storable(body.to),
-        after=cursor.id_in(body.after),
+        after=cursor.decode_id_cursor(body.after),
     )
 
 
-def _storable(at: Time | None) -> Time | None:
+def _storable(at: Timestamp | None) -> Timestamp | None:
     """A moment that the store can hold: outside of these there are no orders."""
     return min(max(at, _FIRST), _LAST) if at else None
 
 
-async def payables(shop: Shop, ask: Ask[PayablesOf]) -> Payables:
+async def payables(shop: OrderDeps, ask: Request[PayablesRequest]) -> PayableList:
     """What payment charges. Orders that do not exist are not in it."""
     async with shop.db.connection() as connection:
-        return Payables(items=await store.payables(connection, ask.body.order_ids))
+        return PayableList(items=await store.list_payables(connection, ask.body.order_ids))
 
 
-async def guest(shop: Shop, ask: Ask[GuestOf]) -> Guest:
+async def guest(shop: OrderDeps, ask: Request[GuestContactRequest]) -> GuestContact:
     async with shop.db.connection() as connection:
-        found = await store.guest(connection, ask.body.order_id)
+        found = await store.find_guest(connection, ask.body.order_id)
     if found is None:
         raise NotFound
     return found

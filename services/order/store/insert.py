@@ -6,8 +6,8 @@ import asyncpg
 
 from contracts.failure import IdempotencyInProgress
 from infra.database.postgres import Connection
-from services.order.domain.orders import CartVersion, Draft, Kept
-from services.order.store.records import COLUMNS, HISTORY, ITEMS, kept
+from services.order.domain.orders import CartVersion, OrderDraft, OrderRecord
+from services.order.store.records import COLUMNS, HISTORY, ITEMS, to_record
 
 _INSERT = """
 INSERT INTO orders (
@@ -31,7 +31,9 @@ LIMIT 1
 _LIVES_ON = "SELECT EXISTS (SELECT FROM orders WHERE hold_id = $1 AND status <> 'cancelled')"
 
 
-async def insert(connection: Connection, draft: Draft, *, pay_within: float, margin: float) -> int | None:
+async def insert(
+    connection: Connection, draft: OrderDraft, *, pay_within_seconds: float, hold_margin_seconds: float
+) -> int | None:
     """The serial of the new order, or None when its hold or its cart's version has an order already.
 
     Somebody who places the same at this moment is waited for. A pending order ends after `pay_within` seconds, and at
@@ -60,21 +62,21 @@ async def insert(connection: Connection, draft: Draft, *, pay_within: float, mar
             draft.payment_method,
             HISTORY.dump_json(order.history).decode(),
             order.created_at,
-            min(pay_within, (draft.hold.seconds_left or 0) - margin),
+            min(pay_within_seconds, (draft.hold.seconds_left or 0) - hold_margin_seconds),
         )
     except asyncpg.LockNotAvailableError as error:
         raise IdempotencyInProgress(retry_after=1) from error
     return serial
 
 
-async def find_first(connection: Connection, hold_id: UUID, cart: CartVersion | None) -> Kept | None:
+async def find_existing(connection: Connection, hold_id: UUID, cart: CartVersion | None) -> OrderRecord | None:
     """The order that has this hold or was made from this version of a cart."""
     named = (cart.cart_id, cart.version) if cart else (None, None)
     row = await connection.fetchrow(_FIND_FIRST, hold_id, *named)
-    return kept(row) if row else None
+    return to_record(row) if row else None
 
 
-async def lives_on(connection: Connection, hold_id: UUID) -> bool:
+async def is_hold_in_use(connection: Connection, hold_id: UUID) -> bool:
     """Whether there is an order that needs this hold."""
     found: bool = await connection.fetchval(_LIVES_ON, hold_id)
     return found

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from contracts.order import Address
 from infra.database.postgres import Connection
-from services.order.domain.orders import Kept
-from services.order.store.records import COLUMNS, kept
+from services.order.domain.orders import OrderRecord
+from services.order.store.records import COLUMNS, to_record
 
 _OF_GUEST = """
 SELECT id FROM orders WHERE lower(email) = ANY($1::text[]) AND user_id IS NULL AND id > $2 ORDER BY id LIMIT $3
@@ -31,19 +31,23 @@ ORDER BY id LIMIT $4
 _FIRST = UUID(int=0)
 
 
-async def of_guest(connection: Connection, emails: Sequence[str], after: UUID | None, most: int) -> list[UUID]:
+async def list_of_guests(connection: Connection, emails: Sequence[str], after: UUID | None, limit: int) -> list[UUID]:
     """The orders that guests placed with one of these e-mails, which are in lower case."""
-    return [row["id"] for row in await connection.fetch(_OF_GUEST, emails, after or _FIRST, most)]
+    return [row["id"] for row in await connection.fetch(_OF_GUEST, emails, after or _FIRST, limit)]
 
 
-async def erase(connection: Connection, user_id: UUID, order_ids: Sequence[UUID], nowhere: Address, most: int) -> bool:
+async def erase(
+    connection: Connection, user_id: UUID, order_ids: Sequence[UUID], placeholder: Address, limit: int
+) -> bool:
     """At most so many of somebody's orders, and of those with these ids; whether there may be more."""
-    done: str = await connection.execute(_ERASE, user_id, order_ids, nowhere.model_dump_json(exclude_none=True), most)
-    return done == f"UPDATE {most}"
+    done: str = await connection.execute(
+        _ERASE, user_id, order_ids, placeholder.model_dump_json(exclude_none=True), limit
+    )
+    return done == f"UPDATE {limit}"
 
 
-async def held(
-    connection: Connection, user_id: UUID, emails: Sequence[str], after: UUID | None, most: int
-) -> list[Kept]:
+async def list_for_export(
+    connection: Connection, user_id: UUID, emails: Sequence[str], after: UUID | None, limit: int
+) -> list[OrderRecord]:
     """The oldest first."""
-    return [kept(row) for row in await connection.fetch(_HELD, user_id, emails, after or _FIRST, most)]
+    return [to_record(row) for row in await connection.fetch(_HELD, user_id, emails, after or _FIRST, limit)]

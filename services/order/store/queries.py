@@ -7,10 +7,10 @@ from types import MappingProxyType
 from uuid import UUID
 
 from contracts.money import Money
-from contracts.order import Guest, OrderStatus, Payable
+from contracts.order import GuestContact, OrderStatus, Payable
 from infra.database.postgres import Connection
-from services.order.domain.orders import Kept
-from services.order.store.records import COLUMNS, kept
+from services.order.domain.orders import OrderRecord
+from services.order.store.records import COLUMNS, to_record
 
 _FIND = f"SELECT {COLUMNS} FROM orders WHERE id = $1"  # noqa: S608 - constants
 _LOCK = f"{_FIND} FOR UPDATE"
@@ -27,7 +27,7 @@ _SLACK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OrderFilter:
     """Which orders a list holds; None leaves it open. `after` is the last one on the page before."""
 
     user_id: UUID | None = None
@@ -38,12 +38,12 @@ class Wanted:
     after: UUID | None = None
 
     @property
-    def since_id(self) -> UUID | None:
+    def min_id(self) -> UUID | None:
         """Moments are looked up by the ids made around them, of which there is an index."""
         return _made_at(self.since, -_SLACK) if self.since else None
 
     @property
-    def until_id(self) -> UUID | None:
+    def max_id(self) -> UUID | None:
         return _made_at(self.until, _SLACK) if self.until else None
 
 
@@ -66,15 +66,15 @@ _CONDITIONS: Mapping[str, str] = MappingProxyType(
 )
 
 
-async def find(connection: Connection, order_id: UUID) -> Kept | None:
+async def find(connection: Connection, order_id: UUID) -> OrderRecord | None:
     row = await connection.fetchrow(_FIND, order_id)
-    return kept(row) if row else None
+    return to_record(row) if row else None
 
 
-async def lock(connection: Connection, order_id: UUID) -> Kept | None:
+async def lock(connection: Connection, order_id: UUID) -> OrderRecord | None:
     """The order, which nobody else changes until the transaction ends."""
     row = await connection.fetchrow(_LOCK, order_id)
-    return kept(row) if row else None
+    return to_record(row) if row else None
 
 
 async def status_of(connection: Connection, order_id: UUID) -> OrderStatus | None:
@@ -82,15 +82,15 @@ async def status_of(connection: Connection, order_id: UUID) -> OrderStatus | Non
     return OrderStatus(status) if status else None
 
 
-async def newest(connection: Connection, wanted: Wanted, most: int) -> list[Kept]:
+async def list_newest(connection: Connection, order_filter: OrderFilter, limit: int) -> list[OrderRecord]:
     """At most so many orders, the latest first: ids grow with the time they were made at."""
-    given = [(sql, value) for name, sql in _CONDITIONS.items() if (value := getattr(wanted, name)) is not None]
+    given = [(sql, value) for name, sql in _CONDITIONS.items() if (value := getattr(order_filter, name)) is not None]
     where = " AND ".join(sql.format(place) for place, (sql, _) in enumerate(given, 2)) or "true"
     statement = f"SELECT {COLUMNS} FROM orders WHERE {where} ORDER BY id DESC LIMIT $1"  # noqa: S608 - constants
-    return [kept(row) for row in await connection.fetch(statement, most, *(value for _, value in given))]
+    return [to_record(row) for row in await connection.fetch(statement, limit, *(value for _, value in given))]
 
 
-async def payables(connection: Connection, order_ids: Sequence[UUID]) -> list[Payable]:
+async def list_payables(connection: Connection, order_ids: Sequence[UUID]) -> list[Payable]:
     return [
         Payable(
             order_id=row["id"],
@@ -103,7 +103,7 @@ async def payables(connection: Connection, order_ids: Sequence[UUID]) -> list[Pa
     ]
 
 
-async def guest(connection: Connection, order_id: UUID) -> Guest | None:
+async def find_guest(connection: Connection, order_id: UUID) -> GuestContact | None:
     """Where the guest who placed the order is reached; nobody for a customer's order."""
     row = await connection.fetchrow(_GUEST, order_id)
-    return Guest(email=row["email"], name=row["name"]) if row else None
+    return GuestContact(email=row["email"], name=row["name"]) if row else None

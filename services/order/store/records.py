@@ -5,12 +5,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from contracts.money import Money
-from contracts.order import Address, HistoryEntry, Order, OrderItem, OrderStatus, Tracking
-from services.order.domain.order_numbers import number_of
-from services.order.domain.orders import Kept
+from contracts.order import Address, Order, OrderHistoryEntry, OrderItem, OrderStatus, ShipmentTracking
+from services.order.domain.order_numbers import format_order_number
+from services.order.domain.orders import OrderRecord
 
 ITEMS = TypeAdapter(list[OrderItem])
-HISTORY = TypeAdapter(list[HistoryEntry])
+HISTORY = TypeAdapter(list[OrderHistoryEntry])
 
 COLUMNS = """
     orders.id, orders.serial, orders.version, orders.status, orders.user_id, orders.email, orders.hold_id,
@@ -20,11 +20,11 @@ COLUMNS = """
 """
 
 
-def kept(row: Any) -> Kept:
+def to_record(row: Any) -> OrderRecord:
     """From a row of `COLUMNS`, with the status before the change in `was` where there was one."""
     order = Order(
         id=row["id"],
-        number=number_of(row["serial"]),
+        number=format_order_number(row["serial"]),
         user_id=row["user_id"],
         status=OrderStatus(row["status"]),
         items=ITEMS.validate_json(row["items"]),
@@ -35,12 +35,12 @@ def kept(row: Any) -> Kept:
         total=_money(row, "total"),
         shipping_address=Address.model_validate_json(row["shipping_address"]),
         payment_id=row["payment_id"],
-        tracking=Tracking.model_validate_json(row["tracking"]) if row["tracking"] else None,
+        tracking=ShipmentTracking.model_validate_json(row["tracking"]) if row["tracking"] else None,
         history=HISTORY.validate_json(row["history"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
-    return Kept(order, row["version"], row["hold_id"], row["email"], OrderStatus(row.get("was", row["status"])))
+    return OrderRecord(order, row["version"], row["hold_id"], row["email"], OrderStatus(row.get("was", row["status"])))
 
 
 def _money(row: Any, column: str) -> Money:

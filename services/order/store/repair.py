@@ -15,12 +15,12 @@ async def is_overdue(connection: Connection, order_id: UUID) -> bool:
     return bool(await connection.fetchval(_IS_OVERDUE, order_id))
 
 
-async def waits(connection: Connection, order_id: UUID) -> bool:
+async def is_awaiting_payment(connection: Connection, order_id: UUID) -> bool:
     """Whether it may still be paid."""
     return bool(await connection.fetchval(_WAITS, order_id))
 
 
-async def said_at_first(connection: Connection, order_id: UUID) -> tuple[CartVersion | None, bool]:
+async def placement_details(connection: Connection, order_id: UUID) -> tuple[CartVersion | None, bool]:
     """What the order was made from, and whether it was to be charged by itself."""
     row = await connection.fetchrow(_SAID_AT_FIRST, order_id)
     assert row is not None, "orders stay"

@@ -7,14 +7,14 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from contracts.order import Address, HistoryEntry, OrderStatus, Tracking
+from contracts.order import Address, OrderHistoryEntry, OrderStatus, ShipmentTracking
 from infra.database.postgres import Connection
-from services.order.domain.orders import Kept
-from services.order.domain.states import Step
-from services.order.store.records import COLUMNS, HISTORY, kept
+from services.order.domain.orders import OrderRecord
+from services.order.domain.states import Transition
+from services.order.store.records import COLUMNS, HISTORY, to_record
 
 
-class By(Enum):
+class FindBy(Enum):
     """What an order is found by."""
 
     ID = "id = $1"
@@ -32,7 +32,7 @@ def _move(found: str) -> str:
     """  # noqa: S608 - constants
 
 
-_MOVE: Mapping[By, str] = MappingProxyType({by: _move(f"{by.value} FOR UPDATE") for by in By})
+_MOVE: Mapping[FindBy, str] = MappingProxyType({by: _move(f"{by.value} FOR UPDATE") for by in FindBy})
 _MOVE_DUE = _move("status = 'pending' AND pay_by <= now() ORDER BY pay_by LIMIT $1 FOR UPDATE SKIP LOCKED")
 _READDRESS = f"""
 UPDATE orders SET
@@ -42,38 +42,38 @@ RETURNING {COLUMNS}
 """  # noqa: S608 - constants
 
 
-async def move(
+async def apply(
     connection: Connection,
-    step: Step,
-    by: By,
+    transition: Transition,
+    find_by: FindBy,
     key: UUID,
     *,
     at: datetime,
     payment_id: UUID | None = None,
-    tracking: Tracking | None = None,
-) -> Kept | None:
+    tracking: ShipmentTracking | None = None,
+) -> OrderRecord | None:
     """The order after the step, or None when there is none that can take it."""
     shipped = tracking.model_dump_json() if tracking else None
-    row = await connection.fetchrow(_MOVE[by], key, *_change(step, at), payment_id, shipped)
-    return kept(row) if row else None
+    row = await connection.fetchrow(_MOVE[find_by], key, *_change(transition, at), payment_id, shipped)
+    return to_record(row) if row else None
 
 
-async def move_due(connection: Connection, step: Step, *, at: datetime, most: int) -> list[Kept]:
+async def apply_due(connection: Connection, transition: Transition, *, at: datetime, limit: int) -> list[OrderRecord]:
     """The orders that nobody paid in time, after the step; those that others work on are left to them."""
-    return [kept(row) for row in await connection.fetch(_MOVE_DUE, most, *_change(step, at), None, None)]
+    return [to_record(row) for row in await connection.fetch(_MOVE_DUE, limit, *_change(transition, at), None, None)]
 
 
-def _change(step: Step, at: datetime) -> tuple[Any, ...]:
+def _change(step: Transition, at: datetime) -> tuple[Any, ...]:
     return sorted(step.sources), step.target, at, _entry(step.target, at, step.reason)
 
 
 def _entry(status: OrderStatus, at: datetime, note: str | None) -> str:
-    return HISTORY.dump_json([HistoryEntry(status=status, at=at, note=note)]).decode()
+    return HISTORY.dump_json([OrderHistoryEntry(status=status, at=at, note=note)]).decode()
 
 
-async def readdress(
+async def change_address(
     connection: Connection, order_id: UUID, status: OrderStatus, address: Address, *, at: datetime
-) -> Kept:
+) -> OrderRecord:
     """The order with another address. The caller holds its lock."""
     note = _entry(status, at, "address changed")
-    return kept(await connection.fetchrow(_READDRESS, order_id, address.model_dump_json(), at, note))
+    return to_record(await connection.fetchrow(_READDRESS, order_id, address.model_dump_json(), at, note))

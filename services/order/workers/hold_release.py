@@ -10,56 +10,56 @@ import logging
 from uuid import UUID
 
 from contracts import catalog
-from contracts.catalog import HoldOf
+from contracts.catalog import HoldRef
 from contracts.failure import Fail
 from infra.database.postgres import Database
-from infra.foundation.background import Worker
-from infra.foundation.failpoints import crash_point
-from infra.messaging.rpc import Asker
+from infra.foundation.background import PeriodicTask
+from infra.foundation.failpoints import failpoint
+from infra.messaging.rpc import RpcClient
 from services.order.store import insert as store
 
-MOST = 10_000
+MAX_PENDING = 10_000
 """Holds that are remembered; beyond that they are left to run out."""
 
 log = logging.getLogger("souk.order")
 
 
-class Leftovers:
+class HoldReleaser:
     """`pause` is how many seconds after a failure nobody can be at work on a hold or its order any more."""
 
-    def __init__(self, db: Database, asker: Asker, *, pause: float) -> None:
+    def __init__(self, db: Database, asker: RpcClient, *, retry_seconds: float) -> None:
         self.db = db
         self.asker = asker
-        self.pause = pause
-        self.worker = Worker("left holds", self._try_again, every=1.0)
+        self.retry_seconds = retry_seconds
+        self.worker = PeriodicTask("left holds", self._release_due, interval_seconds=1.0)
         self._due: dict[UUID, float] = {}
 
-    def remember(self, hold_id: UUID) -> None:
-        if len(self._due) < MOST:
-            self._due[hold_id] = asyncio.get_running_loop().time() + self.pause
+    def release_later(self, hold_id: UUID) -> None:
+        if len(self._due) < MAX_PENDING:
+            self._due[hold_id] = asyncio.get_running_loop().time() + self.retry_seconds
 
-    async def give_back(self, hold_id: UUID, *, keep_trying: bool) -> None:
+    async def release(self, hold_id: UUID, *, retry: bool) -> None:
         """Releases a hold unless an order lives on it."""
-        failures: tuple[type[Exception], ...] = (Fail, *self.db.away, *self.db.busy)
+        failures: tuple[type[Exception], ...] = (Fail, *self.db.unavailable_errors, *self.db.contention_errors)
         try:
             await self._release(hold_id)
         except failures as error:
-            what = "given back later" if keep_trying else "left to run out"
+            what = "given back later" if retry else "left to run out"
             log.warning("a hold is %s: %s", what, error, extra={"fields": {"hold_id": hold_id}})
-            if keep_trying:
-                self.remember(hold_id)
+            if retry:
+                self.release_later(hold_id)
 
     async def _release(self, hold_id: UUID) -> None:
         async with self.db.connection() as connection:
-            needed = await store.lives_on(connection, hold_id)
+            needed = await store.is_hold_in_use(connection, hold_id)
         if not needed:
-            await self.asker.ask(catalog.RELEASE, HoldOf(hold_id=hold_id))
-            crash_point("order.given_back")
+            await self.asker.request(catalog.RELEASE, HoldRef(hold_id=hold_id))
+            failpoint("order.given_back")
 
-    async def _try_again(self) -> bool:
+    async def _release_due(self) -> bool:
         """One at a time; what fails again waits again."""
         now = asyncio.get_running_loop().time()
         for hold_id in [one for one, due in self._due.items() if due <= now]:
             del self._due[hold_id]
-            await self.give_back(hold_id, keep_trying=True)
+            await self.release(hold_id, retry=True)
         return False

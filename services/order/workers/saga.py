@@ -26,47 +26,47 @@ catalog hears `cancelled` and returns the hold's stock, or what it had sold of i
 from uuid import UUID
 
 from contracts.failure import NotFound
-from contracts.order import Tracking
+from contracts.order import ShipmentTracking
 from infra.database.postgres import Transaction
 from infra.foundation.ids import now
-from infra.messaging.consumer import NotYet
+from infra.messaging.consumer import RetryLater
 from services.order.domain import events as told
-from services.order.domain.orders import Kept
-from services.order.domain.states import Step, Verdict, verdict
+from services.order.domain.orders import OrderRecord
+from services.order.domain.states import Decision, Transition, decide
 from services.order.store import queries as reading
 from services.order.store import transitions as moving
-from services.order.store.transitions import By
+from services.order.store.transitions import FindBy
 
 
-async def move(
+async def take(
     tx: Transaction,
-    step: Step,
+    transition: Transition,
     key: UUID,
     *,
-    by: By = By.ID,
+    by: FindBy = FindBy.ID,
     payment_id: UUID | None = None,
-    tracking: Tracking | None = None,
-) -> Kept | None:
+    tracking: ShipmentTracking | None = None,
+) -> OrderRecord | None:
     """Takes the step and says so; None, and nothing done, where the order cannot take it."""
-    moved = await moving.move(tx.connection, step, by, key, at=now(), payment_id=payment_id, tracking=tracking)
+    moved = await moving.apply(tx.connection, transition, by, key, at=now(), payment_id=payment_id, tracking=tracking)
     if moved is not None:
-        tx.say(told.moved(step, moved))
+        tx.publish(told.transition_event(transition, moved))
     return moved
 
 
-async def apply(tx: Transaction, fact: Step, order_id: UUID, *, payment_id: UUID | None = None) -> None:
+async def apply_fact(tx: Transaction, fact: Transition, order_id: UUID, *, payment_id: UUID | None = None) -> None:
     """A fact about an order: moves it, passes, or comes again. One about no order at all cannot be."""
-    if await move(tx, fact, order_id, payment_id=payment_id):
+    if await take(tx, fact, order_id, payment_id=payment_id):
         return
     status = await reading.status_of(tx.connection, order_id)
     if status is None:
         raise NotFound(f"there is no order {order_id}")
-    if verdict(fact, status) is Verdict.WAIT:
-        raise NotYet(f"order {order_id} is still {status}")
+    if decide(fact, status) is Decision.RETRY:
+        raise RetryLater(f"order {order_id} is still {status}")
 
 
-async def move_due(tx: Transaction, step: Step, most: int) -> int:
+async def take_due(tx: Transaction, transition: Transition, limit: int) -> int:
     """Takes the step with orders whose deadline has passed; how many they were."""
-    moved = await moving.move_due(tx.connection, step, at=now(), most=most)
-    tx.say(*(told.moved(step, kept) for kept in moved))
+    moved = await moving.apply_due(tx.connection, transition, at=now(), limit=limit)
+    tx.publish(*(told.transition_event(transition, kept) for kept in moved))
     return len(moved)

@@ -19,35 +19,35 @@ from uuid import UUID
 import asyncpg
 
 from contracts.money import Money
-from infra.database.postgres import AWAY, Connection, Database
-from infra.foundation.failpoints import crash_point
-from services.payment.domain.payments import METHOD_UNKNOWN, Outcome, State
-from services.payment.gateways import GatewayError, Kind, Movement, RefundRefused
+from infra.database.postgres import UNAVAILABLE_ERRORS, Connection, Database
+from infra.foundation.failpoints import failpoint
+from services.payment.domain.payments import METHOD_UNKNOWN, ChargeOutcome, ChargeState
+from services.payment.gateways import GatewayError, Movement, MovementKind, RefundRefused
 
 ERRED, REFUSED = "erred", "refused"
-PAGE = 1000
-OUT_OF_REACH: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
+PAGE_SIZE = 1000
+UNREACHABLE_ERRORS: tuple[type[Exception], ...] = (*UNAVAILABLE_ERRORS, asyncpg.PostgresError)
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class TokenBehaviour:
     """What a token makes the simulator do."""
 
-    state: str = State.CAPTURED
+    state: str = ChargeState.CAPTURED
     failure_code: str | None = None
-    late: bool = False
-    lost: bool = False
+    is_late: bool = False
+    loses_reply: bool = False
     """Captures, and then the first answer is lost on its way; who asks again under the same key is told."""
 
 
-TOKENS: Mapping[str, Behaviour] = {
-    "sim_ok": Behaviour(),
-    "sim_declined": Behaviour(State.DECLINED, "card_declined"),
-    "sim_insufficient_funds": Behaviour(State.DECLINED, "insufficient_funds"),
-    "sim_timeout": Behaviour(late=True),
-    "sim_action": Behaviour(State.ACTION_REQUIRED),
-    "sim_error_once": Behaviour(ERRED),
-    "sim_lost_answer": Behaviour(lost=True),
+TOKENS: Mapping[str, TokenBehaviour] = {
+    "sim_ok": TokenBehaviour(),
+    "sim_declined": TokenBehaviour(ChargeState.DECLINED, "card_declined"),
+    "sim_insufficient_funds": TokenBehaviour(ChargeState.DECLINED, "insufficient_funds"),
+    "sim_timeout": TokenBehaviour(is_late=True),
+    "sim_action": TokenBehaviour(ChargeState.ACTION_REQUIRED),
+    "sim_error_once": TokenBehaviour(ERRED),
+    "sim_lost_answer": TokenBehaviour(loses_reply=True),
 }
 
 _ANSWER = """
@@ -125,18 +125,18 @@ class Simulator:
 
     name = "simulator"
 
-    def __init__(self, db: Database, *, late: float) -> None:
+    def __init__(self, db: Database, *, late_seconds: float) -> None:
         self.db = db
-        self.late = late
+        self.late_seconds = late_seconds
         self._waiting: list[_Call] = []
         self._sending: asyncio.Task[None] | None = None
 
     def accepts(self, method: str) -> bool:
         return method in TOKENS
 
-    async def charge(self, key: UUID, money: Money, method: str) -> Outcome:
+    async def charge(self, key: UUID, money: Money, method: str) -> ChargeOutcome:
         if method not in TOKENS:
-            return Outcome(State.DECLINED, METHOD_UNKNOWN)
+            return ChargeOutcome(ChargeState.DECLINED, METHOD_UNKNOWN)
         call = _Call(key, money, method, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         if self._sending is None:
@@ -144,70 +144,70 @@ class Simulator:
         answer = await call.answered
         if answer["state"] == ERRED:
             raise GatewayError("the simulator failed, as it was told to")
-        if TOKENS[method].lost and answer["calls"] == 1:
+        if TOKENS[method].loses_reply and answer["calls"] == 1:
             raise GatewayError("the simulator's answer was lost, as it was told to")
-        if answer["wait"] > 0 and answer["state"] == State.CAPTURED:
+        if answer["wait"] > 0 and answer["state"] == ChargeState.CAPTURED:
             await asyncio.sleep(answer["wait"])
             return await self._found(key)
         return _outcome(answer)
 
-    async def confirm(self, key: UUID) -> Outcome:
+    async def confirm(self, key: UUID) -> ChargeOutcome:
         async with self._books() as books:
             await books.execute(_CONFIRM, key)
-        crash_point("simulator.confirmed")
+        failpoint("simulator.confirmed")
         return await self._found(key)
 
-    async def void(self, key: UUID, money: Money) -> Outcome:
+    async def void(self, key: UUID, money: Money) -> ChargeOutcome:
         async with self._books() as books:
             await books.execute(_VOID, key, money.amount, money.currency)
-        crash_point("simulator.voided")
+        failpoint("simulator.voided")
         return await self._found(key)
 
     async def refund(self, key: UUID, charge_key: UUID, money: Money) -> None:
         async with self._books() as books:
             state = await books.fetchval(_REFUND, key, charge_key, money.amount)
-        crash_point("simulator.refunded")
+        failpoint("simulator.refunded")
         if state in (None, REFUSED):
             raise RefundRefused("refund_refused")
         if state == ERRED:
             raise GatewayError("the simulator failed, as it was told to")
 
-    async def find(self, key: UUID) -> Outcome | None:
+    async def find_charge(self, key: UUID) -> ChargeOutcome | None:
         async with self._books() as books:
             answer = await books.fetchrow(_FIND, key)
         if answer is None or answer["state"] == ERRED or answer["wait"] > 0:
             return None
         return _outcome(answer)
 
-    async def refunded(self, key: UUID) -> bool:
+    async def has_refunded(self, key: UUID) -> bool:
         async with self._books() as books:
             return bool(await books.fetchval(_REFUNDED, key))
 
-    async def every(self, kind: Kind) -> AsyncIterator[Movement]:
-        statement, key = _CHARGES if kind is Kind.CHARGE else _REFUNDS, UUID(int=0)
+    async def list_movements(self, kind: MovementKind) -> AsyncIterator[Movement]:
+        statement, key = _CHARGES if kind is MovementKind.CHARGE else _REFUNDS, UUID(int=0)
         while True:
             async with self._books() as books:
-                rows = await books.fetch(statement, key, PAGE)
+                rows = await books.fetch(statement, key, PAGE_SIZE)
             for row in rows:
                 yield _movement(kind, row)
-            if len(rows) < PAGE:
+            if len(rows) < PAGE_SIZE:
                 break
             key = rows[-1]["key"]
 
-    async def since(self, moment: datetime) -> AsyncIterator[Movement]:
-        for kind, statement in ((Kind.CHARGE, _CHARGES_SINCE), (Kind.REFUND, _REFUNDS_SINCE)):
+    async def list_movements_since(self, moment: datetime) -> AsyncIterator[Movement]:
+        for kind, statement in ((MovementKind.CHARGE, _CHARGES_SINCE), (MovementKind.REFUND, _REFUNDS_SINCE)):
             at, key = moment, UUID(int=0)
             while True:
                 async with self._books() as books:
-                    rows = await books.fetch(statement, at, key, PAGE)
+                    rows = await books.fetch(statement, at, key, PAGE_SIZE)
                 for row in rows:
                     at, key = row["effective_at"], row["key"]
                     yield _movement(kind, row)
-                if len(rows) < PAGE:
+                if len(rows) < PAGE_SIZE:
                     break
 
-    async def _found(self, key: UUID) -> Outcome:
-        outcome = await self.find(key)
+    async def _found(self, key: UUID) -> ChargeOutcome:
+        outcome = await self.find_charge(key)
         if outcome is None:
             raise GatewayError("the simulator does not know yet")
         return outcome
@@ -226,7 +226,7 @@ class Simulator:
         try:
             async with self._books() as books:
                 answers = {row["key"]: row for row in await books.fetch(_CHARGE, *self._asked(calls))}
-            crash_point("simulator.charged")
+            failpoint("simulator.charged")
         except GatewayError as error:
             for call in calls.values():
                 if not call.answered.done():
@@ -245,8 +245,11 @@ class Simulator:
             [call.money.currency for call, _ in every],
             [behaviour.state for _, behaviour in every],
             [behaviour.failure_code for _, behaviour in every],
-            [_secret(call.key) if behaviour.state == State.ACTION_REQUIRED else None for call, behaviour in every],
-            [self.late if behaviour.late else 0.0 for _, behaviour in every],
+            [
+                _secret(call.key) if behaviour.state == ChargeState.ACTION_REQUIRED else None
+                for call, behaviour in every
+            ],
+            [self.late_seconds if behaviour.is_late else 0.0 for _, behaviour in every],
         ]
 
     @asynccontextmanager
@@ -254,7 +257,7 @@ class Simulator:
         try:
             async with self.db.connection() as connection:
                 yield connection
-        except OUT_OF_REACH as error:
+        except UNREACHABLE_ERRORS as error:
             raise GatewayError(f"the simulator cannot be reached: {type(error).__name__}") from error
 
 
@@ -262,10 +265,10 @@ def _secret(key: UUID) -> str:
     return f"{key.hex}_secret_{secrets.token_urlsafe(24)}"
 
 
-def _movement(kind: Kind, row: asyncpg.Record) -> Movement:
+def _movement(kind: MovementKind, row: asyncpg.Record) -> Movement:
     money = Money(amount=row["amount"], currency=row["currency"])
     return Movement(kind, row["key"], row["charge_key"], money, row["effective_at"])
 
 
-def _outcome(answer: asyncpg.Record) -> Outcome:
-    return Outcome(State(answer["state"]), answer["failure_code"], answer["client_secret"])
+def _outcome(answer: asyncpg.Record) -> ChargeOutcome:
+    return ChargeOutcome(ChargeState(answer["state"]), answer["failure_code"], answer["client_secret"])

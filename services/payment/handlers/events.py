@@ -3,13 +3,13 @@
 from contracts.order import OrderCancelled, OrderPlaced
 from infra.database.postgres import Transaction
 from infra.foundation.ids import new_id
-from services.payment.deps import Shop
+from services.payment.deps import PaymentDeps
 from services.payment.domain import payments as domain
-from services.payment.domain.payments import Step
+from services.payment.domain.payments import ChargeStep
 from services.payment.store import payments, refunds
 
 
-async def order_placed(shop: Shop, tx: Transaction, event: OrderPlaced) -> None:
+async def order_placed(shop: PaymentDeps, tx: Transaction, event: OrderPlaced) -> None:
     """Charges the order, unless it has a payment already or is known to be cancelled."""
     if not event.charge:
         return
@@ -19,24 +19,24 @@ async def order_placed(shop: Shop, tx: Transaction, event: OrderPlaced) -> None:
         event.order_id,
         event.user_id,
         event.total,
-        shop.gateways.default,
+        shop.gateways.default_name,
         method=None,
-        anew=False,
+        replace_failed=False,
     )
     if opened:
-        tx.afterwards(shop.charger.pipeline.wake)
+        tx.on_commit(shop.charge_worker.worker.wake)
 
 
-async def order_cancelled(shop: Shop, tx: Transaction, event: OrderCancelled) -> None:
+async def order_cancelled(shop: PaymentDeps, tx: Transaction, event: OrderCancelled) -> None:
     """Charges nobody from now on, and gives back what was taken. What is under way is reversed once it is settled."""
     payment_id = await payments.cancel_bill(tx.connection, event.order_id)
     if payment_id is None:
         return
-    payment = await payments.cancel(tx.connection, payment_id)
-    reversal = domain.reversal(payment)
+    payment = await payments.mark_cancelled(tx.connection, payment_id)
+    reversal = domain.decide_reversal(payment)
     if reversal.void:
-        await payments.go_on(tx.connection, payment_id, Step.VOID)
-        tx.afterwards(shop.charger.pipeline.wake)
+        await payments.schedule_step(tx.connection, payment_id, ChargeStep.VOID)
+        tx.on_commit(shop.charge_worker.worker.wake)
     if reversal.refund:
         await refunds.add(tx.connection, new_id(), payment_id, reversal.refund, domain.ORDER_CANCELLED)
-        tx.afterwards(shop.refunder.pipeline.wake)
+        tx.on_commit(shop.refund_worker.worker.wake)

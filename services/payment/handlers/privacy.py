@@ -1,29 +1,31 @@
 """What payments tell of somebody: all of it to them, and nothing beside ids and sums once they want it erased."""
 
-from contracts.privacy import ErasedPart, ErasePerson, ExportPerson, HeldPart
+from contracts.privacy import EraseProgress, EraseUserData, ExportUserData, UserDataPart
 from infra.foundation import pagination as cursor
-from infra.foundation.failpoints import crash_point
-from infra.messaging.rpc import Ask
-from services.payment.deps import Shop
+from infra.foundation.failpoints import failpoint
+from infra.messaging.rpc import Request
+from services.payment.deps import PaymentDeps
 from services.payment.store import payments
 from services.payment.store import privacy as erasing
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
-async def erase(shop: Shop, ask: Ask[ErasePerson]) -> ErasedPart:
+async def erase(shop: PaymentDeps, ask: Request[EraseUserData]) -> EraseProgress:
     user_id = ask.body.user_id
     async with shop.db.connection() as connection:
         await erasing.erase(connection, user_id, ask.body.order_ids)
-    crash_point("payment.erased")
-    await shop.db.forget(user_id, [str(user_id)])
-    return ErasedPart()
+    failpoint("payment.erased")
+    await shop.db.forget_replies(user_id, [str(user_id)])
+    return EraseProgress()
 
 
-async def export(shop: Shop, ask: Ask[ExportPerson]) -> HeldPart:
+async def export(shop: PaymentDeps, ask: Request[ExportUserData]) -> UserDataPart:
     body = ask.body
-    before = cursor.id_in(body.after)
+    before = cursor.decode_id_cursor(body.after)
     async with shop.db.connection() as connection:
-        found = await payments.list_page(connection, user_id=body.user_id, order_id=None, before=before, limit=PAGE + 1)
-    page, following = cursor.page(found, PAGE)
-    return HeldPart(payments=[payment.told() for payment in page], next=following)
+        found = await payments.list_page(
+            connection, user_id=body.user_id, order_id=None, before=before, limit=PAGE_SIZE + 1
+        )
+    page, following = cursor.paginate(found, PAGE_SIZE)
+    return UserDataPart(payments=[payment.to_contract() for payment in page], next=following)

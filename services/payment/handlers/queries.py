@@ -1,38 +1,38 @@
 """Reading payments: one's own, or any as an administrator."""
 
 from contracts.failure import NotFound
-from contracts.model import Listing
-from contracts.payment import ListPayments, Payment, PaymentOf, PaymentsOf
+from contracts.model import ListPage
+from contracts.payment import ListPayments, PaidOrdersRequest, Payment, PaymentRef
 from infra.foundation import pagination as cursor
-from infra.messaging.rpc import Ask
-from services.payment.deps import Shop
+from infra.messaging.rpc import Request
+from services.payment.deps import PaymentDeps
 from services.payment.store import payments
 
 
-async def get(shop: Shop, ask: Ask[PaymentOf]) -> Payment:
+async def get(shop: PaymentDeps, ask: Request[PaymentRef]) -> Payment:
     async with shop.db.connection() as connection:
         payment = await payments.find(connection, ask.body.id)
-    if payment is None or not (ask.who.is_admin or payment.user_id == ask.who.user_id):
+    if payment is None or not (ask.user.is_admin or payment.user_id == ask.user.user_id):
         raise NotFound
-    return payment.told()
+    return payment.to_contract()
 
 
-async def paid(shop: Shop, ask: Ask[PaymentsOf]) -> Listing[Payment]:
+async def paid(shop: PaymentDeps, ask: Request[PaidOrdersRequest]) -> ListPage[Payment]:
     async with shop.db.connection() as connection:
-        found = await payments.taken(connection, ask.body.order_ids)
-    return Listing[Payment](items=[payment.told() for payment in found])
+        found = await payments.list_captured(connection, ask.body.order_ids)
+    return ListPage[Payment](items=[payment.to_contract() for payment in found])
 
 
-async def list_payments(shop: Shop, ask: Ask[ListPayments]) -> Listing[Payment]:
+async def list_payments(shop: PaymentDeps, ask: Request[ListPayments]) -> ListPage[Payment]:
     """The newest first: ids are sorted by time."""
     body = ask.body
     async with shop.db.connection() as connection:
         found = await payments.list_page(
             connection,
-            user_id=None if ask.who.is_admin else ask.who.user_id,
+            user_id=None if ask.user.is_admin else ask.user.user_id,
             order_id=body.order_id,
-            before=cursor.id_in(body.after),
+            before=cursor.decode_id_cursor(body.after),
             limit=body.limit + 1,
         )
-    page, following = cursor.page(found, body.limit)
-    return Listing[Payment](items=[payment.told() for payment in page], next=following)
+    page, following = cursor.paginate(found, body.limit)
+    return ListPage[Payment](items=[payment.to_contract() for payment in page], next=following)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from contracts.money import Money
 from infra.database.postgres import Connection
-from services.payment.domain.payments import Attempt, Step
+from services.payment.domain.payments import ChargeAttempt, ChargeStep
 
 # `due_at` is the lease too: what its holder does not settle by then is due again for anybody.
 _CLAIM = """
@@ -34,16 +34,18 @@ WHERE attempt.step <> asked.step
 """
 
 
-async def claim(connection: Connection, limit: int, *, lease: float, deadline: float) -> list[Attempt]:
+async def claim(
+    connection: Connection, limit: int, *, lease_seconds: float, deadline_seconds: float
+) -> list[ChargeAttempt]:
     """Attempts that are due, ours for `lease` seconds; overdue when begun `deadline` seconds ago."""
-    rows = await connection.fetch(_CLAIM, limit, lease, deadline)
+    rows = await connection.fetch(_CLAIM, limit, lease_seconds, deadline_seconds)
     return [
-        Attempt(
+        ChargeAttempt(
             payment_id=row["payment_id"],
             order_id=row["order_id"],
             money=Money.model_construct(amount=row["amount"], currency=row["currency"]),
             provider=row["provider"],
-            step=Step(row["step"]),
+            step=ChargeStep(row["step"]),
             method=row["method"],
             tries=row["tries"],
             cancelled=row["cancelled"],
@@ -55,16 +57,16 @@ async def claim(connection: Connection, limit: int, *, lease: float, deadline: f
     ]
 
 
-async def put_off(connection: Connection, delays: Sequence[tuple[UUID, float]]) -> None:
+async def postpone(connection: Connection, delays: Sequence[tuple[UUID, float]]) -> None:
     """The gateway did not tell: each is tried again after its delay."""
     await connection.execute(_PUT_OFF, [one for one, _ in delays], [seconds for _, seconds in delays])
 
 
-async def gone_on(connection: Connection, asked: Mapping[UUID, Step]) -> set[UUID]:
+async def advanced(connection: Connection, asked: Mapping[UUID, ChargeStep]) -> set[UUID]:
     """Those of the payments of which another step is due by now than the one that was asked."""
     return {row["payment_id"] for row in await connection.fetch(_GONE_ON, list(asked), list(asked.values()))}
 
 
-async def give_back(connection: Connection, payment_ids: Sequence[UUID], delay: float) -> None:
+async def return_unused(connection: Connection, payment_ids: Sequence[UUID], delay_seconds: float) -> None:
     """Nothing was asked of the gateway: this try does not count."""
-    await connection.execute(_GIVE_BACK, list(payment_ids), delay)
+    await connection.execute(_GIVE_BACK, list(payment_ids), delay_seconds)

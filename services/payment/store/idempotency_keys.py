@@ -4,7 +4,7 @@ from uuid import UUID
 
 from contracts.failure import IdempotencyKeyReused
 from infra.database.postgres import Connection
-from infra.messaging.idempotency import KEPT_SECONDS, Key
+from infra.messaging.idempotency import REPLY_RETENTION_SECONDS, IdempotencyKey
 
 _RESERVE = """
 INSERT INTO reservation AS known (digest, fingerprint, thing_id) VALUES ($1, $2, $3)
@@ -17,9 +17,9 @@ RETURNING fingerprint, thing_id
 _PRUNE = "DELETE FROM reservation WHERE created_at < now() - make_interval(secs => $1)"
 
 
-async def reserve(connection: Connection, key: Key, thing_id: UUID) -> UUID:
+async def reserve(connection: Connection, key: IdempotencyKey, resource_id: UUID) -> UUID:
     """The id under which this key makes its one thing: `thing_id`, or that of an earlier ask with the same key."""
-    row = await connection.fetchrow(_RESERVE, key.digest, key.fingerprint, thing_id, KEPT_SECONDS)
+    row = await connection.fetchrow(_RESERVE, key.digest, key.fingerprint, resource_id, REPLY_RETENTION_SECONDS)
     assert row is not None
     if row["fingerprint"] != key.fingerprint:
         raise IdempotencyKeyReused
@@ -28,4 +28,4 @@ async def reserve(connection: Connection, key: Key, thing_id: UUID) -> UUID:
 
 
 async def prune(connection: Connection) -> None:
-    await connection.execute(_PRUNE, 2 * KEPT_SECONDS)
+    await connection.execute(_PRUNE, 2 * REPLY_RETENTION_SECONDS)

@@ -10,7 +10,7 @@ from contracts.money import Money
 from contracts.payment import PaymentStatus
 from infra.database.postgres import Connection
 from infra.foundation import trace
-from services.payment.domain.payments import Payment, Settlement
+from services.payment.domain.payments import PaymentRecord, Settlement
 
 _COLUMNS = """
 payment.id, payment.order_id, payment.user_id, payment.amount, payment.currency, payment.refunded, payment.refunding,
@@ -84,15 +84,15 @@ async def open_payment(
     provider: str,
     *,
     method: str | None,
-    anew: bool,
+    replace_failed: bool,
 ) -> bool:
     """A payment and its first attempt, unless the order has one already or is cancelled. `anew`: after a failed one."""
     here = trace.current()
     values = (payment_id, order_id, user_id, money.amount, money.currency, provider, method)
-    return bool(await connection.fetchval(_OPEN, *values, here.traceparent, here.request_id, anew))
+    return bool(await connection.fetchval(_OPEN, *values, here.traceparent, here.request_id, replace_failed))
 
 
-async def billed(connection: Connection, order_id: UUID) -> tuple[UUID | None, bool]:
+async def find_bill(connection: Connection, order_id: UUID) -> tuple[UUID | None, bool]:
     """The payment that an order's bill names, and whether the order is cancelled."""
     row = await connection.fetchrow(_BILLED, order_id)
     return (row["payment_id"], row["cancelled"]) if row else (None, False)
@@ -104,29 +104,29 @@ async def cancel_bill(connection: Connection, order_id: UUID) -> UUID | None:
     return payment_id
 
 
-async def cancel(connection: Connection, payment_id: UUID) -> Payment:
+async def mark_cancelled(connection: Connection, payment_id: UUID) -> PaymentRecord:
     """Marks a payment as one that nobody wants any more; its row is locked until the end of the transaction."""
     row = await connection.fetchrow(_CANCEL, payment_id)
     assert row is not None, "a bill names a payment that is not there"
     return _payment(row)
 
 
-async def find(connection: Connection, payment_id: UUID) -> Payment | None:
+async def find(connection: Connection, payment_id: UUID) -> PaymentRecord | None:
     row = await connection.fetchrow(_FIND, payment_id)
     return _payment(row) if row else None
 
 
-async def taken(connection: Connection, order_ids: Sequence[UUID]) -> list[Payment]:
+async def list_captured(connection: Connection, order_ids: Sequence[UUID]) -> list[PaymentRecord]:
     """The payments of these orders that have taken money, whether or not it went back since."""
     return [_payment(row) for row in await connection.fetch(_TAKEN, list(order_ids))]
 
 
-async def lock(connection: Connection, payment_id: UUID) -> Payment | None:
+async def lock(connection: Connection, payment_id: UUID) -> PaymentRecord | None:
     row = await connection.fetchrow(_LOCK, payment_id)
     return _payment(row) if row else None
 
 
-async def lock_processing(connection: Connection, payment_ids: Sequence[UUID]) -> list[Payment]:
+async def lock_processing(connection: Connection, payment_ids: Sequence[UUID]) -> list[PaymentRecord]:
     """Those of the payments that are still under way."""
     return [_payment(row) for row in await connection.fetch(_LOCK_PROCESSING, list(payment_ids))]
 
@@ -142,14 +142,14 @@ async def settle(connection: Connection, settlements: Sequence[Settlement]) -> N
     )
 
 
-async def go_on(connection: Connection, payment_id: UUID, step: str) -> None:
+async def schedule_step(connection: Connection, payment_id: UUID, step: str) -> None:
     """The payment is under way (again), with this step due now."""
     await connection.execute(_GO_ON, payment_id, step)
 
 
 async def list_page(
     connection: Connection, *, user_id: UUID | None, order_id: UUID | None, before: UUID | None, limit: int
-) -> list[Payment]:
+) -> list[PaymentRecord]:
     """The newest first; of a user, of an order, or of all."""
     wanted = {"user_id = ": user_id, "order_id = ": order_id, "id < ": before}
     given = [(test, value) for test, value in wanted.items() if value is not None]
@@ -159,5 +159,5 @@ async def list_page(
     return [_payment(row) for row in rows]
 
 
-def _payment(row: "asyncpg.Record | dict[str, Any]") -> Payment:
-    return Payment(**{**row, "status": PaymentStatus(row["status"])})
+def _payment(row: "asyncpg.Record | dict[str, Any]") -> PaymentRecord:
+    return PaymentRecord(**{**row, "status": PaymentStatus(row["status"])})

@@ -45,7 +45,7 @@ _RELEASE = "UPDATE payment SET refunding = refunding - $2, updated_at = now() WH
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
+class RefundAttempt:
     """A refund that somebody has taken up; `tries` counts this time."""
 
     id: UUID
@@ -67,10 +67,10 @@ async def exists(connection: Connection, refund_id: UUID) -> bool:
     return bool(await connection.fetchval(_EXISTS, refund_id))
 
 
-async def claim(connection: Connection, limit: int, *, lease: float) -> list[Refund]:
-    rows = await connection.fetch(_CLAIM, limit, lease)
+async def claim(connection: Connection, limit: int, *, lease_seconds: float) -> list[RefundAttempt]:
+    rows = await connection.fetch(_CLAIM, limit, lease_seconds)
     return [
-        Refund(
+        RefundAttempt(
             id=row["id"],
             payment_id=row["payment_id"],
             money=Money.model_construct(amount=row["amount"], currency=row["currency"]),
@@ -83,8 +83,8 @@ async def claim(connection: Connection, limit: int, *, lease: float) -> list[Ref
     ]
 
 
-async def put_off(connection: Connection, refund_id: UUID, delay: float) -> None:
-    await connection.execute(_PUT_OFF, refund_id, delay)
+async def postpone(connection: Connection, refund_id: UUID, delay_seconds: float) -> None:
+    await connection.execute(_PUT_OFF, refund_id, delay_seconds)
 
 
 async def settle(connection: Connection, refund_id: UUID, *, failure_code: str | None = None) -> bool:
@@ -93,11 +93,11 @@ async def settle(connection: Connection, refund_id: UUID, *, failure_code: str |
     return bool(await connection.fetchval(_SETTLE, refund_id, status, failure_code))
 
 
-async def book(connection: Connection, refund: Refund, total: int, status: PaymentStatus) -> None:
+async def book(connection: Connection, refund: RefundAttempt, total: int, status: PaymentStatus) -> None:
     """The money has gone back: payment and ledger say so."""
     await connection.execute(_BOOK, refund.id, refund.payment_id, total, refund.money.amount, status)
 
 
-async def release(connection: Connection, refund: Refund) -> None:
+async def release_reserved(connection: Connection, refund: RefundAttempt) -> None:
     """The gateway refused: what was set aside is free again."""
     await connection.execute(_RELEASE, refund.payment_id, refund.money.amount)

@@ -59,32 +59,32 @@ SELECT id, amount FROM refund WHERE payment_id = $1 AND status = 'done' ORDER BY
 """
 
 
-async def bill(connection: Connection, order_id: UUID, payment_id: UUID) -> Bill:
+async def lock_bill(connection: Connection, order_id: UUID, payment_id: UUID) -> Bill:
     """The bill of an order as one of its payments sees it; locked until the end of the transaction."""
     row = await connection.fetchrow(_BILL, order_id, payment_id)
     assert row is not None, "a payment has a bill"
     return Bill(row["cancelled"], PaymentStatus(row["rival"]) if row["rival"] else None)
 
 
-async def name(connection: Connection, order_id: UUID, payment_id: UUID) -> None:
+async def set_bill_payment(connection: Connection, order_id: UUID, payment_id: UUID) -> None:
     """The order is paid by this payment."""
     await connection.execute(_NAME, order_id, payment_id)
 
 
-async def is_attempted(connection: Connection, payment_id: UUID) -> bool:
+async def has_attempt(connection: Connection, payment_id: UUID) -> bool:
     return bool(await connection.fetchval(_ATTEMPTED, payment_id))
 
 
-async def try_anew(connection: Connection, payment_id: UUID) -> None:
+async def restart_attempt(connection: Connection, payment_id: UUID) -> None:
     await connection.execute(_TRY_ANEW, payment_id)
 
 
-async def hurry(connection: Connection, payment_id: UUID, longest: float) -> bool:
+async def make_due(connection: Connection, payment_id: UUID, max_delay_seconds: float) -> bool:
     """Makes due now what is to be done only in more than `longest` seconds; whether there was any."""
-    return bool(await connection.fetchval(_HURRY, payment_id, longest))
+    return bool(await connection.fetchval(_HURRY, payment_id, max_delay_seconds))
 
 
-async def refused(connection: Connection, payment_id: UUID) -> Sequence[UUID]:
+async def list_refused(connection: Connection, payment_id: UUID) -> Sequence[UUID]:
     return [row["id"] for row in await connection.fetch(_REFUSED, payment_id)]
 
 
@@ -93,16 +93,16 @@ async def reopen(connection: Connection, refund_id: UUID) -> bool:
     return bool(await connection.fetchval(_REOPEN, refund_id))
 
 
-async def set_aside(connection: Connection, payment_id: UUID) -> bool:
+async def sync_refunding(connection: Connection, payment_id: UUID) -> bool:
     """As much is set aside as is on its way back; whether it was not."""
     return bool(await connection.fetchval(_SET_ASIDE, payment_id))
 
 
-async def book(connection: Connection, payment_id: UUID) -> bool:
+async def book_missing(connection: Connection, payment_id: UUID) -> bool:
     """Books what the ledger has missed altogether; whether there was any."""
     return bool(await connection.fetchval(_BOOK, payment_id))
 
 
-async def given_back(connection: Connection, payment_id: UUID) -> list[tuple[UUID, int]]:
+async def list_done(connection: Connection, payment_id: UUID) -> list[tuple[UUID, int]]:
     """The refunds that were done, the first one first."""
     return [(row["id"], row["amount"]) for row in await connection.fetch(_GIVEN_BACK, payment_id)]

@@ -16,17 +16,25 @@ import pycountry
 from pydantic import SecretStr
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from contracts.failure import FieldError, Invalid
+from contracts.failure import FieldError, InvalidRequest
 from contracts.identity import Role
-from contracts.ip_networks import neighbourhood
+from contracts.ip_networks import client_network
 from contracts.order import Address
-from contracts.user import ACCESS_TTL, ACCESS_TYPE, AUDIENCE, ISSUER, MIN_PASSWORD_BYTES, LastAdmin, User
+from contracts.user import (
+    ACCESS_TOKEN_TTL_SECONDS,
+    ACCESS_TOKEN_TYPE,
+    MIN_PASSWORD_BYTES,
+    TOKEN_AUDIENCE,
+    TOKEN_ISSUER,
+    LastAdmin,
+    User,
+)
 
-MAX_EMAIL = 254
+MAX_EMAIL_LENGTH = 254
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountRecord:
     id: UUID
     email: str = field(repr=False)
     password_hash: str = field(repr=False)
@@ -57,40 +65,40 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class ThrottleKey:
     """Whose login was tried from where. The account need not exist, and its e-mail cannot be read from this."""
 
-    account: bytes
+    account_digest: bytes
     address: str
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedLogin:
     """A failed login from an address: `own` when it was for the account in question; `age` in seconds."""
 
-    own: bool
-    age: float
+    same_account: bool
+    age_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LoginLimits:
     """Failures within `window` seconds after which logins are refused."""
 
-    of_account: int
-    of_address: int
-    window: float
+    per_account: int
+    per_address: int
+    window_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
     """Requests within `window` seconds after which no more are taken: of mails for one account, of any by address."""
 
-    of_account: int
-    of_address: int
-    window: float
+    per_account: int
+    per_address: int
+    window_seconds: float
 
 
-def email_key(email: str) -> str:
+def normalize_email(email: str) -> str:
     """An e-mail as it is compared: case, width and invisible characters make no difference (like NFKC_Casefold).
 
     A domain is its own Punycode, which is how the mail finds it: two ways to write it are one.
@@ -98,7 +106,7 @@ def email_key(email: str) -> str:
     folded = unicodedata.normalize("NFKC", email).casefold()
     visible = "".join(character for character in folded if unicodedata.category(character) != "Cf")
     settled = unicodedata.normalize("NFKC", visible.strip())
-    return _with_ascii_domain(settled) if settled == email else email_key(settled)
+    return _with_ascii_domain(settled) if settled == email else normalize_email(settled)
 
 
 def _with_ascii_domain(email: str) -> str:
@@ -111,24 +119,26 @@ def _with_ascii_domain(email: str) -> str:
         return email
 
 
-def admit(email: str, password: SecretStr) -> str:
+def validate_registration(email: str, password: SecretStr) -> str:
     """The key of a new account's e-mail; refuses what no mail can go to, and a password that is worth nothing."""
-    key = email_key(email)
-    if len(key) > MAX_EMAIL:
-        raise Invalid(errors=[FieldError(pointer="/email", detail="is too long when written in full")])
+    key = normalize_email(email)
+    if len(key) > MAX_EMAIL_LENGTH:
+        raise InvalidRequest(errors=[FieldError(pointer="/email", detail="is too long when written in full")])
     if not key.rpartition("@")[2].isascii():
-        raise Invalid(errors=[FieldError(pointer="/email", detail="has a domain that cannot be")])
-    admit_password(key, password)
+        raise InvalidRequest(errors=[FieldError(pointer="/email", detail="has a domain that cannot be")])
+    validate_password(key, password)
     return key
 
 
-def admit_password(email: str, password: SecretStr, pointer: str = "/password") -> None:
+def validate_password(email: str, password: SecretStr, pointer: str = "/password") -> None:
     """Refuses a password that is the e-mail, and those that everybody tries first."""
-    key = email_key(password.get_secret_value())
-    if key == email_key(email):
-        raise Invalid(errors=[FieldError(pointer=pointer, detail="is not the e-mail")])
+    key = normalize_email(password.get_secret_value())
+    if key == normalize_email(email):
+        raise InvalidRequest(errors=[FieldError(pointer=pointer, detail="is not the e-mail")])
     if key in common_passwords():
-        raise Invalid(errors=[FieldError(pointer=pointer, detail="is one of the passwords that everybody tries first")])
+        raise InvalidRequest(
+            errors=[FieldError(pointer=pointer, detail="is one of the passwords that everybody tries first")]
+        )
 
 
 @cache
@@ -141,61 +151,63 @@ def common_passwords() -> frozenset[str]:
 def require_country(address: Address) -> None:
     """The pattern of a country is its contract's; whether there is such a country, ISO 3166 says."""
     if pycountry.countries.get(alpha_2=address.country) is None:
-        raise Invalid(errors=[FieldError(pointer="/country", detail="is no country of ISO 3166")])
+        raise InvalidRequest(errors=[FieldError(pointer="/country", detail="is no country of ISO 3166")])
 
 
-def spare(account_id: UUID, admins: Sequence[UUID]) -> None:
+def require_other_admin(account_id: UUID, admins: Sequence[UUID]) -> None:
     """Refuses to take the last one's place from somebody; `admins` are those who can sign in."""
     if list(admins) == [account_id]:
         raise LastAdmin
 
 
-def attempt(email: str, client: str, pepper: bytes) -> Attempt:
-    account = hmac.digest(pepper, email_key(email).encode(), hashlib.sha256)
-    return Attempt(account, neighbourhood(client))
+def throttle_key(email: str, client_ip: str, pepper: bytes) -> ThrottleKey:
+    account = hmac.digest(pepper, normalize_email(email).encode(), hashlib.sha256)
+    return ThrottleKey(account, client_network(client_ip))
 
 
-def wait(failures: Sequence[Failure], limits: Limits) -> int | None:
+def login_wait_seconds(failures: Sequence[FailedLogin], limits: LoginLimits) -> int | None:
     """Seconds until another login may be tried; None when it may be tried now."""
-    own = [failure.age for failure in failures if failure.own]
-    everybody = [failure.age for failure in failures]
-    groups = ((own, limits.of_account), (everybody, limits.of_address))
+    own = [failure.age_seconds for failure in failures if failure.same_account]
+    everybody = [failure.age_seconds for failure in failures]
+    groups = ((own, limits.per_account), (everybody, limits.per_address))
     ages = [sorted(group)[limit - 1] for group, limit in groups if len(group) >= limit]
-    return max(1, math.ceil(limits.window - min(ages))) if ages else None
+    return max(1, math.ceil(limits.window_seconds - min(ages))) if ages else None
 
 
-def until_free(age: float, window: float) -> int:
+def seconds_until_expired(age_seconds: float, window_seconds: float) -> int:
     """Seconds until what is `age` seconds old counts no longer."""
-    return max(1, math.ceil(window - age))
+    return max(1, math.ceil(window_seconds - age_seconds))
 
 
-def needs_totp(account: Account, *, of_admins: bool) -> bool:
+def needs_totp(account: AccountRecord, *, admins_need_totp: bool) -> bool:
     """Whether an account is to have a second factor, where a setting asks for those of administrators."""
-    return of_admins and account.role is Role.ADMIN
+    return admins_need_totp and account.role is Role.ADMIN
 
 
-def role_of(account: Account, *, admins_need_totp: bool) -> Role:
+def effective_role(account: AccountRecord, *, admins_need_totp: bool) -> Role:
     """What somebody may do who signs in: an administrator who owes a second factor is a customer until then."""
-    owes = needs_totp(account, of_admins=admins_need_totp) and not account.totp
+    owes = needs_totp(account, admins_need_totp=admins_need_totp) and not account.totp
     return Role.CUSTOMER if owes else account.role
 
 
-def claims(account: Account, role: Role, session_id: UUID, token_id: UUID, now: datetime) -> dict[str, Any]:
+def access_token_claims(
+    account: AccountRecord, role: Role, session_id: UUID, token_id: UUID, now: datetime
+) -> dict[str, Any]:
     """What an access token says."""
     issued = int(now.timestamp())
     return {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
+        "iss": TOKEN_ISSUER,
+        "aud": TOKEN_AUDIENCE,
         "sub": str(account.id),
         "role": role,
         "sid": str(session_id),
         "jti": str(token_id),
-        "typ": ACCESS_TYPE,
+        "typ": ACCESS_TOKEN_TYPE,
         "iat": issued,
-        "exp": issued + ACCESS_TTL,
+        "exp": issued + ACCESS_TOKEN_TTL_SECONDS,
     }
 
 
-def digest(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
     """What is kept of a refresh token or an API key: 256 random bits, so that a plain hash gives nothing away."""
     return hashlib.sha256(token.encode()).digest()

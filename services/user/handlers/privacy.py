@@ -5,45 +5,45 @@ import secrets
 
 from contracts.failure import NotFound
 from contracts.model import Empty
-from contracts.privacy import EXPORT, KEEPERS, ExportPerson, HeldPart
+from contracts.privacy import DATA_HOLDERS, EXPORT, ExportUserData, UserDataPart
 from contracts.user import (
-    ErasedIn,
+    DataExport,
     Erasure,
-    ErasureOf,
+    ErasureRef,
     ErasureStatus,
-    Export,
     ExportTooLarge,
-    SignedIn,
+    ServiceErasure,
+    UserSession,
 )
 from infra.database.postgres import Connection
-from infra.foundation.failpoints import crash_point
+from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
-from infra.messaging.rpc import Answer, Ask, Asker
-from services.user.deps import TOKEN_BYTES, Desk
+from infra.messaging.rpc import Reply, Request, RpcClient
+from services.user.deps import TOKEN_BYTES, UserDeps
 from services.user.domain import accounts as domain
 from services.user.store import accounts, addresses, administration, api_keys, erasures, sessions
-from services.user.store.erasures import Receipt
+from services.user.store.erasures import ErasureReceipt
 
-LARGEST = 1_000_000
+MAX_EXPORT_BYTES = 1_000_000
 """Bytes: a message takes little more."""
-PIECE = 100
+PAGE_SIZE = 100
 
 
-async def export(desk: Desk, ask: Ask[Empty]) -> Answer[Export]:
+async def export(desk: UserDeps, ask: Request[Empty]) -> Reply[DataExport]:
     """Whole, or not at all: a service that does not answer fails it."""
     async with desk.db.connection() as connection:
-        account = await accounts.by_id(connection, ask.who.user_id)
+        account = await accounts.by_id(connection, ask.user.user_id)
         if account is None:
             raise NotFound
-        kept = await addresses.page(connection, account.id, None, PIECE)
+        kept = await addresses.page(connection, account.id, None, PAGE_SIZE)
         signed_in = await _signed_in(connection, ask)
-        keys = await api_keys.of(connection, account.id)
-    emails = sorted({account.email.lower(), domain.email_key(account.email)}) if account.email_verified else []
-    wanted = ExportPerson(user_id=account.id, emails=emails)
-    parts = await asyncio.gather(*(_held(desk.asker, service, wanted) for service in KEEPERS))
+        keys = await api_keys.made_by(connection, account.id)
+    emails = sorted({account.email.lower(), domain.normalize_email(account.email)}) if account.email_verified else []
+    wanted = ExportUserData(user_id=account.id, emails=emails)
+    parts = await asyncio.gather(*(_held(desk.rpc, service, wanted) for service in DATA_HOLDERS))
     held = _joined([part for several in parts for part in several])
-    answer = Answer(
-        Export(
+    answer = Reply(
+        DataExport(
             id=account.id,
             made_at=now(),
             user=account.user,
@@ -56,35 +56,35 @@ async def export(desk: Desk, ask: Ask[Empty]) -> Answer[Export]:
             notifications=held.notifications,
         )
     )
-    if len(answer.body) > LARGEST:
+    if len(answer.body) > MAX_EXPORT_BYTES:
         raise ExportTooLarge
     return answer
 
 
-async def _signed_in(connection: Connection, ask: Ask[Empty]) -> list[SignedIn]:
-    who = ask.who
-    signed_in: list[SignedIn] = []
+async def _signed_in(connection: Connection, ask: Request[Empty]) -> list[UserSession]:
+    who = ask.user
+    signed_in: list[UserSession] = []
     while True:
         before = signed_in[-1].id if signed_in else None
-        found = await sessions.living(connection, who.user_id, before=before, most=PIECE, current=who.session_id)
+        found = await sessions.active(connection, who.user_id, before=before, limit=PAGE_SIZE, current=who.session_id)
         signed_in += found
-        if len(found) < PIECE:
+        if len(found) < PAGE_SIZE:
             return signed_in
 
 
-async def _held(asker: Asker, service: str, wanted: ExportPerson) -> list[HeldPart]:
+async def _held(asker: RpcClient, service: str, wanted: ExportUserData) -> list[UserDataPart]:
     """All that a service holds, part by part, but never more than can be answered."""
-    parts, size = [await asker.ask(EXPORT[service], wanted)], 0
+    parts, size = [await asker.request(EXPORT[service], wanted)], 0
     while (after := parts[-1].next) is not None:
         size += len(parts[-1].model_dump_json())
-        if size > LARGEST:
+        if size > MAX_EXPORT_BYTES:
             raise ExportTooLarge
-        parts.append(await asker.ask(EXPORT[service], wanted.model_copy(update={"after": after})))
+        parts.append(await asker.request(EXPORT[service], wanted.model_copy(update={"after": after})))
     return parts
 
 
-def _joined(parts: list[HeldPart]) -> HeldPart:
-    return HeldPart(
+def _joined(parts: list[UserDataPart]) -> UserDataPart:
+    return UserDataPart(
         carts=[one for part in parts for one in part.carts],
         orders=[one for part in parts for one in part.orders],
         payments=[one for part in parts for one in part.payments],
@@ -92,34 +92,34 @@ def _joined(parts: list[HeldPart]) -> HeldPart:
     )
 
 
-async def erase(desk: Desk, ask: Ask[Empty]) -> Answer[Erasure]:
+async def erase(desk: UserDeps, ask: Request[Empty]) -> Reply[Erasure]:
     """Closes the account for good, and ends its sessions and API keys; the saga does the rest."""
-    who, handle = ask.who.user_id, secrets.token_urlsafe(TOKEN_BYTES)
+    who, handle = ask.user.user_id, secrets.token_urlsafe(TOKEN_BYTES)
     async with desk.db.transaction(ask) as tx:
-        await sessions.line_up(tx.connection, who)
-        domain.spare(who, await administration.lock_admins(tx.connection))
-        asked_at = await erasures.begin(tx.connection, domain.digest(handle), who, desk.erase_wait)
+        await sessions.lock_sessions(tx.connection, who)
+        domain.require_other_admin(who, await administration.lock_admins(tx.connection))
+        asked_at = await erasures.begin(tx.connection, domain.hash_token(handle), who, desk.erase_delay_seconds)
         if asked_at is None:
             raise NotFound
         await sessions.end_all(tx.connection, who)
         await api_keys.revoke_all(tx.connection, who)
-        tx.afterwards(lambda: crash_point("privacy.closed"))
-        return tx.answer(_receipt(handle, Receipt({}, asked_at, None)))
+        tx.on_commit(lambda: failpoint("privacy.closed"))
+        return tx.reply(_receipt(handle, ErasureReceipt({}, asked_at, None)))
 
 
-async def erasure(desk: Desk, ask: Ask[ErasureOf]) -> Erasure:
+async def get_erasure(desk: UserDeps, ask: Request[ErasureRef]) -> Erasure:
     async with desk.db.connection() as connection:
-        found = await erasures.receipt(connection, domain.digest(ask.body.id))
+        found = await erasures.receipt(connection, domain.hash_token(ask.body.id))
     if found is None:
         raise NotFound
     return _receipt(ask.body.id, found)
 
 
-def _receipt(handle: str, receipt: Receipt) -> Erasure:
+def _receipt(handle: str, receipt: ErasureReceipt) -> Erasure:
     return Erasure(
         id=handle,
         status=ErasureStatus.RUNNING if receipt.done_at is None else ErasureStatus.DONE,
-        services=[ErasedIn(service=service, erased_at=at) for service, at in receipt.services.items()],
+        services=[ServiceErasure(service=service, erased_at=at) for service, at in receipt.services.items()],
         asked_at=receipt.asked_at,
         done_at=receipt.done_at,
     )

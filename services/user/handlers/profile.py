@@ -2,46 +2,48 @@
 
 from contracts.failure import NotFound, PreconditionFailed
 from contracts.model import Empty
-from contracts.user import Contact, ContactOf, Jwks, Rotation, UpdateProfile, User
-from infra.foundation.failpoints import crash_point
-from infra.messaging.rpc import Answer, Ask
-from services.user.deps import Desk
-from services.user.security.signing_keys import RETIREMENT, SETTLING
+from contracts.user import ContactRequest, Jwks, KeyRotation, UpdateProfile, User, UserContact
+from infra.foundation.failpoints import failpoint
+from infra.messaging.rpc import Reply, Request
+from services.user.deps import UserDeps
+from services.user.security.signing_keys import ACTIVATION_DELAY_SECONDS, RETIREMENT_SECONDS
 from services.user.store import accounts
 
 
-async def profile(desk: Desk, ask: Ask[Empty]) -> Answer[User]:
+async def get_profile(desk: UserDeps, ask: Request[Empty]) -> Reply[User]:
     async with desk.db.connection() as connection:
-        account = await accounts.by_id(connection, ask.who.user_id)
+        account = await accounts.by_id(connection, ask.user.user_id)
     if account is None:
         raise NotFound
-    return Answer(account.user, account.version)
+    return Reply(account.user, account.version)
 
 
-async def update_profile(desk: Desk, ask: Ask[UpdateProfile]) -> Answer[User]:
+async def update_profile(desk: UserDeps, ask: Request[UpdateProfile]) -> Reply[User]:
     async with desk.db.transaction(ask) as tx:
         account = await accounts.rename(
-            tx.connection, ask.who.user_id, ask.body.first_name, ask.body.last_name, ask.if_match
+            tx.connection, ask.user.user_id, ask.body.first_name, ask.body.last_name, ask.if_match
         )
         if account is None:
-            known = await accounts.by_id(tx.connection, ask.who.user_id)
+            known = await accounts.by_id(tx.connection, ask.user.user_id)
             raise PreconditionFailed if known else NotFound
-        tx.afterwards(lambda: crash_point("user.renamed"))
-        return tx.answer(account.user, version=account.version)
+        tx.on_commit(lambda: failpoint("user.renamed"))
+        return tx.reply(account.user, version=account.version)
 
 
-async def contact(desk: Desk, ask: Ask[ContactOf]) -> Contact:
+async def get_contact(desk: UserDeps, ask: Request[ContactRequest]) -> UserContact:
     async with desk.db.connection() as connection:
         account = await accounts.by_id(connection, ask.body.user_id)
     if account is None:
         raise NotFound
-    return Contact(email=account.email, first_name=account.first_name, last_name=account.last_name)
+    return UserContact(email=account.email, first_name=account.first_name, last_name=account.last_name)
 
 
-async def jwks(desk: Desk, _ask: Ask[Empty]) -> Jwks:
-    return Jwks(keys=[key.jwk for key in await desk.keyring.all()])
+async def get_jwks(desk: UserDeps, _ask: Request[Empty]) -> Jwks:
+    return Jwks(keys=[key.jwk for key in await desk.signing_keys.all()])
 
 
-async def rotate_keys(desk: Desk, ask: Ask[Empty]) -> Rotation:
-    kid, former = await desk.keyring.rotate(ask)
-    return Rotation(kid=kid, signs_in=int(SETTLING), former=former, retired_in=int(RETIREMENT))
+async def rotate_keys(desk: UserDeps, ask: Request[Empty]) -> KeyRotation:
+    kid, former = await desk.signing_keys.rotate(ask)
+    return KeyRotation(
+        kid=kid, signs_in=int(ACTIVATION_DELAY_SECONDS), former=former, retired_in=int(RETIREMENT_SECONDS)
+    )

@@ -12,40 +12,40 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from contracts.user import Purpose
+from contracts.user import EmailTokenPurpose
 from infra.database.postgres import Connection
 from infra.foundation.ids import new_id
-from services.user.domain.accounts import digest
+from services.user.domain.accounts import hash_token
 from services.user.store import email_tokens as proofs
-from services.user.store.email_tokens import Letter
+from services.user.store.email_tokens import EmailTokenRecord
 
 SEED_BYTES = 32
 
 
 @dataclass(frozen=True)
-class Prover:
+class EmailTokens:
     key: bytes = field(repr=False)
     verify_lifetime: timedelta
     reset_lifetime: timedelta
 
-    async def issue(self, connection: Connection, account_id: UUID, purpose: Purpose) -> UUID:
+    async def issue(self, connection: Connection, account_id: UUID, purpose: EmailTokenPurpose) -> UUID:
         """A new proof, for an event to name."""
         proof_id, seed = new_id(), secrets.token_bytes(SEED_BYTES)
-        lifetime = self.verify_lifetime if purpose is Purpose.VERIFY_EMAIL else self.reset_lifetime
-        await proofs.put(
+        lifetime = self.verify_lifetime if purpose is EmailTokenPurpose.VERIFY_EMAIL else self.reset_lifetime
+        await proofs.save(
             connection,
             proof_id,
             account_id,
             purpose,
             seed=seed,
-            digest=digest(self._token(seed, purpose)),
+            digest=hash_token(self._token(seed, purpose)),
             lifetime=lifetime,
         )
         return proof_id
 
-    def token_of(self, letter: Letter) -> str:
+    def token_for(self, letter: EmailTokenRecord) -> str:
         return self._token(letter.seed, letter.purpose)
 
-    def _token(self, seed: bytes, purpose: Purpose) -> str:
+    def _token(self, seed: bytes, purpose: EmailTokenPurpose) -> str:
         made = hmac.digest(self.key, purpose.encode() + b"\0" + seed, hashlib.sha256)
         return base64.urlsafe_b64encode(made).decode().rstrip("=")

@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 _NONCE = 12
 
 
-def sealed(successor: str, spent: str) -> bytes:
+def seal_successor(successor: str, spent_token: str) -> bytes:
     nonce = os.urandom(_NONCE)
-    return nonce + AESGCM(_key(spent)).encrypt(nonce, successor.encode(), None)
+    return nonce + AESGCM(_key(spent_token)).encrypt(nonce, successor.encode(), None)
 
 
-def opened(successor: bytes, spent: str) -> str:
-    return AESGCM(_key(spent)).decrypt(successor[:_NONCE], successor[_NONCE:], None).decode()
+def open_successor(sealed_successor: bytes, spent_token: str) -> str:
+    return AESGCM(_key(spent_token)).decrypt(sealed_successor[:_NONCE], sealed_successor[_NONCE:], None).decode()
 
 
 def _key(spent: str) -> bytes:

@@ -24,23 +24,23 @@ from jwt.utils import base64url_encode
 from pydantic import SecretStr
 
 from contracts.model import Empty
-from contracts.user import ACCESS_TTL, ALGORITHM
+from contracts.user import ACCESS_TOKEN_TTL_SECONDS, TOKEN_ALGORITHM
 from infra.database.postgres import Database
-from infra.messaging.rpc import Ask
+from infra.messaging.rpc import Request
 from services.user.store import signing_keys as keys
-from services.user.store.signing_keys import SealedKey
+from services.user.store.signing_keys import SigningKeyRecord
 
 KEY_SIZE = 2048
-EXPONENT = 65537
-RELOAD = 60.0
+PUBLIC_EXPONENT = 65537
+RELOAD_SECONDS = 60.0
 """Seconds between two looks for new and retired keys."""
-SETTLING = 90.0
+ACTIVATION_DELAY_SECONDS = 90.0
 """Seconds until a new key signs: every process publishes it by then, so that whoever meets its `kid` finds it."""
-RETIREMENT = SETTLING + RELOAD + ACCESS_TTL + 60
+RETIREMENT_SECONDS = ACTIVATION_DELAY_SECONDS + RELOAD_SECONDS + ACCESS_TOKEN_TTL_SECONDS + 60
 """Seconds until an old one is forgotten: the last token it signed has expired by then."""
 
 
-class KeysSealed(Exception):  # noqa: N818 - says what to do, and is read by people
+class WrongKeysSecret(Exception):  # noqa: N818 - says what to do, and is read by people
     """SOUK_KEYS_SECRET does not open the signing keys in the database: it is not the one they were made with."""
 
     def __init__(self) -> None:
@@ -55,13 +55,13 @@ class SigningKey:
     @property
     def jwk(self) -> dict[str, Any]:
         """Its public half (RFC 7517)."""
-        return {**_public(self.private), "kid": self.kid, "use": "sig", "alg": ALGORITHM}
+        return {**_public(self.private), "kid": self.kid, "use": "sig", "alg": TOKEN_ALGORITHM}
 
     def sign(self, claims: dict[str, Any]) -> str:
-        return jwt.encode(claims, self.private, algorithm=ALGORITHM, headers={"kid": self.kid})
+        return jwt.encode(claims, self.private, algorithm=TOKEN_ALGORITHM, headers={"kid": self.kid})
 
 
-class Keyring:
+class SigningKeys:
     """The keys in use. `reload` looks for new and retired ones."""
 
     def __init__(self, db: Database, secret: SecretStr) -> None:
@@ -81,14 +81,14 @@ class Keyring:
         keys = await self.all()
         return next((key for key in keys if key.kid == self._signing), keys[0]).sign(claims)
 
-    async def rotate(self, ask: Ask[Empty]) -> tuple[str, list[str]]:
+    async def rotate(self, ask: Request[Empty]) -> tuple[str, list[str]]:
         """A new key, and those that it takes the place of."""
         made = await asyncio.to_thread(self._make)
         async with self._db.transaction() as tx:
-            tx.does(ask)
-            await keys.line_up(tx.connection)
+            tx.audit_action(ask)
+            await keys.lock_keys(tx.connection)
             await keys.add(tx.connection, made)
-            former = await keys.retire_others(tx.connection, made.kid, RETIREMENT)
+            former = await keys.retire_others(tx.connection, made.kid, RETIREMENT_SECONDS)
         await self.reload()
         return made.kid, former
 
@@ -101,27 +101,27 @@ class Keyring:
         self._signing = next((key.kid for key in sealed if key.settled), sealed[-1].kid)
         return False
 
-    async def _sealed(self) -> list[SealedKey]:
+    async def _sealed(self) -> list[SigningKeyRecord]:
         async with self._db.connection() as connection:
-            return await keys.every(connection, SETTLING)
+            return await keys.published(connection, ACTIVATION_DELAY_SECONDS)
 
-    async def _first(self) -> list[SealedKey]:
+    async def _first(self) -> list[SigningKeyRecord]:
         made = await asyncio.to_thread(self._make)
         async with self._db.transaction() as tx:
-            await keys.line_up(tx.connection)
-            await keys.add_first(tx.connection, made)
+            await keys.lock_keys(tx.connection)
+            await keys.add_if_none(tx.connection, made)
         return await self._sealed()
 
-    def _make(self) -> SealedKey:
-        private = generate_private_key(EXPONENT, KEY_SIZE)
+    def _make(self) -> SigningKeyRecord:
+        private = generate_private_key(PUBLIC_EXPONENT, KEY_SIZE)
         sealed = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self._secret))
-        return SealedKey(_thumbprint(private), sealed.decode())
+        return SigningKeyRecord(_thumbprint(private), sealed.decode())
 
-    def _open(self, key: SealedKey) -> SigningKey:
+    def _open(self, key: SigningKeyRecord) -> SigningKey:
         try:
             private = load_pem_private_key(key.sealed.encode(), self._secret)
         except ValueError as error:
-            raise KeysSealed from error
+            raise WrongKeysSecret from error
         assert isinstance(private, RSAPrivateKey), f"the signing key {key.kid} is not an RSA key"
         return SigningKey(key.kid, private)
 

@@ -8,7 +8,7 @@ from contracts.failure import NotFound
 from contracts.identity import Role
 from contracts.user import EmailTaken
 from infra.database.postgres import Connection
-from services.user.domain.accounts import Account
+from services.user.domain.accounts import AccountRecord
 
 _ADD = """
 INSERT INTO account (id, email, email_key, password_hash, first_name, last_name, role)
@@ -74,26 +74,26 @@ async def add(
     first_name: str,
     last_name: str,
     role: Role,
-) -> Account:
+) -> AccountRecord:
     """The new account; `EmailTaken` when there is one with this e-mail, also one that comes at the same moment."""
     row = await connection.fetchrow(_ADD, account_id, email, email_key, password_hash, first_name, last_name, role)
     if row is None:
         raise EmailTaken
-    return account_in(row)
+    return account_from_row(row)
 
 
-async def by_email(connection: Connection, email_key: str) -> Account | None:
+async def by_email(connection: Connection, email_key: str) -> AccountRecord | None:
     row = await connection.fetchrow(_BY_EMAIL, email_key)
-    return account_in(row) if row else None
+    return account_from_row(row) if row else None
 
 
-async def by_id(connection: Connection, account_id: UUID) -> Account | None:
+async def by_id(connection: Connection, account_id: UUID) -> AccountRecord | None:
     """None also for one that is being erased: nobody signs in, and nobody is told where its mail goes."""
     row = await connection.fetchrow(_BY_ID, account_id)
-    return account_in(row) if row else None
+    return account_from_row(row) if row else None
 
 
-async def still_opens(connection: Connection, account: Account) -> bool:
+async def lock_if_unchanged(connection: Connection, account: AccountRecord) -> bool:
     """Whether it is active and takes the same password, and a code or none, as when it was read; so it stays until the
     commit.
     """
@@ -102,29 +102,31 @@ async def still_opens(connection: Connection, account: Account) -> bool:
 
 async def rename(
     connection: Connection, account_id: UUID, first_name: str, last_name: str, version: int | None
-) -> Account | None:
+) -> AccountRecord | None:
     """None when there is no such account, or not in this version."""
     row = await connection.fetchrow(_RENAME, account_id, first_name, last_name, version)
-    return account_in(row) if row else None
+    return account_from_row(row) if row else None
 
 
-async def set_password(connection: Connection, account_id: UUID, password_hash: str, *, verified: bool = False) -> bool:
+async def set_password(
+    connection: Connection, account_id: UUID, password_hash: str, *, email_verified: bool = False
+) -> bool:
     """Whether there is such an account, and it is open; `verified` when its owner was shown to read its mail."""
-    done: str = await connection.execute(_SET_HASH, account_id, password_hash, verified)
+    done: str = await connection.execute(_SET_HASH, account_id, password_hash, email_verified)
     return done == "UPDATE 1"
 
 
-async def rehash(connection: Connection, account: Account, password_hash: str) -> None:
+async def update_hash(connection: Connection, account: AccountRecord, password_hash: str) -> None:
     """The same password, hashed anew."""
     await connection.execute(_REHASH, account.id, account.password_hash, password_hash)
 
 
-async def verify(connection: Connection, account_id: UUID) -> bool:
+async def mark_email_verified(connection: Connection, account_id: UUID) -> bool:
     """Whether it was not verified before."""
     return await connection.fetchval(_VERIFY, account_id) is not None
 
 
-async def promote(connection: Connection, email_key: str, password_hash: str) -> Account:
+async def promote_to_admin(connection: Connection, email_key: str, password_hash: str) -> AccountRecord:
     """The account as an administrator's; an administrator's stays as it is.
 
     A customer's gets the operator's password, and its sessions and its second factor end: whoever registered that
@@ -133,9 +135,9 @@ async def promote(connection: Connection, email_key: str, password_hash: str) ->
     row = await connection.fetchrow(_PROMOTE, email_key, password_hash)
     if row is None:
         raise NotFound
-    return account_in(row)
+    return account_from_row(row)
 
 
-def account_in(row: asyncpg.Record) -> Account:
+def account_from_row(row: asyncpg.Record) -> AccountRecord:
     """The account whose columns a row has."""
-    return Account(**{**row, "role": Role(row["role"])})
+    return AccountRecord(**{**row, "role": Role(row["role"])})

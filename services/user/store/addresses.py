@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts.failure import NotFound
 from contracts.order import Address
-from contracts.user import MOST_ADDRESSES, SavedAddress, TooManyAddresses
+from contracts.user import MAX_ADDRESSES, SavedAddress, TooManyAddresses
 from infra.database.postgres import Connection
 
 _COLUMNS = "id, name, line1, line2, city, region, postal_code, country, phone"
@@ -28,11 +28,11 @@ _LIST = f"SELECT {_COLUMNS} FROM address WHERE account_id = $1 AND id > $2 ORDER
 _FIRST = UUID(int=0)
 
 
-async def require_room(connection: Connection, account_id: UUID) -> None:
+async def require_capacity(connection: Connection, account_id: UUID) -> None:
     """There is such an account, and it has room for another address; so it stays until the commit."""
     if await connection.fetchval(_OWNER, account_id) is None:
         raise NotFound
-    if await connection.fetchval(_COUNT, account_id) >= MOST_ADDRESSES:
+    if await connection.fetchval(_COUNT, account_id) >= MAX_ADDRESSES:
         raise TooManyAddresses
 
 
@@ -49,13 +49,13 @@ async def remove(connection: Connection, account_id: UUID, address_id: UUID) -> 
         raise NotFound
 
 
-async def one(connection: Connection, account_id: UUID, address_id: UUID) -> SavedAddress:
+async def get(connection: Connection, account_id: UUID, address_id: UUID) -> SavedAddress:
     return _saved(await connection.fetchrow(_ONE, account_id, address_id))
 
 
-async def page(connection: Connection, account_id: UUID, after: UUID | None, most: int) -> list[SavedAddress]:
+async def page(connection: Connection, account_id: UUID, after: UUID | None, limit: int) -> list[SavedAddress]:
     """The oldest first."""
-    return [_saved(row) for row in await connection.fetch(_LIST, account_id, after or _FIRST, most)]
+    return [_saved(row) for row in await connection.fetch(_LIST, account_id, after or _FIRST, limit)]
 
 
 def _parts(address: Address) -> tuple[str | None, ...]:

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from contracts.identity import Role
 from infra.database.postgres import Connection
-from services.user.domain.accounts import Account
-from services.user.store.accounts import account_in
+from services.user.domain.accounts import AccountRecord
+from services.user.store.accounts import account_from_row
 
 LAST_ID = UUID(int=2**128 - 1)
 
@@ -40,7 +40,7 @@ _ADMINS = "SELECT id FROM account WHERE role = 'admin' AND is_active ORDER BY id
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class UserFilter:
     """Which accounts a list holds; None leaves it open. `after` is the last one on the page before."""
 
     email: str | None
@@ -49,9 +49,11 @@ class Wanted:
     after: UUID | None
 
 
-async def newest(connection: Connection, wanted: Wanted, most: int) -> list[Account]:
-    rows = await connection.fetch(_LIST, wanted.after or LAST_ID, wanted.email, wanted.role, wanted.is_active, most)
-    return [account_in(row) for row in rows]
+async def newest(connection: Connection, criteria: UserFilter, limit: int) -> list[AccountRecord]:
+    rows = await connection.fetch(
+        _LIST, criteria.after or LAST_ID, criteria.email, criteria.role, criteria.is_active, limit
+    )
+    return [account_from_row(row) for row in rows]
 
 
 async def lock_admins(connection: Connection) -> list[UUID]:
@@ -67,13 +69,13 @@ async def change(
     last_name: str | None,
     role: Role | None,
     version: int | None,
-) -> Account | None:
+) -> AccountRecord | None:
     """None when there is no such account, or not in this version."""
     row = await connection.fetchrow(_CHANGE, account_id, first_name, last_name, role, version)
-    return account_in(row) if row else None
+    return account_from_row(row) if row else None
 
 
-async def set_active(connection: Connection, account_id: UUID, *, active: bool) -> Account | None:
+async def set_active(connection: Connection, account_id: UUID, *, active: bool) -> AccountRecord | None:
     """None when there is nothing to change."""
     row = await connection.fetchrow(_OPEN, account_id, active)
-    return account_in(row) if row else None
+    return account_from_row(row) if row else None

@@ -5,11 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from contracts.failure import Forbidden, InvalidToken, NotFound
-from contracts.user import MOST_API_KEYS, ApiKey, KnownApiKey, MakeApiKey, TooManyApiKeys
+from contracts.user import MAX_API_KEYS, ApiKey, ApiKeyGrant, MakeApiKey, TooManyApiKeys
 from infra.database.postgres import Connection
 
 LAST_ID = UUID(int=2**128 - 1)
-USED_EVERY = 60.0
+LAST_USE_PRECISION_SECONDS = 60.0
 """Seconds between two notes that a key is in use."""
 
 _COLUMNS = "id, name, scopes, made_by, created_at, expires_at, used_at AS last_used_at"
@@ -47,36 +47,36 @@ _TOLD = "UPDATE api_key SET told_at = now() WHERE id = ANY($1::uuid[])"
 _PRUNE = "DELETE FROM api_key WHERE revoked_at < now() - make_interval(secs => $1)"
 
 
-async def require_room(connection: Connection, maker: UUID) -> None:
+async def require_capacity(connection: Connection, admin_id: UUID) -> None:
     """There is such an administrator, who has room for another key; so it stays until the commit."""
-    if await connection.fetchval(_MAKER, maker) is None:
+    if await connection.fetchval(_MAKER, admin_id) is None:
         raise Forbidden
-    if await connection.fetchval(_COUNT, maker) >= MOST_API_KEYS:
+    if await connection.fetchval(_COUNT, admin_id) >= MAX_API_KEYS:
         raise TooManyApiKeys
 
 
-async def add(connection: Connection, key_id: UUID, maker: UUID, wanted: MakeApiKey, digest: bytes) -> ApiKey:
-    row = await connection.fetchrow(_ADD, key_id, maker, wanted.name, wanted.scopes, wanted.expires_at, digest)
+async def add(connection: Connection, key_id: UUID, admin_id: UUID, request: MakeApiKey, digest: bytes) -> ApiKey:
+    row = await connection.fetchrow(_ADD, key_id, admin_id, request.name, request.scopes, request.expires_at, digest)
     assert row is not None, "what is inserted is returned"
     return _key(row)
 
 
-async def newest(connection: Connection, before: UUID | None, most: int) -> list[ApiKey]:
+async def newest(connection: Connection, before: UUID | None, limit: int) -> list[ApiKey]:
     """Those that are not revoked, also where they have expired."""
-    return [_key(row) for row in await connection.fetch(_LIST, before or LAST_ID, most)]
+    return [_key(row) for row in await connection.fetch(_LIST, before or LAST_ID, limit)]
 
 
-async def of(connection: Connection, maker: UUID) -> list[ApiKey]:
+async def made_by(connection: Connection, admin_id: UUID) -> list[ApiKey]:
     """All that somebody has made and are kept, revoked ones as well."""
-    return [_key(row) for row in await connection.fetch(_OF, maker)]
+    return [_key(row) for row in await connection.fetch(_OF, admin_id)]
 
 
-async def find(connection: Connection, digest: bytes, *, admins_need_totp: bool) -> KnownApiKey:
+async def find(connection: Connection, digest: bytes, *, admins_need_totp: bool) -> ApiKeyGrant:
     """A key that is good, as who made it is an administrator still. Notes that it is in use."""
-    row = await connection.fetchrow(_FIND, digest, admins_need_totp, USED_EVERY)
+    row = await connection.fetchrow(_FIND, digest, admins_need_totp, LAST_USE_PRECISION_SECONDS)
     if row is None:
         raise InvalidToken
-    return KnownApiKey.model_validate(dict(row), strict=False)
+    return ApiKeyGrant.model_validate(dict(row), strict=False)
 
 
 async def revoke(connection: Connection, key_id: UUID) -> None:
@@ -84,21 +84,21 @@ async def revoke(connection: Connection, key_id: UUID) -> None:
         raise NotFound
 
 
-async def revoke_all(connection: Connection, maker: UUID) -> None:
+async def revoke_all(connection: Connection, admin_id: UUID) -> None:
     """The keys of an administrator who is one no longer."""
-    await connection.execute(_REVOKE_ALL, maker)
+    await connection.execute(_REVOKE_ALL, admin_id)
 
 
-async def untold(connection: Connection, seconds: float, most: int) -> list[UUID]:
+async def unpublished(connection: Connection, seconds: float, limit: int) -> list[UUID]:
     """Keys that ended within so many seconds, and that the edges may not know of."""
-    return [row["id"] for row in await connection.fetch(_UNTOLD, seconds, most)]
+    return [row["id"] for row in await connection.fetch(_UNTOLD, seconds, limit)]
 
 
-async def told(connection: Connection, key_ids: list[UUID]) -> None:
+async def mark_published(connection: Connection, key_ids: list[UUID]) -> None:
     await connection.execute(_TOLD, key_ids)
 
 
-async def prune(connection: Connection, seconds: float) -> None:
+async def delete_revoked(connection: Connection, seconds: float) -> None:
     """Forgets keys that ended so long ago that no edge knows them."""
     await connection.execute(_PRUNE, seconds)
 

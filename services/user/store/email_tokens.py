@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from contracts.failure import NotFound
-from contracts.user import InvalidProof, Purpose
+from contracts.user import EmailTokenPurpose, InvalidEmailToken
 from infra.database.postgres import Connection
-from services.user.domain.accounts import Account
-from services.user.store.accounts import account_in
+from services.user.domain.accounts import AccountRecord
+from services.user.store.accounts import account_from_row
 
 _PUT = """
 INSERT INTO proof (id, account_id, purpose, seed, digest, expires_at)
@@ -39,22 +39,22 @@ DELETE FROM forgotten WHERE position = (
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class EmailTokenRecord:
     """What a mail with a token is made of."""
 
     seed: bytes = field(repr=False)
-    purpose: Purpose
+    purpose: EmailTokenPurpose
     expires_at: datetime
     email: str = field(repr=False)
     first_name: str = field(repr=False)
     last_name: str = field(repr=False)
 
 
-async def put(
+async def save(
     connection: Connection,
     proof_id: UUID,
     account_id: UUID,
-    purpose: Purpose,
+    purpose: EmailTokenPurpose,
     *,
     seed: bytes,
     digest: bytes,
@@ -64,45 +64,45 @@ async def put(
     await connection.execute(_PUT, proof_id, account_id, purpose, seed, digest, lifetime)
 
 
-async def letter(connection: Connection, proof_id: UUID) -> Letter:
+async def find_for_mail(connection: Connection, proof_id: UUID) -> EmailTokenRecord:
     """`NotFound` for one that is void, used or expired, or whose account is closed."""
     row = await connection.fetchrow(_LETTER, proof_id)
     if row is None:
         raise NotFound
-    return Letter(**{**row, "purpose": Purpose(row["purpose"])})
+    return EmailTokenRecord(**{**row, "purpose": EmailTokenPurpose(row["purpose"])})
 
 
-async def holder(connection: Connection, digest: bytes, purpose: Purpose) -> Account:
+async def find_account(connection: Connection, digest: bytes, purpose: EmailTokenPurpose) -> AccountRecord:
     """Whose proof it is, while it is good."""
     row = await connection.fetchrow(_HOLDER, digest, purpose)
     if row is None:
-        raise InvalidProof
-    return account_in(row)
+        raise InvalidEmailToken
+    return account_from_row(row)
 
 
-async def use(connection: Connection, digest: bytes, purpose: Purpose) -> UUID:
+async def consume(connection: Connection, digest: bytes, purpose: EmailTokenPurpose) -> UUID:
     """Uses a proof up, once, whoever else tries; the account it is of."""
     account_id: UUID | None = await connection.fetchval(_USE, digest, purpose)
     if account_id is None:
-        raise InvalidProof
+        raise InvalidEmailToken
     return account_id
 
 
-async def withdraw(connection: Connection, account_id: UUID, purpose: Purpose) -> None:
+async def revoke(connection: Connection, account_id: UUID, purpose: EmailTokenPurpose) -> None:
     """Makes the proof of an account void, if there is one."""
     await connection.execute(_WITHDRAW, account_id, purpose)
 
 
-async def prune(connection: Connection) -> None:
+async def delete_expired(connection: Connection) -> None:
     await connection.execute(_PRUNE)
 
 
-async def line_up(connection: Connection, email_key: str) -> None:
+async def enqueue_reset(connection: Connection, email_key: str) -> None:
     """Notes that somebody forgot a password, known or not."""
     await connection.execute(_LINE_UP, email_key)
 
 
-async def next_forgotten(connection: Connection) -> str | None:
+async def dequeue_reset(connection: Connection) -> str | None:
     """Takes the oldest note."""
     key: str | None = await connection.fetchval(_NEXT_FORGOTTEN)
     return key

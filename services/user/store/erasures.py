@@ -60,7 +60,7 @@ RETURNING true
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ErasureReceipt:
     """When each service was done with it, the first one first."""
 
     services: Mapping[str, datetime]
@@ -69,7 +69,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Erasure:
+class ErasureRecord:
     """One that is to go on. `orders` are the guests' orders of its person, once they are known."""
 
     digest: bytes
@@ -80,63 +80,65 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class ErasureSubject:
     email: str = field(repr=False)
     email_key: str = field(repr=False)
     email_verified: bool
 
 
-async def begin(connection: Connection, digest: bytes, account_id: UUID, wait: float) -> datetime | None:
+async def begin(connection: Connection, digest: bytes, account_id: UUID, delay_seconds: float) -> datetime | None:
     """Closes the account for good; None when there is none, or it is closed so already."""
     if await connection.fetchval(_CLOSE, account_id) is None:
         return None
-    asked_at: datetime = await connection.fetchval(_BEGIN, digest, account_id, wait)
+    asked_at: datetime = await connection.fetchval(_BEGIN, digest, account_id, delay_seconds)
     return asked_at
 
 
-async def receipt(connection: Connection, digest: bytes) -> Receipt | None:
+async def receipt(connection: Connection, digest: bytes) -> ErasureReceipt | None:
     row = await connection.fetchrow(_RECEIPT, digest)
     if row is None:
         return None
     services = {service: datetime.fromisoformat(at) for service, at in row["services"].items()}
     in_turn = dict(sorted(services.items(), key=lambda item: item[1]))
-    return Receipt(MappingProxyType(in_turn), row["asked_at"], row["done_at"])
+    return ErasureReceipt(MappingProxyType(in_turn), row["asked_at"], row["done_at"])
 
 
-async def claim(connection: Connection, *, wait: float, board: float, lease: float) -> Erasure | None:
+async def claim(
+    connection: Connection, *, delay_seconds: float, revocation_ttl_seconds: float, lease_seconds: float
+) -> ErasureRecord | None:
     """One that is due, for `lease` seconds. An ended session is told of for `board` seconds at the most."""
-    row = await connection.fetchrow(_CLAIM, wait, board, lease)
-    return Erasure(**{**row, "services": frozenset(row["services"])}) if row else None
+    row = await connection.fetchrow(_CLAIM, delay_seconds, revocation_ttl_seconds, lease_seconds)
+    return ErasureRecord(**{**row, "services": frozenset(row["services"])}) if row else None
 
 
-async def keep_orders(connection: Connection, digest: bytes, orders: Sequence[UUID], lease: float) -> None:
-    await connection.execute(_KEEP_ORDERS, digest, list(orders), lease)
+async def save_orders(connection: Connection, digest: bytes, orders: Sequence[UUID], lease_seconds: float) -> None:
+    await connection.execute(_KEEP_ORDERS, digest, list(orders), lease_seconds)
 
 
-async def note(connection: Connection, digest: bytes, service: str, lease: float) -> None:
+async def mark_service_done(connection: Connection, digest: bytes, service: str, lease_seconds: float) -> None:
     """The service has erased what it held."""
-    await connection.execute(_NOTE, digest, service, lease)
+    await connection.execute(_NOTE, digest, service, lease_seconds)
 
 
-async def put_off(connection: Connection, digest: bytes, seconds: float) -> None:
+async def postpone(connection: Connection, digest: bytes, seconds: float) -> None:
     await connection.execute(_PUT_OFF, digest, seconds)
 
 
-async def person(connection: Connection, account_id: UUID) -> Person | None:
+async def subject(connection: Connection, account_id: UUID) -> ErasureSubject | None:
     row: Any = await connection.fetchrow(_PERSON, account_id)
-    return Person(**row) if row else None
+    return ErasureSubject(**row) if row else None
 
 
-async def remove(connection: Connection, account_id: UUID) -> bool:
+async def delete_account(connection: Connection, account_id: UUID) -> bool:
     """Whether it was there."""
     return await connection.fetchval(_REMOVE, account_id) is not None
 
 
-async def forget_attempts(connection: Connection, account: bytes, email_key: str) -> None:
+async def delete_counters(connection: Connection, account: bytes, email_key: str) -> None:
     """What was counted of an e-mail: by its keyed digest, and where somebody waits for a mail, by itself."""
     await connection.execute(_FORGET_ATTEMPTS, account, email_key)
 
 
-async def end(connection: Connection, digest: bytes, service: str) -> bool:
+async def finish(connection: Connection, digest: bytes, service: str) -> bool:
     """Whether it was not ended before."""
     return await connection.fetchval(_END, digest, service) is not None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from infra.database.postgres import Connection
-from services.user.domain.accounts import Attempt
+from services.user.domain.accounts import ThrottleKey
 
 _LINE_UP = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
 _COUNT = """
@@ -18,38 +18,40 @@ _ADD = "INSERT INTO counted_request (kind, account, address) VALUES ($1, $2, $3)
 _PRUNE = "DELETE FROM counted_request WHERE made_at < now() - make_interval(secs => $1)"
 
 
-class Kind(StrEnum):
+class CountedRequest(StrEnum):
     """What is counted."""
 
-    MAIL = "mail"
+    TOKEN_MAIL = "mail"  # noqa: S105 - a kind of request
     """Somebody wants a token mailed."""
-    TAKEN = "taken"
+    EMAIL_TAKEN = "taken"
     """Somebody was told that an e-mail has an account."""
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class RequestCount:
     """How often within the window; `age` is the seconds since the first one from the address."""
 
-    of_account: int
-    of_address: int
-    age: float
+    for_account: int
+    from_address: int
+    oldest_age_seconds: float
 
 
-async def line_up(connection: Connection, attempt: Attempt) -> None:
+async def lock_address(connection: Connection, attempt: ThrottleKey) -> None:
     """From here to the commit, requests from one address are counted one after another."""
     await connection.execute(_LINE_UP, attempt.address)
 
 
-async def count(connection: Connection, kind: Kind, attempt: Attempt, window: float) -> Count:
-    row = await connection.fetchrow(_COUNT, kind, attempt.account, attempt.address, window)
+async def count(
+    connection: Connection, kind: CountedRequest, attempt: ThrottleKey, window_seconds: float
+) -> RequestCount:
+    row = await connection.fetchrow(_COUNT, kind, attempt.account_digest, attempt.address, window_seconds)
     assert row is not None, "an aggregate has a row"
-    return Count(row["of_account"], row["of_address"], row["age"])
+    return RequestCount(row["of_account"], row["of_address"], row["age"])
 
 
-async def add(connection: Connection, kind: Kind, attempt: Attempt) -> None:
-    await connection.execute(_ADD, kind, attempt.account, attempt.address)
+async def add(connection: Connection, kind: CountedRequest, attempt: ThrottleKey) -> None:
+    await connection.execute(_ADD, kind, attempt.account_digest, attempt.address)
 
 
-async def prune(connection: Connection, window: float) -> None:
-    await connection.execute(_PRUNE, window)
+async def delete_expired(connection: Connection, window_seconds: float) -> None:
+    await connection.execute(_PRUNE, window_seconds)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from infra.database.postgres import Connection
-from services.user.security.totp import Factor, Proven
+from services.user.security.totp import SecondFactor, VerifiedCode
 
 _PUT = """
 INSERT INTO second_factor (account_id, secret) VALUES ($1, $2)
@@ -42,47 +42,47 @@ _REMOVE = "DELETE FROM second_factor WHERE account_id = $1"
 _PRUNE = "DELETE FROM second_factor WHERE last_step = 0 AND made_at < now() - make_interval(secs => $1)"
 
 
-async def put(connection: Connection, account_id: UUID, secret: bytes) -> None:
+async def save_pending(connection: Connection, account_id: UUID, secret: bytes) -> None:
     """A secret that waits to be confirmed, in place of an earlier one."""
     await connection.execute(_PUT, account_id, secret)
 
 
-async def lock(connection: Connection, account_id: UUID) -> Factor | None:
+async def lock(connection: Connection, account_id: UUID) -> SecondFactor | None:
     """The second factor of an account; nobody else judges a code of it until the commit."""
     row = await connection.fetchrow(_LOCK, account_id)
-    return Factor(**row) if row else None
+    return SecondFactor(**row) if row else None
 
 
-async def count_wrong(connection: Connection, account_id: UUID) -> None:
+async def count_wrong_code(connection: Connection, account_id: UUID) -> None:
     await connection.execute(_COUNT, account_id)
 
 
-async def has_recovery(connection: Connection, account_id: UUID, digest: bytes) -> bool:
+async def has_recovery_code(connection: Connection, account_id: UUID, digest: bytes) -> bool:
     return await connection.fetchval(_HAS_RECOVERY, account_id, digest) is not None
 
 
-async def take(connection: Connection, account_id: UUID, proven: Proven) -> bool:
+async def consume_code(connection: Connection, account_id: UUID, proven: VerifiedCode) -> bool:
     """Uses a code up. Of all who bring it at once, one has it."""
     if proven.step is None:
-        return await connection.fetchval(_TAKE_RECOVERY, account_id, proven.recovery) is not None
+        return await connection.fetchval(_TAKE_RECOVERY, account_id, proven.recovery_digest) is not None
     return await connection.fetchval(_TAKE_STEP, account_id, proven.secret, proven.step) is not None
 
 
-async def turn(connection: Connection, account_id: UUID, *, on: bool) -> bool:
+async def set_enabled(connection: Connection, account_id: UUID, *, enabled: bool) -> bool:
     """Whether it was the other way before."""
-    return await connection.fetchval(_TURN, account_id, on) is not None
+    return await connection.fetchval(_TURN, account_id, enabled) is not None
 
 
-async def put_recovery(connection: Connection, account_id: UUID, digests: Sequence[bytes]) -> None:
+async def replace_recovery_codes(connection: Connection, account_id: UUID, digests: Sequence[bytes]) -> None:
     """New recovery codes; those before are void."""
     await connection.execute(_PUT_RECOVERY, account_id, digests)
 
 
-async def remove(connection: Connection, account_id: UUID) -> None:
+async def delete(connection: Connection, account_id: UUID) -> None:
     """Forgets the secret and the recovery codes."""
     await connection.execute(_REMOVE, account_id)
 
 
-async def prune(connection: Connection, seconds: float) -> None:
+async def delete_unconfirmed(connection: Connection, seconds: float) -> None:
     """Forgets secrets that nobody confirmed within so many seconds."""
     await connection.execute(_PRUNE, seconds)

@@ -5,10 +5,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from contracts.failure import NotFound
-from contracts.user import InvalidRefreshToken, SignedIn
+from contracts.user import InvalidRefreshToken, UserSession
 from infra.database.postgres import Connection
-from services.user.domain.accounts import Account
-from services.user.store.accounts import account_in
+from services.user.domain.accounts import AccountRecord
+from services.user.store.accounts import account_from_row
 
 LAST_ID = UUID(int=2**128 - 1)
 
@@ -88,72 +88,76 @@ SELECT count(*) FROM old
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class SpentToken:
     """A token that was spent: its digest, and its successor sealed under the token itself."""
 
     digest: bytes
-    successor: bytes = field(repr=False)
+    sealed_successor: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Reused:
+class ReusedToken:
     """The session of a token that came a second time; `ended` when it was this that ended it."""
 
     session_id: UUID
     account_id: UUID
-    ended: bool
+    session_ended: bool
 
 
-async def open_new(
-    connection: Connection, session_id: UUID, account_id: UUID, token: bytes, lifetime: timedelta, address: str
+async def create(
+    connection: Connection, session_id: UUID, account_id: UUID, token_digest: bytes, lifetime: timedelta, address: str
 ) -> None:
     """A session with its first refresh token."""
-    await connection.execute(_OPEN, session_id, account_id, token, lifetime, address)
+    await connection.execute(_OPEN, session_id, account_id, token_digest, lifetime, address)
 
 
-async def spend(connection: Connection, token: bytes) -> UUID:
+async def spend_token(connection: Connection, token_digest: bytes) -> UUID:
     """Spends a refresh token, once, whoever else tries; the session it is of. `InvalidRefreshToken` if it cannot be."""
-    session_id: UUID | None = await connection.fetchval(_SPEND, token)
+    session_id: UUID | None = await connection.fetchval(_SPEND, token_digest)
     if session_id is None:
         raise InvalidRefreshToken
     return session_id
 
 
-async def owner(connection: Connection, session_id: UUID) -> Account:
+async def lock_owner(connection: Connection, session_id: UUID) -> AccountRecord:
     """The account of a session; neither changes until the commit. `InvalidRefreshToken` if one of them has ended."""
     row = await connection.fetchrow(_OWNER, session_id)
     if row is None:
         raise InvalidRefreshToken
-    return account_in(row)
+    return account_from_row(row)
 
 
-async def go_on(
-    connection: Connection, session_id: UUID, token: bytes, lifetime: timedelta, address: str, spent: Spent
+async def rotate(
+    connection: Connection, session_id: UUID, token_digest: bytes, lifetime: timedelta, address: str, spent: SpentToken
 ) -> None:
     """The session's next refresh token; what was spent for it keeps it, sealed."""
-    await connection.execute(_CONTINUE, session_id, token, lifetime, address, spent.digest, spent.successor)
+    await connection.execute(
+        _CONTINUE, session_id, token_digest, lifetime, address, spent.digest, spent.sealed_successor
+    )
 
 
-async def sealed_successor(connection: Connection, token: bytes, grace: float) -> bytes | None:
+async def find_sealed_successor(connection: Connection, token_digest: bytes, grace_seconds: float) -> bytes | None:
     """What a token was spent for less than `grace` seconds ago, as it was sealed."""
-    sealed: bytes | None = await connection.fetchval(_SEALED, token, grace)
+    sealed: bytes | None = await connection.fetchval(_SEALED, token_digest, grace_seconds)
     return sealed
 
 
-async def take_successor(connection: Connection, token: bytes, successor: bytes, grace: float) -> UUID | None:
+async def claim_successor(
+    connection: Connection, token_digest: bytes, successor_digest: bytes, grace_seconds: float
+) -> UUID | None:
     """The session, where the successor of a spent token may be given once more: it is unspent, and was not given so."""
-    session_id: UUID | None = await connection.fetchval(_SUCCESSOR, token, grace, successor)
+    session_id: UUID | None = await connection.fetchval(_SUCCESSOR, token_digest, grace_seconds, successor_digest)
     return session_id
 
 
-async def line_up(connection: Connection, account_id: UUID) -> None:
+async def lock_sessions(connection: Connection, account_id: UUID) -> None:
     """Locks the sessions of an account. Whoever changes both locks these before the account, as a refresh does."""
     await connection.execute(_LINE_UP, account_id)
 
 
-async def end_all(connection: Connection, account_id: UUID, *, but: UUID | None = None) -> None:
+async def end_all(connection: Connection, account_id: UUID, *, except_session_id: UUID | None = None) -> None:
     """Ends the sessions of an account, save one that is to stay."""
-    await connection.execute(_END_ALL, account_id, but)
+    await connection.execute(_END_ALL, account_id, except_session_id)
 
 
 async def end(connection: Connection, account_id: UUID, session_id: UUID) -> None:
@@ -162,35 +166,35 @@ async def end(connection: Connection, account_id: UUID, session_id: UUID) -> Non
         raise NotFound
 
 
-async def living(
-    connection: Connection, account_id: UUID, *, before: UUID | None, most: int, current: UUID | None
-) -> list[SignedIn]:
+async def active(
+    connection: Connection, account_id: UUID, *, before: UUID | None, limit: int, current: UUID | None
+) -> list[UserSession]:
     """Sessions that go on, the newest first."""
-    rows = await connection.fetch(_LIST, account_id, before or LAST_ID, most)
-    return [SignedIn.model_validate({**row, "current": row["id"] == current}, strict=False) for row in rows]
+    rows = await connection.fetch(_LIST, account_id, before or LAST_ID, limit)
+    return [UserSession.model_validate({**row, "current": row["id"] == current}, strict=False) for row in rows]
 
 
-async def revoke(connection: Connection, token: bytes) -> None:
+async def revoke(connection: Connection, token_digest: bytes) -> None:
     """Ends the session that a token is of, if there is one."""
-    await connection.execute(_REVOKE, token)
+    await connection.execute(_REVOKE, token_digest)
 
 
-async def revoke_reused(connection: Connection, token: bytes) -> Reused | None:
+async def revoke_reused(connection: Connection, token_digest: bytes) -> ReusedToken | None:
     """Ends the session of a token that was spent before, and says which; None when it was not."""
-    row = await connection.fetchrow(_REVOKE_REUSED, token)
-    return Reused(row["session_id"], row["account_id"], row["ended"]) if row else None
+    row = await connection.fetchrow(_REVOKE_REUSED, token_digest)
+    return ReusedToken(row["session_id"], row["account_id"], row["ended"]) if row else None
 
 
-async def untold(connection: Connection, seconds: float, most: int) -> list[UUID]:
+async def unpublished(connection: Connection, seconds: float, limit: int) -> list[UUID]:
     """Sessions that ended within so many seconds, and that the edges may not know of."""
-    return [row["id"] for row in await connection.fetch(_UNTOLD, seconds, most)]
+    return [row["id"] for row in await connection.fetch(_UNTOLD, seconds, limit)]
 
 
-async def told(connection: Connection, session_ids: list[UUID]) -> None:
+async def mark_published(connection: Connection, session_ids: list[UUID]) -> None:
     await connection.execute(_TOLD, session_ids)
 
 
-async def prune(connection: Connection, most: int) -> int:
+async def delete_expired(connection: Connection, limit: int) -> int:
     """Forgets tokens and sessions that have expired; how many tokens."""
-    found: int = await connection.fetchval(_PRUNE, most)
+    found: int = await connection.fetchval(_PRUNE, limit)
     return found

@@ -24,7 +24,7 @@ RETURNING kid
 
 
 @dataclass(frozen=True, slots=True)
-class SealedKey:
+class SigningKeyRecord:
     """`settled` once everybody who verifies tokens has had the time to learn of it."""
 
     kid: str
@@ -32,22 +32,22 @@ class SealedKey:
     settled: bool = False
 
 
-async def every(connection: Connection, settling: float) -> list[SealedKey]:
+async def published(connection: Connection, activation_delay_seconds: float) -> list[SigningKeyRecord]:
     """Those not retired, the newest first; a key settles within so many seconds."""
-    return [SealedKey(**row) for row in await connection.fetch(_ALL, settling)]
+    return [SigningKeyRecord(**row) for row in await connection.fetch(_ALL, activation_delay_seconds)]
 
 
-async def line_up(connection: Connection) -> None:
+async def lock_keys(connection: Connection) -> None:
     """From here to the commit, nobody else adds a key."""
     await connection.execute(_LINE_UP, LOCK)
 
 
-async def add_first(connection: Connection, key: SealedKey) -> None:
+async def add_if_none(connection: Connection, key: SigningKeyRecord) -> None:
     """Keeps the key unless there is one already."""
     await connection.execute(_ADD_FIRST, key.kid, key.sealed)
 
 
-async def add(connection: Connection, key: SealedKey) -> None:
+async def add(connection: Connection, key: SigningKeyRecord) -> None:
     await connection.execute(_ADD, key.kid, key.sealed)
 
 

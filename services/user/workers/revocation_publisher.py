@@ -13,55 +13,65 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
-from infra.database.postgres import AWAY, BUSY, Database
-from infra.messaging.rpc import Ask
-from infra.messaging.topology import ENDED
+from infra.database.postgres import CONTENTION_ERRORS, UNAVAILABLE_ERRORS, Database
+from infra.messaging.rpc import Request
+from infra.messaging.topology import REVOKED_SESSIONS
 from services.user.store import api_keys, sessions
 
-PIECE = 200
-ACK_TIMEOUT = 2.0
-AT_ONCE = 1.0
+BATCH_SIZE = 200
+ACK_TIMEOUT_SECONDS = 2.0
+PUBLISH_NOW_TIMEOUT_SECONDS = 1.0
 """Seconds an answer waits at the most for the edges to be told."""
 
-LATER: tuple[type[Exception], ...] = (nats.errors.Error, JetStreamError, *AWAY, *BUSY)
+TRANSIENT_ERRORS: tuple[type[Exception], ...] = (
+    nats.errors.Error,
+    JetStreamError,
+    *UNAVAILABLE_ERRORS,
+    *CONTENTION_ERRORS,
+)
 """What keeps the edges from being told now, and not for ever."""
 
 log = logging.getLogger("souk.user")
 
 
-class Teller:
+class RevocationPublisher:
     """Posts ended sessions and keys. A notice that is posted twice is the same notice."""
 
     def __init__(self, db: Database, client: Client) -> None:
         self.db = db
-        self._js = client.jetstream(timeout=ACK_TIMEOUT)
+        self._js = client.jetstream(timeout=ACK_TIMEOUT_SECONDS)
 
-    async def tell(self) -> bool:
+    async def publish_pending(self) -> bool:
         """One piece; whether there may be more."""
         async with self.db.connection() as connection:
-            untold = await sessions.untold(connection, ENDED.seconds, PIECE)
-            keys = await api_keys.untold(connection, ENDED.seconds, PIECE)
+            untold = await sessions.unpublished(connection, REVOKED_SESSIONS.ttl_seconds, BATCH_SIZE)
+            keys = await api_keys.unpublished(connection, REVOKED_SESSIONS.ttl_seconds, BATCH_SIZE)
         if untold or keys:
-            posting = (self._js.publish(ENDED.subject_of(one), b"", stream=ENDED.stream) for one in (*untold, *keys))
+            posting = (
+                self._js.publish(REVOKED_SESSIONS.subject_for(one), b"", stream=REVOKED_SESSIONS.stream_name)
+                for one in (*untold, *keys)
+            )
             await asyncio.gather(*posting)
             async with self.db.connection() as connection:
-                await sessions.told(connection, untold)
-                await api_keys.told(connection, keys)
-        return PIECE in {len(untold), len(keys)}
+                await sessions.mark_published(connection, untold)
+                await api_keys.mark_published(connection, keys)
+        return BATCH_SIZE in {len(untold), len(keys)}
 
-    async def tell_at_once(self) -> None:
+    async def publish_now(self) -> None:
         """What cannot be told now is told later: it does not fail what was done."""
         try:
-            async with asyncio.timeout(AT_ONCE):
-                await self.tell()
-        except LATER as error:
+            async with asyncio.timeout(PUBLISH_NOW_TIMEOUT_SECONDS):
+                await self.publish_pending()
+        except TRANSIENT_ERRORS as error:
             log.warning("the edges are told later what has ended: %s", type(error).__name__)
 
 
-def telling(handler: Callable[[Any, Ask[Any]], Awaitable[Any]]) -> Callable[[Any, Ask[Any]], Awaitable[Any]]:
+def publish_revocations_after(
+    handler: Callable[[Any, Request[Any]], Awaitable[Any]],
+) -> Callable[[Any, Request[Any]], Awaitable[Any]]:
     """A handler that ends sessions or keys: its answer, or its refusal, is given once the edges have been told."""
 
-    async def told(desk: Any, ask: Ask[Any]) -> Any:
+    async def told(desk: Any, ask: Request[Any]) -> Any:
         try:
             return await handler(desk, ask)
         finally:

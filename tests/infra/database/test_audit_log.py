@@ -10,48 +10,48 @@ import pytest
 from nats.aio.client import Client
 
 from contracts import catalog, headers, order, user
-from contracts.audit_log import UNTOLD, Entry
-from contracts.catalog import AdjustStock, NewProduct, NewVariant
-from contracts.failure import BadCursor
-from contracts.identity import Identity, Role, Scope
+from contracts.audit_log import REDACTED, AuditLogEntry
+from contracts.catalog import AdjustStock, CreateProduct, VariantInput
+from contracts.failure import InvalidCursor
+from contracts.identity import ApiKeyScope, Identity, Role
 from contracts.model import Empty, Model
 from contracts.money import Money
 from contracts.operation import AnyOperation
-from contracts.order import OrderOf, UpdateOrder
-from contracts.registry import OPERATIONS, TRAIL
+from contracts.order import OrderRef, UpdateOrder
+from contracts.registry import AUDIT_LOGS, OPERATIONS
 from contracts.user import Login, UpdateUser
 from infra.database import audit_log as trail
 from infra.database.postgres import Database, connect
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.messaging import append_only_stream as ledger
-from infra.messaging.idempotency import Key, Replay
-from infra.messaging.rpc import Ask
-from infra.ops.verify.audit_log_check import Chain
-from infra.runtime.service import Kit, Room
-from tests.infra.conftest import Kernel
+from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
+from infra.messaging.rpc import Request
+from infra.ops.verify.audit_log_check import HashChain
+from infra.runtime.service import Resources, ServiceParts
+from tests.infra.conftest import KernelStack
 from tests.support.eventually import eventually
-from tests.support.rpc import Edge, admin, customer
+from tests.support.rpc import RpcCaller, admin_identity, customer_identity
 
 NAMES_NOBODY = {"sku", "skus", "currency", "subject"}
 """Every field of a request, however deep, whose strings stand in a trail as they are."""
 
 
 @pytest.fixture
-async def database(kernel: Kernel) -> AsyncIterator[Database]:
+async def database(kernel: KernelStack) -> AsyncIterator[Database]:
     async with connect(kernel.settings(), "order") as found:
         yield found
 
 
-async def entries(database: Database, subject: UUID | str) -> list[Entry]:
+async def entries(database: Database, subject: UUID | str) -> list[AuditLogEntry]:
     """Of one thing, the newest first."""
     async with database.connection() as connection:
-        return (await trail.page(connection, TRAIL["order"].request(subject=str(subject), limit=100))).items
+        return (await trail.read_page(connection, AUDIT_LOGS["order"].request(subject=str(subject), limit=100))).items
 
 
-def asked(operation: AnyOperation, body: Model, who: Identity | None = None, key: str = "") -> Ask[Any]:
-    kept = Key.of(operation.subject, "somebody", key, b"{}") if key else None
-    return Ask(body, who or admin(), "203.0.113.7", key=kept, operation=operation)
+def asked(operation: AnyOperation, body: Model, who: Identity | None = None, key: str = "") -> Request[Any]:
+    kept = IdempotencyKey.derive(operation.subject, "somebody", key, b"{}") if key else None
+    return Request(body, who or admin_identity(), "203.0.113.7", idempotency_key=kept, operation=operation)
 
 
 # What is told.
@@ -66,42 +66,48 @@ def messages(model: type[Model]) -> Iterator[type[Model]]:
 def test_no_string_is_told_but_those_that_name_nobody() -> None:
     requests = {operation.request for operation in OPERATIONS}
     assert len(requests) > 50
-    assert {name for model in {*messages(Model), *requests} for name in trail.plain_fields(model)} <= NAMES_NOBODY
+    assert {
+        name for model in {*messages(Model), *requests} for name in trail.non_personal_fields(model)
+    } <= NAMES_NOBODY
 
 
 def test_of_a_person_only_is_told_that_they_were_named() -> None:
     account_id = new_id()
     said = UpdateUser(id=account_id, first_name="Ada", role=Role.ADMIN)
-    assert trail.told(said) == {"id": str(account_id), "first_name": UNTOLD, "role": "admin"}
+    assert trail.redact(said) == {"id": str(account_id), "first_name": REDACTED, "role": "admin"}
     login = Login.model_validate({"email": "ada@example.com", "password": "correct horse"})
-    assert trail.told(login) == {"email": UNTOLD, "password": UNTOLD}
+    assert trail.redact(login) == {"email": REDACTED, "password": REDACTED}
 
 
 def test_of_an_address_nothing_is_told() -> None:
     address = {"name": "Ada", "line1": "12 St James's Square", "city": "London", "postal_code": "1", "country": "GB"}
-    told = trail.told(UpdateOrder.model_validate({"id": new_id(), "shipping_address": address}, strict=False))
-    assert told["shipping_address"] == dict.fromkeys(address, UNTOLD)
+    told = trail.redact(UpdateOrder.model_validate({"id": new_id(), "shipping_address": address}, strict=False))
+    assert told["shipping_address"] == dict.fromkeys(address, REDACTED)
 
 
 def test_goods_prices_and_numbers_are_told() -> None:
     price = Money(amount=1999, currency="USD")
-    said = NewProduct(
-        name="Lamp", tags=["Ada"], attributes={"for": "Ada"}, variants=[NewVariant(sku="A-1", price=price)]
+    said = CreateProduct(
+        name="Lamp", tags=["Ada"], attributes={"for": "Ada"}, variants=[VariantInput(sku="A-1", price=price)]
     )
-    assert trail.told(said) == {
-        "name": UNTOLD,
-        "tags": [UNTOLD],
-        "attributes": UNTOLD,
+    assert trail.redact(said) == {
+        "name": REDACTED,
+        "tags": [REDACTED],
+        "attributes": REDACTED,
         "variants": [{"sku": "A-1", "price": {"amount": 1999, "currency": "USD"}}],
     }
-    assert trail.told(AdjustStock(sku="A-1", delta=-2, reason="Ada")) == {"sku": "A-1", "delta": -2, "reason": UNTOLD}
+    assert trail.redact(AdjustStock(sku="A-1", delta=-2, reason="Ada")) == {
+        "sku": "A-1",
+        "delta": -2,
+        "reason": REDACTED,
+    }
 
 
 def test_what_a_handler_adds_is_told_by_the_same_rule() -> None:
-    told = trail.told_of(
+    told = trail.redact_values(
         {"role": Role.ADMIN, "is_active": False, "email": "ada@example.com", "rate": 0.5, "none": None}
     )
-    assert told == {"role": "admin", "is_active": False, "email": UNTOLD, "rate": UNTOLD, "none": None}
+    assert told == {"role": "admin", "is_active": False, "email": REDACTED, "rate": REDACTED, "none": None}
 
 
 @pytest.mark.parametrize(
@@ -115,20 +121,20 @@ def test_what_a_handler_adds_is_told_by_the_same_rule() -> None:
     ],
 )
 def test_where_it_came_from(client: str, of_staff: str, of_others: str) -> None:
-    assert trail.whence(client, trail.BY_OPERATOR) == of_staff
-    assert trail.whence(client, trail.person(new_id(), Role.ADMIN)) == of_staff
-    assert trail.whence(client, trail.person(new_id(), Role.CUSTOMER)) == of_others
-    assert trail.whence(client, trail.BY_ANYONE) == of_others
+    assert trail.anonymize_ip(client, trail.OPERATOR_ACTOR) == of_staff
+    assert trail.anonymize_ip(client, trail.person_actor(new_id(), Role.ADMIN)) == of_staff
+    assert trail.anonymize_ip(client, trail.person_actor(new_id(), Role.CUSTOMER)) == of_others
+    assert trail.anonymize_ip(client, trail.ANONYMOUS_ACTOR) == of_others
 
 
 def test_a_name_that_a_client_gave_its_request_is_not_kept() -> None:
-    assert trail.is_id(str(new_id()))
-    assert not trail.is_id("ada.lovelace")
+    assert trail.is_uuid(str(new_id()))
+    assert not trail.is_uuid("ada.lovelace")
 
 
 def test_a_machine_is_known_by_its_key() -> None:
-    key = Identity(user_id=new_id(), role=Role.ADMIN, scopes=(Scope.ORDER_WRITE,))
-    note = trail.act_of(asked(order.CANCEL, OrderOf(id=new_id()), key))
+    key = Identity(user_id=new_id(), role=Role.ADMIN, scopes=(ApiKeyScope.ORDER_WRITE,))
+    note = trail.entry_for_request(asked(order.CANCEL, OrderRef(id=new_id()), key))
     assert note is not None
     assert (note.actor.kind, note.actor.id) == ("key", key.user_id)
 
@@ -139,29 +145,29 @@ def test_a_machine_is_known_by_its_key() -> None:
 @pytest.mark.parametrize(
     ("operation", "who", "noted"),
     [
-        (catalog.ADJUST_STOCK, admin(), True),
-        (catalog.LIST_STOCK, admin(), False),
-        (order.CANCEL, admin(), True),
-        (order.CANCEL, customer(), False),
-        (order.PLACE, customer(), False),
-        (order.PLACE, admin(), False),
+        (catalog.ADJUST_STOCK, admin_identity(), True),
+        (catalog.LIST_STOCK, admin_identity(), False),
+        (order.CANCEL, admin_identity(), True),
+        (order.CANCEL, customer_identity(), False),
+        (order.PLACE, customer_identity(), False),
+        (order.PLACE, admin_identity(), False),
         (order.REPAIR, None, True),
         (catalog.HOLD, None, False),
         (user.LOGIN, None, True),
         (user.REFRESH, None, False),
-        (user.CHANGE_PASSWORD, customer(), True),
-        (user.UPDATE_PROFILE, customer(), False),
+        (user.CHANGE_PASSWORD, customer_identity(), True),
+        (user.UPDATE_PROFILE, customer_identity(), False),
     ],
 )
 def test_which_acts_are_noted(operation: AnyOperation, who: Identity | None, noted: bool) -> None:  # noqa: FBT001
-    assert trail.is_noted(operation, who) is noted
+    assert trail.is_audited(operation, who) is noted
 
 
 async def test_an_act_is_noted_with_who_what_and_from_where(database: Database) -> None:
-    who, body = admin(), OrderOf(id=new_id())
+    who, body = admin_identity(), OrderRef(id=new_id())
     async with database.transaction(asked(order.CANCEL, body, who)) as tx:
-        tx.detail(before={"status": order.OrderStatus.PAID}, after={"status": order.OrderStatus.CANCELLED})
-        tx.answer(Empty())
+        tx.audit_changes(before={"status": order.OrderStatus.PAID}, after={"status": order.OrderStatus.CANCELLED})
+        tx.reply(Empty())
     (entry,) = await entries(database, body.id)
     assert (entry.act, entry.actor.kind, entry.actor.id) == ("order.cancel", "person", who.user_id)
     assert (entry.client, entry.subject) == ("203.0.113.7", str(body.id))
@@ -169,11 +175,11 @@ async def test_an_act_is_noted_with_who_what_and_from_where(database: Database) 
 
 
 async def test_an_act_that_is_undone_leaves_no_note(database: Database) -> None:
-    body = OrderOf(id=new_id())
+    body = OrderRef(id=new_id())
 
     async def cancel() -> None:
         async with database.transaction(asked(order.CANCEL, body)) as tx:
-            tx.answer(Empty())
+            tx.reply(Empty())
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -182,48 +188,48 @@ async def test_an_act_that_is_undone_leaves_no_note(database: Database) -> None:
 
 
 async def test_the_same_request_twice_is_one_act(database: Database) -> None:
-    body, key = OrderOf(id=new_id()), new_id().hex
+    body, key = OrderRef(id=new_id()), new_id().hex
 
     async def cancel() -> None:
         async with database.transaction(asked(order.CANCEL, body, key=key)) as tx:
-            tx.answer(Empty())
+            tx.reply(Empty())
 
     await cancel()
-    with pytest.raises(Replay):
+    with pytest.raises(AlreadyProcessed):
         await cancel()
     assert len(await entries(database, body.id)) == 1
 
 
 async def test_a_transaction_that_only_keeps_an_answer_is_no_act(database: Database) -> None:
-    ask = asked(order.CANCEL, OrderOf(id=new_id()), key=new_id().hex)
+    ask = asked(order.CANCEL, OrderRef(id=new_id()), key=new_id().hex)
     async with database.transaction() as tx:
-        tx.does(ask)
+        tx.audit_action(ask)
     async with database.transaction(ask, acts=False) as tx:
-        tx.answer(Empty())
+        tx.reply(Empty())
     assert len(await entries(database, ask.body.id)) == 1
 
 
 async def test_fifty_at_once_make_one_chain(database: Database) -> None:
-    bodies = [OrderOf(id=new_id()) for _ in range(50)]
+    bodies = [OrderRef(id=new_id()) for _ in range(50)]
 
-    async def cancel(body: OrderOf) -> None:
+    async def cancel(body: OrderRef) -> None:
         async with database.transaction(asked(order.CANCEL, body)) as tx:
-            tx.answer(Empty())
+            tx.reply(Empty())
 
     await asyncio.gather(*map(cancel, bodies))
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT * FROM trail ORDER BY seq")
     assert [row["seq"] for row in rows] == list(range(1, len(rows) + 1))
     assert {row["subject"] for row in rows} >= {str(body.id) for body in bodies}
-    chain = Chain("order")
-    assert [wrong for row in rows for wrong in chain.follow(row)] == []
+    chain = HashChain("order")
+    assert [wrong for row in rows for wrong in chain.check_next(row)] == []
 
 
 @pytest.mark.parametrize("statement", ["UPDATE trail SET act = 'x.y'", "DELETE FROM trail", "TRUNCATE trail"])
-async def test_it_only_grows(kernel: Kernel, database: Database, statement: str) -> None:
+async def test_it_only_grows(kernel: KernelStack, database: Database, statement: str) -> None:
     """For the service, and for a superuser who does not go out of their way."""
-    async with database.transaction(asked(order.CANCEL, OrderOf(id=new_id()))) as tx:
-        tx.answer(Empty())
+    async with database.transaction(asked(order.CANCEL, OrderRef(id=new_id()))) as tx:
+        tx.reply(Empty())
     async with database.connection() as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(statement)
@@ -238,42 +244,42 @@ async def test_it_only_grows(kernel: Kernel, database: Database, statement: str)
 
 
 async def test_pages_and_filters(database: Database) -> None:
-    who, ids = admin(), [new_id() for _ in range(5)]
+    who, ids = admin_identity(), [new_id() for _ in range(5)]
     for one in ids:
-        async with database.transaction(asked(order.CANCEL, OrderOf(id=one), who)) as tx:
-            tx.answer(Empty())
+        async with database.transaction(asked(order.CANCEL, OrderRef(id=one), who)) as tx:
+            tx.reply(Empty())
     seen: list[str] = []
     after = None
     async with database.connection() as connection:
         while True:
-            wanted = TRAIL["order"].request(actor=who.user_id, act="order.cancel", limit=2, after=after)
-            page = await trail.page(connection, wanted)
+            wanted = AUDIT_LOGS["order"].request(actor=who.user_id, act="order.cancel", limit=2, after=after)
+            page = await trail.read_page(connection, wanted)
             seen += [entry.subject for entry in page.items]
             after = page.next
             if after is None:
                 break
         assert seen == [str(one) for one in reversed(ids)]
-        other = TRAIL["order"].request(actor=who.user_id, act="order.update")
-        assert (await trail.page(connection, other)).items == []
-        with pytest.raises(BadCursor):
-            await trail.page(connection, TRAIL["order"].request(after="WzBd"))
+        other = AUDIT_LOGS["order"].request(actor=who.user_id, act="order.update")
+        assert (await trail.read_page(connection, other)).items == []
+        with pytest.raises(InvalidCursor):
+            await trail.read_page(connection, AUDIT_LOGS["order"].request(after="WzBd"))
 
 
-async def test_its_end_is_posted_and_administrators_read_it(kernel: Kernel, kernel_client: Client) -> None:
+async def test_its_end_is_posted_and_administrators_read_it(kernel: KernelStack, kernel_client: Client) -> None:
     stores: list[Database] = []
 
-    def build(kit: Kit[PostgresSettings, Database]) -> Room:
+    def build(kit: Resources[PostgresSettings, Database]) -> ServiceParts:
         stores.append(kit.store)
-        return Room(None, {})
+        return ServiceParts(None, {})
 
-    async with kernel.running(build), kernel.client("edge") as edge:
-        async with stores[0].transaction(asked(order.CANCEL, OrderOf(id=new_id()))) as tx:
-            tx.answer(Empty())
-        (last,) = (await Edge(edge)(TRAIL["order"], {"limit": 1}, identity=admin())).items
+    async with kernel.serve(build), kernel.client("edge") as edge:
+        async with stores[0].transaction(asked(order.CANCEL, OrderRef(id=new_id()))) as tx:
+            tx.reply(Empty())
+        (last,) = (await RpcCaller(edge)(AUDIT_LOGS["order"], {"limit": 1}, identity=admin_identity())).items
 
         async def posted() -> bool:
-            message = await kernel_client.jetstream().get_last_msg(ledger.TRAIL.name, "trail.order")
+            message = await kernel_client.jetstream().get_last_msg(ledger.AUDIT_ANCHOR_STREAM.name, "trail.order")
             said = message.headers or {}
-            return (said[headers.TRAIL_SEQ], said[headers.TRAIL_HASH]) == (str(last.seq), last.hash)
+            return (said[headers.AUDIT_SEQ], said[headers.AUDIT_HASH]) == (str(last.seq), last.hash)
 
         assert await eventually(posted)

@@ -11,11 +11,11 @@ from contracts.registry import SERVICES
 from infra.database import migrate
 from infra.database.migrate import Migration, MigrationError
 from infra.foundation.ids import new_id
-from tests.infra.conftest import Kernel
+from tests.infra.conftest import KernelStack
 
 
 @pytest.fixture
-async def dsn(kernel: Kernel) -> AsyncIterator[str]:
+async def dsn(kernel: KernelStack) -> AsyncIterator[str]:
     """An empty database."""
     name = f"m_{new_id().hex}"
     admin = await asyncpg.connect(kernel.stack.postgres_url)
@@ -67,7 +67,7 @@ async def test_a_broken_one_leaves_nothing_behind(dsn: str) -> None:
 
 @pytest.mark.parametrize("service", [service for service in SERVICES if service != "cart"])
 async def test_every_service_goes_up_and_all_the_way_back(dsn: str, service: str) -> None:
-    before = await migrate.migrate(dsn, migrate.read("kernel", migrate.KERNEL))
+    before = await migrate.migrate(dsn, migrate.read_migrations("kernel", migrate.SHARED_MIGRATIONS))
     assert before[0] == "kernel/0001_messaging"
     kernel_only = await tables(dsn)
     await migrate.migrate(dsn, migrate.migrations_of(service))
@@ -91,4 +91,4 @@ def test_a_folder_out_of_order_is_refused(tmp_path: Path, names: list[str], told
     for name in names:
         (tmp_path / name).write_text("SELECT 1")
     with pytest.raises(MigrationError, match=told):
-        migrate.read("room", tmp_path)
+        migrate.read_migrations("room", tmp_path)

@@ -13,12 +13,12 @@ from nats.aio.client import Client
 from contracts.money import Money
 from contracts.order import OrderDelivered
 from infra.database import outbox
-from infra.database.outbox import LOCK, waves
+from infra.database.outbox import LOCK, split_into_waves
 from infra.database.postgres import Database
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
-from infra.runtime.service import Kit, Room
-from tests.infra.conftest import Kernel
+from infra.runtime.service import Resources, ServiceParts
+from tests.infra.conftest import KernelStack
 from tests.support.eventually import eventually
 
 DEPOSE = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = $1"
@@ -29,15 +29,15 @@ def delivered(order_id: UUID, number: str = "S-1") -> OrderDelivered:
 
 
 @pytest.fixture
-async def replicas(kernel: Kernel) -> AsyncIterator[list[Database]]:
+async def replicas(kernel: KernelStack) -> AsyncIterator[list[Database]]:
     """Two processes of a service, each with its relay; one of them leads."""
     stores: list[Database] = []
 
-    def build(kit: Kit[PostgresSettings, Database]) -> Room:
+    def build(kit: Resources[PostgresSettings, Database]) -> ServiceParts:
         stores.append(kit.store)
-        return Room(None, {})
+        return ServiceParts(None, {})
 
-    async with kernel.running(build), kernel.running(build):
+    async with kernel.serve(build), kernel.serve(build):
         yield stores
 
 
@@ -52,7 +52,7 @@ async def heard(client: Client, order_id: UUID, count: int) -> list[str]:
     return numbers
 
 
-async def rows_left(kernel: Kernel) -> int:
+async def rows_left(kernel: KernelStack) -> int:
     connection = await kernel.database()
     try:
         left: int = await connection.fetchval("SELECT count(*) FROM outbox")
@@ -62,13 +62,13 @@ async def rows_left(kernel: Kernel) -> int:
 
 
 async def test_leaves_in_order_from_whichever_replica(
-    replicas: list[Database], kernel: Kernel, kernel_client: Client
+    replicas: list[Database], kernel: KernelStack, kernel_client: Client
 ) -> None:
     order_id = new_id()
     numbers = [f"S-{index}" for index in range(40)]
     for index, number in enumerate(numbers):
         async with replicas[index % 2].transaction() as tx:
-            tx.say(delivered(order_id, number))
+            tx.publish(delivered(order_id, number))
     assert await heard(kernel_client, order_id, len(numbers)) == numbers
 
     async def empty() -> bool:
@@ -77,10 +77,10 @@ async def test_leaves_in_order_from_whichever_replica(
     await eventually(empty)
 
 
-async def test_what_was_rolled_back_was_never_said(replicas: list[Database], kernel: Kernel) -> None:
+async def test_what_was_rolled_back_was_never_said(replicas: list[Database], kernel: KernelStack) -> None:
     async def say_and_fail() -> None:
         async with replicas[0].transaction() as tx:
-            tx.say(delivered(new_id(), "S-never"))
+            tx.publish(delivered(new_id(), "S-never"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -92,34 +92,36 @@ async def test_what_was_rolled_back_was_never_said(replicas: list[Database], ker
         await connection.close()
 
 
-async def test_waits_for_nats_that_is_away(replicas: list[Database], kernel: Kernel, kernel_client: Client) -> None:
+async def test_waits_for_nats_that_is_away(
+    replicas: list[Database], kernel: KernelStack, kernel_client: Client
+) -> None:
     order_id = new_id()
     kernel.stack.kill("nats")
     for index in range(5):
         async with replicas[0].transaction() as tx:
-            tx.say(delivered(order_id, f"S-{index}"))
+            tx.publish(delivered(order_id, f"S-{index}"))
     await kernel.stack.until_ready("nats")
     await eventually(lambda: kernel_client.is_connected)
     assert await heard(kernel_client, order_id, 5) == [f"S-{index}" for index in range(5)]
 
 
-async def test_another_takes_over_when_the_leader_ends(kernel: Kernel, kernel_client: Client) -> None:
+async def test_another_takes_over_when_the_leader_ends(kernel: KernelStack, kernel_client: Client) -> None:
     stores: list[Database] = []
 
-    def build(kit: Kit[PostgresSettings, Database]) -> Room:
+    def build(kit: Resources[PostgresSettings, Database]) -> ServiceParts:
         stores.append(kit.store)
-        return Room(None, {})
+        return ServiceParts(None, {})
 
     order_id = new_id()
-    async with kernel.running(build):
-        async with kernel.running(build):
+    async with kernel.serve(build):
+        async with kernel.serve(build):
             await asyncio.gather(*(store.ping() for store in stores))
         async with stores[0].transaction() as tx:
-            tx.say(delivered(order_id))
+            tx.publish(delivered(order_id))
         assert await heard(kernel_client, order_id, 1) == ["S-1"]
 
 
-async def test_only_the_holder_of_the_lock_publishes(replicas: list[Database], kernel: Kernel) -> None:
+async def test_only_the_holder_of_the_lock_publishes(replicas: list[Database], kernel: KernelStack) -> None:
     """Somebody else holds it here: both relays look, and leave the row alone until it is free."""
     operator = await kernel.database()
     try:
@@ -129,7 +131,7 @@ async def test_only_the_holder_of_the_lock_publishes(replicas: list[Database], k
         await watcher.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
         await waiting
         async with replicas[0].transaction() as tx:
-            tx.say(delivered(new_id()))
+            tx.publish(delivered(new_id()))
         said_at = await watcher.fetchval("SELECT clock_timestamp()")
         await eventually(partial(_both_have_looked, watcher, said_at))
         assert await watcher.fetchval("SELECT count(*) FROM outbox") == 1
@@ -155,29 +157,29 @@ async def _is_empty(connection: Any) -> bool:
 def test_the_events_of_one_aggregate_follow_one_another() -> None:
     said = ["order.a.placed", "order.b.placed", "order.a.paid", "order.a.shipped", "order.b.paid", "order.c.placed"]
     rows: list[Any] = [{"subject": f"event.{subject}"} for subject in said]
-    assert [[row["subject"].removeprefix("event.order.") for row in wave] for wave in waves(rows)] == [
+    assert [[row["subject"].removeprefix("event.order.") for row in wave] for wave in split_into_waves(rows)] == [
         ["a.placed", "b.placed", "c.placed"],
         ["a.paid", "b.paid"],
         ["a.shipped"],
     ]
 
 
-Fault = Callable[[Kernel, pytest.LogCaptureFixture], Coroutine[Any, Any, None]]
+Fault = Callable[[KernelStack, pytest.LogCaptureFixture], Coroutine[Any, Any, None]]
 
 
-async def nats_killed(kernel: Kernel, _log: pytest.LogCaptureFixture) -> None:
+async def nats_killed(kernel: KernelStack, _log: pytest.LogCaptureFixture) -> None:
     kernel.stack.kill("nats")
     await kernel.stack.until_ready("nats")
 
 
-async def nats_frozen(kernel: Kernel, log: pytest.LogCaptureFixture) -> None:
+async def nats_frozen(kernel: KernelStack, log: pytest.LogCaptureFixture) -> None:
     """For longer than an acknowledgement is waited for."""
     kernel.stack.pause("nats")
     await eventually(lambda: "was not acknowledged" in log.text)
     kernel.stack.resume("nats")
 
 
-async def leader_deposed(kernel: Kernel, _log: pytest.LogCaptureFixture) -> None:
+async def leader_deposed(kernel: KernelStack, _log: pytest.LogCaptureFixture) -> None:
     """Its session ends while it publishes, and another may lead before it knows."""
     watcher = await kernel.database()
     for _ in range(5):
@@ -189,7 +191,7 @@ async def leader_deposed(kernel: Kernel, _log: pytest.LogCaptureFixture) -> None
 async def test_no_event_overtakes_another_of_its_aggregate(
     fault: Fault,
     replicas: list[Database],
-    kernel: Kernel,
+    kernel: KernelStack,
     kernel_client: Client,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -197,51 +199,51 @@ async def test_no_event_overtakes_another_of_its_aggregate(
     numbers = [f"S-{number}" for number in range(150)]
     for number in numbers:
         async with replicas[0].transaction() as tx:
-            tx.say(*(delivered(order_id, number) for order_id in orders))
+            tx.publish(*(delivered(order_id, number) for order_id in orders))
         if number == "S-30":
             going_wrong = asyncio.create_task(fault(kernel, caplog))
     await going_wrong
     await eventually(lambda: kernel_client.is_connected)
     watcher = await kernel.database()
-    await eventually(partial(_is_empty, watcher), within=30)
+    await eventually(partial(_is_empty, watcher), timeout_seconds=30)
     await watcher.close()
     for order_id in orders:
         assert await heard(kernel_client, order_id, len(numbers)) == numbers
 
 
 async def test_a_leader_that_is_silent_for_too_long_is_replaced(
-    kernel: Kernel, kernel_client: Client, monkeypatch: pytest.MonkeyPatch
+    kernel: KernelStack, kernel_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lease is shorter here than any leader's pause, so that each loses it time and again."""
     monkeypatch.setattr(outbox, "_LEASE", "SET idle_session_timeout = '20ms'")
     stores: list[Database] = []
 
-    def build(kit: Kit[PostgresSettings, Database]) -> Room:
+    def build(kit: Resources[PostgresSettings, Database]) -> ServiceParts:
         stores.append(kit.store)
-        return Room(None, {})
+        return ServiceParts(None, {})
 
     order_id = new_id()
-    async with kernel.running(build), kernel.running(build):
+    async with kernel.serve(build), kernel.serve(build):
         for number in range(10):
             async with stores[number % 2].transaction() as tx:
-                tx.say(delivered(order_id, f"{number}"))
+                tx.publish(delivered(order_id, f"{number}"))
         assert await heard(kernel_client, order_id, 10) == [f"{number}" for number in range(10)]
 
 
 async def test_what_follows_an_event_that_is_not_taken_waits_and_others_do_not(
-    replicas: list[Database], kernel: Kernel, kernel_client: Client
+    replicas: list[Database], kernel: KernelStack, kernel_client: Client
 ) -> None:
     js = kernel_client.jetstream()
     limits = (await js.stream_info("ORDER")).config
     await js.update_stream(limits, max_msg_size=1000)
     stuck, free, long = new_id(), new_id(), "S-" + "2" * 1000
     async with replicas[0].transaction() as tx:
-        tx.say(delivered(stuck, "S-1"), delivered(stuck, long), delivered(stuck, "S-3"), delivered(free))
+        tx.publish(delivered(stuck, "S-1"), delivered(stuck, long), delivered(stuck, "S-3"), delivered(free))
     assert await heard(kernel_client, free, 1) == ["S-1"]
     await eventually(lambda: _is_left(kernel, 2))
     await js.update_stream(limits, max_msg_size=-1)
     assert await heard(kernel_client, stuck, 3) == ["S-1", long, "S-3"]
 
 
-async def _is_left(kernel: Kernel, count: int) -> bool:
+async def _is_left(kernel: KernelStack, count: int) -> bool:
     return await rows_left(kernel) == count

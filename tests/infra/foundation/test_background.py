@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from infra.foundation.background import Worker
+from infra.foundation.background import PeriodicTask
 from tests.support.eventually import eventually
 
 
 @asynccontextmanager
-async def running(work: Callable[[], Awaitable[bool]], every: float) -> AsyncIterator[Worker]:
-    worker = Worker("test", work, every=every)
+async def running(work: Callable[[], Awaitable[bool]], every: float) -> AsyncIterator[PeriodicTask]:
+    worker = PeriodicTask("test", work, interval_seconds=every)
     task = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -18,7 +18,7 @@ async def running(work: Callable[[], Awaitable[bool]], every: float) -> AsyncIte
         task.cancel()
 
 
-class Pile:
+class Backlog:
     """Work for some rounds."""
 
     def __init__(self, rounds: int = 0, failures: int = 0) -> None:
@@ -36,13 +36,13 @@ class Pile:
 
 
 async def test_goes_on_while_there_is_more() -> None:
-    pile = Pile(rounds=5)
+    pile = Backlog(rounds=5)
     async with running(pile.work, every=3600):
         await eventually(lambda: pile.calls == 5)
 
 
 async def test_wakes_when_called() -> None:
-    pile = Pile()
+    pile = Backlog()
     async with running(pile.work, every=3600) as worker:
         await eventually(lambda: pile.calls == 1)
         worker.wake()
@@ -50,13 +50,13 @@ async def test_wakes_when_called() -> None:
 
 
 async def test_looks_by_itself() -> None:
-    pile = Pile()
+    pile = Backlog()
     async with running(pile.work, every=0.01):
         await eventually(lambda: pile.calls > 3)
 
 
 async def test_tries_again_after_a_failure() -> None:
-    pile = Pile(failures=2)
+    pile = Backlog(failures=2)
     async with running(pile.work, every=3600) as worker:
         await eventually(lambda: pile.calls == 3)
         assert worker.failures == 0

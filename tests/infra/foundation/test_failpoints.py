@@ -22,7 +22,7 @@ crash_point("place.left")
 @pytest.mark.parametrize("armed", [True, False])
 def test_without_an_order_nothing_happens(tmp_path: Path, armed: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter of the test
     monkeypatch.setattr(crash, "_folder", tmp_path if armed else None)
-    crash.crash_point("place.reached")
+    crash.failpoint("place.reached")
 
 
 def test_an_order_is_carried_out_once(tmp_path: Path) -> None:

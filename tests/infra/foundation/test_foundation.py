@@ -14,46 +14,46 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from contracts.failure import BadCursor, Fail, IdempotencyKeyReused, InternalError, NotFound
+from contracts.failure import Fail, IdempotencyKeyReused, InternalError, InvalidCursor, NotFound
 from contracts.order import IllegalTransition
 from infra.foundation import pagination as cursor
 from infra.foundation import trace
 from infra.foundation.ids import new_id
-from infra.foundation.settings import PostgresSettings, load
-from infra.foundation.telemetry import JsonLines, log_to_stderr, tracer_to
-from infra.messaging.idempotency import Key, Stored
+from infra.foundation.settings import PostgresSettings, load_settings
+from infra.foundation.telemetry import JsonLogFormatter, build_tracer, configure_logging
+from infra.messaging.idempotency import IdempotencyKey, StoredReply
 
 
 @given(st.text(), st.integers(-(2**53), 2**53), st.uuids())
 def test_a_cursor_comes_back_as_it_was(word: str, number: int, some_id: UUID) -> None:
-    assert cursor.decode(cursor.encode(word, number, some_id), str, int, UUID) == (word, number, some_id)
+    assert cursor.decode_cursor(cursor.encode_cursor(word, number, some_id), str, int, UUID) == (word, number, some_id)
 
 
 def test_a_moment_in_a_cursor() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
-    assert cursor.decode(cursor.encode(moment), datetime.fromisoformat) == (moment,)
+    assert cursor.decode_cursor(cursor.encode_cursor(moment), datetime.fromisoformat) == (moment,)
 
 
 @pytest.mark.parametrize("made_up", ["", "x", "bm9wZQ", "W10", "WyJ4Il0", "WzEsMl0", "eyJhIjoxfQ", "_" * 1000])
 def test_a_made_up_cursor_is_refused(made_up: str) -> None:
-    with pytest.raises(BadCursor):
-        cursor.decode(made_up, UUID)
+    with pytest.raises(InvalidCursor):
+        cursor.decode_cursor(made_up, UUID)
 
 
 def test_a_key_opens_only_its_own_answer() -> None:
-    answer = Stored(b'{"a": 1}', {"Souk-Version": "3"})
-    key = Key.of("rpc.order.place", "ada", "k", b"body")
-    assert key.open(key.fingerprint, key.seal(answer)) == answer
+    answer = StoredReply(b'{"a": 1}', {"Souk-Version": "3"})
+    key = IdempotencyKey.derive("rpc.order.place", "ada", "k", b"body")
+    assert key.unseal(key.fingerprint, key.seal(answer)) == answer
     with pytest.raises(IdempotencyKeyReused):
-        key.open(b"another", key.seal(answer))
+        key.unseal(b"another", key.seal(answer))
 
 
 def test_a_confidential_answer_needs_the_key_itself() -> None:
-    answer = Stored(b'{"token": "hush"}', {})
-    key = Key.of("rpc.user.login", "ada", "k", b"body", confidential=True)
+    answer = StoredReply(b'{"token": "hush"}', {})
+    key = IdempotencyKey.derive("rpc.user.login", "ada", "k", b"body", confidential=True)
     sealed = key.seal(answer)
     assert b"hush" not in sealed
-    assert key.open(key.fingerprint, sealed) == answer
+    assert key.unseal(key.fingerprint, sealed) == answer
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_a_sampled_message_has_a_span_and_an_unsampled_none() -> None:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer("test")
-    with trace.span(trace.begin(sampled=False), tracer, "quiet", SpanKind.SERVER):
+    with trace.span(trace.start(sampled=False), tracer, "quiet", SpanKind.SERVER):
         pass
-    parent = trace.begin(sampled=True)
+    parent = trace.start(sampled=True)
     with trace.span(parent, tracer, "loud", SpanKind.SERVER) as child:
         assert trace.current() is child
         assert child.trace_id == parent.trace_id
@@ -89,12 +89,12 @@ def test_a_sampled_message_has_a_span_and_an_unsampled_none() -> None:
     spans = exporter.get_finished_spans()
     assert [span.name for span in spans] == ["loud", "failing"]
     assert not spans[1].status.is_ok
-    assert trace.current() is trace.NOWHERE
+    assert trace.current() is trace.UNTRACED
 
 
 def test_traces_leave_only_where_an_endpoint_is_set() -> None:
-    assert tracer_to("", "order") == (None, None)
-    tracer, provider = tracer_to("http://127.0.0.1:9/v1/traces", "order")
+    assert build_tracer("", "order") == (None, None)
+    tracer, provider = build_tracer("http://127.0.0.1:9/v1/traces", "order")
     assert tracer is not None
     assert provider is not None
     provider.shutdown()
@@ -103,8 +103,8 @@ def test_traces_leave_only_where_an_endpoint_is_set() -> None:
 def test_a_log_line_is_json_with_its_trace() -> None:
     record = logging.LogRecord("souk", logging.INFO, "", 0, "sold %s", ("a lamp",), None)
     record.fields = {"order_id": new_id()}
-    with trace.within(trace.begin(request_id="r-1")) as here:
-        line = json.loads(JsonLines("order").format(record))
+    with trace.activate(trace.start(request_id="r-1")) as here:
+        line = json.loads(JsonLogFormatter("order").format(record))
     assert line["message"] == "sold a lamp"
     assert line["trace_id"] == here.trace_id
     assert line["request_id"] == "r-1"
@@ -113,7 +113,7 @@ def test_a_log_line_is_json_with_its_trace() -> None:
 
 def test_a_log_line_tells_of_an_exception(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(logging.root, "handlers", [])
-    log_to_stderr("order", "INFO")
+    configure_logging("order", "INFO")
     try:
         _ = 1 // 0
     except ZeroDivisionError:
@@ -130,7 +130,7 @@ def test_settings_come_from_files_and_are_not_shown(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SOUK_SECRETS_DIR", str(tmp_path))
     monkeypatch.setenv("SOUK_DATABASE_URL", "postgresql://here")
-    settings = load(PostgresSettings)
+    settings = load_settings(PostgresSettings)
     assert settings.nats_password.get_secret_value() == "hush"
     assert "hush" not in repr(settings)
 
@@ -140,18 +140,18 @@ def test_missing_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("SOUK_SECRETS_DIR", raising=False)
     monkeypatch.setenv("SOUK_OPS_PORT", "hunter2")
     with pytest.raises(SystemExit) as ended:
-        load(PostgresSettings)
+        load_settings(PostgresSettings)
     assert "SOUK_NATS_PASSWORD" in str(ended.value)
     assert "SOUK_OPS_PORT" in str(ended.value)
     assert "hunter2" not in str(ended.value)
 
 
 def test_a_failure_travels_and_comes_back() -> None:
-    failure = Fail.from_body(IllegalTransition("it is delivered", retry_after=2).body("r-1"))
+    failure = Fail.from_json(IllegalTransition("it is delivered", retry_after=2).to_json("r-1"))
     assert isinstance(failure, IllegalTransition)
     assert (failure.detail, failure.retry_after) == ("it is delivered", 2)
 
 
 def test_a_failure_nobody_knows_is_a_bug_of_the_other_side() -> None:
     body = b'{"title": "Odd", "status": 418, "detail": "odd", "code": "never_heard_of"}'
-    assert isinstance(Fail.from_body(body), InternalError)
+    assert isinstance(Fail.from_json(body), InternalError)

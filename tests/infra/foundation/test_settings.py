@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.foundation.settings import MongoSettings, PostgresSettings, Settings, load
+from infra.foundation.settings import MongoSettings, PostgresSettings, Settings, load_settings
 from services.user.app import UserSettings
 
 STRONG = "uXr3-0hJ_4qkTbN8wZyA6vEs"
@@ -27,7 +27,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.mark.parametrize("kind", SECRETS, ids=lambda kind: kind.__name__)
 def test_without_its_secrets_nothing_starts(bare: pytest.MonkeyPatch, kind: type[Settings]) -> None:
     with pytest.raises(SystemExit) as told:
-        load(kind)
+        load_settings(kind)
     assert all(f"SOUK_{name.upper()}" in str(told.value) for name in SECRETS[kind])
 
 
@@ -38,11 +38,11 @@ def test_production_takes_no_weak_secret(bare: pytest.MonkeyPatch, kind: type[Se
     bare.setenv("SOUK_ENVIRONMENT", "production")
     for name in SECRETS[kind]:
         bare.setenv(f"SOUK_{name.upper()}", STRONG)
-    assert load(kind).environment == "production"
+    assert load_settings(kind).environment == "production"
     for name in SECRETS[kind]:
         bare.setenv(f"SOUK_{name.upper()}", weak)
         with pytest.raises(SystemExit) as told:
-            load(kind)
+            load_settings(kind)
         assert f"SOUK_{name.upper()}" in str(told.value)
         assert not weak or weak not in str(told.value)
         bare.setenv(f"SOUK_{name.upper()}", STRONG)
@@ -50,5 +50,5 @@ def test_production_takes_no_weak_secret(bare: pytest.MonkeyPatch, kind: type[Se
 
 def test_no_secret_is_shown(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("SOUK_NATS_PASSWORD", STRONG)
-    settings = load(Settings)
+    settings = load_settings(Settings)
     assert STRONG not in f"{settings} {settings!r} {settings.model_dump_json()}"

@@ -11,10 +11,10 @@ import pytest
 from nats.aio.client import Client
 
 from contracts.registry import BY_SUBJECT, EVENTS, OPERATIONS, SERVICES
-from infra.messaging.append_only_stream import TRAIL
-from infra.messaging.permissions import NAMES, permissions_of
-from infra.messaging.topology import BOARDS, BUCKETS, Bucket, consumers_of, streams
-from tests.infra.conftest import Kernel
+from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
+from infra.messaging.permissions import NATS_USERS, permissions_for
+from infra.messaging.topology import KV_BUCKETS, OBJECT_BUCKETS, ObjectBucket, consumers_for, stream_configs
+from tests.infra.conftest import KernelStack
 
 SOMETHING = UUID("019a0000-0000-7000-8000-000000000000")
 ADMINISTRATION = (
@@ -31,7 +31,7 @@ ADMINISTRATION = (
     "$JS.API.CONSUMER.DELETE.PAYMENT.order",
     "$SYS.REQ.SERVER.PING",
 )
-ORDINARY = [name for name in NAMES if name != "operator"]
+ORDINARY = [name for name in NATS_USERS if name != "operator"]
 
 
 def publishable() -> dict[str, set[str]]:
@@ -43,31 +43,31 @@ def publishable() -> dict[str, set[str]]:
         table[f"wake.{service}"] = {service}
         table[f"deliver.{service}.ORDER"] = set()
         table[f"_INBOX_{service}.x"] = set()
-    for stream in streams():
+    for stream in stream_configs():
         for service in SERVICES:
-            hears = stream.name in {consumer.stream for consumer in consumers_of(service)}
+            hears = stream.name in {consumer.stream for consumer in consumers_for(service)}
             table[f"$JS.API.CONSUMER.INFO.{stream.name}.{service}"] = {service} if hears else set()
             table[f"$JS.ACK.{stream.name}.{service}.1.1.1.1.0"] = {service} if hears else set()
     for service in SERVICES:
         table[f"trail.{service}"] = {service} if service != "cart" else set()
     for what in ("STREAM.INFO", "STREAM.PURGE", "STREAM.DELETE", "STREAM.MSG.GET", "STREAM.MSG.DELETE", "DIRECT.GET"):
-        table[f"$JS.API.{what}.{TRAIL.name}"] = set()
-    for bucket in BUCKETS:
+        table[f"$JS.API.{what}.{AUDIT_ANCHOR_STREAM.name}"] = set()
+    for bucket in OBJECT_BUCKETS:
         table |= {subject: set(bucket.users) for subject in reading_and_writing(bucket)}
         table[f"$JS.API.STREAM.DELETE.OBJ_{bucket.name}"] = set()
         table[f"$JS.API.STREAM.UPDATE.OBJ_{bucket.name}"] = set()
-    for board in BOARDS:
-        table[board.subject_of("x")] = {board.writer}
-        table[board.direct] = {board.reader}
-        table[f"$JS.API.STREAM.PURGE.{board.stream}"] = set()
-        table[f"$JS.API.STREAM.MSG.GET.{board.stream}"] = set()
-        table[f"$JS.API.CONSUMER.CREATE.{board.stream}"] = set()
+    for board in KV_BUCKETS:
+        table[board.subject_for("x")] = {board.writer}
+        table[board.direct_get_subject] = {board.reader}
+        table[f"$JS.API.STREAM.PURGE.{board.stream_name}"] = set()
+        table[f"$JS.API.STREAM.MSG.GET.{board.stream_name}"] = set()
+        table[f"$JS.API.CONSUMER.CREATE.{board.stream_name}"] = set()
     table["counts.edge"] = {"edge"}
     table["$JS.API.STREAM.NAMES"] = set()
     return table | {subject: set() for subject in ADMINISTRATION}
 
 
-def reading_and_writing(bucket: Bucket) -> tuple[str, ...]:
+def reading_and_writing(bucket: ObjectBucket) -> tuple[str, ...]:
     """What the client of an object store publishes."""
     stream = f"OBJ_{bucket.name}"
     return (
@@ -86,10 +86,10 @@ def reading_and_writing(bucket: Bucket) -> tuple[str, ...]:
 
 def subscribable() -> dict[str, set[str]]:
     table: dict[str, set[str]] = {operation.subject: {operation.service} for operation in OPERATIONS}
-    table |= {event.pattern(): set() for event in EVENTS}
+    table |= {event.subject_pattern(): set() for event in EVENTS}
     for name in ORDINARY:
         table[f"_INBOX_{name}.x"] = {name}
-    table |= {board.subjects: {board.reader} for board in BOARDS}
+    table |= {board.subject_filter: {board.reader} for board in KV_BUCKETS}
     table["counts.edge"] = {"edge"}
     for service in SERVICES:
         table[f"deliver.{service}.ORDER"] = {service}
@@ -99,7 +99,7 @@ def subscribable() -> dict[str, set[str]]:
 
 
 @asynccontextmanager
-async def complaining(kernel: Kernel, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
+async def recording_errors(kernel: KernelStack, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
     """A connection of a user, and what the server refused it."""
     refused: list[str] = []
 
@@ -134,13 +134,13 @@ async def permitted(client: Client, refused: list[str], subjects: list[str], *, 
 @pytest.mark.parametrize("user", ORDINARY)
 @pytest.mark.parametrize(("table", "publish"), [(publishable, True), (subscribable, False)])
 async def test_the_whole_table(
-    kernel: Kernel,
+    kernel: KernelStack,
     user: str,
     table: Callable[[], dict[str, set[str]]],
     publish: bool,  # noqa: FBT001
 ) -> None:
     rights = table()
-    async with complaining(kernel, user) as (client, refused):
+    async with recording_errors(kernel, user) as (client, refused):
         found = await permitted(client, refused, list(rights), publish=publish)
     assert found == {subject for subject, users in rights.items() if user in users}
 
@@ -156,7 +156,7 @@ def covers(pattern: str, subject: str) -> bool:
 @pytest.mark.parametrize("user", ORDINARY)
 def test_every_right_has_its_row(user: str) -> None:
     """A right that nobody has written down above is one too many, or a row too few."""
-    rights = permissions_of(user)
+    rights = permissions_for(user)
     for patterns, table in ((rights.publish, publishable()), (rights.subscribe, subscribable())):
         for pattern in patterns:
             assert any(user in users and covers(pattern, subject) for subject, users in table.items()), pattern
@@ -168,7 +168,7 @@ def test_no_service_may_ask_what_trusts_an_identity() -> None:
 
 
 @pytest.mark.parametrize("credentials", [{}, {"user": "order"}, {"user": "order", "password": "guess"}])
-async def test_a_stranger_is_refused(kernel: Kernel, credentials: dict[str, str]) -> None:
+async def test_a_stranger_is_refused(kernel: KernelStack, credentials: dict[str, str]) -> None:
     """Said over the plain protocol: a client library would keep the socket of a refused connection open."""
     port = int(kernel.stack.nats_url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

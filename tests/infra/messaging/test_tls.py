@@ -71,7 +71,7 @@ async def test_nats(tls_nats: str, certificates: Path, monkeypatch: pytest.Monke
         transport: Any = client._transport
         assert transport._io_writer.get_extra_info("ssl_object").version() in {"TLSv1.2", "TLSv1.3"}
     settings = Settings(_env_file=None, nats_url=tls_nats, nats_password="a password")
-    broker = messaging.broker(settings, "order", messaging.Watch(Metrics()))
+    broker = messaging.build_broker(settings, "order", messaging.ConnectionMonitor(Metrics()))
     async with asyncio.timeout(10), broker:
         assert await broker.ping(timeout=3)
 

@@ -4,55 +4,57 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
 
-from contracts.registry import EVENTS, HEARS, SERVICES
+from contracts.registry import EVENTS, SERVICES, SUBSCRIPTIONS
 from infra.messaging import topology as streams
 from infra.messaging.topology import NotProvisioned
-from tests.infra.conftest import Kernel
+from tests.infra.conftest import KernelStack
 
 
-async def provision(kernel: Kernel) -> list[str]:
+async def provision(kernel: KernelStack) -> list[str]:
     return await streams.provision(kernel.stack.nats_url, kernel.stack.password("operator"))
 
 
-async def test_a_second_run_changes_nothing(kernel: Kernel) -> None:
+async def test_a_second_run_changes_nothing(kernel: KernelStack) -> None:
     await provision(kernel)
     assert await provision(kernel) == []
 
 
-async def test_every_event_has_a_stream_and_every_listener_a_consumer(kernel: Kernel, kernel_client: Client) -> None:
+async def test_every_event_has_a_stream_and_every_listener_a_consumer(
+    kernel: KernelStack, kernel_client: Client
+) -> None:
     await provision(kernel)
     js = kernel_client.jetstream()
     for event in EVENTS:
         assert await js.find_stream_name_by_subject(f"event.{event.service}.x.{event.name}") == event.service.upper()
     for service in SERVICES:
-        await streams.check(kernel_client, service)
-    for service, heard in HEARS.items():
+        await streams.require_provisioned(kernel_client, service)
+    for service, heard in SUBSCRIPTIONS.items():
         for event in heard:
             info = await js.consumer_info(event.service.upper(), service)
-            assert event.pattern() in (info.config.filter_subjects or [info.config.filter_subject])
+            assert event.subject_pattern() in (info.config.filter_subjects or [info.config.filter_subject])
 
 
-async def test_a_missing_consumer_is_told_and_made_again(kernel: Kernel, kernel_client: Client) -> None:
+async def test_a_missing_consumer_is_told_and_made_again(kernel: KernelStack, kernel_client: Client) -> None:
     js = kernel_client.jetstream()
     await js.delete_consumer("ORDER", "notification")
     with pytest.raises(NotProvisioned, match="souk provision"):
-        await streams.check(kernel_client, "notification")
+        await streams.require_provisioned(kernel_client, "notification")
     assert await provision(kernel) == ["consumer notification of ORDER made"]
-    await streams.check(kernel_client, "notification")
+    await streams.require_provisioned(kernel_client, "notification")
 
 
-async def test_a_consumer_that_differs_is_told_and_mended(kernel: Kernel, kernel_client: Client) -> None:
+async def test_a_consumer_that_differs_is_told_and_mended(kernel: KernelStack, kernel_client: Client) -> None:
     js = kernel_client.jetstream()
-    (consumer,) = streams.consumers_of("cart")
+    (consumer,) = streams.consumers_for("cart")
     changed: ConsumerConfig = streams.consumer_config(consumer).evolve(max_deliver=3)
     await js.add_consumer("ORDER", changed)
     with pytest.raises(NotProvisioned, match="max_deliver"):
-        await streams.check(kernel_client, "cart")
+        await streams.require_provisioned(kernel_client, "cart")
     assert await provision(kernel) == ["consumer cart of ORDER changed"]
-    await streams.check(kernel_client, "cart")
+    await streams.require_provisioned(kernel_client, "cart")
 
 
-async def test_a_stream_that_differs_is_mended(kernel: Kernel, kernel_client: Client) -> None:
+async def test_a_stream_that_differs_is_mended(kernel: KernelStack, kernel_client: Client) -> None:
     js = kernel_client.jetstream()
     config = (await js.stream_info("USER")).config
     await js.update_stream(config.evolve(max_age=60, duplicate_window=30))

@@ -5,68 +5,74 @@ from collections.abc import AsyncIterator
 import pytest
 from nats.aio.client import Client
 
-from contracts.failure import Invalid, Unavailable
+from contracts.failure import InvalidRequest, Unavailable
 from contracts.operation import EDGE, OPERATOR
 from contracts.order import OrderPaid
 from contracts.payment import PaymentCaptured, PaymentFailed
-from contracts.redelivery import EffectFailed, HeardTooSoon, HearEvent, Outcome
-from contracts.registry import HEAR, HEARS, SERVICES, asked_by
+from contracts.redelivery import DeliveredTooEarly, EventHandlingFailed, RedeliverEvent, RedeliveryOutcome
+from contracts.registry import REDELIVER, SERVICES, SUBSCRIPTIONS, operations_for
 from infra.database.postgres import Database
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.messaging import consumer as reactor
-from infra.messaging.dead_letters import Letters
-from infra.messaging.redelivery import Handover
-from infra.messaging.topology import consumers_of
-from infra.runtime.service import Kit, Room
-from tests.infra.conftest import Kernel
-from tests.infra.messaging.test_consumer import Bench, captured, letter_about, payment, say
+from infra.messaging.dead_letters import DeadLetterQueue
+from infra.messaging.redelivery import RedeliveryClient
+from infra.messaging.topology import consumers_for
+from infra.runtime.service import Resources, ServiceParts
+from tests.infra.conftest import KernelStack
+from tests.infra.messaging.test_consumer import (
+    HandlerProbe,
+    dead_letter_about,
+    handle_payment_captured,
+    payment_captured,
+    publish_event,
+)
 from tests.support.eventually import eventually
 
 
 @pytest.fixture(scope="module")
-def bench() -> Bench:
-    return Bench()
+def bench() -> HandlerProbe:
+    return HandlerProbe()
 
 
-def furnish(made: Bench) -> Room:
-    return Room(made, {}, {PaymentCaptured: captured, PaymentFailed: captured})
+def furnish(made: HandlerProbe) -> ServiceParts:
+    return ServiceParts(made, {}, {PaymentCaptured: handle_payment_captured, PaymentFailed: handle_payment_captured})
 
 
 @pytest.fixture
-async def order(kernel: Kernel, bench: Bench) -> AsyncIterator[None]:
-    def build(_kit: Kit[PostgresSettings, Database]) -> Room:
+async def order(kernel: KernelStack, bench: HandlerProbe) -> AsyncIterator[None]:
+    def build(_kit: Resources[PostgresSettings, Database]) -> ServiceParts:
         return furnish(bench)
 
-    async with kernel.running(build):
+    async with kernel.serve(build):
         yield
 
 
 @pytest.fixture
-def handover(kernel_client: Client) -> Handover:
-    return Handover(kernel_client, patience=0.5)
+def handover(kernel_client: Client) -> RedeliveryClient:
+    return RedeliveryClient(kernel_client, retry_for_seconds=0.5)
 
 
-def handed(event: PaymentCaptured) -> HearEvent:
-    return HearEvent(id=new_id(), type=event.type(), data=event.model_dump_json(), subject=event.subject)
+def handed(event: PaymentCaptured) -> RedeliverEvent:
+    return RedeliverEvent(id=new_id(), type=event.ce_type(), data=event.model_dump_json(), subject=event.subject)
 
 
 def test_every_listener_can_be_handed_events_by_the_operator_alone() -> None:
-    assert set(HEAR) == {service for service, heard in HEARS.items() if heard}
-    assert set(HEAR.values()) <= set(asked_by(OPERATOR))
+    assert set(REDELIVER) == {service for service, heard in SUBSCRIPTIONS.items() if heard}
+    assert set(REDELIVER.values()) <= set(operations_for(OPERATOR))
     for caller in (EDGE, *SERVICES):
-        assert not set(HEAR.values()) & set(asked_by(caller))
+        assert not set(REDELIVER.values()) & set(operations_for(caller))
 
 
 @pytest.mark.usefixtures("order")
 async def test_handed_over_twice_it_has_its_effect_once_and_is_noted_once(
-    kernel: Kernel, bench: Bench, handover: Handover
+    kernel: KernelStack, bench: HandlerProbe, handover: RedeliveryClient
 ) -> None:
-    event = payment()
+    event = payment_captured()
     said = handed(event)
-    assert await handover.hand("order", said) is Outcome.APPLIED
-    assert await handover.hand("order", said) is Outcome.KNOWN
-    assert bench.done[event.payment_id] == 1
+    assert await handover.redeliver("order", said) is RedeliveryOutcome.APPLIED
+    assert await handover.redeliver("order", said) is RedeliveryOutcome.ALREADY_APPLIED
+    assert bench.applied[event.payment_id] == 1
     connection = await kernel.database()
     noted = await connection.fetch("SELECT act, actor_kind FROM trail WHERE subject = $1", str(said.id))
     await connection.close()
@@ -74,103 +80,109 @@ async def test_handed_over_twice_it_has_its_effect_once_and_is_noted_once(
 
 
 @pytest.mark.usefixtures("order")
-async def test_what_came_from_the_stream_is_known(bench: Bench, handover: Handover, kernel_client: Client) -> None:
-    event = payment()
-    event_id = await say(kernel_client, event)
-    await eventually(lambda: bench.done[event.payment_id])
+async def test_what_came_from_the_stream_is_known(
+    bench: HandlerProbe, handover: RedeliveryClient, kernel_client: Client
+) -> None:
+    event = payment_captured()
+    event_id = await publish_event(kernel_client, event)
+    await eventually(lambda: bench.applied[event.payment_id])
     said = handed(event).model_copy(update={"id": event_id})
-    assert await handover.hand("order", said) is Outcome.KNOWN
-    assert bench.done[event.payment_id] == 1
+    assert await handover.redeliver("order", said) is RedeliveryOutcome.ALREADY_APPLIED
+    assert bench.applied[event.payment_id] == 1
 
 
 @pytest.mark.usefixtures("order")
-async def test_its_own_event_leaves_with_the_trace(bench: Bench, handover: Handover, kernel_client: Client) -> None:
-    event = payment()
-    bench.mood[event.payment_id] = "says so"
+async def test_its_own_event_leaves_with_the_trace(
+    bench: HandlerProbe, handover: RedeliveryClient, kernel_client: Client
+) -> None:
+    event = payment_captured()
+    bench.behavior[event.payment_id] = "says so"
     heard = await kernel_client.subscribe(f"event.order.{event.order_id}.paid")
     trace = "00-" + "7f" * 16 + "-" + "34" * 8 + "-00"
-    await handover.hand("order", handed(event).model_copy(update={"traceparent": trace}))
+    await handover.redeliver("order", handed(event).model_copy(update={"traceparent": trace}))
     message = await heard.next_msg(timeout=10)
     await heard.unsubscribe()
     assert message.headers["traceparent"].split("-")[1] == "7f" * 16
 
 
 @pytest.mark.usefixtures("order")
-@pytest.mark.parametrize(("mood", "fail"), [("never", HeardTooSoon), ("bug", EffectFailed), ("refused", EffectFailed)])
+@pytest.mark.parametrize(
+    ("mood", "fail"), [("never", DeliveredTooEarly), ("bug", EventHandlingFailed), ("refused", EventHandlingFailed)]
+)
 async def test_a_failing_effect_is_told_and_leaves_nothing(
-    bench: Bench, handover: Handover, mood: str, fail: type[Exception]
+    bench: HandlerProbe, handover: RedeliveryClient, mood: str, fail: type[Exception]
 ) -> None:
-    event = payment()
+    event = payment_captured()
     said = handed(event)
-    bench.mood[event.payment_id] = mood
+    bench.behavior[event.payment_id] = mood
     with pytest.raises(fail):
-        await handover.hand("order", said)
-    bench.mood[event.payment_id] = "mended"
-    assert await handover.hand("order", said) is Outcome.APPLIED
-    assert bench.done[event.payment_id] == 1
+        await handover.redeliver("order", said)
+    bench.behavior[event.payment_id] = "mended"
+    assert await handover.redeliver("order", said) is RedeliveryOutcome.APPLIED
+    assert bench.applied[event.payment_id] == 1
 
 
 @pytest.mark.usefixtures("order")
-@pytest.mark.parametrize(("kind", "data"), [("souk.un.known", "{}"), (OrderPaid.type(), "{}"), ("", "")])
-async def test_what_the_service_does_not_hear_is_refused(handover: Handover, kind: str, data: str) -> None:
-    with pytest.raises(Invalid):
-        await handover.hand("order", HearEvent(id=new_id(), type=kind, data=data))
+@pytest.mark.parametrize(("kind", "data"), [("souk.un.known", "{}"), (OrderPaid.ce_type(), "{}"), ("", "")])
+async def test_what_the_service_does_not_hear_is_refused(handover: RedeliveryClient, kind: str, data: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await handover.redeliver("order", RedeliverEvent(id=new_id(), type=kind, data=data))
 
 
 @pytest.mark.usefixtures("order")
-async def test_what_cannot_be_read_is_refused(handover: Handover) -> None:
-    with pytest.raises(Invalid, match="not valid") as refused:
-        await handover.hand("order", HearEvent(id=new_id(), type=PaymentCaptured.type(), data="{"))
+async def test_what_cannot_be_read_is_refused(handover: RedeliveryClient) -> None:
+    with pytest.raises(InvalidRequest, match="not valid") as refused:
+        await handover.redeliver("order", RedeliverEvent(id=new_id(), type=PaymentCaptured.ce_type(), data="{"))
     assert refused.value.errors[0].pointer == "/data"
 
 
-async def test_a_service_that_is_away_is_told_and_may_be_asked_again(bench: Bench, kernel: Kernel) -> None:
-    event = payment()
+async def test_a_service_that_is_away_is_told_and_may_be_asked_again(bench: HandlerProbe, kernel: KernelStack) -> None:
+    event = payment_captured()
     said = handed(event)
     async with kernel.client("operator") as client:
         with pytest.raises(Unavailable):
-            await Handover(client, patience=0.1).hand("order", said)
-        async with kernel.running(lambda _kit: furnish(bench)):
-            assert await Handover(client).hand("order", said) is Outcome.APPLIED
+            await RedeliveryClient(client, retry_for_seconds=0.1).redeliver("order", said)
+        async with kernel.serve(lambda _kit: furnish(bench)):
+            assert await RedeliveryClient(client).redeliver("order", said) is RedeliveryOutcome.APPLIED
 
 
 @pytest.mark.usefixtures("order")
 async def test_a_dead_letter_is_heard_after_the_mending(
-    bench: Bench, handover: Handover, kernel_client: Client
+    bench: HandlerProbe, handover: RedeliveryClient, kernel_client: Client
 ) -> None:
     """The whole way: buried by the service, handed over too early, mended, handed over twice, removed."""
-    event, letters = payment(), Letters(kernel_client.jetstream())
-    bench.mood[event.payment_id] = "refused"
-    event_id = await say(kernel_client, event)
-    letter = await eventually(lambda: letter_about(kernel_client, event))
+    event, letters = payment_captured(), DeadLetterQueue(kernel_client.jetstream())
+    bench.behavior[event.payment_id] = "refused"
+    event_id = await publish_event(kernel_client, event)
+    letter = await eventually(lambda: dead_letter_about(kernel_client, event))
     assert letter is not None
-    assert letter.event().id == event_id
-    with pytest.raises(EffectFailed, match="NotFound"):
-        await handover.hand(letter.service, letter.event())
-    bench.mood[event.payment_id] = "mended"
-    assert await handover.hand(letter.service, letter.event()) is Outcome.APPLIED
-    assert await handover.hand(letter.service, letter.event()) is Outcome.KNOWN
-    assert bench.done[event.payment_id] == 1
-    assert await letters.drop(letter.seq)
-    assert not await letters.drop(letter.seq)
+    assert letter.to_redelivery().id == event_id
+    with pytest.raises(EventHandlingFailed, match="NotFound"):
+        await handover.redeliver(letter.service, letter.to_redelivery())
+    bench.behavior[event.payment_id] = "mended"
+    assert await handover.redeliver(letter.service, letter.to_redelivery()) is RedeliveryOutcome.APPLIED
+    assert await handover.redeliver(letter.service, letter.to_redelivery()) is RedeliveryOutcome.ALREADY_APPLIED
+    assert bench.applied[event.payment_id] == 1
+    assert await letters.delete(letter.seq)
+    assert not await letters.delete(letter.seq)
     assert await letters.get(letter.seq) is None
-    assert letter.seq not in [other.seq async for other in letters.every()]
+    assert letter.seq not in [other.seq async for other in letters.iterate()]
 
 
 async def test_deliveries_to_processes_that_died_do_not_count(
-    bench: Bench, kernel: Kernel, kernel_client: Client
+    bench: HandlerProbe, kernel: KernelStack, kernel_client: Client
 ) -> None:
     """As if killed with the event in hand, more often than a failing event is tried: then it fails once by itself."""
-    (consumer,) = [one for one in consumers_of("order") if one.stream == "PAYMENT"]
+    (consumer,) = [one for one in consumers_for("order") if one.stream == "PAYMENT"]
     held = await kernel_client.subscribe(consumer.deliver_subject, queue="order")
-    event = payment()
-    bench.mood[event.payment_id] = "bug once"
-    await say(kernel_client, event)
-    for _ in range(reactor.DEADLY_TRIES + 2):
+    event = payment_captured()
+    bench.behavior[event.payment_id] = "bug once"
+    await publish_event(kernel_client, event)
+    for _ in range(reactor.MAX_ATTEMPTS + 2):
         message = await held.next_msg(timeout=10)
         await message.nak()
     await held.unsubscribe()
     await kernel_client.flush()
-    async with kernel.running(lambda _kit: furnish(bench)):
-        await eventually(lambda: bench.done[event.payment_id] == 1, within=30)
-    assert await letter_about(kernel_client, event) is None
+    async with kernel.serve(lambda _kit: furnish(bench)):
+        await eventually(lambda: bench.applied[event.payment_id] == 1, timeout_seconds=30)
+    assert await dead_letter_about(kernel_client, event) is None

@@ -10,20 +10,20 @@ from contracts import cart as contract
 from contracts.cart import Cart
 from contracts.identity import Identity
 from infra.database.mongo import Mongo, connect
-from infra.messaging.rpc import Asker
+from infra.messaging.rpc import RpcClient
 from infra.ops.devstack.stack import Stack
-from services.cart.deps import MINE, CartSettings, Shop
-from services.cart.price_client import PriceDesk
-from services.cart.store.carts import INDEXES, Carts
-from services.cart.write_cache import Recent
-from tests.support.rpc import Edge
+from services.cart.deps import MINE, CartDeps, CartSettings
+from services.cart.price_client import PriceClient
+from services.cart.store.carts import INDEXES, CartStore
+from services.cart.write_cache import WriteCache
+from tests.support.rpc import RpcCaller
 
 
 @dataclass(frozen=True)
-class Trolley:
+class CartClient:
     """One cart, by the id and as the person that somebody uses it."""
 
-    ask: Edge
+    ask: RpcCaller
     id: str
     identity: Identity | None = None
 
@@ -51,15 +51,15 @@ class Trolley:
 
 
 @pytest.fixture
-async def guest(ask: Edge) -> Trolley:
+async def guest(ask: RpcCaller) -> CartClient:
     """A guest's cart, new."""
-    return Trolley(ask, (await ask(contract.CREATE)).id)
+    return CartClient(ask, (await ask(contract.CREATE)).id)
 
 
 @pytest.fixture
-def mine(ask: Edge, new_customer: Callable[[], Identity]) -> Trolley:
+def mine(ask: RpcCaller, new_customer: Callable[[], Identity]) -> CartClient:
     """A new customer's own cart."""
-    return Trolley(ask, MINE, new_customer())
+    return CartClient(ask, MINE, new_customer())
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ async def store(cart_settings: CartSettings) -> AsyncIterator[Mongo]:
 
 
 @pytest.fixture(scope="session")
-async def shop(store: Mongo, cart_settings: CartSettings, as_service: Callable[[str], Any]) -> Shop:
+async def shop(store: Mongo, cart_settings: CartSettings, as_service: Callable[[str], Any]) -> CartDeps:
     """What the handlers get, here."""
-    asker: Asker = (await as_service("cart")).asker
-    return Shop(store, Carts(store.database), PriceDesk(asker), Recent(), cart_settings)
+    asker: RpcClient = (await as_service("cart")).asker
+    return CartDeps(store, CartStore(store.database), PriceClient(asker), WriteCache(), cart_settings)

@@ -11,12 +11,12 @@ from contracts import cart as contract
 from contracts import headers
 from contracts.cart import CartFull
 from contracts.catalog import OutOfStock, Product, SkuUnknown
-from contracts.failure import Fail, IdempotencyKeyReused, Invalid, NotFound, PreconditionFailed
+from contracts.failure import Fail, IdempotencyKeyReused, InvalidRequest, NotFound, PreconditionFailed
 from infra.foundation.ids import new_id
-from services.cart.deps import Shop
-from services.cart.domain.carts import MOST_LINES
-from tests.services.cart.conftest import Trolley
-from tests.support.rpc import Edge
+from services.cart.deps import CartDeps
+from services.cart.domain.carts import MAX_LINES
+from tests.services.cart.conftest import CartClient
+from tests.support.rpc import RpcCaller
 
 NewProduct = Callable[..., Awaitable[Product]]
 LINE = {"quantity": 1, "product_id": new_id(), "name": "Lamp", "options": [], "price": 1, "shortage": None}
@@ -26,7 +26,7 @@ async def sku_of(new_product: NewProduct, **how: Any) -> str:
     return (await new_product(**how)).variants[0].sku
 
 
-async def test_units_add_up(guest: Trolley, new_product: NewProduct) -> None:
+async def test_units_add_up(guest: CartClient, new_product: NewProduct) -> None:
     product = await new_product(price=1999)
     sku = product.variants[0].sku
     await guest.add(sku, 2)
@@ -40,7 +40,7 @@ async def test_units_add_up(guest: Trolley, new_product: NewProduct) -> None:
     assert await guest.get() == cart
 
 
-async def test_set_remove_clear(guest: Trolley, new_product: NewProduct) -> None:
+async def test_set_remove_clear(guest: CartClient, new_product: NewProduct) -> None:
     one, two, three = [await sku_of(new_product) for _ in range(3)]
     await guest.add(one)
     await guest.add(two, 4)
@@ -52,7 +52,7 @@ async def test_set_remove_clear(guest: Trolley, new_product: NewProduct) -> None
     assert (cleared.items, cleared.total.amount, cleared.version) == ([], 0, 8)
 
 
-async def test_what_is_so_already_changes_nothing(guest: Trolley, new_product: NewProduct) -> None:
+async def test_what_is_so_already_changes_nothing(guest: CartClient, new_product: NewProduct) -> None:
     sku = await sku_of(new_product)
     added = await guest.add(sku, 2)
     assert await guest.set(sku, 2) == added
@@ -63,7 +63,7 @@ async def test_what_is_so_already_changes_nothing(guest: Trolley, new_product: N
         await guest.remove(sku)
 
 
-async def test_what_is_not_sold_or_not_there_is_refused(guest: Trolley, new_product: NewProduct) -> None:
+async def test_what_is_not_sold_or_not_there_is_refused(guest: CartClient, new_product: NewProduct) -> None:
     sku, plenty = await sku_of(new_product, stock=5), await sku_of(new_product, stock=5000)
     await guest.add(sku, 3)
     with pytest.raises(OutOfStock, match=f"5 of {sku} left"):
@@ -75,33 +75,33 @@ async def test_what_is_not_sold_or_not_there_is_refused(guest: Trolley, new_prod
     with pytest.raises(SkuUnknown):
         await guest.set(f"T-{new_id().hex}", 1)
     await guest.add(plenty, 999)
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidRequest):
         await guest.add(plenty, 1)
     assert await guest.units() == {sku: 3, plenty: 999}
 
 
-async def test_parallel_adds_all_count(guest: Trolley, new_product: NewProduct) -> None:
+async def test_parallel_adds_all_count(guest: CartClient, new_product: NewProduct) -> None:
     skus = [await sku_of(new_product, stock=100) for _ in range(3)]
     await asyncio.gather(*(guest.add(sku) for sku in skus * 20))
     assert await guest.units() == dict.fromkeys(skus, 20)
     assert (await guest.get()).version == 61
 
 
-async def test_parallel_adds_with_keys_all_count(guest: Trolley, new_product: NewProduct) -> None:
+async def test_parallel_adds_with_keys_all_count(guest: CartClient, new_product: NewProduct) -> None:
     """Each in a transaction of its own; those that get in one another's way are tried again."""
     sku = await sku_of(new_product, stock=100)
     await asyncio.gather(*(guest.add(sku, key=f"k{number}") for number in range(12)))
     assert await guest.units() == {sku: 12}
 
 
-async def test_parallel_adds_do_not_pass_what_there_is(guest: Trolley, new_product: NewProduct) -> None:
+async def test_parallel_adds_do_not_pass_what_there_is(guest: CartClient, new_product: NewProduct) -> None:
     sku = await sku_of(new_product, stock=5)
     outcomes = await asyncio.gather(*(guest.add(sku) for _ in range(15)), return_exceptions=True)
     assert sum(isinstance(outcome, OutOfStock) for outcome in outcomes) == 10
     assert await guest.units() == {sku: 5}
 
 
-async def test_one_key_has_one_effect(ask: Edge, guest: Trolley, new_product: NewProduct) -> None:
+async def test_one_key_has_one_effect(ask: RpcCaller, guest: CartClient, new_product: NewProduct) -> None:
     body = {"id": guest.id, "sku": await sku_of(new_product), "quantity": 2}
     answers = await asyncio.gather(*(ask.raw(contract.ADD, body, key="once") for _ in range(8)))
     assert len({found for found, _ in answers}) == 1
@@ -112,7 +112,7 @@ async def test_one_key_has_one_effect(ask: Edge, guest: Trolley, new_product: Ne
         await guest.add(body["sku"], 3, key="once")
 
 
-async def test_a_refusal_is_kept_under_its_key_too(guest: Trolley, new_product: NewProduct) -> None:
+async def test_a_refusal_is_kept_under_its_key_too(guest: CartClient, new_product: NewProduct) -> None:
     sku = await sku_of(new_product, stock=1)
     for _ in range(2):
         with pytest.raises(OutOfStock):
@@ -120,7 +120,7 @@ async def test_a_refusal_is_kept_under_its_key_too(guest: Trolley, new_product: 
     assert await guest.units() == {}
 
 
-async def test_if_match(guest: Trolley, new_product: NewProduct) -> None:
+async def test_if_match(guest: CartClient, new_product: NewProduct) -> None:
     sku = await sku_of(new_product)
     await guest.add(sku, 2, if_match=1)
     for stale in (guest.add(sku, if_match=1), guest.set(sku, 1, if_match=1), guest.clear(if_match=3)):
@@ -130,10 +130,10 @@ async def test_if_match(guest: Trolley, new_product: NewProduct) -> None:
     assert (await guest.remove(sku, if_match=3)).version == 4
 
 
-async def test_a_cart_holds_a_hundred_skus(guest: Trolley, shop: Shop, new_product: NewProduct) -> None:
+async def test_a_cart_holds_a_hundred_skus(guest: CartClient, shop: CartDeps, new_product: NewProduct) -> None:
     sku = await sku_of(new_product)
     await guest.add(sku)
-    others = [{"sku": f"GONE-{number}", **LINE} for number in range(MOST_LINES - 1)]
+    others = [{"sku": f"GONE-{number}", **LINE} for number in range(MAX_LINES - 1)]
     await shop.mongo.database.carts.update_one({"_id": guest.id}, {"$push": {"lines": {"$each": others}}})
     with pytest.raises(CartFull):
         await guest.add(await sku_of(new_product))
@@ -141,7 +141,7 @@ async def test_a_cart_holds_a_hundred_skus(guest: Trolley, shop: Shop, new_produ
 
 
 async def test_a_guess_that_others_have_overtaken_is_decided_anew(
-    guest: Trolley, shop: Shop, new_product: NewProduct
+    guest: CartClient, shop: CartDeps, new_product: NewProduct
 ) -> None:
     """Another process of the cart service writes what the one that answers here does not know of."""
     one, two = await sku_of(new_product), await sku_of(new_product)
@@ -154,7 +154,7 @@ async def test_a_guess_that_others_have_overtaken_is_decided_anew(
     assert [(item.sku, item.quantity, item.available) for item in cart.items] == [(one, 2, 10), (two, 1, 10)]
 
 
-async def test_every_change_begins_the_time_anew(guest: Trolley, shop: Shop, new_product: NewProduct) -> None:
+async def test_every_change_begins_the_time_anew(guest: CartClient, shop: CartDeps, new_product: NewProduct) -> None:
     full = (await guest.get()).expires_at
     soon = {"$set": {"expires_at": full - timedelta(days=20)}}
     await shop.mongo.database.carts.update_one({"_id": guest.id}, soon)
@@ -186,8 +186,8 @@ BAD = [
 
 
 @pytest.mark.parametrize("body", BAD, ids=str)
-async def test_bad_input_is_refused(guest: Trolley, body: dict[str, Any]) -> None:
-    with pytest.raises(Invalid):
+async def test_bad_input_is_refused(guest: CartClient, body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
         await guest.ask(contract.ADD, {"id": guest.id, **body})
     assert (await guest.get()).version == 1
 
@@ -195,18 +195,18 @@ async def test_bad_input_is_refused(guest: Trolley, body: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     "id_", ["", "a b", "x" * 65, {"$ne": ""}, {"$gt": ""}, ["x"], None, 1, "\u0000", "a.b", "ü"], ids=str
 )
-async def test_an_id_is_text_and_never_an_operator(ask: Edge, id_: Any) -> None:
+async def test_an_id_is_text_and_never_an_operator(ask: RpcCaller, id_: Any) -> None:
     for operation, rest in (
         (contract.GET, {}),
         (contract.CLEAR, {}),
         (contract.ADD, {"sku": "A", "quantity": 1}),
         (contract.REMOVE, {"sku": "A"}),
     ):
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidRequest):
             await ask(operation, {"id": id_, **rest})
 
 
-async def test_a_lone_surrogate_is_refused(ask: Edge, guest: Trolley) -> None:
+async def test_a_lone_surrogate_is_refused(ask: RpcCaller, guest: CartClient) -> None:
     with pytest.raises(Fail) as refused:
         await ask.raw(contract.ADD, b'{"id":"%s","sku":"\\ud800","quantity":1}' % guest.id.encode())
     assert refused.value.status in {400, 422}

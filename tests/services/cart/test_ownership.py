@@ -14,30 +14,32 @@ from contracts.catalog import Product
 from contracts.failure import NotFound, Unauthorized
 from contracts.identity import Identity
 from infra.foundation.ids import new_id, now
-from services.cart.deps import Shop
-from services.cart.domain.carts import reference
-from tests.services.cart.conftest import Trolley
+from services.cart.deps import CartDeps
+from services.cart.domain.carts import cart_reference
+from tests.services.cart.conftest import CartClient
 from tests.services.cart.test_items import LINE, sku_of
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 NewProduct = Callable[..., Awaitable[Product]]
 
 
-async def test_a_guests_cart_is_its_secret(ask: Edge, guest: Trolley, new_customer: Callable[[], Identity]) -> None:
+async def test_a_guests_cart_is_its_secret(
+    ask: RpcCaller, guest: CartClient, new_customer: Callable[[], Identity]
+) -> None:
     assert len(guest.id) >= 22  # 128 bits
     assert (await ask(contract.CREATE)).id != guest.id
-    somebody = Trolley(ask, guest.id, new_customer())
+    somebody = CartClient(ask, guest.id, new_customer())
     assert (await somebody.get()).id == guest.id
     assert timedelta(days=30) <= (await guest.get()).expires_at - now() <= timedelta(days=30, hours=1)
 
 
-async def test_a_customer_has_one_cart(ask: Edge, mine: Trolley) -> None:
+async def test_a_customer_has_one_cart(ask: RpcCaller, mine: CartClient) -> None:
     opened = await asyncio.gather(*(ask(contract.CREATE, identity=mine.identity) for _ in range(8)), mine.get())
     assert len({cart.id for cart in opened}) == 1
     assert timedelta(days=90) <= opened[0].expires_at - now() <= timedelta(days=90, hours=1)
 
 
-async def test_one_key_opens_one_cart(ask: Edge, mine: Trolley) -> None:
+async def test_one_key_opens_one_cart(ask: RpcCaller, mine: CartClient) -> None:
     for identity in (None, mine.identity):
         key = new_id().hex
         first, _ = await ask.raw(contract.CREATE, {}, identity=identity, key=key)
@@ -46,8 +48,8 @@ async def test_one_key_opens_one_cart(ask: Edge, mine: Trolley) -> None:
         assert header[headers.REPLAYED] == "true"
 
 
-async def test_mine_needs_somebody_signed_in(ask: Edge) -> None:
-    nobody = Trolley(ask, "mine")
+async def test_mine_needs_somebody_signed_in(ask: RpcCaller) -> None:
+    nobody = CartClient(ask, "mine")
     for attempt in (nobody.get(), nobody.add("A"), nobody.set("A", 1), nobody.remove("A"), nobody.clear()):
         with pytest.raises(Unauthorized):
             await attempt
@@ -56,13 +58,13 @@ async def test_mine_needs_somebody_signed_in(ask: Edge) -> None:
 
 
 async def test_nobody_else_uses_a_customers_cart(
-    ask: Edge, mine: Trolley, new_customer: Callable[[], Identity], new_product: NewProduct
+    ask: RpcCaller, mine: CartClient, new_customer: Callable[[], Identity], new_product: NewProduct
 ) -> None:
     sku = await sku_of(new_product)
     id_ = (await mine.add(sku)).id
-    by_id = Trolley(ask, id_, mine.identity)
+    by_id = CartClient(ask, id_, mine.identity)
     assert (await by_id.add(sku)).items[0].quantity == 2
-    for other in (Trolley(ask, id_), Trolley(ask, id_, new_customer())):
+    for other in (CartClient(ask, id_), CartClient(ask, id_, new_customer())):
         attempts = (other.get(), other.add(sku), other.set(sku, 9), other.remove(sku), other.clear())
         for attempt in attempts:
             with pytest.raises(NotFound):
@@ -71,7 +73,7 @@ async def test_nobody_else_uses_a_customers_cart(
 
 
 async def test_an_expired_cart_is_gone_before_it_is_removed(
-    ask: Edge, guest: Trolley, mine: Trolley, shop: Shop, new_product: NewProduct
+    ask: RpcCaller, guest: CartClient, mine: CartClient, shop: CartDeps, new_product: NewProduct
 ) -> None:
     sku = await sku_of(new_product)
     await guest.add(sku)
@@ -79,7 +81,7 @@ async def test_an_expired_cart_is_gone_before_it_is_removed(
     over = {"$set": {"expires_at": now() + timedelta(milliseconds=1)}}  # MongoDB removes once a minute
     await shop.mongo.database.carts.update_many({"_id": {"$in": [guest.id, old.id]}}, over)
     await asyncio.gather(
-        *(_gone(attempt) for attempt in (guest.get(), guest.add(sku), Trolley(ask, old.id, mine.identity).get()))
+        *(_gone(attempt) for attempt in (guest.get(), guest.add(sku), CartClient(ask, old.id, mine.identity).get()))
     )
     with pytest.raises(NotFound):
         await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
@@ -93,7 +95,9 @@ async def _gone(attempt: Awaitable[Any]) -> None:
         await attempt
 
 
-async def test_a_guests_cart_joins_mine_once(ask: Edge, guest: Trolley, mine: Trolley, new_product: NewProduct) -> None:
+async def test_a_guests_cart_joins_mine_once(
+    ask: RpcCaller, guest: CartClient, mine: CartClient, new_product: NewProduct
+) -> None:
     one, two, three = [await sku_of(new_product, stock=2000) for _ in range(3)]
     await mine.add(one, 5)
     await mine.add(three, 900)
@@ -113,7 +117,7 @@ async def test_a_guests_cart_joins_mine_once(ask: Edge, guest: Trolley, mine: Tr
 
 
 async def test_a_merge_with_a_key_is_answered_again(
-    ask: Edge, guest: Trolley, mine: Trolley, new_product: NewProduct
+    ask: RpcCaller, guest: CartClient, mine: CartClient, new_product: NewProduct
 ) -> None:
     await guest.add(await sku_of(new_product))
     body = {"cart_id": guest.id}
@@ -124,9 +128,9 @@ async def test_a_merge_with_a_key_is_answered_again(
 
 
 async def test_only_a_guests_cart_can_be_merged(
-    ask: Edge, mine: Trolley, new_customer: Callable[[], Identity], guest: Trolley
+    ask: RpcCaller, mine: CartClient, new_customer: Callable[[], Identity], guest: CartClient
 ) -> None:
-    other = await Trolley(ask, "mine", new_customer()).get()
+    other = await CartClient(ask, "mine", new_customer()).get()
     own = await mine.get()
     for id_ in (other.id, own.id, "mine", "unknown"):
         with pytest.raises(NotFound):
@@ -136,7 +140,7 @@ async def test_only_a_guests_cart_can_be_merged(
 
 
 async def test_a_merge_that_does_not_fit_leaves_both_as_they_were(
-    ask: Edge, guest: Trolley, mine: Trolley, shop: Shop, new_product: NewProduct
+    ask: RpcCaller, guest: CartClient, mine: CartClient, shop: CartDeps, new_product: NewProduct
 ) -> None:
     id_ = (await mine.get()).id
     sku = await sku_of(new_product)
@@ -150,7 +154,7 @@ async def test_a_merge_that_does_not_fit_leaves_both_as_they_were(
 
 
 async def test_checkout_tells_the_lines_to_their_owner(
-    as_service: Callable[[str], Awaitable[Edge]], guest: Trolley, mine: Trolley, new_product: NewProduct
+    as_service: Callable[[str], Awaitable[RpcCaller]], guest: CartClient, mine: CartClient, new_product: NewProduct
 ) -> None:
     order = await as_service("order")
     assert mine.identity
@@ -160,7 +164,7 @@ async def test_checkout_tells_the_lines_to_their_owner(
     own = await mine.add(sku, 2)
     await guest.add(sku, 3)
     found = await order(contract.CHECKOUT, {"id": "mine", "user_id": user_id})
-    assert (found.cart_id, found.version) == (reference(own.id), own.version)
+    assert (found.cart_id, found.version) == (cart_reference(own.id), own.version)
     assert [(line.sku, line.quantity) for line in found.lines] == [(sku, 2)]
     for user in (user_id, None):
         found = await order(contract.CHECKOUT, {"id": guest.id, "user_id": user})

@@ -8,17 +8,17 @@ from uuid import UUID
 import pytest
 
 from contracts import catalog, headers
-from contracts.catalog import Hold, ImportJob, ImportStatus, Product, StockLevel
+from contracts.catalog import Hold, Product, ProductImport, ProductImportStatus, StockLevel
 from contracts.event import Event
 from contracts.identity import Identity
 from contracts.money import Money
-from contracts.order import CancelReason, OrderCancelled, OrderPaid, OrderStatus, PlacedItem
+from contracts.order import CancelReason, OrderCancelled, OrderPaid, OrderStatus, PlacedOrderItem
 from infra.foundation.ids import new_id
-from infra.messaging.topology import stream_of
+from infra.messaging.topology import stream_name
 from tests.support.eventually import eventually
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
-NOTHING = Money(amount=0, currency="USD")
+NO_MONEY = Money(amount=0, currency="USD")
 CSV = "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Variant SKU,Variant Grams,"
 HEADER = CSV + "Variant Inventory Qty,Variant Price,Variant Compare At Price,Image Src\n"
 
@@ -32,15 +32,15 @@ def line(sku: str, quantity: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class CatalogClient:
     """Asks of an administrator, of the order service and of the cart."""
 
-    edge: Edge
-    order: Edge
-    cart: Edge
+    edge: RpcCaller
+    order: RpcCaller
+    cart: RpcCaller
     admin: Identity
 
-    async def do(self, operation: Any, body: Any = None, **how: Any) -> Any:
+    async def as_admin(self, operation: Any, body: Any = None, **how: Any) -> Any:
         return await self.edge(operation, body, identity=self.admin, **how)
 
     async def hold(self, *lines: dict[str, Any], hold_id: UUID | None = None, seconds: int = 600) -> Hold:
@@ -48,51 +48,51 @@ class Shelf:
         held: Hold = await self.order(catalog.HOLD, body)
         return held
 
-    async def level(self, sku: str) -> tuple[int, int]:
+    async def stock_level(self, sku: str) -> tuple[int, int]:
         """Units on hand and reserved."""
-        level: StockLevel = await self.do(catalog.GET_STOCK, {"sku": sku})
+        level: StockLevel = await self.as_admin(catalog.GET_STOCK, {"sku": sku})
         return level.on_hand, level.reserved
 
-    async def settles(self, sku: str, on_hand: int, reserved: int) -> None:
+    async def wait_for_stock(self, sku: str, on_hand: int, reserved: int) -> None:
         async def so() -> bool:
-            assert await self.level(sku) == (on_hand, reserved)
+            assert await self.stock_level(sku) == (on_hand, reserved)
             return True
 
         await eventually(so)
 
-    async def say(self, event: Event) -> None:
+    async def publish(self, event: Event) -> None:
         """States a fact of an order, in the stream of orders."""
-        header = {headers.EVENT_ID: str(new_id()), headers.EVENT_TYPE: event.type()}
-        stream = stream_of(event.service)
+        header = {headers.EVENT_ID: str(new_id()), headers.EVENT_TYPE: event.ce_type()}
+        stream = stream_name(event.service)
         body = event.model_dump_json().encode()
         await self.order.client.jetstream().publish(event.subject, body, stream=stream, headers=header)
 
-    async def paid(self, hold_id: UUID, sku: str, quantity: int) -> None:
-        await self.say(paid(hold_id, sku, quantity))
+    async def publish_paid(self, hold_id: UUID, sku: str, quantity: int) -> None:
+        await self.publish(order_paid(hold_id, sku, quantity))
 
-    async def cancelled(self, hold_id: UUID) -> None:
-        await self.say(cancelled(hold_id))
+    async def publish_cancelled(self, hold_id: UUID) -> None:
+        await self.publish(order_cancelled(hold_id))
 
 
-def paid(hold_id: UUID, sku: str, quantity: int) -> OrderPaid:
-    item = PlacedItem(sku=sku, product_id=new_id(), name="Lamp", quantity=quantity, unit_price=NOTHING)
+def order_paid(hold_id: UUID, sku: str, quantity: int) -> OrderPaid:
+    item = PlacedOrderItem(sku=sku, product_id=new_id(), name="Lamp", quantity=quantity, unit_price=NO_MONEY)
     return OrderPaid(
         order_id=hold_id,
         number="S-1",
         user_id=None,
-        total=NOTHING,
+        total=NO_MONEY,
         hold_id=hold_id,
         payment_id=new_id(),
         items=[item],
     )
 
 
-def cancelled(hold_id: UUID) -> OrderCancelled:
+def order_cancelled(hold_id: UUID) -> OrderCancelled:
     return OrderCancelled(
         order_id=hold_id,
         number="S-1",
         user_id=None,
-        total=NOTHING,
+        total=NO_MONEY,
         hold_id=hold_id,
         payment_id=None,
         was=OrderStatus.PENDING,
@@ -101,43 +101,43 @@ def cancelled(hold_id: UUID) -> OrderCancelled:
 
 
 @dataclass(frozen=True)
-class Files:
+class ImportFiles:
     """Files on their way to the catalog, put where the edge puts them."""
 
-    shelf: Shelf
+    catalog: CatalogClient
 
     async def upload(self, content: bytes) -> str:
-        bucket = await self.shelf.edge.client.jetstream().object_store("UPLOADS")
+        bucket = await self.catalog.edge.client.jetstream().object_store("UPLOADS")
         name = new_id().hex
         await bucket.put(name, content)
         return name
 
-    async def start(self, content: bytes | str) -> ImportJob:
+    async def start(self, content: bytes | str) -> ProductImport:
         encoded = content if isinstance(content, bytes) else content.encode()
-        job: ImportJob = await self.shelf.do(catalog.START_IMPORT, {"upload": await self.upload(encoded)})
+        job: ProductImport = await self.catalog.as_admin(catalog.START_IMPORT, {"upload": await self.upload(encoded)})
         return job
 
-    async def bring_in(self, content: bytes | str) -> ImportJob:
+    async def run_import(self, content: bytes | str) -> ProductImport:
         """The job, once it is done."""
-        return await self.done(await self.start(content))
+        return await self.wait_until_done(await self.start(content))
 
-    async def done(self, job: ImportJob) -> ImportJob:
-        async def ended() -> ImportJob:
-            now: ImportJob = await self.shelf.do(catalog.GET_IMPORT, {"id": str(job.id)})
-            assert now.status in {ImportStatus.DONE, ImportStatus.FAILED}
+    async def wait_until_done(self, job: ProductImport) -> ProductImport:
+        async def ended() -> ProductImport:
+            now: ProductImport = await self.catalog.as_admin(catalog.GET_IMPORT, {"id": str(job.id)})
+            assert now.status in {ProductImportStatus.DONE, ProductImportStatus.FAILED}
             return now
 
-        return await eventually(ended, within=60)
+        return await eventually(ended, timeout_seconds=60)
 
 
 @pytest.fixture(scope="session")
-async def shelf(ask: Edge, as_service: Callable[[str], Awaitable[Edge]], admin: Identity) -> Shelf:
-    return Shelf(ask, await as_service("order"), await as_service("cart"), admin)
+async def shelf(ask: RpcCaller, as_service: Callable[[str], Awaitable[RpcCaller]], admin: Identity) -> CatalogClient:
+    return CatalogClient(ask, await as_service("order"), await as_service("cart"), admin)
 
 
 @pytest.fixture(scope="session")
-def files(shelf: Shelf) -> Files:
-    return Files(shelf)
+def files(shelf: CatalogClient) -> ImportFiles:
+    return ImportFiles(shelf)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from contracts import catalog
 from contracts.catalog import Hold, HoldMismatch, OutOfStock, Product, SkuUnknown
 from contracts.failure import Fail
 from infra.foundation.ids import new_id
-from tests.services.catalog.conftest import Shelf, line
-from tests.support.event_recorder import Events
+from tests.services.catalog.conftest import CatalogClient, line
+from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
 
 NewProduct = Callable[..., Awaitable[Product]]
@@ -24,7 +24,7 @@ def promised(hold: Hold) -> str:
     return hold.model_dump_json(exclude={"seconds_left"})
 
 
-async def test_a_hold_prices_and_sets_aside_every_line(shelf: Shelf, new_product: NewProduct) -> None:
+async def test_a_hold_prices_and_sets_aside_every_line(shelf: CatalogClient, new_product: NewProduct) -> None:
     one, other = await new_product(price=1999), await new_product(price=500)
     skus = [product.variants[0].sku for product in (one, other)]
     held = await shelf.hold(line(skus[0], 2), {"product_id": str(other.id), "quantity": 3}, line(skus[0], 1))
@@ -33,19 +33,19 @@ async def test_a_hold_prices_and_sets_aside_every_line(shelf: Shelf, new_product
         (skus[1], 3, 500),
     ]
     assert (held.lines[1].product_id, held.currency) == (other.id, "USD")
-    assert [await shelf.level(sku) for sku in skus] == [(10, 3), (10, 3)]
+    assert [await shelf.stock_level(sku) for sku in skus] == [(10, 3), (10, 3)]
 
 
-async def test_every_line_or_none(shelf: Shelf, sku: str, new_product: NewProduct) -> None:
+async def test_every_line_or_none(shelf: CatalogClient, sku: str, new_product: NewProduct) -> None:
     short = (await new_product(stock=2)).variants[0].sku
     with pytest.raises(OutOfStock) as refused:
         await shelf.hold(line(sku, 1), line(short, 3))
     assert [(error.pointer, error.detail) for error in refused.value.errors] == [("/items/1", "3 asked, 2 left")]
-    assert await shelf.level(sku) == (10, 0)
+    assert await shelf.stock_level(sku) == (10, 0)
 
 
-async def test_what_cannot_be_named_is_unknown(shelf: Shelf, sku: str) -> None:
-    several = await shelf.do(
+async def test_what_cannot_be_named_is_unknown(shelf: CatalogClient, sku: str) -> None:
+    several = await shelf.as_admin(
         catalog.CREATE_PRODUCT,
         {
             "name": "Two",
@@ -61,21 +61,21 @@ async def test_what_cannot_be_named_is_unknown(shelf: Shelf, sku: str) -> None:
         with pytest.raises(SkuUnknown) as refused:
             await shelf.hold(line(sku, 1), {"product_id": str(product_id), "quantity": 1})
         assert [error.pointer for error in refused.value.errors] == ["/items/1"]
-    assert await shelf.level(sku) == (10, 0)
+    assert await shelf.stock_level(sku) == (10, 0)
 
 
-async def test_the_same_hold_answers_the_same_again(shelf: Shelf, sku: str, new_product: NewProduct) -> None:
+async def test_the_same_hold_answers_the_same_again(shelf: CatalogClient, sku: str, new_product: NewProduct) -> None:
     hold_id, other = new_id(), (await new_product()).variants[0].sku
     body = {"hold_id": str(hold_id), "lines": [line(sku, 2), line(other, 1)], "seconds": 600}
     answers = await asyncio.gather(*(shelf.order.raw(catalog.HOLD, body) for _ in range(20)))
     (said,) = {promised(Hold.model_validate_json(answer)) for answer, _ in answers}
     assert promised(await shelf.hold(line(other, 1), line(sku, 1), line(sku, 1), hold_id=hold_id)) == said
-    assert await shelf.level(sku) == (10, 2)
+    assert await shelf.stock_level(sku) == (10, 2)
     with pytest.raises(HoldMismatch):
         await shelf.hold(line(sku, 3), hold_id=hold_id)
 
 
-async def test_a_hundred_want_the_last_ten(shelf: Shelf, sku: str) -> None:
+async def test_a_hundred_want_the_last_ten(shelf: CatalogClient, sku: str) -> None:
     async def try_one() -> Fail | Hold:
         try:
             return await shelf.hold(line(sku, 1))
@@ -84,123 +84,125 @@ async def test_a_hundred_want_the_last_ten(shelf: Shelf, sku: str) -> None:
 
     outcomes = await asyncio.gather(*(try_one() for _ in range(100)))
     assert sum(isinstance(outcome, Hold) for outcome in outcomes) == 10
-    assert await shelf.level(sku) == (10, 10)
+    assert await shelf.stock_level(sku) == (10, 10)
 
 
 async def test_holds_of_the_same_skus_in_any_order_do_not_wait_for_each_other_for_ever(
-    shelf: Shelf, new_product: NewProduct
+    shelf: CatalogClient, new_product: NewProduct
 ) -> None:
     skus = [(await new_product(stock=1000)).variants[0].sku for _ in range(4)]
 
     async def order(turn: int) -> None:
         turned = [*skus[turn % 4 :], *skus[: turn % 4]]
         held = await shelf.hold(*(line(sku, 1) for sku in turned))
-        await shelf.paid(held.hold_id, turned[0], 1)
+        await shelf.publish_paid(held.hold_id, turned[0], 1)
 
     await asyncio.gather(*(order(turn) for turn in range(80)))
     for sku in skus:
-        await shelf.settles(sku, 920, 0)
+        await shelf.wait_for_stock(sku, 920, 0)
 
 
-async def test_what_is_released_is_back_at_once(shelf: Shelf, sku: str, events: Events) -> None:
+async def test_what_is_released_is_back_at_once(shelf: CatalogClient, sku: str, events: EventRecorder) -> None:
     held = await shelf.hold(line(sku, 4))
     for _ in range(2):
         await shelf.order(catalog.RELEASE, {"hold_id": str(held.hold_id)})
-    assert await shelf.level(sku) == (10, 0)
+    assert await shelf.stock_level(sku) == (10, 0)
     await shelf.order(catalog.RELEASE, {"hold_id": str(new_id())})
     again = await shelf.hold(line(sku, 4), hold_id=held.hold_id)
     assert again.expires_at > held.expires_at
-    assert await shelf.level(sku) == (10, 4)
-    assert "hold_lost" not in events.names(held.hold_id)
+    assert await shelf.stock_level(sku) == (10, 4)
+    assert "hold_lost" not in events.event_names(held.hold_id)
 
 
-async def test_a_hold_runs_out_and_says_so(shelf: Shelf, sku: str, events: Events) -> None:
+async def test_a_hold_runs_out_and_says_so(shelf: CatalogClient, sku: str, events: EventRecorder) -> None:
     held = await shelf.hold(line(sku, 4), seconds=1)
-    await events.of(held.hold_id, "hold_lost")
-    assert await shelf.level(sku) == (10, 0)
+    await events.wait_for(held.hold_id, "hold_lost")
+    assert await shelf.stock_level(sku) == (10, 0)
     await shelf.hold(line(sku, 4), hold_id=held.hold_id)
-    assert await shelf.level(sku) == (10, 4)
+    assert await shelf.stock_level(sku) == (10, 4)
 
 
-async def test_what_is_paid_is_sold_once(shelf: Shelf, sku: str) -> None:
+async def test_what_is_paid_is_sold_once(shelf: CatalogClient, sku: str) -> None:
     held = await shelf.hold(line(sku, 4))
     for _ in range(3):
-        await shelf.paid(held.hold_id, sku, 4)
-    await shelf.settles(sku, 6, 0)
+        await shelf.publish_paid(held.hold_id, sku, 4)
+    await shelf.wait_for_stock(sku, 6, 0)
     await shelf.order(catalog.RELEASE, {"hold_id": str(held.hold_id)})
     assert promised(await shelf.hold(line(sku, 4), hold_id=held.hold_id)) == promised(held)
-    assert await shelf.level(sku) == (6, 0)
+    assert await shelf.stock_level(sku) == (6, 0)
 
 
-async def test_what_is_cancelled_returns(shelf: Shelf, sku: str) -> None:
+async def test_what_is_cancelled_returns(shelf: CatalogClient, sku: str) -> None:
     held, sold = await shelf.hold(line(sku, 4)), await shelf.hold(line(sku, 1))
-    await shelf.paid(sold.hold_id, sku, 1)
-    await shelf.settles(sku, 9, 4)
+    await shelf.publish_paid(sold.hold_id, sku, 1)
+    await shelf.wait_for_stock(sku, 9, 4)
     for _ in range(2):
-        await shelf.cancelled(held.hold_id)
-        await shelf.cancelled(sold.hold_id)
-    await shelf.settles(sku, 10, 0)
+        await shelf.publish_cancelled(held.hold_id)
+        await shelf.publish_cancelled(sold.hold_id)
+    await shelf.wait_for_stock(sku, 10, 0)
     with pytest.raises(HoldMismatch):
         await shelf.hold(line(sku, 4), hold_id=held.hold_id)
 
 
-async def test_what_is_cancelled_first_is_not_sold_later(shelf: Shelf, sku: str, database: Database) -> None:
+async def test_what_is_cancelled_first_is_not_sold_later(shelf: CatalogClient, sku: str, database: Database) -> None:
     known, unknown = (await shelf.hold(line(sku, 4))).hold_id, new_id()
     for hold_id in (known, unknown):
-        await shelf.cancelled(hold_id)
-    await shelf.settles(sku, 10, 0)
+        await shelf.publish_cancelled(hold_id)
+    await shelf.wait_for_stock(sku, 10, 0)
     for hold_id in (known, unknown):
-        await shelf.paid(hold_id, sku, 4)
+        await shelf.publish_paid(hold_id, sku, 4)
     last = await shelf.hold(line(sku, 1))
-    await shelf.paid(last.hold_id, sku, 1)  # heard after the others: then they have had their effect
-    await shelf.settles(sku, 9, 0)
+    await shelf.publish_paid(last.hold_id, sku, 1)  # heard after the others: then they have had their effect
+    await shelf.wait_for_stock(sku, 9, 0)
     catalog_database = await database("catalog")
     statuses = await catalog_database.fetch("SELECT status FROM hold WHERE id = ANY($1)", [known, unknown])
     assert [row["status"] for row in statuses] == ["cancelled", "cancelled"]
 
 
-async def run_out(shelf: Shelf, events: Events, sku: str, quantity: int) -> UUID:
+async def run_out(shelf: CatalogClient, events: EventRecorder, sku: str, quantity: int) -> UUID:
     held = await shelf.hold(line(sku, quantity), seconds=1)
-    await events.of(held.hold_id, "hold_lost")
+    await events.wait_for(held.hold_id, "hold_lost")
     return held.hold_id
 
 
-async def test_what_is_paid_late_is_had_again_if_it_is_there(shelf: Shelf, sku: str, events: Events) -> None:
+async def test_what_is_paid_late_is_had_again_if_it_is_there(
+    shelf: CatalogClient, sku: str, events: EventRecorder
+) -> None:
     hold_id = await run_out(shelf, events, sku, 4)
-    await shelf.paid(hold_id, sku, 4)
-    await shelf.settles(sku, 6, 0)
-    await shelf.cancelled(hold_id)
-    await shelf.settles(sku, 10, 0)
+    await shelf.publish_paid(hold_id, sku, 4)
+    await shelf.wait_for_stock(sku, 6, 0)
+    await shelf.publish_cancelled(hold_id)
+    await shelf.wait_for_stock(sku, 10, 0)
 
 
-async def test_what_is_paid_too_late_is_lost(shelf: Shelf, sku: str, events: Events) -> None:
+async def test_what_is_paid_too_late_is_lost(shelf: CatalogClient, sku: str, events: EventRecorder) -> None:
     hold_id = await run_out(shelf, events, sku, 4)
     await shelf.hold(line(sku, 8))
-    await shelf.paid(hold_id, sku, 4)
-    await eventually(lambda: events.names(hold_id).count("hold_lost") == 2)
-    assert await shelf.level(sku) == (10, 8)
-    heard = await events.about("hold_lost", hold_id=hold_id, order_id=hold_id)
+    await shelf.publish_paid(hold_id, sku, 4)
+    await eventually(lambda: events.event_names(hold_id).count("hold_lost") == 2)
+    assert await shelf.stock_level(sku) == (10, 8)
+    heard = await events.wait_for_fields("hold_lost", hold_id=hold_id, order_id=hold_id)
     assert heard.event.aggregate_id == hold_id
-    await shelf.cancelled(hold_id)
-    await shelf.settles(sku, 10, 8)
+    await shelf.publish_cancelled(hold_id)
+    await shelf.wait_for_stock(sku, 10, 8)
 
 
-async def test_what_nobody_held_is_sold_if_it_is_there(shelf: Shelf, sku: str, events: Events) -> None:
+async def test_what_nobody_held_is_sold_if_it_is_there(shelf: CatalogClient, sku: str, events: EventRecorder) -> None:
     there, not_there = new_id(), new_id()
-    await shelf.paid(there, sku, 4)
-    await shelf.settles(sku, 6, 0)
-    await shelf.paid(not_there, f"gone-{new_id().hex}", 1)
-    await events.of(not_there, "hold_lost")
+    await shelf.publish_paid(there, sku, 4)
+    await shelf.wait_for_stock(sku, 6, 0)
+    await shelf.publish_paid(not_there, f"gone-{new_id().hex}", 1)
+    await events.wait_for(not_there, "hold_lost")
 
 
 async def test_units_sold_held_and_left_are_the_units_put_in(
-    shelf: Shelf, sku: str, database: Database, events: Events
+    shelf: CatalogClient, sku: str, database: Database, events: EventRecorder
 ) -> None:
     sold, held = await shelf.hold(line(sku, 3)), await shelf.hold(line(sku, 2))
-    await shelf.paid(sold.hold_id, sku, 3)
+    await shelf.publish_paid(sold.hold_id, sku, 3)
     await run_out(shelf, events, sku, 1)
-    await shelf.do(catalog.ADJUST_STOCK, {"sku": sku, "delta": 5, "reason": "came in"})
-    await shelf.settles(sku, 12, 2)
+    await shelf.as_admin(catalog.ADJUST_STOCK, {"sku": sku, "delta": 5, "reason": "came in"})
+    await shelf.wait_for_stock(sku, 12, 2)
     catalog_database = await database("catalog")
     moved = await catalog_database.fetch(
         "SELECT kind, sum(quantity)::int AS quantity FROM stock_movement WHERE sku = $1 GROUP BY kind", sku

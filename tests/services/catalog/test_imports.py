@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from contracts import catalog
-from contracts.catalog import ImportJob, ImportStatus, NotCsv, Product
-from contracts.failure import Invalid, NotFound
+from contracts.catalog import NotCsv, Product, ProductImport, ProductImportStatus
+from contracts.failure import InvalidRequest, NotFound
 from infra.foundation.ids import new_id
-from services.catalog.domain.slugs import slug_of
-from tests.services.catalog.conftest import HEADER, Files, Shelf, line, usd
+from services.catalog.domain.slugs import slugify
+from tests.services.catalog.conftest import HEADER, CatalogClient, ImportFiles, line, usd
 from tests.support.eventually import eventually
 
 REAL = Path(__file__).parents[3] / ".." / "shared" / "data" / "shopify"
@@ -32,12 +32,12 @@ def row(handle: str, *, title: str = "", price: str = "", size: str = "", quanti
     return ",".join(cells.get(column, "") for column in HEADER.strip().split(",")) + "\n"
 
 
-def told(job: ImportJob) -> tuple[int, int, int]:
+def told(job: ProductImport) -> tuple[int, int, int]:
     return job.created, job.updated, job.unchanged
 
 
-async def find(shelf: Shelf, handle: str) -> Product:
-    product: Product = await shelf.do(catalog.GET_PRODUCT, {"key": handle})
+async def find(shelf: CatalogClient, handle: str) -> Product:
+    product: Product = await shelf.as_admin(catalog.GET_PRODUCT, {"key": handle})
     return product
 
 
@@ -46,7 +46,7 @@ def handle() -> str:
     return f"lamp-{new_id().hex}"
 
 
-async def test_a_file_comes_in_once(shelf: Shelf, files: Files, handle: str) -> None:
+async def test_a_file_comes_in_once(shelf: CatalogClient, files: ImportFiles, handle: str) -> None:
     kind = f"Kind {new_id().hex}"
     first = {
         "Body (HTML)": "<b>x</b><script>y</script>",
@@ -58,45 +58,51 @@ async def test_a_file_comes_in_once(shelf: Shelf, files: Files, handle: str) -> 
     text = HEADER + row(handle, title="Lamp", price="42.99", size="S", quantity="3", **first)
     text += row(handle, price="50", size="M", quantity="0", **{"Variant Compare At Price": "60"})
     queued = await files.start(text)
-    assert (queued.status, queued.rows) == (ImportStatus.QUEUED, 0)
-    job = await files.done(queued)
-    assert (job.status, job.rows, job.products, job.variants, told(job)) == (ImportStatus.DONE, 2, 1, 2, (1, 0, 0))
+    assert (queued.status, queued.rows) == (ProductImportStatus.QUEUED, 0)
+    job = await files.wait_until_done(queued)
+    assert (job.status, job.rows, job.products, job.variants, told(job)) == (
+        ProductImportStatus.DONE,
+        2,
+        1,
+        2,
+        (1, 0, 0),
+    )
     assert job.errors == []
     product = await find(shelf, handle)
     assert (product.name, product.description, product.tags) == ("Lamp", "<b>x</b>", ["one"])
-    assert (product.attributes, product.category) == ({"Vendor": "Acme"}, slug_of(kind))
+    assert (product.attributes, product.category) == ({"Vendor": "Acme"}, slugify(kind))
     assert [(one.sku, one.options, one.price.amount, one.available) for one in product.variants] == [
         (f"{handle}.s", {"Size": "S"}, 4299, 3),
         (f"{handle}.m", {"Size": "M"}, 5000, 0),
     ]
-    assert told(await files.bring_in(text)) == (0, 0, 1)
+    assert told(await files.run_import(text)) == (0, 0, 1)
     assert await find(shelf, handle) == product
-    changed = await files.bring_in(text.replace("42.99", "41.99"))
+    changed = await files.run_import(text.replace("42.99", "41.99"))
     assert told(changed) == (0, 1, 0)
     assert (await find(shelf, handle)).variants[0].price.amount == 4199
 
 
-async def test_what_was_sold_is_not_put_back(shelf: Shelf, files: Files, handle: str) -> None:
+async def test_what_was_sold_is_not_put_back(shelf: CatalogClient, files: ImportFiles, handle: str) -> None:
     text = HEADER + row(handle, title="Lamp", price="1", quantity="5")
-    await files.bring_in(text)
+    await files.run_import(text)
     sku = (await find(shelf, handle)).variants[0].sku
     held = await shelf.hold(line(sku, 2))
-    await shelf.paid(held.hold_id, sku, 2)
-    await shelf.settles(sku, 3, 0)
-    assert told(await files.bring_in(text)) == (0, 0, 1)
-    assert await shelf.level(sku) == (3, 0)
+    await shelf.publish_paid(held.hold_id, sku, 2)
+    await shelf.wait_for_stock(sku, 3, 0)
+    assert told(await files.run_import(text)) == (0, 0, 1)
+    assert await shelf.stock_level(sku) == (3, 0)
     more = text.replace(",5,1,", ",6,1,")
-    assert told(await files.bring_in(more)) == (0, 1, 0)
-    assert await shelf.level(sku) == (6, 0)
+    assert told(await files.run_import(more)) == (0, 1, 0)
+    assert await shelf.stock_level(sku) == (6, 0)
     await shelf.hold(line(sku, 4))
-    fewer = await files.bring_in(text.replace(",5,1,", ",3,1,"))
+    fewer = await files.run_import(text.replace(",5,1,", ",3,1,"))
     assert told(fewer) == (0, 0, 1)
     assert [fault.line for fault in fewer.errors] == [2]
-    assert await shelf.level(sku) == (6, 4)
+    assert await shelf.stock_level(sku) == (6, 4)
 
 
 async def test_a_broken_row_in_the_middle_is_reported_and_the_rest_comes_in(
-    shelf: Shelf, files: Files, handle: str
+    shelf: CatalogClient, files: ImportFiles, handle: str
 ) -> None:
     other = f"other-{handle}"
     text = HEADER
@@ -105,7 +111,7 @@ async def test_a_broken_row_in_the_middle_is_reported_and_the_rest_comes_in(
     text += row(handle, price="3", size="L")
     text += row(other, title="Other", price="nothing")
     text += row(f"last-{handle}", title="Last", price="5")
-    job = await files.bring_in(text)
+    job = await files.run_import(text)
     assert (job.rows, job.products, job.variants, told(job)) == (5, 2, 3, (2, 0, 0))
     assert [fault.line for fault in job.errors] == [4, 6]
     assert "Variant Price" in job.errors[0].detail
@@ -114,53 +120,57 @@ async def test_a_broken_row_in_the_middle_is_reported_and_the_rest_comes_in(
         await find(shelf, other)
 
 
-async def test_a_variant_goes_with_its_row_but_not_with_a_broken_one(shelf: Shelf, files: Files, handle: str) -> None:
+async def test_a_variant_goes_with_its_row_but_not_with_a_broken_one(
+    shelf: CatalogClient, files: ImportFiles, handle: str
+) -> None:
     rows = [row(handle, title="Lamp", price="1", size="S"), row(handle, price="2", size="M")]
-    await files.bring_in(HEADER + "".join(rows))
-    broken = await files.bring_in(HEADER + rows[0] + row(handle, price="two", size="M"))
+    await files.run_import(HEADER + "".join(rows))
+    broken = await files.run_import(HEADER + rows[0] + row(handle, price="two", size="M"))
     assert (told(broken), len(broken.errors)) == ((0, 0, 1), 1)
     assert len((await find(shelf, handle)).variants) == 2
-    assert told(await files.bring_in(HEADER + rows[0])) == (0, 1, 0)
+    assert told(await files.run_import(HEADER + rows[0])) == (0, 1, 0)
     assert len((await find(shelf, handle)).variants) == 1
 
 
 async def test_what_another_product_has_is_reported(
-    files: Files, handle: str, new_product: Callable[..., Awaitable[Product]]
+    files: ImportFiles, handle: str, new_product: Callable[..., Awaitable[Product]]
 ) -> None:
     taken = (await new_product()).variants[0].sku
     text = HEADER + row(handle, title="Lamp", price="1", size="S", **{"Variant SKU": taken})
-    job = await files.bring_in(text + row(handle, price="2", size="M"))
+    job = await files.run_import(text + row(handle, price="2", size="M"))
     assert (told(job), job.variants) == ((1, 0, 0), 1)
     assert [fault.line for fault in job.errors] == [2]
     assert taken in job.errors[0].detail
     alone = row(f"alone-{handle}", title="Lamp", price="1", **{"Variant SKU": taken})
-    job = await files.bring_in(HEADER + alone)
+    job = await files.run_import(HEADER + alone)
     assert (told(job), job.products, len(job.errors)) == ((0, 0, 0), 0, 1)
 
 
-async def test_a_variant_on_hold_keeps_its_product_as_it_is(shelf: Shelf, files: Files, handle: str) -> None:
+async def test_a_variant_on_hold_keeps_its_product_as_it_is(
+    shelf: CatalogClient, files: ImportFiles, handle: str
+) -> None:
     rows = [row(handle, title="Lamp", price="1", size="S"), row(handle, price="2", size="M", quantity="1")]
-    await files.bring_in(HEADER + "".join(rows))
+    await files.run_import(HEADER + "".join(rows))
     await shelf.hold(line(f"{handle}.m", 1))
-    job = await files.bring_in(HEADER + rows[0])
+    job = await files.run_import(HEADER + rows[0])
     assert told(job) == (0, 0, 0)
     assert "on hold" in job.errors[0].detail
     assert len((await find(shelf, handle)).variants) == 2
 
 
 async def test_a_product_is_found_again_after_its_slug_changed_and_may_leave(
-    shelf: Shelf, files: Files, handle: str
+    shelf: CatalogClient, files: ImportFiles, handle: str
 ) -> None:
     text = HEADER + row(handle, title="Lamp", price="1", Published="true")
-    await files.bring_in(text)
+    await files.run_import(text)
     product = await find(shelf, handle)
-    await shelf.do(catalog.CHANGE_PRODUCT, {"id": str(product.id), "slug": f"new-{handle}"})
-    assert told(await files.bring_in(text)) == (0, 0, 1)
-    assert told(await files.bring_in(text.replace("true", "false"))) == (0, 1, 0)
+    await shelf.as_admin(catalog.CHANGE_PRODUCT, {"id": str(product.id), "slug": f"new-{handle}"})
+    assert told(await files.run_import(text)) == (0, 0, 1)
+    assert told(await files.run_import(text.replace("true", "false"))) == (0, 1, 0)
     assert not (await find(shelf, f"new-{handle}")).is_active
 
 
-async def test_a_product_made_by_hand_is_taken_over(shelf: Shelf, files: Files, handle: str) -> None:
+async def test_a_product_made_by_hand_is_taken_over(shelf: CatalogClient, files: ImportFiles, handle: str) -> None:
     said = {
         "name": "Lamp",
         "slug": handle,
@@ -169,42 +179,42 @@ async def test_a_product_made_by_hand_is_taken_over(shelf: Shelf, files: Files, 
         "stock": 7,
         "attributes": {"Of": "tin"},
     }
-    made = await shelf.do(catalog.CREATE_PRODUCT, said)
+    made = await shelf.as_admin(catalog.CREATE_PRODUCT, said)
     text = HEADER + row(handle, title="Lamp", price="2", **{"Variant SKU": f"H-{handle}", "Vendor": "Acme"})
-    assert told(await files.bring_in(text)) == (0, 1, 0)
+    assert told(await files.run_import(text)) == (0, 1, 0)
     after = await find(shelf, handle)
     assert after.id == made.id
     assert after.attributes == {"Of": "tin", "Vendor": "Acme"}
     assert (after.variants[0].price.amount, after.variants[0].available) == (200, 7)
 
 
-async def test_what_is_not_a_product_file_is_refused(shelf: Shelf, files: Files) -> None:
+async def test_what_is_not_a_product_file_is_refused(shelf: CatalogClient, files: ImportFiles) -> None:
     for content in (b"", b"\x89PNG\r\n\x1a\n", b"a,b,c\n1,2,3\n", b"Handle,Title,Variant Price\nx,\xff,1\n"):
         with pytest.raises(NotCsv):
             await files.start(content)
-    with pytest.raises(Invalid):
-        await shelf.do(catalog.START_IMPORT, {"upload": new_id().hex})
+    with pytest.raises(InvalidRequest):
+        await shelf.as_admin(catalog.START_IMPORT, {"upload": new_id().hex})
     with pytest.raises(NotFound):
-        await shelf.do(catalog.GET_IMPORT, {"id": str(new_id())})
-    empty = await files.bring_in("Handle,Title,Variant Price\n")
-    assert (empty.status, empty.rows, empty.errors) == (ImportStatus.DONE, 0, [])
+        await shelf.as_admin(catalog.GET_IMPORT, {"id": str(new_id())})
+    empty = await files.run_import("Handle,Title,Variant Price\n")
+    assert (empty.status, empty.rows, empty.errors) == (ProductImportStatus.DONE, 0, [])
 
 
-async def test_only_so_many_faults_are_told(files: Files, handle: str) -> None:
+async def test_only_so_many_faults_are_told(files: ImportFiles, handle: str) -> None:
     text = HEADER + row(handle, title="Lamp", price="1") + "".join(row(handle, price="x") for _ in range(1200))
-    job = await files.bring_in(text)
+    job = await files.run_import(text)
     assert (job.rows, told(job), len(job.errors)) == (1201, (1, 0, 0), 1000)
 
 
 async def test_an_import_survives_its_runner(
-    stack: Any, shelf: Shelf, files: Files, handle: str, database: Callable[[str], Awaitable[Any]]
+    stack: Any, shelf: CatalogClient, files: ImportFiles, handle: str, database: Callable[[str], Awaitable[Any]]
 ) -> None:
     text = HEADER + "".join(row(f"{handle}-{n}", title=f"Lamp {n}", price="1", quantity="1") for n in range(600))
     job = await files.start(text)
 
     async def under_way() -> bool:
-        now: ImportJob = await shelf.do(catalog.GET_IMPORT, {"id": str(job.id)})
-        assert now.status is not ImportStatus.DONE, "it was too quick to be caught in the middle"
+        now: ProductImport = await shelf.as_admin(catalog.GET_IMPORT, {"id": str(job.id)})
+        assert now.status is not ProductImportStatus.DONE, "it was too quick to be caught in the middle"
         return now.rows > 20
 
     await eventually(under_way)
@@ -213,18 +223,18 @@ async def test_an_import_survives_its_runner(
         "UPDATE import_job SET alive_at = now() - interval '1 hour' WHERE id = $1", job.id
     )
     await stack.until_ready("catalog")
-    done = await files.done(job)
-    assert (done.status, done.rows, done.products, told(done)) == (ImportStatus.DONE, 600, 600, (600, 0, 0))
-    assert told(await files.bring_in(text)) == (0, 0, 600)
+    done = await files.wait_until_done(job)
+    assert (done.status, done.rows, done.products, told(done)) == (ProductImportStatus.DONE, 600, 600, (600, 0, 0))
+    assert told(await files.run_import(text)) == (0, 0, 600)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not here")
 @pytest.mark.parametrize("name", REAL_FILES)
-async def test_real_files_come_in_as_they_are(shelf: Shelf, files: Files, name: str) -> None:
+async def test_real_files_come_in_as_they_are(shelf: CatalogClient, files: ImportFiles, name: str) -> None:
     content = (REAL / name).read_bytes()
-    first = await files.bring_in(content)
+    first = await files.run_import(content)
     assert (first.products, first.variants, first.errors) == (*REAL_FILES[name], [])
-    again = await files.bring_in(content)
+    again = await files.run_import(content)
     assert told(again) == (0, 0, first.products)
     if name == "jewelery.csv":
         bracelet = await find(shelf, "chain-bracelet")

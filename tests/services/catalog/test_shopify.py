@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.catalog import ImportFault, NotCsv
-from services.catalog.domain.shopify.products import FileProduct, product_of
-from services.catalog.domain.shopify.rows import check, groups_of, rows_of
+from contracts.catalog import NotCsv, ProductImportError
+from services.catalog.domain.shopify.products import FileProduct, parse_product
+from services.catalog.domain.shopify.rows import check_csv, group_rows, read_rows
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,"
@@ -17,8 +17,8 @@ HEADER = (
 )
 
 
-def read(text: str) -> list[tuple[FileProduct | None, list[ImportFault]]]:
-    return [product_of(group, "USD") for group in groups_of(rows_of(text.encode()))]
+def read(text: str) -> list[tuple[FileProduct | None, list[ProductImportError]]]:
+    return [parse_product(group, "USD") for group in group_rows(read_rows(text.encode()))]
 
 
 def one(text: str) -> FileProduct:
@@ -37,7 +37,7 @@ def test_a_product_without_options() -> None:
     assert variant.price.amount == 4299
     assert variant.compare_at_price is not None
     assert variant.compare_at_price.amount == 5000
-    assert (product.tags, product.attributes, product.kind) == (("a", "b"), {"Vendor": "Acme"}, "Lamps")
+    assert (product.tags, product.attributes, product.product_type) == (("a", "b"), {"Vendor": "Acme"}, "Lamps")
     assert product.quantities == {"007": 4}
     assert product.sources == ({"src": "http://x/1", "alt": "A lamp"},)
     assert product.is_active
@@ -81,7 +81,7 @@ def test_a_broken_row_in_the_middle_is_named_by_its_line(row: str, detail: str) 
     ((product, faults),) = read(text)
     assert product is not None
     assert [one.variant.options["Size"] for one in product.variants] == ["S", "L"]
-    assert not product.whole
+    assert not product.is_complete
     assert [fault.line for fault in faults] == [4]
     assert detail in faults[0].detail
 
@@ -110,10 +110,10 @@ def test_rows_of_one_product_stand_together() -> None:
 
 
 def test_a_file_is_text_with_the_columns() -> None:
-    check(b"\xef\xbb\xbfHandle,Title,Variant Price\n")
+    check_csv(b"\xef\xbb\xbfHandle,Title,Variant Price\n")
     for content in (b"", b"\x89PNG\r\n\x1a\n\0\0", b"Handle,Title\n", b'{"a": 1}', b"Handle,Title,Variant Price\n\xff"):
         with pytest.raises(NotCsv):
-            check(content)
+            check_csv(content)
 
 
 CELL = st.text(alphabet=st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=30)

@@ -14,23 +14,23 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from contracts import user
-from contracts.notification import Kind
+from contracts.notification import NotificationKind
 from infra.database.migrate import migrate, migrations_of
 from infra.database.postgres import Database, connect
 from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.ops.devstack.stack import Stack
-from services.notification.domain.deliveries import subject_of
-from services.notification.mail.contacts import Contacts
-from services.notification.mail.smtp import Smtp
-from services.notification.mail.templates import Letters
-from services.notification.mail.token_bucket import Pace
+from services.notification.domain.deliveries import subject_line
+from services.notification.mail.contacts import RecipientLookup
+from services.notification.mail.smtp import SmtpConnection
+from services.notification.mail.templates import MailTemplates
+from services.notification.mail.token_bucket import TokenBucket
 from services.notification.store import deliveries as store
-from services.notification.workers.mail_sender import Sender
+from services.notification.workers.mail_sender import MailSender
 from tests.services.notification.sample_mails import TRACEPARENT, facts
 from tests.services.notification.smtp_server import MailServer
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 
 @dataclass(frozen=True)
@@ -38,29 +38,29 @@ class Office:
     """Deliveries in a database that no running service looks at."""
 
     db: Database
-    contacts: Contacts
+    contacts: RecipientLookup
 
-    def sender(self, server: MailServer, *, rate: float = 1000.0, lines: int = 1) -> Sender:
+    def sender(self, server: MailServer, *, rate: float = 1000.0, lines: int = 1) -> MailSender:
         def client() -> aiosmtplib.SMTP:
             return aiosmtplib.SMTP(hostname="127.0.0.1", port=server.port, timeout=1, local_hostname="souk.example")
 
-        return Sender(
+        return MailSender(
             self.db,
             self.contacts,
-            Letters("Souk", ""),
-            [Smtp(client()) for _ in range(lines)],
-            sender=Address(display_name="Souk", addr_spec="orders@souk.example"),
-            pace=Pace(rate, time.monotonic),
-            mails=Counter("mails", "Mails.", ("kind", "status"), registry=CollectorRegistry()),
+            MailTemplates("Souk", ""),
+            [SmtpConnection(client()) for _ in range(lines)],
+            from_address=Address(display_name="Souk", addr_spec="orders@souk.example"),
+            rate_limit=TokenBucket(rate, time.monotonic),
+            mail_counter=Counter("mails", "Mails.", ("kind", "status"), registry=CollectorRegistry()),
         )
 
-    async def queue(self, user_id: UUID | None, kind: Kind = Kind.ORDER_PAID) -> UUID:
+    async def queue(self, user_id: UUID | None, kind: NotificationKind = NotificationKind.ORDER_PAID) -> UUID:
         """The delivery's id."""
         delivery_id, about = new_id(), facts()
-        subject = subject_of(kind, about.number)
+        subject = subject_line(kind, about.number)
         async with self.db.connection() as connection:
-            with trace.within(trace.parse(TRACEPARENT, request_id="req-1")):
-                await store.queue(
+            with trace.activate(trace.parse(TRACEPARENT, request_id="req-1")):
+                await store.enqueue(
                     connection,
                     delivery_id=delivery_id,
                     kind=kind,
@@ -107,9 +107,9 @@ async def _own_database(stack: Stack) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def office(stack: Stack, as_service: Callable[[str], Awaitable[Edge]]) -> AsyncIterator[Office]:
+async def office(stack: Stack, as_service: Callable[[str], Awaitable[RpcCaller]]) -> AsyncIterator[Office]:
     async with _own_database(stack) as db:
-        yield Office(db, Contacts((await as_service("notification")).asker))
+        yield Office(db, RecipientLookup((await as_service("notification")).rpc))
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ class Reader:
 
 
 @pytest.fixture
-async def reader(ask: Edge) -> Reader:
+async def reader(ask: RpcCaller) -> Reader:
     email = f"{new_id().hex}@example.com"
     said = {"email": email, "password": "correct horse", "first_name": "Ada", "last_name": "Lovelace"}
     session = await ask(user.REGISTER, said)

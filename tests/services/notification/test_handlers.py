@@ -9,19 +9,19 @@ import pytest
 
 from contracts import headers, notification
 from contracts.event import Event
-from contracts.failure import BadCursor, Invalid, Unauthorized
+from contracts.failure import InvalidCursor, InvalidRequest, Unauthorized
 from contracts.identity import Identity, Role
 from contracts.money import Money
-from contracts.notification import Channel, DeliveryStatus, Kind
-from contracts.order import OrderShipped, Tracking
+from contracts.notification import DeliveryStatus, NotificationChannel, NotificationKind
+from contracts.order import OrderShipped, ShipmentTracking
 from infra.foundation.ids import new_id
 from infra.ops.devstack.mail_files import Mail
 from tests.services.notification.conftest import Reader
 from tests.services.notification.sample_mails import TRACE_ID, TRACEPARENT
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 Eventually = Callable[..., Awaitable[Any]]
-AsService = Callable[[str], Awaitable[Edge]]
+AsService = Callable[[str], Awaitable[RpcCaller]]
 Mails = Callable[[str], list[Mail]]
 
 
@@ -31,16 +31,16 @@ def shipped(user_id: UUID | None, *, order_id: UUID | None = None, number: str =
         number=number,
         user_id=user_id,
         total=Money(amount=1999, currency="USD"),
-        tracking=Tracking(carrier="Caravan", number="C-1"),
+        tracking=ShipmentTracking(carrier="Caravan", number="C-1"),
     )
 
 
-async def say(order: Edge, event: Event, event_id: UUID | None = None) -> None:
+async def say(order: RpcCaller, event: Event, event_id: UUID | None = None) -> None:
     """Publishes an event as order does, save that the stream does not know it again."""
     said = {
         headers.MESSAGE_ID: str(new_id()),
         headers.EVENT_ID: str(event_id or new_id()),
-        headers.EVENT_TYPE: event.type(),
+        headers.EVENT_TYPE: event.ce_type(),
         headers.TRACEPARENT: TRACEPARENT,
         headers.REQUEST_ID: "req-7",
     }
@@ -50,11 +50,11 @@ async def say(order: Edge, event: Event, event_id: UUID | None = None) -> None:
 
 
 @pytest.fixture
-async def order(as_service: AsService) -> Edge:
+async def order(as_service: AsService) -> RpcCaller:
     return await as_service("order")
 
 
-async def test_an_event_becomes_a_mail(order: Edge, reader: Reader, mails: Mails, eventually: Eventually) -> None:
+async def test_an_event_becomes_a_mail(order: RpcCaller, reader: Reader, mails: Mails, eventually: Eventually) -> None:
     event = shipped(reader.id)
     await say(order, event)
     (mail,) = await eventually(lambda: mails(reader.email))
@@ -67,7 +67,7 @@ async def test_an_event_becomes_a_mail(order: Edge, reader: Reader, mails: Mails
 
 
 async def test_an_event_that_comes_twice_is_one_mail(
-    order: Edge, reader: Reader, mails: Mails, eventually: Eventually
+    order: RpcCaller, reader: Reader, mails: Mails, eventually: Eventually
 ) -> None:
     event, event_id = shipped(reader.id), new_id()
     await say(order, event, event_id)
@@ -83,7 +83,7 @@ async def test_an_event_that_comes_twice_is_one_mail(
 
 
 async def test_nothing_of_the_customer_is_kept(
-    order: Edge,
+    order: RpcCaller,
     reader: Reader,
     mails: Mails,
     eventually: Eventually,
@@ -100,8 +100,8 @@ async def test_nothing_of_the_customer_is_kept(
 
 
 async def test_everybody_sees_their_own(
-    order: Edge,
-    ask: Edge,
+    order: RpcCaller,
+    ask: RpcCaller,
     reader: Reader,
     admin: Identity,
     new_customer: Callable[[], Identity],
@@ -112,12 +112,16 @@ async def test_everybody_sees_their_own(
 
     async def sent() -> Any:
         everything = (await ask(notification.LIST, identity=own)).items
-        found = [one for one in everything if one.kind is not Kind.VERIFY_EMAIL]
+        found = [one for one in everything if one.kind is not NotificationKind.VERIFY_EMAIL]
         assert [one.status for one in found] == [DeliveryStatus.SENT]
         return found[0]
 
     one = await eventually(sent)
-    assert (one.kind, one.channel, one.subject) == (Kind.ORDER_SHIPPED, Channel.EMAIL, "Your order S-42 is on its way")
+    assert (one.kind, one.channel, one.subject) == (
+        NotificationKind.ORDER_SHIPPED,
+        NotificationChannel.EMAIL,
+        "Your order S-42 is on its way",
+    )
     assert one.sent_at >= one.created_at
     assert (await ask(notification.LIST, identity=new_customer())).items == []
     everybodys = await ask(notification.LIST, {"limit": 100}, identity=admin)
@@ -125,7 +129,7 @@ async def test_everybody_sees_their_own(
 
 
 async def test_pages_hold_each_once_newest_first(
-    order: Edge, ask: Edge, new_customer: Callable[[], Identity], eventually: Eventually
+    order: RpcCaller, ask: RpcCaller, new_customer: Callable[[], Identity], eventually: Eventually
 ) -> None:
     somebody = new_customer()
     for number in range(5):
@@ -145,7 +149,7 @@ async def test_pages_hold_each_once_newest_first(
 
 
 async def test_a_customer_who_is_not_there_gets_no_mail(
-    order: Edge, ask: Edge, new_customer: Callable[[], Identity], eventually: Eventually
+    order: RpcCaller, ask: RpcCaller, new_customer: Callable[[], Identity], eventually: Eventually
 ) -> None:
     nobody = new_customer()
     await say(order, shipped(nobody.user_id))
@@ -158,13 +162,13 @@ async def test_a_customer_who_is_not_there_gets_no_mail(
 
 
 async def test_a_list_is_refused_to_strangers_and_to_made_up_cursors(
-    ask: Edge, new_customer: Callable[[], Identity]
+    ask: RpcCaller, new_customer: Callable[[], Identity]
 ) -> None:
     with pytest.raises(Unauthorized):
         await ask(notification.LIST)
     for after in ("nonsense", "WyJub3QtYS11dWlkIl0", "W10"):
-        with pytest.raises(BadCursor):
+        with pytest.raises(InvalidCursor):
             await ask(notification.LIST, {"after": after}, identity=new_customer())
     for limit in (0, 101, "ten"):
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidRequest):
             await ask(notification.LIST, {"limit": limit}, identity=new_customer())

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notification.mail.token_bucket import Pace
+from services.notification.mail.token_bucket import TokenBucket
 
 
 class Clock:
@@ -15,14 +15,14 @@ class Clock:
 
 
 def test_an_idle_sender_may_begin_at_once() -> None:
-    pace = Pace(50, Clock())
+    pace = TokenBucket(50, Clock())
     assert pace.take(1) == 1
     assert pace.take(10) == 10
 
 
 def test_under_load_permits_come_in_batches() -> None:
     clock = Clock()
-    pace = Pace(50, clock)
+    pace = TokenBucket(50, clock)
     assert pace.take(50) == 50
     clock.now += 0.1
     assert pace.take(50) == 0
@@ -31,7 +31,7 @@ def test_under_load_permits_come_in_batches() -> None:
 
 
 def test_what_is_not_used_is_not_lost() -> None:
-    pace = Pace(50, Clock())
+    pace = TokenBucket(50, Clock())
     taken = pace.take(50)
     pace.give_back(taken - 1)
     assert pace.take(50) == 49
@@ -39,7 +39,7 @@ def test_what_is_not_used_is_not_lost() -> None:
 
 def test_a_slow_pace_still_sends() -> None:
     clock = Clock()
-    pace = Pace(0.1, clock)
+    pace = TokenBucket(0.1, clock)
     assert pace.take(50) == 1
     assert pace.take(50) == 0
     clock.now += 11
@@ -52,7 +52,7 @@ def test_a_slow_pace_still_sends() -> None:
 )
 def test_never_more_than_a_second_ahead(rate: float, looks: list[tuple[float, int]]) -> None:
     clock = Clock()
-    pace = Pace(rate, clock)
+    pace = TokenBucket(rate, clock)
     taken = 0
     for passed, most in looks:
         clock.now += passed

@@ -15,17 +15,17 @@ from contracts.identity import Identity
 from contracts.order import Order, OrderStatus
 from infra.database import outbox
 from infra.foundation import trace
-from tests.support.event_recorder import Events
+from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 
 @dataclass(frozen=True)
-class Counter:
+class OrderClient:
     """Where orders are placed and looked after in tests."""
 
-    ask: Edge
+    ask: RpcCaller
     admin: Identity
 
     def body(self, *lines: tuple[Product, int], **more: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Counter:
         level: StockLevel = await self.ask(catalog.GET_STOCK, {"sku": product.variants[0].sku}, identity=self.admin)
         return level
 
-    async def left(self, product: Product, *, on_hand: int, reserved: int) -> None:
+    async def wait_for_stock(self, product: Product, *, on_hand: int, reserved: int) -> None:
         """Waits until so much is on hand and reserved."""
 
         async def as_expected() -> bool:
@@ -56,7 +56,7 @@ class Counter:
         order: Order = await self.ask(contract.GET, {"id": str(order_id)}, identity=self.admin)
         return order
 
-    async def until(self, order_id: UUID, status: OrderStatus) -> Order:
+    async def wait_for_status(self, order_id: UUID, status: OrderStatus) -> Order:
         """The order, once it has come to a status."""
 
         async def there() -> Order:
@@ -68,10 +68,10 @@ class Counter:
 
 
 @pytest.fixture(scope="session")
-def counter(ask: Edge, admin: Identity, events: Events) -> Counter:
+def counter(ask: RpcCaller, admin: Identity, events: EventRecorder) -> OrderClient:
     """Whatever is said of its orders is heard from the beginning."""
     assert events
-    return Counter(ask, admin)
+    return OrderClient(ask, admin)
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +79,6 @@ def say(database: Callable[[str], Awaitable[Any]]) -> Callable[[Event], Awaitabl
     """States a fact as the service that owns it would, through its outbox."""
 
     async def state(event: Event) -> None:
-        await outbox.add(await database(event.service), [(event, trace.begin())])
+        await outbox.insert_events(await database(event.service), [(event, trace.start())])
 
     return state

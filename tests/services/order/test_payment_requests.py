@@ -12,8 +12,8 @@ from contracts.identity import Identity
 from contracts.order import IllegalTransition, Order, OrderStatus
 from contracts.payment import Payment
 from infra.foundation.ids import new_id
-from tests.services.order.conftest import Counter
-from tests.support.rpc import Edge
+from tests.services.order.conftest import OrderClient
+from tests.support.rpc import RpcCaller
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def who(new_customer: Callable[[], Identity]) -> Identity:
 
 
 @pytest.fixture
-async def pending(counter: Counter, who: Identity, new_product: Callable[..., Awaitable[Product]]) -> Order:
+async def pending(counter: OrderClient, who: Identity, new_product: Callable[..., Awaitable[Product]]) -> Order:
     return await counter.place(who, (await new_product(), 2))
 
 
 @pytest.fixture
-def pay(ask: Edge, who: Identity, pending: Order) -> Callable[..., Awaitable[Payment]]:
+def pay(ask: RpcCaller, who: Identity, pending: Order) -> Callable[..., Awaitable[Payment]]:
     async def asked(method: str, key: str | None) -> Payment:
         body = {"id": str(pending.id), "payment_method": method}
         paid: Payment = await ask(contract.PAY, body, identity=who, key=key)
@@ -50,12 +50,12 @@ async def test_the_same_request_has_the_same_payment(
     status: OrderStatus,
     pay: Callable[..., Awaitable[Payment]],
     pending: Order,
-    counter: Counter,
+    counter: OrderClient,
     database: Callable[[str], Awaitable[Any]],
 ) -> None:
     key = new_id().hex
     payment = await pay(method, key)
-    await counter.until(pending.id, status)
+    await counter.wait_for_status(pending.id, status)
     await lose(database, payment)
 
     assert await pay(method, key) == payment
@@ -70,12 +70,12 @@ async def test_the_same_request_has_the_same_payment(
 async def test_another_request_under_the_same_key_has_nothing(
     pay: Callable[..., Awaitable[Payment]],
     pending: Order,
-    counter: Counter,
+    counter: OrderClient,
     database: Callable[[str], Awaitable[Any]],
 ) -> None:
     key = new_id().hex
     payment = await pay("sim_ok", key)
-    await counter.until(pending.id, OrderStatus.PAID)
+    await counter.wait_for_status(pending.id, OrderStatus.PAID)
     await lose(database, payment)
     with pytest.raises(IdempotencyKeyReused):
         await pay("sim_declined", key)

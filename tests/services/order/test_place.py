@@ -9,22 +9,22 @@ from contracts import cart, catalog
 from contracts import order as contract
 from contracts.cart import CartChanged, CartEmpty
 from contracts.catalog import OutOfStock, Product, SkuUnknown
-from contracts.failure import Fail, Invalid, NotFound, Unauthorized
+from contracts.failure import Fail, InvalidRequest, NotFound, Unauthorized
 from contracts.identity import Identity
 from contracts.order import EmailRequired, OrderPlaced, OrderStatus
 from contracts.payment import CardNumberRefused
-from services.order.domain.order_numbers import serial_of
-from tests.services.order.conftest import Counter
-from tests.support.event_recorder import Events
+from services.order.domain.order_numbers import parse_order_number
+from tests.services.order.conftest import OrderClient
+from tests.support.event_recorder import EventRecorder
 from tests.support.http import ADDRESS
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 NewProduct = Callable[..., Awaitable[Product]]
 GUEST = "guest@example.com"
 
 
 async def test_an_order_from_items_is_pending_and_its_stock_is_held(
-    counter: Counter, new_product: NewProduct, new_customer: Callable[[], Identity], events: Events
+    counter: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity], events: EventRecorder
 ) -> None:
     lamp, bowl, who = await new_product(), await new_product(price=500), new_customer()
 
@@ -37,26 +37,26 @@ async def test_an_order_from_items_is_pending_and_its_stock_is_held(
         (bowl.variants[0].sku, 3, 1500),
     ]
     assert (order.subtotal.amount, order.total.amount, order.total.currency) == (5498, 5498, "USD")
-    assert serial_of(order.number) is not None
+    assert parse_order_number(order.number) is not None
     assert [entry.status for entry in order.history] == [OrderStatus.PENDING]
     assert await counter.read(order.id) == order
     assert (await counter.stock(lamp)).reserved == 2
     assert (await counter.stock(bowl)).reserved == 3
-    said = (await events.of(order.id, "placed")).event
+    said = (await events.wait_for(order.id, "placed")).event
     assert isinstance(said, OrderPlaced)
     assert (said.charge, said.cart_id, said.total, said.number) == (False, None, order.total, order.number)
 
 
 async def test_an_event_holds_nothing_personal(
-    counter: Counter, new_product: NewProduct, new_customer: Callable[[], Identity], events: Events
+    counter: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity], events: EventRecorder
 ) -> None:
     order = await counter.place(new_customer(), (await new_product(), 1), payment_method="sim_declined")
-    said = (await events.of(order.id, "placed")).event.model_dump_json()
+    said = (await events.wait_for(order.id, "placed")).event.model_dump_json()
     assert not [word for word in ("Ada", "London", "sim_declined") if word in said]
 
 
 async def test_lines_may_name_a_product_with_one_variant(
-    counter: Counter, new_product: NewProduct, new_customer: Callable[[], Identity]
+    counter: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
 ) -> None:
     lamp = await new_product()
     body = {"items": [{"product_id": str(lamp.id), "quantity": 2}], "shipping_address": ADDRESS}
@@ -65,7 +65,7 @@ async def test_lines_may_name_a_product_with_one_variant(
 
 
 async def test_an_order_from_ones_own_cart_empties_it(
-    counter: Counter, ask: Edge, new_product: NewProduct, new_customer: Callable[[], Identity], eventually: Any
+    counter: OrderClient, ask: RpcCaller, new_product: NewProduct, new_customer: Callable[[], Identity], eventually: Any
 ) -> None:
     lamp, who = await new_product(), new_customer()
     await ask(cart.ADD, {"id": "mine", "sku": lamp.variants[0].sku, "quantity": 2}, identity=who)
@@ -83,7 +83,7 @@ async def test_an_order_from_ones_own_cart_empties_it(
 
 
 async def test_a_guest_orders_from_items_or_a_guests_cart(
-    counter: Counter, ask: Edge, new_product: NewProduct, admin: Identity, new_customer: Callable[[], Identity]
+    counter: OrderClient, ask: RpcCaller, new_product: NewProduct, admin: Identity, new_customer: Callable[[], Identity]
 ) -> None:
     lamp = await new_product()
     opened = await ask(cart.CREATE)
@@ -98,7 +98,7 @@ async def test_a_guest_orders_from_items_or_a_guests_cart(
             await counter.ask(contract.GET, {"id": str(order.id)}, identity=new_customer())
 
 
-async def test_a_guest_needs_an_email_and_has_no_own_cart(counter: Counter, new_product: NewProduct) -> None:
+async def test_a_guest_needs_an_email_and_has_no_own_cart(counter: OrderClient, new_product: NewProduct) -> None:
     lamp = await new_product()
     with pytest.raises(EmailRequired) as refused:
         await counter.place(None, (lamp, 1))
@@ -109,7 +109,7 @@ async def test_a_guest_needs_an_email_and_has_no_own_cart(counter: Counter, new_
 
 
 async def test_anothers_cart_is_not_there(
-    counter: Counter, ask: Edge, new_product: NewProduct, new_customer: Callable[[], Identity]
+    counter: OrderClient, ask: RpcCaller, new_product: NewProduct, new_customer: Callable[[], Identity]
 ) -> None:
     lamp, owner = await new_product(), new_customer()
     held = await ask(cart.ADD, {"id": "mine", "sku": lamp.variants[0].sku, "quantity": 1}, identity=owner)
@@ -119,7 +119,7 @@ async def test_anothers_cart_is_not_there(
 
 
 async def test_what_is_short_is_named_and_nothing_is_held(
-    counter: Counter, new_product: NewProduct, new_customer: Callable[[], Identity]
+    counter: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
 ) -> None:
     plenty, few = await new_product(stock=10), await new_product(stock=2)
     with pytest.raises(OutOfStock) as refused:
@@ -130,7 +130,7 @@ async def test_what_is_short_is_named_and_nothing_is_held(
 
 
 async def test_unknown_and_inactive_products_are_not_sold(
-    counter: Counter, ask: Edge, new_product: NewProduct, new_customer: Callable[[], Identity], admin: Identity
+    counter: OrderClient, ask: RpcCaller, new_product: NewProduct, new_customer: Callable[[], Identity], admin: Identity
 ) -> None:
     gone, who = await new_product(), new_customer()
     await ask(catalog.DEACTIVATE_PRODUCT, {"id": str(gone.id)}, identity=admin)
@@ -144,20 +144,20 @@ async def test_unknown_and_inactive_products_are_not_sold(
 
 @pytest.mark.parametrize("quantity", [0, -1, 1000, 2**63, 1.5, "2", None])
 async def test_a_quantity_that_is_none_is_refused(
-    quantity: Any, counter: Counter, new_product: NewProduct, new_customer: Callable[[], Identity]
+    quantity: Any, counter: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
 ) -> None:
     lamp = await new_product()
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         await counter.place(new_customer(), (lamp, quantity))
     assert refused.value.errors[0].pointer == "/items/0/quantity"
     assert (await counter.stock(lamp)).reserved == 0
 
 
 async def test_lines_of_one_sku_together_stay_within_the_bound(
-    counter: Counter, new_product: NewProduct, new_customer: Callable[[], Identity]
+    counter: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
 ) -> None:
     lamp = await new_product(stock=2000)
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidRequest):
         await counter.place(new_customer(), (lamp, 999), (lamp, 1))
     order = await counter.place(new_customer(), (lamp, 2), (lamp, 3))
     assert sum(item.quantity for item in order.items) == 5
@@ -165,13 +165,13 @@ async def test_lines_of_one_sku_together_stay_within_the_bound(
 
 
 async def test_an_order_worth_too_much_leaves_nothing_held(
-    counter: Counter, new_product: NewProduct, new_customer: Callable[[], Identity]
+    counter: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
 ) -> None:
     crown = await new_product(stock=10, price=10**12)
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         await counter.place(new_customer(), (crown, 2))
     assert refused.value.errors[0].pointer == "/items"
-    await counter.left(crown, on_hand=10, reserved=0)
+    await counter.wait_for_stock(crown, on_hand=10, reserved=0)
 
 
 @pytest.mark.parametrize(
@@ -188,15 +188,15 @@ async def test_an_order_worth_too_much_leaves_nothing_held(
     ],
 )
 async def test_a_body_that_says_something_else_is_refused(
-    body: dict[str, Any], ask: Edge, new_customer: Callable[[], Identity]
+    body: dict[str, Any], ask: RpcCaller, new_customer: Callable[[], Identity]
 ) -> None:
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidRequest):
         await ask(contract.PLACE, {"shipping_address": ADDRESS, **body}, identity=new_customer())
 
 
 @pytest.mark.parametrize("number", ["4242424242424242", "3782 822463 10005", "6011-1111-1111-1117"])
 async def test_a_card_number_is_refused_before_anything_is_held(
-    number: str, counter: Counter, new_product: NewProduct, new_customer: Callable[[], Identity]
+    number: str, counter: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
 ) -> None:
     lamp, who = await new_product(), new_customer()
     with pytest.raises(CardNumberRefused):
@@ -208,7 +208,7 @@ async def test_a_card_number_is_refused_before_anything_is_held(
 
 
 async def test_a_cart_is_not_told_to_somebody_else_who_orders_it(
-    counter: Counter, ask: Edge, new_product: NewProduct
+    counter: OrderClient, ask: RpcCaller, new_product: NewProduct
 ) -> None:
     lamp = await new_product()
     opened = await ask(cart.CREATE)

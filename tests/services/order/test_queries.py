@@ -8,17 +8,17 @@ import pytest
 from contracts import headers
 from contracts import order as contract
 from contracts.catalog import Product
-from contracts.failure import BadCursor, Forbidden, NotFound
+from contracts.failure import Forbidden, InvalidCursor, NotFound
 from contracts.identity import Identity
-from contracts.model import Listing
+from contracts.model import ListPage
 from contracts.order import Order, OrderStatus
 from infra.foundation import pagination as cursor
 from infra.foundation.ids import new_id
-from tests.services.order.conftest import Counter
-from tests.support.rpc import Edge
+from tests.services.order.conftest import OrderClient
+from tests.support.rpc import RpcCaller
 
 NewProduct = Callable[..., Awaitable[Product]]
-AsService = Callable[[str], Awaitable[Edge]]
+AsService = Callable[[str], Awaitable[RpcCaller]]
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ async def lamp(new_product: NewProduct) -> Product:
     return await new_product(stock=50)
 
 
-async def listed(ask: Edge, identity: Identity, **wanted: Any) -> Listing[Order]:
-    found: Listing[Order] = await ask(contract.LIST, wanted, identity=identity)
+async def listed(ask: RpcCaller, identity: Identity, **wanted: Any) -> ListPage[Order]:
+    found: ListPage[Order] = await ask(contract.LIST, wanted, identity=identity)
     return found
 
 
 async def test_a_list_goes_on_where_the_last_page_ended(
-    counter: Counter, ask: Edge, who: Identity, lamp: Product
+    counter: OrderClient, ask: RpcCaller, who: Identity, lamp: Product
 ) -> None:
     placed = [(await counter.place(who, (lamp, 1))).id for _ in range(5)]
     first = await listed(ask, who, limit=2)
@@ -49,7 +49,12 @@ async def test_a_list_goes_on_where_the_last_page_ended(
 
 
 async def test_everybody_lists_their_own_and_an_administrator_all(
-    counter: Counter, ask: Edge, who: Identity, lamp: Product, admin: Identity, new_customer: Callable[[], Identity]
+    counter: OrderClient,
+    ask: RpcCaller,
+    who: Identity,
+    lamp: Product,
+    admin: Identity,
+    new_customer: Callable[[], Identity],
 ) -> None:
     other = new_customer()
     mine, theirs = await counter.place(who, (lamp, 1)), await counter.place(other, (lamp, 1))
@@ -62,7 +67,7 @@ async def test_everybody_lists_their_own_and_an_administrator_all(
     assert [order.id for order in (await listed(ask, admin, user_id=str(other.user_id))).items] == [theirs.id]
 
 
-async def test_filters(counter: Counter, ask: Edge, who: Identity, lamp: Product, admin: Identity) -> None:
+async def test_filters(counter: OrderClient, ask: RpcCaller, who: Identity, lamp: Product, admin: Identity) -> None:
     first, second = await counter.place(who, (lamp, 1)), await counter.place(who, (lamp, 1))
     await ask(contract.CANCEL, {"id": str(first.id)}, identity=who)
     moment = second.created_at.isoformat()
@@ -78,18 +83,22 @@ async def test_filters(counter: Counter, ask: Edge, who: Identity, lamp: Product
     assert [order.id for order in (await listed(ask, admin, number=first.number)).items] == [first.id]
 
 
-async def test_moments_far_away_are_only_moments(ask: Edge, who: Identity) -> None:
+async def test_moments_far_away_are_only_moments(ask: RpcCaller, who: Identity) -> None:
     far = {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:59:59-12:00"}
     assert (await listed(ask, who, **far)).items == []
 
 
-@pytest.mark.parametrize("after", ["x", cursor.encode(1), cursor.encode("a", "b"), cursor.encode([]), "AAAA"])
-async def test_a_cursor_of_another_kind_is_refused(after: str, ask: Edge, who: Identity) -> None:
-    with pytest.raises(BadCursor):
+@pytest.mark.parametrize(
+    "after", ["x", cursor.encode_cursor(1), cursor.encode_cursor("a", "b"), cursor.encode_cursor([]), "AAAA"]
+)
+async def test_a_cursor_of_another_kind_is_refused(after: str, ask: RpcCaller, who: Identity) -> None:
+    with pytest.raises(InvalidCursor):
         await listed(ask, who, after=after)
 
 
-async def test_an_order_comes_with_its_version(counter: Counter, ask: Edge, who: Identity, lamp: Product) -> None:
+async def test_an_order_comes_with_its_version(
+    counter: OrderClient, ask: RpcCaller, who: Identity, lamp: Product
+) -> None:
     order = await counter.place(who, (lamp, 1))
     body, said = await ask.raw(contract.GET, {"id": str(order.id)}, identity=who)
     assert (Order.model_validate_json(body), said[headers.VERSION]) == (order, "1")
@@ -98,7 +107,7 @@ async def test_an_order_comes_with_its_version(counter: Counter, ask: Edge, who:
 
 
 async def test_payment_learns_what_to_charge_and_how(
-    counter: Counter, as_service: AsService, who: Identity, lamp: Product
+    counter: OrderClient, as_service: AsService, who: Identity, lamp: Product
 ) -> None:
     plain = await counter.place(who, (lamp, 1))
     charged = await counter.place(None, (lamp, 2), email="guest@example.com", payment_method="sim_action")
@@ -112,7 +121,7 @@ async def test_payment_learns_what_to_charge_and_how(
 
 
 async def test_notification_learns_where_a_guest_is_reached(
-    counter: Counter, as_service: AsService, who: Identity, lamp: Product
+    counter: OrderClient, as_service: AsService, who: Identity, lamp: Product
 ) -> None:
     notification = await as_service("notification")
     order = await counter.place(None, (lamp, 1), email="guest@example.com")

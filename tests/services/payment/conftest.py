@@ -20,7 +20,15 @@ from contracts import payment as contract
 from contracts.event import Event
 from contracts.identity import Identity, Role
 from contracts.money import Money
-from contracts.order import CancelReason, OrderCancelled, OrderPlaced, OrderStatus, Payable, Payables, PayablesOf
+from contracts.order import (
+    CancelReason,
+    OrderCancelled,
+    OrderPlaced,
+    OrderStatus,
+    Payable,
+    PayableList,
+    PayablesRequest,
+)
 from contracts.payment import Payment
 from infra.database.postgres import connect
 from infra.foundation import trace
@@ -30,38 +38,38 @@ from infra.messaging import connection as messaging
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
 from services.payment.gateways.simulator import Simulator
-from tests.conftest import FREE_PORTS, QUICK
-from tests.support.event_recorder import Events
+from tests.conftest import FAST_SETTINGS, FREE_PORTS
+from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 ADMIN = Identity(user_id=new_id(), role=Role.ADMIN)
 
 
-class Orders:
+class FakeOrderService:
     """What the test says that orders are like, with the rights of the order service."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.known: dict[UUID, Payable] = {}
-        self.asked: list[UUID] = []
+        self.payables: dict[UUID, Payable] = {}
+        self.requested_ids: list[UUID] = []
 
-    async def answer(self) -> None:
+    async def serve(self) -> None:
         await self.client.subscribe(order.PAYABLES.subject, queue="order", cb=self._answer)
 
     async def _answer(self, message: Msg) -> None:
-        wanted = PayablesOf.model_validate_json(message.data).order_ids
-        self.asked += wanted
-        found = [self.known[order_id] for order_id in wanted if order_id in self.known]
-        await message.respond(Payables(items=found).model_dump_json().encode())
+        wanted = PayablesRequest.model_validate_json(message.data).order_ids
+        self.requested_ids += wanted
+        found = [self.payables[order_id] for order_id in wanted if order_id in self.payables]
+        await message.respond(PayableList(items=found).model_dump_json().encode())
 
-    def add(self, amount: int, method: str | None, currency: str = "USD") -> "Placed":
-        placed = Placed(self, new_id(), Identity(user_id=new_id(), role=Role.CUSTOMER), amount, currency)
+    def add(self, amount: int, method: str | None, currency: str = "USD") -> "PlacedOrder":
+        placed = PlacedOrder(self, new_id(), Identity(user_id=new_id(), role=Role.CUSTOMER), amount, currency)
         self.set(placed, OrderStatus.PENDING, method)
         return placed
 
-    def set(self, placed: "Placed", status: OrderStatus, method: str | None = None) -> None:
-        self.known[placed.id] = Payable(
+    def set(self, placed: "PlacedOrder", status: OrderStatus, method: str | None = None) -> None:
+        self.payables[placed.id] = Payable(
             order_id=placed.id,
             user_id=placed.customer.user_id,
             status=status,
@@ -69,24 +77,24 @@ class Orders:
             payment_method=method,
         )
 
-    async def say(self, event: Event, *, event_id: UUID | None = None, traceparent: str | None = None) -> None:
+    async def publish(self, event: Event, *, event_id: UUID | None = None, traceparent: str | None = None) -> None:
         """Published as the outbox does, but as often as the test likes."""
         name = str(event_id or new_id())
         header = {
             headers.MESSAGE_ID: str(new_id()),
             headers.EVENT_ID: name,
-            headers.EVENT_TYPE: event.type(),
-            headers.EVENT_SOURCE: event.source(),
-            headers.TRACEPARENT: traceparent or trace.begin().traceparent,
+            headers.EVENT_TYPE: event.ce_type(),
+            headers.EVENT_SOURCE: event.ce_source(),
+            headers.TRACEPARENT: traceparent or trace.start().traceparent,
         }
         await self.client.jetstream().publish(event.subject, event.model_dump_json().encode(), headers=header)
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedOrder:
     """An order of the test's, and what can happen to it."""
 
-    orders: Orders
+    orders: FakeOrderService
     id: UUID
     customer: Identity
     amount: int
@@ -104,35 +112,35 @@ class Placed:
 
     async def place(self, *, charge: bool = True, **how: Any) -> None:
         event = OrderPlaced(**self._facts, cart_id=None, cart_version=None, charge=charge, items=[])
-        await self.orders.say(event, event_id=self.event_ids["placed"], **how)
+        await self.orders.publish(event, event_id=self.event_ids["placed"], **how)
 
     async def cancel(self, was: OrderStatus = OrderStatus.PENDING) -> None:
         event = OrderCancelled(**self._facts, payment_id=None, was=was, reason=CancelReason.CUSTOMER)
         self.orders.set(self, OrderStatus.CANCELLED)
-        await self.orders.say(event, event_id=self.event_ids["cancelled"])
+        await self.orders.publish(event, event_id=self.event_ids["cancelled"])
 
 
 @dataclass(frozen=True)
-class Till:
+class PaymentHarness:
     """The payment service at work, and everything around it."""
 
     stack: Stack
-    ask: Edge
-    as_order: Edge
-    as_operator: Edge
-    orders: Orders
-    events: Events
+    ask: RpcCaller
+    as_order: RpcCaller
+    as_operator: RpcCaller
+    orders: FakeOrderService
+    events: EventRecorder
     db: asyncpg.Pool
 
-    def order(self, method: str | None = "sim_ok", *, amount: int = 1999, currency: str = "USD") -> Placed:
+    def order(self, method: str | None = "sim_ok", *, amount: int = 1999, currency: str = "USD") -> PlacedOrder:
         return self.orders.add(amount, method, currency)
 
-    async def payments(self, placed: Placed) -> list[Payment]:
+    async def payments(self, placed: PlacedOrder) -> list[Payment]:
         found = await self.ask(contract.LIST, {"order_id": str(placed.id)}, identity=ADMIN)
         payments: list[Payment] = found.items
         return payments
 
-    async def payment(self, placed: Placed, status: str) -> Payment:
+    async def wait_for_payment(self, placed: PlacedOrder, status: str) -> Payment:
         """The one payment of the order, once it has this status."""
 
         async def found() -> Payment:
@@ -143,12 +151,12 @@ class Till:
 
         return await eventually(found)
 
-    async def captured(self, **how: Any) -> tuple[Placed, Payment]:
+    async def captured(self, **how: Any) -> tuple[PlacedOrder, Payment]:
         placed = self.order(**how)
         await placed.place()
-        return placed, await self.payment(placed, "captured")
+        return placed, await self.wait_for_payment(placed, "captured")
 
-    async def pay(self, placed: Placed, method: str = "sim_ok", **how: Any) -> Payment:
+    async def pay(self, placed: PlacedOrder, method: str = "sim_ok", **how: Any) -> Payment:
         body = {"order_id": str(placed.id), "payment_method": method}
         paid: Payment = await self.ask(contract.CREATE, body, identity=placed.customer, **how)
         return paid
@@ -157,7 +165,7 @@ class Till:
         body = {"id": str(payment.id), "amount": amount, **more}
         return await self.ask(contract.REFUND, body, identity=ADMIN, key=key)
 
-    async def taken(self, placed: Placed) -> int:
+    async def captured_at_gateway(self, placed: PlacedOrder) -> int:
         """What the gateway itself says that it took for the order, less what it gave back."""
         return await self.db.fetchval(
             """
@@ -171,7 +179,7 @@ class Till:
             placed.id,
         )
 
-    async def heard(self) -> None:
+    async def wait_until_consumed(self) -> None:
         """Whatever orders have said so far was applied: one said after it was."""
         marker = self.order(None)
         await marker.place(charge=False)
@@ -180,7 +188,7 @@ class Till:
     async def _in_inbox(self, event_id: UUID) -> bool:
         return bool(await self.db.fetchval("SELECT true FROM inbox WHERE event_id = $1", event_id))
 
-    async def idle(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Nothing is left to be done at a gateway."""
         await eventually(self._nothing_due)
 
@@ -191,13 +199,13 @@ class Till:
 
 
 @pytest.fixture(scope="session")
-async def till(data_folder: Path) -> AsyncIterator[Till]:
+async def till(data_folder: Path) -> AsyncIterator[PaymentHarness]:
     options = Options(
         _env_file=None,
         data=data_folder / "till",
         parts=frozenset({"nats", "postgres", "services"}),
         services=("payment",),
-        process_env={**QUICK, "SOUK_CHARGE_DEADLINE": "30"},
+        process_env={**FAST_SETTINGS, "SOUK_CHARGE_DEADLINE": "30"},
         **FREE_PORTS,
     )
     async with Stack(options).running() as stack, AsyncExitStack() as opened:
@@ -205,13 +213,15 @@ async def till(data_folder: Path) -> AsyncIterator[Till]:
         async def client(name: str) -> Client:
             return await opened.enter_async_context(messaging.connect(stack.nats_url, name, stack.password(name)))
 
-        orders = Orders(await client("order"))
-        await orders.answer()
-        events = Events()
+        orders = FakeOrderService(await client("order"))
+        await orders.serve()
+        events = EventRecorder()
         operator = await client("operator")
-        await events.listen(operator)
+        await events.start(operator)
         db = await opened.enter_async_context(asyncpg.create_pool(stack.dsn("payment"), min_size=1, max_size=5))
-        yield Till(stack, Edge(await client("edge")), Edge(orders.client), Edge(operator), orders, events, db)
+        yield PaymentHarness(
+            stack, RpcCaller(await client("edge")), RpcCaller(orders.client), RpcCaller(operator), orders, events, db
+        )
 
 
 @pytest.fixture(scope="session")
@@ -226,19 +236,19 @@ def parallel() -> Callable[..., Awaitable[list[Any]]]:
 
 
 @pytest.fixture(scope="session")
-async def till_simulator(till: Till) -> AsyncIterator[Simulator]:
+async def till_simulator(till: PaymentHarness) -> AsyncIterator[Simulator]:
     """The gateway of the running service, on the same books."""
     async with connect(settings_of(till.stack), "payment-test") as db:
-        yield Simulator(db, late=0.3)
+        yield Simulator(db, late_seconds=0.3)
 
 
 @pytest.fixture(scope="session")
-def lost_simulator(till: Till) -> Callable[[], Awaitable[Simulator]]:
+def lost_simulator(till: PaymentHarness) -> Callable[[], Awaitable[Simulator]]:
     """A gateway whose books cannot be reached any more."""
 
     async def lose() -> Simulator:
         async with connect(settings_of(till.stack), "payment-test") as db:
-            return Simulator(db, late=0)
+            return Simulator(db, late_seconds=0)
 
     return lose
 

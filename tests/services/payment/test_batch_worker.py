@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.payment.workers.batch_worker import Pipeline
+from services.payment.workers.batch_worker import BatchWorker
 from tests.support.eventually import eventually
 
 
-class Work:
+class RecordedWork:
     """Jobs are numbers; their results are the same numbers, settled in batches."""
 
     def __init__(self, jobs: int, *, limit: int = 10) -> None:
@@ -22,8 +22,8 @@ class Work:
         self.away = 0
         self.at_work = self.most_at_work = 0
         self.settled: list[list[int]] = []
-        self.pipeline: Pipeline[int, int] = Pipeline(
-            "numbers", self.claim, self.perform, self.settle, away=(ConnectionError,), limit=limit
+        self.pipeline: BatchWorker[int, int] = BatchWorker(
+            "numbers", self.claim, self.perform, self.settle, unavailable_errors=(ConnectionError,), concurrency=limit
         )
 
     async def claim(self, limit: int) -> list[int]:
@@ -54,7 +54,7 @@ class Work:
         return sorted(number for batch in self.settled for number in batch)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Work"]:
+    async def running(self) -> AsyncIterator["RecordedWork"]:
         task = asyncio.create_task(self.pipeline.run())
         yield self
         task.cancel()
@@ -68,14 +68,14 @@ def _open() -> asyncio.Event:
 
 
 async def test_everything_is_done_within_the_limit() -> None:
-    async with Work(95).running() as work:
+    async with RecordedWork(95).running() as work:
         await eventually(lambda: work.done == list(range(95)))
     assert work.most_at_work <= work.limit
     assert len(work.settled) < 95
 
 
 async def test_the_slow_hold_up_nobody() -> None:
-    work = Work(30)
+    work = RecordedWork(30)
     work.gates[3] = asyncio.Event()
     async with work.running():
         await eventually(lambda: len(work.done) == 29)
@@ -84,14 +84,14 @@ async def test_the_slow_hold_up_nobody() -> None:
 
 
 async def test_the_broken_are_left_for_another_time() -> None:
-    work = Work(20)
+    work = RecordedWork(20)
     work.broken = {4, 5}
     async with work.running():
         await eventually(lambda: len(work.done) == 18)
 
 
 async def test_a_spoilt_result_is_left_and_the_others_are_settled() -> None:
-    work = Work(20)
+    work = RecordedWork(20)
     work.spoilt = {7}
     async with work.running():
         await eventually(lambda: len(work.done) == 19)
@@ -99,7 +99,7 @@ async def test_a_spoilt_result_is_left_and_the_others_are_settled() -> None:
 
 
 async def test_results_wait_for_a_store_that_is_away() -> None:
-    work = Work(20)
+    work = RecordedWork(20)
     work.away = 2
     async with work.running():
         await eventually(lambda: work.done == list(range(20)))
@@ -107,7 +107,7 @@ async def test_results_wait_for_a_store_that_is_away() -> None:
 
 @pytest.mark.parametrize("away", [0, 1])
 async def test_what_is_at_work_at_the_end_is_finished(away: int) -> None:
-    work = Work(5)
+    work = RecordedWork(5)
     work.gates = {job: asyncio.Event() for job in range(5)}
     async with work.running():
         await eventually(lambda: work.at_work == 5)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.card_numbers import ISSUERS, is_card_number, looks_like_card, luhn_valid
+from contracts.card_numbers import ISSUER_PREFIXES, contains_card_number, has_valid_luhn_digit, is_card_number
 
 CARDS = [
     "4242424242424242",
@@ -27,12 +27,12 @@ CARDS = [
 
 @pytest.mark.parametrize("card", CARDS)
 def test_every_issuer_is_known(card: str) -> None:
-    assert looks_like_card(card)
-    assert looks_like_card(" ".join(card[place : place + 4] for place in range(0, len(card), 4)))
-    assert looks_like_card("-".join(card))
-    assert looks_like_card(f"please take it from {card}, thank you")
-    assert looks_like_card(f"2 x tea: {card[:4]} {card[4:10]}\u2013{card[10:]} 12/27")
-    assert looks_like_card(f"tok_{card}_x")
+    assert contains_card_number(card)
+    assert contains_card_number(" ".join(card[place : place + 4] for place in range(0, len(card), 4)))
+    assert contains_card_number("-".join(card))
+    assert contains_card_number(f"please take it from {card}, thank you")
+    assert contains_card_number(f"2 x tea: {card[:4]} {card[4:10]}\u2013{card[10:]} 12/27")
+    assert contains_card_number(f"tok_{card}_x")
 
 
 @pytest.mark.parametrize(
@@ -53,27 +53,27 @@ def test_every_issuer_is_known(card: str) -> None:
     ],
 )
 def test_other_numbers_are_not_cards(text: str) -> None:
-    assert not looks_like_card(text)
+    assert not contains_card_number(text)
 
 
-@given(st.sampled_from(ISSUERS), st.data())
+@given(st.sampled_from(ISSUER_PREFIXES), st.data())
 def test_whatever_has_prefix_length_and_check_digit_is_found_anywhere(
     issuer: tuple[range, frozenset[int]], data: st.DataObject
 ) -> None:
     prefixes, lengths = issuer
     prefix, length = str(data.draw(st.sampled_from(prefixes))), data.draw(st.sampled_from(sorted(lengths)))
     body = (prefix + data.draw(st.text("0123456789", max_size=18)).ljust(18, "7"))[: length - 1]
-    card = next(body + digit for digit in "0123456789" if luhn_valid(body + digit))
+    card = next(body + digit for digit in "0123456789" if has_valid_luhn_digit(body + digit))
     assert is_card_number(card)
     words = st.text(st.characters(exclude_categories=["Nd", "Nl", "No"]), max_size=20)
-    assert looks_like_card(f"{data.draw(words)}x{card}y{data.draw(words)}")
+    assert contains_card_number(f"{data.draw(words)}x{card}y{data.draw(words)}")
 
 
 @given(st.text("0123456789", min_size=1, max_size=18))
 def test_one_check_digit_in_ten_is_right(body: str) -> None:
-    assert sum(luhn_valid(body + digit) for digit in "0123456789") == 1
+    assert sum(has_valid_luhn_digit(body + digit) for digit in "0123456789") == 1
 
 
 @given(st.text())
 def test_any_text_can_be_looked_at(text: str) -> None:
-    assert looks_like_card(text) in (True, False)
+    assert contains_card_number(text) in (True, False)

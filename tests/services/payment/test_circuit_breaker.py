@@ -8,67 +8,67 @@ import pytest
 
 from contracts.money import Money
 from infra.database.postgres import connect
-from infra.messaging.rpc import Asker
-from services.payment.domain.payments import Outcome, State
-from services.payment.gateways import GatewayError, Gateways
-from services.payment.gateways.circuit_breaker import Breaker
-from services.payment.workers.charge import Charger
-from services.payment.workers.completion import Outcomes
-from services.payment.workers.refund import Refunder
-from tests.services.payment.conftest import Till, settings_of
-from tests.services.payment.test_redelivery import leased
+from infra.messaging.rpc import RpcClient
+from services.payment.domain.payments import ChargeOutcome, ChargeState
+from services.payment.gateways import GatewayError, GatewayRegistry
+from services.payment.gateways.circuit_breaker import GatewayBreaker
+from services.payment.workers.charge import ChargeWorker
+from services.payment.workers.completion import Completions
+from services.payment.workers.refund import RefundWorker
+from tests.services.payment.conftest import PaymentHarness, settings_of
+from tests.services.payment.test_redelivery import claim_attempt
 
 ENOUGH, PAUSE = 3, 5.0
 
 
-class Clock:
+class FakeClock:
     now = 100.0
 
     def __call__(self) -> float:
         return self.now
 
 
-def breaker(clock: Clock) -> Breaker:
-    return Breaker("bank", failures=ENOUGH, pause=PAUSE, clock=clock)
+def breaker(clock: FakeClock) -> GatewayBreaker:
+    return GatewayBreaker("bank", failure_threshold=ENOUGH, pause_seconds=PAUSE, clock=clock)
 
 
-def opened(clock: Clock) -> Breaker:
+def opened(clock: FakeClock) -> GatewayBreaker:
     made = breaker(clock)
     for _ in range(ENOUGH):
-        assert made.lets_through()
-        made.failed()
+        assert made.allow_call()
+        made.record_failure()
     return made
 
 
 def test_opens_after_failures_in_a_row_only() -> None:
-    made = breaker(Clock())
+    made = breaker(FakeClock())
     for _ in range(5):
         for _ in range(ENOUGH - 1):
-            made.failed()
-        made.answered()
-    assert not made.open
-    assert opened(Clock()).open
+            made.record_failure()
+        made.record_success()
+    assert not made.is_open
+    assert opened(FakeClock()).is_open
 
 
 def test_one_call_goes_through_now_and_then() -> None:
-    clock = Clock()
+    clock = FakeClock()
     made = opened(clock)
-    assert not made.lets_through()
+    assert not made.allow_call()
     clock.now += PAUSE
-    assert [made.lets_through() for _ in range(3)] == [True, False, False]
-    made.failed()
+    assert [made.allow_call() for _ in range(3)] == [True, False, False]
+    made.record_failure()
     clock.now += PAUSE
-    assert made.lets_through()
+    assert made.allow_call()
 
 
 def test_any_answer_closes_it() -> None:
-    made = opened(Clock())
-    made.answered()
-    assert not made.open
-    assert made.lets_through()
+    made = opened(FakeClock())
+    made.record_success()
+    assert not made.is_open
+    assert made.allow_call()
 
 
-class Bank:
+class FakeGateway:
     """A gateway of another company, which answers or does not."""
 
     def __init__(self, name: str) -> None:
@@ -79,56 +79,62 @@ class Bank:
     def accepts(self, method: str) -> bool:
         return method == self.name
 
-    async def charge(self, _key: UUID, _money: Money, _method: str) -> Outcome:
+    async def charge(self, _key: UUID, _money: Money, _method: str) -> ChargeOutcome:
         self.asked += 1
         if self.away:
             raise GatewayError
-        return Outcome(State.CAPTURED)
+        return ChargeOutcome(ChargeState.CAPTURED)
 
 
 @pytest.fixture
-def banks() -> tuple[Bank, Bank]:
-    return Bank("bank"), Bank("other")
+def banks() -> tuple[FakeGateway, FakeGateway]:
+    return FakeGateway("bank"), FakeGateway("other")
 
 
 @pytest.fixture
-async def charger(till: Till, banks: tuple[Bank, Bank]) -> AsyncIterator[Charger]:
+async def charger(till: PaymentHarness, banks: tuple[FakeGateway, FakeGateway]) -> AsyncIterator[ChargeWorker]:
     """On the books of the running service, which leaves alone what is put off for so long."""
     async with connect(settings_of(till.stack), "payment-test") as db:
-        gateways, outcomes = Gateways(banks, failures=ENOUGH, pause=600), Outcomes()
-        refunder = Refunder(db, gateways, outcomes, patience=1, limit=1)
-        asker = Asker(till.orders.client, 1)
-        yield Charger(db, asker, gateways, refunder, outcomes, patience=1, deadline=60, limit=1)
+        gateways, outcomes = GatewayRegistry(banks, failure_threshold=ENOUGH, pause_seconds=600), Completions()
+        refunder = RefundWorker(db, gateways, outcomes, timeout_seconds=1, concurrency=1)
+        asker = RpcClient(till.orders.client, 1)
+        yield ChargeWorker(
+            db, asker, gateways, refunder, outcomes, timeout_seconds=1, deadline_seconds=60, concurrency=1
+        )
     await till.db.execute("UPDATE attempt SET due_at = now()")  # what is left is the running service's
-    await till.idle()
+    await till.wait_until_idle()
 
 
-async def tries(till: Till, payment_id: UUID) -> int:
+async def tries(till: PaymentHarness, payment_id: UUID) -> int:
     return int(await till.db.fetchval("SELECT tries FROM attempt WHERE payment_id = $1", payment_id))
 
 
-async def test_what_is_not_asked_goes_back_untouched(till: Till, charger: Charger, banks: tuple[Bank, Bank]) -> None:
+async def test_what_is_not_asked_goes_back_untouched(
+    till: PaymentHarness, charger: ChargeWorker, banks: tuple[FakeGateway, FakeGateway]
+) -> None:
     bank, other = banks
     bank.away = True
-    first = await leased(till, till.order(), "bank")
+    first = await claim_attempt(till, till.order(), "bank")
     await charger.settle([await charger.perform(first)])
     assert (bank.asked, await tries(till, first.payment_id)) == (ENOUGH, 1)
 
-    second = await leased(till, till.order(), "bank")
+    second = await claim_attempt(till, till.order(), "bank")
     await charger.settle([await charger.perform(second)])
     assert (bank.asked, await tries(till, second.payment_id)) == (ENOUGH, 0)
 
-    third = await leased(till, till.order(), "other")
+    third = await claim_attempt(till, till.order(), "other")
     await charger.settle([await charger.perform(third)])
     assert other.asked == 1
-    await till.events.of(third.payment_id, "captured")
+    await till.events.wait_for(third.payment_id, "captured")
 
 
-async def test_the_deadline_holds_all_the_same(till: Till, charger: Charger, banks: tuple[Bank, Bank]) -> None:
+async def test_the_deadline_holds_all_the_same(
+    till: PaymentHarness, charger: ChargeWorker, banks: tuple[FakeGateway, FakeGateway]
+) -> None:
     """Whoever was never asked need not be asked to forget it."""
     banks[0].away = True
-    await charger.perform(await leased(till, till.order(), "bank"))
-    late = replace(await leased(till, till.order(), "bank"), overdue=True)
+    await charger.perform(await claim_attempt(till, till.order(), "bank"))
+    late = replace(await claim_attempt(till, till.order(), "bank"), overdue=True)
     await charger.settle([await charger.perform(late)])
     assert banks[0].asked == ENOUGH
-    await till.events.of(late.payment_id, "failed")
+    await till.events.wait_for(late.payment_id, "failed")

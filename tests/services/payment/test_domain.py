@@ -23,11 +23,11 @@ from contracts.payment import (
 )
 from infra.foundation.ids import new_id
 from services.payment.domain import payments as domain
-from services.payment.domain.payments import Attempt, Outcome, Payment, State, Step
+from services.payment.domain.payments import ChargeAttempt, ChargeOutcome, ChargeState, ChargeStep, PaymentRecord
 
 
-def payment(**changed: Any) -> Payment:
-    fresh = Payment(
+def payment(**changed: Any) -> PaymentRecord:
+    fresh = PaymentRecord(
         id=new_id(),
         order_id=new_id(),
         user_id=new_id(),
@@ -47,13 +47,13 @@ def payment(**changed: Any) -> Payment:
     return replace(fresh, **changed)
 
 
-def attempt(**changed: Any) -> Attempt:
-    fresh = Attempt(
+def attempt(**changed: Any) -> ChargeAttempt:
+    fresh = ChargeAttempt(
         payment_id=new_id(),
         order_id=new_id(),
         money=Money(amount=1000, currency="USD"),
         provider="simulator",
-        step=Step.CHARGE,
+        step=ChargeStep.CHARGE,
         method=None,
         tries=1,
         cancelled=False,
@@ -67,53 +67,59 @@ def attempt(**changed: Any) -> Attempt:
 @pytest.mark.parametrize(
     ("changed", "step"),
     [
-        ({}, Step.CHARGE),
-        ({"tries": 7}, Step.CHARGE),
+        ({}, ChargeStep.CHARGE),
+        ({"tries": 7}, ChargeStep.CHARGE),
         ({"cancelled": True}, None),
         ({"overdue": True}, None),
-        ({"cancelled": True, "tries": 2}, Step.VOID),
-        ({"overdue": True, "tries": 2}, Step.VOID),
-        ({"step": Step.CONFIRM}, Step.CONFIRM),
-        ({"step": Step.CONFIRM, "cancelled": True}, Step.VOID),
-        ({"step": Step.VOID}, Step.VOID),
-        ({"step": Step.VOID, "overdue": True}, Step.VOID),
+        ({"cancelled": True, "tries": 2}, ChargeStep.VOID),
+        ({"overdue": True, "tries": 2}, ChargeStep.VOID),
+        ({"step": ChargeStep.CONFIRM}, ChargeStep.CONFIRM),
+        ({"step": ChargeStep.CONFIRM, "cancelled": True}, ChargeStep.VOID),
+        ({"step": ChargeStep.VOID}, ChargeStep.VOID),
+        ({"step": ChargeStep.VOID, "overdue": True}, ChargeStep.VOID),
     ],
 )
-def test_a_gateway_that_may_have_heard_of_it_has_the_last_word(changed: dict[str, Any], step: Step | None) -> None:
-    assert domain.step_to_take(attempt(**changed)) is step
+def test_a_gateway_that_may_have_heard_of_it_has_the_last_word(
+    changed: dict[str, Any], step: ChargeStep | None
+) -> None:
+    assert domain.next_step(attempt(**changed)) is step
 
 
 def test_only_a_charge_that_goes_on_needs_a_method() -> None:
     assert domain.needs_method(attempt())
     assert not domain.needs_method(attempt(method="sim_ok"))
     assert not domain.needs_method(attempt(cancelled=True))
-    assert not domain.needs_method(attempt(step=Step.CONFIRM))
+    assert not domain.needs_method(attempt(step=ChargeStep.CONFIRM))
 
 
 @given(st.integers(0, 10_000))
 def test_delays_grow_to_a_limit(tries: int) -> None:
-    assert 0 < domain.delay(tries) <= domain.delay(tries + 1) <= domain.LONGEST_DELAY
+    assert 0 < domain.retry_delay_seconds(tries) <= domain.retry_delay_seconds(tries + 1) <= domain.MAX_DELAY_SECONDS
 
 
 @pytest.mark.parametrize(
     ("outcome", "status", "event"),
     [
-        (Outcome(State.CAPTURED), PaymentStatus.CAPTURED, PaymentCaptured),
-        (Outcome(State.DECLINED, "card_declined"), PaymentStatus.FAILED, PaymentFailed),
-        (Outcome(State.VOIDED), PaymentStatus.FAILED, PaymentFailed),
-        (Outcome(State.ACTION_REQUIRED, None, "secret"), PaymentStatus.REQUIRES_ACTION, PaymentActionRequired),
+        (ChargeOutcome(ChargeState.CAPTURED), PaymentStatus.CAPTURED, PaymentCaptured),
+        (ChargeOutcome(ChargeState.DECLINED, "card_declined"), PaymentStatus.FAILED, PaymentFailed),
+        (ChargeOutcome(ChargeState.VOIDED), PaymentStatus.FAILED, PaymentFailed),
+        (
+            ChargeOutcome(ChargeState.ACTION_REQUIRED, None, "secret"),
+            PaymentStatus.REQUIRES_ACTION,
+            PaymentActionRequired,
+        ),
     ],
 )
 @pytest.mark.parametrize("cancelled", [True, False])
-def test_each_outcome_is_said(outcome: Outcome, status: PaymentStatus, event: type, *, cancelled: bool) -> None:
+def test_each_outcome_is_said(outcome: ChargeOutcome, status: PaymentStatus, event: type, *, cancelled: bool) -> None:
     under_way = payment(cancelled=cancelled)
     settlement = domain.settle(under_way, outcome)
-    if cancelled and outcome.state is State.ACTION_REQUIRED:
-        assert settlement.again is Step.VOID
-        assert domain.settled_event(under_way, settlement) is None
+    if cancelled and outcome.state is ChargeState.ACTION_REQUIRED:
+        assert settlement.follow_up is ChargeStep.VOID
+        assert domain.settlement_event(under_way, settlement) is None
         return
     assert settlement.status is status
-    assert isinstance(domain.settled_event(under_way, settlement), event)
+    assert isinstance(domain.settlement_event(under_way, settlement), event)
     assert settlement.refund == (1000 if cancelled and status is PaymentStatus.CAPTURED else 0)
 
 
@@ -129,22 +135,22 @@ def test_each_outcome_is_said(outcome: Outcome, status: PaymentStatus, event: ty
 )
 def test_only_a_pending_order_is_payable(status: OrderStatus, refusal: type[Exception] | None) -> None:
     if refusal is None:
-        domain.refuse_unpayable(status)
+        domain.require_payable(status)
     else:
         with pytest.raises(refusal):
-            domain.refuse_unpayable(status)
+            domain.require_payable(status)
 
 
 def test_a_card_number_is_refused_in_any_of_the_texts() -> None:
-    domain.refuse_card(None, "", "thanks")
+    domain.reject_card_number(None, "", "thanks")
     with pytest.raises(CardNumberRefused):
-        domain.refuse_card("thanks", "4242 4242 4242 4242")
+        domain.reject_card_number("thanks", "4242 4242 4242 4242")
 
 
 def test_the_secret_is_told_only_while_it_is_needed() -> None:
     acting = payment(status=PaymentStatus.REQUIRES_ACTION, client_secret="s")
-    assert acting.told().client_secret == "s"
-    assert replace(acting, status=PaymentStatus.CAPTURED).told().client_secret is None
+    assert acting.to_contract().client_secret == "s"
+    assert replace(acting, status=PaymentStatus.CAPTURED).to_contract().client_secret is None
 
 
 @pytest.mark.parametrize("status", sorted(set(PaymentStatus) - domain.REFUNDABLE - {PaymentStatus.REFUNDED}))
@@ -166,13 +172,13 @@ def test_no_sequence_of_refunds_gives_back_more_than_was_taken(
             try:
                 wanted = domain.refund_amount(now, asked)
             except RefundExceedsPayment:
-                assert (asked or 1) > now.left
+                assert (asked or 1) > now.refundable
                 continue
             under_way.append(wanted)
             now = replace(now, refunding=now.refunding + wanted)
         elif move == "cancel":
-            wanted = domain.reversal(now).refund
-            assert wanted == (now.left if now.status in domain.REFUNDABLE else 0)
+            wanted = domain.decide_reversal(now).refund
+            assert wanted == (now.refundable if now.status in domain.REFUNDABLE else 0)
             if wanted:
                 under_way.append(wanted)
                 now = replace(now, refunding=now.refunding + wanted)
@@ -182,7 +188,7 @@ def test_no_sequence_of_refunds_gives_back_more_than_was_taken(
             if move == "done":
                 given_back += part
                 event = domain.refunded_event(now, new_id(), part)
-                total, status = domain.refunded(now, part)
+                total, status = domain.total_refunded(now, part)
                 now = replace(now, refunded=total, status=status)
                 assert event.refunded.amount == given_back
                 assert event.full == (status is PaymentStatus.REFUNDED) == (given_back == amount)
@@ -190,29 +196,29 @@ def test_no_sequence_of_refunds_gives_back_more_than_was_taken(
         assert now.refunded == given_back
 
 
-@given(st.permutations(["cancel", "cancel", "outcome", "outcome"]), st.sampled_from(list(State)))
-def test_a_cancelled_order_ends_with_nothing_taken_in_any_order(order: list[str], state: State) -> None:
+@given(st.permutations(["cancel", "cancel", "outcome", "outcome"]), st.sampled_from(list(ChargeState)))
+def test_a_cancelled_order_ends_with_nothing_taken_in_any_order(order: list[str], state: ChargeState) -> None:
     now, refunds, said = payment(), 0, []
     for move in order:
         if move == "cancel":
             now = replace(now, cancelled=True)
-            reversal = domain.reversal(now)
+            reversal = domain.decide_reversal(now)
             refunds, now = refunds + reversal.refund, replace(now, refunding=now.refunding + reversal.refund)
             if reversal.void:
                 now = replace(now, status=PaymentStatus.PROCESSING)
         elif now.status is PaymentStatus.PROCESSING:
-            now, refund, event = _settled(now, Outcome(state))
+            now, refund, event = _settled(now, ChargeOutcome(state))
             refunds += refund
             said += [event] if event else []
     if now.status is PaymentStatus.PROCESSING:
-        now, refund, event = _settled(now, Outcome(State.VOIDED))
+        now, refund, event = _settled(now, ChargeOutcome(ChargeState.VOIDED))
         said += [event] if event else []
     assert now.status in (PaymentStatus.CAPTURED, PaymentStatus.FAILED)
     assert refunds == (now.amount if now.status is PaymentStatus.CAPTURED else 0)
     assert sum(isinstance(event, PaymentCaptured | PaymentFailed) for event in said) == 1
 
 
-def _settled(now: Payment, outcome: Outcome) -> tuple[Payment, int, object]:
+def _settled(now: PaymentRecord, outcome: ChargeOutcome) -> tuple[PaymentRecord, int, object]:
     settlement = domain.settle(now, outcome)
-    event = domain.settled_event(now, settlement)
+    event = domain.settlement_event(now, settlement)
     return replace(now, status=settlement.status, refunding=now.refunding + settlement.refund), settlement.refund, event

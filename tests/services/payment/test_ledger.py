@@ -10,31 +10,33 @@ import pytest
 from contracts.order import OrderStatus
 from contracts.payment import NotRefundable, PaymentStatus, RefundExceedsPayment
 from infra.foundation.ids import new_id
-from services.payment.gateways import Kind
+from services.payment.gateways import MovementKind
 from services.payment.gateways.simulator import Simulator
-from tests.services.payment.conftest import Placed, Till
+from tests.services.payment.conftest import PaymentHarness, PlacedOrder
 from tests.support.eventually import eventually
 
 METHODS = ["sim_ok", "sim_ok", "sim_ok", "sim_declined", "sim_timeout", "sim_action", "sim_error_once"]
 CURRENCIES = ["USD", "EUR", "JPY"]
 
 
-async def test_after_a_random_mix_everything_agrees(till: Till, parallel: Any, till_simulator: Simulator) -> None:
+async def test_after_a_random_mix_everything_agrees(
+    till: PaymentHarness, parallel: Any, till_simulator: Simulator
+) -> None:
     chance = random.Random(20)
     orders = [
         till.order(chance.choice(METHODS), amount=chance.randint(1, 10_000), currency=chance.choice(CURRENCIES))
         for _ in range(60)
     ]
     assert await parallel(*(_live(till, placed, chance) for placed in orders)) == [None] * len(orders)
-    await till.heard()
-    await till.idle()
+    await till.wait_until_consumed()
+    await till.wait_until_idle()
     assert await till.db.fetch("SELECT currency FROM ledger_balance WHERE balance <> 0") == []
     assert await till.db.fetch("SELECT payment_id FROM ledger_disagreement") == []
     assert await till.db.fetchval("SELECT count(*) FROM payment WHERE refunding <> 0 OR status = 'processing'") == 0
     await _agrees_with_the_gateway(till, till_simulator, {placed.id for placed in orders})
 
 
-async def _live(till: Till, placed: Placed, chance: random.Random) -> None:
+async def _live(till: PaymentHarness, placed: PlacedOrder, chance: random.Random) -> None:
     """What may happen to an order, in some order."""
     await placed.place()
     if chance.random() < 0.3:
@@ -48,16 +50,16 @@ async def _live(till: Till, placed: Placed, chance: random.Random) -> None:
         await placed.cancel(was=OrderStatus.PAID)
 
 
-async def _settled(till: Till, placed: Placed) -> bool:
+async def _settled(till: PaymentHarness, placed: PlacedOrder) -> bool:
     found = await till.payments(placed)
     return bool(found) and all(payment.status is not PaymentStatus.PROCESSING for payment in found)
 
 
-async def _agrees_with_the_gateway(till: Till, simulator: Simulator, order_ids: set[Any]) -> None:
+async def _agrees_with_the_gateway(till: PaymentHarness, simulator: Simulator, order_ids: set[Any]) -> None:
     net: dict[Any, int] = {}
     begun = await till.db.fetchval("SELECT min(created_at) FROM payment WHERE order_id = ANY($1)", list(order_ids))
-    async for movement in simulator.since(begun):
-        sign = 1 if movement.kind is Kind.CHARGE else -1
+    async for movement in simulator.list_movements_since(begun):
+        sign = 1 if movement.kind is MovementKind.CHARGE else -1
         net[movement.charge_key] = net.get(movement.charge_key, 0) + sign * movement.money.amount
     booked = await till.db.fetch(
         """
@@ -72,7 +74,7 @@ async def _agrees_with_the_gateway(till: Till, simulator: Simulator, order_ids: 
         assert net[row["payment_id"]] == row["amount"]
 
 
-async def test_a_transaction_that_does_not_balance_is_refused(till: Till) -> None:
+async def test_a_transaction_that_does_not_balance_is_refused(till: PaymentHarness) -> None:
     _, payment = await till.captured()
     entry = "INSERT INTO ledger_entry (transaction_id, account, payment_id, currency, amount) VALUES "
     with pytest.raises(asyncpg.CheckViolationError, match="does not balance"):
@@ -91,13 +93,13 @@ async def test_a_transaction_that_does_not_balance_is_refused(till: Till) -> Non
 @pytest.mark.parametrize(
     "change", ["UPDATE ledger_entry SET amount = 0", "DELETE FROM ledger_entry", "TRUNCATE ledger_entry"]
 )
-async def test_what_is_booked_stays_as_it_is(till: Till, change: str) -> None:
+async def test_what_is_booked_stays_as_it_is(till: PaymentHarness, change: str) -> None:
     await till.captured()
     with pytest.raises(asyncpg.CheckViolationError, match="append-only"):
         await till.db.execute(change)
 
 
-async def test_the_views_find_what_disagrees(till: Till) -> None:
+async def test_the_views_find_what_disagrees(till: PaymentHarness) -> None:
     _, payment = await till.captured(amount=700)
     async with till.db.acquire() as connection:
         change = connection.transaction()

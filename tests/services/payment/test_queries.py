@@ -3,11 +3,11 @@
 import pytest
 
 from contracts import payment as contract
-from contracts.failure import BadCursor, NotFound, Unauthorized
-from tests.services.payment.conftest import ADMIN, Till
+from contracts.failure import InvalidCursor, NotFound, Unauthorized
+from tests.services.payment.conftest import ADMIN, PaymentHarness
 
 
-async def test_ones_own_and_nobody_elses(till: Till) -> None:
+async def test_ones_own_and_nobody_elses(till: PaymentHarness) -> None:
     placed, payment = await till.captured()
     _, other = await till.captured()
     assert await till.ask(contract.GET, {"id": str(payment.id)}, identity=placed.customer) == payment
@@ -22,7 +22,7 @@ async def test_ones_own_and_nobody_elses(till: Till) -> None:
     assert theirs.items == []
 
 
-async def test_the_newest_first_page_by_page(till: Till) -> None:
+async def test_the_newest_first_page_by_page(till: PaymentHarness) -> None:
     placed = till.order(None)
     failed = [await till.pay(placed, "sim_declined") for _ in range(5)]
     seen, after = [], None
@@ -38,6 +38,6 @@ async def test_the_newest_first_page_by_page(till: Till) -> None:
 
 
 @pytest.mark.parametrize("after", ["x", "e30", "WyJub3QtYW4taWQiXQ"])
-async def test_a_cursor_of_ones_own_making_is_refused(till: Till, after: str) -> None:
-    with pytest.raises(BadCursor):
+async def test_a_cursor_of_ones_own_making_is_refused(till: PaymentHarness, after: str) -> None:
+    with pytest.raises(InvalidCursor):
         await till.ask(contract.LIST, {"after": after}, identity=ADMIN)

@@ -8,21 +8,21 @@ import pytest
 
 from contracts.money import Money
 from infra.foundation.ids import new_id
-from services.payment.domain.payments import Outcome, State
-from services.payment.gateways import GatewayError, Gateways, Kind, RefundRefused
+from services.payment.domain.payments import ChargeOutcome, ChargeState
+from services.payment.gateways import GatewayError, GatewayRegistry, MovementKind, RefundRefused
 from services.payment.gateways.simulator import TOKENS, Simulator
 from tests.support.eventually import eventually
 
 PRICE = Money(amount=1200, currency="USD")
-CAPTURED = Outcome(State.CAPTURED)
+CAPTURED = ChargeOutcome(ChargeState.CAPTURED)
 
 
 async def test_a_key_is_charged_once_whatever_is_asked_later(till_simulator: Simulator) -> None:
     key = new_id()
     assert await till_simulator.charge(key, PRICE, "sim_ok") == CAPTURED
     assert await till_simulator.charge(key, PRICE, "sim_declined") == CAPTURED
-    assert await till_simulator.find(key) == CAPTURED
-    assert await till_simulator.find(new_id()) is None
+    assert await till_simulator.find_charge(key) == CAPTURED
+    assert await till_simulator.find_charge(new_id()) is None
 
 
 async def test_charges_of_one_moment_are_told_apart(till_simulator: Simulator) -> None:
@@ -37,7 +37,7 @@ async def test_an_error_once_charges_nothing_until_asked_again(till_simulator: S
     key = new_id()
     with pytest.raises(GatewayError):
         await till_simulator.charge(key, PRICE, "sim_error_once")
-    assert await till_simulator.find(key) is None
+    assert await till_simulator.find_charge(key) is None
     assert await till_simulator.charge(key, PRICE, "sim_error_once") == CAPTURED
 
 
@@ -45,9 +45,11 @@ async def test_a_lost_answer_is_a_capture_that_the_next_asker_hears_of(till_simu
     key = new_id()
     with pytest.raises(GatewayError):
         await till_simulator.charge(key, PRICE, "sim_lost_answer")
-    assert await till_simulator.find(key) == CAPTURED
+    assert await till_simulator.find_charge(key) == CAPTURED
     assert await till_simulator.charge(key, PRICE, "sim_lost_answer") == CAPTURED
-    movements = [movement async for movement in till_simulator.every(Kind.CHARGE) if movement.key == key]
+    movements = [
+        movement async for movement in till_simulator.list_movements(MovementKind.CHARGE) if movement.key == key
+    ]
     assert [movement.money for movement in movements] == [PRICE]
 
 
@@ -56,8 +58,8 @@ async def test_a_late_answer_is_found_by_asking_again(till_simulator: Simulator)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await till_simulator.charge(key, PRICE, "sim_timeout")
-    assert await till_simulator.find(key) is None
-    assert await eventually(lambda: till_simulator.find(key)) == CAPTURED
+    assert await till_simulator.find_charge(key) is None
+    assert await eventually(lambda: till_simulator.find_charge(key)) == CAPTURED
 
 
 async def test_what_is_voided_is_never_captured(till_simulator: Simulator) -> None:
@@ -83,9 +85,9 @@ async def test_refunds_stay_within_the_charge(till_simulator: Simulator) -> None
         await till_simulator.refund(first, charge, PRICE)
     with pytest.raises(RefundRefused):
         await till_simulator.refund(second, charge, Money(amount=1, currency="USD"))
-    assert await till_simulator.refunded(first)
-    assert not await till_simulator.refunded(second)
-    assert not await till_simulator.refunded(new_id())
+    assert await till_simulator.has_refunded(first)
+    assert not await till_simulator.has_refunded(second)
+    assert not await till_simulator.has_refunded(new_id())
 
 
 async def test_everything_is_listed_in_the_order_of_keys(
@@ -96,8 +98,8 @@ async def test_everything_is_listed_in_the_order_of_keys(
     for key in reversed(keys):
         await till_simulator.charge(key, PRICE, "sim_ok")
         await till_simulator.refund(key, key, PRICE)
-    for kind in Kind:
-        listed = [movement.key async for movement in till_simulator.every(kind)]
+    for kind in MovementKind:
+        listed = [movement.key async for movement in till_simulator.list_movements(kind)]
         assert [key for key in listed if key in keys] == keys
         assert listed == sorted(listed)
 
@@ -108,10 +110,14 @@ async def test_the_list_has_what_moved_and_nothing_else(till_simulator: Simulato
     await till_simulator.charge(charge, PRICE, "sim_ok")
     await till_simulator.charge(declined, PRICE, "sim_declined")
     await till_simulator.refund(refund, charge, Money(amount=5, currency="USD"))
-    moved = [movement async for movement in till_simulator.since(begun) if movement.charge_key in (charge, declined)]
+    moved = [
+        movement
+        async for movement in till_simulator.list_movements_since(begun)
+        if movement.charge_key in (charge, declined)
+    ]
     assert [(movement.kind, movement.key, movement.money.amount) for movement in moved] == [
-        (Kind.CHARGE, charge, 1200),
-        (Kind.REFUND, refund, 5),
+        (MovementKind.CHARGE, charge, 1200),
+        (MovementKind.REFUND, refund, 5),
     ]
 
 
@@ -123,14 +129,14 @@ async def test_books_out_of_reach_are_an_error_that_says_nothing_of_the_charge(
         simulator.charge(new_id(), PRICE, "sim_ok"),
         simulator.charge(new_id(), PRICE, "sim_ok"),
         simulator.void(new_id(), PRICE),
-        simulator.find(new_id()),
+        simulator.find_charge(new_id()),
     ]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results] == [GatewayError] * 4
 
 
 def test_a_method_finds_its_gateway(till_simulator: Simulator) -> None:
-    gateways = Gateways([till_simulator])
-    assert all(gateways.accepting(token) is till_simulator for token in TOKENS)
-    assert gateways.accepting("pm_card_visa") is None
-    assert gateways.named("simulator") is till_simulator
+    gateways = GatewayRegistry([till_simulator])
+    assert all(gateways.for_method(token) is till_simulator for token in TOKENS)
+    assert gateways.for_method("pm_card_visa") is None
+    assert gateways.by_name("simulator") is till_simulator

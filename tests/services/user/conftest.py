@@ -14,17 +14,17 @@ import pytest
 
 from contracts import user
 from contracts.identity import Identity
-from contracts.user import Session
+from contracts.user import SessionTokens
 from infra.database.migrate import migrate, migrations_of
 from infra.database.postgres import connect
 from infra.foundation.ids import new_id, now
 from infra.foundation.telemetry import Metrics
-from infra.messaging.rpc import Asker
+from infra.messaging.rpc import RpcClient
 from infra.ops.devstack.stack import Stack
-from infra.runtime.service import Kit
-from services.user.app import UserSettings, furnish
-from services.user.deps import Desk
-from tests.support.rpc import Edge
+from infra.runtime.service import Resources
+from services.user.app import UserSettings, build_deps
+from services.user.deps import UserDeps
+from tests.support.rpc import RpcCaller
 
 PASSWORD = "correct horse battery"
 _hosts = count(1)
@@ -35,14 +35,14 @@ class Member:
     """Somebody with an account, as they signed in when they registered."""
 
     email: str
-    session: Session
+    session: SessionTokens
 
     @property
     def credentials(self) -> dict[str, str]:
         return {"email": self.email, "password": PASSWORD}
 
 
-def identity_of(session: Session) -> Identity:
+def identity_of(session: SessionTokens) -> Identity:
     """As the edge reads it from the access token."""
     said = jwt.decode(session.access_token, options={"verify_signature": False})
     return Identity(user_id=session.user.id, role=session.user.role, session_id=UUID(said["sid"]))
@@ -55,7 +55,7 @@ def newcomer(**changed: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def member(ask: Edge) -> Member:
+async def member(ask: RpcCaller) -> Member:
     body = newcomer()
     return Member(body["email"], await ask(user.REGISTER, body))
 
@@ -82,14 +82,14 @@ class Guarded:
         good = {self.authenticator.generate_otp(step + off) for off in range(-2, 10)}
         return next(code for code in map("{:06}".format, range(100)) if code not in good)
 
-    async def tried(self, ask: Edge, code: str | None, address: str = "203.0.113.40") -> Session:
+    async def tried(self, ask: RpcCaller, code: str | None, address: str = "203.0.113.40") -> SessionTokens:
         """A login with a code."""
         said = {} if code is None else {"code": code}
-        session: Session = await ask(user.LOGIN, {**self.member.credentials, **said}, client=address)
+        session: SessionTokens = await ask(user.LOGIN, {**self.member.credentials, **said}, client=address)
         return session
 
 
-async def started(ask: Edge, member: Member) -> pyotp.TOTP:
+async def started(ask: RpcCaller, member: Member) -> pyotp.TOTP:
     pending = await ask(user.START_TOTP, {"password": PASSWORD}, identity=identity_of(member.session))
     read = pyotp.parse_uri(pending.uri)
     assert isinstance(read, pyotp.TOTP)
@@ -106,7 +106,7 @@ async def left(guarded: Guarded, table: str = "recovery_code") -> int:
 
 
 @pytest.fixture
-async def guarded(ask: Edge, member: Member, database: Callable[[str], Awaitable[asyncpg.Connection]]) -> Guarded:
+async def guarded(ask: RpcCaller, member: Member, database: Callable[[str], Awaitable[asyncpg.Connection]]) -> Guarded:
     authenticator, who = await started(ask, member), identity_of(member.session)
     confirmed = await ask(user.CONFIRM_TOTP, {"code": authenticator.now()}, identity=who)
     return Guarded(member, who, authenticator, confirmed.recovery_codes, await database("user"))
@@ -120,11 +120,11 @@ def address() -> str:
 
 
 @pytest.fixture
-async def desk_with(stack: Stack, ask: Edge) -> AsyncIterator[Callable[..., Awaitable[Desk]]]:
+async def desk_with(stack: Stack, ask: RpcCaller) -> AsyncIterator[Callable[..., Awaitable[UserDeps]]]:
     """The parts of the service in this process, with settings of the test's own, on the real database."""
     async with AsyncExitStack() as opened:
 
-        async def make(**changed: Any) -> Desk:
+        async def make(**changed: Any) -> UserDeps:
             settings = UserSettings(
                 _env_file=None,
                 nats_password="not used",
@@ -137,13 +137,13 @@ async def desk_with(stack: Stack, ask: Edge) -> AsyncIterator[Callable[..., Awai
                 },
             )
             database = await opened.enter_async_context(connect(settings, "user"))
-            return furnish(Kit(settings, database, Asker(ask.client, 3.0), ask.client, Metrics()))
+            return build_deps(Resources(settings, database, RpcClient(ask.client, 3.0), ask.client, Metrics()))
 
         yield make
 
 
 @pytest.fixture
-async def own_desk(stack: Stack, desk_with: Callable[..., Awaitable[Desk]]) -> AsyncIterator[Desk]:
+async def own_desk(stack: Stack, desk_with: Callable[..., Awaitable[UserDeps]]) -> AsyncIterator[UserDeps]:
     """The same on a database of the test's own: nobody is an administrator there yet, and there is no signing key."""
     name = f"accounts_{new_id().hex}"
     owner = await asyncpg.connect(stack.postgres_url)

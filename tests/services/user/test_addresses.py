@@ -8,23 +8,23 @@ import pytest
 
 from contracts import user
 from contracts.catalog import Product
-from contracts.failure import Invalid, NotFound, Unauthorized
+from contracts.failure import InvalidRequest, NotFound, Unauthorized
 from contracts.identity import Identity
-from contracts.user import MOST_ADDRESSES, SavedAddress, TooManyAddresses
+from contracts.user import MAX_ADDRESSES, SavedAddress, TooManyAddresses
 from infra.foundation.ids import new_id
 from tests.services.user.conftest import Member, identity_of
-from tests.support.http import ADDRESS, Customer, register
-from tests.support.rpc import Edge
+from tests.support.http import ADDRESS, RegisteredCustomer, register_customer
+from tests.support.rpc import RpcCaller
 
 PARIS = {**ADDRESS, "city": "Paris", "postal_code": "75001", "country": "FR", "line2": "2e étage"}
 
 
-async def kept(ask: Edge, who: Identity) -> list[SavedAddress]:
+async def kept(ask: RpcCaller, who: Identity) -> list[SavedAddress]:
     found: list[SavedAddress] = (await ask(user.LIST_ADDRESSES, identity=who)).items
     return found
 
 
-async def test_an_address_is_kept_replaced_and_removed(ask: Edge, member: Member) -> None:
+async def test_an_address_is_kept_replaced_and_removed(ask: RpcCaller, member: Member) -> None:
     who = identity_of(member.session)
     home = await ask(user.ADD_ADDRESS, ADDRESS, identity=who)
     assert home.model_dump(exclude_none=True, exclude={"id"}) == ADDRESS
@@ -35,7 +35,7 @@ async def test_an_address_is_kept_replaced_and_removed(ask: Edge, member: Member
     assert await kept(ask, who) == []
 
 
-async def test_addresses_come_page_by_page(ask: Edge, member: Member) -> None:
+async def test_addresses_come_page_by_page(ask: RpcCaller, member: Member) -> None:
     who = identity_of(member.session)
     made = [await ask(user.ADD_ADDRESS, {**ADDRESS, "name": f"Ada {n}"}, identity=who) for n in range(5)]
     found, after = [], None
@@ -49,7 +49,7 @@ async def test_addresses_come_page_by_page(ask: Edge, member: Member) -> None:
 
 
 async def test_nobody_touches_the_address_of_another(
-    ask: Edge, member: Member, new_customer: Callable[[], Identity]
+    ask: RpcCaller, member: Member, new_customer: Callable[[], Identity]
 ) -> None:
     who, stranger = identity_of(member.session), new_customer()
     home = await ask(user.ADD_ADDRESS, ADDRESS, identity=who)
@@ -79,21 +79,21 @@ async def test_nobody_touches_the_address_of_another(
         {"user_id": str(new_id())},
     ],
 )
-async def test_what_is_no_address_is_refused(ask: Edge, member: Member, changed: dict[str, Any]) -> None:
-    with pytest.raises(Invalid):
+async def test_what_is_no_address_is_refused(ask: RpcCaller, member: Member, changed: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
         await ask(user.ADD_ADDRESS, {**ADDRESS, **changed}, identity=identity_of(member.session))
 
 
-async def test_an_account_has_room_for_so_many(ask: Edge, member: Member) -> None:
+async def test_an_account_has_room_for_so_many(ask: RpcCaller, member: Member) -> None:
     who = identity_of(member.session)
     outcomes = await asyncio.gather(
-        *(ask(user.ADD_ADDRESS, ADDRESS, identity=who) for _ in range(MOST_ADDRESSES + 3)), return_exceptions=True
+        *(ask(user.ADD_ADDRESS, ADDRESS, identity=who) for _ in range(MAX_ADDRESSES + 3)), return_exceptions=True
     )
     assert sum(isinstance(outcome, TooManyAddresses) for outcome in outcomes) == 3
 
 
 async def test_an_order_goes_to_the_address_it_names(
-    customer: Customer, new_product: Callable[..., Awaitable[Product]]
+    customer: RegisteredCustomer, new_product: Callable[..., Awaitable[Product]]
 ) -> None:
     made = await customer.http.post("/users/profile/addresses", PARIS)
     assert made.status == 201
@@ -112,12 +112,12 @@ async def test_an_order_goes_to_the_address_it_names(
 
 
 async def test_an_order_does_not_go_to_the_address_of_another(
-    customer: Customer, new_product: Callable[..., Awaitable[Product]]
+    customer: RegisteredCustomer, new_product: Callable[..., Awaitable[Product]]
 ) -> None:
     made = await customer.http.post("/users/profile/addresses", ADDRESS)
     product = await new_product()
     body = {"items": [{"sku": product.variants[0].sku, "quantity": 1}], "address_id": made.json["id"]}
-    other = await register(customer.http)
+    other = await register_customer(customer.http)
     assert (await other.http.post("/orders", body)).status == 404
-    guest = await customer.http.as_(None).post("/orders", {**body, "email": "guest@example.com"})
+    guest = await customer.http.with_token(None).post("/orders", {**body, "email": "guest@example.com"})
     assert guest.status == 401

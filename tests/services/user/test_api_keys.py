@@ -11,50 +11,50 @@ import asyncpg
 import pytest
 
 from contracts import user
-from contracts.failure import FieldError, Forbidden, IdempotencyKeyReused, Invalid, InvalidToken, NotFound
-from contracts.identity import Identity, Role, Scope
-from contracts.user import KEY_FORM, KEY_PREFIX, MOST_API_KEYS, MadeApiKey, TooManyApiKeys
+from contracts.failure import FieldError, Forbidden, IdempotencyKeyReused, InvalidRequest, InvalidToken, NotFound
+from contracts.identity import ApiKeyScope, Identity, Role
+from contracts.user import API_KEY_PATTERN, API_KEY_PREFIX, MAX_API_KEYS, NewApiKey, TooManyApiKeys
 from infra.foundation.ids import new_id, now
 from infra.ops.devstack.stack import Stack
-from services.user.deps import Desk
+from services.user.deps import UserDeps
 from services.user.domain import accounts as domain
 from services.user.store import api_keys
 from services.user.workers import cleanup as pruning
 from tests.services.user.conftest import PASSWORD, Member
 from tests.services.user.test_registration import everything
 from tests.support.eventually import eventually
-from tests.support.http import Http
-from tests.support.rpc import Edge, machine
+from tests.support.http import HttpClient
+from tests.support.rpc import RpcCaller, api_key_identity
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 BODY = {"name": "Warehouse", "scopes": ["catalog:write", "order:read"]}
 
 
 @pytest.fixture
-async def maker(member: Member, operator: Edge) -> Identity:
+async def maker(member: Member, operator: RpcCaller) -> Identity:
     """An administrator with an account of the test's own."""
     await operator(user.MAKE_ADMIN, {"email": member.email, "password": PASSWORD})
     return Identity(user_id=member.session.user.id, role=Role.ADMIN)
 
 
 @pytest.fixture
-async def made(ask: Edge, maker: Identity) -> MadeApiKey:
-    key: MadeApiKey = await ask(user.MAKE_API_KEY, BODY, identity=maker)
+async def made(ask: RpcCaller, maker: Identity) -> NewApiKey:
+    key: NewApiKey = await ask(user.MAKE_API_KEY, BODY, identity=maker)
     return key
 
 
-async def found(ask: Edge, key: str) -> user.KnownApiKey:
-    known: user.KnownApiKey = await ask(user.FIND_API_KEY, {"digest": domain.digest(key).hex()})
+async def found(ask: RpcCaller, key: str) -> user.ApiKeyGrant:
+    known: user.ApiKeyGrant = await ask(user.FIND_API_KEY, {"digest": domain.hash_token(key).hex()})
     return known
 
 
-async def listed(ask: Edge, maker: Identity) -> list[user.ApiKey]:
+async def listed(ask: RpcCaller, maker: Identity) -> list[user.ApiKey]:
     page = await ask(user.LIST_API_KEYS, {"limit": 100}, identity=maker)
     return [key for key in page.items if key.made_by == maker.user_id]
 
 
-async def test_a_key_is_shown_once_and_found_by_its_digest(ask: Edge, maker: Identity, made: MadeApiKey) -> None:
-    assert made.key.startswith(KEY_PREFIX)
+async def test_a_key_is_shown_once_and_found_by_its_digest(ask: RpcCaller, maker: Identity, made: NewApiKey) -> None:
+    assert made.key.startswith(API_KEY_PREFIX)
     assert (made.name, made.scopes, made.made_by) == ("Warehouse", BODY["scopes"], maker.user_id)
     assert made.key not in repr(made)
     (seen,) = await listed(ask, maker)
@@ -63,26 +63,26 @@ async def test_a_key_is_shown_once_and_found_by_its_digest(ask: Edge, maker: Ide
     assert (known.id, known.scopes, known.expires_at) == (made.id, BODY["scopes"], None)
 
 
-async def test_every_key_has_its_form_and_is_another(ask: Edge, maker: Identity) -> None:
+async def test_every_key_has_its_form_and_is_another(ask: RpcCaller, maker: Identity) -> None:
     keys = {(await ask(user.MAKE_API_KEY, BODY, identity=maker)).key for _ in range(5)}
     assert len(keys) == 5
-    assert all(re.fullmatch(KEY_FORM, key) for key in keys)
+    assert all(re.fullmatch(API_KEY_PATTERN, key) for key in keys)
 
 
 async def test_no_key_is_kept_or_logged(
-    ask: Edge, maker: Identity, http: Http, database: Databases, stack: Stack
+    ask: RpcCaller, maker: Identity, http: HttpClient, database: Databases, stack: Stack
 ) -> None:
     """Nor in an answer that is kept for a replay; the digest alone is in the database."""
     made = await ask(user.MAKE_API_KEY, BODY, identity=maker, key="shown once")
-    assert (await http.as_(made.key).get("/orders?limit=1")).status == 200
-    assert (await http.as_(made.key).get("/users")).status == 403
+    assert (await http.with_token(made.key).get("/orders?limit=1")).status == 200
+    assert (await http.with_token(made.key).get("/users")).status == 403
     kept = await everything(await database("user"))
     assert made.key not in kept
     for log in stack.layout.log("user").parent.iterdir():
         assert made.key not in log.read_text(errors="replace"), log.name
 
 
-async def test_a_lost_answer_comes_again(ask: Edge, maker: Identity) -> None:
+async def test_a_lost_answer_comes_again(ask: RpcCaller, maker: Identity) -> None:
     first, again = [await ask(user.MAKE_API_KEY, BODY, identity=maker, key="lost") for _ in range(2)]
     assert first == again
     assert len(await listed(ask, maker)) == 1
@@ -106,42 +106,45 @@ async def test_a_lost_answer_comes_again(ask: Edge, maker: Identity) -> None:
         ({"expires_at": "9999-12-31T23:59:59-23:59"}, "/expires_at"),
         ({"expires_at": 4102444800}, "/expires_at"),
         ({"made_by": str(new_id())}, "/made_by"),
-        ({"key": KEY_PREFIX + "k" * 43}, "/key"),
+        ({"key": API_KEY_PREFIX + "k" * 43}, "/key"),
     ],
 )
 async def test_what_is_no_wish_for_a_key_is_refused(
-    ask: Edge, maker: Identity, changed: dict[str, Any], pointer: str
+    ask: RpcCaller, maker: Identity, changed: dict[str, Any], pointer: str
 ) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         await ask(user.MAKE_API_KEY, {**BODY, **changed}, identity=maker)
     errors: tuple[FieldError, ...] = refused.value.errors
     assert [error.pointer for error in errors] == [pointer]
 
 
-async def test_scopes_are_said_once(ask: Edge, maker: Identity) -> None:
+async def test_scopes_are_said_once(ask: RpcCaller, maker: Identity) -> None:
     body = {**BODY, "scopes": ["order:read", "catalog:write", "order:read"]}
-    assert (await ask(user.MAKE_API_KEY, body, identity=maker)).scopes == [Scope.CATALOG_WRITE, Scope.ORDER_READ]
+    assert (await ask(user.MAKE_API_KEY, body, identity=maker)).scopes == [
+        ApiKeyScope.CATALOG_WRITE,
+        ApiKeyScope.ORDER_READ,
+    ]
 
 
-async def test_a_machine_makes_lists_and_ends_no_keys(ask: Edge, made: MadeApiKey) -> None:
+async def test_a_machine_makes_lists_and_ends_no_keys(ask: RpcCaller, made: NewApiKey) -> None:
     for operation, body in (
         (user.MAKE_API_KEY, BODY),
         (user.LIST_API_KEYS, {}),
         (user.REVOKE_API_KEY, {"id": str(made.id)}),
     ):
         with pytest.raises(Forbidden):
-            await ask(operation, body, identity=machine(*Scope))
+            await ask(operation, body, identity=api_key_identity(*ApiKeyScope))
     await found(ask, made.key)
 
 
-async def test_who_is_no_administrator_any_more_makes_none(ask: Edge, maker: Identity, admin: Identity) -> None:
+async def test_who_is_no_administrator_any_more_makes_none(ask: RpcCaller, maker: Identity, admin: Identity) -> None:
     """Though the edge has not heard of it yet."""
     await ask(user.UPDATE_USER, {"id": str(maker.user_id), "role": "customer"}, identity=admin)
     with pytest.raises(Forbidden):
         await ask(user.MAKE_API_KEY, BODY, identity=maker)
 
 
-async def test_a_key_expires(ask: Edge, maker: Identity) -> None:
+async def test_a_key_expires(ask: RpcCaller, maker: Identity) -> None:
     body = {**BODY, "expires_at": (now() + timedelta(seconds=1)).isoformat()}
     made = await ask(user.MAKE_API_KEY, body, identity=maker)
     assert (await found(ask, made.key)).expires_at == made.expires_at
@@ -156,7 +159,7 @@ async def test_a_key_expires(ask: Edge, maker: Identity) -> None:
     await eventually(expired)
 
 
-async def test_a_revoked_key_is_no_key(ask: Edge, maker: Identity, made: MadeApiKey) -> None:
+async def test_a_revoked_key_is_no_key(ask: RpcCaller, maker: Identity, made: NewApiKey) -> None:
     await ask(user.REVOKE_API_KEY, {"id": str(made.id)}, identity=maker)
     assert await listed(ask, maker) == []
     with pytest.raises(InvalidToken):
@@ -166,9 +169,9 @@ async def test_a_revoked_key_is_no_key(ask: Edge, maker: Identity, made: MadeApi
             await ask(user.REVOKE_API_KEY, {"id": str(gone)}, identity=maker)
 
 
-async def test_the_next_request_of_a_revoked_key_is_refused(admin_http: Http) -> None:
+async def test_the_next_request_of_a_revoked_key_is_refused(admin_http: HttpClient) -> None:
     made = (await admin_http.post("/api-keys", BODY)).json
-    machines = admin_http.as_(made["key"])
+    machines = admin_http.with_token(made["key"])
     assert (await machines.get("/orders?limit=1")).status == 200
     assert (await admin_http.delete(f"/api-keys/{made['id']}")).status == 204
     answered = await machines.get("/orders?limit=1")
@@ -177,9 +180,9 @@ async def test_the_next_request_of_a_revoked_key_is_refused(admin_http: Http) ->
 
 @pytest.mark.parametrize("how", ["ban", "role", "erase"])
 async def test_a_key_ends_with_who_made_it(
-    ask: Edge, admin: Identity, maker: Identity, made: MadeApiKey, http: Http, how: str
+    ask: RpcCaller, admin: Identity, maker: Identity, made: NewApiKey, http: HttpClient, how: str
 ) -> None:
-    machines = http.as_(made.key)
+    machines = http.with_token(made.key)
     assert (await machines.get("/orders?limit=1")).status == 200
     said = {"id": str(maker.user_id)}
     if how == "ban":
@@ -196,7 +199,7 @@ async def test_a_key_ends_with_who_made_it(
 
 
 async def test_a_key_of_who_is_banned_by_other_means_is_no_key(
-    ask: Edge, maker: Identity, made: MadeApiKey, database: Databases
+    ask: RpcCaller, maker: Identity, made: NewApiKey, database: Databases
 ) -> None:
     connection = await database("user")
     for change in ("is_active = false", "is_active = true, role = 'customer'"):
@@ -206,19 +209,19 @@ async def test_a_key_of_who_is_banned_by_other_means_is_no_key(
 
 
 async def test_where_administrators_need_a_second_factor_their_keys_do(
-    desk_with: Callable[..., Awaitable[Desk]], made: MadeApiKey
+    desk_with: Callable[..., Awaitable[UserDeps]], made: NewApiKey
 ) -> None:
     desk = await desk_with()
     async with desk.db.connection() as connection:
-        assert (await api_keys.find(connection, domain.digest(made.key), admins_need_totp=False)).id == made.id
+        assert (await api_keys.find(connection, domain.hash_token(made.key), admins_need_totp=False)).id == made.id
         with pytest.raises(InvalidToken):
-            await api_keys.find(connection, domain.digest(made.key), admins_need_totp=True)
+            await api_keys.find(connection, domain.hash_token(made.key), admins_need_totp=True)
 
 
 async def test_what_was_not_told_when_the_process_died_is_told_by_the_next(
-    made: MadeApiKey, http: Http, database: Databases
+    made: NewApiKey, http: HttpClient, database: Databases
 ) -> None:
-    machines = http.as_(made.key)
+    machines = http.with_token(made.key)
     assert (await machines.get("/orders?limit=1")).status == 200
     connection = await database("user")
     await connection.execute("UPDATE api_key SET revoked_at = now() WHERE id = $1", made.id)
@@ -230,10 +233,12 @@ async def test_what_was_not_told_when_the_process_died_is_told_by_the_next(
 
 
 async def test_there_is_room_for_so_many_keys_and_no_more_at_once(
-    ask: Edge, maker: Identity, database: Databases
+    ask: RpcCaller, maker: Identity, database: Databases
 ) -> None:
     connection = await database("user")
-    some = [(new_id(), maker.user_id, "one of many", [], domain.digest(new_id().hex)) for _ in range(MOST_API_KEYS - 1)]
+    some = [
+        (new_id(), maker.user_id, "one of many", [], domain.hash_token(new_id().hex)) for _ in range(MAX_API_KEYS - 1)
+    ]
     await connection.executemany(
         "INSERT INTO api_key (id, made_by, name, scopes, digest) VALUES ($1, $2, $3, $4, $5)", some
     )
@@ -245,7 +250,7 @@ async def test_there_is_room_for_so_many_keys_and_no_more_at_once(
 
 
 async def test_its_use_is_noted_once_a_minute(
-    ask: Edge, maker: Identity, made: MadeApiKey, database: Databases
+    ask: RpcCaller, maker: Identity, made: NewApiKey, database: Databases
 ) -> None:
     async def used() -> Any:
         return (await listed(ask, maker))[0].last_used_at
@@ -261,7 +266,7 @@ async def test_its_use_is_noted_once_a_minute(
     assert await used() > first
 
 
-async def test_pages_of_keys(ask: Edge, maker: Identity, made: MadeApiKey) -> None:
+async def test_pages_of_keys(ask: RpcCaller, maker: Identity, made: NewApiKey) -> None:
     newer = await ask(user.MAKE_API_KEY, BODY, identity=maker)
     page = await ask(user.LIST_API_KEYS, {"limit": 1}, identity=maker)
     assert page.items[0].id >= newer.id
@@ -273,12 +278,12 @@ async def test_pages_of_keys(ask: Edge, maker: Identity, made: MadeApiKey) -> No
 
 
 async def test_a_revoked_key_is_forgotten_once_no_edge_can_know_it(
-    desk_with: Callable[..., Awaitable[Desk]], made: MadeApiKey, database: Databases
+    desk_with: Callable[..., Awaitable[UserDeps]], made: NewApiKey, database: Databases
 ) -> None:
     connection, desk = await database("user"), await desk_with()
     for age, left in (("10 minutes", 1), ("1 hour", 0)):
         await connection.execute(
             "UPDATE api_key SET revoked_at = now() - $2::text::interval, told_at = now() WHERE id = $1", made.id, age
         )
-        await pruning.forget(desk)
+        await pruning.delete_expired(desk)
         assert await connection.fetchval("SELECT count(*) FROM api_key WHERE id = $1", made.id) == left

@@ -10,17 +10,17 @@ from contracts.failure import NotFound
 from contracts.identity import Identity
 from contracts.user import ErasureStatus, InvalidCredentials
 from infra.foundation.ids import new_id
-from services.user.workers.erasure_saga import pieces
+from services.user.workers.erasure_saga import batches
 from tests.services.user.conftest import Member, identity_of
 from tests.support.eventually import eventually
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
-Services = Callable[[str], Awaitable[Edge]]
+Services = Callable[[str], Awaitable[RpcCaller]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 
 
 async def test_who_is_erased_is_not_there_from_the_first_moment_on(
-    ask: Edge, as_service: Services, admin: Identity, member: Member
+    ask: RpcCaller, as_service: Services, admin: Identity, member: Member
 ) -> None:
     """Also not for an administrator, who could let them in again."""
     who = identity_of(member.session)
@@ -38,7 +38,7 @@ async def test_who_is_erased_is_not_there_from_the_first_moment_on(
         await (await as_service("notification"))(user.CONTACT, {"user_id": str(who.user_id)})
 
 
-async def test_the_receipt_alone_stays(ask: Edge, database: Databases, member: Member) -> None:
+async def test_the_receipt_alone_stays(ask: RpcCaller, database: Databases, member: Member) -> None:
     who = identity_of(member.session)
     erasure = await ask(user.ERASE, identity=who)
 
@@ -54,5 +54,5 @@ async def test_the_receipt_alone_stays(ask: Edge, database: Databases, member: M
 
 
 def test_orders_are_named_a_hundred_at_a_time() -> None:
-    assert list(pieces([])) == [[]]
-    assert [len(some) for some in pieces([new_id() for _ in range(250)])] == [100, 100, 50]
+    assert list(batches([])) == [[]]
+    assert [len(some) for some in batches([new_id() for _ in range(250)])] == [100, 100, 50]

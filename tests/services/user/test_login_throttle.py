@@ -8,20 +8,20 @@ import pytest
 
 from contracts import user
 from contracts.failure import Overloaded
-from contracts.user import InvalidCredentials, Session, TooManyAttempts
+from contracts.user import InvalidCredentials, SessionTokens, TooManyAttempts
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Ask
-from services.user.deps import Desk
+from infra.messaging.rpc import Request
+from services.user.deps import UserDeps
 from services.user.domain import accounts as domain
 from services.user.handlers import sessions
-from services.user.workers.cleanup import forget
+from services.user.workers.cleanup import delete_expired
 from tests.services.user.conftest import PASSWORD, Member
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
-Desks = Callable[..., Awaitable[Desk]]
+Desks = Callable[..., Awaitable[UserDeps]]
 
 
-async def tried(ask: Edge, email: str, address: str, password: str = "wrong horse") -> str:  # noqa: S107
+async def tried(ask: RpcCaller, email: str, address: str, password: str = "wrong horse") -> str:  # noqa: S107
     """What became of a login."""
     try:
         await ask(user.LOGIN, {"email": email, "password": password}, client=address)
@@ -30,13 +30,13 @@ async def tried(ask: Edge, email: str, address: str, password: str = "wrong hors
     return "ok"
 
 
-async def several(times: int, ask: Edge, email: str, address: str) -> list[str]:
+async def several(times: int, ask: RpcCaller, email: str, address: str) -> list[str]:
     return [await tried(ask, email, address) for _ in range(times)]
 
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_after_five_failures_nobody_gets_in_from_there(
-    ask: Edge, member: Member, address: str, *, known: bool
+    ask: RpcCaller, member: Member, address: str, *, known: bool
 ) -> None:
     email = member.email if known else f"{new_id().hex}@example.com"
     assert await several(7, ask, email, address) == ["invalid_credentials"] * 5 + ["too_many_attempts"] * 2
@@ -45,37 +45,37 @@ async def test_after_five_failures_nobody_gets_in_from_there(
     assert 890 <= (refused.value.retry_after or 0) <= 900
 
 
-async def test_a_stranger_does_not_lock_anybody_out(ask: Edge, member: Member, address: str) -> None:
+async def test_a_stranger_does_not_lock_anybody_out(ask: RpcCaller, member: Member, address: str) -> None:
     assert "too_many_attempts" in await several(6, ask, member.email, address)
     assert await tried(ask, member.email, "203.0.113.77", PASSWORD) == "ok"
     assert await tried(ask, f"{new_id().hex}@example.com", address) == "invalid_credentials"
 
 
-async def test_signing_in_clears_the_failures(ask: Edge, member: Member, address: str) -> None:
+async def test_signing_in_clears_the_failures(ask: RpcCaller, member: Member, address: str) -> None:
     for _ in range(3):
         assert await several(4, ask, member.email, address) == ["invalid_credentials"] * 4
         assert await tried(ask, member.email, address, PASSWORD) == "ok"
 
 
-async def test_guesses_at_once_count_like_guesses_in_turn(ask: Edge, member: Member, address: str) -> None:
+async def test_guesses_at_once_count_like_guesses_in_turn(ask: RpcCaller, member: Member, address: str) -> None:
     outcomes = await asyncio.gather(*(tried(ask, member.email, address) for _ in range(30)))
     assert sorted(outcomes) == ["invalid_credentials"] * 5 + ["too_many_attempts"] * 25
     assert await tried(ask, member.email, address, PASSWORD) == "too_many_attempts"
 
 
-async def test_right_passwords_at_once_are_no_failures(ask: Edge, member: Member, address: str) -> None:
+async def test_right_passwords_at_once_are_no_failures(ask: RpcCaller, member: Member, address: str) -> None:
     outcomes = await asyncio.gather(*(tried(ask, member.email, address, PASSWORD) for _ in range(20)))
     assert outcomes == ["ok"] * 20
 
 
-async def test_an_address_has_fifty_failures_whomever_it_tries(ask: Edge, member: Member, address: str) -> None:
+async def test_an_address_has_fifty_failures_whomever_it_tries(ask: RpcCaller, member: Member, address: str) -> None:
     outcomes = [await tried(ask, f"{new_id().hex}@example.com", address) for _ in range(51)]
     assert outcomes == ["invalid_credentials"] * 50 + ["too_many_attempts"]
     assert await tried(ask, member.email, address, PASSWORD) == "too_many_attempts"
     assert await tried(ask, member.email, "203.0.113.78", PASSWORD) == "ok"
 
 
-async def test_an_ipv6_network_is_one_address(ask: Edge, member: Member) -> None:
+async def test_an_ipv6_network_is_one_address(ask: RpcCaller, member: Member) -> None:
     network = f"2001:db8:{new_id().int % 0xFFFF:x}:1"
     outcomes = [await tried(ask, member.email, f"{network}::{host:x}") for host in range(1, 7)]
     assert outcomes == ["invalid_credentials"] * 5 + ["too_many_attempts"]
@@ -94,17 +94,17 @@ async def test_failures_count_for_a_while_and_are_then_forgotten(
         "UPDATE login_failure SET failed_at = failed_at - interval '900 s' WHERE address = $1", address
     )
     await login(desk, member.email, PASSWORD, address)
-    await forget(desk)
+    await delete_expired(desk)
     assert not await connection.fetchval("SELECT count(*) FROM login_failure WHERE address = $1", address)
 
 
 async def test_who_was_tried_cannot_be_read_from_the_failures(
-    ask: Edge, member: Member, database: Callable[[str], Awaitable[asyncpg.Connection]], address: str
+    ask: RpcCaller, member: Member, database: Callable[[str], Awaitable[asyncpg.Connection]], address: str
 ) -> None:
     await tried(ask, member.email, address)
     kept = await (await database("user")).fetchval("SELECT account FROM login_failure WHERE address = $1", address)
     assert len(kept) == 32
-    assert kept != domain.attempt(member.email, address, b"").account
+    assert kept != domain.throttle_key(member.email, address, b"").account_digest
 
 
 async def test_a_flood_of_logins_is_refused_and_leaves_no_failures(
@@ -118,8 +118,8 @@ async def test_a_flood_of_logins_is_refused_and_leaves_no_failures(
     await login(desk, member.email, PASSWORD, address)
 
 
-async def login(desk: Desk, email: str, password: str, address: str) -> Session:
+async def login(desk: UserDeps, email: str, password: str, address: str) -> SessionTokens:
     body = user.Login.model_validate_json(f'{{"email": "{email}", "password": "{password}"}}')
-    answer = await sessions.login(desk, Ask(body, client=address))
-    assert isinstance(answer.reply, Session)
-    return answer.reply
+    answer = await sessions.login(desk, Request(body, client_ip=address))
+    assert isinstance(answer.content, SessionTokens)
+    return answer.content

@@ -7,19 +7,19 @@ import asyncpg
 import pytest
 
 from contracts import headers, user
-from contracts.failure import IdempotencyKeyReused, Invalid
+from contracts.failure import IdempotencyKeyReused, InvalidRequest
 from contracts.identity import Identity, Role
 from contracts.user import EmailTaken, InvalidCredentials, InvalidRefreshToken, TooManyAttempts
 from infra.foundation.ids import new_id
 from infra.ops.devstack.stack import Stack
 from tests.services.user.conftest import PASSWORD, Member, newcomer
-from tests.support.event_recorder import Events
-from tests.support.rpc import Edge
+from tests.support.event_recorder import EventRecorder
+from tests.support.rpc import RpcCaller
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 
 
-async def test_somebody_registers_and_is_signed_in(ask: Edge) -> None:
+async def test_somebody_registers_and_is_signed_in(ask: RpcCaller) -> None:
     body = newcomer()
     session = await ask(user.REGISTER, body)
     assert (session.token_type, session.expires_in) == ("Bearer", 900)
@@ -36,9 +36,9 @@ async def test_somebody_registers_and_is_signed_in(ask: Edge) -> None:
     assert await ask(user.PROFILE, identity=me) == session.user
 
 
-async def test_that_somebody_registered_is_said_without_personal_data(ask: Edge, events: Events) -> None:
+async def test_that_somebody_registered_is_said_without_personal_data(ask: RpcCaller, events: EventRecorder) -> None:
     session = await ask(user.REGISTER, newcomer())
-    heard = await events.of(session.user.id, "registered")
+    heard = await events.wait_for(session.user.id, "registered")
     assert heard.event.model_dump() == {"user_id": session.user.id}
     assert heard.headers[headers.EVENT_TYPE] == "souk.user.registered"
 
@@ -46,27 +46,27 @@ async def test_that_somebody_registered_is_said_without_personal_data(ask: Edge,
 @pytest.mark.parametrize(
     "respell", [str.upper, str.title, lambda email: email.replace("@", "\u200b@"), lambda email: "\uff41" + email[1:]]
 )
-async def test_an_email_has_one_account_however_it_is_spelled(ask: Edge, respell: Callable[[str], str]) -> None:
+async def test_an_email_has_one_account_however_it_is_spelled(ask: RpcCaller, respell: Callable[[str], str]) -> None:
     body = newcomer(email=f"a{new_id().hex}@example.com")
     await ask(user.REGISTER, body)
     with pytest.raises(EmailTaken):
         await ask(user.REGISTER, {**body, "email": respell(body["email"])})
 
 
-async def test_the_email_is_kept_as_it_was_written(ask: Edge) -> None:
+async def test_the_email_is_kept_as_it_was_written(ask: RpcCaller) -> None:
     email = f"Ada.{new_id().hex}@Example.com"
     assert (await ask(user.REGISTER, newcomer(email=email))).user.email == email
 
 
 @pytest.mark.parametrize("password", ["7 bytes", "a" * 73, "🐎" * 19, "nul\0nul\0nul", "", 12345678, None])
-async def test_a_password_that_cannot_be_is_refused(ask: Edge, password: object) -> None:
-    with pytest.raises(Invalid) as refused:
+async def test_a_password_that_cannot_be_is_refused(ask: RpcCaller, password: object) -> None:
+    with pytest.raises(InvalidRequest) as refused:
         await ask(user.REGISTER, newcomer(password=password))
     assert {error.pointer for error in refused.value.errors} == {"/password"}
 
 
 @pytest.mark.parametrize("password", ["8 bytes!", "a" * 72, "🐎" * 18, " spaces around "])
-async def test_a_password_that_can_be_opens_the_account_again(ask: Edge, password: str, address: str) -> None:
+async def test_a_password_that_can_be_opens_the_account_again(ask: RpcCaller, password: str, address: str) -> None:
     body = newcomer(password=password)
     await ask(user.REGISTER, body)
     await ask(user.LOGIN, {"email": body["email"], "password": password})
@@ -75,13 +75,13 @@ async def test_a_password_that_can_be_opens_the_account_again(ask: Edge, passwor
 
 
 @pytest.mark.parametrize("password", ["password", "FOOTBALL", "12345678", "Password1", "qwertyuiop"])
-async def test_a_password_that_everybody_tries_first_is_refused(ask: Edge, password: str) -> None:
-    with pytest.raises(Invalid) as refused:
+async def test_a_password_that_everybody_tries_first_is_refused(ask: RpcCaller, password: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
         await ask(user.REGISTER, newcomer(password=password))
     assert [error.pointer for error in refused.value.errors] == ["/password"]
 
 
-async def test_a_domain_has_one_account_in_either_of_its_spellings(ask: Edge) -> None:
+async def test_a_domain_has_one_account_in_either_of_its_spellings(ask: RpcCaller) -> None:
     name = new_id().hex
     await ask(user.REGISTER, newcomer(email=f"{name}@bücher.example"))
     for domain in ("xn--bcher-kva.example", "BÜCHER.example", "b\u00fc\u00adcher.example"):
@@ -89,7 +89,7 @@ async def test_a_domain_has_one_account_in_either_of_its_spellings(ask: Edge) ->
             await ask(user.REGISTER, newcomer(email=f"{name}@{domain}"))
 
 
-async def test_who_keeps_asking_which_emails_are_taken_is_stopped(ask: Edge, address: str) -> None:
+async def test_who_keeps_asking_which_emails_are_taken_is_stopped(ask: RpcCaller, address: str) -> None:
     body = newcomer()
     await ask(user.REGISTER, body, client=address)
     for _ in range(50):
@@ -101,9 +101,9 @@ async def test_who_keeps_asking_which_emails_are_taken_is_stopped(ask: Edge, add
     await ask(user.REGISTER, newcomer(), client="203.0.113.79")
 
 
-async def test_the_password_is_not_the_email(ask: Edge) -> None:
+async def test_the_password_is_not_the_email(ask: RpcCaller) -> None:
     body = newcomer()
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         await ask(user.REGISTER, {**body, "password": body["email"].upper()})
     assert [error.pointer for error in refused.value.errors] == ["/password"]
 
@@ -122,12 +122,12 @@ async def test_the_password_is_not_the_email(ask: Edge) -> None:
         {"is_active": True},
     ],
 )
-async def test_what_cannot_be_registered_is_refused(ask: Edge, changed: dict[str, object]) -> None:
-    with pytest.raises(Invalid):
+async def test_what_cannot_be_registered_is_refused(ask: RpcCaller, changed: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequest):
         await ask(user.REGISTER, newcomer(**changed))
 
 
-async def test_of_many_who_register_one_email_at_once_one_gets_it(ask: Edge, database: Databases) -> None:
+async def test_of_many_who_register_one_email_at_once_one_gets_it(ask: RpcCaller, database: Databases) -> None:
     body = newcomer()
     spellings = [body["email"].upper() if n % 2 else body["email"] for n in range(20)]
     outcomes = await asyncio.gather(
@@ -138,7 +138,7 @@ async def test_of_many_who_register_one_email_at_once_one_gets_it(ask: Edge, dat
     assert kept == 1
 
 
-async def test_the_same_request_again_has_the_same_tokens(ask: Edge) -> None:
+async def test_the_same_request_again_has_the_same_tokens(ask: RpcCaller) -> None:
     body, key = newcomer(), new_id().hex
     first, _ = await ask.raw(user.REGISTER, body, key=key)
     again, header = await ask.raw(user.REGISTER, body, key=key)
@@ -148,20 +148,20 @@ async def test_the_same_request_again_has_the_same_tokens(ask: Edge) -> None:
         await ask(user.REGISTER, newcomer(), key=key)
 
 
-async def test_the_same_request_many_times_at_once_opens_one_account(ask: Edge) -> None:
+async def test_the_same_request_many_times_at_once_opens_one_account(ask: RpcCaller) -> None:
     body, key = newcomer(), new_id().hex
     answers = await asyncio.gather(*(ask.raw(user.REGISTER, body, key=key) for _ in range(10)))
     assert len({answer for answer, _ in answers}) == 1
 
 
-async def test_no_secret_is_kept_or_logged(ask: Edge, database: Databases, stack: Stack, address: str) -> None:
+async def test_no_secret_is_kept_or_logged(ask: RpcCaller, database: Databases, stack: Stack, address: str) -> None:
     password = f"secret-{new_id().hex}"
     body = newcomer(password=password)
     session = await ask(user.REGISTER, body, key=new_id().hex)
     await ask(user.LOGIN, {"email": body["email"], "password": password}, key=new_id().hex)
     with pytest.raises(InvalidCredentials):
         await ask(user.LOGIN, {"email": body["email"], "password": password + "!"}, client=address)
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidRequest):
         await ask(user.REGISTER, {**body, "password": [password]})
     secrets = (password, session.access_token, session.refresh_token)
     kept = await everything(await database("user"))
@@ -182,18 +182,20 @@ async def everything(connection: asyncpg.Connection) -> str:
     )
 
 
-async def test_the_operator_makes_an_administrator_once(operator: Edge, ask: Edge, events: Events) -> None:
+async def test_the_operator_makes_an_administrator_once(
+    operator: RpcCaller, ask: RpcCaller, events: EventRecorder
+) -> None:
     body = {"email": f"{new_id().hex}@example.com", "password": PASSWORD}
     made = await operator(user.MAKE_ADMIN, body)
     assert made.role is Role.ADMIN
     assert (await ask(user.LOGIN, body)).user == made
     assert await operator(user.MAKE_ADMIN, {**body, "password": "another password"}) == made
     assert (await ask(user.LOGIN, body)).user == made
-    await events.of(made.id, "registered")
+    await events.wait_for(made.id, "registered")
 
 
 async def test_a_customer_who_becomes_an_administrator_has_the_operators_password(
-    operator: Edge, ask: Edge, member: Member, address: str
+    operator: RpcCaller, ask: RpcCaller, member: Member, address: str
 ) -> None:
     """Whoever registered that e-mail first was perhaps a stranger: old password and sessions are worth nothing."""
     theirs = "another password"
@@ -206,7 +208,7 @@ async def test_a_customer_who_becomes_an_administrator_has_the_operators_passwor
         await ask(user.REFRESH, {"refresh_token": member.session.refresh_token})
 
 
-async def test_an_administrator_made_twice_at_once_is_one(operator: Edge) -> None:
+async def test_an_administrator_made_twice_at_once_is_one(operator: RpcCaller) -> None:
     body = {"email": f"{new_id().hex}@example.com", "password": PASSWORD}
     made = await asyncio.gather(*(operator(user.MAKE_ADMIN, body) for _ in range(5)))
     assert len({one.id for one in made}) == 1

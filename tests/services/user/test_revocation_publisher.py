@@ -9,25 +9,27 @@ from typing import Any
 import asyncpg
 import pytest
 
-from edge.app import running
+from edge.app import serve_edge
 from edge.settings import EdgeSettings
 from infra.foundation.telemetry import Metrics
-from infra.messaging.connection import Watch
+from infra.messaging.connection import ConnectionMonitor
 from infra.ops.devstack.stack import Stack
 from tests.services.user.conftest import PASSWORD
-from tests.support.http import Customer, Http, register
+from tests.support.http import HttpClient, RegisteredCustomer, register_customer
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 PROFILE = "/users/profile"
 
 
-async def signed_in_again(customer: Customer) -> Http:
+async def signed_in_again(customer: RegisteredCustomer) -> HttpClient:
     login = {"email": customer.email, "password": customer.password}
-    answered = await customer.http.as_(None).post("/auth/login", login)
-    return customer.http.as_(answered.json["access_token"])
+    answered = await customer.http.with_token(None).post("/auth/login", login)
+    return customer.http.with_token(answered.json["access_token"])
 
 
-async def test_a_ban_is_felt_on_the_next_request_everywhere(admin_http: Http, customer: Customer) -> None:
+async def test_a_ban_is_felt_on_the_next_request_everywhere(
+    admin_http: HttpClient, customer: RegisteredCustomer
+) -> None:
     elsewhere = await signed_in_again(customer)
     assert (await admin_http.post(f"/users/{customer.user['id']}/ban")).status == 200
     for http in (customer.http, elsewhere):
@@ -46,24 +48,24 @@ async def another_edge(stack: Stack) -> AsyncIterator[str]:
         edge_limits=1000,
         edge_linger=0,
     )
-    async with running(settings, Watch(Metrics())) as port:
+    async with serve_edge(settings, ConnectionMonitor(Metrics())) as port:
         yield f"http://127.0.0.1:{port}"
 
 
-async def refused_at(http: Http) -> float:
+async def refused_at(http: HttpClient) -> float:
     while (await http.get(PROFILE)).status == 200:
         pass
     return time.perf_counter()
 
 
 async def test_a_ban_takes_less_than_a_tenth_of_a_second_on_two_edges(
-    admin_http: Http, http: Http, another_edge: str
+    admin_http: HttpClient, http: HttpClient, another_edge: str
 ) -> None:
     """From the moment at which an administrator asks for it, and from the answer."""
     from_request, from_answer = [], []
     for _ in range(10):
-        customer = await register(http)
-        holders = [customer.http, Http(http.session, another_edge, customer.http.token)]
+        customer = await register_customer(http)
+        holders = [customer.http, HttpClient(http.session, another_edge, customer.http.token)]
         assert [(await one.get(PROFILE)).status for one in holders] == [200, 200]
         waiting = [asyncio.create_task(refused_at(one)) for one in holders]
         asked = time.perf_counter()
@@ -77,7 +79,7 @@ async def test_a_ban_takes_less_than_a_tenth_of_a_second_on_two_edges(
     assert median(from_request) < 0.1, from_request
 
 
-async def test_another_role_is_felt_on_the_next_request(admin_http: Http, customer: Customer) -> None:
+async def test_another_role_is_felt_on_the_next_request(admin_http: HttpClient, customer: RegisteredCustomer) -> None:
     path = f"/users/{customer.user['id']}"
     assert (await admin_http.put(path, {"role": "admin"})).status == 200
     assert (await customer.http.get(PROFILE)).status == 401
@@ -87,7 +89,7 @@ async def test_another_role_is_felt_on_the_next_request(admin_http: Http, custom
     assert (await promoted.get(path)).status == 401
 
 
-async def test_a_logout_ends_the_access_token_too(customer: Customer) -> None:
+async def test_a_logout_ends_the_access_token_too(customer: RegisteredCustomer) -> None:
     elsewhere = await signed_in_again(customer)
     body = {"refresh_token": customer.session["refresh_token"]}
     assert (await customer.http.post("/auth/logout", body)).status == 204
@@ -95,7 +97,7 @@ async def test_a_logout_ends_the_access_token_too(customer: Customer) -> None:
     assert (await elsewhere.get(PROFILE)).status == 200
 
 
-async def test_one_ends_a_session_and_keeps_ones_own(customer: Customer) -> None:
+async def test_one_ends_a_session_and_keeps_ones_own(customer: RegisteredCustomer) -> None:
     elsewhere = await signed_in_again(customer)
     found = (await customer.http.get("/users/profile/sessions")).json["items"]
     (other,) = [one for one in found if not one["current"]]
@@ -104,7 +106,7 @@ async def test_one_ends_a_session_and_keeps_ones_own(customer: Customer) -> None
     assert (await customer.http.get(PROFILE)).status == 200
 
 
-async def test_a_changed_password_ends_the_other_access_tokens(customer: Customer) -> None:
+async def test_a_changed_password_ends_the_other_access_tokens(customer: RegisteredCustomer) -> None:
     elsewhere = await signed_in_again(customer)
     body = {"current_password": customer.password, "new_password": PASSWORD}
     assert (await customer.http.put("/users/profile/password", body)).status == 204
@@ -112,17 +114,17 @@ async def test_a_changed_password_ends_the_other_access_tokens(customer: Custome
     assert (await customer.http.get(PROFILE)).status == 200
 
 
-async def test_a_stolen_refresh_token_ends_the_access_token_too(customer: Customer) -> None:
+async def test_a_stolen_refresh_token_ends_the_access_token_too(customer: RegisteredCustomer) -> None:
     stolen = {"refresh_token": customer.session["refresh_token"]}
-    guest = customer.http.as_(None)
+    guest = customer.http.with_token(None)
     second = (await guest.post("/auth/refresh", stolen)).json
     third = (await guest.post("/auth/refresh", {"refresh_token": second["refresh_token"]})).json
     assert (await guest.post("/auth/refresh", stolen)).code == "token_reused"
-    assert (await customer.http.as_(third["access_token"]).get(PROFILE)).status == 401
+    assert (await customer.http.with_token(third["access_token"]).get(PROFILE)).status == 401
 
 
 async def test_what_was_not_told_when_the_process_died_is_told_by_the_next(
-    customer: Customer, database: Databases, eventually: Callable[..., Awaitable[Any]]
+    customer: RegisteredCustomer, database: Databases, eventually: Callable[..., Awaitable[Any]]
 ) -> None:
     """The row is as a process leaves it that dies between the commit and the telling."""
     connection = await database("user")
@@ -135,6 +137,8 @@ async def test_what_was_not_told_when_the_process_died_is_told_by_the_next(
 
 
 @pytest.mark.parametrize("path", [PROFILE, "/products"])
-async def test_a_token_of_an_ended_session_is_refused_wherever_it_is_presented(customer: Customer, path: str) -> None:
+async def test_a_token_of_an_ended_session_is_refused_wherever_it_is_presented(
+    customer: RegisteredCustomer, path: str
+) -> None:
     await customer.http.post("/auth/logout", {"refresh_token": customer.session["refresh_token"]})
     assert (await customer.http.get(path)).status == 401

@@ -7,28 +7,28 @@ import asyncpg
 import pytest
 
 from contracts import headers, user
-from contracts.failure import Fail, Invalid, NotFound
+from contracts.failure import Fail, InvalidRequest, NotFound
 from contracts.identity import Identity
-from contracts.user import InvalidCredentials, InvalidRefreshToken, Session, TokenReused
+from contracts.user import InvalidCredentials, InvalidRefreshToken, SessionTokens, TokenReused
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Ask
-from services.user.deps import Desk
+from infra.messaging.rpc import Request
+from services.user.deps import UserDeps
 from services.user.domain import accounts as domain
 from services.user.handlers import sessions
-from services.user.workers.cleanup import forget
+from services.user.workers.cleanup import delete_expired
 from tests.services.user.conftest import PASSWORD, Member, identity_of
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 BAN = "UPDATE account SET is_active = false WHERE id = $1"
 
 
-async def refreshed(ask: Edge, session: Session, **how: str) -> Session:
-    found: Session = await ask(user.REFRESH, {"refresh_token": session.refresh_token}, **how)
+async def refreshed(ask: RpcCaller, session: SessionTokens, **how: str) -> SessionTokens:
+    found: SessionTokens = await ask(user.REFRESH, {"refresh_token": session.refresh_token}, **how)
     return found
 
 
-async def test_somebody_signs_in_however_they_spell_their_email(ask: Edge, member: Member) -> None:
+async def test_somebody_signs_in_however_they_spell_their_email(ask: RpcCaller, member: Member) -> None:
     for email in (member.email, member.email.upper(), f" {member.email} "):
         session = await ask(user.LOGIN, {"email": email, "password": PASSWORD})
         assert session.user == member.session.user
@@ -39,13 +39,13 @@ async def test_somebody_signs_in_however_they_spell_their_email(ask: Edge, membe
     "password", ["wrong horse", "", "🐎" * 19, PASSWORD + "\0", PASSWORD[:-1], PASSWORD.upper(), "a" * 1024]
 )
 async def test_a_wrong_password_and_an_unknown_email_are_told_alike(
-    ask: Edge, member: Member, address: str, password: str
+    ask: RpcCaller, member: Member, address: str, password: str
 ) -> None:
     problems = []
     for email in (member.email, f"{new_id().hex}@example.com", "not an address", ""):
         with pytest.raises(InvalidCredentials) as refused:
             await ask(user.LOGIN, {"email": email, "password": password}, client=address)
-        problems.append(refused.value.problem())
+        problems.append(refused.value.to_problem())
     assert all(problem == problems[0] for problem in problems)
 
 
@@ -59,30 +59,30 @@ async def test_a_wrong_password_and_an_unknown_email_are_told_alike(
         {"email": "ada@example.com", "password": "a" * 1025},
     ],
 )
-async def test_what_is_no_login_is_refused(ask: Edge, body: dict[str, object]) -> None:
-    with pytest.raises(Invalid):
+async def test_what_is_no_login_is_refused(ask: RpcCaller, body: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequest):
         await ask(user.LOGIN, body)
 
 
 async def test_an_unknown_email_takes_as_many_hashes_as_a_wrong_password(
-    member: Member, desk_with: Callable[..., Awaitable[Desk]]
+    member: Member, desk_with: Callable[..., Awaitable[UserDeps]]
 ) -> None:
     counts = []
     for email in (member.email, f"{new_id().hex}@example.com"):
         desk = await desk_with()
         body = user.Login.model_validate_json(f'{{"email": "{email}", "password": "wrong horse"}}')
         with pytest.raises(InvalidCredentials):
-            await sessions.login(desk, Ask(body, client=new_id().hex))
+            await sessions.login(desk, Request(body, client_ip=new_id().hex))
         counts.append(hashes(desk))
     assert counts == [1, 1]
 
 
-def hashes(desk: Desk) -> float | None:
-    return desk.hasher.registry.get_sample_value("souk_password_hash_seconds_count")
+def hashes(desk: UserDeps) -> float | None:
+    return desk.password_hasher.registry.get_sample_value("souk_password_hash_seconds_count")
 
 
 async def test_a_banned_account_is_told_like_a_wrong_password(
-    ask: Edge, member: Member, database: Databases, address: str
+    ask: RpcCaller, member: Member, database: Databases, address: str
 ) -> None:
     await (await database("user")).execute(BAN, member.session.user.id)
     with pytest.raises(InvalidCredentials):
@@ -91,7 +91,7 @@ async def test_a_banned_account_is_told_like_a_wrong_password(
         await refreshed(ask, member.session)
 
 
-async def test_a_refresh_token_buys_a_new_pair(ask: Edge, member: Member) -> None:
+async def test_a_refresh_token_buys_a_new_pair(ask: RpcCaller, member: Member) -> None:
     second = await refreshed(ask, member.session)
     third = await refreshed(ask, second)
     assert second.user == third.user == member.session.user
@@ -99,7 +99,7 @@ async def test_a_refresh_token_buys_a_new_pair(ask: Edge, member: Member) -> Non
     assert len({one.access_token for one in (member.session, second, third)}) == 3
 
 
-async def test_a_spent_token_ends_its_session_and_no_other(ask: Edge, member: Member) -> None:
+async def test_a_spent_token_ends_its_session_and_no_other(ask: RpcCaller, member: Member) -> None:
     elsewhere = await ask(user.LOGIN, member.credentials)
     second = await refreshed(ask, await refreshed(ask, member.session))
     for _ in range(2):
@@ -110,18 +110,18 @@ async def test_a_spent_token_ends_its_session_and_no_other(ask: Edge, member: Me
     await refreshed(ask, elsewhere)
 
 
-async def test_of_many_who_bring_one_token_at_once_one_wins(ask: Edge, member: Member) -> None:
+async def test_of_many_who_bring_one_token_at_once_one_wins(ask: RpcCaller, member: Member) -> None:
     """A second is taken for a lost reply and has the same; the others end the session."""
     outcomes = await asyncio.gather(*(refreshed(ask, member.session) for _ in range(10)), return_exceptions=True)
-    won = [outcome for outcome in outcomes if isinstance(outcome, Session)]
+    won = [outcome for outcome in outcomes if isinstance(outcome, SessionTokens)]
     assert len({session.refresh_token for session in won}) == 1
     assert 1 <= len(won) <= 2
-    assert {type(outcome) for outcome in outcomes} <= {Session, TokenReused, InvalidRefreshToken}
+    assert {type(outcome) for outcome in outcomes} <= {SessionTokens, TokenReused, InvalidRefreshToken}
     with pytest.raises(InvalidRefreshToken):
         await refreshed(ask, won[0])
 
 
-async def test_who_lost_the_reply_has_it_once_more(ask: Edge, member: Member) -> None:
+async def test_who_lost_the_reply_has_it_once_more(ask: RpcCaller, member: Member) -> None:
     second = await refreshed(ask, member.session)
     again = await refreshed(ask, member.session)
     assert again.refresh_token == second.refresh_token
@@ -133,7 +133,7 @@ async def test_who_lost_the_reply_has_it_once_more(ask: Edge, member: Member) ->
         await refreshed(ask, third)
 
 
-async def test_a_spent_token_whose_successor_is_spent_was_stolen(ask: Edge, member: Member) -> None:
+async def test_a_spent_token_whose_successor_is_spent_was_stolen(ask: RpcCaller, member: Member) -> None:
     third = await refreshed(ask, await refreshed(ask, member.session))
     with pytest.raises(TokenReused):
         await refreshed(ask, member.session)
@@ -141,11 +141,11 @@ async def test_a_spent_token_whose_successor_is_spent_was_stolen(ask: Edge, memb
         await refreshed(ask, third)
 
 
-async def test_after_the_grace_nobody_has_lost_a_reply(ask: Edge, member: Member, database: Databases) -> None:
+async def test_after_the_grace_nobody_has_lost_a_reply(ask: RpcCaller, member: Member, database: Databases) -> None:
     second = await refreshed(ask, member.session)
     await (await database("user")).execute(
         "UPDATE refresh_token SET spent_at = spent_at - interval '10 s' WHERE digest = $1",
-        domain.digest(member.session.refresh_token),
+        domain.hash_token(member.session.refresh_token),
     )
     with pytest.raises(TokenReused):
         await refreshed(ask, member.session)
@@ -153,34 +153,34 @@ async def test_after_the_grace_nobody_has_lost_a_reply(ask: Edge, member: Member
         await refreshed(ask, second)
 
 
-async def test_the_same_refresh_sent_again_is_no_reuse(ask: Edge, member: Member) -> None:
+async def test_the_same_refresh_sent_again_is_no_reuse(ask: RpcCaller, member: Member) -> None:
     body, key = {"refresh_token": member.session.refresh_token}, new_id().hex
     answers = await asyncio.gather(*(ask.raw(user.REFRESH, body, key=key) for _ in range(10)))
     assert len({answer for answer, _ in answers}) == 1
     assert sum(headers.REPLAYED not in header for _, header in answers) == 1
-    await refreshed(ask, Session.model_validate_json(answers[0][0]))
+    await refreshed(ask, SessionTokens.model_validate_json(answers[0][0]))
 
 
 @pytest.mark.parametrize("token", ["unknown", "' OR true --", "🐎", "a" * 512])
-async def test_an_unknown_token_is_refused(ask: Edge, token: str) -> None:
+async def test_an_unknown_token_is_refused(ask: RpcCaller, token: str) -> None:
     with pytest.raises(InvalidRefreshToken):
         await ask(user.REFRESH, {"refresh_token": token})
 
 
-async def test_an_access_token_does_not_refresh(ask: Edge, member: Member) -> None:
+async def test_an_access_token_does_not_refresh(ask: RpcCaller, member: Member) -> None:
     with pytest.raises(Fail) as refused:
         await ask(user.REFRESH, {"refresh_token": member.session.access_token[:512]})
     assert refused.value.code == "invalid_refresh_token"
 
 
-async def test_an_expired_token_is_refused(ask: Edge, member: Member, database: Databases) -> None:
+async def test_an_expired_token_is_refused(ask: RpcCaller, member: Member, database: Databases) -> None:
     await _expire(await database("user"), member)
     with pytest.raises(InvalidRefreshToken):
         await refreshed(ask, member.session)
 
 
 async def test_expired_sessions_are_forgotten_and_living_ones_kept(
-    ask: Edge, member: Member, database: Databases, desk_with: Callable[..., Awaitable[Desk]]
+    ask: RpcCaller, member: Member, database: Databases, desk_with: Callable[..., Awaitable[UserDeps]]
 ) -> None:
     living = await ask(user.LOGIN, member.credentials)
     connection = await database("user")
@@ -188,7 +188,7 @@ async def test_expired_sessions_are_forgotten_and_living_ones_kept(
         "SELECT id FROM session WHERE account_id = $1 ORDER BY id LIMIT 1", member.session.user.id
     )
     await _expire(connection, member, expired)
-    assert not await forget(await desk_with())
+    assert not await delete_expired(await desk_with())
     left = await connection.fetch("SELECT id FROM session WHERE account_id = $1", member.session.user.id)
     assert len(left) == 1
     await refreshed(ask, living)
@@ -205,7 +205,7 @@ async def _expire(connection: asyncpg.Connection, member: Member, session: objec
         )
 
 
-async def test_a_logout_ends_the_session_and_no_other(ask: Edge, member: Member) -> None:
+async def test_a_logout_ends_the_session_and_no_other(ask: RpcCaller, member: Member) -> None:
     elsewhere = await ask(user.LOGIN, member.credentials)
     current = await refreshed(ask, member.session)
     for _ in range(2):
@@ -215,18 +215,20 @@ async def test_a_logout_ends_the_session_and_no_other(ask: Edge, member: Member)
     await refreshed(ask, elsewhere)
 
 
-async def test_a_logout_with_a_spent_token_ends_the_session_too(ask: Edge, member: Member) -> None:
+async def test_a_logout_with_a_spent_token_ends_the_session_too(ask: RpcCaller, member: Member) -> None:
     current = await refreshed(ask, member.session)
     await ask(user.LOGOUT, {"refresh_token": member.session.refresh_token})
     with pytest.raises(InvalidRefreshToken):
         await refreshed(ask, current)
 
 
-async def test_a_logout_says_nothing_of_an_unknown_token(ask: Edge) -> None:
+async def test_a_logout_says_nothing_of_an_unknown_token(ask: RpcCaller) -> None:
     await ask(user.LOGOUT, {"refresh_token": "unknown"})
 
 
-async def test_somebody_sees_where_they_are_signed_in_and_ends_one(ask: Edge, member: Member, address: str) -> None:
+async def test_somebody_sees_where_they_are_signed_in_and_ends_one(
+    ask: RpcCaller, member: Member, address: str
+) -> None:
     who = identity_of(member.session)
     elsewhere = await ask(user.LOGIN, member.credentials, client=address)
     there, here = (await ask(user.LIST_SESSIONS, identity=who)).items
@@ -245,7 +247,7 @@ async def test_somebody_sees_where_they_are_signed_in_and_ends_one(ask: Edge, me
 
 
 async def test_nobody_ends_the_session_of_another(
-    ask: Edge, member: Member, new_customer: Callable[[], Identity]
+    ask: RpcCaller, member: Member, new_customer: Callable[[], Identity]
 ) -> None:
     who = identity_of(member.session)
     with pytest.raises(NotFound):
@@ -254,11 +256,11 @@ async def test_nobody_ends_the_session_of_another(
 
 
 async def test_a_password_is_hashed_anew_when_the_cost_has_changed(
-    ask: Edge, member: Member, database: Databases, desk_with: Callable[..., Awaitable[Desk]]
+    ask: RpcCaller, member: Member, database: Databases, desk_with: Callable[..., Awaitable[UserDeps]]
 ) -> None:
     desk = await desk_with(bcrypt_cost=5)
     body = user.Login.model_validate_json(f'{{"email": "{member.email}", "password": "{PASSWORD}"}}')
-    await sessions.login(desk, Ask(body, client="203.0.113.6"))
+    await sessions.login(desk, Request(body, client_ip="203.0.113.6"))
     kept = await (await database("user")).fetchval(
         "SELECT password_hash FROM account WHERE id = $1", member.session.user.id
     )

@@ -16,32 +16,32 @@ from contracts.user import (
     InvalidCredentials,
     InvalidRefreshToken,
     SecondFactorRequired,
-    Session,
+    SessionTokens,
     TooManyAttempts,
-    TotpOff,
-    TotpOn,
+    TotpAlreadyOn,
+    TotpNotOn,
     TotpRequired,
 )
 from infra.foundation.ids import new_id, now
-from infra.messaging.rpc import Ask
-from services.user.deps import Desk
+from infra.messaging.rpc import Request
+from services.user.deps import UserDeps
 from services.user.handlers import second_factor, sessions
-from services.user.workers.cleanup import forget
+from services.user.workers.cleanup import delete_expired
 from tests.services.user.conftest import PASSWORD, Guarded, Member, identity_of, left, started
-from tests.support.event_recorder import Events
-from tests.support.rpc import Edge
+from tests.support.event_recorder import EventRecorder
+from tests.support.rpc import RpcCaller
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
-Desks = Callable[..., Awaitable[Desk]]
+Desks = Callable[..., Awaitable[UserDeps]]
 
 
-def role_in(session: Session) -> str:
+def role_in(session: SessionTokens) -> str:
     role: str = jwt.decode(session.access_token, options={"verify_signature": False})["role"]
     return role
 
 
 async def test_it_is_turned_on_with_a_code_and_ends_the_other_sessions(
-    ask: Edge, member: Member, events: Events
+    ask: RpcCaller, member: Member, events: EventRecorder
 ) -> None:
     elsewhere = await ask(user.LOGIN, member.credentials)
     authenticator, who = await started(ask, member), identity_of(member.session)
@@ -53,11 +53,11 @@ async def test_it_is_turned_on_with_a_code_and_ends_the_other_sessions(
     with pytest.raises(InvalidRefreshToken):
         await ask(user.REFRESH, {"refresh_token": elsewhere.refresh_token})
     assert (await ask(user.REFRESH, {"refresh_token": member.session.refresh_token})).user.totp
-    heard = await events.of(who.user_id, "totp_on")
+    heard = await events.wait_for(who.user_id, "totp_on")
     assert heard.event.model_dump() == {"user_id": who.user_id}
 
 
-async def test_the_same_request_sent_again_has_the_same_answer(ask: Edge, member: Member) -> None:
+async def test_the_same_request_sent_again_has_the_same_answer(ask: RpcCaller, member: Member) -> None:
     """Who died before reading their recovery codes has them again, with the key that nobody else has."""
     who, authenticator = identity_of(member.session), await started(ask, member)
     key, body = new_id().hex, {"code": authenticator.now()}
@@ -68,33 +68,33 @@ async def test_the_same_request_sent_again_has_the_same_answer(ask: Edge, member
 
 
 async def test_of_two_who_confirm_at_once_one_has_the_recovery_codes(
-    ask: Edge, member: Member, database: Databases
+    ask: RpcCaller, member: Member, database: Databases
 ) -> None:
     who, authenticator = identity_of(member.session), await started(ask, member)
     codes = (authenticator.now(), authenticator.at(now(), counter_offset=-1), authenticator.now())
     tries = (ask(user.CONFIRM_TOTP, {"code": code}, identity=who) for code in codes)
     outcomes = await asyncio.gather(*tries, return_exceptions=True)
     (won,) = (outcome for outcome in outcomes if not isinstance(outcome, Fail))
-    assert {type(outcome) for outcome in outcomes if isinstance(outcome, Fail)} <= {TotpOn, InvalidCode}
+    assert {type(outcome) for outcome in outcomes if isinstance(outcome, Fail)} <= {TotpAlreadyOn, InvalidCode}
     guarded = Guarded(member, who, authenticator, won.recovery_codes, await database("user"))
     assert await left(guarded) == 10
     await guarded.tried(ask, won.recovery_codes[0])
 
 
-async def test_a_new_secret_takes_the_place_of_the_one_before(ask: Edge, member: Member, address: str) -> None:
+async def test_a_new_secret_takes_the_place_of_the_one_before(ask: RpcCaller, member: Member, address: str) -> None:
     who = identity_of(member.session)
-    with pytest.raises(TotpOff):
+    with pytest.raises(TotpNotOn):
         await ask(user.CONFIRM_TOTP, {"code": "123456"}, identity=who, client=address)
     before, after = await started(ask, member), await started(ask, member)
     with pytest.raises(InvalidCode):
         await ask(user.CONFIRM_TOTP, {"code": before.now()}, identity=who, client=address)
     await ask(user.CONFIRM_TOTP, {"code": after.now()}, identity=who, client=address)
-    with pytest.raises(TotpOn):
+    with pytest.raises(TotpAlreadyOn):
         await started(ask, member)
 
 
 async def test_a_secret_that_nobody_confirms_is_forgotten(
-    ask: Edge, member: Member, guarded: Guarded, database: Databases, desk_with: Desks
+    ask: RpcCaller, member: Member, guarded: Guarded, database: Databases, desk_with: Desks
 ) -> None:
     other = Member(f"{new_id().hex}@example.com", member.session)
     session = await ask(
@@ -103,15 +103,15 @@ async def test_a_secret_that_nobody_confirms_is_forgotten(
     late = await started(ask, Member(other.email, session))
     past = "UPDATE second_factor SET made_at = made_at - interval '1 h' WHERE account_id = ANY($1::uuid[])"
     await guarded.store.execute(past, [session.user.id, guarded.who.user_id])
-    with pytest.raises(TotpOff):
+    with pytest.raises(TotpNotOn):
         await ask(user.CONFIRM_TOTP, {"code": late.now()}, identity=identity_of(session))
-    await forget(await desk_with())
+    await delete_expired(await desk_with())
     kept = await guarded.store.fetch("SELECT account_id FROM second_factor")
     assert guarded.who.user_id in {row["account_id"] for row in kept}
     assert session.user.id not in {row["account_id"] for row in kept}
 
 
-async def test_it_takes_the_password_to_begin(ask: Edge, member: Member, address: str) -> None:
+async def test_it_takes_the_password_to_begin(ask: RpcCaller, member: Member, address: str) -> None:
     who = identity_of(member.session)
     for _ in range(5):
         with pytest.raises(InvalidCredentials):
@@ -122,7 +122,7 @@ async def test_it_takes_the_password_to_begin(ask: Edge, member: Member, address
         await ask(user.START_TOTP, {"password": PASSWORD}, identity=Identity(user_id=new_id(), role=Role.CUSTOMER))
 
 
-async def test_new_recovery_codes_make_the_old_void(ask: Edge, guarded: Guarded, address: str) -> None:
+async def test_new_recovery_codes_make_the_old_void(ask: RpcCaller, guarded: Guarded, address: str) -> None:
     with pytest.raises(InvalidCode):
         await ask(user.RENEW_RECOVERY_CODES, {"code": guarded.recovery_codes[0]}, identity=guarded.who, client=address)
     new = await ask(user.RENEW_RECOVERY_CODES, {"code": await guarded.code()}, identity=guarded.who, client=address)
@@ -133,7 +133,7 @@ async def test_new_recovery_codes_make_the_old_void(ask: Edge, guarded: Guarded,
 
 
 async def test_it_is_turned_off_with_password_and_code(
-    ask: Edge, guarded: Guarded, address: str, events: Events
+    ask: RpcCaller, guarded: Guarded, address: str, events: EventRecorder
 ) -> None:
     how: dict[str, Any] = {"identity": guarded.who, "client": address}
     with pytest.raises(InvalidCredentials):
@@ -143,15 +143,15 @@ async def test_it_is_turned_off_with_password_and_code(
     await ask(user.DISABLE_TOTP, {"password": PASSWORD, "code": guarded.recovery_codes[0]}, **how)
     assert not (await guarded.tried(ask, None, address)).user.totp
     assert await left(guarded) == await left(guarded, "second_factor") == 0
-    await events.of(guarded.who.user_id, "totp_off")
+    await events.wait_for(guarded.who.user_id, "totp_off")
     for operation in (user.DISABLE_TOTP, user.RENEW_RECOVERY_CODES):
         body = {"password": PASSWORD, "code": "123456"} if operation is user.DISABLE_TOTP else {"code": "123456"}
-        with pytest.raises(TotpOff):
+        with pytest.raises(TotpNotOn):
             await ask(operation, body, **how)
 
 
 async def test_an_administrator_takes_it_off_for_somebody_who_has_lost_all(
-    ask: Edge, guarded: Guarded, address: str, events: Events
+    ask: RpcCaller, guarded: Guarded, address: str, events: EventRecorder
 ) -> None:
     boss = Identity(user_id=new_id(), role=Role.ADMIN)
     one = {"id": str(guarded.who.user_id)}
@@ -159,7 +159,7 @@ async def test_an_administrator_takes_it_off_for_somebody_who_has_lost_all(
     with pytest.raises(InvalidRefreshToken):
         await ask(user.REFRESH, {"refresh_token": guarded.member.session.refresh_token})
     again = await guarded.tried(ask, None, address)
-    await events.of(guarded.who.user_id, "totp_off")
+    await events.wait_for(guarded.who.user_id, "totp_off")
     noted = "SELECT before->>'totp' FROM trail WHERE act = 'user.remove_totp' AND actor_id = $1"
     assert await guarded.store.fetchval(noted, boss.user_id) == "true"
     await ask(user.REMOVE_TOTP, one, identity=boss)
@@ -171,10 +171,14 @@ async def test_an_administrator_takes_it_off_for_somebody_who_has_lost_all(
 
 
 async def test_a_forgotten_password_does_not_open_it(
-    ask: Edge, guarded: Guarded, as_service: Callable[[str], Awaitable[Edge]], events: Events, address: str
+    ask: RpcCaller,
+    guarded: Guarded,
+    as_service: Callable[[str], Awaitable[RpcCaller]],
+    events: EventRecorder,
+    address: str,
 ) -> None:
     await ask(user.FORGOT_PASSWORD, {"email": guarded.member.email}, client=address)
-    asked = (await events.of(guarded.who.user_id, "reset_requested")).event
+    asked = (await events.wait_for(guarded.who.user_id, "reset_requested")).event
     notification = await as_service("notification")
     proof = await notification(user.PROOF, {"proof_id": str(asked.proof_id)})
     await ask(user.RESET_PASSWORD, {"token": proof.token.get_secret_value(), "password": "another horse"})
@@ -185,7 +189,7 @@ async def test_a_forgotten_password_does_not_open_it(
 
 
 async def test_a_stranger_s_second_factor_does_not_keep_an_administrator_out(
-    ask: Edge, guarded: Guarded, operator: Edge, address: str
+    ask: RpcCaller, guarded: Guarded, operator: RpcCaller, address: str
 ) -> None:
     await operator(user.MAKE_ADMIN, {"email": guarded.member.email, "password": "another horse"})
     session = await ask(user.LOGIN, {"email": guarded.member.email, "password": "another horse"}, client=address)
@@ -194,7 +198,7 @@ async def test_a_stranger_s_second_factor_does_not_keep_an_administrator_out(
 
 
 async def test_an_administrator_without_one_is_a_customer_where_a_setting_says_so(
-    ask: Edge, operator: Edge, desk_with: Desks, address: str
+    ask: RpcCaller, operator: RpcCaller, desk_with: Desks, address: str
 ) -> None:
     body = {"email": f"{new_id().hex}@example.com", "password": PASSWORD}
     await operator(user.MAKE_ADMIN, body)
@@ -202,24 +206,24 @@ async def test_an_administrator_without_one_is_a_customer_where_a_setting_says_s
     assert role_in(before) == "admin"
     desk = await desk_with(admins_need_totp=True)
 
-    async def refreshed(session: Session) -> Session:
+    async def refreshed(session: SessionTokens) -> SessionTokens:
         answer = await sessions.refresh(
-            desk, Ask(user.Refresh.model_validate({"refresh_token": session.refresh_token}))
+            desk, Request(user.RefreshTokenRequest.model_validate({"refresh_token": session.refresh_token}))
         )
-        assert isinstance(answer.reply, Session)
-        return answer.reply
+        assert isinstance(answer.content, SessionTokens)
+        return answer.content
 
     demoted = await refreshed(before)
     assert (demoted.user.role, role_in(demoted)) == (Role.ADMIN, "customer")
     authenticator = await started(ask, Member(body["email"], before))
     who, confirm = identity_of(demoted), user.ConfirmTotp.model_validate({"code": authenticator.now()})
-    codes = (await second_factor.confirm_totp(desk, Ask(confirm, who, client=address))).reply
-    assert isinstance(codes, user.RecoveryCodes)
+    codes = (await second_factor.confirm_totp(desk, Request(confirm, who, client_ip=address))).content
+    assert isinstance(codes, user.RecoveryCodeList)
     assert role_in(await refreshed(demoted)) == "admin"
     login = user.Login.model_validate({**body, "code": codes.recovery_codes[0]})
-    again = (await sessions.login(desk, Ask(login, client=address))).reply
-    assert isinstance(again, Session)
+    again = (await sessions.login(desk, Request(login, client_ip=address))).content
+    assert isinstance(again, SessionTokens)
     assert role_in(again) == "admin"
     off = user.DisableTotp.model_validate({"password": PASSWORD, "code": codes.recovery_codes[1]})
     with pytest.raises(TotpRequired):
-        await second_factor.disable_totp(desk, Ask(off, who, client=address))
+        await second_factor.disable_totp(desk, Request(off, who, client_ip=address))

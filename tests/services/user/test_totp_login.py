@@ -9,7 +9,7 @@ import pyotp
 import pytest
 
 from contracts import user
-from contracts.failure import Invalid
+from contracts.failure import InvalidRequest
 from contracts.user import (
     InvalidCode,
     InvalidCredentials,
@@ -17,19 +17,19 @@ from contracts.user import (
     TooManyAttempts,
 )
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Ask
+from infra.messaging.rpc import Request
 from infra.ops.devstack.stack import Stack
-from services.user.deps import Desk
+from services.user.deps import UserDeps
 from services.user.handlers import sessions
 from tests.services.user.conftest import PASSWORD, Guarded, Member, identity_of, left, started
 from tests.services.user.test_registration import everything
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
-Desks = Callable[..., Awaitable[Desk]]
+Desks = Callable[..., Awaitable[UserDeps]]
 
 
-async def test_a_login_needs_a_code_and_a_code_is_good_once(ask: Edge, guarded: Guarded, address: str) -> None:
+async def test_a_login_needs_a_code_and_a_code_is_good_once(ask: RpcCaller, guarded: Guarded, address: str) -> None:
     code = await guarded.code()
     with pytest.raises(SecondFactorRequired):
         await guarded.tried(ask, None, address)
@@ -38,7 +38,7 @@ async def test_a_login_needs_a_code_and_a_code_is_good_once(ask: Edge, guarded: 
         await guarded.tried(ask, code, address)
 
 
-async def test_the_code_that_confirmed_it_opens_nothing(ask: Edge, member: Member, address: str) -> None:
+async def test_the_code_that_confirmed_it_opens_nothing(ask: RpcCaller, member: Member, address: str) -> None:
     authenticator = await started(ask, member)
     code = authenticator.now()
     await ask(user.CONFIRM_TOTP, {"code": code}, identity=identity_of(member.session))
@@ -46,13 +46,13 @@ async def test_the_code_that_confirmed_it_opens_nothing(ask: Edge, member: Membe
         await ask(user.LOGIN, {**member.credentials, "code": code}, client=address)
 
 
-async def test_a_code_tells_nothing_about_accounts(ask: Edge, guarded: Guarded, address: str) -> None:
+async def test_a_code_tells_nothing_about_accounts(ask: RpcCaller, guarded: Guarded, address: str) -> None:
     problems = []
     for email in (guarded.member.email, f"{new_id().hex}@example.com"):
         for said in ({}, {"code": await guarded.code()}):
             with pytest.raises(InvalidCredentials) as refused:
                 await ask(user.LOGIN, {"email": email, "password": "wrong horse", **said}, client=f"{address}{email}")
-            problems.append(refused.value.problem())
+            problems.append(refused.value.to_problem())
     assert all(problem == problems[0] for problem in problems)
     assert (await guarded.tried(ask, await guarded.code(), address)).user.totp
 
@@ -60,20 +60,22 @@ async def test_a_code_tells_nothing_about_accounts(ask: Edge, guarded: Guarded, 
 @pytest.mark.parametrize(
     "codes", [["abcdef", "1234567", "12345", ""], ["\u0661" * 6, "\uff11" * 6, "\0" * 6, "🐎" * 6]]
 )
-async def test_what_is_no_code_is_a_wrong_code(ask: Edge, guarded: Guarded, address: str, codes: list[str]) -> None:
+async def test_what_is_no_code_is_a_wrong_code(
+    ask: RpcCaller, guarded: Guarded, address: str, codes: list[str]
+) -> None:
     for code in codes:
         with pytest.raises(InvalidCode):
             await guarded.tried(ask, code, address)
 
 
 @pytest.mark.parametrize("code", [123456, {"$gt": ""}, ["123456"], True, "1" * 129])
-async def test_what_cannot_be_one_is_refused(ask: Edge, member: Member, code: Any) -> None:
-    with pytest.raises(Invalid):
+async def test_what_cannot_be_one_is_refused(ask: RpcCaller, member: Member, code: Any) -> None:
+    with pytest.raises(InvalidRequest):
         await ask(user.LOGIN, {**member.credentials, "code": code})
 
 
 async def test_one_code_opens_one_session_however_many_bring_it_at_once(
-    ask: Edge, guarded: Guarded, address: str
+    ask: RpcCaller, guarded: Guarded, address: str
 ) -> None:
     for code in (await guarded.code(), guarded.recovery_codes[0]):
         tries = (guarded.tried(ask, code, f"{address}-{n}-{len(code)}") for n in range(4))
@@ -82,7 +84,9 @@ async def test_one_code_opens_one_session_however_many_bring_it_at_once(
     assert await left(guarded) == 9
 
 
-async def test_a_recovery_code_opens_it_once_however_it_is_typed(ask: Edge, guarded: Guarded, address: str) -> None:
+async def test_a_recovery_code_opens_it_once_however_it_is_typed(
+    ask: RpcCaller, guarded: Guarded, address: str
+) -> None:
     first, second, *_ = guarded.recovery_codes
     await guarded.tried(ask, first, address)
     await guarded.tried(ask, second.lower().replace("-", " "), address)
@@ -92,7 +96,7 @@ async def test_a_recovery_code_opens_it_once_however_it_is_typed(ask: Edge, guar
 
 
 async def test_who_guesses_from_many_addresses_waits_and_the_owner_gets_in(
-    ask: Edge, guarded: Guarded, address: str
+    ask: RpcCaller, guarded: Guarded, address: str
 ) -> None:
     for _ in range(5):
         with pytest.raises(InvalidCode):
@@ -116,14 +120,14 @@ async def test_who_guesses_from_many_addresses_waits_and_the_owner_gets_in(
     assert await guarded.store.fetchval(noted, str(guarded.who.user_id)) == 1
 
 
-async def test_wrong_recovery_codes_keep_nobody_waiting(ask: Edge, guarded: Guarded, address: str) -> None:
+async def test_wrong_recovery_codes_keep_nobody_waiting(ask: RpcCaller, guarded: Guarded, address: str) -> None:
     for n in range(6):
         with pytest.raises(InvalidCode):
             await guarded.tried(ask, "A" * 24, f"{address}-{n}")
     await guarded.tried(ask, await guarded.code(), address)
 
 
-async def test_guesses_at_once_count_like_guesses_in_turn(ask: Edge, guarded: Guarded, address: str) -> None:
+async def test_guesses_at_once_count_like_guesses_in_turn(ask: RpcCaller, guarded: Guarded, address: str) -> None:
     tries = (guarded.tried(ask, guarded.wrong, f"{address}-{n}") for n in range(12))
     outcomes = await asyncio.gather(*tries, return_exceptions=True)
     told = [type(outcome) for outcome in outcomes]
@@ -131,7 +135,7 @@ async def test_guesses_at_once_count_like_guesses_in_turn(ask: Edge, guarded: Gu
 
 
 async def test_a_login_that_dies_on_the_way_uses_no_code_up(
-    guarded: Guarded, ask: Edge, desk_with: Desks, address: str, eventually: Callable[..., Awaitable[Any]]
+    guarded: Guarded, ask: RpcCaller, desk_with: Desks, address: str, eventually: Callable[..., Awaitable[Any]]
 ) -> None:
     """It ends after the code was taken and before the commit, held up there by a lock."""
     with pytest.raises(InvalidCode):
@@ -141,7 +145,7 @@ async def test_a_login_that_dies_on_the_way_uses_no_code_up(
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
     async with guarded.store.transaction():
         await guarded.store.execute("SELECT FROM login_failure WHERE address = $1 FOR UPDATE", address)
-        dying = asyncio.create_task(sessions.login(desk, Ask(body, client=address)))
+        dying = asyncio.create_task(sessions.login(desk, Request(body, client_ip=address)))
         await eventually(lambda: guarded.store.fetchval(waiting))
         dying.cancel()
         await asyncio.gather(dying, return_exceptions=True)
@@ -149,7 +153,7 @@ async def test_a_login_that_dies_on_the_way_uses_no_code_up(
 
 
 async def test_no_code_and_no_secret_is_kept_or_logged(
-    ask: Edge, member: Member, database: Databases, stack: Stack, address: str
+    ask: RpcCaller, member: Member, database: Databases, stack: Stack, address: str
 ) -> None:
     who = identity_of(member.session)
     key = {"identity": who, "key": new_id().hex, "client": address}
@@ -158,7 +162,7 @@ async def test_no_code_and_no_secret_is_kept_or_logged(
     confirmed = await ask(user.CONFIRM_TOTP, {"code": code}, **key)
     first, second, *_ = confirmed.recovery_codes
     await ask(user.LOGIN, {**member.credentials, "code": first}, key=new_id().hex, client=address)
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidRequest):
         await ask(user.LOGIN, {**member.credentials, "code": [second]}, client=address)
     kept, logged = await everything(await database("user")), stack.layout.log("user").read_text()
     for secret in (pending.secret, first, second, second.replace("-", ""), f'"{code}"'):

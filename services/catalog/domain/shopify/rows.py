@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from contracts.catalog import NotCsv
 
-NEEDED = ("Handle", "Title", "Variant Price")
-LARGEST_CELL = 1024 * 1024
+REQUIRED_COLUMNS = ("Handle", "Title", "Variant Price")
+MAX_CELL_CHARACTERS = 1024 * 1024
 _CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """A row's cells by column, without the blanks around them; `line` is where it begins in the file."""
 
     line: int
     cells: dict[str, str]
-    surplus: int = 0
+    surplus_cells: int = 0
     """Cells beyond the last column."""
 
     def __getitem__(self, column: str) -> str:
@@ -26,17 +26,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ProductRows:
     """The rows of one product. `last` is how many rows of the file are done with after it."""
 
     handle: str
-    rows: tuple[Row, ...]
-    last: int
-    scattered: bool = False
+    rows: tuple[CsvRow, ...]
+    rows_done: int
+    is_scattered: bool = False
     """Rows of the same handle stand elsewhere in the file, further up."""
 
 
-def check(content: bytes) -> None:
+def check_csv(content: bytes) -> None:
     """Raises `NotCsv` unless this is text with the columns that make a product file."""
     stream = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
     try:
@@ -45,14 +45,14 @@ def check(content: bytes) -> None:
             pass
     except (UnicodeDecodeError, csv.Error) as error:
         raise NotCsv from error
-    missing = [column for column in NEEDED if column not in [name.strip() for name in header]]
+    missing = [column for column in REQUIRED_COLUMNS if column not in [name.strip() for name in header]]
     if missing:
         raise NotCsv(f"This is not a product CSV: it has no column {', '.join(missing)}")
 
 
-def rows_of(content: bytes) -> Iterator[Row]:
+def read_rows(content: bytes) -> Iterator[CsvRow]:
     """Every row below the header that is not blank."""
-    csv.field_size_limit(LARGEST_CELL)
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
     reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""))
     header = [name.strip() for name in next(reader)]
     while True:
@@ -63,16 +63,16 @@ def rows_of(content: bytes) -> Iterator[Row]:
             return
         except csv.Error:  # a cell beyond all measure; the reader goes on behind it
             cells = []
-            yield Row(line, {}, surplus=1)
+            yield CsvRow(line, {}, surplus_cells=1)
         if any(cells):
             named = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-            yield Row(line, named, surplus=sum(map(bool, cells[len(header) :])))
+            yield CsvRow(line, named, surplus_cells=sum(map(bool, cells[len(header) :])))
 
 
-def groups_of(rows: Iterable[Row]) -> Iterator[Group]:
+def group_rows(rows: Iterable[CsvRow]) -> Iterator[ProductRows]:
     """The rows, product by product."""
     seen: set[str] = set()
-    gathered: list[Row] = []
+    gathered: list[CsvRow] = []
     count = 0
     for row in rows:
         if gathered and (row["Handle"] != gathered[0]["Handle"] or not row["Handle"]):
@@ -84,8 +84,8 @@ def groups_of(rows: Iterable[Row]) -> Iterator[Group]:
         yield _group(gathered, count, seen)
 
 
-def _group(rows: list[Row], count: int, seen: set[str]) -> Group:
+def _group(rows: list[CsvRow], count: int, seen: set[str]) -> ProductRows:
     handle = rows[0]["Handle"]
     scattered = handle in seen
     seen.add(handle)
-    return Group(handle, tuple(rows), count, scattered)
+    return ProductRows(handle, tuple(rows), count, scattered)

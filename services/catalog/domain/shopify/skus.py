@@ -4,19 +4,19 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from services.catalog.domain.slugs import slug_of
+from services.catalog.domain.slugs import slugify
 
-LONGEST = 64
+MAX_SKU_LENGTH = 64
 _DIGITS = 10
 
 
-def sku_of(handle: str, values: Sequence[str]) -> str:
+def derive_sku(handle: str, values: Sequence[str]) -> str:
     """Handle and option values, told apart by a digest where writing them plainly loses something."""
     parts = [handle, *values]
-    slugs = [slug_of(part) for part in parts]
+    slugs = [slugify(part) for part in parts]
     plain = ".".join(slugs)
     exact = ["-".join(part.lower().split()) for part in parts]
-    if all(slugs) and slugs == exact and len(plain) <= LONGEST:
+    if all(slugs) and slugs == exact and len(plain) <= MAX_SKU_LENGTH:
         return plain
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGITS]
-    return f"{plain[: LONGEST - _DIGITS - 1].strip('.-') or 'sku'}-{digest}"
+    return f"{plain[: MAX_SKU_LENGTH - _DIGITS - 1].strip('.-') or 'sku'}-{digest}"

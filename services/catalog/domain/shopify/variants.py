@@ -7,15 +7,15 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from contracts.catalog import MAX_STOCK, NewVariant
+from contracts.catalog import MAX_STOCK, VariantInput
 from contracts.money import Money
-from services.catalog.domain.prices import minor_units
-from services.catalog.domain.shopify.rows import Row
-from services.catalog.domain.shopify.skus import sku_of
+from services.catalog.domain.prices import parse_price
+from services.catalog.domain.shopify.rows import CsvRow
+from services.catalog.domain.shopify.skus import derive_sku
 
 T = TypeVar("T")
 
-OPTIONS = (1, 2, 3)
+OPTION_NUMBERS = (1, 2, 3)
 MAX_GRAMS = 10_000_000
 COLUMNS = {
     "sku": "Variant SKU",
@@ -32,7 +32,7 @@ COLUMNS = {
 _WHOLE = re.compile(r"(-?[0-9]{1,12})(\.0*)?")
 
 
-class BadRow(Exception):  # noqa: N818 - told to whoever sent the file
+class InvalidRowError(Exception):
     """What is wrong with a row."""
 
 
@@ -41,62 +41,62 @@ class FileVariant:
     """A variant as its row says it; `quantity` is None where the row says none."""
 
     line: int
-    variant: NewVariant
+    variant: VariantInput
     quantity: int | None
 
 
-def has_variant(row: Row) -> bool:
+def has_variant(row: CsvRow) -> bool:
     return any(row[column] for column in ("Variant Price", "Variant SKU", "Option1 Value"))
 
 
-def variant_of(row: Row, first: Row, currency: str) -> FileVariant:
+def parse_variant(row: CsvRow, first: CsvRow, currency: str) -> FileVariant:
     """Raises `BadRow`. Option names stand in the `first` row of the product only."""
     options = _options(row, first)
-    price = _cell(row, "Variant Price", lambda text: minor_units(text, currency))
+    price = _cell(row, "Variant Price", lambda text: parse_price(text, currency))
     if price is None:
-        raise BadRow("Variant Price is missing")
-    compared = _cell(row, "Variant Compare At Price", lambda text: minor_units(text, currency))
+        raise InvalidRowError("Variant Price is missing")
+    compared = _cell(row, "Variant Compare At Price", lambda text: parse_price(text, currency))
     grams = _cell(row, "Variant Grams", lambda text: _whole(text, MAX_GRAMS))
     quantity = _cell(row, "Variant Inventory Qty", lambda text: _whole(text, MAX_STOCK))
-    if row.surplus:
-        raise BadRow("has more cells than the header has columns")
+    if row.surplus_cells:
+        raise InvalidRowError("has more cells than the header has columns")
     try:
-        variant = NewVariant(
-            sku=row["Variant SKU"].removeprefix("'") or sku_of(row["Handle"], list(options.values())),
+        variant = VariantInput(
+            sku=row["Variant SKU"].removeprefix("'") or derive_sku(row["Handle"], list(options.values())),
             price=Money(amount=price, currency=currency),
             compare_at_price=Money(amount=compared, currency=currency) if compared else None,
             options=options,
             weight_grams=grams,
         )
     except ValidationError as error:
-        raise BadRow(told(error)) from error
+        raise InvalidRowError(describe_error(error)) from error
     return FileVariant(row.line, variant, quantity)
 
 
-def told(error: ValidationError) -> str:
+def describe_error(error: ValidationError) -> str:
     """What a contract says of a product or variant, in the words of the file."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     column = COLUMNS.get(str(first["loc"][0]), "") if first["loc"] else ""
     return f"{column}: {first['msg']}" if column else first["msg"]
 
 
-def _options(row: Row, first: Row) -> dict[str, str]:
+def _options(row: CsvRow, first: CsvRow) -> dict[str, str]:
     """Shopify writes a product without options as one whose `Title` is `Default Title`."""
     found = {
         first[f"Option{number} Name"] or f"Option {number}": value
-        for number in OPTIONS
+        for number in OPTION_NUMBERS
         if (value := row[f"Option{number} Value"])
     }
     return {} if found == {"Title": "Default Title"} else found
 
 
-def _cell(row: Row, column: str, read: Callable[[str], T]) -> T | None:
+def _cell(row: CsvRow, column: str, read: Callable[[str], T]) -> T | None:
     if not row[column]:
         return None
     try:
         return read(row[column])
     except ValueError as error:
-        raise BadRow(f"{column} {error}") from error
+        raise InvalidRowError(f"{column} {error}") from error
 
 
 def _whole(text: str, most: int) -> int:

@@ -16,12 +16,12 @@ from contracts.money import Money
 from contracts.order import OrderPaid, OrderPlaced
 from contracts.payment import PaymentCaptured
 from infra.foundation.ids import new_id
-from infra.messaging.dead_letters import Letter, Letters
+from infra.messaging.dead_letters import DeadLetter, DeadLetterQueue
 from infra.ops.devstack.stack import Stack
 from tests.infra.ops.cli.test_import_products import souk
 from tests.support.eventually import eventually
-from tests.support.http import ADDRESS, Customer, Http
-from tests.support.rpc import Edge
+from tests.support.http import ADDRESS, HttpClient, RegisteredCustomer
+from tests.support.rpc import RpcCaller
 
 Products = Callable[..., Awaitable[Product]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
@@ -32,8 +32,8 @@ async def dlq(stack: Stack, *words: str) -> tuple[int, str]:
     return await souk("dlq", *words, "--data", str(stack.options.data))
 
 
-async def about(client: Client, aggregate: UUID) -> list[Letter]:
-    return [one async for one in Letters(client.jetstream()).every() if one.aggregate == str(aggregate)]
+async def about(client: Client, aggregate: UUID) -> list[DeadLetter]:
+    return [one async for one in DeadLetterQueue(client.jetstream()).iterate() if one.aggregate_id == str(aggregate)]
 
 
 async def say(client: Client, subject: str, body: bytes, **header: str) -> None:
@@ -45,7 +45,7 @@ async def lay_down(client: Client, service: str, event: OrderPaid | PaymentCaptu
     """A letter as the service would have kept it before a fault in it was mended; its number."""
     header = {
         headers.EVENT_ID: str(new_id()),
-        headers.EVENT_TYPE: event.type(),
+        headers.EVENT_TYPE: event.ce_type(),
         headers.TRACEPARENT: "00-" + "ab" * 16 + "-" + "cd" * 8 + "-00",
         headers.DEAD_REASON: "ZeroDivisionError: division by zero",
         headers.DEAD_SERVICE: service,
@@ -75,7 +75,7 @@ async def mails_about(database: Databases, order_id: UUID) -> int:
 
 
 async def test_poison_in_the_middle_holds_up_no_order(
-    stack: Stack, http: Http, customer: Customer, new_product: Products, operator: Edge
+    stack: Stack, http: HttpClient, customer: RegisteredCustomer, new_product: Products, operator: RpcCaller
 ) -> None:
     """Of every sort, to all who hear of orders; orders before and after are paid within seconds; then it is dropped."""
     product, poisoned = await new_product(stock=50), new_id()
@@ -89,8 +89,8 @@ async def test_poison_in_the_middle_holds_up_no_order(
 
     before = [await order() for _ in range(3)]
     await say(client, subject, b"{}", ce_type="souk.un.known", ce_id=str(new_id()))
-    await say(client, subject, b"\xff{", ce_type=OrderPlaced.type(), ce_id=str(new_id()))
-    await say(client, subject, b"{}", ce_type=OrderPlaced.type())
+    await say(client, subject, b"\xff{", ce_type=OrderPlaced.ce_type(), ce_id=str(new_id()))
+    await say(client, subject, b"{}", ce_type=OrderPlaced.ce_type())
     await say(client, subject, b"", Long="x" * 60_000)
     after = await asyncio.gather(*(order() for _ in range(10)))
     began = time.monotonic()
@@ -109,13 +109,13 @@ async def test_poison_in_the_middle_holds_up_no_order(
     assert await about(client, poisoned) == []
 
 
-async def expected(client: Client, aggregate: UUID, count: int) -> list[Letter]:
+async def expected(client: Client, aggregate: UUID, count: int) -> list[DeadLetter]:
     letters = await about(client, aggregate)
     assert len(letters) == count
     return letters
 
 
-async def test_letters_are_listed_and_shown(stack: Stack, operator: Edge) -> None:
+async def test_letters_are_listed_and_shown(stack: Stack, operator: RpcCaller) -> None:
     event = paid(new_id())
     seq = await lay_down(operator.client, "notification", event)
     code, said = await dlq(stack, "list", "--service", "notification", "--json")
@@ -135,9 +135,9 @@ async def test_letters_are_listed_and_shown(stack: Stack, operator: Edge) -> Non
     await dlq(stack, "drop", str(seq), "--yes")
 
 
-async def test_a_replay_has_the_effect_once(stack: Stack, operator: Edge, database: Databases) -> None:
+async def test_a_replay_has_the_effect_once(stack: Stack, operator: RpcCaller, database: Databases) -> None:
     """Also when the same letter is there again, as after a replay that died before it was removed."""
-    event, letters = paid(new_id()), Letters(operator.client.jetstream())
+    event, letters = paid(new_id()), DeadLetterQueue(operator.client.jetstream())
     seq = await lay_down(operator.client, "notification", event)
     letter = await letters.get(seq)
     assert letter is not None
@@ -153,7 +153,7 @@ async def test_a_replay_has_the_effect_once(stack: Stack, operator: Edge, databa
     assert await mails_about(database, event.order_id) == 1
 
 
-async def test_a_letter_that_still_fails_stays(stack: Stack, operator: Edge, database: Databases) -> None:
+async def test_a_letter_that_still_fails_stays(stack: Stack, operator: RpcCaller, database: Databases) -> None:
     """Among others that do not: they are heard, and the exit code tells."""
     good = paid(new_id())
     bad = PaymentCaptured(payment_id=new_id(), order_id=new_id(), amount=PRICE)
@@ -186,7 +186,7 @@ async def test_what_cannot_be_done_is_told_plainly(stack: Stack) -> None:
         assert "Traceback" not in said
 
 
-async def test_nothing_is_dropped_unasked(stack: Stack, operator: Edge) -> None:
+async def test_nothing_is_dropped_unasked(stack: Stack, operator: RpcCaller) -> None:
     event = paid(new_id())
     seq = await lay_down(operator.client, "notification", event)
     code, _ = await dlq(stack, "drop", str(seq))

@@ -19,24 +19,24 @@ from nats.aio.client import Client
 from contracts import catalog, headers
 from contracts.catalog import Product
 from contracts.identity import Identity
-from contracts.registry import EVENTS, HEAR, HEARS
+from contracts.registry import EVENTS, REDELIVER, SUBSCRIPTIONS
 from infra.foundation.ids import new_id
-from infra.messaging.redelivery import Handover
-from infra.messaging.replay import Cut, Replay, Span
-from infra.messaging.topology import consumers_of
+from infra.messaging.redelivery import RedeliveryClient
+from infra.messaging.replay import Replay, ReplayInterrupted, TimeRange
+from infra.messaging.topology import consumers_for
 from infra.ops.devstack.mail_files import Mail
 from infra.ops.devstack.stack import Stack
-from tests.infra.conftest import Kernel
-from tests.infra.messaging.test_consumer import payment, say
+from tests.infra.conftest import KernelStack
+from tests.infra.messaging.test_consumer import payment_captured, publish_event
 from tests.infra.ops.cli.test_import_products import souk
-from tests.support.event_recorder import Events
+from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
-from tests.support.http import ADDRESS, Customer
-from tests.support.rpc import Edge
+from tests.support.http import ADDRESS, RegisteredCustomer
+from tests.support.rpc import RpcCaller
 
 Products = Callable[..., Awaitable[Product]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
-KEPT_BY_POSTGRES = tuple(sorted(set(HEAR) - {"cart"}))
+KEPT_BY_POSTGRES = tuple(sorted(set(REDELIVER) - {"cart"}))
 PASSING = {"outbox", "idempotency", "stuck"}
 """Tables that hold what is on its way, and nothing for long."""
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
@@ -60,7 +60,7 @@ async def replay(stack: Stack, service: str, *words: str) -> dict[str, int]:
 class Bought:
     """An order that came from a cart, was paid and told of."""
 
-    def __init__(self, customer: Customer, product: Product, order: dict[str, Any]) -> None:
+    def __init__(self, customer: RegisteredCustomer, product: Product, order: dict[str, Any]) -> None:
         self.customer = customer
         self.product = product
         self.id = UUID(order["id"])
@@ -70,7 +70,7 @@ class Bought:
 
 
 @pytest.fixture
-def buy(customer: Customer, new_product: Products) -> Callable[[], Awaitable[Bought]]:
+def buy(customer: RegisteredCustomer, new_product: Products) -> Callable[[], Awaitable[Bought]]:
     async def bought() -> Bought:
         product = await new_product(stock=10)
         added = await customer.http.post("/carts/mine/items", {"sku": product.variants[0].sku, "quantity": 2})
@@ -89,12 +89,12 @@ async def _is(order: Bought, status: str) -> bool:
     return await order.status() == status
 
 
-async def quiet(operator: Edge, database: Databases) -> None:
+async def quiet(operator: RpcCaller, database: Databases) -> None:
     """Everything said has been heard, and nothing waits to be said or sent."""
     js = operator.client.jetstream()
 
     async def all_heard() -> bool:
-        for consumer in (one for service in HEAR for one in consumers_of(service)):
+        for consumer in (one for service in REDELIVER for one in consumers_for(service)):
             info = await js.consumer_info(consumer.stream, consumer.service)
             if info.num_pending or info.num_ack_pending:
                 return False
@@ -103,7 +103,7 @@ async def quiet(operator: Edge, database: Databases) -> None:
         unsent = await (await database("notification")).fetchval("SELECT count(*) FROM delivery WHERE status='queued'")
         return not any((*unsaid, unsold, unsent))
 
-    await eventually(all_heard, within=30)
+    await eventually(all_heard, timeout_seconds=30)
 
 
 async def digests(database: Databases, mongo: Any) -> dict[str, str]:
@@ -123,13 +123,13 @@ def _digest(rows: Any) -> str:
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-async def forget(connection: asyncpg.Connection, operator: Edge, aggregate: UUID, *names: str) -> None:
+async def forget(connection: asyncpg.Connection, operator: RpcCaller, aggregate: UUID, *names: str) -> None:
     """Takes the inbox rows of these events away, as if they had been heard after the backup."""
     said = await event_ids(operator, aggregate, names)
     assert await connection.execute("DELETE FROM inbox WHERE event_id = ANY($1)", said) == f"DELETE {len(said)}"
 
 
-async def event_ids(operator: Edge, aggregate: UUID, names: tuple[str, ...]) -> list[UUID]:
+async def event_ids(operator: RpcCaller, aggregate: UUID, names: tuple[str, ...]) -> list[UUID]:
     js = operator.client.jetstream()
     kinds = {event.name: event for event in EVENTS if event.name in names}
     found = []
@@ -144,7 +144,7 @@ async def event_ids(operator: Edge, aggregate: UUID, names: tuple[str, ...]) -> 
 async def test_what_is_known_stays_as_it_is(
     stack: Stack,
     buy: Callable[[], Awaitable[Bought]],
-    operator: Edge,
+    operator: RpcCaller,
     database: Databases,
     mongo: Any,
     mails: Callable[[str], list[Mail]],
@@ -157,7 +157,7 @@ async def test_what_is_known_stays_as_it_is(
         assert (await orders[0].customer.http.post("/carts/mine/items", body)).status < 300
     await quiet(operator, database)
     before, sent = await digests(database, mongo), len(mails(orders[0].customer.email))
-    for service in HEAR:
+    for service in REDELIVER:
         became = await replay(stack, service, "--since", began)
         assert became["events"] >= 3
         assert (became["applied"], became["refused"]) == (0, 0)
@@ -167,7 +167,7 @@ async def test_what_is_known_stays_as_it_is(
 
 
 async def test_what_notification_has_lost_comes_back(
-    stack: Stack, buy: Callable[[], Awaitable[Bought]], operator: Edge, database: Databases, began: str
+    stack: Stack, buy: Callable[[], Awaitable[Bought]], operator: RpcCaller, database: Databases, began: str
 ) -> None:
     order = await buy()
     await quiet(operator, database)
@@ -186,9 +186,9 @@ async def test_what_notification_has_lost_comes_back(
 async def test_what_the_catalog_has_lost_comes_back(
     stack: Stack,
     buy: Callable[[], Awaitable[Bought]],
-    operator: Edge,
+    operator: RpcCaller,
     database: Databases,
-    ask: Edge,
+    ask: RpcCaller,
     admin: Identity,
     began: str,
 ) -> None:
@@ -212,9 +212,9 @@ async def test_what_the_catalog_has_lost_comes_back(
 async def test_an_order_that_was_put_back_is_paid_again_and_told_once(
     stack: Stack,
     buy: Callable[[], Awaitable[Bought]],
-    operator: Edge,
+    operator: RpcCaller,
     database: Databases,
-    events: Events,
+    events: EventRecorder,
     mails: Callable[[str], list[Mail]],
     began: str,
 ) -> None:
@@ -228,12 +228,12 @@ async def test_an_order_that_was_put_back_is_paid_again_and_told_once(
     assert (await replay(stack, "order", "--since", began))["applied"] == 1
     assert await order.status() == "paid"
     await quiet(operator, database)
-    assert events.names(order.id).count("paid") == 2
+    assert events.event_names(order.id).count("paid") == 2
     assert len(mails(order.customer.email)) == sent
 
 
 async def test_a_cart_that_was_put_back_is_emptied_again(
-    stack: Stack, buy: Callable[[], Awaitable[Bought]], operator: Edge, database: Databases, mongo: Any, began: str
+    stack: Stack, buy: Callable[[], Awaitable[Bought]], operator: RpcCaller, database: Databases, mongo: Any, began: str
 ) -> None:
     order = await buy()
     await quiet(operator, database)
@@ -254,7 +254,7 @@ async def test_a_cart_that_was_put_back_is_emptied_again(
 
 
 async def test_a_dry_run_only_counts(
-    stack: Stack, buy: Callable[[], Awaitable[Bought]], operator: Edge, database: Databases, began: str
+    stack: Stack, buy: Callable[[], Awaitable[Bought]], operator: RpcCaller, database: Databases, began: str
 ) -> None:
     order = await buy()
     await quiet(operator, database)
@@ -270,7 +270,7 @@ async def test_a_dry_run_only_counts(
     assert await connection.fetchval("SELECT count(*) FROM delivery WHERE order_id = $1", order.id) == 0
 
 
-async def test_an_event_that_is_refused_is_told(stack: Stack, operator: Edge, began: str) -> None:
+async def test_an_event_that_is_refused_is_told(stack: Stack, operator: RpcCaller, began: str) -> None:
     header = {headers.EVENT_TYPE: "souk.payment.captured", headers.EVENT_ID: str(new_id())}
     await operator.client.jetstream().publish(f"event.payment.{new_id()}.captured", b"{}", headers=header)
     code, said = await souk("replay", "--service", "order", "--since", began, "--data", str(stack.options.data))
@@ -279,15 +279,15 @@ async def test_an_event_that_is_refused_is_told(stack: Stack, operator: Edge, be
     assert "invalid" in said
 
 
-async def test_a_service_that_is_away_ends_the_replay(kernel: Kernel, kernel_client: Client) -> None:
+async def test_a_service_that_is_away_ends_the_replay(kernel: KernelStack, kernel_client: Client) -> None:
     """And not each event after its own patience."""
     for _ in range(3):
-        await say(kernel_client, payment())
-    (consumer,) = [one for one in consumers_of("order") if one.stream == "PAYMENT"]
-    job = Replay(kernel_client, "order", Span())
-    job.handover = Handover(kernel_client, patience=0.1)
-    with pytest.raises(Cut, match="order does not answer"):
-        await job.read(consumer, lambda _count: None)
+        await publish_event(kernel_client, payment_captured())
+    (consumer,) = [one for one in consumers_for("order") if one.stream == "PAYMENT"]
+    job = Replay(kernel_client, "order", TimeRange())
+    job.redelivery = RedeliveryClient(kernel_client, retry_for_seconds=0.1)
+    with pytest.raises(ReplayInterrupted, match="order does not answer"):
+        await job.replay_stream(consumer, lambda _count: None)
 
 
 async def test_what_cannot_be_done_is_told_plainly(stack: Stack) -> None:
@@ -301,8 +301,8 @@ async def test_what_cannot_be_done_is_told_plainly(stack: Stack) -> None:
 
 def test_search_and_prices_are_not_made_from_events() -> None:
     """Nobody who searches or marks prices hears of products; where that changes, `souk replay` is what rebuilds it."""
-    assert {event.service for event in HEARS["catalog"]} == {"order"}
-    assert {event.service for event in HEARS["cart"]} == {"order"}
+    assert {event.service for event in SUBSCRIPTIONS["catalog"]} == {"order"}
+    assert {event.service for event in SUBSCRIPTIONS["cart"]} == {"order"}
 
 
 async def test_search_is_what_the_products_say(database: Databases, new_product: Products) -> None:

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from PIL import Image
 
-from contracts.catalog import NewCategory, NewProduct
+from contracts.catalog import CreateCategory, CreateProduct
 from infra.foundation.ids import new_id
 from infra.ops.cli import seed as seeding
 from infra.ops.cli.admin_account import Api, Refusal, ensure_admin, given_credentials, signed_in
@@ -76,9 +76,9 @@ def two_products() -> dict[str, Any]:
 def test_the_file_holds_what_the_shop_takes() -> None:
     ids = {category["slug"]: str(new_id()) for category in FILE["categories"]}
     for category in FILE["categories"]:
-        NewCategory(slug=category["slug"], name=category["name"])
+        CreateCategory(slug=category["slug"], name=category["name"])
     for product in FILE["products"]:
-        NewProduct.model_validate_json(orjson.dumps(wanted(product, ids, FILE["currency"])))
+        CreateProduct.model_validate_json(orjson.dumps(wanted(product, ids, FILE["currency"])))
     assert len(FILE["products"]) == 40
 
 

@@ -14,17 +14,17 @@ from infra.ops.cli.app import app
 from infra.ops.devstack import mongo, postgres
 from tests.support.compose_file import (
     ROOT,
-    compose,
-    is_ours,
-    programs,
+    command_words,
+    compose_variables,
+    container_programs,
+    load_compose_file,
+    runs_souk_image,
     secret_targets,
-    variables,
-    words,
 )
 
-COMPOSE = compose()
+COMPOSE = load_compose_file()
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: one for name, one in CONTAINERS.items() if is_ours(one)}
+OURS = {name: one for name, one in CONTAINERS.items() if runs_souk_image(one)}
 ONCE = {"front", "prepare", "furnish"}
 SERVERS = {"nats": 4222, "postgres": 5432, "mongo": 27017}
 KEYS = {
@@ -122,7 +122,7 @@ def test_no_container_may_more_than_it_must(name: str) -> None:
     assert one["security_opt"] == ["no-new-privileges:true"]
     assert one["read_only"] is True
     assert one["tmpfs"], "there is always something that wants to write"
-    if not is_ours(one):  # ours has its user in the image
+    if not runs_souk_image(one):  # ours has its user in the image
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", one["user"]), "not root"
 
 
@@ -142,7 +142,7 @@ def test_nobody_gets_a_store_that_is_not_his() -> None:
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_images_are_pinned(name: str) -> None:
     tag = CONTAINERS[name]["image"].partition(":")[2]
-    assert is_ours(CONTAINERS[name]) or re.match(r"^\d+\.\d+", tag), "a version, not `latest`"
+    assert runs_souk_image(CONTAINERS[name]) or re.match(r"^\d+\.\d+", tag), "a version, not `latest`"
 
 
 def test_one_container_builds_the_image_of_all() -> None:
@@ -172,12 +172,12 @@ def test_every_service_is_there() -> None:
     assert set(SERVICES) <= set(CONTAINERS)
     assert set(CONTAINERS) == {*SERVICES, *SERVERS, *ONCE, "edge", "mail", "nginx"}
     for name in SERVICES:
-        assert words(CONTAINERS[name]) == ["python", "-m", f"services.{name}.app"]
+        assert command_words(CONTAINERS[name]) == ["python", "-m", f"services.{name}.app"]
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_command_exists(name: str) -> None:
-    found = list(programs(CONTAINERS[name]))
+    found = list(container_programs(CONTAINERS[name]))
     assert found
     known = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
     for program in found:
@@ -198,7 +198,7 @@ def test_whom_a_process_asks_is_there_and_within_reach() -> None:
                 assert place.password is None
     assert CONTAINERS["front"]["environment"]["SOUK_NGINX_EDGES"] == f"edge:{ports['edge']}"
     said = CONTAINERS["notification"]["environment"]
-    assert [said["SOUK_SMTP_HOST"], said["SOUK_SMTP_PORT"]] == ["mail", words(CONTAINERS["mail"])[3]]
+    assert [said["SOUK_SMTP_HOST"], said["SOUK_SMTP_PORT"]] == ["mail", command_words(CONTAINERS["mail"])[3]]
     assert networks("notification") & networks("mail")
 
 
@@ -225,4 +225,4 @@ def test_no_secret_is_in_an_environment() -> None:
 def test_the_head_of_the_file_tells_every_variable() -> None:
     head = (ROOT / "docker-compose.yml").read_text().partition("\nname:")[0]
     told = set(re.findall(r"SOUK_[A-Z_]+", head))
-    assert variables() == told
+    assert compose_variables() == told

@@ -38,7 +38,7 @@ from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import STORES, Options
 from tests.conftest import FREE_PORTS
 from tests.support.eventually import eventually
-from tests.support.rpc import Edge
+from tests.support.rpc import RpcCaller
 
 SERVICES = tuple(name for name, store in STORES.items() if store == "postgres")
 
@@ -227,7 +227,7 @@ async def test_prepare_makes_bare_servers_ready_and_can_run_again(servers: tuple
 
     for service in STORES:
         async with messaging.connect(stack.nats_url, service, stack.password(service)) as client:
-            await streams.check(client, service)
+            await streams.require_provisioned(client, service)
     async with AsyncMongoClient[dict[str, Any]](
         stack.cart_url(), username=mongo.CART, password=stack.mongo_password(), serverMonitoringMode="poll"
     ) as cart:
@@ -324,7 +324,7 @@ async def test_a_new_mongodb_is_made_a_replica_set(tmp_path: Path) -> None:
 # souk furnish
 
 
-async def test_furnish_makes_the_administrator(stack: Stack, ask: Edge) -> None:
+async def test_furnish_makes_the_administrator(stack: Stack, ask: RpcCaller) -> None:
     said = {
         "SOUK_VAULT": str(stack.layout.secrets),
         "SOUK_NATS_URL": stack.nats_url,

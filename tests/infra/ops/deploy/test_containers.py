@@ -15,19 +15,19 @@ from pydantic_settings import BaseSettings
 
 from contracts.registry import SERVICES
 from edge.settings import EdgeSettings
-from infra.foundation.settings import Settings, load
+from infra.foundation.settings import Settings, load_settings
 from infra.ops.cli import compose as deploy
 from infra.ops.devstack.free_ports import LOOPBACK, Ports
 from infra.ops.devstack.nginx_config import Front
 from infra.ops.devstack.secret_files import MONGO, OPERATOR
 from infra.ops.devstack.server_binaries import Search
 from infra.ops.devstack.stack_settings import Options
-from tests.support.compose_file import ROOT, compose, is_ours, secret_targets, words
+from tests.support.compose_file import ROOT, command_words, load_compose_file, runs_souk_image, secret_targets
 from tests.support.eventually import eventually
 
-COMPOSE = compose()
+COMPOSE = load_compose_file()
 CONTAINERS = COMPOSE["services"]
-OURS = [name for name, one in CONTAINERS.items() if is_ours(one)]
+OURS = [name for name, one in CONTAINERS.items() if runs_souk_image(one)]
 
 
 def settings_of(name: str) -> type[BaseSettings]:
@@ -78,7 +78,7 @@ def test_a_process_can_start_with_what_it_is_given(
     monkeypatch.setenv("SOUK_SECRETS_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     kind = settings_of(name)
-    settings = load(kind) if issubclass(kind, Settings) else kind()
+    settings = load_settings(kind) if issubclass(kind, Settings) else kind()
     if isinstance(settings, Settings):
         assert settings.nats_password.get_secret_value() == (tmp_path / "souk_nats_password").read_text()
         assert settings.environment == "production"
@@ -97,14 +97,14 @@ def test_every_secret_is_made(made: Path) -> None:
 
 
 def test_the_other_data_folder_is_everywhere_the_same() -> None:
-    elsewhere = compose(SOUK_DATA="/srv/souk")
+    elsewhere = load_compose_file(SOUK_DATA="/srv/souk")
     assert all(one["file"].startswith("/srv/souk/compose/") for one in elsewhere["secrets"].values())
     assert elsewhere["services"]["prepare"]["volumes"][0]["source"] == "/srv/souk/compose/secrets"
 
 
 @pytest.mark.parametrize("tls", [True, False])
 def test_nginx_takes_the_configuration_that_is_made_for_it(made: Path, tmp_path: Path, tls: bool) -> None:  # noqa: FBT001
-    front = compose(**({} if tls else {"SOUK_NGINX_TLS_CERTIFICATE": ""}))["services"]["front"]
+    front = load_compose_file(**({} if tls else {"SOUK_NGINX_TLS_CERTIFICATE": ""}))["services"]["front"]
     run = tmp_path / "run"
     run.mkdir()
     places = {
@@ -149,7 +149,7 @@ async def check(name: str, port: int, host: str = LOOPBACK) -> int:
     """The exit code of a container's health check, made at another address."""
     test = CONTAINERS[name]["healthcheck"]["test"][1:]
     environment = CONTAINERS[name]["environment"]
-    theirs = environment.get("SOUK_OPS_PORT") or words(CONTAINERS[name])[3]
+    theirs = environment.get("SOUK_OPS_PORT") or command_words(CONTAINERS[name])[3]
     assert theirs in test[-1]
     command = [sys.executable, *(word.replace(theirs, str(port)).replace(LOOPBACK, host) for word in test[1:])]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
@@ -169,7 +169,7 @@ async def test_health_checks_ask_the_ops_port(name: str, ops_port: tuple[int, di
 
 
 async def test_the_mailbox_listens_where_it_is_told(tmp_path: Path) -> None:
-    said, host = words(CONTAINERS["mail"]), "127.0.0.2"
+    said, host = command_words(CONTAINERS["mail"]), "127.0.0.2"
     assert said[3:] == ["10025", "/var/lib/souk/mail", "0.0.0.0"]  # noqa: S104 - in its container
     assert said[4] == f"{CONTAINERS['mail']['environment']['SOUK_DATA']}/mail", "where `souk mail` looks"
     port = Ports().take(0, "mail", "")

@@ -13,14 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.compose_file import ROOT, compose, is_ours, programs
+from tests.support.compose_file import ROOT, container_programs, load_compose_file, runs_souk_image
 
 DOCKERFILE = ROOT / "infra" / "ops" / "deploy" / "docker" / "Dockerfile"
 KNOWN = {"ARG", "FROM", "ENV", "WORKDIR", "RUN", "COPY", "LABEL", "USER", "STOPSIGNAL"}
 PLACES = re.compile(r"(?<![\w.])/(opt|var/lib)/souk\b")
 PACKAGES = ("contracts", "infra", "services", "edge", "nginx")
 MODULES = sorted(
-    {one.module for service in compose()["services"].values() if is_ours(service) for one in programs(service)} - {""}
+    {
+        one.module
+        for service in load_compose_file()["services"].values()
+        if runs_souk_image(service)
+        for one in container_programs(service)
+    }
+    - {""}
 )
 
 
@@ -96,10 +102,10 @@ def test_volumes_find_their_owner() -> None:
     """A folder that a volume of ours is mounted on is in the image, with the owner that the volume takes."""
     made = " ".join(step.rest for step in RUNTIME if step.word == "RUN")
     assert made.count("-o 10001 -g 10001") == made.count("install -d")
-    for service in compose()["services"].values():
+    for service in load_compose_file()["services"].values():
         mounts = [one.split(":")[1] for one in service.get("volumes", []) if isinstance(one, str)]
-        assert all(f" {mount} " in f"{made} " for mount in mounts if is_ours(service))
-    assert compose()["services"]["nats"]["user"] == "10001:10001"
+        assert all(f" {mount} " in f"{made} " for mount in mounts if runs_souk_image(service))
+    assert load_compose_file()["services"]["nats"]["user"] == "10001:10001"
 
 
 def test_the_builder_gets_what_is_copied_and_nothing_else() -> None:
@@ -232,7 +238,7 @@ def test_the_command_is_there(image: Image) -> None:
 
 
 def test_nginx_is_configured_from_the_installed_templates(image: Image) -> None:
-    environment = compose()["services"]["front"]["environment"]
+    environment = load_compose_file()["services"]["front"]["environment"]
     done = image.run("python", "-m", "infra.ops.devstack.nginx_config", **environment)
     assert done.returncode == 0, done.stderr
     assert "server edge:8081" in done.stdout

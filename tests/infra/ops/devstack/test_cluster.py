@@ -19,15 +19,15 @@ from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.messaging import connection as messaging
 from infra.messaging import topology as streams
-from infra.messaging.append_only_stream import TRAIL
+from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
 from infra.ops.cli.running_stack import Running
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.secret_files import READERS
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import Options
-from infra.runtime.service import Kit, Room
+from infra.runtime.service import Resources, ServiceParts
 from tests.conftest import FREE_PORTS
-from tests.infra.conftest import Kernel
+from tests.infra.conftest import KernelStack
 from tests.infra.ops.devstack.test_up import Terminals
 from tests.support.eventually import eventually
 
@@ -36,15 +36,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 NODES = ["nats-1", "nats-2", "nats-3"]
 STREAMS = [
-    *(str(stream.name) for stream in streams.streams()),
-    *(f"OBJ_{bucket.name}" for bucket in streams.BUCKETS),
-    *(board.stream for board in streams.BOARDS),
-    TRAIL.name,
+    *(str(stream.name) for stream in streams.stream_configs()),
+    *(f"OBJ_{bucket.name}" for bucket in streams.OBJECT_BUCKETS),
+    *(board.stream_name for board in streams.KV_BUCKETS),
+    AUDIT_ANCHOR_STREAM.name,
 ]
 
 
 @pytest.fixture(scope="module")
-async def cluster(data_folder: Path) -> AsyncIterator[Kernel]:
+async def cluster(data_folder: Path) -> AsyncIterator[KernelStack]:
     options = Options(
         _env_file=None,
         data=data_folder / "cluster",
@@ -55,28 +55,28 @@ async def cluster(data_folder: Path) -> AsyncIterator[Kernel]:
         **FREE_PORTS,
     )
     async with Stack(options).running() as stack:
-        yield Kernel(stack)
+        yield KernelStack(stack)
     gc.collect()
 
 
 @pytest.fixture(scope="module")
-async def js(cluster: Kernel) -> AsyncIterator[JetStreamContext]:
+async def js(cluster: KernelStack) -> AsyncIterator[JetStreamContext]:
     async with cluster.client("operator") as client:
         yield client.jetstream(timeout=2)
 
 
 @pytest.fixture(scope="module")
-async def effects(cluster: Kernel) -> AsyncIterator[Counter[UUID]]:
+async def effects(cluster: KernelStack) -> AsyncIterator[Counter[UUID]]:
     """How often the service has had the effect of each payment."""
     done: Counter[UUID] = Counter()
 
     async def captured(_deps: object, tx: Transaction, event: PaymentCaptured) -> None:
-        tx.afterwards(lambda: done.update([event.payment_id]))
+        tx.on_commit(lambda: done.update([event.payment_id]))
 
-    def build(_kit: Kit[PostgresSettings, Database]) -> Room:
-        return Room(None, {}, {PaymentCaptured: captured})
+    def build(_kit: Resources[PostgresSettings, Database]) -> ServiceParts:
+        return ServiceParts(None, {}, {PaymentCaptured: captured})
 
-    async with cluster.running(build):
+    async with cluster.serve(build):
         yield done
 
 
@@ -84,7 +84,7 @@ async def say(js: JetStreamContext) -> UUID:
     """Publishes an event until it is acknowledged, as the relay does: at once, or after an election."""
     event = PaymentCaptured(payment_id=new_id(), order_id=new_id(), amount=Money(amount=100, currency="USD"))
     event_id = str(event.payment_id)
-    header = {headers.EVENT_ID: event_id, headers.EVENT_TYPE: event.type(), headers.MESSAGE_ID: event_id}
+    header = {headers.EVENT_ID: event_id, headers.EVENT_TYPE: event.ce_type(), headers.MESSAGE_ID: event_id}
 
     async def acknowledged() -> bool:
         try:
@@ -100,32 +100,32 @@ async def provision(stack: Stack, replicas: int) -> list[str]:
     return await streams.provision(stack.nats_url, stack.password("operator"), replicas=replicas)
 
 
-async def test_everything_is_kept_on_every_node(cluster: Kernel, js: JetStreamContext) -> None:
+async def test_everything_is_kept_on_every_node(cluster: KernelStack, js: JetStreamContext) -> None:
     assert await provision(cluster.stack, 3) == []
     for name in STREAMS:
         info = await js.stream_info(name)
         assert info.cluster
         assert info.cluster.replicas
         assert {info.cluster.leader, *(peer.name for peer in info.cluster.replicas)} == set(NODES)
-    for consumer in streams.consumers_of("order"):
+    for consumer in streams.consumers_for("order"):
         found = await js.consumer_info(consumer.stream, "order")
         assert found.cluster
         assert len(found.cluster.replicas or []) == 2
 
 
-async def test_a_stream_of_one_copy_becomes_one_of_three(cluster: Kernel, js: JetStreamContext) -> None:
+async def test_a_stream_of_one_copy_becomes_one_of_three(cluster: KernelStack, js: JetStreamContext) -> None:
     config = (await js.stream_info("USER")).config
     await js.update_stream(config.evolve(num_replicas=1))
     assert await provision(cluster.stack, 3) == ["stream USER changed"]
 
 
-async def test_more_copies_than_nodes_are_refused_in_plain_words(cluster: Kernel) -> None:
-    with pytest.raises(streams.TooFewNodes, match="too few nodes to keep 5 copies of CATALOG"):
+async def test_more_copies_than_nodes_are_refused_in_plain_words(cluster: KernelStack) -> None:
+    with pytest.raises(streams.NotEnoughNodes, match="too few nodes to keep 5 copies of CATALOG"):
         await provision(cluster.stack, 5)
 
 
 async def test_the_leader_dies_and_no_event_with_it(
-    cluster: Kernel, js: JetStreamContext, effects: Counter[UUID]
+    cluster: KernelStack, js: JetStreamContext, effects: Counter[UUID]
 ) -> None:
     before = await say(js)
     cluster.stack.kill(await cluster.stack.nats_leader("PAYMENT"))
@@ -138,7 +138,7 @@ async def test_the_leader_dies_and_no_event_with_it(
 
 
 @pytest.mark.parametrize("node", NODES)
-async def test_any_node_may_die(cluster: Kernel, js: JetStreamContext, effects: Counter[UUID], node: str) -> None:
+async def test_any_node_may_die(cluster: KernelStack, js: JetStreamContext, effects: Counter[UUID], node: str) -> None:
     before = await say(js)
     await eventually(lambda: effects[before])  # one that is on its way when its node dies comes again after ten seconds
     cluster.stack.kill(node)
@@ -147,7 +147,9 @@ async def test_any_node_may_die(cluster: Kernel, js: JetStreamContext, effects: 
     await asyncio.wait_for(cluster.stack.until_ready("nats"), 20)
 
 
-async def test_a_frozen_node_is_left_for_another(cluster: Kernel, js: JetStreamContext, effects: Counter[UUID]) -> None:
+async def test_a_frozen_node_is_left_for_another(
+    cluster: KernelStack, js: JetStreamContext, effects: Counter[UUID]
+) -> None:
     frozen = await cluster.stack.nats_leader("PAYMENT")
     cluster.stack.pause(frozen)
     try:
@@ -159,12 +161,12 @@ async def test_a_frozen_node_is_left_for_another(cluster: Kernel, js: JetStreamC
     await eventually(lambda: effects[behind] == 1)
 
 
-async def test_a_reader_is_let_in_by_every_node(cluster: Kernel) -> None:
+async def test_a_reader_is_let_in_by_every_node(cluster: KernelStack) -> None:
     stack = cluster.stack
     (stack.vault.of(READERS) / "warehouse").write_text("a-secret-of-the-warehouse")
     stack.reload_users()
 
-    for url in messaging.servers(stack.nats_url):
+    for url in messaging.server_urls(stack.nats_url):
 
         async def enters(url: str = url) -> bool:
             password = stack.password("warehouse")
@@ -195,7 +197,7 @@ async def test_commands_see_every_node(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv("SOUK_DATA", str(souk.data))
         running = Running(None)
         assert len(running.pids("nats")) == 3
-        assert len(messaging.servers(running.nats_url)) == len(running.nats_monitor_urls) == 3
+        assert len(messaging.server_urls(running.nats_url)) == len(running.nats_monitor_urls) == 3
         _, status = await souk.run("status")
         _, logs = await souk.run("logs", "nats")
         for node in NODES:

@@ -6,28 +6,30 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from tests.infra.ops.verify.shop_scene import Scene, Thing
+from tests.infra.ops.verify.shop_scene import SceneOrder, ShopScene
 
-Deed = Callable[[Scene, Thing], Awaitable[None]]
+CorruptionAction = Callable[[ShopScene, SceneOrder], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Plant:
+class Corruption:
     """A corruption: what it is done to, how, what is found (check: names of its ids), and whether it can be mended."""
 
     name: str
-    to: str
-    found: Mapping[str, tuple[str, ...]]
+    order_state: str
+    expected: Mapping[str, tuple[str, ...]]
     sql: tuple[tuple[str, str], ...] = ()
-    deed: Deed | None = None
-    mended: bool = False
+    action: CorruptionAction | None = None
+    is_repairable: bool = False
 
-    def things(self, thing: Thing) -> list[tuple[str, ...]]:
+    def expected_violations(self, scene_order: SceneOrder) -> list[tuple[str, ...]]:
         """Check and ids of what is to be found; `.` is whatever it is."""
-        return [(check, *(str(thing.ids.get(name, name)) for name in names)) for check, names in self.found.items()]
+        return [
+            (check, *(str(scene_order.ids.get(name, name)) for name in names)) for check, names in self.expected.items()
+        ]
 
-    async def plant(self, scene: Scene, thing: Thing) -> None:
+    async def apply(self, scene: ShopScene, scene_order: SceneOrder) -> None:
         for service, statement in self.sql:
-            await scene.sql(service, statement, thing.ids)
-        if self.deed is not None:
-            await self.deed(scene, thing)
+            await scene.execute(service, statement, scene_order.ids)
+        if self.action is not None:
+            await self.action(scene, scene_order)

@@ -1,10 +1,10 @@
 """What can be wrong with events, and with whose things are."""
 
 from tests.infra.ops.verify import planted_actions as deeds
-from tests.infra.ops.verify.corruption import Plant
+from tests.infra.ops.verify.corruption import Corruption
 
-EVENTS = (
-    Plant(
+EVENT_CORRUPTIONS = (
+    Corruption(
         "an entry of the audit trail was changed", "pending", {"trail_changed": ("catalog", ".")},
         (
             ("catalog", "ALTER TABLE trail DISABLE TRIGGER trail_only_grows"),
@@ -12,31 +12,31 @@ EVENTS = (
             ("catalog", "UPDATE trail SET actor_id = '{other}' WHERE seq = 2"),
         ),
     ),
-    Plant("an event is dead", "paid", {"dead_letter": ("sequence", ".", "event_id")}, deed=deeds.buried),
-    Plant(
-        "an event was missed", "paid", {"event_missed": (".", ".", "sequence", "event_id")}, deed=deeds.inbox_row_lost,
-        mended=True,
+    Corruption("an event is dead", "paid", {"dead_letter": ("sequence", ".", "event_id")}, action=deeds.publish_dead_letter),
+    Corruption(
+        "an event was missed", "paid", {"event_missed": (".", ".", "sequence", "event_id")}, action=deeds.delete_inbox_row,
+        is_repairable=True,
     ),
-    Plant("an order is silent", "paid", {"order_untold": ("order_id",)}, deed=deeds.paid_unsaid, mended=True),
-    Plant("an order did not arrive", "paid", {"order_event_without_step": ("order_id",)}, deed=deeds.delivered_said),
-    Plant("an order was placed last", "paid", {"order_told_out_of_order": ("order_id",)}, deed=deeds.placed_last),
-    Plant(
+    Corruption("an order is silent", "paid", {"order_untold": ("order_id",)}, action=deeds.delete_paid_event, is_repairable=True),
+    Corruption("an order did not arrive", "paid", {"order_event_without_step": ("order_id",)}, action=deeds.publish_delivered),
+    Corruption("an order was placed last", "paid", {"order_told_out_of_order": ("order_id",)}, action=deeds.move_placed_to_end),
+    Corruption(
         "an order is not what its history says", "paid", {"order_without_step": ("order_id",)},
         (("order", "UPDATE orders SET status = 'shipped' WHERE id = '{order_id}'"),),
     ),
-    Plant(
-        "a payment is silent", "paid", {"payment_untold": ("payment_id", "order_id")}, deed=deeds.capture_unsaid,
-        mended=True,
+    Corruption(
+        "a payment is silent", "paid", {"payment_untold": ("payment_id", "order_id")}, action=deeds.delete_captured_event,
+        is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "a payment was not refunded", "paid", {"payment_event_without_payment": ("payment_id", "order_id")},
-        deed=deeds.refund_heard,
+        action=deeds.refund_consumed_by_order,
     ),
-    Plant(
+    Corruption(
         "a payment was captured last", "refunded", {"payment_told_out_of_order": ("payment_id",)},
-        deed=deeds.captured_last,
+        action=deeds.move_captured_to_end,
     ),
-    Plant(
+    Corruption(
         "a lost hold is silent", "cancelled", {"lost_hold_untold": ("more",)},
         (
             (
@@ -45,17 +45,17 @@ EVENTS = (
                 "VALUES ('{more}', 'lost', 'nothing', '', '{{}}', '{{}}', '', now())"),
             ),
         ),
-        mended=True,
+        is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "a cart was not emptied", "from_cart", {"cart_not_emptied": (".", ".", "sequence", "order_id", "cart")},
-        deed=deeds.cart_forgets, mended=True,
+        action=deeds.remove_order_from_cart, is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "a mail is missing", "paid", {"mail_missing": ("order_id", ".")},
-        (("notification", "DELETE FROM delivery WHERE order_id = '{order_id}' AND kind = 'order_paid'"),), mended=True,
+        (("notification", "DELETE FROM delivery WHERE order_id = '{order_id}' AND kind = 'order_paid'"),), is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "a mail waits", "paid", {"mail_overdue": (".",)},
         (
             (
@@ -65,7 +65,7 @@ EVENTS = (
             ),
         ),
     ),
-    Plant(
+    Corruption(
         "somebody waits to be forgotten", "paid", {"erasure_overdue": ("user_id",)},
         (
             (
@@ -75,15 +75,15 @@ EVENTS = (
             ),
         ),
     ),
-    Plant(
+    Corruption(
         "somebody else has paid", "paid", {"paid_by_another": ("payment_id", "order_id")},
         (("payment", "UPDATE payment SET user_id = '{other}' WHERE id = '{payment_id}'"),),
     ),
-    Plant(
+    Corruption(
         "a cart was somebody else's", "from_cart", {"cart_of_another": ("order_id", "cart")},
-        deed=deeds.cart_given_away,
+        action=deeds.change_cart_owner,
     ),
-    Plant(
+    Corruption(
         "somebody else was told", "paid", {"mail_to_another": ("order_id", ".")},
         (
             (

@@ -1,7 +1,7 @@
 """What can be wrong with money, and with what waits for it."""
 
 from tests.infra.ops.verify import planted_actions as deeds
-from tests.infra.ops.verify.corruption import Plant
+from tests.infra.ops.verify.corruption import Corruption
 
 PAYMENT = """INSERT INTO payment (id, order_id, user_id, amount, currency, status, provider, traceparent, request_id)
     VALUES ('{more}', '{order_id}', '{user_id}', 1999, 'USD', 'STATUS', 'simulator', '', '')"""
@@ -16,12 +16,12 @@ PROCESSING = tuple(("payment", one) for one in (BILL, PAYMENT.replace("STATUS", 
 APPEND_ONLY = "ALTER TABLE ledger_entry {} TRIGGER ledger_is_append_only"
 BALANCED = "ALTER TABLE ledger_entry {} TRIGGER ledger_balances"
 
-MONEY = (
-    Plant(
+MONEY_CORRUPTIONS = (
+    Corruption(
         "an order was not given up", "pending", {"order_not_given_up": ("order_id",)},
-        (("order", "UPDATE orders SET pay_by = now() - interval '1 hour' WHERE id = '{order_id}'"),), mended=True,
+        (("order", "UPDATE orders SET pay_by = now() - interval '1 hour' WHERE id = '{order_id}'"),), is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "a charge was left", "pending", {"charge_overdue": ("more",)},
         (
             *PROCESSING,
@@ -31,10 +31,10 @@ MONEY = (
                 "VALUES ('{more}', 'charge', now() - interval '1 hour', now() - interval '1 hour')"),
             ),
         ),
-        mended=True,
+        is_repairable=True,
     ),
-    Plant("a charge was forgotten", "pending", {"charge_forgotten": ("more",)}, PROCESSING, mended=True),
-    Plant(
+    Corruption("a charge was forgotten", "pending", {"charge_forgotten": ("more",)}, PROCESSING, is_repairable=True),
+    Corruption(
         "a refund was left", "paid", {"refund_overdue": ("payment_id", "more")},
         (
             (
@@ -44,9 +44,9 @@ MONEY = (
             ),
             ("payment", "UPDATE payment SET refunding = 5 WHERE id = '{payment_id}'"),
         ),
-        mended=True,
+        is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "a product file was left", "pending", {"import_stands_still": ("more",)},
         (
             (
@@ -55,9 +55,9 @@ MONEY = (
             ),
             ("catalog", "INSERT INTO import_file (job_id, content) VALUES ('{more}', '')"),
         ),
-        mended=True,
+        is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "an event was not published", "paid", {"event_not_published": (".", "event_id")},
         (
             (
@@ -67,18 +67,18 @@ MONEY = (
                 "WHERE id = '{order_id}'"),
             ),
         ),
-        deeds.left_in_outbox, mended=True,
+        deeds.leave_event_in_outbox, is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "an order was paid twice", "paid",
-        {"paid_twice": ("more", "order_id"), "charged_twice": ("order_id",)}, CAPTURED[1:], deeds.captured_and_heard,
-        mended=True,
+        {"paid_twice": ("more", "order_id"), "charged_twice": ("order_id",)}, CAPTURED[1:], deeds.capture_consumed_by_order,
+        is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "refunds do not add up", "paid", {"refunds_do_not_add_up": ("payment_id",)},
-        (("payment", "UPDATE payment SET refunding = 1 WHERE id = '{payment_id}'"),), mended=True,
+        (("payment", "UPDATE payment SET refunding = 1 WHERE id = '{payment_id}'"),), is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "the gateway gave too much back", "paid",
         {"refunded_too_much": ("payment_id",), "refund_missed": ("more", "payment_id")},
         (
@@ -89,7 +89,7 @@ MONEY = (
             ),
         ),
     ),
-    Plant(
+    Corruption(
         "the ledger has one leg too many", "paid", {"ledger_out_of_balance": (".",)},
         (
             ("payment", BALANCED.format("DISABLE")),
@@ -101,24 +101,24 @@ MONEY = (
             ("payment", BALANCED.format("ENABLE")),
         ),
     ),
-    Plant(
+    Corruption(
         "the ledger has lost a payment", "paid", {"ledger_disagrees": ("payment_id",)},
         (
             ("payment", APPEND_ONLY.format("DISABLE")),
             ("payment", "DELETE FROM ledger_entry WHERE payment_id = '{payment_id}'"),
             ("payment", APPEND_ONLY.format("ENABLE")),
         ),
-        mended=True,
+        is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "an order is paid by too little", "paid", {"paid_without_payment": ("order_id", "payment_id")},
         (("order", "UPDATE orders SET total = total + 1, subtotal = subtotal + 1 WHERE id = '{order_id}'"),),
     ),
-    Plant(
+    Corruption(
         "a capture was missed by its order", "pending", {"capture_not_noted": ("more", "order_id")},
-        CAPTURED, deeds.captured_and_heard, mended=True,
+        CAPTURED, deeds.capture_consumed_by_order, is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "a refund was missed by its order", "paid", {"refund_not_noted": ("payment_id", "order_id")},
         (
             ("payment", "UPDATE payment SET refunded = 1999, status = 'refunded' WHERE id = '{payment_id}'"),
@@ -139,21 +139,21 @@ MONEY = (
                 "('{more}', 'sales', '{payment_id}', 'USD', 1999)"),
             ),
         ),
-        deeds.refund_heard, mended=True,
+        deeds.refund_consumed_by_order, is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "the money of a cancelled order is kept", "cancelled", {"cancelled_not_refunded": ("more", "order_id")},
-        CAPTURED, deeds.captured_and_heard, mended=True,
+        CAPTURED, deeds.capture_consumed_by_order, is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "a payment is of no order", "cancelled", {"payment_without_order": ("more", "other")},
         (
             ("payment", "INSERT INTO bill (order_id, payment_id) VALUES ('{other}', '{more}')"),
             ("payment", PAYMENT.replace("{order_id}", "{other}").replace("STATUS", "requires_action")),
         ),
-        deeds.action_required, mended=True,
+        deeds.publish_action_required, is_repairable=True,
     ),
-    Plant(
+    Corruption(
         "an order was not refunded", "paid", {"refunded_without_refund": ("order_id", "payment_id")},
         (
             (
@@ -163,18 +163,18 @@ MONEY = (
                 "WHERE id = '{order_id}'"),
             ),
         ),
-        deeds.refund_said,
+        deeds.publish_order_refunded,
     ),
-    Plant(
+    Corruption(
         "the gateway has lost a charge", "paid", {"capture_unknown_to_gateway": ("payment_id", "order_id")},
         (("payment", "DELETE FROM simulator.charge WHERE key = '{payment_id}'"),),
     ),
-    Plant(
+    Corruption(
         "a capture was missed", "declined", {"capture_missed": ("payment_id", "order_id")},
-        (("payment", "UPDATE simulator.charge SET state = 'captured' WHERE key = '{payment_id}'"),), mended=True,
+        (("payment", "UPDATE simulator.charge SET state = 'captured' WHERE key = '{payment_id}'"),), is_repairable=True,
     ),
-    Plant("a charge is of nobody", "paid", {"charge_without_payment": ("more",)}, (("payment", CHARGE),)),
-    Plant(
+    Corruption("a charge is of nobody", "paid", {"charge_without_payment": ("more",)}, (("payment", CHARGE),)),
+    Corruption(
         "the gateway has lost a refund", "refunded", {"refund_unknown_to_gateway": (".", "payment_id")},
         (("payment", "DELETE FROM simulator.refund WHERE charge_key = '{payment_id}'"),),
     ),

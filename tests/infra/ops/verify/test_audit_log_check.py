@@ -10,13 +10,13 @@ import pytest
 from contracts.identity import Role
 from infra.database import audit_log as trail
 from infra.database import migrate
-from infra.database.audit_log import Note
+from infra.database.audit_log import AuditEntry
 from infra.database.checks import Row
 from infra.foundation.ids import new_id
 from infra.ops.verify import audit_log_check as audit
-from infra.ops.verify.fact_db import evidence
-from infra.ops.verify.store_readers import connected
-from tests.infra.conftest import Kernel
+from infra.ops.verify.fact_db import open_fact_database
+from infra.ops.verify.store_readers import connect
+from tests.infra.conftest import KernelStack
 
 LENGTH = 12
 LATER = 4_000_000_000
@@ -24,20 +24,20 @@ LATER = 4_000_000_000
 
 
 @pytest.fixture
-async def dsn(kernel: Kernel) -> AsyncIterator[str]:
+async def dsn(kernel: KernelStack) -> AsyncIterator[str]:
     """A database with a trail of its own, a note a transaction."""
     name = f"t_{new_id().hex}"
     superuser = await asyncpg.connect(kernel.stack.postgres_url)
     await superuser.execute(f"CREATE DATABASE {name}")
     found = kernel.stack.postgres_url.rpartition("/")[0] + f"/{name}"
-    await migrate.migrate(found, migrate.read("kernel", migrate.KERNEL))
+    await migrate.migrate(found, migrate.read_migrations("kernel", migrate.SHARED_MIGRATIONS))
     connection = await asyncpg.connect(found)
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_json, decoder=_json)
     for number in range(LENGTH):
-        note = Note("user.ban", trail.person(new_id(), Role.ADMIN), "203.0.113.7", str(new_id()))
-        note.detail(None, {"is_active": True}, {"is_active": False, "number": number})
+        note = AuditEntry("user.ban", trail.person_actor(new_id(), Role.ADMIN), "203.0.113.7", str(new_id()))
+        note.add_changes(None, {"is_active": True}, {"is_active": False, "number": number})
         async with connection.transaction():
-            await trail.append(connection, [note])
+            await trail.append_entries(connection, [note])
     await connection.execute("ALTER TABLE trail DISABLE TRIGGER trail_only_grows")
     await connection.close()
     yield found
@@ -65,12 +65,12 @@ async def heads(dsn: str) -> list[Row]:
 
 async def wrong(dsn: str, posted: Sequence[Row]) -> list[tuple[str, ...]]:
     """What an audit finds: the check, and where."""
-    with evidence() as found:
-        found.table(audit.HEADS)
-        found.put(audit.HEADS, posted)
-        async with connected(dsn) as connection, connection.transaction(readonly=True):
-            violations = await audit.read(connection, "user", found)
-        violations += [one for check in audit.TRAILS for one in found.find(check, {"late": LATER})]
+    with open_fact_database() as found:
+        found.create_table(audit.ANCHOR_FACTS)
+        found.insert(audit.ANCHOR_FACTS, posted)
+        async with connect(dsn) as connection, connection.transaction(readonly=True):
+            violations = await audit.check_chain(connection, "user", found)
+        violations += [one for check in audit.AUDIT_LOG_CHECKS for one in found.run_check(check, {"late": LATER})]
     assert {one.ids["service"] for one in violations} <= {"user"}
     return [(one.check, *(value for name, value in one.ids.items() if name != "service")) for one in violations]
 
@@ -134,7 +134,7 @@ async def test_a_chain_made_anew_is_not_the_one_that_was_posted(dsn: str) -> Non
     previous = posted[3][2]
     for seq in range(5, LENGTH + 1):
         entry = {**(await connection.fetchrow("SELECT * FROM trail WHERE seq = $1", seq)), "previous": previous}
-        made = trail.hash_of(entry)
+        made = trail.entry_hash(entry)
         await connection.execute("UPDATE trail SET previous = $2, hash = $3 WHERE seq = $1", seq, previous, made)
         previous = made
     await connection.close()
