@@ -1,6 +1,6 @@
-"""The published language of Souk: what can be asked, what can be heard, and how either can fail.
+"""The published language of Souk: its operations, events and failures.
 
-Nothing outside this package writes down a subject, a message body or a failure. It depends on pydantic alone, so that
-another team can install it by itself. `registry` gathers every module; the edge's routes, OpenAPI, AsyncAPI, the
-streams and the NATS permissions are derived from there.
+No other package writes down a subject, a message body or a failure. This package depends on pydantic alone, so another
+team can install it without the rest of Souk. `registry` lists every operation and event. The edge's routes, OpenAPI,
+AsyncAPI, the streams and the NATS permissions are derived from it.
 """

@@ -1,12 +1,12 @@
-"""Who may ask for what, as one table: each operation beside everybody who may try, and what each of them is told.
+"""Access rules: which caller may use which operation, and how each other caller is refused.
 
-An operation says who may use it (`access`), who may publish its subject (`callers`), and whose things it is about
-(`owned`). All else follows from these three, here alone: what the services enforce, what the documentation shows, and
-what a test walks through, route by route.
+An operation states who may use it (`access`), who may publish its subject (`callers`) and whose resources it works on
+(`owned_resources`). The rules in this module follow from these three. The services enforce the rules, the documentation
+shows them, and a test checks them for every route.
 
-An API key is a machine's. It may what an administrator may with what is not his own, as far as its scopes go, and read
-what everybody may read. It is nobody's account, so that there is nothing of its own; and what is for people alone
-(`people_only`) no scope opens.
+An API key belongs to a machine, not to an account. Within its scopes it may do what an administrator may do with other
+users' resources, and it may read what is public. It owns nothing. Operations for people only (`people_only`) stay
+closed to every key.
 """
 
 from collections.abc import Iterator
@@ -19,25 +19,25 @@ from contracts.operation import EDGE, AnyOperation, OwnedResource
 
 
 class CallerKind(StrEnum):
-    """Who comes over HTTP. `OWNER` and `ANOTHER` are customers: of the thing that is asked about, and not."""
+    """Kinds of HTTP callers. `OWNER` and `OTHER_CUSTOMER` are customers: one owns the resource, the other does not."""
 
     ANONYMOUS = "anonymous"
     OWNER = "owner"
     OTHER_CUSTOMER = "another customer"
     ADMIN = "administrator"
     API_KEY = "API key"
-    """A machine's, with the scope that the operation needs."""
+    """A machine whose key has the scope that the operation needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:
-    """One operation and, where it is about something that belongs to somebody, what."""
+    """Access to one operation and, if it works on an owned resource, to that resource."""
 
     operation: AnyOperation
     resource: OwnedResource | None = None
 
     def refusal(self, caller: CallerKind) -> type[Fail] | None:
-        """How an asker is refused; None for one who may."""
+        """Returns the failure that refuses the caller, or None if the caller is allowed."""
         if caller is CallerKind.API_KEY:
             return None if self.operation.open_to_api_keys else Forbidden
         if caller is CallerKind.ANONYMOUS:
@@ -57,16 +57,16 @@ class AccessRule:
 
     @property
     def needs_scope(self) -> bool:
-        """Whether an API key may, and only with the scope."""
+        """Whether an API key is allowed, but only with the operation's scope."""
         return self.operation.open_to_api_keys and not self.operation.is_public
 
     @property
     def id_field(self) -> str:
-        """The field by which a request names somebody's thing."""
+        """The request field that names the owned resource; empty if there is none."""
         return self.resource.id_field if self.resource else ""
 
     def describe(self, caller: CallerKind) -> str:
-        """A cell of the table."""
+        """Returns what the access table shows for the caller."""
         refusal = self.refusal(caller)
         if refusal is not None:
             return f"{int(refusal.status)} {refusal.code}"
@@ -74,14 +74,17 @@ class AccessRule:
             return f"`{self.operation.scope}`"
         if self.resource is None or self.id_field:
             return "yes"
-        return "everybody's" if caller is CallerKind.ADMIN and self.resource.open_to_admins else "their own"
+        return "all users'" if caller is CallerKind.ADMIN and self.resource.open_to_admins else "their own"
 
 
 def access_rules(operation: AnyOperation) -> Iterator[AccessRule]:
-    """The rows of an operation that the edge asks. One that may name a thing, but need not, has a row without it."""
-    assert EDGE in operation.callers, f"{operation.subject} is not for clients"
+    """Yields the rules of an operation that the edge calls.
+
+    If every field that names a resource is optional, the first rule covers requests that name none.
+    """
+    assert EDGE in operation.callers, f"{operation.subject} is not open to the edge"
     assert operation.access is not Access.CUSTOMER or operation.owned_resources, (
-        f"{operation.subject} does not say whose it is"
+        f"{operation.subject} is for customers and must state its owned resources"
     )
     if all(one.id_field and not _is_required(operation, one.id_field) for one in operation.owned_resources):
         yield AccessRule(operation)
@@ -90,9 +93,9 @@ def access_rules(operation: AnyOperation) -> Iterator[AccessRule]:
 
 
 def authorize(operation: AnyOperation, identity: Identity | None) -> Identity | None:
-    """Who is asking, as the operation may know them. Raises what refuses whoever may not ask at all.
+    """Returns the identity that the operation may see; raises a `Fail` if the caller may not use the operation.
 
-    The edge asks this early, and the service in any case.
+    The edge checks this first, to refuse early; the service always checks it again.
     """
     if identity is not None and identity.scopes is not None:
         return _authorize_api_key(operation, identity)
@@ -105,14 +108,14 @@ def authorize(operation: AnyOperation, identity: Identity | None) -> Identity | 
 
 
 def _authorize_api_key(operation: AnyOperation, identity: Identity) -> Identity | None:
-    """A key without the scope reads what everybody may read as everybody reads it: without what administrators see."""
+    """A key without the scope reads public resources as an anonymous caller, without what only administrators see."""
     if not operation.open_to_api_keys:
-        raise Forbidden("No API key may do this.")
+        raise Forbidden("This operation is not open to API keys. Sign in with a user account.")
     if operation.scope in (identity.scopes or ()):
         return identity
     if operation.is_public:
         return None
-    raise ScopeMissing(f"This API key lacks the scope {operation.scope}.")
+    raise ScopeMissing(f"This API key needs the scope `{operation.scope}`.")
 
 
 def _is_required(operation: AnyOperation, field: str) -> bool:

@@ -1,8 +1,8 @@
-"""The audit trail: what administrators, machines and operators did, and what happened to the security of accounts.
+"""The audit log: what administrators, machines and operators did, and what concerned the security of accounts.
 
-Each service with a PostgreSQL database keeps its own, as a chain: each entry's hash is made of everything in it and of
-the hash before it. Nothing personal is ever in it: what is not a number, a choice, an id, a SKU or an amount stands
-there as `not told`.
+Each service with a PostgreSQL database keeps its own log as a hash chain: the hash of an entry covers its fields and
+the hash of the entry before. A log holds no personal data. A value is shown only if it is a number, a choice from a
+list, an id, a SKU or an amount; any other value is stored as `not told`.
 """
 
 from enum import StrEnum
@@ -16,69 +16,75 @@ from contracts.model import Id, ListPage, Model, PageParams, Sku, Timestamp
 from contracts.operation import Operation
 
 REDACTED = "not told"
-"""Stands for a value of which only that it was given may be told."""
+"""Stored in place of a value that may be personal: it shows only that there was a value."""
 
 AuditAction = Annotated[str, StringConstraints(pattern=r"^[a-z]+\.[a-z0-9_]+$", max_length=64)]
-"""The service and what was done: `user.ban`. An operation's subject without `rpc.`, where one did it."""
+"""The service and the action: `user.ban`. If an operation did it, this is its subject without `rpc.`."""
 
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-"""SHA-256 in hexadecimal digits."""
+"""A SHA-256 hash in hexadecimal digits."""
 
 AuditFields = dict[str, JsonValue]
-"""Fields by name, as far as they are told."""
+"""Fields by name; values that may be personal are redacted."""
 
 
 class ActorKind(StrEnum):
-    """What did it."""
+    """Who or what acted."""
 
     PERSON = "person"
     KEY = "key"
-    """A machine, with somebody's API key."""
+    """A machine with an API key."""
     OPERATOR = "operator"
-    """Whoever has the shop's servers, by the `souk` command."""
+    """A person with access to the servers, through the `souk` command."""
     SERVICE = "service"
-    """The shop by itself."""
+    """The shop itself."""
     ANYONE = "anyone"
-    """Somebody who is not signed in."""
+    """A caller who is not signed in."""
 
 
 class AuditLogActor(Model):
+    """Who or what acted."""
+
     kind: ActorKind
-    id: Annotated[Id | None, Field(description="The person's, or the key's.")] = None
+    id: Annotated[Id | None, Field(description="The id of the user or of the API key.")] = None
 
 
 class AuditLogEntry(Model):
-    """One act."""
+    """One action."""
 
-    seq: Annotated[int, Field(ge=1, description="Its place in the chain, from 1 and without a gap.")]
-    at: Timestamp
-    act: AuditAction
+    seq: Annotated[int, Field(ge=1, description="The position in the chain: from 1, without gaps.")]
+    at: Annotated[Timestamp, Field(description="When it happened.")]
+    act: Annotated[AuditAction, Field(description="The service and the action.", examples=["user.ban"])]
     actor: AuditLogActor
     client: Annotated[
-        str, Field(description="Where it came from: the address of whoever works for the shop, a customer's network.")
+        str,
+        Field(description="Where the request came from: the full IP address of staff, only the network of a customer."),
     ]
-    trace_id: str
-    request_id: str
-    subject: Annotated[str, Field(description="The id or SKU of what it was done to.")]
-    before: Annotated[AuditFields, Field(description="What was, where it is known and may be told.")]
-    after: Annotated[AuditFields, Field(description="What was asked for or came of it, as far as it may be told.")]
-    previous: Annotated[Sha256Hex, Field(description="The hash of the entry before; zeros for the first.")]
-    hash: Sha256Hex
+    trace_id: Annotated[str, Field(description="The trace of the request.")]
+    request_id: Annotated[str, Field(description="The request, as it is named in logs.")]
+    subject: Annotated[str, Field(description="The id or SKU of the object that was acted on.")]
+    before: Annotated[AuditFields, Field(description="The values before, if known; personal ones are redacted.")]
+    after: Annotated[AuditFields, Field(description="The values requested or set; personal ones are redacted.")]
+    previous: Annotated[Sha256Hex, Field(description="The hash of the previous entry; zeros for the first.")]
+    hash: Annotated[Sha256Hex, Field(description="The hash of this entry.")]
 
 
 class ListAuditLog(PageParams):
-    actor: Annotated[Id | None, Field(description="Only what this person or key did.")] = None
-    subject: Annotated[Sku | None, Field(description="Only what was done to the thing with this id or SKU.")] = None
-    act: Annotated[AuditAction | None, Field(description="Only acts of this kind.")] = None
+    """Filters of an audit log."""
+
+    actor: Annotated[Id | None, Field(description="Only actions of this user or API key.")] = None
+    subject: Annotated[Sku | None, Field(description="Only actions on the object with this id or SKU.")] = None
+    act: Annotated[AuditAction | None, Field(description="Only this action, such as `user.ban`.")] = None
 
 
 def audit_log_operation(service: str) -> Operation[ListAuditLog, ListPage[AuditLogEntry]]:
+    """Returns the operation that reads the audit log of a service."""
     return Operation(
         service,
         "trail",
         ListAuditLog,
         ListPage[AuditLogEntry],
-        f"Read the audit trail of {service}",
+        f"Read the audit log of {service}",
         Access.ADMIN,
         (InvalidCursor,),
         people_only=True,

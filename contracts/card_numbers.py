@@ -1,8 +1,8 @@
-"""Recognises a card number in text, so that it can be refused before anything keeps or logs it.
+"""Recognises card numbers in text, so that they are refused before anything stores or logs them.
 
-A card number has a known issuer's prefix, a length that this issuer uses, and a Luhn check digit. It may be written in
-groups, with spaces, dashes or dots between them, and stand inside longer text. A longer run of digits that merely
-contains one is a tracking number or a barcode, and no card.
+A card number has the prefix of a known issuer, a length that this issuer uses, and a Luhn check digit. It may be
+written in groups, separated by spaces, dashes or dots, and may stand inside longer text. A longer run of digits that
+contains such a number is a tracking number or a barcode, not a card number.
 """
 
 import re
@@ -24,32 +24,35 @@ ISSUER_PREFIXES: tuple[tuple[range, frozenset[int]], ...] = (
     (range(38, 40), frozenset(range(14, 20))),
     (range(62, 63), frozenset(range(16, 20))),  # UnionPay
 )
-"""Prefixes and the lengths that go with them."""
+"""Ranges of issuer prefixes, each with the lengths of its card numbers."""
 
 MIN_LENGTH, MAX_LENGTH = 13, 19
-_RUN = re.compile(r"[0-9](?:[\s._\u00ad\u200b\u2010-\u2015\u2212-]*[0-9])+")
-_GROUP = re.compile(r"[0-9]+")
+_DIGIT_GROUPS = re.compile(r"[0-9](?:[\s._\u00ad\u200b\u2010-\u2015\u2212-]*[0-9])+")
+_DIGITS = re.compile(r"[0-9]+")
 
 
 def contains_card_number(text: str) -> bool:
-    """Whether there is a card number in the text."""
-    plain = unicodedata.normalize("NFKC", text)
+    """Returns whether the text contains a card number."""
+    normalized = unicodedata.normalize("NFKC", text)
     return any(
-        is_card_number(digits) for run in _RUN.finditer(plain) for digits in _joined_groups(_GROUP.findall(run.group()))
+        is_card_number(digits)
+        for groups in _DIGIT_GROUPS.finditer(normalized)
+        for digits in _joined_groups(_DIGITS.findall(groups.group()))
     )
 
 
 def is_card_number(digits: str) -> bool:
-    """Whether these digits, all of them, are a card's: issuer, length, check digit."""
+    """Returns whether all of these digits together are a card number: issuer, length and check digit."""
     return _has_issuer_prefix(digits) and has_valid_luhn_digit(digits)
 
 
 def has_valid_luhn_digit(digits: str) -> bool:
-    total = 0
+    """Returns whether the last digit is the Luhn check digit of the others."""
+    checksum = 0
     for place, digit in enumerate(reversed(digits)):
-        doubled = int(digit) * (1 + place % 2)
-        total += doubled - 9 if doubled > 9 else doubled  # noqa: PLR2004 - the sum of its two digits
-    return total % 10 == 0
+        weighted = int(digit) * (1 + place % 2)
+        checksum += weighted - 9 if weighted > 9 else weighted  # noqa: PLR2004 - the sum of its two digits
+    return checksum % 10 == 0
 
 
 def _has_issuer_prefix(digits: str) -> bool:
@@ -60,7 +63,7 @@ def _has_issuer_prefix(digits: str) -> bool:
 
 
 def _joined_groups(groups: list[str]) -> Iterator[str]:
-    """Every row of neighbouring groups that is as long as a card number can be."""
+    """Yields each run of neighbouring groups whose total length could be that of a card number."""
     for first in range(len(groups)):
         digits = ""
         for group in groups[first:]:

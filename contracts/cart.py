@@ -1,4 +1,4 @@
-"""cart: what a customer or a guest is about to buy."""
+"""cart: the shopping carts of customers and guests."""
 
 from enum import StrEnum
 from http import HTTPStatus
@@ -16,27 +16,27 @@ from contracts.operation import Operation, OwnedResource
 SERVICE = "cart"
 
 CartId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-"""A guest's cart id is its secret; `mine` is the signed-in customer's own."""
+"""A guest's cart id is secret: it is the only proof of ownership. `mine` names the signed-in customer's own cart."""
 
 
-class CartFull(Fail, status=HTTPStatus.CONFLICT):
-    """A cart holds at most 100 different SKUs."""
+class CartFull(Fail, status=HTTPStatus.CONFLICT, code="cart_full"):
+    """A cart can hold at most 100 different SKUs."""
 
 
-class CartEmpty(Fail, status=HTTPStatus.CONFLICT):
-    """There is nothing in the cart."""
+class CartEmpty(Fail, status=HTTPStatus.CONFLICT, code="cart_empty"):
+    """The cart is empty."""
 
 
-class CartChanged(Fail, status=HTTPStatus.CONFLICT):
-    """The cart was changed by somebody else at the same moment; try again."""
+class CartChanged(Fail, status=HTTPStatus.CONFLICT, code="cart_changed"):
+    """Another request changed the cart at the same time; try again."""
 
 
-class CartMerged(Fail, status=HTTPStatus.CONFLICT):
-    """This cart joined another one already."""
+class CartMerged(Fail, status=HTTPStatus.CONFLICT, code="cart_merged"):
+    """This cart was already merged into another one."""
 
 
 class CartItemChange(StrEnum):
-    """What became of a line since it was last seen."""
+    """What has changed about a cart item since the cart was last read."""
 
     PRICE_UP = "price_up"
     PRICE_DOWN = "price_down"
@@ -45,67 +45,85 @@ class CartItemChange(StrEnum):
 
 
 class CartItem(Model):
+    """One SKU in a cart, at its current price."""
+
     sku: Sku
     product_id: Id
-    name: SingleLine
-    options: Attributes
-    quantity: int
-    unit_price: Money
-    line_total: Money
-    available: int
-    changes: Annotated[list[CartItemChange], Field(description="Since the cart was last read.")] = []
+    name: Annotated[SingleLine, Field(description="The product's name.")]
+    options: Annotated[Attributes, Field(description="The variant's options, such as size and colour.")]
+    quantity: Annotated[int, Field(description="Units in the cart.")]
+    unit_price: Annotated[Money, Field(description="The current price of one unit.")]
+    line_total: Annotated[Money, Field(description="The price of all units.")]
+    available: Annotated[int, Field(description="Units that can be ordered now.")]
+    changes: Annotated[list[CartItemChange], Field(description="What has changed since the cart was last read.")] = []
 
 
 class Cart(Model):
-    id: str
-    items: list[CartItem]
-    subtotal: Money
-    discount: Money
-    total: Money
-    coupon: str | None = None
-    version: int
-    expires_at: Timestamp
+    """A cart at current prices."""
+
+    id: Annotated[str, Field(description="The cart's id. A guest's cart is open to anyone who knows its id.")]
+    items: Annotated[list[CartItem], Field(description="What is in the cart.")]
+    subtotal: Annotated[Money, Field(description="The sum of the items.")]
+    discount: Annotated[Money, Field(description="What is taken off the subtotal.")]
+    total: Annotated[Money, Field(description="The subtotal less the discount.")]
+    coupon: Annotated[str | None, Field(description="The coupon in use.")] = None
+    version: Annotated[int, Field(description="Grows with every change.")]
+    expires_at: Annotated[Timestamp, Field(description="When the cart is deleted unless it changes before.")]
 
 
 class CartRef(Model):
+    """Names a cart."""
+
     id: CartId
 
 
 class AddCartItem(Model):
+    """Units of a SKU to add to a cart."""
+
     id: CartId
     sku: Sku
-    quantity: Quantity
+    quantity: Annotated[Quantity, Field(description="Units to add.")]
 
 
 class SetCartItem(Model):
+    """The new quantity of a SKU in a cart."""
+
     id: CartId
     sku: Sku
-    quantity: Annotated[int, Field(ge=0, le=999, description="0 removes the line.")]
+    quantity: Annotated[int, Field(ge=0, le=999, description="Units in the cart; 0 removes the item.")]
 
 
 class RemoveCartItem(Model):
+    """A SKU to remove from a cart."""
+
     id: CartId
     sku: Sku
 
 
 class MergeCart(Model):
-    cart_id: Annotated[CartId, Field(description="The guest's cart that joins mine.")]
+    """A guest's cart to merge into the customer's own."""
+
+    cart_id: Annotated[CartId, Field(description="The guest's cart. Its items are added to the customer's own cart.")]
 
 
 class CheckoutRequest(Model):
-    """Which cart an order is made from; `user_id` is whose order it will be."""
+    """The cart to order from; `user_id` is the customer who places the order, None for a guest."""
 
     id: CartId
     user_id: Id | None
 
 
 class CheckoutLine(Model):
+    """One SKU in a cart, without its price."""
+
     sku: Sku
     quantity: Quantity
 
 
 class Checkout(Model):
-    cart_id: Annotated[str, Field(description="Tells carts apart, for events: not the id, a guest's secret.")]
+    """The lines of a cart, for an order."""
+
+    cart_id: Annotated[str, Field(description="Identifies the cart in events. It is not the id, which may be secret.")]
     version: int
     lines: list[CheckoutLine]
 
@@ -113,13 +131,13 @@ class Checkout(Model):
 CART_BY_ID = (OwnedResource("cart", id_field="id", open_to_guests=True),)
 CHANGE_FAILURES = (NotFound, Unauthorized, PreconditionFailed, CartChanged)
 
-CREATE = Operation(SERVICE, "create", Empty, Cart, "Open a cart", Access.ANYONE, writes=True)
+CREATE = Operation(SERVICE, "create", Empty, Cart, "Create a cart", Access.ANYONE, writes=True)
 GET = Operation(
     SERVICE,
     "get",
     CartRef,
     Cart,
-    "Read a cart, priced as of now",
+    "Read a cart at current prices",
     Access.ANYONE,
     (NotFound, Unauthorized, CartChanged),
     owned_resources=CART_BY_ID,
@@ -129,7 +147,7 @@ ADD = Operation(
     "add",
     AddCartItem,
     Cart,
-    "Put units of a SKU into a cart",
+    "Add units of a SKU to a cart",
     Access.ANYONE,
     (*CHANGE_FAILURES, SkuUnknown, OutOfStock, CartFull),
     writes=True,
@@ -140,7 +158,7 @@ SET = Operation(
     "set",
     SetCartItem,
     Cart,
-    "Set the units of a SKU in a cart",
+    "Set the quantity of a SKU in a cart",
     Access.ANYONE,
     (*CHANGE_FAILURES, SkuUnknown, OutOfStock, CartFull),
     writes=True,
@@ -151,7 +169,7 @@ REMOVE = Operation(
     "remove",
     RemoveCartItem,
     Cart,
-    "Take a SKU out of a cart",
+    "Remove a SKU from a cart",
     Access.ANYONE,
     CHANGE_FAILURES,
     writes=True,
@@ -173,7 +191,7 @@ MERGE = Operation(
     "merge",
     MergeCart,
     Cart,
-    "Join a guest's cart to one's own",
+    "Merge a guest's cart into one's own",
     Access.CUSTOMER,
     (NotFound, CartMerged, CartFull, CartChanged),
     writes=True,
@@ -184,7 +202,7 @@ CHECKOUT = Operation(
     "checkout",
     CheckoutRequest,
     Checkout,
-    "The lines an order is made from",
+    "Read the lines of a cart for an order",
     Access.SERVICE,
     (NotFound, CartEmpty),
     ("order",),

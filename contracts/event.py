@@ -1,4 +1,4 @@
-"""An event: a fact that a service states, once, in its own stream."""
+"""The base class of events: facts that a service publishes in its own stream."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -9,12 +9,15 @@ from contracts.model import Model
 
 
 class Event(Model):
-    """A fact about one aggregate. Bodies carry ids and figures, never personal data, so that a person can be forgotten.
+    """A fact about one aggregate.
 
-    Each class says whose it is: `class OrderPaid(Event, service="order", name="paid", key="order_id")`.
+    Bodies carry ids and numbers, never personal data, so that a person can be erased.
+
+    Each class names its service, its past-tense name and the field with the aggregate's id:
+    `class OrderPaid(Event, service="order", name="paid", key="order_id")`.
     """
 
-    model_config = ConfigDict(extra="ignore")  # one who hears an event may be older than the one who says it
+    model_config = ConfigDict(extra="ignore")  # a consumer may run an older release than the publisher
 
     service: ClassVar[str]
     name: ClassVar[str]
@@ -26,24 +29,26 @@ class Event(Model):
 
     @property
     def aggregate_id(self) -> UUID:
-        aggregate: UUID = getattr(self, self.key)
-        return aggregate
+        """The id of the aggregate that the event is about."""
+        aggregate_id: UUID = getattr(self, self.key)
+        return aggregate_id
 
     @property
     def subject(self) -> str:
+        """The subject that this event is published on."""
         return f"event.{self.service}.{self.aggregate_id}.{self.name}"
 
     @classmethod
     def subject_pattern(cls) -> str:
-        """The subject of every such event, whichever aggregate it is about."""
+        """Returns the subject of all events of this class, with a wildcard for the aggregate."""
         return f"event.{cls.service}.*.{cls.name}"
 
     @classmethod
     def ce_type(cls) -> str:
-        """The CloudEvents `ce-type`."""
+        """Returns the CloudEvents `ce-type`."""
         return f"souk.{cls.service}.{cls.name}"
 
     @classmethod
     def ce_source(cls) -> str:
-        """The CloudEvents `ce-source`."""
+        """Returns the CloudEvents `ce-source`."""
         return f"/souk/{cls.service}"

@@ -1,169 +1,209 @@
-"""How things fail: a class a failure, its docstring what the client reads, its name the stable code.
+"""Failures: each class is one way to fail, with a stable code, a status and a title that the client sees.
 
-A failure is declared on the operation where it can occur. It is turned into NATS headers and problem+json (RFC 9457)
-in one place, and back into the same class on the asking side.
+An operation declares the failures it can end in. One place turns a failure into NATS headers and problem+json
+(RFC 9457), and the calling side turns them back into the same class. A class may be renamed; its `code` is part of the
+published language and stays.
 """
 
-import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from inspect import cleandoc
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.size_limits import MAX_FIELD_ERRORS
+
+MAX_DETAIL_LENGTH = 2_000
+MAX_POINTER_LENGTH = 200
+"""A pointer can name any key that the client has sent."""
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field."""
+    """What is wrong with one field of the request."""
 
     pointer: Annotated[str, Field(description="JSON pointer into the request.", examples=["/items/0/quantity"])]
-    detail: str
+    detail: Annotated[str, Field(description="What is wrong with the field.", examples=["Input should be 1 or more"])]
+
+    def shortened(self) -> "FieldError":
+        """Returns the error with a pointer and a detail of bounded length."""
+        if len(self.pointer) <= MAX_POINTER_LENGTH and len(self.detail) <= MAX_DETAIL_LENGTH:
+            return self
+        return FieldError(pointer=self.pointer[:MAX_POINTER_LENGTH], detail=self.detail[:MAX_DETAIL_LENGTH])
 
 
 class Problem(BaseModel):
-    """The body of every error (RFC 9457)."""
+    """The body of every error response (RFC 9457)."""
 
-    type: str = "about:blank"
-    title: Annotated[str, Field(description="What kind of error, the same for every occurrence.")]
-    status: int
-    detail: Annotated[str, Field(description="What happened this time.")]
-    code: Annotated[str, Field(description="A stable slug to branch on.", examples=["out_of_stock"])]
-    request_id: str = ""
-    errors: list[FieldError] | None = None
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    type: Annotated[str, Field(description="Always `about:blank`; `code` tells errors apart.")] = "about:blank"
+    title: Annotated[str, Field(description="The kind of error, the same for every occurrence.")]
+    status: Annotated[int, Field(description="The HTTP status.", examples=[409])]
+    detail: Annotated[str, Field(description="What happened this time, for people to read.")]
+    code: Annotated[str, Field(description="A stable code for programs to branch on.", examples=["out_of_stock"])]
+    request_id: Annotated[str, Field(description="Names the request in logs; quote it when you ask for help.")] = ""
+    errors: Annotated[list[FieldError] | None, Field(description="The fields that are not valid, if any.")] = None
     retry_after: Annotated[float | None, Field(description="Seconds to wait before trying again.")] = None
 
 
-class Fail(Exception):  # noqa: N818 - a failure is an answer, not an accident
-    """Something failed."""
+class Fail(Exception):  # noqa: N818 - a failure is a reply, not an accident
+    """The base class of failures. The first line of a subclass's docstring is its title."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     code: ClassVar[str] = "fail"
     by_code: ClassVar[dict[str, type["Fail"]]] = {}
 
-    def __init_subclass__(cls, *, status: HTTPStatus, code: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, status: HTTPStatus, code: str, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.status = status
-        cls.code = code or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-        known = Fail.by_code.setdefault(cls.code, cls)
-        assert known.__qualname__ == cls.__qualname__, f"two failures are called {cls.code}"
+        cls.status, cls.code = status, code
+        known = Fail.by_code.setdefault(code, cls)
+        assert known.__qualname__ == cls.__qualname__, f"two failures have the code {code}"
 
     def __init__(
-        self, detail: str | None = None, *, errors: Sequence[FieldError] = (), retry_after: float | None = None
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[FieldError] = (),
+        unlisted_errors: int = 0,
+        retry_after: float | None = None,
     ) -> None:
-        self.detail = detail or self.title()
+        """`detail` says what happened this time and defaults to the title; `retry_after` is in seconds.
+
+        `unlisted_errors` counts those that are left out of `errors`.
+        """
+        self.detail = (detail or self.title())[:MAX_DETAIL_LENGTH]
         self.errors = tuple(errors)
+        self._unlisted_errors = unlisted_errors
+        self.is_from_service = False
         self.retry_after = retry_after
         super().__init__(self.detail)
 
     @classmethod
     def title(cls) -> str:
+        """Returns the kind of failure in one sentence, without a full stop."""
         return cleandoc(cls.__doc__ or cls.code).partition("\n")[0].rstrip(".")
 
     def to_problem(self, request_id: str = "") -> Problem:
+        """Returns the body of the error response."""
         return Problem(
             title=self.title(),
             status=self.status,
             detail=self.detail,
             code=self.code,
             request_id=request_id,
-            errors=list(self.errors) or None,
+            errors=list(self.errors if self.is_from_service else _capped(self.errors, self._unlisted_errors)) or None,
             retry_after=self.retry_after,
         )
 
     def to_json(self, request_id: str = "") -> bytes:
+        """Returns the body of the error response as JSON."""
         return self.to_problem(request_id).model_dump_json(exclude_none=True).encode()
 
     @staticmethod
     def from_json(body: bytes) -> "Fail":
-        """The failure that another service answered with; one we do not know is that service's bug."""
+        """Returns the failure that a service replied with. An unknown code is a bug: it becomes an InternalError."""
         problem = Problem.model_validate_json(body)
         kind = Fail.by_code.get(problem.code, InternalError)
-        return kind(problem.detail, errors=problem.errors or (), retry_after=problem.retry_after)
+        fail = kind(problem.detail, errors=problem.errors or (), retry_after=problem.retry_after)
+        fail.is_from_service = True  # the service has capped its errors
+        return fail
 
 
-class MalformedRequest(Fail, status=HTTPStatus.BAD_REQUEST):
+def _capped(errors: Sequence[FieldError], unlisted: int) -> tuple[FieldError, ...]:
+    """Returns the errors, shortened, so that a problem is never much larger than the request that it is about."""
+    listed = tuple(error.shortened() for error in errors[:MAX_FIELD_ERRORS])
+    more = len(errors) - len(listed) + unlisted
+    return (*listed, FieldError(pointer="", detail=f"and {more} more")) if more else listed
+
+
+class MalformedRequest(Fail, status=HTTPStatus.BAD_REQUEST, code="malformed"):
     """The request cannot be read."""
 
 
-class InvalidCursor(Fail, status=HTTPStatus.BAD_REQUEST):
-    """The cursor is not one that this list gave out."""
+class InvalidCursor(Fail, status=HTTPStatus.BAD_REQUEST, code="bad_cursor"):
+    """The cursor is not one that this list returned."""
 
 
-class InvalidIdempotencyKey(Fail, status=HTTPStatus.BAD_REQUEST):
-    """An Idempotency-Key has 1 to 255 printable ASCII characters."""
+class InvalidIdempotencyKey(Fail, status=HTTPStatus.BAD_REQUEST, code="invalid_idempotency_key"):
+    """An Idempotency-Key must have 1 to 255 printable ASCII characters."""
 
 
-class IdempotencyKeyRequired(Fail, status=HTTPStatus.BAD_REQUEST):
+class IdempotencyKeyRequired(Fail, status=HTTPStatus.BAD_REQUEST, code="idempotency_key_required"):
     """This request needs an Idempotency-Key header."""
 
 
-class Unauthorized(Fail, status=HTTPStatus.UNAUTHORIZED):
-    """Sign in first."""
+class Unauthorized(Fail, status=HTTPStatus.UNAUTHORIZED, code="unauthorized"):
+    """Sign in to do this."""
 
 
-class InvalidToken(Fail, status=HTTPStatus.UNAUTHORIZED):
-    """The access token is not valid, or no longer."""
+class InvalidToken(Fail, status=HTTPStatus.UNAUTHORIZED, code="invalid_token"):
+    """The access token or API key is invalid or has expired."""
 
 
-class Forbidden(Fail, status=HTTPStatus.FORBIDDEN):
-    """You may not do this."""
+class Forbidden(Fail, status=HTTPStatus.FORBIDDEN, code="forbidden"):
+    """You are not allowed to do this."""
 
 
-class ScopeMissing(Fail, status=HTTPStatus.FORBIDDEN):
-    """This API key lacks the scope for this."""
+class ScopeMissing(Fail, status=HTTPStatus.FORBIDDEN, code="scope_missing"):
+    """This API key does not have the scope that this needs."""
 
 
-class NotFound(Fail, status=HTTPStatus.NOT_FOUND):
-    """There is no such thing, or it is not yours."""
+class NotFound(Fail, status=HTTPStatus.NOT_FOUND, code="not_found"):
+    """This does not exist, or it is not yours."""
 
 
-class MethodNotAllowed(Fail, status=HTTPStatus.METHOD_NOT_ALLOWED):
-    """This cannot be done with that method."""
+class MethodNotAllowed(Fail, status=HTTPStatus.METHOD_NOT_ALLOWED, code="method_not_allowed"):
+    """This path does not accept that method."""
 
 
-class IdempotencyInProgress(Fail, status=HTTPStatus.CONFLICT):
+class IdempotencyInProgress(Fail, status=HTTPStatus.CONFLICT, code="idempotency_in_progress"):
     """The first request with this Idempotency-Key is still running."""
 
 
-class PreconditionFailed(Fail, status=HTTPStatus.PRECONDITION_FAILED):
-    """It has changed since you read it."""
+class PreconditionFailed(Fail, status=HTTPStatus.PRECONDITION_FAILED, code="precondition_failed"):
+    """This has changed since you read it."""
 
 
-class PayloadTooLarge(Fail, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-    """The body is larger than this route takes."""
+class PayloadTooLarge(Fail, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, code="payload_too_large"):
+    """The request body is too large."""
 
 
-class UnsupportedMediaType(Fail, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
-    """This route does not take that media type."""
+class UnsupportedMediaType(Fail, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, code="unsupported_media_type"):
+    """This path does not accept that media type."""
 
 
-class InvalidRequest(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
+class InvalidRequest(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="invalid"):
     """The request is not valid."""
 
 
-class IdempotencyKeyReused(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
-    """This Idempotency-Key was used for another request."""
+class IdempotencyKeyReused(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="idempotency_key_reused"):
+    """This Idempotency-Key was used for a different request."""
 
 
-class TooManyRequests(Fail, status=HTTPStatus.TOO_MANY_REQUESTS):
+class TooManyRequests(Fail, status=HTTPStatus.TOO_MANY_REQUESTS, code="too_many_requests"):
     """Too many requests."""
 
 
-class InternalError(Fail, status=HTTPStatus.INTERNAL_SERVER_ERROR):
+class InternalError(Fail, status=HTTPStatus.INTERNAL_SERVER_ERROR, code="internal_error"):
     """Something went wrong on our side."""
 
 
-class Unavailable(Fail, status=HTTPStatus.SERVICE_UNAVAILABLE):
-    """A part of the shop does not answer just now."""
+class ReplyTooLarge(Fail, status=HTTPStatus.INTERNAL_SERVER_ERROR, code="reply_too_large"):
+    """The response would be too large; request less at once."""
 
 
-class Overloaded(Fail, status=HTTPStatus.SERVICE_UNAVAILABLE):
-    """The shop has more to do than it can; try again shortly."""
+class Unavailable(Fail, status=HTTPStatus.SERVICE_UNAVAILABLE, code="unavailable"):
+    """A part of the shop is not available right now."""
 
 
-class TimedOut(Fail, status=HTTPStatus.GATEWAY_TIMEOUT):
-    """A part of the shop did not answer in time."""
+class Overloaded(Fail, status=HTTPStatus.SERVICE_UNAVAILABLE, code="overloaded"):
+    """The shop is overloaded; try again shortly."""
 
 
-COMMON_FAILURES: tuple[type[Fail], ...] = (InternalError, Unavailable, Overloaded, TimedOut)
-"""What any ask may end in besides the failures its operation declares."""
+class TimedOut(Fail, status=HTTPStatus.GATEWAY_TIMEOUT, code="timed_out"):
+    """A part of the shop did not respond in time."""
+
+
+COMMON_FAILURES: tuple[type[Fail], ...] = (InternalError, ReplyTooLarge, Unavailable, Overloaded, TimedOut)
+"""What any request can end in, besides the failures that its operation declares."""

@@ -1,4 +1,4 @@
-"""Who is asking, as the edge verified it."""
+"""The caller's identity as the edge verified it, and the levels of access."""
 
 from enum import StrEnum
 from uuid import UUID
@@ -7,14 +7,16 @@ from contracts.model import Model
 
 
 class Role(StrEnum):
+    """The role of an account."""
+
     CUSTOMER = "customer"
     ADMIN = "admin"
 
 
 class ApiKeyScope(StrEnum):
-    """What an API key may be for: to read a service's things, or to change them.
+    """What an API key may do: read a service's resources, or change them.
 
-    None changes accounts: that is for people, so that a stolen key makes nobody an administrator.
+    No scope changes accounts, so a stolen key cannot create an administrator.
     """
 
     USER_READ = "user:read"
@@ -28,22 +30,26 @@ class ApiKeyScope(StrEnum):
 
 
 class Identity(Model):
-    """The signed-in user behind an ask. Only the edge and the operator may publish the subjects that trust it."""
+    """The signed-in user, or the API key, behind a request.
+
+    Only the edge and the operator may publish the subjects that trust an identity.
+    """
 
     user_id: UUID
     role: Role
     session_id: UUID | None = None
-    """The session that the access token is of."""
+    """The session that the access token belongs to."""
     scopes: tuple[ApiKeyScope, ...] | None = None
-    """A machine's: it may what an administrator may, within these, and both ids are its API key's. None of a person."""
+    """Set for an API key only: within these scopes it may do what an administrator may, and both ids are the key's."""
 
     @property
     def is_admin(self) -> bool:
+        """Whether this is an administrator."""
         return self.role is Role.ADMIN
 
 
 class Access(StrEnum):
-    """Who may use an operation; what belongs to whom is for its handler to say."""
+    """Who may use an operation. Who owns which resource is checked by the operation's handler."""
 
     ANYONE = "anyone"
     CUSTOMER = "customer"

@@ -1,13 +1,13 @@
-"""What counts as one address, wherever somebody is known by theirs."""
+"""Groups client addresses: one IPv6 customer controls a whole network, which must count as one address."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 
 IPV6_PREFIX_BITS = 64
-"""Bits of an IPv6 address that name one customer's network; the rest is free for them to choose."""
+"""Leading bits of an IPv6 address that name one customer's network. The customer chooses the other bits freely."""
 
 
 def client_network(address: str) -> str:
-    """An IPv4 address, or the /64 network of an IPv6 one."""
+    """Returns an IPv4 address as it is, an IPv6 address as its /64 network, and any other text unchanged."""
     try:
         parsed = ip_address(address)
     except ValueError:

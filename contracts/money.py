@@ -1,4 +1,4 @@
-"""Money: integer minor units of one currency, never a float."""
+"""Money: an integer amount in minor units of one currency, never a float."""
 
 from typing import Annotated
 
@@ -7,46 +7,52 @@ from pydantic import AfterValidator, Field
 from contracts.model import Model
 
 MAX_AMOUNT = 10**12
+"""The largest amount, in minor units."""
 
-_TWO_DIGITS = """
+_TWO_DECIMALS = """
 AED ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE
 CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW
 KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK
 PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS
 UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW
 """
-_NO_DIGITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
-_THREE_DIGITS = "BHD IQD JOD KWD LYD OMR TND"
+_NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND"
 
 CURRENCY_EXPONENTS: dict[str, int] = {
-    **dict.fromkeys(_TWO_DIGITS.split(), 2),
-    **dict.fromkeys(_NO_DIGITS.split(), 0),
-    **dict.fromkeys(_THREE_DIGITS.split(), 3),
+    **dict.fromkeys(_TWO_DECIMALS.split(), 2),
+    **dict.fromkeys(_NO_DECIMALS.split(), 0),
+    **dict.fromkeys(_THREE_DECIMALS.split(), 3),
 }
-"""The active currencies of ISO 4217 and how many digits their minor unit has."""
+"""The active currencies of ISO 4217, with the number of decimal digits of their minor unit."""
 
 
 def _require_iso_4217(code: str) -> str:
     if code not in CURRENCY_EXPONENTS:
-        message = "is not an ISO 4217 currency"
+        message = "Input should be an ISO 4217 currency code, such as USD"
         raise ValueError(message)
     return code
 
 
-CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["USD"]), AfterValidator(_require_iso_4217)]
+CurrencyCode = Annotated[
+    str,
+    Field(pattern=r"^[A-Z]{3}$", description="An ISO 4217 currency code.", examples=["USD"]),
+    AfterValidator(_require_iso_4217),
+]
 
 
 class Money(Model):
-    """An amount in minor units (cents of a dollar), and its currency."""
+    """An amount in minor units, such as cents, and its currency."""
 
-    amount: Annotated[int, Field(ge=0, le=MAX_AMOUNT, examples=[1999])]
+    amount: Annotated[int, Field(ge=0, le=MAX_AMOUNT, description="Minor units.", examples=[1999])]
     currency: CurrencyCode
 
     def times(self, quantity: int) -> "Money":
+        """Returns the price of several units."""
         return self.model_copy(update={"amount": self.amount * quantity})
 
 
 def sum_money(amounts: "list[Money]", currency: str) -> Money:
-    """The sum of amounts that are all in `currency`."""
-    assert all(money.currency == currency for money in amounts), "money of two currencies has no sum"
+    """Returns the sum of amounts that are all in `currency`."""
+    assert all(money.currency == currency for money in amounts), "cannot add amounts of different currencies"
     return Money.model_construct(amount=sum(money.amount for money in amounts), currency=currency)

@@ -1,4 +1,4 @@
-"""notification: what customers are told, and how it went out."""
+"""notification: the messages that customers receive, and how they were delivered."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -14,7 +14,7 @@ SERVICE = "notification"
 
 
 class NotificationKind(StrEnum):
-    """What a customer is told."""
+    """What a notification is about."""
 
     ORDER_PLACED = "order_placed"
     ORDER_PAID = "order_paid"
@@ -25,12 +25,16 @@ class NotificationKind(StrEnum):
 
 
 class NotificationChannel(StrEnum):
+    """How a notification reaches the customer."""
+
     EMAIL = "email"
     SMS = "sms"
     PUSH = "push"
 
 
 class DeliveryStatus(StrEnum):
+    """How far a delivery has come. A suppressed one is never sent."""
+
     QUEUED = "queued"
     SENT = "sent"
     FAILED = "failed"
@@ -38,13 +42,15 @@ class DeliveryStatus(StrEnum):
 
 
 class Notification(Model):
+    """A message to a customer."""
+
     id: Id
     kind: NotificationKind
     channel: NotificationChannel
     status: DeliveryStatus
-    subject: SingleLine
+    subject: Annotated[SingleLine, Field(description="The subject line.")]
     created_at: Timestamp
-    sent_at: Annotated[Timestamp | None, Field(description="When the mail server took it.")] = None
+    sent_at: Annotated[Timestamp | None, Field(description="When the mail server accepted it.")] = None
 
 
 LIST = Operation(
@@ -52,7 +58,7 @@ LIST = Operation(
     "list",
     PageParams,
     ListPage[Notification],
-    "What was sent to me; for administrators, to anyone",
+    "List one's own notifications; administrators see all users'",
     Access.CUSTOMER,
     (InvalidCursor,),
     owned_resources=(OwnedResource("notifications", open_to_admins=True),),

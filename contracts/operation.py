@@ -1,4 +1,4 @@
-"""An operation: one ask that one service answers."""
+"""Operations: requests that one service replies to."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,20 +26,22 @@ OPERATOR = "operator"
 
 @dataclass(frozen=True, slots=True)
 class OwnedResource:
-    """What an operation is about that belongs to somebody. Its handler sees to it; tests hold it against this."""
+    """A resource with an owner that an operation works on. The handler checks the owner; tests check the handler."""
 
     name: str
     id_field: str = ""
-    """The request's field that names it: for everybody but its owner it is `NotFound`. Without one, it is one's own."""
+    """The request field that names the resource. Callers who do not own it get `NotFound`. Empty if the operation
+    always works on the caller's own resource.
+    """
     open_to_admins: bool = False
-    """Administrators may, too: with the one that is named, or with everybody's."""
+    """Whether administrators may use it too: the resource that is named, or those of all users."""
     open_to_guests: bool = False
-    """One that has no owner is for whoever knows its id, signed in or not."""
+    """Whether a resource without an owner is open to any caller who knows its id, signed in or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[RequestT, ReplyT]):
-    """What can be asked of a service, by whom, and every way it can end."""
+    """A request that a service replies to: its models, its callers and its failures."""
 
     service: str
     name: str
@@ -51,46 +53,50 @@ class Operation(Generic[RequestT, ReplyT]):
     callers: tuple[str, ...] = (EDGE,)
     """Who may publish the subject. An operation that trusts an identity is never open to another service."""
     writes: bool = False
-    """Changes something: honours an idempotency key and leaves a line in the log."""
+    """Whether it changes something. Then it honours an idempotency key and writes a log line."""
     owned_resources: tuple[OwnedResource, ...] = ()
-    """Whose things it is about; more than one where the request can name several. `contracts.access` says the rest."""
+    """The owned resources it works on; several if a request can name several. `contracts.access` holds the rules."""
     confidential: bool = False
-    """The reply holds secrets: what is kept of it for a replay is encrypted under the idempotency key itself."""
+    """Whether the reply holds secrets. Then the copy stored for a replay is encrypted under the idempotency key."""
     audited: bool = False
-    """Touches the security of an account: stands in the audit trail whoever does it."""
+    """Whether it concerns the security of an account. Then every call is written to the audit log."""
     people_only: bool = False
-    """No API key may, whatever its scopes."""
+    """Whether it is closed to API keys, whatever their scopes."""
 
     def __post_init__(self) -> None:
         internal = self.access is Access.SERVICE
         assert internal == (EDGE not in self.callers), (
-            f"{self.subject}: only internal operations are kept from the edge"
+            f"{self.subject}: an operation is closed to the edge exactly if its access is SERVICE"
         )
 
     @property
     def subject(self) -> str:
+        """The NATS subject of its requests."""
         return f"rpc.{self.service}.{self.name}"
 
     @property
     def is_public(self) -> bool:
-        """What everybody may read, as it belongs to nobody."""
+        """Whether anyone may read it, because it has no owner."""
         return self.access is Access.ANYONE and not self.writes and not self.owned_resources
 
     @property
     def open_to_api_keys(self) -> bool:
-        """A machine may what an administrator may with what is not his own, and what everybody may read."""
+        """Whether API keys may use it.
+
+        A key may do what an administrator may do with other users' resources, and may read what is public.
+        """
         if self.people_only or EDGE not in self.callers:
             return False
-        of_admins = bool(self.owned_resources) and all(one.open_to_admins for one in self.owned_resources)
-        return self.access is Access.ADMIN or self.is_public or of_admins
+        open_to_admins = bool(self.owned_resources) and all(one.open_to_admins for one in self.owned_resources)
+        return self.access is Access.ADMIN or self.is_public or open_to_admins
 
     @property
     def scope(self) -> ApiKeyScope:
-        """What an API key needs for it, where it is open to them and not to everybody."""
+        """The scope that an API key needs, if the operation is open to keys and not public."""
         return ApiKeyScope(f"{self.service}:{'write' if self.writes else 'read'}")
 
     def all_failures(self) -> Iterator[type[Fail]]:
-        """The declared failures and those that its access, its body and the network bring along."""
+        """Yields the declared failures and those that follow from its access, its body and the network."""
         yield from self.failures
         yield InvalidRequest
         if self.access in (Access.CUSTOMER, Access.ADMIN):

@@ -1,4 +1,4 @@
-"""payment: charges, refunds and the ledger that has to balance."""
+"""payment: charges, refunds and the double-entry ledger."""
 
 from enum import StrEnum
 from http import HTTPStatus
@@ -17,34 +17,36 @@ from contracts.repair import RepairRequest, RepairResult
 SERVICE = "payment"
 
 PaymentMethod = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_ -]+$", min_length=1, max_length=128)]
-"""A gateway's token for a means of payment, never a card number: that is refused."""
+"""A gateway's token for a means of payment. Card numbers are refused."""
 
 
-class CardNumberRefused(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
-    """A card number never belongs here; send the payment provider's token."""
+class CardNumberRefused(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="card_number_refused"):
+    """Do not send a card number; send the payment provider's token."""
 
 
-class NotPayable(Fail, status=HTTPStatus.CONFLICT):
-    """The order does not wait for a payment."""
+class NotPayable(Fail, status=HTTPStatus.CONFLICT, code="not_payable"):
+    """The order is not waiting for a payment."""
 
 
-class AlreadyPaid(Fail, status=HTTPStatus.CONFLICT):
-    """A payment of this order is under way or done already."""
+class AlreadyPaid(Fail, status=HTTPStatus.CONFLICT, code="already_paid"):
+    """The order is already paid, or a payment is in progress."""
 
 
-class NotRefundable(Fail, status=HTTPStatus.CONFLICT):
-    """There is nothing captured that could be refunded."""
+class NotRefundable(Fail, status=HTTPStatus.CONFLICT, code="not_refundable"):
+    """The payment has no captured amount to refund."""
 
 
-class RefundExceedsPayment(Fail, status=HTTPStatus.CONFLICT):
-    """The refund is more than what is left of the payment."""
+class RefundExceedsPayment(Fail, status=HTTPStatus.CONFLICT, code="refund_exceeds_payment"):
+    """The refund is larger than the amount left of the payment."""
 
 
-class PaymentMethodUnknown(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
-    """No gateway knows this payment method."""
+class PaymentMethodUnknown(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="payment_method_unknown"):
+    """No payment gateway accepts this payment method."""
 
 
 class PaymentStatus(StrEnum):
+    """How far a payment has come."""
+
     PROCESSING = "processing"
     REQUIRES_ACTION = "requires_action"
     CAPTURED = "captured"
@@ -55,47 +57,61 @@ class PaymentStatus(StrEnum):
 
 
 class Payment(Model):
+    """A payment of an order."""
+
     id: Id
     order_id: Id
-    amount: Money
-    refunded: Money
+    amount: Annotated[Money, Field(description="What the payment charges.")]
+    refunded: Annotated[Money, Field(description="What has been refunded so far.")]
     status: PaymentStatus
-    provider: str
-    failure_code: str | None = None
-    client_secret: Annotated[str | None, Field(description="Confirms a payment that requires an action.")] = None
+    provider: Annotated[str, Field(description="The payment gateway.", examples=["simulator"])]
+    failure_code: Annotated[str | None, Field(description="Why the gateway declined it, if it failed.")] = None
+    client_secret: Annotated[
+        str | None, Field(description="Send it to confirm a payment whose status is `requires_action`.")
+    ] = None
     created_at: Timestamp
 
 
 class CreatePayment(Model):
+    """An order to pay, and how."""
+
     order_id: Id
-    payment_method: PaymentMethod
+    payment_method: Annotated[PaymentMethod, Field(description="The payment provider's token to charge.")]
 
 
 class PaymentRef(Model):
+    """Names a payment."""
+
     id: Id
 
 
 class ListPayments(PageParams):
-    order_id: Id | None = None
+    """Filters of a list of payments."""
+
+    order_id: Annotated[Id | None, Field(description="Only payments of this order.")] = None
 
 
 class ConfirmPayment(Model):
-    """The second step of a payment that `requires_action`."""
+    """The second step of a payment whose status is `requires_action`."""
 
     id: Id
-    client_secret: Annotated[Secret, Field(max_length=255)]
+    client_secret: Annotated[Secret, Field(max_length=255, description="The payment's `client_secret`.")]
 
 
 class RefundPayment(Model):
+    """What to refund, and why."""
+
     id: Id
     amount: Annotated[
-        int | None, Field(ge=1, le=MAX_AMOUNT, description="Minor units; all that is left when not said.")
+        int | None, Field(ge=1, le=MAX_AMOUNT, description="Minor units; without it, the whole amount left.")
     ] = None
-    reason: Annotated[MultilineText | None, StringConstraints(max_length=500)] = None
+    reason: Annotated[
+        MultilineText | None, StringConstraints(max_length=500), Field(description="Why the money is refunded.")
+    ] = None
 
 
 class ChargeOrder(Model):
-    """An order's own ask to be charged."""
+    """An order to charge."""
 
     order_id: Id
     user_id: Id | None
@@ -104,18 +120,20 @@ class ChargeOrder(Model):
 
 
 class ChargeLookup(Model):
-    """A charge that an order has asked for before, perhaps, and the idempotency key it was asked under."""
+    """A charge that may have been requested before, and the idempotency key of that request."""
 
     charge: ChargeOrder
     key: Annotated[str, StringConstraints(max_length=255)]
 
 
 class PaidOrdersRequest(Model):
+    """Asks for the payments of these orders."""
+
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
 
 
 class PaymentEvent(Model):
-    """What every event of a payment says."""
+    """The fields of every event of a payment."""
 
     payment_id: Id
     order_id: Id
@@ -123,21 +141,21 @@ class PaymentEvent(Model):
 
 
 class PaymentCaptured(PaymentEvent, Event, service=SERVICE, name="captured", key="payment_id"):
-    """The money of an order was taken."""
+    """The payment of an order was captured."""
 
 
 class PaymentFailed(PaymentEvent, Event, service=SERVICE, name="failed", key="payment_id"):
-    """The money of an order could not be taken, for good."""
+    """The payment of an order failed for good."""
 
     failure_code: SingleLine
 
 
 class PaymentActionRequired(PaymentEvent, Event, service=SERVICE, name="action_required", key="payment_id"):
-    """The customer has to take a second step."""
+    """The customer must confirm the payment."""
 
 
 class PaymentRefunded(PaymentEvent, Event, service=SERVICE, name="refunded", key="payment_id"):
-    """Money went back: `amount` this time, `refunded` in all, `full` when nothing is left."""
+    """Money was refunded: `amount` this time, `refunded` in total; `full` if nothing is left."""
 
     refund_id: Id
     refunded: Money
@@ -182,7 +200,7 @@ CONFIRM = Operation(
     "confirm",
     ConfirmPayment,
     Payment,
-    "Take a payment's second step",
+    "Confirm a payment that needs a second step",
     CUSTOMER,
     (NotFound, NotPayable),
     writes=True,
@@ -193,7 +211,7 @@ REFUND = Operation(
     "refund",
     RefundPayment,
     Payment,
-    "Send money back",
+    "Refund a payment, in whole or in part",
     ADMIN,
     (NotFound, NotRefundable, RefundExceedsPayment, CardNumberRefused),
     writes=True,
@@ -214,7 +232,7 @@ CHARGED = Operation(
     "charged",
     ChargeLookup,
     Payment,
-    "What an order was told when it asked to be charged",
+    "Find the result of an earlier charge request",
     Access.SERVICE,
     (NotFound, AlreadyPaid, NotPayable),
     ("order",),
@@ -224,7 +242,7 @@ PAID = Operation(
     "paid",
     PaidOrdersRequest,
     ListPage[Payment],
-    "The payments that have taken the money of orders",
+    "Find the captured payments of orders",
     Access.SERVICE,
     callers=("order",),
 )
@@ -233,7 +251,7 @@ REPAIR = Operation(
     "repair",
     RepairRequest,
     RepairResult,
-    "Put payments right that are stuck, or of which the gateway says something else",
+    "Correct payments that are stuck or differ from the gateway's records",
     Access.SERVICE,
     callers=(OPERATOR,),
     writes=True,

@@ -1,7 +1,6 @@
-"""Personal data: what every service is asked when somebody wants all that is held on them, or has it erased.
+"""Personal data: the operations by which user exports or erases a person's data in the other services.
 
-user leads both and asks the others. What is erased are data that tell who somebody is; orders, money and stock stay, as
-ids and figures.
+user coordinates both. Erasure removes the data that identify a person. Orders, money and stock stay as ids and numbers.
 """
 
 from typing import Annotated
@@ -18,54 +17,59 @@ from contracts.payment import Payment
 
 COORDINATOR = "user"
 MAX_GUEST_ORDERS = 100
-"""Guests' orders in one ask."""
+"""Guest orders in one request."""
 
 DATA_HOLDERS = ("order", "payment", "notification", "cart", "catalog")
-"""The other services, in the order in which they are asked to erase."""
+"""The other services, in the order in which they erase."""
 
 
 class EraseUserData(Model):
-    """An account, and the guests' orders that were placed with its e-mail: the e-mail itself is told to nobody."""
+    """An account, and the guest orders that were placed with its e-mail. The e-mail itself is sent to no service."""
 
     user_id: Id
-    order_ids: Annotated[list[Id], Field(max_length=MAX_GUEST_ORDERS)] = []
+    order_ids: Annotated[list[Id], Field(max_length=MAX_GUEST_ORDERS, description="Guest orders of this person.")] = []
 
 
 class GuestOrdersRequest(Model):
-    """Orders that guests placed with one of these e-mails."""
+    """Asks for the orders that guests placed with one of these e-mails."""
 
     emails: Annotated[list[SingleLine], Field(min_length=1, max_length=2, description="In lower case.")]
-    after: Annotated[Id | None, Field(description="The last of the ids before.")] = None
+    after: Annotated[Id | None, Field(description="The last id of the previous reply.")] = None
 
 
 class GuestOrderIds(Model):
-    """Sorted; none is the end."""
+    """Ids in ascending order; an empty list is the end."""
 
     order_ids: list[Id]
 
 
 class EraseProgress(Model):
-    more: Annotated[bool, Field(description="It was much; ask again.")] = False
+    """How far a service has come."""
+
+    more: Annotated[bool, Field(description="Whether there is more to erase; then send the request again.")] = False
 
 
 class ExportUserData(Model):
+    """Asks a service for the data it holds on a person."""
+
     user_id: Id
     emails: Annotated[
-        list[SingleLine], Field(max_length=2, description="Verified, in lower case, as a guest may say it.")
+        list[SingleLine],
+        Field(max_length=2, description="The verified e-mail in lower case, as a guest may have entered it."),
     ]
-    after: Annotated[Cursor | None, Field(description="The `next` of the part before.")] = None
+    after: Annotated[Cursor | None, Field(description="The `next` of the previous part.")] = None
 
 
 class ExportedCart(Model):
-    """A cart without the prices of the day."""
+    """A cart without current prices."""
 
-    id: str
-    lines: list[CheckoutLine]
+    id: Annotated[str, Field(description="The cart's id.")]
+    lines: Annotated[list[CheckoutLine], Field(description="What is in the cart.")]
     expires_at: Timestamp
 
 
 class UserDataPart(Model):
-    """A part of what one service holds on somebody: never more than a message takes."""
+    """A part of the data that one service holds on a person, small enough for one message."""
 
     carts: list[ExportedCart] = []
     orders: list[Order] = []
@@ -75,12 +79,13 @@ class UserDataPart(Model):
 
 
 def erase_operation(service: str) -> Operation[EraseUserData, EraseProgress]:
+    """Returns the operation by which a service erases a person's data."""
     return Operation(
         service,
         "erase",
         EraseUserData,
         EraseProgress,
-        "Erase what tells who somebody is; again does no harm",
+        "Erase the data that identify a person; repeating it is harmless",
         Access.SERVICE,
         callers=(COORDINATOR,),
         writes=True,
@@ -88,12 +93,13 @@ def erase_operation(service: str) -> Operation[EraseUserData, EraseProgress]:
 
 
 def export_operation(service: str) -> Operation[ExportUserData, UserDataPart]:
+    """Returns the operation by which a service exports a person's data."""
     return Operation(
         service,
         "export",
         ExportUserData,
         UserDataPart,
-        "What is held on somebody, part by part",
+        "Export the data held on a person, part by part",
         Access.SERVICE,
         callers=(COORDINATOR,),
     )
@@ -104,7 +110,7 @@ GUEST_ORDERS = Operation(
     "guest_orders",
     GuestOrdersRequest,
     GuestOrderIds,
-    "The orders that guests placed with an e-mail",
+    "Find the orders that guests placed with an e-mail",
     Access.SERVICE,
     callers=(COORDINATOR,),
 )

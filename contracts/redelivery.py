@@ -1,6 +1,7 @@
-"""Every service that hears events can be handed one again: a dead letter, one of long ago, one that an audit misses.
+"""The redelivery operation: an operator hands an event to a service once more.
 
-It is heard by the same path as from the stream, so that it has its effect once, however often it is handed over.
+The event may be a dead letter, an old one, or one that `souk verify` found missing. The service handles it on the same
+path as an event from the stream, so it takes effect once, however often it is redelivered.
 """
 
 from enum import StrEnum
@@ -16,46 +17,49 @@ from contracts.operation import OPERATOR, Operation
 
 
 class RedeliveryOutcome(StrEnum):
-    """What became of an event that was heard."""
+    """What the service did with the event."""
 
     APPLIED = "applied"
-    """It has had its effect now."""
+    """The event has taken effect now."""
     ALREADY_APPLIED = "known"
-    """It had been heard before; nothing was done."""
+    """The event had taken effect before; the service did nothing."""
     IGNORED = "ignored"
-    """There is nothing here that it could have an effect on, and there will not be."""
+    """The service has nothing that this event could affect, now or later."""
 
 
 class RedeliverEvent(Model):
-    """An event as it was in its stream."""
+    """An event as its stream holds it."""
 
-    id: Annotated[Id, Field(description="The event's own id (`ce-id`), by which it is known again.")]
+    id: Annotated[Id, Field(description="The event's own id (`ce-id`), by which duplicates are recognised.")]
     type: Annotated[str, Field(description="`ce-type`", examples=["souk.order.paid"])]
     data: Annotated[str, Field(description="The body, JSON as text.")]
-    subject: Annotated[str | None, Field(description="Where it was published.")] = None
-    traceparent: str | None = None
-    request_id: str | None = None
+    subject: Annotated[str | None, Field(description="The subject that it was published on.")] = None
+    traceparent: Annotated[str | None, Field(description="The trace that the event belongs to.")] = None
+    request_id: Annotated[str | None, Field(description="The request that caused the event.")] = None
 
 
 class RedeliveryResult(Model):
+    """The result of a redelivery."""
+
     outcome: RedeliveryOutcome
 
 
-class DeliveredTooEarly(Fail, status=HTTPStatus.CONFLICT):
-    """Something else has to be heard before this event."""
+class DeliveredTooEarly(Fail, status=HTTPStatus.CONFLICT, code="heard_too_soon"):
+    """An earlier event must be handled before this one."""
 
 
-class EventHandlingFailed(Fail, status=HTTPStatus.CONFLICT):
-    """The event was read, but its effect failed, and nothing of it is left."""
+class EventHandlingFailed(Fail, status=HTTPStatus.CONFLICT, code="effect_failed"):
+    """The event was read but handling it failed, and its changes were rolled back."""
 
 
 def redelivery_operation(service: str) -> Operation[RedeliverEvent, RedeliveryResult]:
+    """Returns the redelivery operation of a service."""
     return Operation(
         service,
         "hear",
         RedeliverEvent,
         RedeliveryResult,
-        "Hear an event again",
+        "Handle an event once more",
         Access.SERVICE,
         (DeliveredTooEarly, EventHandlingFailed),
         callers=(OPERATOR,),

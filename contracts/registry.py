@@ -1,4 +1,4 @@
-"""Everything that can be asked and heard, gathered, and who hears what."""
+"""All operations and events in one place, and which service subscribes to which event."""
 
 from contracts import cart, catalog, notification, order, payment, privacy, user
 from contracts.audit_log import audit_log_operation
@@ -26,13 +26,13 @@ SUBSCRIPTIONS: dict[str, tuple[type[Event], ...]] = {
         user.ResetRequested,
     ),
 }
-"""Who hears what. A consumer a pair of service and stream is derived from it."""
+"""The events that each service subscribes to. Provisioning creates one consumer for each pair of service and stream."""
 
-REDELIVER = {service: redelivery_operation(service) for service, heard in SUBSCRIPTIONS.items() if heard}
-"""How the operator hands an event over once more."""
+REDELIVER = {service: redelivery_operation(service) for service, events in SUBSCRIPTIONS.items() if events}
+"""The operations by which an operator redelivers an event, by service."""
 
 AUDIT_LOGS = {service: audit_log_operation(service) for service in SERVICES if service != "cart"}
-"""The audit trails. cart keeps nothing that anybody but its customers and guests changes."""
+"""The operations that read the audit logs, by service. cart has none: only customers and guests change carts."""
 
 OPERATIONS: tuple[AnyOperation, ...] = (
     *user.OPERATIONS,
@@ -57,5 +57,5 @@ assert len(EVENT_BY_TYPE) == len(EVENTS), "two events share a type"
 
 
 def operations_for(caller: str) -> tuple[AnyOperation, ...]:
-    """The operations that a service, the edge or the operator may ask for."""
+    """Returns the operations that a service, the edge or the operator may call."""
     return tuple(operation for operation in OPERATIONS if caller in operation.callers)

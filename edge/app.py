@@ -1,19 +1,14 @@
-"""The edge: HTTP in, asks out. Run as `python -m edge.app`."""
+"""The edge: turns HTTP requests into requests to the services over NATS. Run it as `python -m edge.app`."""
 
 import asyncio
-import logging
-import os
-import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import uvloop
 from nats.aio.client import Client
 
 from contracts import user
 from contracts.model import Empty
 from contracts.operation import EDGE
-from edge import routes
 from edge.auth.api_keys import ApiKeyAuthenticator
 from edge.auth.revocations import RevokedSessions
 from edge.auth.tokens import Authenticator, JwksCache
@@ -23,114 +18,98 @@ from edge.listener import serve_http
 from edge.openapi.docs_site import documentation_pages
 from edge.ratelimit.limiter import RateLimiter
 from edge.ratelimit.sync import SYNC_INTERVAL_SECONDS, CounterSync
+from edge.routes import all_routes
 from edge.settings import EdgeSettings
 from edge.status_pages import StatusPages
 from edge.uploads import UploadStore
 from edge.upstream.circuit_breaker import CircuitBreakers
 from edge.upstream.client import UpstreamClient
 from edge.upstream.load_shedding import LoadShedder
-from infra.foundation import failpoints as crash
 from infra.foundation.background import PeriodicTask
-from infra.foundation.settings import load_settings
-from infra.foundation.telemetry import Metrics, build_tracer, configure_logging
-from infra.messaging import connection as messaging
+from infra.foundation.telemetry import Metrics, build_tracer
+from infra.messaging.connection import ConnectionMonitor, connect
 from infra.messaging.rpc import RpcClient
-from infra.runtime import health as ops
-from infra.runtime.service import tune_gc
+from infra.runtime.health import Readiness, serve_health
+from infra.runtime.lifecycle import run_process
 
 JWKS_TIMEOUT_SECONDS = 3.0
 
-log = logging.getLogger("souk.edge")
-
 
 @asynccontextmanager
-async def serve_edge(settings: EdgeSettings, monitor: messaging.ConnectionMonitor) -> AsyncIterator[int]:
-    """The edge at work, and the port it listens on. At the end it finishes what it has begun."""
+async def serve_edge(settings: EdgeSettings, monitor: ConnectionMonitor) -> AsyncIterator[int]:
+    """Runs the edge within the block and yields its port. At the end it finishes the requests it has accepted."""
     metrics = monitor.metrics
     tracer, provider = build_tracer(settings.otlp_endpoint, EDGE)
     async with AsyncExitStack() as stack:
         if provider is not None:
             stack.callback(provider.shutdown)
         password = settings.nats_password.get_secret_value()
-        # Nothing waits for NATS to come back: a request during an outage fails at once.
-        connecting = messaging.connect(settings.nats_url, EDGE, password, monitor, pending_size=0)
+        # No buffer for the time without a connection: a request during an outage of NATS fails at once.
+        connecting = connect(settings.nats_url, EDGE, password, monitor, pending_size=0)
         client = await stack.enter_async_context(connecting)
-        readiness = ops.Readiness(client, {}, monitor)
-        await stack.enter_async_context(ops.serve_health(settings, readiness, metrics))
-        ended = RevokedSessions(client)
-        await ended.subscribe()
-        limits = RateLimiter(settings, metrics.registry)
-        await stack.enter_async_context(_tallying(client, limits))
-        ends = _ends(settings, client, ended, limits, readiness, metrics)
-        gateway = ApiGateway(settings, ends, metrics, tracer)
+        readiness = Readiness(client, {}, monitor)
+        await stack.enter_async_context(serve_health(settings, readiness, metrics))
+        revoked_sessions = RevokedSessions(client)
+        await revoked_sessions.subscribe()
+        rate_limiter = RateLimiter(settings, metrics.registry)
+        await stack.enter_async_context(_sharing_counts(client, rate_limiter, password))
+        handlers = _handlers(settings, client, revoked_sessions, rate_limiter, readiness, metrics)
+        gateway = ApiGateway(settings, handlers, metrics, tracer)
         port = await stack.enter_async_context(serve_http(settings, gateway))
         stack.enter_context(readiness.accepting())
         yield port
 
 
 @asynccontextmanager
-async def _tallying(client: Client, limits: RateLimiter) -> AsyncIterator[None]:
-    """Inside, the other edges are told what is counted here."""
-    tally = CounterSync(client, limits)
-    await tally.subscribe()
-    telling = asyncio.create_task(PeriodicTask("tally", tally.publish, interval_seconds=SYNC_INTERVAL_SECONDS).run())
+async def _sharing_counts(client: Client, rate_limiter: RateLimiter, password: str) -> AsyncIterator[None]:
+    """Shares rate limit counts with the other edges within the block."""
+    sync = CounterSync(client, rate_limiter, password)
+    await sync.subscribe()
+    publisher = PeriodicTask("rate-limit-sync", sync.publish, interval_seconds=SYNC_INTERVAL_SECONDS)
+    publishing = asyncio.create_task(publisher.run())
     try:
         yield
     finally:
-        telling.cancel()
+        publishing.cancel()
 
 
-def _ends(
+def _handlers(
     settings: EdgeSettings,
     client: Client,
-    ended: RevokedSessions,
-    limits: RateLimiter,
-    readiness: ops.Readiness,
+    revoked_sessions: RevokedSessions,
+    rate_limiter: RateLimiter,
+    readiness: Readiness,
     metrics: Metrics,
 ) -> Iterator[tuple[str, str, RouteHandler]]:
-    """Everything that can be asked for, by method and path."""
-    asker = RpcClient(client, settings.edge_timeout)
-    circuits = CircuitBreakers(settings, asker, metrics.registry)
-    quick = RpcClient(client, JWKS_TIMEOUT_SECONDS)
-
-    async def fetch_keys() -> user.Jwks:
-        return await quick.request(user.JWKS, Empty())
-
-    admission = LoadShedder(settings, metrics.registry)
-    lines = UpstreamClient(settings, asker, circuits)
-    tokens = Authenticator(
-        JwksCache(fetch_keys), revoked_sessions=ended, authenticate_api_key=ApiKeyAuthenticator(lines).authenticate
+    """Yields the method, path and handler of every route and page."""
+    rpc = RpcClient(client, settings.edge_timeout)
+    circuit_breakers = CircuitBreakers(settings, rpc, metrics.registry)
+    upstream = UpstreamClient(settings, rpc, circuit_breakers)
+    authenticator = Authenticator(
+        JwksCache(_jwks_fetcher(client)),
+        revoked_sessions=revoked_sessions,
+        authenticate_api_key=ApiKeyAuthenticator(upstream).authenticate,
     )
-    desk = EndpointDeps(settings, lines, admission, limits, tokens, UploadStore(client))
-    for path, route in routes.all_routes():
-        yield route.method, path, Endpoint(path, route, desk)
-    yield from StatusPages(
-        asker, circuits, readiness, metrics, settings.edge_metrics_networks, documentation_pages()
-    ).handlers()
+    load_shedder = LoadShedder(settings, metrics.registry)
+    deps = EndpointDeps(settings, upstream, load_shedder, rate_limiter, authenticator, UploadStore(client))
+    for path, route in all_routes():
+        yield route.method, path, Endpoint(path, route, deps)
+    networks, documents = settings.edge_metrics_networks, documentation_pages()
+    yield from StatusPages(rpc, circuit_breakers, readiness, metrics, networks, documents).handlers()
 
 
-async def run_until_signal(settings: EdgeSettings) -> int:
-    """Exit code 1 when NATS has closed the connection for good."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watch = messaging.ConnectionMonitor(Metrics())
-    async with serve_edge(settings, watch) as port:
-        tune_gc()
-        log.info("ready", extra={"fields": {"pid": os.getpid(), "port": port}})
-        ends = [asyncio.create_task(stop.wait()), asyncio.create_task(watch.closed.wait())]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            end.cancel()
-        log.info("stopping")
-    return 0 if stop.is_set() else 1
+def _jwks_fetcher(client: Client) -> Callable[[], Awaitable[user.Jwks]]:
+    rpc = RpcClient(client, JWKS_TIMEOUT_SECONDS)
+
+    async def fetch() -> user.Jwks:
+        return await rpc.request(user.JWKS, Empty())
+
+    return fetch
 
 
 def main() -> None:
-    settings = load_settings(EdgeSettings)
-    configure_logging(EDGE, settings.log_level)
-    crash.enable(settings.crash_folder)
-    raise SystemExit(uvloop.run(run_until_signal(settings)))
+    """Runs the edge."""
+    run_process(EDGE, EdgeSettings, serve_edge)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Pages of listed origins may call the API. Tokens travel in a header, never in a cookie: no credentials are shared."""
+"""CORS: lets pages of configured origins call the API. Tokens travel in a header, never in a cookie, so no credentials
+are shared.
+"""
 
 from collections.abc import MutableMapping
 
@@ -12,22 +14,23 @@ PREFLIGHT_MAX_AGE_SECONDS = 600
 
 
 class CorsPolicy:
-    """`origins` as browsers write them: `https://shop.example`."""
+    """The allowed origins, as browsers write them: `https://shop.example`."""
 
     def __init__(self, origins: frozenset[str]) -> None:
         self._origins = origins
 
-    def add_headers(self, exchange: RequestContext, response_headers: MutableMapping[str, str]) -> None:
-        """Adds to an answer's headers what a browser needs to hear."""
+    def add_headers(self, context: RequestContext, response_headers: MutableMapping[str, str]) -> None:
+        """Adds the CORS headers that a browser needs to accept the response."""
         if not self._origins:
             return
-        response_headers["Vary"] = f"{response_headers['Vary']}, Origin" if "Vary" in response_headers else "Origin"
-        origin = exchange.header("Origin")
+        vary = response_headers.get("Vary")
+        response_headers["Vary"] = f"{vary}, Origin" if vary is not None else "Origin"
+        origin = context.header("Origin")
         if origin not in self._origins:
             return
         response_headers["Access-Control-Allow-Origin"] = origin
         response_headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
-        if exchange.method == "OPTIONS":
+        if context.method == "OPTIONS":
             response_headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
             response_headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
             response_headers["Access-Control-Max-Age"] = str(PREFLIGHT_MAX_AGE_SECONDS)

@@ -1,4 +1,4 @@
-"""One route at work: reads the request, asks the service, hands its answer on."""
+"""One route at work: reads the request, calls the service, returns its reply."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,13 +9,13 @@ from aiohttp import web
 from contracts import headers
 from contracts.access import authorize
 from contracts.failure import Fail, InvalidToken, PreconditionFailed, TooManyRequests
-from edge import request_body as bodies
-from edge import responses as answers
-from edge.auth.tokens import Authenticator, Caller
+from edge.auth.tokens import Authenticator
+from edge.caller import Caller
 from edge.etags import parse_if_match
 from edge.ratelimit.limiter import RateLimiter
 from edge.request_context import RequestContext, read_idempotency_key
-from edge.request_parsing import RequestParser
+from edge.request_parsing import RequestParser, check_body_headers, read_body
+from edge.responses import build_response
 from edge.routes import BodyFormat, Route
 from edge.settings import EdgeSettings
 from edge.uploads import UploadStore
@@ -24,7 +24,7 @@ from edge.upstream.load_shedding import LoadShedder
 from infra.foundation.failpoints import failpoint
 
 PRIORITY_SERVICES = frozenset({"order", "payment"})
-"""Services whose writes finish what somebody has begun."""
+"""Services whose writes finish what a customer has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,89 +40,95 @@ class EndpointDeps:
 
 
 class Endpoint:
-    """Answers one route."""
+    """Handles the requests of one route."""
 
-    def __init__(self, path: str, route: Route, desk: EndpointDeps) -> None:
+    def __init__(self, path: str, route: Route, deps: EndpointDeps) -> None:
         self.path = path
         self.route = route
         self.is_write = route.operation.writes
-        self._conditional = PreconditionFailed in route.operation.failures
-        self._urgent = self.is_write and route.operation.service in PRIORITY_SERVICES
-        # Passwords take their time on purpose, and files take their sender's: neither says how busy the shop is.
-        self._telling = not route.operation.confidential and route.body_format in {BodyFormat.NONE, BodyFormat.JSON}
-        self._desk = desk
-        self._intake = RequestParser(route)
+        self._takes_if_match = PreconditionFailed in route.operation.failures
+        self._has_priority = self.is_write and route.operation.service in PRIORITY_SERVICES
+        # Hashing a password is slow by design, and an upload is as slow as its sender: neither says how busy the shop
+        # is.
+        self._is_latency_sample = not route.operation.confidential and route.body_format in {
+            BodyFormat.NONE,
+            BodyFormat.JSON,
+        }
+        self._deps = deps
+        self._parser = RequestParser(route)
 
-    async def handle(self, exchange: RequestContext, params: dict[str, str]) -> web.Response:
-        """What is more than can be done is refused before anything of it is read, so that the rest is done in time."""
-        admission, service = self._desk.load_shedder, self.route.operation.service
-        ticket = admission.acquire(
-            service, has_priority=self._urgent, is_isolated=self.route.rate_limit.hashes_password
-        )
+    async def handle(self, context: RequestContext, path_params: dict[str, str]) -> web.Response:
+        """Sheds load before anything of the request is read, so that accepted requests are answered in time."""
+        load_shedder, service = self._deps.load_shedder, self.route.operation.service
+        is_isolated = self.route.rate_limit.hashes_password
+        ticket = load_shedder.acquire(service, has_priority=self._has_priority, is_isolated=is_isolated)
         status: int = HTTPStatus.INTERNAL_SERVER_ERROR
         try:
-            response = await self._answer(exchange, params)
+            response = await self._respond(context, path_params)
             status = response.status
         except Fail as fail:
             status = fail.status
             raise
         finally:
-            answered = status < HTTPStatus.INTERNAL_SERVER_ERROR
-            telling = (
-                self._telling and not exchange.is_rate_limited and (answered or status == HTTPStatus.GATEWAY_TIMEOUT)
-            )
-            admission.release(ticket, service, has_responded=answered, is_latency_sample=telling)
+            has_responded = status < HTTPStatus.INTERNAL_SERVER_ERROR
+            has_finished = has_responded or status == HTTPStatus.GATEWAY_TIMEOUT
+            is_latency_sample = self._is_latency_sample and not context.is_rate_limited and has_finished
+            load_shedder.release(ticket, service, has_responded=has_responded, is_latency_sample=is_latency_sample)
         return response
 
-    async def _answer(self, exchange: RequestContext, params: dict[str, str]) -> web.Response:
-        caller = await self._caller(exchange)
-        self._admit(caller)
-        extra = self._extra(exchange, caller)
-        body = await self._body(exchange.request, params, exchange.query)
-        reply, found = await self._desk.upstream.request(self.route.operation, body, extra)
+    async def _respond(self, context: RequestContext, path_params: dict[str, str]) -> web.Response:
+        caller = await self._authenticate(context)
+        authorize(self.route.operation, caller.identity if caller is not None else None)
+        extra_headers = self._extra_headers(context, caller)
+        payload = await self._read_payload(context.request, path_params, context.query)
+        reply, reply_headers = await self._deps.upstream.request(self.route.operation, payload, extra_headers)
         if self.is_write:
             failpoint("edge.asked")
-        return answers.build_response(
-            self.route, reply, found, if_none_match=exchange.header("If-None-Match"), is_personal=caller is not None
+        return build_response(
+            self.route,
+            reply,
+            reply_headers,
+            if_none_match=context.header("If-None-Match"),
+            is_personal=caller is not None,
         )
 
-    async def _caller(self, exchange: RequestContext) -> Caller | None:
-        """Who is asking, counted. Whoever brings a token that is not good is counted by address."""
-        limits, policy = self._desk.rate_limiter, self.route.rate_limit
+    async def _authenticate(self, context: RequestContext) -> Caller | None:
+        """Returns the caller, and counts the request. One with an invalid token counts by its address."""
         try:
-            caller = await self._desk.authenticator.authenticate(exchange.header("Authorization"), exchange.client_ip)
+            caller = await self._deps.authenticator.authenticate(context.header("Authorization"), context.client_ip)
         except (InvalidToken, TooManyRequests):
-            limits.take(exchange, policy, None)
+            self._count(context, None)
             raise
-        limits.take(exchange, policy, caller)
+        self._count(context, caller)
         return caller
 
-    def _admit(self, caller: Caller | None) -> None:
-        """Refuses early, before a body is read, what the service would refuse too."""
-        authorize(self.route.operation, caller.identity if caller is not None else None)
+    def _count(self, context: RequestContext, caller: Caller | None) -> None:
+        allowance = self._deps.rate_limiter.take(context.client_ip, self.route.rate_limit, caller)
+        context.allowance = allowance
+        if allowance is not None and allowance.is_refused:
+            raise TooManyRequests(retry_after=allowance.wait_seconds)
 
-    def _extra(self, exchange: RequestContext, caller: Caller | None) -> dict[str, str]:
-        """The headers of the ask."""
-        extra = {headers.CLIENT_IP: exchange.client_ip}
+    def _extra_headers(self, context: RequestContext, caller: Caller | None) -> dict[str, str]:
+        """Returns the headers of the request to the service."""
+        extra_headers = {headers.CLIENT_IP: context.client_ip}
         if caller is not None:
-            extra[headers.IDENTITY] = caller.identity_header
-        required = self._desk.settings.edge_idempotency_required
-        if (key := read_idempotency_key(exchange, self.route, required=required)) is not None:
-            extra[headers.IDEMPOTENCY_KEY] = key
-        if self._conditional and (version := parse_if_match(exchange.header("If-Match"))) is not None:
-            extra[headers.IF_MATCH] = version
-        return extra
+            extra_headers[headers.IDENTITY] = caller.identity_header
+        required = self._deps.settings.edge_idempotency_required
+        if (key := read_idempotency_key(context, self.route, required=required)) is not None:
+            extra_headers[headers.IDEMPOTENCY_KEY] = key
+        if self._takes_if_match and (version := parse_if_match(context.header("If-Match"))) is not None:
+            extra_headers[headers.IF_MATCH] = version
+        return extra_headers
 
-    async def _body(self, request: web.BaseRequest, params: dict[str, str], query: str) -> bytes:
-        media = self.route.body_format
-        if media is BodyFormat.NONE:
-            return self._intake.parse_query(params, query)
-        path = self._intake.parse_path(params, query)
-        bodies.check_body_headers(request, media)
-        if media is BodyFormat.JSON:
-            return self._intake.parse_body(await bodies.read_body(request, media.value), path)
-        uploads = self._desk.uploads
-        fields: dict[str, Any] = await (
-            uploads.store_csv(request) if media is BodyFormat.CSV else uploads.store_image_form(request)
-        )
-        return self._intake.merge_fields(fields, path)
+    async def _read_payload(self, request: web.BaseRequest, path_params: dict[str, str], query: str) -> bytes:
+        body_format = self.route.body_format
+        if body_format is BodyFormat.NONE:
+            return self._parser.parse_query(path_params, query)
+        path_values = self._parser.parse_path(path_params, query)
+        check_body_headers(request, body_format)
+        if body_format is BodyFormat.JSON:
+            return self._parser.parse_body(await read_body(request, body_format), path_values)
+        uploads = self._deps.uploads
+        is_csv = body_format is BodyFormat.CSV
+        fields: dict[str, Any] = await (uploads.store_csv(request) if is_csv else uploads.store_image_form(request))
+        return self._parser.merge_fields(fields, path_values)

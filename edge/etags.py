@@ -1,7 +1,7 @@
-"""ETags and the conditions that name them (RFC 9110, section 13). An ETag is the version of the thing.
+"""ETags and conditional requests (RFC 9110, section 13). An ETag is the resource's version.
 
-Nginx weakens an ETag when it compresses the answer, and two bodies of one version are equal in meaning: so a weak tag
-counts as the strong one, here and there.
+Nginx weakens an ETag when it compresses a response, and two bodies of one version mean the same. So a weak tag equals
+the strong one here.
 """
 
 import re
@@ -13,19 +13,22 @@ _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def format_etag(version: str) -> str:
+    """Returns the ETag of a version."""
     return f'"{version}"'
 
 
 def parse_if_match(if_match: str | None) -> str | None:
-    """The version that If-Match names; None where any will do. What cannot be a version of ours has changed."""
+    """Returns the version that If-Match requires; None when any version will do. Raises PreconditionFailed for a tag
+    that this API cannot have returned.
+    """
     if if_match is None or if_match.strip() == "*":
         return None
-    found = _TAG.fullmatch(if_match.strip())
-    if found is None or not _VERSION.fullmatch(found[1]):
-        raise PreconditionFailed("If-Match names one ETag, as it was given out.")
-    return found[1]
+    tag = _TAG.fullmatch(if_match.strip())
+    if tag is None or not _VERSION.fullmatch(tag[1]):
+        raise PreconditionFailed("`If-Match` must hold exactly one `ETag`, as this API returned it.")
+    return tag[1]
 
 
 def is_not_modified(if_none_match: str, version: str) -> bool:
-    """Whether the client has this version already."""
+    """Whether the client already has this version."""
     return if_none_match.strip() == "*" or version in _TAG.findall(if_none_match)

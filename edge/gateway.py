@@ -1,4 +1,4 @@
-"""Every request and every answer passes here: found by path, traced, answered or refused as a problem, counted."""
+"""Every request and response passes here: it is routed, traced, answered or refused as a problem, and measured."""
 
 import logging
 import time
@@ -10,20 +10,22 @@ from aiohttp import web
 from opentelemetry.trace import SpanKind, Tracer
 
 from contracts.failure import Fail, InternalError, MalformedRequest, MethodNotAllowed, NotFound
-from edge import responses as answers
 from edge.client_ip import ClientIpResolver
 from edge.cors import CorsPolicy
 from edge.request_context import RequestContext, create_context, start_trace
-from edge.router import NoRouteMatch, RouteMatch, Router
+from edge.responses import problem_response, set_rate_limit_headers
+from edge.router import NO_ROUTE_DETAIL, NoRouteMatch, RouteMatch, Router
 from edge.settings import EdgeSettings
 from infra.foundation import trace
 from infra.foundation.telemetry import Metrics
+
+UNKNOWN_ROUTE = "unknown"
 
 log = logging.getLogger("souk.http")
 
 
 class RouteHandler(Protocol):
-    """What answers at a path."""
+    """Answers the requests of one path and method."""
 
     @property
     def path(self) -> str: ...
@@ -31,83 +33,86 @@ class RouteHandler(Protocol):
     @property
     def is_write(self) -> bool: ...
 
-    async def handle(self, exchange: RequestContext, params: dict[str, str]) -> web.StreamResponse: ...
+    async def handle(self, context: RequestContext, path_params: dict[str, str]) -> web.StreamResponse: ...
 
 
 class ApiGateway:
-    """The handler of the HTTP server."""
+    """Handles all requests of the HTTP server."""
 
     def __init__(
         self,
         settings: EdgeSettings,
-        ends: Iterable[tuple[str, str, RouteHandler]],
+        handlers: Iterable[tuple[str, str, RouteHandler]],
         metrics: Metrics,
         tracer: Tracer | None,
     ) -> None:
-        self._router = Router(ends)
-        self._sample = settings.edge_sample
-        self._addresses = ClientIpResolver(settings.edge_trusted_proxies)
+        self._router = Router(handlers)
+        self._sample_rate = settings.edge_sample
+        self._client_ips = ClientIpResolver(settings.edge_trusted_proxies)
         self._cors = CorsPolicy(settings.edge_cors_origins)
         self._metrics = metrics
         self._tracer = tracer
         self.is_stopping = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        started = time.perf_counter()
-        exchange = create_context(request, self._addresses)
-        found = self._router.match(exchange.method, exchange.path)
-        name = found.handler.path if isinstance(found, RouteMatch) else "unknown"
-        with trace.span(
-            start_trace(exchange, self._sample), self._tracer, f"{exchange.method} {name}", SpanKind.SERVER
-        ):
-            response = await self._answer(exchange, found)
-            self._finish(exchange, response)
-            writes = isinstance(found, RouteMatch) and found.handler.is_write and not exchange.is_rate_limited
-            self._note(exchange.method, name, response.status, time.perf_counter() - started, writes=writes)
+        """Returns the response to a request; never raises, except when the client has gone away."""
+        started_at = time.perf_counter()
+        context = create_context(request, self._client_ips)
+        match = self._router.match(context.method, context.path)
+        handler = match.handler if isinstance(match, RouteMatch) else None
+        route = handler.path if handler is not None else UNKNOWN_ROUTE
+        current = start_trace(context, self._sample_rate)
+        with trace.span(current, self._tracer, f"{context.method} {route}", SpanKind.SERVER):
+            response = await self._respond(context, match)
+            self._add_common_headers(context, response)
+            is_write = handler is not None and handler.is_write and not context.is_rate_limited
+            seconds = time.perf_counter() - started_at
+            self._record(context.method, route, response.status, seconds, is_write=is_write)
         return response
 
-    async def _answer(
-        self, exchange: RequestContext, found: RouteMatch[RouteHandler] | NoRouteMatch
+    async def _respond(
+        self, context: RequestContext, match: RouteMatch[RouteHandler] | NoRouteMatch
     ) -> web.StreamResponse:
         try:
-            if isinstance(found, NoRouteMatch):
-                return _without(exchange, found)
-            return await found.handler.handle(exchange, found.path_params)
+            if isinstance(match, NoRouteMatch):
+                return _no_route_response(context, match)
+            return await match.handler.handle(context, match.path_params)
         except Fail as fail:
-            return answers.problem_response(fail, exchange.request_id)
+            return problem_response(fail, context.request_id)
         except (web.RequestPayloadError, ConnectionResetError):
-            return answers.problem_response(MalformedRequest("The body broke off."), exchange.request_id)
+            detail = "The request body ended too early. Send the request again."
+            return problem_response(MalformedRequest(detail), context.request_id)
         except Exception:
-            log.exception("a request failed")
-            return answers.problem_response(InternalError(), exchange.request_id)
+            log.exception("request failed")
+            return problem_response(InternalError(), context.request_id)
 
-    def _finish(self, exchange: RequestContext, response: web.StreamResponse) -> None:
-        said = response.headers
-        said["X-Request-Id"] = exchange.request_id
-        said["Server"] = "souk"
-        if exchange.allowance is not None:
-            answers.set_rate_limit_headers(response, exchange.allowance)
-        self._cors.add_headers(exchange, said)
+    def _add_common_headers(self, context: RequestContext, response: web.StreamResponse) -> None:
+        response.headers["X-Request-Id"] = context.request_id
+        response.headers["Server"] = "souk"
+        if context.allowance is not None:
+            set_rate_limit_headers(response, context.allowance)
+        self._cors.add_headers(context, response.headers)
         if self.is_stopping:
             response.force_close()
 
-    def _note(self, method: str, route: str, status: int, seconds: float, *, writes: bool) -> None:
-        """One line for each change and each trouble of ours; what is read leaves only a figure, as does a refusal
-        for want of room or of a service, or of what is too much: under a flood the lines would cost more than it.
+    def _record(self, method: str, route: str, status: int, seconds: float, *, is_write: bool) -> None:
+        """Measures every request. Logs writes and server errors, but neither 503 nor a rate-limited request: under a
+        flood the log lines would cost more than the requests.
         """
-        self._metrics.http_duration.labels(method if route != "unknown" else "any", route, status).observe(seconds)
-        if (writes or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and status != HTTPStatus.SERVICE_UNAVAILABLE:
+        self._metrics.http_duration.labels(method if route != UNKNOWN_ROUTE else "any", route, status).observe(seconds)
+        if (is_write or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and status != HTTPStatus.SERVICE_UNAVAILABLE:
             fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
-            log.info("answered", extra={"fields": fields})
+            log.info("request handled", extra={"fields": fields})
 
 
-def _without(exchange: RequestContext, refused: NoRouteMatch) -> web.Response:
-    """Nothing answers here, or nothing does with this method."""
-    if not refused.allowed_methods:
-        raise NotFound("There is nothing at this path.")
-    allow = {"Allow": ", ".join((*refused.allowed_methods, "OPTIONS"))}
-    if exchange.method == "OPTIONS":
-        return web.Response(status=204, headers=allow)
-    response = answers.problem_response(MethodNotAllowed(), exchange.request_id)
-    response.headers.update(allow)
+def _no_route_response(context: RequestContext, match: NoRouteMatch) -> web.Response:
+    """Returns 204 to OPTIONS and 405 to other methods, both with Allow. Raises NotFound for an unknown path."""
+    if not match.allowed_methods:
+        raise NotFound(NO_ROUTE_DETAIL)
+    allow = ", ".join((*match.allowed_methods, "OPTIONS"))
+    if context.method == "OPTIONS":
+        return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": allow})
+    fail = MethodNotAllowed(f"This path takes {allow}.")
+    response = problem_response(fail, context.request_id)
+    response.headers["Allow"] = allow
     return response

@@ -1,10 +1,10 @@
-"""The edge's listening socket, and how it is shut without losing anybody.
+"""The edge's listening socket, and a shutdown that loses no connection.
 
-Who has connected is served. So the last act of listening is to take in whoever waits before the door, and between that
-and closing it is nothing that takes time: the kernel would reset those who come in between. Then every answer says
-`Connection: close`, and Nginx goes to another edge. Connections that it keeps idle are served until it has dropped
-them, which it does sooner than `edge_linger` (`keepalive_timeout` of its upstream): one that is closed just as it
-writes a POST into it is a POST that nobody may repeat.
+A client whose connection the kernel has established is served. So the last step of listening is to accept the pending
+connections, and nothing slow happens between that and closing the socket, because the kernel resets connections that
+arrive in between. From then on every response says `Connection: close`, so Nginx goes to another edge. Connections that
+Nginx keeps idle are served until Nginx has dropped them (`keepalive_timeout` of its upstream), which takes less than
+`edge_linger`: if the edge closed one while Nginx writes a POST into it, that POST could not be retried.
 """
 
 import asyncio
@@ -17,50 +17,53 @@ from aiohttp import web
 from edge.gateway import ApiGateway
 from edge.server import HttpServer
 from edge.settings import EdgeSettings
-from infra.messaging import connection as messaging
+from infra.messaging.connection import wait_until
 
 BACKLOG = 1024
 
 
 @asynccontextmanager
 async def serve_http(settings: EdgeSettings, gateway: ApiGateway) -> AsyncIterator[int]:
-    """Serves inside; at the end finishes what it has begun. The port."""
+    """Serves HTTP within the block and yields the port. At the end it finishes the requests it has accepted."""
     server = HttpServer(gateway.handle)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.drain_timeout)
     await runner.setup()
-    with _open_listening_socket(settings.edge_host, settings.edge_port) as door:
-        site = web.SockSite(runner, door.dup(), backlog=BACKLOG)
+    with _open_listening_socket(settings.edge_host, settings.edge_port) as listener:
+        site = web.SockSite(runner, listener.dup(), backlog=BACKLOG)
         await site.start()
         try:
-            yield door.getsockname()[1]
+            yield listener.getsockname()[1]
         finally:
             await site.stop()
-            last = _accept_pending(door)
+            pending = _accept_pending(listener)
             gateway.is_stopping = True
-            await _drain(server, last, settings.edge_linger)
+            await _drain(server, pending, settings.edge_linger)
             await runner.cleanup()
 
 
 def _open_listening_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    door = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    door.settimeout(0)
-    return door
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listener.settimeout(0)
+    return listener
 
 
-def _accept_pending(door: socket.socket) -> list[socket.socket]:
-    """Those who wait before the door, which is closed behind them."""
-    waiting = []
-    with door, suppress(BlockingIOError):
+def _accept_pending(listener: socket.socket) -> list[socket.socket]:
+    """Accepts the connections that the kernel has established, and closes the listening socket."""
+    pending = []
+    with listener, suppress(BlockingIOError):
         while True:
-            waiting.append(door.accept()[0])
-            waiting[-1].settimeout(0)
-    return waiting
+            connection, _ = listener.accept()
+            connection.settimeout(0)
+            pending.append(connection)
+    return pending
 
 
-async def _drain(server: HttpServer, last: list[socket.socket], seconds: float) -> None:
+async def _drain(server: HttpServer, pending: list[socket.socket], linger_seconds: float) -> None:
+    """Serves the pending connections, and waits until all connections are closed or the time is over."""
     loop = asyncio.get_running_loop()
-    await asyncio.gather(*(loop.connect_accepted_socket(server, one) for one in last), return_exceptions=True)
+    connecting = (loop.connect_accepted_socket(server, connection) for connection in pending)
+    await asyncio.gather(*connecting, return_exceptions=True)
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await messaging.wait_until(lambda: not server.connections)
+        async with asyncio.timeout(linger_seconds):
+            await wait_until(lambda: not server.connections)

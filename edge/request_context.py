@@ -1,4 +1,4 @@
-"""One HTTP request as the edge sees it: who it is from, which trace it belongs to, what its headers ask for."""
+"""One HTTP request as the edge sees it: its client, its trace, and what its headers ask for."""
 
 import random
 import re
@@ -15,12 +15,12 @@ from infra.foundation.ids import new_id
 from infra.foundation.trace import Trace
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """`path` and `query` are as they came, still escaped."""
+    """A request. `path` and `query` are as the client sent them, still percent-encoded."""
 
     request: web.BaseRequest
     method: str
@@ -28,47 +28,48 @@ class RequestContext:
     query: str
     request_id: str
     client_ip: str
-    route: str = "unknown"
-    writes: bool = False
     allowance: Allowance | None = None
-    """What is left to whoever asks, once they were counted."""
+    """What is left of the rate limit, once the request is counted."""
 
     @property
     def is_rate_limited(self) -> bool:
-        """Whether it was one too many."""
-        return self.allowance is not None and self.allowance.wait_seconds > 0
+        """Whether the request was refused by a rate limit."""
+        return self.allowance is not None and self.allowance.is_refused
 
     def header(self, name: str) -> str | None:
+        """Returns a request header; None without it."""
         return self.request.headers.get(name)
 
 
-def create_context(request: web.BaseRequest, addresses: ClientIpResolver) -> RequestContext:
+def create_context(request: web.BaseRequest, client_ips: ClientIpResolver) -> RequestContext:
+    """Reads the path, the request id and the client's address. A missing or unsafe request id is replaced."""
     path, _, query = request.raw_path.partition("?")
-    said = request.headers
-    request_id = said.get("X-Request-Id", "")
+    headers = request.headers
+    request_id = headers.get("X-Request-Id", "")
     if not _REQUEST_ID.fullmatch(request_id):
         request_id = str(new_id())
-    client = addresses.resolve(request.remote or "", said.get("X-Forwarded-For"), said.get("X-Real-IP"))
-    return RequestContext(request, request.method, path, query, request_id, client)
+    client_ip = client_ips.resolve(request.remote or "", headers.get("X-Forwarded-For"), headers.get("X-Real-IP"))
+    return RequestContext(request, request.method, path, query, request_id, client_ip)
 
 
-def start_trace(exchange: RequestContext, sample_rate: float) -> Trace:
-    """The trace that the client began, or a new one, of which a share is recorded."""
-    traceparent = exchange.header("traceparent")
+def start_trace(context: RequestContext, sample_rate: float) -> Trace:
+    """Continues the client's trace, or starts a new one, of which `sample_rate` (0 to 1) are recorded."""
+    traceparent = context.header("traceparent")
     if traceparent is not None:
-        return trace.parse(traceparent, request_id=exchange.request_id)
-    return trace.start(sampled=sample_rate > 0 and random.random() < sample_rate, request_id=exchange.request_id)  # noqa: S311
+        return trace.parse(traceparent, request_id=context.request_id)
+    is_sampled = sample_rate > 0 and random.random() < sample_rate  # noqa: S311 - chooses a sample, hides nothing
+    return trace.start(sampled=is_sampled, request_id=context.request_id)
 
 
-def read_idempotency_key(exchange: RequestContext, route: Route, *, required: bool) -> str | None:
-    """The key of a POST."""
-    if exchange.method != "POST":
+def read_idempotency_key(context: RequestContext, route: Route, *, required: bool) -> str | None:
+    """Returns the idempotency key of a POST; None without one."""
+    if context.method != "POST":
         return None
-    key = exchange.header("Idempotency-Key")
+    key = context.header("Idempotency-Key")
     if key is None:
         if required and route.moves_money:
             raise IdempotencyKeyRequired
         return None
-    if not _KEY.fullmatch(key):
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidIdempotencyKey
     return key

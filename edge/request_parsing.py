@@ -1,25 +1,42 @@
-"""What a request says, as the JSON body of the ask: path, query and body merged, each from its own place only.
+"""Turns an HTTP request into the JSON payload of its operation: path, query and body, each field from one place only.
 
-The service validates. Here is refused what cannot be turned into an ask at all: a path that names nothing, a query
-that cannot be read, a body that is not JSON.
+The service validates the values. The edge refuses only what cannot become a payload: a path that names nothing, a query
+that cannot be decoded, and a body of the wrong type, over its size, or not JSON.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from contracts.failure import FieldError, InvalidRequest, MalformedRequest, NotFound
+from contracts.failure import (
+    FieldError,
+    InvalidRequest,
+    MalformedRequest,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
 from contracts.model import Model
+from contracts.size_limits import MAX_JSON_DEPTH, MAX_JSON_KEYS
 from edge.router import PATH_PARAMETER
-from edge.routes import Route
+from edge.routes import MEBIBYTE, BodyFormat, Route
 from infra.messaging.rpc_server import validation_failure
 
 UPLOAD_FIELD = "upload"
-"""The field that only the edge sets: the name of an object it has stored."""
+"""The field that only the edge sets: the name of a stored object."""
 MAX_QUERY_PARAMETERS = 50
+FORM_OVERHEAD_BYTES = 64 * 1024
+"""What a form's own lines may add to the file it carries."""
+
+
+_STRING = re.compile(rb'"[^"]*"')
+_TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
 
 class RequestParser:
@@ -29,88 +46,152 @@ class RequestParser:
         self.request_model: type[Model] = route.operation.request
         self.path_fields: tuple[str, ...] = tuple(PATH_PARAMETER.findall(route.path))
         fields = self.request_model.model_fields
-        self._path_model = _model_of(self.request_model, self.path_fields)
+        self._path_model = _create_path_model(self.request_model, self.path_fields)
         self.query_fields = {
             field.alias or name: name for name, field in fields.items() if name not in (*self.path_fields, UPLOAD_FIELD)
         }
 
-    def parse_query(self, params: Mapping[str, str], query: str) -> bytes:
-        """The ask of a request without a body. Strings become what the fields say; what does not fit is malformed."""
-        if not params and not query:
+    def parse_query(self, path_params: Mapping[str, str], query: str) -> bytes:
+        """Returns the payload of a request without a body. Text is converted to the fields' types."""
+        if not path_params and not query:
             return b"{}"
-        said = self._query(query) if query else {}
+        params = self._read_query(query) if query else {}
         try:
-            request = self.request_model.model_validate_strings({**said, **params})
+            request = self.request_model.model_validate_strings({**params, **path_params})
         except ValidationError as error:
-            raise self._unreadable(error) from None
+            raise self._failure(error) from None
         return request.__pydantic_serializer__.to_json(request, by_alias=True, exclude_unset=True)
 
-    def parse_path(self, params: Mapping[str, str], query: str) -> dict[str, Any]:
-        """The fields that the path of a request with a body gives."""
+    def parse_path(self, path_params: Mapping[str, str], query: str) -> dict[str, Any]:
+        """Returns the fields in the path of a request with a body. Such a request takes no query."""
         if query:
-            name = _pairs(query)[0][0]
+            name = _split_query(query)[0][0]
             raise MalformedRequest(errors=[unknown_field(name)])
-        if not params:
+        if not path_params:
             return {}
         try:
-            return self._path_model.model_validate_strings(dict(params)).model_dump()
+            return self._path_model.model_validate_strings(dict(path_params)).model_dump()
         except ValidationError:
             raise NotFound from None
 
-    def parse_body(self, body: bytes, path: Mapping[str, Any]) -> bytes:
-        """The ask of a JSON body. It is written anew, so that every reader sees the same of it."""
-        said = parse_json_object(body) if body else {}
-        if UPLOAD_FIELD in said:
+    def parse_body(self, body: bytes, path_values: Mapping[str, Any]) -> bytes:
+        """Returns the payload of a JSON body. It is serialized again, so that every reader sees the same values.
+
+        Numbers such as `1e15` take more bytes that way. A body that would grow is passed on as it came.
+        """
+        fields = parse_json_object(body) if body else {}
+        if UPLOAD_FIELD in fields:
             raise InvalidRequest(errors=[unknown_field(UPLOAD_FIELD)])
-        return self.merge_fields(said, path)
+        payload = self.merge_fields(fields, path_values)
+        added = orjson.dumps(path_values)[1:-1] + b"," if path_values else b""
+        if fields and len(payload) > len(body) + len(added):
+            return b"{" + added + body.strip()[1:]
+        return payload
 
-    def merge_fields(self, said: Mapping[str, Any], path: Mapping[str, Any]) -> bytes:
-        """The ask of fields that the edge has read itself."""
-        if foreign := [name for name in path if name in said]:
-            raise InvalidRequest(errors=[unknown_field(name) for name in foreign])
-        return orjson.dumps({**said, **path})
+    def merge_fields(self, fields: Mapping[str, Any], path_values: Mapping[str, Any]) -> bytes:
+        """Returns the payload of body fields and path fields. A body may not repeat a field of the path."""
+        if repeated := [name for name in path_values if name in fields]:
+            raise InvalidRequest(errors=[unknown_field(name) for name in repeated])
+        return orjson.dumps({**fields, **path_values})
 
-    def _query(self, query: str) -> dict[str, str]:
-        pairs = _pairs(query)
-        said = dict(pairs)
-        errors = [unknown_field(name) for name in said if name not in self.query_fields]
-        if len(said) != len(pairs):
-            errors.append(FieldError(pointer="", detail="A parameter is given more than once"))
+    def _read_query(self, query: str) -> dict[str, str]:
+        pairs = _split_query(query)
+        params = dict(pairs)
+        errors = [unknown_field(name) for name in params if name not in self.query_fields]
+        if len(params) != len(pairs):
+            errors.append(FieldError(pointer="", detail="Send each query parameter only once."))
         if errors:
-            raise MalformedRequest("The query cannot be read.", errors=errors)
-        return said
+            raise _invalid_query(errors)
+        return params
 
-    def _unreadable(self, error: ValidationError) -> MalformedRequest | NotFound:
+    def _failure(self, error: ValidationError) -> MalformedRequest | NotFound:
         if any(item["loc"] and item["loc"][0] in self.path_fields for item in error.errors()):
             return NotFound()
-        return MalformedRequest("The query cannot be read.", errors=validation_failure(error).errors)
+        return _invalid_query(validation_failure(error).errors)
+
+
+def check_body_headers(request: web.BaseRequest, body_format: BodyFormat) -> None:
+    """Refuses a body by its headers, before it is read. A request without a body needs no content type."""
+    if not request.body_exists:
+        return
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body uncompressed, without a `Content-Encoding` header.")
+    is_utf8 = (request.charset or "utf-8").lower() in ("utf-8", "utf8")
+    if request.content_type != body_format.value or not is_utf8:
+        raise UnsupportedMediaType(f"Send the body as `{body_format.value}` in UTF-8.")
+    overhead = FORM_OVERHEAD_BYTES if body_format is BodyFormat.IMAGE else 0
+    if (request.content_length or 0) > body_format.max_bytes + overhead:
+        raise body_too_large(body_format)
+
+
+async def read_body(request: web.BaseRequest, body_format: BodyFormat) -> bytes:
+    """Reads the whole body. A body without a length is measured while it arrives."""
+    if not request.body_exists:
+        return b""
+    body = bytearray()
+    while chunk := await request.content.readany():
+        body += chunk
+        if len(body) > body_format.max_bytes:
+            raise body_too_large(body_format)
+    return bytes(body)
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
-    """A JSON object. NaN, lone surrogates and text that is not UTF-8 are not JSON."""
+    """Parses a JSON object. NaN, lone surrogates and text that is not UTF-8 are not JSON."""
+    check_json_size(body)
     try:
-        said = orjson.loads(body)
+        parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise MalformedRequest("The body is not JSON.") from None
-    if not isinstance(said, dict):
-        raise InvalidRequest(errors=[FieldError(pointer="", detail="Input should be an object")])
-    return said
+        raise MalformedRequest("The request body is not valid JSON in UTF-8.") from None
+    if not isinstance(parsed, dict):
+        raise InvalidRequest(errors=[FieldError(pointer="", detail="The request body must be a JSON object.")])
+    return parsed
 
 
-def _pairs(query: str) -> list[tuple[str, str]]:
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_PARAMETERS)
-    except (ValueError, UnicodeDecodeError):
-        raise MalformedRequest("The query cannot be read.") from None
-    return pairs or [("", "")]
+def check_json_size(body: bytes) -> None:
+    """Refuses JSON with too many keys or levels before it is parsed. A small body passes after four counts."""
+    if body.count(b":") <= MAX_JSON_KEYS and body.count(b"{") + body.count(b"[") <= MAX_JSON_DEPTH:
+        return
+    structure = _STRING.sub(b"", body.replace(rb"\\", b"").replace(rb"\"", b""))
+    brackets = structure.translate(_TO_BRACKETS, delete=_NOT_BRACKETS)
+    key_count = max(structure.count(b":"), brackets.count(b"["))
+    for _ in range(MAX_JSON_DEPTH):
+        brackets = brackets.replace(b"[]", b"")  # one level, the innermost
+    if brackets:
+        raise MalformedRequest(
+            f"The request body is not valid JSON, or it is nested more than {MAX_JSON_DEPTH} levels deep."
+        )
+    if key_count > MAX_JSON_KEYS:
+        raise PayloadTooLarge(f"Send at most {MAX_JSON_KEYS} keys, and as many arrays and objects, in one request.")
 
 
 def unknown_field(name: str) -> FieldError:
+    """Returns the error for a field or parameter that the request must not have."""
     escaped = name.replace("~", "~0").replace("/", "~1")
-    return FieldError(pointer=f"/{escaped}"[:200], detail="Extra inputs are not permitted")
+    return FieldError(pointer=f"/{escaped}"[:200], detail="This field is not allowed here. Remove it.")
 
 
-def _model_of(request: type[Model], names: tuple[str, ...]) -> type[BaseModel]:
-    """A model of only those fields, which reads strings."""
-    fields: Any = {name: (request.model_fields[name].annotation, request.model_fields[name]) for name in names}
-    return create_model(f"{request.__name__}Path", __config__=ConfigDict(hide_input_in_errors=True), **fields)
+def _split_query(query: str) -> list[tuple[str, str]]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_PARAMETERS)
+    except (ValueError, UnicodeDecodeError):
+        detail = f"Send the query string in UTF-8, percent-encoded, with at most {MAX_QUERY_PARAMETERS} parameters."
+        raise MalformedRequest(detail) from None
+    return pairs or [("", "")]
+
+
+def _invalid_query(errors: Sequence[FieldError]) -> MalformedRequest:
+    return MalformedRequest("The query string is not valid. Correct the parameters in `errors`.", errors=errors)
+
+
+def body_too_large(body_format: BodyFormat) -> PayloadTooLarge:
+    """Returns the error for a body over its format's size."""
+    mebibytes = body_format.max_bytes // MEBIBYTE
+    return PayloadTooLarge(f"Send at most {mebibytes} MiB in the request body.")
+
+
+def _create_path_model(request_model: type[Model], names: tuple[str, ...]) -> type[BaseModel]:
+    """Returns a model of the path's fields only, which reads them from text."""
+    model_fields = request_model.model_fields
+    fields: Any = {name: (model_fields[name].annotation, model_fields[name]) for name in names}
+    return create_model(f"{request_model.__name__}Path", __config__=ConfigDict(hide_input_in_errors=True), **fields)

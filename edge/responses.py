@@ -1,4 +1,4 @@
-"""How answers leave: a reply's bytes as the service wrote them, or a problem; and the headers beside them."""
+"""Builds HTTP responses: a service's reply with its bytes unchanged, or a problem (RFC 9457), and their headers."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -14,21 +14,22 @@ from edge.routes import API_PREFIX, Route
 
 PROBLEM_CONTENT_TYPE = "application/problem+json"
 PRIVATE_CACHE = "private, no-cache"
-"""May be kept by the client's own cache, which asks every time whether it still holds."""
+"""Only the client's own cache may keep the response, and must revalidate it every time."""
 NO_STORE = "no-store"
 _CHALLENGE = 'Bearer realm="souk"'
 
 
 def problem_response(fail: Fail, request_id: str) -> web.Response:
-    """The answer of a request that the edge itself refuses."""
+    """Returns the response to a request that the edge itself refuses."""
     return failure_response(fail.to_json(request_id), fail.status, code=fail.code, retry_after=fail.retry_after)
 
 
 def failure_response(body: bytes, status: int, *, code: str, retry_after: float | None) -> web.Response:
+    """Returns a problem with the headers of its status. `retry_after` is in seconds; a 503 always has one."""
     response = web.Response(
         body=body, status=status, headers={"Content-Type": PROBLEM_CONTENT_TYPE, "Cache-Control": NO_STORE}
     )
-    if status == 401:  # noqa: PLR2004
+    if status == HTTPStatus.UNAUTHORIZED:
         error = ', error="invalid_token"' if code == "invalid_token" else ""
         response.headers["WWW-Authenticate"] = _CHALLENGE + error
     if retry_after is None and status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -39,58 +40,59 @@ def failure_response(body: bytes, status: int, *, code: str, retry_after: float 
 
 
 def set_rate_limit_headers(response: web.StreamResponse, allowance: Allowance) -> None:
-    """What is left to the caller, unless a cache may keep the answer for others. A service's own throttle says when to
-    come again: until then nothing is left.
+    """Adds what is left of the caller's limit, unless a shared cache may keep the response. When a service refused
+    the request by a throttle of its own, nothing is left until its `Retry-After`.
     """
-    said = response.headers
-    if said.get("Cache-Control", "").startswith("public"):
+    response_headers = response.headers
+    if response_headers.get("Cache-Control", "").startswith("public"):
         return
-    if response.status == HTTPStatus.TOO_MANY_REQUESTS and not allowance.wait_seconds:
-        allowance = allowance._replace(remaining=0, reset_seconds=int(said.get("Retry-After", allowance.reset_seconds)))
-    said.update(allowance.headers())
-
-
-def _may_be_known(route: Route) -> bool:
-    return route.method == "GET" and not route.is_unversioned
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS and not allowance.is_refused:
+        reset_seconds = int(response_headers.get("Retry-After", allowance.reset_seconds))
+        allowance = allowance._replace(remaining=0, reset_seconds=reset_seconds)
+    response_headers.update(allowance.headers())
 
 
 def build_response(
     route: Route, body: bytes, reply_headers: Mapping[str, str], *, if_none_match: str | None, is_personal: bool
 ) -> web.Response:
-    """The answer to what a service replied."""
+    """Returns the response for a service's reply. `is_personal`: the caller is known, so no shared cache keeps it."""
     if headers.ERROR_CODE in reply_headers:
-        return _with_replayed(_refused(body, reply_headers), reply_headers)
-    said = {"Cache-Control": route.cache_control if route.cache_control and not is_personal else NO_STORE}
-    if headers.VERSION in reply_headers:
-        said["ETag"] = format_etag(reply_headers[headers.VERSION])
-        said["Cache-Control"] = said["Cache-Control"] if said["Cache-Control"] != NO_STORE else PRIVATE_CACHE
-        if (
-            _may_be_known(route)
-            and if_none_match is not None
-            and is_not_modified(if_none_match, reply_headers[headers.VERSION])
-        ):
-            return web.Response(status=304, headers=said)
-    if route.cache_control:
-        said["Vary"] = "Authorization"
-    if route.location:
-        said["Location"] = _location(route, body)
-    if route.status == 204:  # noqa: PLR2004
-        return _with_replayed(web.Response(status=204, headers=said), reply_headers)
-    said["Content-Type"] = reply_headers.get(headers.CONTENT_TYPE, route.content_type)
-    return _with_replayed(web.Response(body=body, status=route.status, headers=said), reply_headers)
-
-
-def _refused(body: bytes, found: Mapping[str, str]) -> web.Response:
-    retry_after = orjson.loads(body).get("retry_after")
-    return failure_response(
-        body, int(found[headers.ERROR_CODE]), code=found.get(headers.ERROR, ""), retry_after=retry_after
-    )
-
-
-def _with_replayed(response: web.Response, found: Mapping[str, str]) -> web.Response:
-    if headers.REPLAYED in found:
+        response = _error_response(body, reply_headers)
+    else:
+        response = _success_response(route, body, reply_headers, if_none_match=if_none_match, is_personal=is_personal)
+    if headers.REPLAYED in reply_headers and response.status != HTTPStatus.NOT_MODIFIED:
         response.headers["Idempotent-Replayed"] = "true"
     return response
+
+
+def _error_response(body: bytes, reply_headers: Mapping[str, str]) -> web.Response:
+    status, code = int(reply_headers[headers.ERROR_CODE]), reply_headers.get(headers.ERROR, "")
+    return failure_response(body, status, code=code, retry_after=orjson.loads(body).get("retry_after"))
+
+
+def _success_response(
+    route: Route, body: bytes, reply_headers: Mapping[str, str], *, if_none_match: str | None, is_personal: bool
+) -> web.Response:
+    response_headers = {"Cache-Control": route.cache_control if route.cache_control and not is_personal else NO_STORE}
+    version = reply_headers.get(headers.VERSION)
+    if version is not None:
+        response_headers["ETag"] = format_etag(version)
+        if response_headers["Cache-Control"] == NO_STORE:
+            response_headers["Cache-Control"] = PRIVATE_CACHE
+        if _is_conditional(route) and if_none_match is not None and is_not_modified(if_none_match, version):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=response_headers)
+    if route.cache_control:
+        response_headers["Vary"] = "Authorization"
+    if route.location:
+        response_headers["Location"] = _location(route, body)
+    if route.status == HTTPStatus.NO_CONTENT:
+        return web.Response(status=HTTPStatus.NO_CONTENT, headers=response_headers)
+    response_headers["Content-Type"] = reply_headers.get(headers.CONTENT_TYPE, route.content_type)
+    return web.Response(body=body, status=route.status, headers=response_headers)
+
+
+def _is_conditional(route: Route) -> bool:
+    return route.method == "GET" and not route.is_unversioned
 
 
 def _location(route: Route, body: bytes) -> str:

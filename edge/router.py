@@ -1,5 +1,5 @@
-"""Finds what answers at a path. Fixed paths are one look-up; of those with parameters only the few with the same
-first words are tried.
+"""Finds the handler of a path. A fixed path is one dictionary look-up. Of the paths with parameters, only those of the
+same resource (`orders`) are tried. Why this is not aiohttp's: `docs/decisions/0009-own-router-and-server.md`.
 """
 
 import re
@@ -10,14 +10,15 @@ from urllib.parse import unquote
 
 HandlerT = TypeVar("HandlerT")
 
+NO_ROUTE_DETAIL = "There is no route at this path. The routes are listed at /docs."
 PATH_PARAMETER = re.compile(r"{(\w+)}")
 SLASH_PARAMETERS = frozenset({"sku"})
-"""Parameters that may hold slashes, plain or escaped."""
+"""Parameters whose values may contain slashes, plain or escaped."""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch(Generic[HandlerT]):
-    """What answers, and the parameters in the path."""
+    """The handler of a request, and the parameters in its path."""
 
     handler: HandlerT
     path_params: dict[str, str]
@@ -25,71 +26,73 @@ class RouteMatch(Generic[HandlerT]):
 
 @dataclass(frozen=True, slots=True)
 class NoRouteMatch:
-    """Nothing answers this method there; `allowed` do, if any."""
+    """No handler for this method. `allowed_methods` are the path's methods, empty for an unknown path."""
 
     allowed_methods: tuple[str, ...]
 
 
 class Router(Generic[HandlerT]):
-    """Paths are given as `/orders/{id}`."""
+    """A table of method, path (`/orders/{id}`) and handler."""
 
     def __init__(self, entries: Iterable[tuple[str, str, HandlerT]]) -> None:
         self._fixed: dict[str, dict[str, HandlerT]] = {}
-        self._varied: dict[str, dict[re.Pattern[str], dict[str, HandlerT]]] = {}
-        for method, path, end in sorted(entries, key=_most_particular_first):
+        self._patterns: dict[str, dict[re.Pattern[str], dict[str, HandlerT]]] = {}
+        for method, path, handler in sorted(entries, key=_most_specific_first):
             if "{" in path:
-                same = self._varied.setdefault(_first_words(path), {})
-                same.setdefault(_compiled(path), {})[method] = end
+                of_resource = self._patterns.setdefault(_resource(path), {})
+                of_resource.setdefault(_compile(path), {})[method] = handler
             else:
-                self._fixed.setdefault(path, {})[method] = end
+                self._fixed.setdefault(path, {})[method] = handler
 
     def match(self, method: str, raw_path: str) -> RouteMatch[HandlerT] | NoRouteMatch:
-        """HEAD is answered by what answers GET."""
-        path = _unquoted(raw_path) if "%" in raw_path else raw_path
+        """Returns the handler of a percent-encoded path. The handler of GET answers HEAD too."""
+        path = _decode(raw_path) if "%" in raw_path else raw_path
         wanted = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
-        for ends, params in self._at(path, wanted):
-            if wanted in ends:
-                return RouteMatch(ends[wanted], params)
-            allowed.update(ends)
+        for handlers, path_params in self._candidates(path, wanted):
+            if wanted in handlers:
+                return RouteMatch(handlers[wanted], path_params)
+            allowed.update(handlers)
         if "GET" in allowed:
             allowed.add("HEAD")
         return NoRouteMatch(tuple(sorted(allowed)))
 
-    def _at(self, path: str, wanted: str) -> Iterator[tuple[dict[str, HandlerT], dict[str, str]]]:
-        """A fixed path is nothing's id. Only what is read may have its word for a name: a product called `import`."""
+    def _candidates(self, path: str, method: str) -> Iterator[tuple[dict[str, HandlerT], dict[str, str]]]:
+        """Yields the handlers by method of each path that matches. The last word of a fixed path is never an id, so
+        writes stop there. A read goes on, because it may be a name: a product can be called `import`.
+        """
         if path in self._fixed:
             yield self._fixed[path], {}
-            if wanted != "GET":
+            if method != "GET":
                 return
-        for pattern, ends in self._varied.get(_first_words(path), {}).items():
+        for pattern, handlers in self._patterns.get(_resource(path), {}).items():
             if match := pattern.fullmatch(path):
-                yield ends, match.groupdict()
+                yield handlers, match.groupdict()
 
 
-def _most_particular_first(entry: tuple[str, str, object]) -> int:
-    """`/inventory/{sku}/adjustments` before `/inventory/{sku}`, whose parameter would swallow the rest."""
+def _most_specific_first(entry: tuple[str, str, object]) -> int:
+    """Puts `/inventory/{sku}/adjustments` before `/inventory/{sku}`, whose parameter would match the rest."""
     return -len(PATH_PARAMETER.sub("", entry[1]))
 
 
-def _first_words(path: str) -> str:
-    """`orders` of `/api/v1/orders/{id}`, and `images` of `/images/{id}`."""
+def _resource(path: str) -> str:
+    """Returns `orders` for `/api/v1/orders/{id}`, and `images` for `/images/{id}`."""
     words = path.split("/", 4)
     return words[3] if len(words) > 3 and words[1] == "api" else "".join(words[1:2])  # noqa: PLR2004
 
 
-def _compiled(path: str) -> re.Pattern[str]:
-    pieces = PATH_PARAMETER.split(path)
-    return re.compile("".join(_group(piece) if n % 2 else re.escape(piece) for n, piece in enumerate(pieces)))
+def _compile(path: str) -> re.Pattern[str]:
+    parts = PATH_PARAMETER.split(path)
+    return re.compile("".join(_group(part) if n % 2 else re.escape(part) for n, part in enumerate(parts)))
 
 
 def _group(name: str) -> str:
     return f"(?P<{name}>{'.+' if name in SLASH_PARAMETERS else '[^/]+'})"
 
 
-def _unquoted(target: str) -> str:
-    """A path that is not UTF-8 is no path of ours: it meets nothing."""
+def _decode(raw_path: str) -> str:
+    """Decodes a path. One that is not UTF-8 becomes empty, which matches no route."""
     try:
-        return unquote(target, errors="strict")
+        return unquote(raw_path, errors="strict")
     except UnicodeDecodeError:
         return ""

@@ -1,19 +1,17 @@
-"""Every endpoint, as data: the method and path of the HTTP API, and the operation that answers.
+"""The table of routes: each method and path of the HTTP API, and the operation that answers.
 
-`python -m edge.routes` shows them as a table, with what becomes of whoever asks; docs/generated/access.md has it.
+`souk routes` prints it with what each kind of caller may do; docs/generated/access.md shows the same.
 
-A path's parameters are fields of the operation's request. What else the request holds comes from the query of a GET,
-from the JSON body, or from an upload that was put into the object store first.
+A path's parameters are fields of the operation's request. The other fields come from the query of a GET, from the JSON
+body, or from an upload that the edge stores first.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 
 from contracts import cart, catalog, notification, order, payment, user
-from contracts.access import CallerKind, access_rules
 from contracts.operation import AnyOperation
 from contracts.registry import AUDIT_LOGS
 from edge.ratelimit import policies
@@ -24,12 +22,25 @@ MEBIBYTE = 1024 * 1024
 
 
 class BodyFormat(Enum):
-    """What a body may be, and how many bytes of it."""
+    """The media type of a request body. With `NONE` the fields come from the query."""
 
-    NONE = 0
-    JSON = 1 * MEBIBYTE
-    IMAGE = 10 * MEBIBYTE
-    CSV = 50 * MEBIBYTE
+    NONE = ""
+    JSON = "application/json"
+    IMAGE = "multipart/form-data"
+    CSV = "text/csv"
+
+    @property
+    def max_bytes(self) -> int:
+        """The size of a body, or of the file in a form."""
+        return _MAX_BYTES[self]
+
+
+_MAX_BYTES = {
+    BodyFormat.NONE: 0,
+    BodyFormat.JSON: 1 * MEBIBYTE,
+    BodyFormat.IMAGE: 10 * MEBIBYTE,
+    BodyFormat.CSV: 50 * MEBIBYTE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +53,16 @@ class Route:
     status: HTTPStatus = HTTPStatus.OK
     body_format: BodyFormat = BodyFormat.NONE
     location: str = ""
-    """Where what was made is found; `{id}` is the reply's."""
+    """The path of the created resource; `{id}` is the reply's id."""
     cache_control: str = ""
-    """Cache-Control of an answer that is the same for everybody."""
+    """The `Cache-Control` of a response that is the same for all callers."""
     moves_money: bool = False
-    """Money is at stake: a setting makes the Idempotency-Key required."""
+    """The operation moves money: a setting makes the Idempotency-Key required."""
     content_type: str = "application/json"
     is_unversioned: bool = False
-    """Says what changes without a version, such as stock and prices of now: it is never `304 Not Modified`."""
+    """The response holds data that changes without its version (current stock, prices): it is never `304`."""
     rate_limit: RateLimitPolicy = ORDINARY
-    """How often it may be asked for."""
+    """How often it may be requested."""
 
 
 CREATED, ACCEPTED, NO_CONTENT = HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT
@@ -219,25 +230,10 @@ ROOT_ROUTES: tuple[Route, ...] = (
     ),
     _get("/.well-known/jwks.json", user.JWKS, cache_control="public, max-age=300"),
 )
-"""Outside `/api/v1`: addresses that others keep."""
+"""Routes outside `/api/v1`, whose addresses other systems store."""
 
 
 def all_routes() -> Iterator[tuple[str, Route]]:
-    """Each route with its whole path."""
+    """Yields each route with its full path."""
     yield from ((API_PREFIX + route.path, route) for route in ROUTES)
     yield from ((route.path, route) for route in ROOT_ROUTES)
-
-
-def main() -> None:
-    askers = "".join(f"{asker.value:<20}" for asker in CallerKind)
-    sys.stdout.write(f"{'':<8}{'':<47}{'':<31}{'about':<15}{askers}".rstrip() + "\n")
-    for path, route in all_routes():
-        for row in access_rules(route.operation):
-            about = row.resource.name if row.resource else ""
-            said = "".join(f"{row.describe(asker):<20}" for asker in CallerKind)
-            line = f"{route.method:<8}{path:<47}{route.operation.subject:<31}{about:<15}{said}"
-            sys.stdout.write(line.rstrip() + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The HTTP server: aiohttp's own, without its words. What cannot be read as HTTP is refused as a problem too."""
+"""aiohttp's low-level HTTP server, without its own texts: a request that is not valid HTTP gets a problem too."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -12,12 +12,12 @@ from edge.responses import problem_response
 from infra.foundation.ids import new_id
 
 KEEP_ALIVE_SECONDS = 75.0
-"""Seconds an idle connection stays; longer than Nginx keeps one, so that it never writes into a closed one."""
+"""How long an idle connection stays open; longer than Nginx keeps one, so that Nginx never writes into a closed one."""
 MAX_HEADER_BYTES = 16 * 1024
 
-# aiohttp logs the line it could not read, which may be somebody's token.
-_silent = logging.getLogger("souk.http.unread")
-_silent.disabled = True
+# aiohttp logs the line that it could not parse, which may contain a token.
+_disabled_log = logging.getLogger("souk.http.unread")
+_disabled_log.disabled = True
 
 
 class _Connection(RequestHandler):
@@ -30,9 +30,10 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        super().handle_error(request, status, exc, message)  # closes the connection, or raises when it is too late
+        super().handle_error(request, status, exc, message)  # closes the connection, or raises once a response began
         request_id = str(new_id())
-        fail = InternalError() if status == InternalError.status else MalformedRequest("This is not an HTTP request.")
+        is_ours = status == InternalError.status
+        fail = InternalError() if is_ours else MalformedRequest("The request is not valid HTTP/1.1.")
         response = problem_response(fail, request_id)
         response.headers["X-Request-Id"] = request_id
         response.headers["Server"] = "souk"
@@ -41,12 +42,12 @@ class _Connection(RequestHandler):
 
 
 class HttpServer(web.Server):
-    """Hands each request to `handle`."""
+    """Passes each request to `handle`."""
 
     def __init__(self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         self._options: dict[str, Any] = {
             "access_log": None,
-            "logger": _silent,
+            "logger": _disabled_log,
             "keepalive_timeout": KEEP_ALIVE_SECONDS,
             "max_line_size": MAX_HEADER_BYTES,
             "max_field_size": MAX_HEADER_BYTES,

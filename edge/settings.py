@@ -1,4 +1,4 @@
-"""What an edge process needs to know."""
+"""The edge's settings."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
@@ -13,54 +13,63 @@ LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
 
 
 class EdgeSettings(Settings):
-    """Lists are written with commas: `SOUK_EDGE_CORS_ORIGINS=https://shop.example,https://admin.shop.example`."""
+    """The settings of an edge process.
+
+    Lists are separated by commas: `SOUK_EDGE_CORS_ORIGINS=https://shop.example,https://admin.shop.example`.
+    """
 
     edge_host: str = "127.0.0.1"
     edge_port: int = Field(8081, ge=0, le=65535)
-    edge_timeout: float = Field(10.0, gt=0, description="Seconds a client waits for a service.")
+    edge_timeout: float = Field(10.0, gt=0, description="Seconds that a request waits for a service.")
     edge_try_timeout: float = Field(
-        4.0, gt=0, description="Seconds after which what may be repeated is asked again; longer than `ask_timeout`."
+        4.0, gt=0, description="Seconds after which an idempotent request is retried; longer than `ask_timeout`."
     )
     edge_max_in_flight: int = Field(
-        512, gt=0, description="Requests at work at once, at the very most; half of it for one service."
+        512, gt=0, description="Maximum of requests in flight; one service may have half of them."
     )
     edge_latency_target: float = Field(
-        0.4, gt=0, description="Seconds an answer should take: when many take longer, less is taken in."
+        0.4,
+        gt=0,
+        description="Seconds that a response should take; when many take longer, fewer requests are accepted.",
     )
-    edge_silence: float = Field(2.0, gt=0, description="Seconds without any answer after which a circuit opens.")
-    edge_silent_asks: int = Field(5, gt=0, description="Asks that must be without an answer for a circuit to open.")
-    edge_probe_pause: float = Field(1.0, gt=0, description="Seconds between two looks whether it is back.")
-    edge_sample: float = Field(0.0, ge=0, le=1, description="The share of new traces that are recorded.")
+    edge_silence: float = Field(2.0, gt=0, description="Seconds without a response after which a circuit opens.")
+    edge_silent_asks: int = Field(5, gt=0, description="Unanswered requests that it takes for a circuit to open.")
+    edge_probe_pause: float = Field(
+        1.0, gt=0, description="Seconds between two health probes of a service whose circuit is open."
+    )
+    edge_sample: float = Field(0.0, ge=0, le=1, description="Share of new traces that are recorded.")
     edge_idempotency_required: bool = Field(
         default=False, description="Refuse orders, payments and refunds without an Idempotency-Key."
     )
-    edge_limits: float = Field(1.0, gt=0, le=1000, description="Every limit of a customer or an address times this.")
+    edge_limits: float = Field(1.0, gt=0, le=1000, description="Factor on every rate limit.")
     edge_unlimited: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
-        "", validate_default=True, description="Networks whose requests are not counted: one's own servers."
+        "", validate_default=True, description="Networks without rate limits, such as your own servers."
     )
     edge_cors_origins: Annotated[frozenset[str], NoDecode] = Field(
-        frozenset(), description="Origins whose pages may call the API."
+        frozenset(), description="Origins whose pages may call the API (CORS)."
     )
     edge_trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
-        LOOPBACK_NETWORKS, validate_default=True, description="Peers whose X-Forwarded-For is believed: Nginx."
+        LOOPBACK_NETWORKS,
+        validate_default=True,
+        description="Networks of the proxies (Nginx) whose X-Forwarded-For is trusted.",
     )
     edge_metrics_networks: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
-        LOOPBACK_NETWORKS, validate_default=True, description="Clients that may read /metrics."
+        LOOPBACK_NETWORKS, validate_default=True, description="Networks that may read /metrics."
     )
     edge_linger: float = Field(
-        4.0, ge=0, description="Seconds of serving kept connections at the end; longer than Nginx keeps one idle."
+        4.0, ge=0, description="Seconds that open connections are served at shutdown; longer than Nginx keeps one idle."
     )
 
     @field_validator("edge_cors_origins", mode="before")
     @classmethod
-    def _origins(cls, value: object) -> object:
-        return frozenset(_listed(value)) if isinstance(value, str) else value
+    def _split_origins(cls, value: object) -> object:
+        return frozenset(_split(value)) if isinstance(value, str) else value
 
     @field_validator("edge_trusted_proxies", "edge_metrics_networks", "edge_unlimited", mode="before")
     @classmethod
-    def _networks(cls, value: object) -> object:
-        return tuple(ip_network(part) for part in _listed(value)) if isinstance(value, str) else value
+    def _parse_networks(cls, value: object) -> object:
+        return tuple(ip_network(part) for part in _split(value)) if isinstance(value, str) else value
 
 
-def _listed(value: str) -> list[str]:
+def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]

@@ -1,8 +1,9 @@
-"""What is at the root beside the API: whether the shop is well, its figures, and its documentation."""
+"""The pages beside the API: health, readiness, metrics and the documentation."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import orjson
 from aiohttp import web
@@ -14,6 +15,7 @@ from contracts.operation import AnyOperation
 from contracts.registry import HEALTH
 from edge.client_ip import is_in_networks
 from edge.request_context import RequestContext
+from edge.router import NO_ROUTE_DETAIL
 from edge.settings import IpNetwork
 from edge.upstream.circuit_breaker import CircuitBreakers
 from infra.foundation.telemetry import Metrics
@@ -28,89 +30,91 @@ Responder = Callable[[RequestContext], Awaitable[web.Response]]
 
 @dataclass(frozen=True)
 class StatusPage:
-    """A path that the edge answers itself."""
+    """A path that the edge answers without a service."""
 
     path: str
     respond: Responder
     is_write: bool = False
 
-    async def handle(self, exchange: RequestContext, _params: dict[str, str]) -> web.Response:
-        return await self.respond(exchange)
+    async def handle(self, context: RequestContext, _path_params: dict[str, str]) -> web.Response:
+        """Returns the page."""
+        return await self.respond(context)
 
 
 class StatusPages:
-    """`documents` are paths of the documentation with what is there."""
+    """All pages that the edge answers itself. `documents` are the documentation's pages by path."""
 
     def __init__(
         self,
-        asker: RpcClient,
-        circuits: CircuitBreakers,
+        rpc: RpcClient,
+        circuit_breakers: CircuitBreakers,
         readiness: Readiness,
         metrics: Metrics,
         metrics_networks: tuple[IpNetwork, ...],
-        documents: Mapping[str, Callable[[], web.Response]],
+        documents: Mapping[str, Callable[[RequestContext], web.Response]],
     ) -> None:
-        self._asker = asker
-        self._circuits = circuits
+        self._rpc = rpc
+        self._circuit_breakers = circuit_breakers
         self._readiness = readiness
         self._metrics = metrics
         self._metrics_networks = metrics_networks
         self._documents = documents
 
     def handlers(self) -> Iterator[tuple[str, str, StatusPage]]:
-        replies: dict[str, Responder] = {
-            "/": _to_docs,
-            "/healthz": _alive,
-            "/readyz": self._ready,
-            "/metrics": self._figures,
-            **{path: _document(make) for path, make in self._documents.items()},
+        """Yields the method, path and handler of each page."""
+        responders: dict[str, Responder] = {
+            "/": _redirect_to_docs,
+            "/healthz": _healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics_page,
+            **{path: _document_page(render) for path, render in self._documents.items()},
         }
-        for path, reply in replies.items():
-            yield "GET", path, StatusPage(path, reply)
+        for path, respond in responders.items():
+            yield "GET", path, StatusPage(path, respond)
 
-    async def _ready(self, _exchange: RequestContext) -> web.Response:
-        """Every service with its stores, asked at once."""
-        found = await asyncio.gather(*(self._health(operation) for operation in HEALTH.values()))
-        services = {"edge": await self._readiness.check_all(), **dict(zip(HEALTH, found, strict=True))}
-        ready = all(state == "ok" for stores in services.values() for state in stores.values())
-        return _json({"ready": ready, "services": services}, status=200 if ready else 503)
+    async def _readyz(self, _context: RequestContext) -> web.Response:
+        """Asks every service for its health at the same time."""
+        health = await asyncio.gather(*(self._service_health(operation) for operation in HEALTH.values()))
+        services = {"edge": await self._readiness.check_all(), **dict(zip(HEALTH, health, strict=True))}
+        is_ready = all(state == "ok" for stores in services.values() for state in stores.values())
+        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return _json_response({"ready": is_ready, "services": services}, status)
 
-    async def _health(self, operation: AnyOperation) -> dict[str, str]:
-        """A service that answers this is asked for the rest too."""
-        circuit = self._circuits.for_service(operation.service)
+    async def _service_health(self, operation: AnyOperation) -> dict[str, str]:
+        """Returns the state of a service's stores by name. A response closes the service's circuit."""
+        breaker = self._circuit_breakers.for_service(operation.service)
         try:
-            body, _ = await self._asker.request_bytes(
+            body, _ = await self._rpc.request_bytes(
                 operation.subject, b"{}", {}, timeout_seconds=HEALTH_TIMEOUT_SECONDS
             )
         except Fail as fail:
-            return {"service": fail.code, **({"circuit": "open"} if circuit.is_open else {})}
-        circuit.on_success()
+            return {"service": fail.code, **({"circuit": "open"} if breaker.is_open else {})}
+        breaker.on_success()
         return ServiceHealth.model_validate_json(body).stores
 
-    async def _figures(self, exchange: RequestContext) -> web.Response:
-        """To anybody else there is nothing here."""
-        if not is_in_networks(exchange.client_ip, self._metrics_networks):
-            raise NotFound("There is nothing at this path.")
+    async def _metrics_page(self, context: RequestContext) -> web.Response:
+        """Returns the metrics. To clients outside the configured networks the page does not exist."""
+        if not is_in_networks(context.client_ip, self._metrics_networks):
+            raise NotFound(NO_ROUTE_DETAIL)
         body = generate_latest(self._metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST, **NO_STORE_HEADERS})
 
 
-async def _alive(_exchange: RequestContext) -> web.Response:
-    return _json({"status": "ok"})
+async def _healthz(_context: RequestContext) -> web.Response:
+    return _json_response({"status": "ok"})
 
 
-async def _to_docs(_exchange: RequestContext) -> web.Response:
-    return web.Response(status=302, headers={"Location": "/docs", **NO_STORE_HEADERS})
+async def _redirect_to_docs(_context: RequestContext) -> web.Response:
+    return web.Response(status=HTTPStatus.FOUND, headers={"Location": "/docs", **NO_STORE_HEADERS})
 
 
-def _document(make: Callable[[], web.Response]) -> Responder:
-    async def reply(_exchange: RequestContext) -> web.Response:
-        return make()
+def _document_page(render: Callable[[RequestContext], web.Response]) -> Responder:
+    async def respond(context: RequestContext) -> web.Response:
+        return render(context)
 
-    return reply
+    return respond
 
 
-def _json(said: object, status: int = 200) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(said), status=status, headers={"Content-Type": "application/json", **NO_STORE_HEADERS}
-    )
+def _json_response(content: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    headers = {"Content-Type": "application/json", **NO_STORE_HEADERS}
+    return web.Response(body=orjson.dumps(content), status=status, headers=headers)

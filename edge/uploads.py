@@ -1,7 +1,7 @@
-"""Files on their way to a service: through a temporary file into the object store, under the digest of their content.
+"""Stores uploaded files in the object store, through a temporary file, under the digest of their content.
 
-The same file twice has the same name, so that an idempotency key sees the same request, and nothing unfinished is ever
-in the store.
+The same file always has the same name, so that a repeated request has the same payload under its idempotency key. A
+file is stored only after it has arrived completely.
 """
 
 import hashlib
@@ -17,55 +17,58 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from contracts.failure import FieldError, InvalidRequest, MalformedRequest, PayloadTooLarge, Unavailable
-from edge.request_parsing import unknown_field
+from edge.request_parsing import UPLOAD_FIELD, body_too_large, unknown_field
 from edge.routes import MEBIBYTE, BodyFormat
 from infra.foundation.failpoints import failpoint
 
 UPLOAD_BUCKET = "UPLOADS"
 CHUNK_BYTES = 64 * 1024
 MAX_TEXT_BYTES = 4096
+"""The size of a text field in a form."""
 FILE_FIELDS = frozenset({"image", "file"})
 
 
 class UploadStore:
-    """Puts uploads into the object store."""
+    """Stores uploads and returns the payload fields that stand for them."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def store_csv(self, request: web.BaseRequest) -> dict[str, Any]:
-        """The fields of the ask that stand for the file."""
-        return {"upload": await self._kept(request.content.iter_chunked(CHUNK_BYTES), BodyFormat.CSV)}
+        """Stores a body that is the file itself."""
+        return {UPLOAD_FIELD: await self._store(request.content.iter_chunked(CHUNK_BYTES), BodyFormat.CSV)}
 
     async def store_image_form(self, request: web.BaseRequest) -> dict[str, Any]:
-        """The picture and the text fields of a form."""
-        said: dict[str, Any] = {}
+        """Stores the image of a form. Returns its name with the form's text fields."""
+        fields: dict[str, Any] = {}
         if not request.body_exists:
-            raise _without_picture()
+            raise _image_missing()
         try:
             form = await request.multipart()
             while (part := await form.next()) is not None:
-                await self._take(part, said)
+                await self._read_part(part, fields)
         except (ValueError, RuntimeError, AssertionError, HttpProcessingError):
-            raise MalformedRequest("The form cannot be read.") from None
-        if "upload" not in said:
-            raise _without_picture()
-        return said
+            raise MalformedRequest("The form cannot be read. Send it as `multipart/form-data`.") from None
+        if UPLOAD_FIELD not in fields:
+            raise _image_missing()
+        return fields
 
-    async def _take(self, part: BodyPartReader | MultipartReader, said: dict[str, Any]) -> None:
+    async def _read_part(self, part: BodyPartReader | MultipartReader, fields: dict[str, Any]) -> None:
         if isinstance(part, MultipartReader) or not part.name or not part.name.isprintable():
-            raise MalformedRequest("The form has a part without a name that can be read.")
-        name = "upload" if part.name in FILE_FIELDS else part.name
-        if name in said or part.name == "upload":
+            raise MalformedRequest("Give every part of the form a name of printable characters.")
+        name = UPLOAD_FIELD if part.name in FILE_FIELDS else part.name
+        if name in fields or part.name == UPLOAD_FIELD:
             raise InvalidRequest(errors=[unknown_field(part.name)])
-        said[name] = await self._kept(_chunks(part), BodyFormat.IMAGE) if name == "upload" else await _text(part)
+        is_file = name == UPLOAD_FIELD
+        fields[name] = await self._store(_chunks(part), BodyFormat.IMAGE) if is_file else await _read_text(part)
 
-    async def _kept(self, source: AsyncIterable[bytes], media: BodyFormat) -> str:
-        async with _spooled(source, media) as (name, content):
+    async def _store(self, chunks: AsyncIterable[bytes], body_format: BodyFormat) -> str:
+        async with _spooled(chunks, body_format) as (name, content):
             try:
                 await self._put(name, content)
             except (NatsError, OSError) as error:
-                raise Unavailable("The upload cannot be kept just now", retry_after=1) from error
+                detail = "The upload cannot be stored at the moment. Try again shortly."
+                raise Unavailable(detail, retry_after=1) from error
             failpoint("edge.uploaded")
         return name
 
@@ -74,26 +77,26 @@ class UploadStore:
         try:
             await store.get_info(name)
         except NotFoundError:
-            await store.put(name, content)  # type: ignore[arg-type]  # reads it with readinto, as its code says
+            await store.put(name, content)  # type: ignore[arg-type]  # nats-py only calls its readinto()
 
 
 @asynccontextmanager
-async def _spooled(source: AsyncIterable[bytes], media: BodyFormat) -> AsyncIterator[tuple[str, IO[bytes]]]:
-    """The content from its beginning, and the digest it is called by."""
+async def _spooled(chunks: AsyncIterable[bytes], body_format: BodyFormat) -> AsyncIterator[tuple[str, IO[bytes]]]:
+    """Yields the content's digest, and the content in a temporary file at its beginning."""
     digest, size = hashlib.sha256(), 0
     with tempfile.SpooledTemporaryFile(max_size=MEBIBYTE) as content:
-        async for chunk in source:
+        async for chunk in chunks:
             size += len(chunk)
-            if size > media.value:
-                raise PayloadTooLarge
+            if size > body_format.max_bytes:
+                raise body_too_large(body_format)
             digest.update(chunk)
             content.write(chunk)
         content.seek(0)
         yield digest.hexdigest(), content
 
 
-def _without_picture() -> InvalidRequest:
-    return InvalidRequest(errors=[FieldError(pointer="/image", detail="Field required")])
+def _image_missing() -> InvalidRequest:
+    return InvalidRequest(errors=[FieldError(pointer="/image", detail="Send an image file in the form field `image`.")])
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
@@ -101,10 +104,10 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
         yield await part.read_chunk(CHUNK_BYTES)
 
 
-async def _text(part: BodyPartReader) -> str:
-    found = b""
+async def _read_text(part: BodyPartReader) -> str:
+    text = b""
     async for chunk in _chunks(part):
-        found += chunk
-        if len(found) > MAX_TEXT_BYTES:
-            raise PayloadTooLarge
-    return found.decode()
+        text += chunk
+        if len(text) > MAX_TEXT_BYTES:
+            raise PayloadTooLarge(f"A text field of the form may have at most {MAX_TEXT_BYTES} bytes.")
+    return text.decode()

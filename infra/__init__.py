@@ -1,1 +1,1 @@
-"""The shared kernel: how a service hangs on NATS and its store, how the local stack runs, and the `souk` command."""
+"""The infrastructure that the services and the edge share, and the tools that run them."""

@@ -1,6 +1,6 @@
-"""One real stack a session: NATS, PostgreSQL, MongoDB, mail, six services, the edge and Nginx on free ports.
+"""Fixtures of all tests: one real stack per session, with every server, six services, the edge and Nginx.
 
-Nothing is cleaned up between tests: each works with customers, SKUs and orders of its own.
+The stack listens on free ports. Nothing is cleaned up between tests: each uses its own customers, SKUs and orders.
 """
 
 import shutil
@@ -20,16 +20,14 @@ from contracts.identity import Identity
 from contracts.notification import NotificationKind
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
-from infra.ops.devstack.mail_files import Mail
-from infra.ops.devstack.mail_files import mails as kept_mails
+from infra.ops.devstack.mail_files import ReceivedMail, list_mails
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
-from services.notification.domain.deliveries import SUBJECT_LINES
-from tests.support import rpc as asking
+from infra.ops.devstack.stack_settings import StackSettings
+from services.notification.domain.mails import SUBJECT_LINES
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually as _eventually
 from tests.support.http import HttpClient, RegisteredCustomer, register_customer
-from tests.support.rpc import RpcCaller
+from tests.support.rpc import RpcCaller, admin_identity, customer_identity
 
 FREE_PORTS: dict[str, Any] = {
     "http_port": 0,
@@ -55,7 +53,7 @@ FAST_SETTINGS = {
 
 @pytest.fixture(scope="session")
 def data_folder() -> Iterator[Path]:
-    """Not below pytest's own folders: PostgreSQL runs as another user when the tests run as root."""
+    """Outside pytest's own folders, because PostgreSQL runs as another user when the tests run as root."""
     folder = Path(tempfile.mkdtemp(prefix="souk-"))
     folder.chmod(0o711)
     yield folder
@@ -64,7 +62,8 @@ def data_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 async def stack(data_folder: Path) -> AsyncIterator[Stack]:
-    options = Options(
+    """The running stack."""
+    options = StackSettings(
         _env_file=None,
         data=data_folder / "shop",
         nginx_limits=False,
@@ -78,63 +77,70 @@ async def stack(data_folder: Path) -> AsyncIterator[Stack]:
 
 @pytest.fixture(scope="session")
 async def connections() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as opened:
-        yield opened
+    """Closes what session fixtures open, at the end of the session."""
+    async with AsyncExitStack() as exit_stack:
+        yield exit_stack
 
 
 @pytest.fixture(scope="session")
 async def as_service(stack: Stack, connections: AsyncExitStack) -> Callable[[str], Awaitable[RpcCaller]]:
-    """Asks with the NATS rights of a service, of `edge`, or of `operator`."""
-    known: dict[str, RpcCaller] = {}
+    """Returns a caller with the NATS rights of a service, of `edge`, or of `operator`."""
+    callers: dict[str, RpcCaller] = {}
 
-    async def of(name: str) -> RpcCaller:
-        if name not in known:
-            connecting = messaging.connect(stack.nats_url, name, stack.password(name))
-            known[name] = RpcCaller(await connections.enter_async_context(connecting))
-        return known[name]
+    async def caller_for(name: str) -> RpcCaller:
+        if name not in callers:
+            connecting = messaging.connect(stack.nats_url, name, stack.nats_password(name))
+            callers[name] = RpcCaller(await connections.enter_async_context(connecting))
+        return callers[name]
 
-    return of
+    return caller_for
 
 
 @pytest.fixture(scope="session")
-async def ask(as_service: Callable[[str], Awaitable[RpcCaller]]) -> RpcCaller:
-    """Asks as the edge does."""
+async def rpc(as_service: Callable[[str], Awaitable[RpcCaller]]) -> RpcCaller:
+    """Sends requests with the rights of the edge."""
     return await as_service("edge")
 
 
 @pytest.fixture(scope="session")
 async def operator(as_service: Callable[[str], Awaitable[RpcCaller]]) -> RpcCaller:
+    """Sends requests with the rights of the operator."""
     return await as_service("operator")
 
 
 @pytest.fixture(scope="session")
 async def events(operator: RpcCaller) -> EventRecorder:
-    heard = EventRecorder()
-    await heard.start(operator.client)
-    return heard
+    """Records every event of the session."""
+    recorder = EventRecorder()
+    await recorder.start(operator.client)
+    return recorder
 
 
 @pytest.fixture(scope="session")
 async def database(stack: Stack, connections: AsyncExitStack) -> Callable[[str], Awaitable[asyncpg.Connection]]:
-    """A connection to a service's database, as that service."""
-    known: dict[str, asyncpg.Connection] = {}
+    """Returns a connection to a service's database with the rights of that service."""
+    opened: dict[str, asyncpg.Connection] = {}
 
-    async def of(service: str) -> asyncpg.Connection:
-        if service not in known:
-            known[service] = await asyncpg.connect(stack.dsn(service))
-            connections.push_async_callback(known[service].close)
-        return known[service]
+    async def connection_to(service: str) -> asyncpg.Connection:
+        if service not in opened:
+            opened[service] = await asyncpg.connect(stack.dsn(service))
+            connections.push_async_callback(opened[service].close)
+        return opened[service]
 
-    return of
+    return connection_to
 
 
 @pytest.fixture(scope="session")
 async def mongo(stack: Stack, connections: AsyncExitStack) -> Any:
-    """The cart's database."""
+    """The cart's MongoDB database."""
     from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only where a test asks for it
 
     client: Any = AsyncIOMotorClient(
-        stack.cart_url(), username="souk_cart", password=stack.mongo_password(), authSource="souk_cart", tz_aware=True
+        stack.cart_url(),
+        username="souk_cart",
+        password=stack.cart_mongo_password(),
+        authSource="souk_cart",
+        tz_aware=True,
     )
     connections.callback(client.close)
     return client["souk_cart"]
@@ -142,6 +148,7 @@ async def mongo(stack: Stack, connections: AsyncExitStack) -> Any:
 
 @pytest.fixture(scope="session")
 async def http(stack: Stack, connections: AsyncExitStack) -> HttpClient:
+    """An anonymous HTTP client, through Nginx."""
     connector = aiohttp.TCPConnector(limit=0)
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
     return HttpClient(await connections.enter_async_context(session), stack.http_url)
@@ -149,45 +156,48 @@ async def http(stack: Stack, connections: AsyncExitStack) -> HttpClient:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Awaitable[Any]]:
+    """Waits for a condition."""
     return _eventually
 
 
 @pytest.fixture(scope="session")
-def mails(stack: Stack) -> Callable[[str], list[Mail]]:
-    """The mails that went to an address, save the one that greets whoever opens an account."""
-    greeting = SUBJECT_LINES[NotificationKind.VERIFY_EMAIL]
-    return lambda to: [mail for mail in kept_mails(stack.layout.mail, to=to) if mail.subject != greeting]
+def mails(stack: Stack) -> Callable[[str], list[ReceivedMail]]:
+    """Returns the mails to an address, except the one that verifies the address of a new account."""
+    verification = SUBJECT_LINES[NotificationKind.VERIFY_EMAIL]
+    return lambda to: [mail for mail in list_mails(stack.data_dir.mail_dir, to=to) if mail.subject != verification]
 
 
 @pytest.fixture(scope="session")
 def admin() -> Identity:
-    """An administrator's identity, for asks."""
-    return asking.admin_identity()
+    """An administrator's identity, for requests over NATS."""
+    return admin_identity()
 
 
 @pytest.fixture
 async def admin_http(operator: RpcCaller, http: HttpClient) -> HttpClient:
-    """An administrator, signed in over HTTP a moment ago: a token lasts for less than all tests may take."""
+    """An administrator who has just logged in: an access token lasts for less than a whole test session."""
     email, password = f"admin-{new_id().hex}@example.com", "open sesame"
     await operator(user.MAKE_ADMIN, {"email": email, "password": password})
-    answered = await http.post("/auth/login", {"email": email, "password": password})
-    assert answered.status == 200, answered.body
-    return http.with_token(answered.json["access_token"])
+    response = await http.post("/auth/login", {"email": email, "password": password})
+    assert response.status == 200, response.body
+    return http.with_token(response.json["access_token"])
 
 
 @pytest.fixture
 async def customer(http: HttpClient) -> RegisteredCustomer:
+    """A new customer, logged in over HTTP."""
     return await register_customer(http)
 
 
 @pytest.fixture
 def new_customer() -> Callable[[], Identity]:
-    return asking.customer_identity
+    """Creates identities of new customers, for requests over NATS."""
+    return customer_identity
 
 
 @pytest.fixture(scope="session")
-def new_product(ask: RpcCaller, admin: Identity) -> Callable[..., Awaitable[Product]]:
-    """Puts a product with one variant of its own SKU on sale."""
+def new_product(rpc: RpcCaller, admin: Identity) -> Callable[..., Awaitable[Product]]:
+    """Creates products with one variant and a new SKU."""
 
     async def create(*, stock: int = 10, price: int = 1999, **more: Any) -> Product:
         body = {
@@ -197,7 +207,7 @@ def new_product(ask: RpcCaller, admin: Identity) -> Callable[..., Awaitable[Prod
             "stock": stock,
             **more,
         }
-        product: Product = await ask(catalog.CREATE_PRODUCT, body, identity=admin)
+        product: Product = await rpc(catalog.CREATE_PRODUCT, body, identity=admin)
         return product
 
     return create

@@ -1,4 +1,4 @@
-"""catalog: products, their variants and categories, prices, pictures, and the stock with the holds on it."""
+"""catalog: products, variants, categories, prices and images, and the stock with its holds."""
 
 from contracts.catalog.categories import (
     Category,

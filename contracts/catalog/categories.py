@@ -1,38 +1,46 @@
-"""The tree that products are found in."""
+"""Categories: the tree that products are sorted into."""
 
 from http import HTTPStatus
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from contracts.failure import Fail
 from contracts.model import Id, Model, NonEmptyLine, SingleLine, Slug
 
 
-class CategoryInUse(Fail, status=HTTPStatus.CONFLICT):
-    """The category still has products or categories below it."""
+class CategoryInUse(Fail, status=HTTPStatus.CONFLICT, code="category_in_use"):
+    """The category still contains products or other categories."""
 
 
-class CategoryCycle(Fail, status=HTTPStatus.CONFLICT):
-    """A category cannot stand below itself."""
+class CategoryCycle(Fail, status=HTTPStatus.CONFLICT, code="category_cycle"):
+    """A category cannot be its own ancestor."""
 
 
 class Category(Model):
+    """A category of products."""
+
     id: Id
     slug: Slug
-    name: SingleLine
-    parent_id: Id | None
+    name: Annotated[SingleLine, Field(description="The name that shoppers see.")]
+    parent_id: Annotated[Id | None, Field(description="The category above; null at the top.")]
 
 
 class CreateCategory(Model):
-    name: Annotated[NonEmptyLine, StringConstraints(max_length=100)]
-    slug: Slug | None = None
-    parent_id: Id | None = None
+    """The fields of a category."""
+
+    name: Annotated[NonEmptyLine, StringConstraints(max_length=100), Field(description="The name that shoppers see.")]
+    slug: Annotated[Slug | None, Field(description="Without it, the slug is made from the name.")] = None
+    parent_id: Annotated[Id | None, Field(description="The category above, if any.")] = None
 
 
 class ReplaceCategory(CreateCategory):
+    """The new fields of a category."""
+
     id: Id
 
 
 class CategoryRef(Model):
+    """Names a category."""
+
     id: Id

@@ -1,4 +1,4 @@
-"""Pictures of products."""
+"""Images of products."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -9,20 +9,28 @@ from contracts.failure import Fail
 from contracts.model import Id, Model, SingleLine
 
 
-class UnreadableImage(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
-    """This is not a JPEG, PNG or WebP picture that can be read."""
+class UnreadableImage(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="unreadable_image"):
+    """The file is not a readable JPEG, PNG or WebP image."""
 
 
 class AddProductImage(Model):
+    """An uploaded image to add to a product."""
+
     id: Id
     upload: Annotated[str, Field(description="Name of the object in the `UPLOADS` bucket.", max_length=64)]
-    alt: Annotated[SingleLine, StringConstraints(max_length=200)] = ""
+    alt: Annotated[
+        SingleLine, StringConstraints(max_length=200), Field(description="A text for those who cannot see the image.")
+    ] = ""
 
 
 class GetProductImage(Model):
-    image_id: Id
-    width: Annotated[int, Field(ge=16, le=2048, description="Pixels; the next of the widths that are kept is served.")]
+    """An image and the width to return it at."""
+
+    image_id: Annotated[Id, Field(description="The image's id.")]
+    width: Annotated[
+        int, Field(ge=16, le=2048, description="Width in pixels; the next larger stored width is returned.")
+    ]
 
 
 class ProductImageFile(Model):
-    """The body of the reply is the WebP picture itself; this model only names it."""
+    """Stands for the reply, whose body is the WebP image itself."""

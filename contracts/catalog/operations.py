@@ -1,4 +1,4 @@
-"""Everything that can be asked of the catalog."""
+"""The operations of catalog."""
 
 from contracts.catalog.categories import (
     Category,
@@ -54,7 +54,8 @@ CHANGE_FAILURES = (
     VariantInUse,
     StockReserved,
 )
-ANYONE, ADMIN, SERVICES = Access.ANYONE, Access.ADMIN, Access.SERVICE
+ANYONE, ADMIN, INTERNAL = Access.ANYONE, Access.ADMIN, Access.SERVICE
+
 LIST_PRODUCTS = Operation(
     SERVICE, "list_products", ListProducts, ListPage[Product], "List products", ANYONE, (InvalidCursor,)
 )
@@ -63,7 +64,7 @@ SEARCH_PRODUCTS = Operation(
     "search_products",
     ListProducts,
     ProductSearchResult,
-    "Search products, with facets",
+    "Search products and count them by facet",
     ANYONE,
     (InvalidCursor,),
 )
@@ -83,7 +84,14 @@ REPLACE_PRODUCT = Operation(
     SERVICE, "replace_product", ReplaceProduct, Product, "Replace a product", ADMIN, CHANGE_FAILURES, writes=True
 )
 CHANGE_PRODUCT = Operation(
-    SERVICE, "change_product", ChangeProduct, Product, "Change a product in part", ADMIN, CHANGE_FAILURES, writes=True
+    SERVICE,
+    "change_product",
+    ChangeProduct,
+    Product,
+    "Change some fields of a product",
+    ADMIN,
+    CHANGE_FAILURES,
+    writes=True,
 )
 DEACTIVATE_PRODUCT = Operation(
     SERVICE,
@@ -129,7 +137,7 @@ ADJUST_STOCK = Operation(
     "adjust_stock",
     AdjustStock,
     StockLevel,
-    "Count stock in or out",
+    "Adjust the stock of a SKU",
     ADMIN,
     (SkuUnknown, StockReserved),
     writes=True,
@@ -144,30 +152,44 @@ START_IMPORT = Operation(
     (NotCsv, PayloadTooLarge),
     writes=True,
 )
-GET_IMPORT = Operation(SERVICE, "get_import", ProductImportRef, ProductImport, "Follow an import", ADMIN, (NotFound,))
+GET_IMPORT = Operation(
+    SERVICE, "get_import", ProductImportRef, ProductImport, "Read the progress of an import", ADMIN, (NotFound,)
+)
 ADD_IMAGE = Operation(
     SERVICE,
     "add_image",
     AddProductImage,
     ProductImage,
-    "Add a picture to a product",
+    "Add an image to a product",
     ADMIN,
     (NotFound, UnreadableImage, PayloadTooLarge),
     writes=True,
 )
 GET_IMAGE = Operation(
-    SERVICE, "get_image", GetProductImage, ProductImageFile, "A picture at a width, as WebP", ANYONE, (NotFound,)
+    SERVICE,
+    "get_image",
+    GetProductImage,
+    ProductImageFile,
+    "Read an image at a given width, as WebP",
+    ANYONE,
+    (NotFound,),
 )
 QUOTE = Operation(
-    SERVICE, "quote", QuoteRequest, SkuQuoteList, "Price and availability of SKUs now", SERVICES, callers=("cart",)
+    SERVICE,
+    "quote",
+    QuoteRequest,
+    SkuQuoteList,
+    "Read the current price and availability of SKUs",
+    INTERNAL,
+    callers=("cart",),
 )
 HOLD = Operation(
     SERVICE,
     "hold",
     PlaceHold,
     Hold,
-    "Price and set aside every line or none",
-    SERVICES,
+    "Price and reserve all lines or none",
+    INTERNAL,
     (SkuUnknown, OutOfStock, HoldMismatch),
     ("order",),
     writes=True,
@@ -177,8 +199,8 @@ RELEASE = Operation(
     "release",
     HoldRef,
     Empty,
-    "Give back a hold that no order came for",
-    SERVICES,
+    "Release a hold that no order needs",
+    INTERNAL,
     callers=("order",),
     writes=True,
 )
@@ -187,8 +209,8 @@ REPAIR = Operation(
     "repair",
     StockRepairRequest,
     StockRepairResult,
-    "Put holds and reserved stock right",
-    SERVICES,
+    "Correct holds and reserved stock",
+    INTERNAL,
     callers=(OPERATOR,),
     writes=True,
 )

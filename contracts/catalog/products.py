@@ -12,138 +12,167 @@ from contracts.model import Id, Model, MultilineText, NonEmptyLine, SingleLine, 
 from contracts.money import Money
 
 
-class SkuTaken(Fail, status=HTTPStatus.CONFLICT):
-    """Another variant has this SKU already."""
+class SkuTaken(Fail, status=HTTPStatus.CONFLICT, code="sku_taken"):
+    """Another variant already has this SKU."""
 
 
-class VariantInUse(Fail, status=HTTPStatus.CONFLICT):
-    """A variant with stock on hold cannot be taken away."""
+class VariantInUse(Fail, status=HTTPStatus.CONFLICT, code="variant_in_use"):
+    """A variant with held stock cannot be removed."""
 
 
-class CurrencyMismatch(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
-    """The shop sells in another currency."""
+class CurrencyMismatch(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="currency_mismatch"):
+    """The shop sells in a different currency."""
 
 
 class ProductVariant(Model):
+    """One version of a product, with its own SKU and price."""
+
     sku: Sku
-    options: Attributes
-    price: Money
-    compare_at_price: Money | None = None
+    options: Annotated[Attributes, Field(description="What sets it apart, such as size and colour.")]
+    price: Annotated[Money, Field(description="The price of one unit.")]
+    compare_at_price: Annotated[Money | None, Field(description="A former or list price, shown struck through.")] = None
     available: Annotated[int, Field(ge=0, description="Units that can be ordered now.")]
-    weight_grams: Annotated[int | None, Field(ge=0)] = None
+    weight_grams: Annotated[int | None, Field(ge=0, description="Weight of one unit in grams.")] = None
 
 
 class ProductImage(Model):
+    """An image of a product."""
+
     id: Id
-    url: Annotated[str, Field(description="Its path in the shop, at its full width.")]
-    alt: SingleLine
+    url: Annotated[str, Field(description="The path of the image at its full width.")]
+    alt: Annotated[SingleLine, Field(description="A text for those who cannot see the image.")]
 
 
 class ProductRating(Model):
-    average: float
-    count: int
+    """What reviewers think of a product."""
+
+    average: Annotated[float, Field(description="0 to 5 stars.")]
+    count: Annotated[int, Field(description="The number of ratings.")]
 
 
 class Product(Model):
+    """A product with its variants."""
+
     id: Id
     slug: Slug
-    name: SingleLine
-    description: MultilineText
-    category: Annotated[Slug | None, Field(description="Slug of its category.")]
-    tags: list[ProductTag]
-    attributes: Attributes
-    price: Annotated[Money, Field(description="Of its cheapest variant.")]
-    variants: list[ProductVariant]
-    images: list[ProductImage]
+    name: Annotated[SingleLine, Field(description="The name that shoppers see.")]
+    description: Annotated[MultilineText, Field(description="Text, or HTML with harmless markup only.")]
+    category: Annotated[Slug | None, Field(description="The slug of its category.")]
+    tags: Annotated[list[ProductTag], Field(description="Words to find it by.")]
+    attributes: Annotated[Attributes, Field(description="Facts about it, such as its material.")]
+    price: Annotated[Money, Field(description="The price of its cheapest variant.")]
+    variants: Annotated[list[ProductVariant], Field(description="The versions that can be ordered.")]
+    images: Annotated[list[ProductImage], Field(description="Its images, the main one first.")]
     rating: ProductRating
-    is_active: bool
+    is_active: Annotated[bool, Field(description="Whether it is on sale.")]
     created_at: Timestamp
     updated_at: Timestamp
 
 
 class VariantInput(Model):
+    """The fields of a variant."""
+
     sku: Sku
-    price: Money
-    compare_at_price: Money | None = None
-    options: Attributes = {}
-    stock: Annotated[StockUnits | None, Field(description="Units on hand; left as they are when not said.")] = None
-    weight_grams: Annotated[int | None, Field(ge=0, le=10_000_000)] = None
+    price: Annotated[Money, Field(description="The price of one unit.")]
+    compare_at_price: Annotated[Money | None, Field(description="A former or list price, shown struck through.")] = None
+    options: Annotated[Attributes, Field(description="What sets it apart, such as size and colour.")] = {}
+    stock: Annotated[StockUnits | None, Field(description="Units on hand; without it, the stock stays as it is.")] = (
+        None
+    )
+    weight_grams: Annotated[int | None, Field(ge=0, le=10_000_000, description="Weight of one unit in grams.")] = None
 
 
 ProductName = Annotated[NonEmptyLine, StringConstraints(max_length=200)]
 
 
 class CreateProduct(Model):
-    """A product with `variants`, or one with a single variant and its `sku`, `price` and `stock` beside the name."""
+    """A product with `variants`, or a product with one variant, whose `sku` and `price` stand beside the name."""
 
-    name: ProductName
-    description: MultilineText = ""
-    slug: Slug | None = None
-    category_id: Id | None = None
-    tags: Annotated[list[ProductTag], Field(max_length=50)] = []
-    attributes: Attributes = {}
-    variants: Annotated[list[VariantInput] | None, Field(min_length=1, max_length=100)] = None
-    sku: Sku | None = None
-    price: Money | None = None
-    compare_at_price: Money | None = None
-    stock: StockUnits | None = None
-    weight_grams: Annotated[int | None, Field(ge=0, le=10_000_000)] = None
+    name: Annotated[ProductName, Field(description="The name that shoppers see.")]
+    description: Annotated[MultilineText, Field(description="Text or HTML; only harmless markup is kept.")] = ""
+    slug: Annotated[Slug | None, Field(description="Without it, the slug is made from the name.")] = None
+    category_id: Annotated[Id | None, Field(description="The category it belongs to.")] = None
+    tags: Annotated[list[ProductTag], Field(max_length=50, description="Words to find it by.")] = []
+    attributes: Annotated[Attributes, Field(description="Facts about it, such as its material.")] = {}
+    variants: Annotated[
+        list[VariantInput] | None, Field(min_length=1, max_length=100, description="The versions that can be ordered.")
+    ] = None
+    sku: Annotated[Sku | None, Field(description="The SKU of the only variant.")] = None
+    price: Annotated[Money | None, Field(description="The price of the only variant.")] = None
+    compare_at_price: Annotated[Money | None, Field(description="The former or list price of the only variant.")] = None
+    stock: Annotated[StockUnits | None, Field(description="Units on hand of the only variant.")] = None
+    weight_grams: Annotated[
+        int | None, Field(ge=0, le=10_000_000, description="Weight in grams of the only variant.")
+    ] = None
 
     @model_validator(mode="after")
     def _require_one_form(self) -> "CreateProduct":
-        single = (self.sku, self.price)
-        if self.variants is None and None in single:
-            message = "needs variants, or a sku and a price"
+        if self.variants is None and (self.sku is None or self.price is None):
+            message = "Provide `variants`, or `sku` and `price`."
             raise ValueError(message)
-        beside = (*single, self.compare_at_price, self.stock, self.weight_grams)
-        if self.variants is not None and any(value is not None for value in beside):
-            message = "has either variants or a sku and a price beside the name, not both"
+        only_variant = (self.sku, self.price, self.compare_at_price, self.stock, self.weight_grams)
+        if self.variants is not None and any(value is not None for value in only_variant):
+            message = (
+                "Provide either `variants` or the fields of the only variant (`sku`, `price`, `compare_at_price`, "
+                "`stock`, `weight_grams`), not both."
+            )
             raise ValueError(message)
         return self
 
 
 class ReplaceProduct(CreateProduct):
+    """The new fields of a product."""
+
     id: Id
-    is_active: bool = True
+    is_active: Annotated[bool, Field(description="Whether it is on sale.")] = True
 
 
 class ChangeProduct(Model):
-    """Only what is named changes; `variants` replaces them all."""
+    """The fields to change; the others stay. `variants` replaces all variants."""
 
     id: Id
-    name: ProductName | None = None
-    description: MultilineText | None = None
-    slug: Slug | None = None
-    category_id: Id | None = None
-    tags: Annotated[list[ProductTag] | None, Field(max_length=50)] = None
-    attributes: Attributes | None = None
-    variants: Annotated[list[VariantInput] | None, Field(min_length=1, max_length=100)] = None
-    price: Annotated[Money | None, Field(description="Of a product with one variant.")] = None
-    is_active: bool | None = None
+    name: Annotated[ProductName | None, Field(description="The name that shoppers see.")] = None
+    description: Annotated[MultilineText | None, Field(description="Text or HTML; only harmless markup is kept.")] = (
+        None
+    )
+    slug: Annotated[Slug | None, Field(description="The readable part of its URL.")] = None
+    category_id: Annotated[Id | None, Field(description="The category it belongs to.")] = None
+    tags: Annotated[list[ProductTag] | None, Field(max_length=50, description="Words to find it by.")] = None
+    attributes: Annotated[Attributes | None, Field(description="Facts about it, such as its material.")] = None
+    variants: Annotated[
+        list[VariantInput] | None, Field(min_length=1, max_length=100, description="The versions that can be ordered.")
+    ] = None
+    price: Annotated[Money | None, Field(description="The new price of a product with one variant.")] = None
+    is_active: Annotated[bool | None, Field(description="Whether it is on sale.")] = None
 
 
 class ProductRef(Model):
+    """Names a product."""
+
     id: Id
 
 
 class ProductLookup(Model):
-    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,120}$")]
-    """A product's id or slug."""
+    """Names a product by its id or slug."""
+
+    key: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,120}$"), Field(description="The product's id or slug.")
+    ]
 
 
 class ProductCreated(Event, service=SERVICE, name="created", key="product_id"):
-    """A product came on sale."""
+    """A product was created."""
 
     product_id: Id
 
 
 class ProductUpdated(Event, service=SERVICE, name="updated", key="product_id"):
-    """Something of a product changed: what it says, its price, its variants."""
+    """A product changed: its texts, its price or its variants."""
 
     product_id: Id
 
 
 class ProductDeactivated(Event, service=SERVICE, name="deactivated", key="product_id"):
-    """A product is not sold any more."""
+    """A product was taken off sale."""
 
     product_id: Id

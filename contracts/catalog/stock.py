@@ -1,4 +1,4 @@
-"""Units of each SKU: on hand, set aside by holds, adjusted."""
+"""Stock: the units of each SKU that are on hand and those that holds reserve for orders."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -8,58 +8,80 @@ from pydantic import Field, StringConstraints, model_validator
 from contracts.catalog.types import MAX_STOCK, SERVICE, Attributes, StockUnits
 from contracts.event import Event
 from contracts.failure import Fail
-from contracts.model import Id, Model, NonEmptyLine, PageParams, Quantity, SingleLine, Sku, Timestamp
+from contracts.model import (
+    Id,
+    Model,
+    NonEmptyLine,
+    PageParams,
+    Quantity,
+    SingleLine,
+    Sku,
+    Timestamp,
+    require_exactly_one,
+)
 from contracts.money import CurrencyCode, Money
 
 
-class OutOfStock(Fail, status=HTTPStatus.CONFLICT):
-    """There is not enough left; nothing was held."""
+class OutOfStock(Fail, status=HTTPStatus.CONFLICT, code="out_of_stock"):
+    """Not enough units are available; nothing was held."""
 
 
-class StockReserved(Fail, status=HTTPStatus.CONFLICT):
-    """Stock cannot go below what is reserved for orders."""
+class StockReserved(Fail, status=HTTPStatus.CONFLICT, code="stock_reserved"):
+    """Stock cannot fall below the units reserved for orders."""
 
 
-class HoldMismatch(Fail, status=HTTPStatus.CONFLICT):
-    """The hold exists with other lines."""
+class HoldMismatch(Fail, status=HTTPStatus.CONFLICT, code="hold_mismatch"):
+    """A hold with this id exists with different lines."""
 
 
 class StockLevel(Model):
+    """The units of one SKU."""
+
     sku: Sku
-    on_hand: int
-    reserved: int
-    available: int
+    on_hand: Annotated[int, Field(description="Units in the warehouse.")]
+    reserved: Annotated[int, Field(description="Units held for orders.")]
+    available: Annotated[int, Field(description="Units that can be ordered now.")]
 
 
 class SkuRef(Model):
+    """Names a SKU."""
+
     sku: Sku
 
 
 class ListStock(PageParams):
-    below: Annotated[int | None, Field(ge=0, le=MAX_STOCK, description="Only SKUs with fewer available.")] = None
+    """Filters of a list of stock levels."""
+
+    below: Annotated[int | None, Field(ge=0, le=MAX_STOCK, description="Only SKUs with fewer units available.")] = None
 
 
 class AdjustStock(Model):
-    """Either `delta` or `set`."""
+    """A change of stock: either by `delta`, or to the value of `set`."""
 
     sku: Sku
-    delta: Annotated[int | None, Field(ge=-MAX_STOCK, le=MAX_STOCK)] = None
-    set: StockUnits | None = None
-    reason: Annotated[NonEmptyLine, StringConstraints(max_length=200)]
+    delta: Annotated[
+        int | None, Field(ge=-MAX_STOCK, le=MAX_STOCK, description="Units to add; negative to remove.")
+    ] = None
+    set: Annotated[StockUnits | None, Field(description="The new number of units on hand.")] = None
+    reason: Annotated[
+        NonEmptyLine, StringConstraints(max_length=200), Field(description="Why the stock changes, for the records.")
+    ]
 
     @model_validator(mode="after")
     def _require_delta_or_set(self) -> "AdjustStock":
-        if (self.delta is None) == (self.set is None):
-            message = "says either delta or set"
-            raise ValueError(message)
+        require_exactly_one(self, "delta", "set")
         return self
 
 
 class QuoteRequest(Model):
+    """Asks for the current price and availability of these SKUs."""
+
     skus: Annotated[list[Sku], Field(max_length=200)]
 
 
 class SkuQuote(Model):
+    """The current price and availability of one SKU."""
+
     sku: Sku
     product_id: Id
     name: SingleLine
@@ -69,35 +91,35 @@ class SkuQuote(Model):
 
 
 class SkuQuoteList(Model):
-    """What is known of the SKUs now; one that is not on sale is not in the list."""
+    """Quotes of the SKUs that are on sale; the others are left out."""
 
     items: list[SkuQuote]
 
 
 class RequestedLine(Model):
-    """Names a SKU, or a product that has one variant."""
+    """Units of a SKU, or of a product that has only one variant."""
 
-    sku: Sku | None = None
-    product_id: Id | None = None
-    quantity: Quantity
+    sku: Annotated[Sku | None, Field(description="The SKU, unless a `product_id` is given.")] = None
+    product_id: Annotated[Id | None, Field(description="A product with one variant, unless a `sku` is given.")] = None
+    quantity: Annotated[Quantity, Field(description="Units to order.")]
 
     @model_validator(mode="after")
     def _require_sku_or_product(self) -> "RequestedLine":
-        if (self.sku is None) == (self.product_id is None):
-            message = "names either a sku or a product_id"
-            raise ValueError(message)
+        require_exactly_one(self, "sku", "product_id")
         return self
 
 
 class PlaceHold(Model):
-    """Prices and sets aside every line or none. The same `hold_id` with the same lines answers the same again."""
+    """Prices and reserves all lines or none. The same `hold_id` with the same lines returns the same hold again."""
 
     hold_id: Id
     lines: Annotated[list[RequestedLine], Field(min_length=1, max_length=100)]
-    seconds: Annotated[int, Field(ge=1, le=7 * 86_400, description="How long the hold lasts.")]
+    seconds: Annotated[int, Field(ge=1, le=7 * 86_400, description="How long the hold lasts, in seconds.")]
 
 
 class HeldLine(Model):
+    """One line of a hold, at its price."""
+
     sku: Sku
     product_id: Id
     name: SingleLine
@@ -107,21 +129,25 @@ class HeldLine(Model):
 
 
 class Hold(Model):
+    """Units reserved for an order until the hold expires."""
+
     hold_id: Id
     lines: list[HeldLine]
     currency: CurrencyCode
     expires_at: Timestamp
     seconds_left: Annotated[
-        float | None, Field(description="Until it expires, by the clock that ends it: no other clock needs to agree.")
+        float | None, Field(description="Seconds until it expires, by the clock of the service that ends it.")
     ] = None
 
 
 class HoldRef(Model):
+    """Names a hold."""
+
     hold_id: Id
 
 
 class StockAdjusted(Event, service=SERVICE, name="stock_adjusted", key="product_id"):
-    """Stock was counted, came in or was written off. Holds and sales are not told one by one."""
+    """Stock was counted, received or written off. Single holds and sales publish no event."""
 
     product_id: Id
     sku: Sku
@@ -130,7 +156,7 @@ class StockAdjusted(Event, service=SERVICE, name="stock_adjusted", key="product_
 
 
 class HoldLost(Event, service=SERVICE, name="hold_lost", key="hold_id"):
-    """A hold ran out before its order was paid, and its stock went back on sale."""
+    """A hold expired before its order was paid, and its stock is on sale again."""
 
     hold_id: Id
     order_id: Id | None

@@ -1,4 +1,4 @@
-"""The words that the catalog's other contracts are made of."""
+"""Types and failures that several contracts of the catalog share."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -10,6 +10,7 @@ from contracts.model import NonEmptyLine, SingleLine
 
 SERVICE = "catalog"
 MAX_STOCK = 1_000_000_000
+"""Units of one SKU."""
 StockUnits = Annotated[int, Field(ge=0, le=MAX_STOCK, description="Units.")]
 ProductTag = Annotated[
     str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f,]+$", min_length=1, max_length=64, strip_whitespace=True)
@@ -23,13 +24,13 @@ Attributes = Annotated[
 ]
 
 
-class SlugTaken(Fail, status=HTTPStatus.CONFLICT):
-    """Another one has this slug already."""
+class SlugTaken(Fail, status=HTTPStatus.CONFLICT, code="slug_taken"):
+    """Another product or category already has this slug."""
 
 
-class SkuUnknown(Fail, status=HTTPStatus.NOT_FOUND):
-    """There is no such SKU on sale."""
+class SkuUnknown(Fail, status=HTTPStatus.NOT_FOUND, code="sku_unknown"):
+    """No product on sale has this SKU."""
 
 
-class CategoryUnknown(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
-    """There is no such category."""
+class CategoryUnknown(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="category_unknown"):
+    """This category does not exist."""

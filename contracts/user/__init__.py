@@ -1,4 +1,4 @@
-"""user: accounts, their sessions and addresses, and the keys that sign access tokens."""
+"""user: accounts with their sessions, addresses and API keys, and the keys that sign access tokens."""
 
 from contracts.user.accounts import (
     MAX_PASSWORD_BYTES,
@@ -20,7 +20,12 @@ from contracts.user.accounts import (
     UserRegistered,
 )
 from contracts.user.addresses import (
+    ADD_ADDRESS,
+    ADDRESS,
+    LIST_ADDRESSES,
     MAX_ADDRESSES,
+    REMOVE_ADDRESS,
+    REPLACE_ADDRESS,
     AddressRef,
     CustomerAddressRef,
     ReplaceAddress,
@@ -68,19 +73,13 @@ from contracts.user.email_tokens import (
     VerifyEmail,
 )
 from contracts.user.operations import (
-    ADD_ADDRESS,
-    ADDRESS,
     BAN,
     CHANGE_PASSWORD,
     CONTACT,
     END_SESSION,
-    ERASE,
-    ERASURE,
-    EXPORT,
     FORGOT_PASSWORD,
     GET_USER,
     JWKS,
-    LIST_ADDRESSES,
     LIST_SESSIONS,
     LIST_USERS,
     LOGIN,
@@ -91,8 +90,6 @@ from contracts.user.operations import (
     PROOF,
     REFRESH,
     REGISTER,
-    REMOVE_ADDRESS,
-    REPLACE_ADDRESS,
     REQUEST_VERIFICATION,
     RESET_PASSWORD,
     ROTATE_KEYS,
@@ -103,6 +100,9 @@ from contracts.user.operations import (
     VERIFY_EMAIL,
 )
 from contracts.user.privacy import (
+    ERASE,
+    ERASURE,
+    EXPORT,
     DataExport,
     Erasure,
     ErasureRef,

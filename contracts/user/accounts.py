@@ -1,4 +1,4 @@
-"""Accounts: who has one, and what it takes to open it."""
+"""Accounts: the fields of an account, and what is needed to create one."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -13,72 +13,84 @@ from contracts.model import Email, Id, Model, NonEmptyLine, Secret, SingleLine, 
 MIN_PASSWORD_BYTES, MAX_PASSWORD_BYTES = 8, 72
 
 
-class EmailTaken(Fail, status=HTTPStatus.CONFLICT):
-    """There is an account with this e-mail already."""
+class EmailTaken(Fail, status=HTTPStatus.CONFLICT, code="email_taken"):
+    """An account with this e-mail already exists."""
 
 
-class TooManyAttempts(Fail, status=HTTPStatus.TOO_MANY_REQUESTS):
+class TooManyAttempts(Fail, status=HTTPStatus.TOO_MANY_REQUESTS, code="too_many_attempts"):
     """Too many failed attempts; wait before trying again."""
 
 
 def _check_password(value: SecretStr) -> SecretStr:
     if not MIN_PASSWORD_BYTES <= len(value.get_secret_value().encode()) <= MAX_PASSWORD_BYTES:
-        message = f"has between {MIN_PASSWORD_BYTES} and {MAX_PASSWORD_BYTES} bytes"
+        message = f"A password must have {MIN_PASSWORD_BYTES} to {MAX_PASSWORD_BYTES} bytes in UTF-8"
         raise ValueError(message)
     if "\0" in value.get_secret_value():
-        message = "has no NUL character"
+        message = "A password must not contain a NUL character"
         raise ValueError(message)
     return value
 
 
 Password = Annotated[Secret, Field(min_length=1, max_length=MAX_PASSWORD_BYTES), AfterValidator(_check_password)]
-"""8 to 72 bytes in UTF-8: bcrypt reads no more. Not the e-mail, and none of those that everybody tries first."""
+"""A new password: 8 to 72 bytes in UTF-8, because bcrypt reads no more. user also refuses common passwords and the
+account's own e-mail.
+"""
 
 PasswordAttempt = Annotated[Secret, Field(max_length=1024)]
-"""A password as somebody typed it; a wrong length is just a wrong password."""
+"""A password as the user typed it. One of a wrong length is treated as a wrong password, not as an invalid request."""
 
 EmailAttempt = Annotated[SingleLine, StringConstraints(max_length=254)]
-"""An e-mail as somebody typed it; what is none has no account."""
+"""An e-mail as the user typed it. Text that is not an e-mail is treated as one without an account."""
 
 PersonName = Annotated[NonEmptyLine, StringConstraints(max_length=100)]
 
 
 class User(Model):
+    """An account."""
+
     id: Id
-    email: Email
-    first_name: SingleLine
-    last_name: SingleLine
+    email: Annotated[Email, Field(description="The e-mail to sign in with.")]
+    first_name: Annotated[SingleLine, Field(description="Given name.")]
+    last_name: Annotated[SingleLine, Field(description="Family name.")]
     role: Role
-    is_active: bool
-    email_verified: bool
+    is_active: Annotated[bool, Field(description="False while an administrator has banned the account.")]
+    email_verified: Annotated[bool, Field(description="Whether the owner has proved that the e-mail is theirs.")]
     totp: Annotated[bool, Field(description="Whether signing in needs a second factor.")] = False
     created_at: Timestamp
     updated_at: Timestamp
 
 
 class Register(Model):
-    email: Email
-    password: Password
-    first_name: PersonName
-    last_name: PersonName
+    """A new account."""
+
+    email: Annotated[Email, Field(description="The e-mail to sign in with.")]
+    password: Annotated[Password, Field(description="8 to 72 bytes in UTF-8; common passwords are refused.")]
+    first_name: Annotated[PersonName, Field(description="Given name.")]
+    last_name: Annotated[PersonName, Field(description="Family name.")]
 
 
 class UpdateProfile(Model):
-    first_name: PersonName
-    last_name: PersonName
+    """The new name of an account."""
+
+    first_name: Annotated[PersonName, Field(description="Given name.")]
+    last_name: Annotated[PersonName, Field(description="Family name.")]
 
 
 class ChangePassword(Model):
-    current_password: PasswordAttempt
-    new_password: Password
+    """The current password and the new one."""
+
+    current_password: Annotated[PasswordAttempt, Field(description="The password in use.")]
+    new_password: Annotated[Password, Field(description="8 to 72 bytes in UTF-8; common passwords are refused.")]
 
 
 class ContactRequest(Model):
+    """Asks for the contact details of a user."""
+
     user_id: Id
 
 
 class UserContact(Model):
-    """Where a customer is reached. It is asked for when a mail is sent, never kept in an event."""
+    """The contact details of a user. notification requests them for each mail; they are never part of an event."""
 
     email: Email
     first_name: SingleLine
@@ -86,19 +98,19 @@ class UserContact(Model):
 
 
 class MakeAdmin(Model):
-    """The password is for a new account; one that is there keeps its own."""
+    """The e-mail of an administrator. The password is for a new account; an existing account keeps its own."""
 
     email: Email
     password: Password
 
 
 class UserRegistered(Event, service="user", name="registered", key="user_id"):
-    """Somebody opened an account."""
+    """An account was created."""
 
     user_id: Id
 
 
 class PasswordChanged(Event, service="user", name="password_changed", key="user_id"):
-    """An account opens with another password now; its other sessions are ended."""
+    """The password of an account was changed; its other sessions have ended."""
 
     user_id: Id

@@ -1,4 +1,4 @@
-"""API keys: what machines ask with, made by administrators."""
+"""API keys: administrators make them for machines that call the API."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -12,16 +12,17 @@ from contracts.operation import Operation
 
 SERVICE = "user"
 MAX_API_KEYS = 100
+"""Keys made by one administrator."""
 MAX_API_KEY_DAYS = 3660
-"""Days until one expires, at the most, where it does."""
+"""The longest lifetime of a key that expires, in days."""
 API_KEY_PREFIX = "souk_"
-"""By which a key is told from an access token, and found where somebody has left it in the open."""
+"""Tells a key from an access token, and lets secret scanners find keys that were published by mistake."""
 API_KEY_PATTERN = r"souk_[A-Za-z0-9_-]{43}"
-"""256 random bits in Base64url."""
+"""The prefix and 256 random bits in Base64url."""
 
 
-class TooManyApiKeys(Fail, status=HTTPStatus.CONFLICT):
-    """An administrator has 100 API keys at the most; revoke one first."""
+class TooManyApiKeys(Fail, status=HTTPStatus.CONFLICT, code="too_many_api_keys"):
+    """An administrator can have at most 100 API keys; revoke one first."""
 
 
 def _unique(scopes: list[ApiKeyScope]) -> list[ApiKeyScope]:
@@ -32,40 +33,48 @@ ApiKeyScopes = Annotated[list[ApiKeyScope], Field(min_length=1, max_length=100),
 
 
 class MakeApiKey(Model):
-    name: Annotated[NonEmptyLine, StringConstraints(max_length=100), Field(description="What it is for.")]
-    scopes: Annotated[ApiKeyScopes, Field(description="What it may do.")]
-    expires_at: Annotated[InputTimestamp | None, Field(description="Within ten years. Left out, it never expires.")] = (
-        None
-    )
+    """A new API key."""
+
+    name: Annotated[NonEmptyLine, StringConstraints(max_length=100), Field(description="What the key is for.")]
+    scopes: Annotated[ApiKeyScopes, Field(description="What the key may do.")]
+    expires_at: Annotated[
+        InputTimestamp | None, Field(description="When the key expires, within ten years; without it, never.")
+    ] = None
 
 
 class ApiKey(Model):
+    """An API key without its secret."""
+
     id: Id
-    name: str
-    scopes: list[ApiKeyScope]
-    made_by: Annotated[Id, Field(description="The administrator with whom it ends.")]
+    name: Annotated[str, Field(description="What the key is for.")]
+    scopes: Annotated[list[ApiKeyScope], Field(description="What the key may do.")]
+    made_by: Annotated[Id, Field(description="The administrator who made it. It ends when their rights end.")]
     created_at: Timestamp
-    expires_at: Timestamp | None
-    last_used_at: Annotated[Timestamp | None, Field(description="Within a minute or so.")]
+    expires_at: Annotated[Timestamp | None, Field(description="When it expires; null if never.")]
+    last_used_at: Annotated[Timestamp | None, Field(description="When it was last used, to about a minute.")]
 
 
 class NewApiKey(ApiKey):
-    """A new one. The key itself is shown this once."""
+    """A new API key with its secret, which is never shown again."""
 
-    key: Annotated[str, Field(repr=False, description="For `Authorization: Bearer ...`.")]
+    key: Annotated[str, Field(repr=False, description="Send it as `Authorization: Bearer ...`.")]
 
 
 class ApiKeyRef(Model):
+    """Names an API key."""
+
     id: Id
 
 
 class FindApiKey(Model):
-    """The edge alone sees keys; it asks by SHA-256, in hexadecimal digits."""
+    """Finds a key by its SHA-256 in hexadecimal digits. Only the edge sees the keys themselves."""
 
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ApiKeyGrant(Model):
+    """What a key may do, and until when."""
+
     id: Id
     scopes: list[ApiKeyScope]
     expires_at: Timestamp | None
@@ -86,7 +95,7 @@ MAKE_API_KEY = Operation(
     "make_api_key",
     MakeApiKey,
     NewApiKey,
-    "Make an API key for a machine; it is shown this once",
+    "Create an API key for a machine; the key is shown only once",
     Access.ADMIN,
     (TooManyApiKeys,),
     writes=True,
@@ -98,7 +107,7 @@ REVOKE_API_KEY = Operation(
     "revoke_api_key",
     ApiKeyRef,
     Empty,
-    "End an API key; its next request is refused",
+    "Revoke an API key; its next request is refused",
     Access.ADMIN,
     (NotFound,),
     writes=True,
@@ -109,7 +118,7 @@ FIND_API_KEY = Operation(
     "find_api_key",
     FindApiKey,
     ApiKeyGrant,
-    "Whose a key is that somebody asks with, and what it may do",
+    "Find an API key and its scopes",
     Access.ANYONE,
     (InvalidToken,),
 )

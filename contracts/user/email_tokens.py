@@ -1,7 +1,7 @@
-"""Proofs: the single-use tokens that show that somebody reads the mail of an account.
+"""E-mail tokens: single-use tokens which prove that their user reads the mail of an account.
 
-An event names a proof, and notification asks for its token at the moment of sending: neither the token nor the e-mail
-is in an event, an outbox or a log.
+An event carries only the id of a token. notification requests the token itself when it sends the mail, so neither the
+token nor the e-mail is ever in an event, an outbox or a log.
 """
 
 from enum import StrEnum
@@ -16,12 +16,12 @@ from contracts.model import Email, Id, Model, Secret, SingleLine, Timestamp
 from contracts.user.accounts import EmailAttempt, Password
 
 
-class InvalidEmailToken(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY):
-    """This token was used before, has expired, or never was one; ask for a new mail."""
+class InvalidEmailToken(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="invalid_proof"):
+    """The token is invalid, expired or already used; request a new mail."""
 
 
 class EmailTokenPurpose(StrEnum):
-    """What a proof is good for."""
+    """What a token is for."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a purpose
@@ -31,24 +31,32 @@ EmailTokenSecret = Annotated[Secret, Field(min_length=1, max_length=256)]
 
 
 class ForgotPassword(Model):
-    email: EmailAttempt
+    """The account whose password is forgotten."""
+
+    email: Annotated[EmailAttempt, Field(description="The e-mail of the account.")]
 
 
 class ResetPassword(Model):
-    token: EmailTokenSecret
-    password: Password
+    """The mailed token and the new password."""
+
+    token: Annotated[EmailTokenSecret, Field(description="The token from the mail.")]
+    password: Annotated[Password, Field(description="8 to 72 bytes in UTF-8; common passwords are refused.")]
 
 
 class VerifyEmail(Model):
-    token: EmailTokenSecret
+    """The mailed token."""
+
+    token: Annotated[EmailTokenSecret, Field(description="The token from the mail.")]
 
 
 class EmailTokenRequest(Model):
+    """Asks for a token by its id."""
+
     proof_id: Id
 
 
 class IssuedEmailToken(Model):
-    """Whom a token is mailed to, and the token."""
+    """A token, and where to mail it."""
 
     email: Email
     first_name: SingleLine
@@ -58,21 +66,21 @@ class IssuedEmailToken(Model):
 
 
 class EmailTokenRequested(Model):
-    """A mail with a token is to go to the account's address. A later one for the same purpose makes this one void."""
+    """Asks for a mail with a token to the account's e-mail. A later token for the same purpose replaces this one."""
 
     user_id: Id
     proof_id: Id
 
 
 class VerificationRequested(EmailTokenRequested, Event, service="user", name="verification_requested", key="user_id"):
-    """Somebody is to show that the e-mail of an account is theirs."""
+    """The owner of an account is asked to verify its e-mail."""
 
 
 class ResetRequested(EmailTokenRequested, Event, service="user", name="reset_requested", key="user_id"):
-    """Somebody has forgotten the password of an account."""
+    """A reset of an account's password was requested."""
 
 
 class EmailVerified(Event, service="user", name="email_verified", key="user_id"):
-    """The e-mail of an account is its owner's."""
+    """The e-mail of an account was verified."""
 
     user_id: Id

@@ -1,10 +1,9 @@
-"""What can be asked of user, and by whom."""
+"""The operations of user."""
 
 from contracts.failure import InvalidCursor, NotFound, PreconditionFailed, TooManyRequests
 from contracts.identity import Access
 from contracts.model import Empty, ListPage, PageParams
 from contracts.operation import OPERATOR, Operation, OwnedResource
-from contracts.order import Address
 from contracts.user.accounts import (
     ChangePassword,
     ContactRequest,
@@ -16,7 +15,7 @@ from contracts.user.accounts import (
     User,
     UserContact,
 )
-from contracts.user.addresses import AddressRef, CustomerAddressRef, ReplaceAddress, SavedAddress, TooManyAddresses
+from contracts.user.addresses import ADDRESS_OPERATIONS
 from contracts.user.administration import LastAdmin, ListUsers, UpdateUser, UserRef
 from contracts.user.api_keys import API_KEY_OPERATIONS
 from contracts.user.email_tokens import (
@@ -27,7 +26,7 @@ from contracts.user.email_tokens import (
     ResetPassword,
     VerifyEmail,
 )
-from contracts.user.privacy import DataExport, Erasure, ErasureRef, ExportTooLarge
+from contracts.user.privacy import PRIVACY_OPERATIONS
 from contracts.user.sessions import (
     InvalidCredentials,
     InvalidRefreshToken,
@@ -44,20 +43,16 @@ from contracts.user.totp import InvalidCode, SecondFactorRequired
 from contracts.user.totp_operations import TOTP_OPERATIONS
 
 SERVICE = "user"
-ANYONE, CUSTOMER, ADMIN, SERVICES = Access.ANYONE, Access.CUSTOMER, Access.ADMIN, Access.SERVICE
-OWN_ACCOUNT, OWN_SESSIONS, OWN_ADDRESSES = (
-    (OwnedResource("account"),),
-    (OwnedResource("sessions"),),
-    (OwnedResource("addresses"),),
-)
-SESSION_BY_ID, ADDRESS_BY_ID = (OwnedResource("session", id_field="id"),), (OwnedResource("address", id_field="id"),)
+ANYONE, CUSTOMER, ADMIN, INTERNAL = Access.ANYONE, Access.CUSTOMER, Access.ADMIN, Access.SERVICE
+OWN_ACCOUNT, OWN_SESSIONS = (OwnedResource("account"),), (OwnedResource("sessions"),)
+SESSION_BY_ID = (OwnedResource("session", id_field="id"),)
 
 REGISTER = Operation(
     SERVICE,
     "register",
     Register,
     SessionTokens,
-    "Open an account",
+    "Create an account and sign in",
     ANYONE,
     (EmailTaken, TooManyRequests, TooManyAttempts),
     writes=True,
@@ -80,21 +75,21 @@ REFRESH = Operation(
     "refresh",
     RefreshTokenRequest,
     SessionTokens,
-    "Exchange a refresh token for a new pair",
+    "Exchange a refresh token for new tokens",
     ANYONE,
     (InvalidRefreshToken, TokenReused),
     writes=True,
     confidential=True,
 )
 LOGOUT = Operation(
-    SERVICE, "logout", RefreshTokenRequest, Empty, "End a session and all that came from it", ANYONE, writes=True
+    SERVICE, "logout", RefreshTokenRequest, Empty, "Sign out: end the session of a refresh token", ANYONE, writes=True
 )
 FORGOT_PASSWORD = Operation(
     SERVICE,
     "forgot_password",
     ForgotPassword,
     Empty,
-    "Have a token mailed that sets a new password",
+    "Request a mail with a token to set a new password",
     ANYONE,
     (TooManyAttempts,),
     writes=True,
@@ -105,7 +100,7 @@ RESET_PASSWORD = Operation(
     "reset_password",
     ResetPassword,
     Empty,
-    "Set a new password with a mailed token; every session ends",
+    "Set a new password with a mailed token; all sessions end",
     ANYONE,
     (InvalidEmailToken,),
     writes=True,
@@ -117,7 +112,7 @@ VERIFY_EMAIL = Operation(
     "verify_email",
     VerifyEmail,
     Empty,
-    "Show with a mailed token that an e-mail is one's own",
+    "Verify an e-mail with a mailed token",
     ANYONE,
     (InvalidEmailToken,),
     writes=True,
@@ -128,7 +123,7 @@ REQUEST_VERIFICATION = Operation(
     "request_verification",
     Empty,
     Empty,
-    "Have the token that verifies one's e-mail mailed again",
+    "Request another mail to verify one's e-mail",
     CUSTOMER,
     (NotFound, TooManyAttempts),
     writes=True,
@@ -161,37 +156,12 @@ CHANGE_PASSWORD = Operation(
     confidential=True,
     audited=True,
 )
-EXPORT = Operation(
-    SERVICE,
-    "export",
-    Empty,
-    DataExport,
-    "All that is held on oneself, by every service",
-    CUSTOMER,
-    (NotFound, ExportTooLarge),
-    owned_resources=OWN_ACCOUNT,
-)
-ERASE = Operation(
-    SERVICE,
-    "erase",
-    Empty,
-    Erasure,
-    "Close one's account and have all that is held on oneself erased; orders stay, without who placed them",
-    CUSTOMER,
-    (NotFound, LastAdmin),
-    writes=True,
-    owned_resources=OWN_ACCOUNT,
-    audited=True,
-)
-ERASURE = Operation(
-    SERVICE, "erasure", ErasureRef, Erasure, "How far an erasure has come: its receipt", ANYONE, (NotFound,)
-)
 LIST_SESSIONS = Operation(
     SERVICE,
     "list_sessions",
     PageParams,
     ListPage[UserSession],
-    "Where one is signed in",
+    "List one's own sessions",
     CUSTOMER,
     (InvalidCursor,),
     owned_resources=OWN_SESSIONS,
@@ -201,54 +171,11 @@ END_SESSION = Operation(
     "end_session",
     SessionRef,
     Empty,
-    "End one of one's sessions",
+    "End one of one's own sessions",
     CUSTOMER,
     (NotFound,),
     writes=True,
     owned_resources=SESSION_BY_ID,
-)
-LIST_ADDRESSES = Operation(
-    SERVICE,
-    "list_addresses",
-    PageParams,
-    ListPage[SavedAddress],
-    "One's own addresses",
-    CUSTOMER,
-    (InvalidCursor,),
-    owned_resources=OWN_ADDRESSES,
-)
-ADD_ADDRESS = Operation(
-    SERVICE,
-    "add_address",
-    Address,
-    SavedAddress,
-    "Keep an address",
-    CUSTOMER,
-    (NotFound, TooManyAddresses),
-    writes=True,
-    owned_resources=OWN_ADDRESSES,
-)
-REPLACE_ADDRESS = Operation(
-    SERVICE,
-    "replace_address",
-    ReplaceAddress,
-    SavedAddress,
-    "Replace one of one's addresses",
-    CUSTOMER,
-    (NotFound,),
-    writes=True,
-    owned_resources=ADDRESS_BY_ID,
-)
-REMOVE_ADDRESS = Operation(
-    SERVICE,
-    "remove_address",
-    AddressRef,
-    Empty,
-    "Remove one of one's addresses",
-    CUSTOMER,
-    (NotFound,),
-    writes=True,
-    owned_resources=ADDRESS_BY_ID,
 )
 LIST_USERS = Operation(SERVICE, "list", ListUsers, ListPage[User], "List accounts", ADMIN, (InvalidCursor,))
 GET_USER = Operation(SERVICE, "get", UserRef, User, "Read an account", ADMIN, (NotFound,))
@@ -268,24 +195,24 @@ BAN = Operation(
     "ban",
     UserRef,
     User,
-    "Close an account to its owner",
+    "Ban an account",
     ADMIN,
     (NotFound, LastAdmin),
     writes=True,
     people_only=True,
 )
 UNBAN = Operation(
-    SERVICE, "unban", UserRef, User, "Open an account again", ADMIN, (NotFound,), writes=True, people_only=True
+    SERVICE, "unban", UserRef, User, "Lift the ban of an account", ADMIN, (NotFound,), writes=True, people_only=True
 )
 
-JWKS = Operation(SERVICE, "jwks", Empty, Jwks, "Public keys of access tokens", ANYONE)
+JWKS = Operation(SERVICE, "jwks", Empty, Jwks, "Read the public keys that verify access tokens", ANYONE)
 CONTACT = Operation(
     SERVICE,
     "contact",
     ContactRequest,
     UserContact,
-    "Where a customer is reached",
-    SERVICES,
+    "Read the contact details of a user",
+    INTERNAL,
     (NotFound,),
     ("notification",),
 )
@@ -294,21 +221,11 @@ PROOF = Operation(
     "proof",
     EmailTokenRequest,
     IssuedEmailToken,
-    "A token to be mailed, and to whom",
-    SERVICES,
+    "Read a token to mail, and its recipient",
+    INTERNAL,
     (NotFound,),
     ("notification",),
     confidential=True,
-)
-ADDRESS = Operation(
-    SERVICE,
-    "address",
-    CustomerAddressRef,
-    SavedAddress,
-    "One of a customer's addresses",
-    SERVICES,
-    (NotFound,),
-    ("order",),
 )
 ROTATE_KEYS = Operation(
     SERVICE,
@@ -316,7 +233,7 @@ ROTATE_KEYS = Operation(
     Empty,
     KeyRotation,
     "Sign access tokens with a new key",
-    SERVICES,
+    INTERNAL,
     callers=(OPERATOR,),
     writes=True,
 )
@@ -325,8 +242,8 @@ MAKE_ADMIN = Operation(
     "make_admin",
     MakeAdmin,
     User,
-    "Make an administrator's account, once",
-    SERVICES,
+    "Create an administrator's account, unless it exists",
+    INTERNAL,
     callers=(OPERATOR,),
     writes=True,
 )
@@ -343,26 +260,20 @@ OPERATIONS = (
     PROFILE,
     UPDATE_PROFILE,
     CHANGE_PASSWORD,
-    EXPORT,
-    ERASE,
-    ERASURE,
     *TOTP_OPERATIONS,
     LIST_SESSIONS,
     END_SESSION,
-    LIST_ADDRESSES,
-    ADD_ADDRESS,
-    REPLACE_ADDRESS,
-    REMOVE_ADDRESS,
     LIST_USERS,
     GET_USER,
     UPDATE_USER,
     BAN,
     UNBAN,
     *API_KEY_OPERATIONS,
+    *ADDRESS_OPERATIONS,
+    *PRIVACY_OPERATIONS,
     JWKS,
     CONTACT,
     PROOF,
-    ADDRESS,
     ROTATE_KEYS,
     MAKE_ADMIN,
 )

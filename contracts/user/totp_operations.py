@@ -1,4 +1,4 @@
-"""What can be asked of user about second factors, and by whom."""
+"""The operations of user on second factors."""
 
 from contracts.failure import NotFound
 from contracts.identity import Access
@@ -28,7 +28,7 @@ START_TOTP = Operation(
     "start_totp",
     StartTotp,
     TotpEnrollment,
-    "Have a secret for an authenticator, to be confirmed with a code of it",
+    "Start setting up an authenticator app as a second factor",
     Access.CUSTOMER,
     (NotFound, InvalidCredentials, TooManyAttempts, TotpAlreadyOn),
     writes=True,
@@ -40,7 +40,7 @@ CONFIRM_TOTP = Operation(
     "confirm_totp",
     ConfirmTotp,
     RecoveryCodeList,
-    "Turn the second factor on; every other session ends",
+    "Confirm the authenticator app and turn the second factor on; every other session ends",
     Access.CUSTOMER,
     (NotFound, InvalidCode, TooManyAttempts, TotpAlreadyOn, TotpNotOn),
     writes=True,
@@ -53,7 +53,7 @@ RENEW_RECOVERY_CODES = Operation(
     "renew_recovery_codes",
     RenewRecoveryCodes,
     RecoveryCodeList,
-    "Have new recovery codes; those before are void",
+    "Replace the recovery codes; the old ones stop working",
     Access.CUSTOMER,
     (NotFound, InvalidCode, TooManyAttempts, TotpNotOn),
     writes=True,
@@ -79,7 +79,7 @@ REMOVE_TOTP = Operation(
     "remove_totp",
     UserRef,
     Empty,
-    "Turn the second factor of an account off whose owner has lost it; their sessions end",
+    "Turn off the second factor of a user who has lost it; their sessions end",
     Access.ADMIN,
     (NotFound,),
     writes=True,

@@ -1,6 +1,5 @@
-"""docs/generated/access.md: who may do what, over HTTP and on NATS."""
+"""The access table: who may do what, over HTTP and on NATS. `souk docs` writes it."""
 
-import sys
 from collections.abc import Iterator
 
 from contracts.access import CallerKind, access_rules
@@ -10,49 +9,51 @@ from edge.routes import all_routes
 
 HTTP_SECTION = """# Who may do what
 
-Made from the contracts by `souk docs`. An operation says who may use it (`access`), who may publish its subject
-(`callers`) and whose things it is about (`owned`); `contracts/access.py` says what follows. The services enforce it,
-and `tests/access` walks through every row over HTTP.
+`souk docs` makes this page from the contracts. An operation states who may use it (`access`), who may publish its
+subject (`callers`) and whose resources it works on (`owned_resources`); `contracts/access.py` holds the rules that
+follow. The services enforce them, and `tests/access` checks every row over HTTP.
 
 ## Over HTTP
 
-An owner and another customer are both signed in; *about* is what belongs to the one and not to the other. What is not
-one's own is told as what is not there. `with` marks what a request names but need not.
+An *owner* and *another customer* are both signed in; *about* names the resource that belongs to the first. A resource
+of another customer looks like one that does not exist. `with` marks a resource that a request may name but need not.
 
-An API key is a machine's, with the scopes that an administrator gave it: the one that a route needs stands in its
-column. Without it the answer is 403 `scope_missing`; what says `yes` needs none.
+An API key belongs to a machine and has the scopes that an administrator gave it. Its column shows the scope that the
+route needs; without that scope the response is 403 `scope_missing`. Where the column says `yes`, no scope is needed.
 """
 NATS_SECTION = """
 ## On NATS
 
-A subject that clients can bring the edge to ask may be published by the edge and the operator alone: it trusts the
-identity that comes with it. What services ask of one another trusts none. Nobody else may publish these subjects; the
-NATS server refuses it.
+Only the edge and the operator may publish the subjects that serve clients, because these operations trust the identity
+in the message. The operations below serve other services and trust no identity. The NATS server refuses any other
+publisher.
 """
 EVENTS_SECTION = """
-An event is published by the service that owns it, and delivered to those who hear it.
+The service that owns an event publishes it. It is delivered to the services that subscribe to it.
 """
 
 
 def access_table_lines() -> Iterator[str]:
+    """Yields the lines of the page."""
     yield HTTP_SECTION
-    yield from _table("route", "about", *(asker.value for asker in CallerKind))
+    yield from _table("route", "about", *(caller.value for caller in CallerKind))
     for path, route in all_routes():
-        for row in access_rules(route.operation):
-            plain = len(list(access_rules(route.operation))) == 1
-            about = "" if row.resource is None else row.resource.name if plain else f"with `{row.id_field}`"
-            yield _row(f"{route.method} `{path}`", about, *(row.describe(asker) for asker in CallerKind))
+        rules = list(access_rules(route.operation))
+        for rule in rules:
+            about = (
+                "" if rule.resource is None else rule.resource.name if len(rules) == 1 else f"with `{rule.id_field}`"
+            )
+            yield _row(f"{route.method} `{path}`", about, *(rule.describe(caller) for caller in CallerKind))
     yield NATS_SECTION
-    yield from _table("subject", "asked by")
+    yield from _table("subject", "callers")
     for operation in OPERATIONS:
         if EDGE not in operation.callers:
             yield _row(f"`{operation.subject}`", ", ".join(sorted(operation.callers)))
     yield EVENTS_SECTION
-    yield from _table("event", "heard by")
+    yield from _table("event", "subscribers")
     for event in EVENTS:
-        yield _row(
-            f"`{event.subject_pattern()}`", ", ".join(name for name, heard in SUBSCRIPTIONS.items() if event in heard)
-        )
+        subscribers = [service for service, events in SUBSCRIPTIONS.items() if event in events]
+        yield _row(f"`{event.subject_pattern()}`", ", ".join(subscribers))
 
 
 def _table(*heads: str) -> Iterator[str]:
@@ -62,11 +63,3 @@ def _table(*heads: str) -> Iterator[str]:
 
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def main() -> None:
-    sys.stdout.write("\n".join(access_table_lines()) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,55 +1,78 @@
-"""The documentation that the edge serves: OpenAPI, and a page that draws it with nothing from elsewhere."""
+"""The documentation that the edge serves: OpenAPI, AsyncAPI, and a page of the API that loads nothing from outside."""
 
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 from aiohttp import web
 
+from edge.etags import format_etag, is_not_modified
 from edge.openapi.document import build_openapi
+from edge.request_context import RequestContext
+from infra.contract_tools.asyncapi import build_asyncapi
 
 WEB_DIR = Path(__file__).parents[1] / "web"
 CACHE_CONTROL = "public, max-age=60"
+OPEN_CORS_HEADERS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag"}
+"""The documents are public, so tools in a browser may read them from any origin."""
+HASH_DIGITS_IN_ETAG = 32
 
 
-def documentation_pages() -> Mapping[str, Callable[[], web.Response]]:
-    """What is at each path of the documentation."""
-    return {"/openapi.json": _description, "/docs": _page}
+class Document(NamedTuple):
+    """A file of the documentation, as it is sent."""
+
+    body: bytes
+    headers: dict[str, str]
+    version: str
 
 
-def _description() -> web.Response:
-    headers = {"Content-Type": "application/json", "Cache-Control": CACHE_CONTROL}
-    return web.Response(body=_openapi(), headers=headers)
+def documentation_pages() -> Mapping[str, Callable[[RequestContext], web.Response]]:
+    """Returns the handler of each path of the documentation."""
+    documents = {"/openapi.json": _openapi, "/asyncapi.json": _asyncapi, "/docs": _page}
+    return {path: _responder(load) for path, load in documents.items()}
 
 
-def _page() -> web.Response:
-    page, policy = _docs()
-    headers = {
-        "Content-Type": "text/html; charset=utf-8",
-        "Cache-Control": CACHE_CONTROL,
-        "Content-Security-Policy": policy,
-    }
-    return web.Response(body=page, headers=headers)
+def _responder(load: Callable[[], Document]) -> Callable[[RequestContext], web.Response]:
+    def respond(context: RequestContext) -> web.Response:
+        document = load()
+        headers = {"Cache-Control": CACHE_CONTROL, "ETag": format_etag(document.version), **document.headers}
+        if_none_match = context.header("If-None-Match")
+        if if_none_match is not None and is_not_modified(if_none_match, document.version):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return web.Response(body=document.body, headers=headers)
+
+    return respond
 
 
 @cache
-def _openapi() -> bytes:
-    return orjson.dumps(build_openapi())
+def _openapi() -> Document:
+    return _document(orjson.dumps(build_openapi()), {"Content-Type": "application/json", **OPEN_CORS_HEADERS})
 
 
 @cache
-def _docs() -> tuple[bytes, str]:
-    """The page in one piece, and the policy that lets only this style and this script run."""
+def _asyncapi() -> Document:
+    return _document(orjson.dumps(build_asyncapi()), {"Content-Type": "application/json", **OPEN_CORS_HEADERS})
+
+
+@cache
+def _page() -> Document:
+    """The page in one file, with a policy that runs only this style and this script."""
     style, script = ((WEB_DIR / name).read_text() for name in ("docs.css", "docs.js"))
     page = (WEB_DIR / "docs.html").read_text().replace("/*css*/", style).replace("/*js*/", script)
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return page.encode(), policy
+    return _document(page.encode(), {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy})
+
+
+def _document(body: bytes, headers: dict[str, str]) -> Document:
+    return Document(body, headers, hashlib.sha256(body).hexdigest()[:HASH_DIGITS_IN_ETAG])
 
 
 def _digest(text: str) -> str:

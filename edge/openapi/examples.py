@@ -1,25 +1,25 @@
-"""Bodies that work, for readers of the documentation. A test holds each against its contract."""
+"""Examples of request bodies and parameters that work as they are. A test holds each against its contract."""
 
 from typing import Any
 
 from contracts import cart, catalog, order, payment, user
 from contracts.operation import AnyOperation
 
-_ID = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
-_MONEY = {"amount": 1999, "currency": "USD"}
-_ADDRESS = {
+EXAMPLE_ID = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
+PRICE = {"amount": 1999, "currency": "USD"}
+ADDRESS = {
     "name": "Ada Lovelace",
     "line1": "12 St James's Square",
     "city": "London",
     "postal_code": "SW1Y 4JH",
     "country": "GB",
 }
-_PRODUCT = {
+_NEW_PRODUCT = {
     "name": "Brass lamp",
     "description": "Hand-chased, with a cotton wick.",
     "tags": ["light", "brass"],
     "sku": "LAMP-BRASS",
-    "price": _MONEY,
+    "price": PRICE,
     "stock": 12,
 }
 
@@ -31,8 +31,8 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
         "last_name": "Lovelace",
     },
     user.LOGIN: {"email": "ada@example.com", "password": "correct horse"},
-    user.REFRESH: {"refresh_token": "the-refresh-token-of-the-last-answer"},
-    user.LOGOUT: {"refresh_token": "the-refresh-token-of-the-last-answer"},
+    user.REFRESH: {"refresh_token": "the-refresh-token-received-last"},
+    user.LOGOUT: {"refresh_token": "the-refresh-token-received-last"},
     user.FORGOT_PASSWORD: {"email": "ada@example.com"},
     user.RESET_PASSWORD: {"token": "the-token-from-the-mail", "password": "another correct horse"},
     user.VERIFY_EMAIL: {"token": "the-token-from-the-mail"},
@@ -44,13 +44,13 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     user.RENEW_RECOVERY_CODES: {"code": "492039"},
     user.DISABLE_TOTP: {"password": "correct horse", "code": "492039"},
     user.MAKE_API_KEY: {"name": "Warehouse", "scopes": ["catalog:write", "order:read"]},
-    user.ADD_ADDRESS: _ADDRESS,
-    user.REPLACE_ADDRESS: _ADDRESS,
+    user.ADD_ADDRESS: ADDRESS,
+    user.REPLACE_ADDRESS: ADDRESS,
     user.UPDATE_USER: {"role": "admin"},
     user.BAN: {},
     user.UNBAN: {},
-    catalog.CREATE_PRODUCT: _PRODUCT,
-    catalog.REPLACE_PRODUCT: _PRODUCT,
+    catalog.CREATE_PRODUCT: _NEW_PRODUCT,
+    catalog.REPLACE_PRODUCT: _NEW_PRODUCT,
     catalog.CHANGE_PRODUCT: {"name": "Brass lamp, large"},
     catalog.CREATE_CATEGORY: {"name": "Lamps"},
     catalog.REPLACE_CATEGORY: {"name": "Lamps and lanterns"},
@@ -58,17 +58,57 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     cart.CREATE: {},
     cart.ADD: {"sku": "LAMP-BRASS", "quantity": 2},
     cart.SET: {"quantity": 1},
-    cart.MERGE: {"cart_id": "the-guest-cart-s-id"},
+    cart.MERGE: {"cart_id": "the-id-of-the-guest-cart"},
     order.PLACE: {
         "items": [{"sku": "LAMP-BRASS", "quantity": 2}],
-        "shipping_address": _ADDRESS,
+        "shipping_address": ADDRESS,
         "payment_method": "sim_ok",
         "email": "ada@example.com",
     },
     order.CANCEL: {},
     order.PAY: {"payment_method": "sim_ok"},
     order.UPDATE: {"status": "shipped", "tracking": {"carrier": "Caravan", "number": "SK-20391"}},
-    payment.CREATE: {"order_id": _ID, "payment_method": "sim_ok"},
-    payment.CONFIRM: {"client_secret": "the-payment-s-client-secret"},
+    payment.CREATE: {"order_id": EXAMPLE_ID, "payment_method": "sim_ok"},
+    payment.CONFIRM: {"client_secret": "the-client-secret-of-the-payment"},
     payment.REFUND: {"amount": 500, "reason": "arrived late"},
 }
+
+PARAMETER_EXAMPLES: dict[str, Any] = {
+    "id": EXAMPLE_ID,
+    "image_id": EXAMPLE_ID,
+    "order_id": EXAMPLE_ID,
+    "user_id": EXAMPLE_ID,
+    "actor": EXAMPLE_ID,
+    "sku": "LAMP-BRASS",
+    "subject": "LAMP-BRASS",
+    "act": "user.ban",
+    "width": 640,
+    "limit": 20,
+    "after": "WzEyMCwgImxhbXAiXQ==",
+    "q": "lamp",
+    "category": "lamps",
+    "tag": "brass",
+    "min_price": 500,
+    "max_price": 5000,
+    "min_rating": 4,
+    "in_stock": True,
+    "sort": "-price",
+    "below": 5,
+    "email": "ada@",
+    "role": "customer",
+    "is_active": True,
+    "status": "paid",
+    "from": "2026-01-01T00:00:00Z",
+    "to": "2026-02-01T00:00:00Z",
+    "number": "SK-20391",
+}
+"""An example of each parameter by its name."""
+
+ERASURE_ID = "V7nq2Jr0sB4kXw8yQe1tZg5mLd9cHf3aPu6oTi0jRsE"
+PARAMETER_EXAMPLES_BY_OPERATION: dict[AnyOperation, dict[str, Any]] = {user.ERASURE: {"id": ERASURE_ID}}
+"""Examples that differ from those above."""
+
+
+def parameter_example(operation: AnyOperation, name: str) -> Any:
+    """Returns an example value of a path or query parameter."""
+    return PARAMETER_EXAMPLES_BY_OPERATION.get(operation, PARAMETER_EXAMPLES)[name]

@@ -1,7 +1,7 @@
-"""Where an answer leads: OpenAPI links from what was made or found to every route that takes its id.
+"""OpenAPI links: from a response to the routes that take the id in it.
 
-A thing is at home where the path ends in its id: an `Order` at `/orders/{id}`. Whoever answers with an order, be it
-made, changed or listed, leads to all routes below that.
+The home of a resource is the path that ends in its id: an `Order` is at home at `/orders/{id}`. A response with an
+order, be it new, changed or listed, links to all routes at or below that path.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,42 +16,46 @@ Link = dict[str, Any]
 
 
 class ResponseLinks:
-    """`names` are the operation ids of the routes."""
+    """The links of all routes. `routes` have their full paths; `operation_ids` are those of the routes."""
 
-    def __init__(self, every: Sequence[tuple[str, Route]], names: Mapping[Route, str]) -> None:
-        self._every = every
-        self._names = names
-        self._homes = dict(reversed([(route.operation.reply, path) for path, route in every if _is_home(path, route)]))
+    def __init__(self, routes: Sequence[tuple[str, Route]], operation_ids: Mapping[Route, str]) -> None:
+        self._routes = routes
+        self._operation_ids = operation_ids
+        homes = [(route.operation.reply, path) for path, route in routes if _is_home(path, route)]
+        self._homes = dict(reversed(homes))
 
     def for_route(self, route: Route) -> dict[str, Link]:
-        """What can be done next with what this route answers, by the name of the operation."""
-        thing, pointer = _thing(route.operation.reply)
-        home = self._homes.get(thing) if thing is not None else None
-        if thing is None or home is None or route.content_type != "application/json":
+        """Returns links to what a client can do next with the response of a route, by operation id."""
+        resource, pointer = _resource_in(route.operation.reply)
+        home = self._homes.get(resource) if resource is not None else None
+        if resource is None or home is None or route.content_type != "application/json":
             return {}
-        return dict(self._below(home, thing, pointer, route))
+        return dict(self._links_below(home, resource, pointer, route))
 
-    def _below(self, home: str, thing: type[BaseModel], pointer: str, route: Route) -> Iterator[tuple[str, Link]]:
+    def _links_below(
+        self, home: str, resource: type[BaseModel], pointer: str, route: Route
+    ) -> Iterator[tuple[str, Link]]:
         shape = PATH_PARAMETER.sub("{}", home)
-        for path, target in self._every:
+        for path, target in self._routes:
             if target is route or not f"{PATH_PARAMETER.sub('{}', path)}/".startswith(f"{shape}/"):
                 continue
             parameter = PATH_PARAMETER.findall(path)[len(PATH_PARAMETER.findall(home)) - 1]
-            field = parameter if parameter in thing.model_fields else "id"
-            name = self._names[target]
-            yield name, {"operationId": name, "parameters": {parameter: f"$response.body#{pointer}/{field}"}}
+            field = parameter if parameter in resource.model_fields else "id"
+            operation_id = self._operation_ids[target]
+            parameters = {parameter: f"$response.body#{pointer}/{field}"}
+            yield operation_id, {"operationId": operation_id, "parameters": parameters}
 
 
 def _is_home(path: str, route: Route) -> bool:
-    """A path that ends in the id of what is answered there."""
+    """Whether the path ends in the id of the resource in the response."""
     last = PATH_PARAMETER.fullmatch(path.rpartition("/")[2])
     return last is not None and bool({last[1], "id"} & route.operation.reply.model_fields.keys())
 
 
-def _thing(reply: type[BaseModel]) -> tuple[type[BaseModel] | None, str]:
-    """What an answer holds, and where in it: itself, or the first of a list."""
+def _resource_in(reply: type[BaseModel]) -> tuple[type[BaseModel] | None, str]:
+    """The resource in a response and the JSON pointer to it: the response itself, or the first item of a list."""
     fields = reply.model_fields
     if "items" not in fields or "id" in fields:
         return reply, ""
-    (listed,) = get_args(fields["items"].annotation)
-    return (listed, "/items/0") if isinstance(listed, type) and issubclass(listed, BaseModel) else (None, "")
+    (item,) = get_args(fields["items"].annotation)
+    return (item, "/items/0") if isinstance(item, type) and issubclass(item, BaseModel) else (None, "")

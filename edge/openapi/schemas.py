@@ -1,99 +1,94 @@
-"""The JSON Schemas of the API: one definition a model, requests closed to unknown fields, replies open to growth."""
+"""The JSON Schemas of the HTTP API: requests refuse unknown fields, replies may gain fields later."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 
 from contracts.failure import Problem
+from contracts.model import Empty, Model
 from edge.request_parsing import UPLOAD_FIELD
 from edge.router import PATH_PARAMETER
-from edge.routes import Route
+from edge.routes import BodyFormat, Route
+from infra.contract_tools.json_schema import SCHEMA_REF, message_schemas, schema_refs
 
 Schema = dict[str, Any]
-Mode = Literal["validation", "serialization"]
-TEMPLATE = "#/components/schemas/{model}"
+
+IMAGE_FIELD: Schema = {
+    "type": "string",
+    "contentMediaType": "image/*",
+    "description": "A JPEG, PNG or WebP image of up to 10 MiB.",
+}
 
 
 class ComponentSchemas:
-    """Definitions for `components/schemas`, and what refers to them."""
+    """The definitions in `components/schemas`, and references to them."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         requests = {route.operation.request for route in routes}
-        replies = {route.operation.reply for route in routes}
-        ordered = sorted(requests, key=_name), sorted(replies, key=_name)
-        wanted: list[tuple[type[BaseModel], Mode]] = [
-            *((model, "validation") for model in ordered[0]),
-            *((model, "serialization") for model in ordered[1]),
-            (Problem, "serialization"),
-        ]
-        self._schemas, definitions = models_json_schema(wanted, ref_template=TEMPLATE)
-        self.definitions: dict[str, Schema] = definitions.get("$defs", {})
-        self._open_replies(requests)
+        replies: set[type[BaseModel]] = {Problem, Empty, *(route.operation.reply for route in routes)}
+        self._schemas, self._requests = message_schemas(requests, replies)
+        self.definitions = dict(self._requests)
+        for route in routes:
+            if route.body_format in (BodyFormat.JSON, BodyFormat.IMAGE):
+                self._define_body(route)
+        self._open_replies(routes)
 
-    def reply(self, model: type[BaseModel]) -> Schema:
+    def reply(self, model: type[Model]) -> Schema:
+        """Returns a reference to the schema of a reply."""
         return self._schemas[model, "serialization"]
 
     def fields(self, route: Route) -> tuple[dict[str, Schema], frozenset[str]]:
-        """Every field of a route's request by its name on the wire, and which of them are required."""
-        schema = self._resolved(self._schemas[route.operation.request, "validation"])
+        """Returns all fields of a route's request by their JSON names, and the names of the required ones."""
+        (name,) = schema_refs(self._schemas[route.operation.request, "validation"])
+        schema = self._requests[name]
         return schema.get("properties", {}), frozenset(schema.get("required", ()))
 
     def body(self, route: Route) -> Schema:
-        """What the body holds: the request without what the path and the edge give."""
-        model = route.operation.request
-        elsewhere = {*PATH_PARAMETER.findall(route.path), UPLOAD_FIELD} & set(model.model_fields)
-        if not elsewhere:
-            return self._schemas[model, "validation"]
-        name = f"{_name(model)}Body"
-        if name not in self.definitions:
-            schema = deepcopy(self._resolved(self._schemas[model, "validation"]))
-            schema["properties"] = {key: value for key, value in schema["properties"].items() if key not in elsewhere}
-            schema["required"] = [key for key in schema.get("required", ()) if key not in elsewhere]
-            self.definitions[name] = schema | {"title": name}
-        return {"$ref": TEMPLATE.format(model=name)}
+        """Returns a reference to the schema of a route's body."""
+        (name,) = schema_refs(self._schemas[route.operation.request, "validation"])
+        return {"$ref": SCHEMA_REF.format(model=name if self._body_fields(route) else Empty.__name__)}
 
     def required_in_body(self, route: Route) -> frozenset[str]:
-        """The fields without which a body is refused."""
-        return self.fields(route)[1] - {*PATH_PARAMETER.findall(route.path), UPLOAD_FIELD}
+        """Returns the fields that a body must have."""
+        return self.fields(route)[1] & set(self._body_fields(route))
 
-    def _resolved(self, schema: Mapping[str, Any]) -> Schema:
-        return self.definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else dict(schema)
+    def used_by(self, document_parts: Iterable[object]) -> dict[str, Schema]:
+        """Returns the definitions that parts of the document refer to, directly or not."""
+        return {name: self.definitions[name] for name in sorted(self._reachable(document_parts))}
 
-    def _open_replies(self, requests: set[type[Any]]) -> None:
-        """A client that takes no field it does not know would break when the API grows."""
-        asked = self.reachable(self._schemas[model, "validation"] for model in requests)
-        for name, schema in self.definitions.items():
-            if name not in asked and schema.get("additionalProperties") is False:
-                del schema["additionalProperties"]
+    def _define_body(self, route: Route) -> None:
+        """Defines the schema of a body: the request without the fields in the path and those that the edge sets."""
+        if not (fields := self._body_fields(route)):
+            return
+        (name,) = schema_refs(self._schemas[route.operation.request, "validation"])
+        required = self.required_in_body(route)
+        if route.body_format is BodyFormat.IMAGE:
+            fields, required = {"image": IMAGE_FIELD, **fields}, required | {"image"}
+        schema = {**self._requests[name], "properties": fields}
+        schema.pop("required", None)
+        self.definitions[name] = schema | ({"required": [one for one in fields if one in required]} if required else {})
 
-    def reachable(self, schemas: Iterable[object]) -> set[str]:
-        """The names of all definitions that these schemas are made of."""
+    def _body_fields(self, route: Route) -> dict[str, Schema]:
+        elsewhere = {*PATH_PARAMETER.findall(route.path), UPLOAD_FIELD}
+        return {name: field for name, field in self.fields(route)[0].items() if name not in elsewhere}
+
+    def _open_replies(self, routes: Sequence[Route]) -> None:
+        """A client that refuses unknown fields would break when a reply gains one."""
+        requested = self._reachable(self._schemas[route.operation.request, "validation"] for route in routes)
+        for name in self.definitions.keys() - requested:
+            if self.definitions[name].get("additionalProperties") is False:
+                open_schema = {
+                    key: value for key, value in self.definitions[name].items() if key != "additionalProperties"
+                }
+                self.definitions[name] = open_schema
+
+    def _reachable(self, parts: Iterable[object]) -> set[str]:
         found: set[str] = set()
-        waiting = [name for schema in schemas for name in schema_refs(schema)]
+        waiting = [name for part in parts for name in schema_refs(part)]
         while waiting:
             name = waiting.pop()
             if name not in found:
                 found.add(name)
                 waiting += schema_refs(self.definitions[name])
         return found
-
-
-def schema_refs(schema: object) -> Iterator[str]:
-    """The names of the definitions that a schema refers to."""
-    if isinstance(schema, Mapping):
-        for key, value in schema.items():
-            if key == "$ref" and isinstance(value, str):
-                place, _, name = value.rpartition("/")
-                yield from [name] if place == "#/components/schemas" else []
-            else:
-                yield from schema_refs(value)
-    elif isinstance(schema, list):
-        for item in schema:
-            yield from schema_refs(item)
-
-
-def _name(model: type[Any]) -> str:
-    return model.__name__

@@ -1,0 +1,1 @@
+"""Rate limits by customer and by address, shared by all edges."""

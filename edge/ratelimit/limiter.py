@@ -1,8 +1,8 @@
-"""Counts requests by customer and by address, and refuses what is too much.
+"""Counts requests by customer and by address, and says which ones exceed their limit.
 
-Of each bucket one number is kept: the moment at which it will be whole again (the generic cell rate algorithm). A
-request moves that moment further away; where it would be further than a whole bucket, there is no room. So a count is
-exact, costs some microseconds, is forgotten by itself, and what another edge has counted is simply added.
+A bucket is one number: the time at which it will be full again (the generic cell rate algorithm, GCRA). A request
+moves that time later; a request that would move it later than a whole bucket allows is refused. So a count is exact,
+costs a few microseconds and expires by itself, and the counts of other edges are simply added.
 """
 
 import math
@@ -13,135 +13,130 @@ from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter
 
-from contracts.failure import TooManyRequests
 from contracts.ip_networks import client_network
-from edge.auth.tokens import Caller
+from edge.caller import Caller
 from edge.client_ip import is_in_networks
 from edge.ratelimit.policies import POLICIES, Allowance, RateLimitPolicy
-from edge.request_context import RequestContext
 from edge.settings import EdgeSettings
 
 NANOSECONDS_PER_SECOND = 1_000_000_000
 MAX_BUCKETS = 20_000
-"""Buckets of one kind that are kept: a flood of addresses takes no more memory than this."""
+"""Buckets kept per limit, so that a flood of addresses takes no more memory than this."""
 MAX_PENDING = 500
-"""Of one kind, in one message to the other edges."""
+"""Counts per limit in one message to the other edges."""
 MAX_DEBT_FACTOR = 2
-"""Whole buckets that somebody may be behind who was on every edge at once."""
+"""Whole buckets that a client may be behind after using every edge at once."""
 
 Counts = Mapping[str, Mapping[str, int]]
-"""Requests by meter and by whose they were."""
+"""Requests by limit (`login.address`) and by bucket key."""
 
 
 class GcraBuckets:
-    """The buckets of one limit, by whose they are. Times are whole nanoseconds."""
+    """The buckets of one limit by key: a customer's id or an address. Times are whole nanoseconds."""
 
-    def __init__(self, limit: int, window: int) -> None:
+    def __init__(self, limit: int, window_seconds: int) -> None:
         self.limit = limit
-        self.window_seconds = window
+        self.window_seconds = window_seconds
         self.pending: dict[str, int] = {}
-        self._each = window * NANOSECONDS_PER_SECOND // limit
-        self._room = self._each * limit
-        self._whole_at: OrderedDict[str, int] = OrderedDict()
+        """Accepted requests that the other edges have not been told about."""
+        self._interval = window_seconds * NANOSECONDS_PER_SECOND // limit
+        self._capacity = self._interval * limit
+        self._full_at: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._whole_at)
+        return len(self._full_at)
 
     def take(self, key: str, now: int) -> Allowance:
-        """One request, if there is room for it."""
-        whole_at = max(self._whole_at.get(key, 0), now) + self._each
-        used = whole_at - now
-        if used > self._room:
-            return Allowance(
-                self.limit,
-                self.window_seconds,
-                0,
-                _seconds(used - self._each),
-                wait_seconds=_seconds(used - self._room),
-            )
-        self._keep(key, whole_at, now)
-        told = self.pending.get(key, 0)
-        if told or len(self.pending) < MAX_PENDING:
-            self.pending[key] = told + 1
-        return Allowance(self.limit, self.window_seconds, (self._room - used) // self._each, _seconds(used))
+        """Counts one request if the bucket has room for it. A refused request is not counted."""
+        full_at = max(self._full_at.get(key, 0), now) + self._interval
+        used = full_at - now
+        if used > self._capacity:
+            return self._allowance(0, reset=used - self._interval, wait=used - self._capacity)
+        self._store(key, full_at, now)
+        pending = self.pending.get(key, 0)
+        if pending or len(self.pending) < MAX_PENDING:
+            self.pending[key] = pending + 1
+        return self._allowance((self._capacity - used) // self._interval, reset=used)
 
     def add(self, key: str, count: int, now: int) -> None:
-        """What was let through elsewhere."""
-        used = max(self._whole_at.get(key, 0) - now, 0) + count * self._each
-        self._keep(key, now + min(used, MAX_DEBT_FACTOR * self._room), now)
+        """Adds requests that another edge has accepted."""
+        used = max(self._full_at.get(key, 0) - now, 0) + count * self._interval
+        self._store(key, now + min(used, MAX_DEBT_FACTOR * self._capacity), now)
 
-    def _keep(self, subject: str, whole_at: int, now: int) -> None:
-        known = subject in self._whole_at
-        self._whole_at[subject] = whole_at
-        if not known:
-            self._tidy(now)
+    def _allowance(self, remaining: int, *, reset: int, wait: int = 0) -> Allowance:
+        return Allowance(self.limit, self.window_seconds, remaining, _to_seconds(reset), _to_seconds(wait))
 
-    def _tidy(self, now: int) -> None:
-        """Looks at the next two in turn for each new one: whole buckets go, and where there are too many, any."""
+    def _store(self, key: str, full_at: int, now: int) -> None:
+        is_new = key not in self._full_at
+        self._full_at[key] = full_at
+        if is_new:
+            self._evict(now)
+
+    def _evict(self, now: int) -> None:
+        """Checks the two oldest buckets for each new one: drops a full one, and any when there are too many."""
         for _ in range(2):
-            subject, whole_at = self._whole_at.popitem(last=False)
-            if whole_at > now and len(self._whole_at) < MAX_BUCKETS:
-                self._whole_at[subject] = whole_at
+            key, full_at = self._full_at.popitem(last=False)
+            if full_at > now and len(self._full_at) < MAX_BUCKETS:
+                self._full_at[key] = full_at
 
 
 class RateLimiter:
-    """All meters of an edge."""
+    """All limits of an edge."""
 
     def __init__(
         self, settings: EdgeSettings, registry: CollectorRegistry, clock: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self._clock = clock
         policies = [policy.scaled(settings.edge_limits) for policy in POLICIES]
-        self._of_address = {policy.name: GcraBuckets(policy.per_address, policy.window_seconds) for policy in policies}
-        self._of_customer = {
+        self._by_address = {policy.name: GcraBuckets(policy.per_address, policy.window_seconds) for policy in policies}
+        self._by_customer = {
             policy.name: GcraBuckets(policy.per_customer, policy.window_seconds)
             for policy in policies
             if policy.per_customer
         }
         self.buckets = {
-            **{f"{name}.address": meter for name, meter in self._of_address.items()},
-            **{f"{name}.customer": meter for name, meter in self._of_customer.items()},
+            **{f"{name}.address": buckets for name, buckets in self._by_address.items()},
+            **{f"{name}.customer": buckets for name, buckets in self._by_customer.items()},
         }
         self._unlimited = settings.edge_unlimited
-        self._address = lru_cache(maxsize=8192)(self._place)
+        self._address_key = lru_cache(maxsize=8192)(self._find_address_key)
         self._refused = Counter(
-            "souk_edge_limited_total", "Requests refused as too many.", ("policy",), registry=registry
+            "souk_edge_limited_total", "Requests refused by a rate limit.", ("policy",), registry=registry
         )
 
-    def _place(self, client: str) -> str | None:
-        """What a client counts as; None for one who is not limited."""
-        return None if self._unlimited and is_in_networks(client, self._unlimited) else client_network(client)
+    def _find_address_key(self, client_ip: str) -> str | None:
+        """The network that an address counts for; None when it is not limited."""
+        return None if self._unlimited and is_in_networks(client_ip, self._unlimited) else client_network(client_ip)
 
-    def take(self, exchange: RequestContext, policy: RateLimitPolicy, caller: Caller | None) -> None:
-        """Notes what is left on the exchange. Raises TooManyRequests, which counts for nothing itself."""
-        address = self._address(exchange.client_ip)
-        if address is None:
-            return
+    def take(self, client_ip: str, policy: RateLimitPolicy, caller: Caller | None) -> Allowance | None:
+        """Counts one request and returns what is left; None when the address is not limited."""
+        key = self._address_key(client_ip)
+        if key is None:
+            return None
+        buckets = self._by_address[policy.name]
         if caller is not None and policy.per_customer:
-            meter, subject = self._of_customer[policy.name], caller.identity.user_id.hex
-        else:
-            meter, subject = self._of_address[policy.name], address
-        exchange.allowance = allowance = meter.take(subject, self._clock())
-        if allowance.wait_seconds:
+            buckets, key = self._by_customer[policy.name], caller.identity.user_id.hex
+        allowance = buckets.take(key, self._clock())
+        if allowance.is_refused:
             self._refused.labels(policy.name).inc()
-            raise TooManyRequests(retry_after=allowance.wait_seconds)
+        return allowance
 
     def drain_counts(self) -> Counts:
-        """What was counted here since this was asked last."""
-        found = {name: meter.pending for name, meter in self.buckets.items() if meter.pending}
-        for name in found:
+        """Returns what was counted here since the last call."""
+        counts = {name: buckets.pending for name, buckets in self.buckets.items() if buckets.pending}
+        for name in counts:
             self.buckets[name].pending = {}
-        return found
+        return counts
 
     def add_counts(self, counts: Counts) -> None:
-        """What another edge has counted. One of another release may have meters that are not known here."""
+        """Adds what another edge has counted. Limits that only another release knows are ignored."""
         now = self._clock()
-        for name, found in counts.items():
-            meter = self.buckets.get(name)
-            if meter is not None:
-                for subject, count in found.items():
-                    meter.add(subject, count, now)
+        for name, by_key in counts.items():
+            buckets = self.buckets.get(name)
+            if buckets is not None:
+                for key, count in by_key.items():
+                    buckets.add(key, count, now)
 
 
-def _seconds(nanoseconds: int) -> int:
+def _to_seconds(nanoseconds: int) -> int:
     return math.ceil(nanoseconds / NANOSECONDS_PER_SECOND)

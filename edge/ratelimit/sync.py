@@ -1,9 +1,13 @@
-"""The edges tell one another what they have counted, a few times a second, so that a limit is one for all of them.
+"""Shares rate limit counts between edges a few times a second, so that all edges enforce one limit together.
 
-Said over core NATS and kept nowhere. What is lost, or was counted while NATS was away, is not told afterwards: then
-each edge limits by what it has seen itself, and soon all of it is forgotten anyway.
+The counts travel over core NATS and are not stored. Counts that are lost, or made while NATS is away, are not sent
+again: each edge then limits by what it has seen itself, and the counts expire soon anyway.
+
+Each message is signed with a key made from the NATS password that all edges share. A permission to publish is not
+proof of the sender: JetStream delivers stored messages to any subject that the creator of a consumer names.
 """
 
+import hmac
 import logging
 import secrets
 
@@ -17,13 +21,20 @@ from edge.ratelimit.limiter import RateLimiter
 from infra.messaging.permissions import RATE_LIMIT_SUBJECT
 
 SYNC_INTERVAL_SECONDS = 0.1
-"""Seconds between two messages; what somebody gets beyond a limit comes through on other edges within it."""
+"""Time between two messages. A client can exceed a limit only by what other edges accept within it."""
+SIGNATURE_HEADER = "Souk-Counts-Signature"
 
 log = logging.getLogger("souk.limits")
 
 
+def sign_counts(password: str, body: bytes) -> str:
+    """Returns the signature of a counts message, made with the edges' NATS password."""
+    key = hmac.digest(password.encode(), b"souk rate limit counts", "sha256")
+    return hmac.digest(key, body, "sha256").hex()
+
+
 class CountsMessage(BaseModel):
-    """What one edge says to the others."""
+    """What one edge sends to the others."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -32,31 +43,39 @@ class CountsMessage(BaseModel):
 
 
 class CounterSync:
-    """Says what was counted here, and adds what others say."""
+    """Publishes what this edge has counted, and adds what the other edges publish."""
 
-    def __init__(self, client: Client, limits: RateLimiter) -> None:
+    def __init__(self, client: Client, rate_limiter: RateLimiter, password: str) -> None:
         self._client = client
-        self._limits = limits
-        self._name = secrets.token_hex(8)
+        self._password = password
+        self._rate_limiter = rate_limiter
+        self._edge_id = secrets.token_hex(8)
 
     async def subscribe(self) -> None:
-        await self._client.subscribe(RATE_LIMIT_SUBJECT, cb=self._heard)
+        """Starts to receive the counts of the other edges."""
+        await self._client.subscribe(RATE_LIMIT_SUBJECT, cb=self._receive)
 
     async def publish(self) -> bool:
-        """One message, if there is anything to say; there is never more."""
-        counts = self._limits.drain_counts()
+        """Sends one message if there are new counts. Returns False: there is never more work waiting."""
+        counts = self._rate_limiter.drain_counts()
         if counts:
             try:
-                await self._client.publish(RATE_LIMIT_SUBJECT, orjson.dumps({"by": self._name, "counts": counts}))
+                body = orjson.dumps({"by": self._edge_id, "counts": counts})
+                signature = {SIGNATURE_HEADER: sign_counts(self._password, body)}
+                await self._client.publish(RATE_LIMIT_SUBJECT, body, headers=signature)
             except nats.errors.Error as error:
-                log.debug("the other edges are not told what was counted: %s", type(error).__name__)
+                log.debug("rate limit counts not published: %s", type(error).__name__)
         return False
 
-    async def _heard(self, message: Msg) -> None:
-        try:
-            told = CountsMessage.model_validate_json(message.data)
-        except ValidationError:
-            log.warning("what another edge has counted cannot be read")
+    async def _receive(self, message: Msg) -> None:
+        signature = (message.headers or {}).get(SIGNATURE_HEADER, "")
+        if not hmac.compare_digest(signature.encode(), sign_counts(self._password, message.data).encode()):
+            log.warning("rate limit counts without the signature of an edge are ignored")
             return
-        if told.by != self._name:
-            self._limits.add_counts(told.counts)
+        try:
+            received = CountsMessage.model_validate_json(message.data)
+        except ValidationError:
+            log.warning("rate limit counts of another edge are not valid")
+            return
+        if received.by != self._edge_id:
+            self._rate_limiter.add_counts(received.counts)

@@ -1,0 +1,1 @@
+"""Calls to services: load shedding, circuit breakers and retries."""

@@ -1,9 +1,9 @@
-"""A circuit a service: once a service has fallen silent, nobody waits for it before it is heard of again.
+"""One circuit breaker per service: once a service stops responding, no client waits for it until it responds again.
 
-Libraries count calls that failed. Here a failure is known only when an ask's whole time is over, and with one of two
-processes frozen half of the asks fail while the service is well. So it is silence that opens a circuit: several asks
-out, the oldest for seconds, and not one answer since. Any answer closes it, a refusal too: whoever refuses is there.
-While it is open no client waits; the service's health is asked for now and then instead.
+Libraries count failed calls. Here a call is known to have failed only when its whole timeout is over, and with one of
+two processes frozen half of the calls fail while the service is healthy. So silence opens the circuit: several calls
+are pending, the oldest for seconds, and no response has arrived since. Any response closes it, an error too, because a
+service that refuses is alive. While the circuit is open no client waits; the edge probes the service's health instead.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from edge.settings import EdgeSettings
 from infra.messaging.rpc import RpcClient
 
 PROBE_TIMEOUT_SECONDS = 3.0
-"""Longer than a service takes to find its store frozen: it is there all the same."""
+"""Longer than a service needs to find that its store is frozen: the service itself still responds then."""
 
 log = logging.getLogger("souk.circuit")
 
 
 class CircuitBreaker:
-    """Whether a service is asked. While the circuit is open and somebody wants it, `probe` every `pause` seconds."""
+    """Whether a service is called. While the circuit is open, calls start `probe` at most once per interval."""
 
     def __init__(
         self,
@@ -41,74 +41,86 @@ class CircuitBreaker:
         self.service = service
         self.is_open = False
         self._probe = probe
-        self._silence = silence_seconds
-        self._asks = unanswered_limit
-        self._pause = probe_interval_seconds
+        self._silence_seconds = silence_seconds
+        self._unanswered_limit = unanswered_limit
+        self._probe_interval_seconds = probe_interval_seconds
         self._clock = clock
         self._unanswered = 0
-        self._since = 0.0
-        self._try_at = 0.0
+        self._silent_since = 0.0
+        self._next_probe_at = 0.0
 
     def before_call(self) -> None:
-        """Lets an ask out, or refuses it at once."""
+        """Counts a call that is about to be sent, or raises Unavailable while the circuit is open."""
         now = self._clock()
         if not self._unanswered:
-            self._since = now
-        elif not self.is_open and self._unanswered >= self._asks and now - self._since > self._silence:
-            self._turn(open_=True)
+            self._silent_since = now
+        elif not self.is_open and self._is_silent(now):
+            self._set_open(is_open=True)
         if self.is_open:
-            if now >= self._try_at:
-                self._try_at = now + self._pause
-                self._probe()
-            raise Unavailable(f"{self.service} does not answer just now", retry_after=max(self._pause, 1))
+            self._probe_if_due(now)
+            detail = f"The {self.service} service is not responding. Try again in a moment."
+            raise Unavailable(detail, retry_after=max(self._probe_interval_seconds, 1))
         self._unanswered += 1
 
     def on_success(self) -> None:
-        """The service has answered something."""
+        """Closes the circuit: the service has responded, be it with an error."""
         self._unanswered = 0
         if self.is_open:
-            self._turn(open_=False)
+            self._set_open(is_open=False)
 
     def on_not_sent(self) -> None:
-        """The ask has not left: that nothing answers it says nothing of the service."""
+        """Takes back a call that never left this process: its failure says nothing about the service."""
         self._unanswered = max(self._unanswered - 1, 0)
 
-    def _turn(self, *, open_: bool) -> None:
-        self.is_open = open_
-        fields = {"service": self.service, "circuit": "open" if open_ else "closed"}
-        log.warning("a circuit has changed", extra={"fields": fields})
+    def _is_silent(self, now: float) -> bool:
+        return self._unanswered >= self._unanswered_limit and now - self._silent_since > self._silence_seconds
+
+    def _probe_if_due(self, now: float) -> None:
+        if now >= self._next_probe_at:
+            self._next_probe_at = now + self._probe_interval_seconds
+            self._probe()
+
+    def _set_open(self, *, is_open: bool) -> None:
+        self.is_open = is_open
+        fields = {"service": self.service, "circuit": "open" if is_open else "closed"}
+        log.warning("circuit changed", extra={"fields": fields})
 
 
 class CircuitBreakers:
-    """One for each service, made when it is first asked; shown as `souk_circuit_open`."""
+    """The circuit breaker of each service, created at its first call and exported as `souk_circuit_open`."""
 
-    def __init__(self, settings: EdgeSettings, asker: RpcClient, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: EdgeSettings, rpc: RpcClient, registry: CollectorRegistry) -> None:
         self._settings = settings
-        self._asker = asker
+        self._rpc = rpc
         self._probes: set[asyncio.Task[None]] = set()
-        self._gauge = Gauge("souk_circuit_open", "1 while a service is not asked.", ("service",), registry=registry)
-        self._known: dict[str, CircuitBreaker] = {}
+        self._gauge = Gauge(
+            "souk_circuit_open", "1 while calls to a service are refused.", ("service",), registry=registry
+        )
+        self._breakers: dict[str, CircuitBreaker] = {}
 
     def for_service(self, service: str) -> CircuitBreaker:
-        found = self._known.get(service)
-        if found is None:
-            said = self._settings
-            found = self._known[service] = CircuitBreaker(
-                service,
-                lambda: self._begin_probe(service),
-                silence_seconds=said.edge_silence,
-                unanswered_limit=said.edge_silent_asks,
-                probe_interval_seconds=said.edge_probe_pause,
-            )
-            self._gauge.labels(service).set_function(lambda: float(found.is_open))
-        return found
+        """Returns the service's circuit breaker."""
+        breaker = self._breakers.get(service)
+        if breaker is None:
+            breaker = self._breakers[service] = self._create(service)
+            self._gauge.labels(service).set_function(lambda: float(breaker.is_open))
+        return breaker
 
-    def _begin_probe(self, service: str) -> None:
-        task = asyncio.create_task(self._asked(service))
+    def _create(self, service: str) -> CircuitBreaker:
+        return CircuitBreaker(
+            service,
+            lambda: self._start_probe(service),
+            silence_seconds=self._settings.edge_silence,
+            unanswered_limit=self._settings.edge_silent_asks,
+            probe_interval_seconds=self._settings.edge_probe_pause,
+        )
+
+    def _start_probe(self, service: str) -> None:
+        task = asyncio.create_task(self._probe(service))
         self._probes.add(task)
         task.add_done_callback(self._probes.discard)
 
-    async def _asked(self, service: str) -> None:
+    async def _probe(self, service: str) -> None:
         with suppress(Fail):
-            await self._asker.forward(HEALTH[service].subject, b"{}", {}, timeout_seconds=PROBE_TIMEOUT_SECONDS)
+            await self._rpc.forward(HEALTH[service].subject, b"{}", {}, timeout_seconds=PROBE_TIMEOUT_SECONDS)
             self.for_service(service).on_success()

@@ -1,8 +1,8 @@
-"""The edge's lines to the services: an ask goes out through its service's circuit, and again where that does no harm.
+"""Calls services on behalf of HTTP clients: through the service's circuit breaker, and again where that is safe.
 
-Repeated is only what is idempotent - what reads, and what has an idempotency key - and only when nothing came back: the
-process that had it may be dead. A budget keeps repeats to a tenth of all asks: when everything fails, asking twice
-makes it worse.
+Only idempotent requests are retried (reads, and writes with an idempotency key), and only when no response arrived,
+because the process that had the request may be dead. A retry budget keeps retries to a tenth of all calls: when
+everything fails, calling twice makes it worse.
 """
 
 import asyncio
@@ -21,85 +21,95 @@ from edge.upstream.circuit_breaker import CircuitBreaker, CircuitBreakers
 from infra.messaging.rpc import RpcClient
 
 RawReply = tuple[bytes, Mapping[str, str]]
+"""A reply's body and headers as the service sent them."""
 
 MIN_ATTEMPT_SECONDS = 0.05
-"""Seconds in which nothing can be done any more."""
+"""With less time left, an attempt cannot succeed."""
 RETRY_JITTER_SECONDS = 0.1
 RETRY_CREDIT_PER_CALL = 0.1
 MAX_RETRY_CREDIT = 20.0
 
 
 class RetryBudget:
-    """Every ask earns a tenth of a repeat; no more than `SAVED` are kept."""
+    """Limits retries: every call deposits a tenth of a retry, up to `MAX_RETRY_CREDIT` retries."""
 
     def __init__(self) -> None:
-        self._left = MAX_RETRY_CREDIT
+        self._credit = MAX_RETRY_CREDIT
 
     def deposit(self) -> None:
-        self._left = min(self._left + RETRY_CREDIT_PER_CALL, MAX_RETRY_CREDIT)
+        """Adds the credit of one call."""
+        self._credit = min(self._credit + RETRY_CREDIT_PER_CALL, MAX_RETRY_CREDIT)
 
     def try_withdraw(self) -> bool:
-        if self._left < 1:
+        """Takes the credit for one retry, and returns whether there was enough."""
+        if self._credit < 1:
             return False
-        self._left -= 1
+        self._credit -= 1
         return True
 
 
 class UpstreamClient:
-    """Asks operations on behalf of clients."""
+    """Sends requests to services."""
 
-    def __init__(self, settings: EdgeSettings, asker: RpcClient, circuits: CircuitBreakers) -> None:
-        self.circuit_breakers = circuits
-        self._asker = asker
-        self._patience = settings.edge_timeout
-        self._first = min(settings.edge_try_timeout, settings.edge_timeout)
-        self._budget = RetryBudget()
+    def __init__(self, settings: EdgeSettings, rpc: RpcClient, circuit_breakers: CircuitBreakers) -> None:
+        self.circuit_breakers = circuit_breakers
+        self._rpc = rpc
+        self._timeout_seconds = settings.edge_timeout
+        self._first_attempt_seconds = min(settings.edge_try_timeout, settings.edge_timeout)
+        self._retry_budget = RetryBudget()
 
-    async def request(self, operation: AnyOperation, body: bytes, extra: Mapping[str, str]) -> RawReply:
-        """What came back as it came, a failure too."""
-        if operation.writes and headers.IDEMPOTENCY_KEY not in extra:
-            return await self._once(operation, body, extra, self._patience)
-        until = time.monotonic() + self._patience
-        self._budget.deposit()
+    async def request(self, operation: AnyOperation, body: bytes, extra_headers: Mapping[str, str]) -> RawReply:
+        """Returns the service's reply unchanged, an error reply too. Raises Fail when no reply arrives."""
+        if operation.writes and headers.IDEMPOTENCY_KEY not in extra_headers:
+            return await self._attempt(operation, body, extra_headers, self._timeout_seconds)
+        deadline = time.monotonic() + self._timeout_seconds
+        self._retry_budget.deposit()
         try:
-            return await self._once(operation, body, extra, self._first)
+            return await self._attempt(operation, body, extra_headers, self._first_attempt_seconds)
         except TimedOut:
-            if until - time.monotonic() < MIN_ATTEMPT_SECONDS or not self._budget.try_withdraw():
+            if deadline - time.monotonic() < MIN_ATTEMPT_SECONDS or not self._retry_budget.try_withdraw():
                 raise
-            return await self._again(operation, body, extra, until)
+            return await self._retry(operation, body, extra_headers, deadline)
 
-    async def _again(self, operation: AnyOperation, body: bytes, extra: Mapping[str, str], until: float) -> RawReply:
-        """Our own first ask may be at work still: its answer is what is waited for, not that it is."""
-        await asyncio.sleep(random.uniform(0, RETRY_JITTER_SECONDS))  # noqa: S311 - spreads repeats, hides nothing
-        trying = AsyncRetrying(
-            retry=retry_if_result(_still_at_work),
+    async def _retry(
+        self, operation: AnyOperation, body: bytes, extra_headers: Mapping[str, str], deadline: float
+    ) -> RawReply:
+        """Retries until the deadline. The first attempt may still be running: the retry waits for its result instead
+        of returning `idempotency_in_progress`.
+        """
+        await asyncio.sleep(random.uniform(0, RETRY_JITTER_SECONDS))  # noqa: S311 - spreads retries, hides nothing
+        retrying = AsyncRetrying(
+            retry=retry_if_result(_is_in_progress),
             wait=wait_random_exponential(multiplier=0.05, max=0.5),
-            stop=stop_after_delay(until - time.monotonic() - MIN_ATTEMPT_SECONDS),
+            stop=stop_after_delay(deadline - time.monotonic() - MIN_ATTEMPT_SECONDS),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
-        reply: RawReply = await trying(self._once_until, operation, body, extra, until)
+        reply: RawReply = await retrying(self._attempt_until, operation, body, extra_headers, deadline)
         return reply
 
-    async def _once_until(
-        self, operation: AnyOperation, body: bytes, extra: Mapping[str, str], until: float
+    async def _attempt_until(
+        self, operation: AnyOperation, body: bytes, extra_headers: Mapping[str, str], deadline: float
     ) -> RawReply:
-        return await self._once(operation, body, extra, max(until - time.monotonic(), MIN_ATTEMPT_SECONDS))
+        remaining_seconds = max(deadline - time.monotonic(), MIN_ATTEMPT_SECONDS)
+        return await self._attempt(operation, body, extra_headers, remaining_seconds)
 
-    async def _once(self, operation: AnyOperation, body: bytes, extra: Mapping[str, str], patience: float) -> RawReply:
-        with self._listening(self.circuit_breakers.for_service(operation.service)):
-            return await self._asker.forward(operation.subject, body, extra, timeout_seconds=patience)
+    async def _attempt(
+        self, operation: AnyOperation, body: bytes, extra_headers: Mapping[str, str], timeout_seconds: float
+    ) -> RawReply:
+        with self._guarded(self.circuit_breakers.for_service(operation.service)):
+            return await self._rpc.forward(operation.subject, body, extra_headers, timeout_seconds=timeout_seconds)
 
     @contextmanager
-    def _listening(self, circuit: CircuitBreaker) -> Iterator[None]:
-        circuit.before_call()
+    def _guarded(self, breaker: CircuitBreaker) -> Iterator[None]:
+        breaker.before_call()
         try:
             yield
         except Fail:
-            if not self._asker.client.is_connected:
-                circuit.on_not_sent()
+            if not self._rpc.client.is_connected:
+                breaker.on_not_sent()
             raise
-        circuit.on_success()
+        breaker.on_success()
 
 
-def _still_at_work(reply: RawReply) -> bool:
+def _is_in_progress(reply: RawReply) -> bool:
     return reply[1].get(headers.ERROR) == IdempotencyInProgress.code

@@ -1,23 +1,23 @@
 "use strict";
-// Draws /openapi.json. Everything becomes text nodes, never markup.
+// Shows /openapi.json. All texts become text nodes, never markup.
 const el = (tag, props = {}, ...children) => {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(props)) key in node ? (node[key] = value) : node.setAttribute(key, value);
-  node.append(...children.flat().filter(child => child !== null && child !== undefined));
+  node.append(...children.flat(Infinity).filter(child => child !== null && child !== undefined));
   return node;
 };
 const VERBS = ["get", "post", "put", "patch", "delete"];
 let doc, token = sessionStorage.getItem("souk.token") || "";
 
-// `code`, **bold**, [links] are not needed: contracts use the first two only.
+// Of Markdown, the contracts use only `code`, **bold** and lists.
 const prose = text => text.split(/(`[^`]+`|\*\*[^*]+\*\*)/).map(part =>
   part.startsWith("`") ? el("code", {}, part.slice(1, -1)) : part.startsWith("**") ? el("b", {}, part.slice(2, -2)) : part);
 const blocks = text => text.trim().split(/\n\n/).map(block => block.startsWith("* ")
   ? el("ul", {}, block.split(/\n?^\* /m).filter(Boolean).map(line => el("li", {}, prose(line))))
   : el("p", {}, prose(block)));
 
-const resolve = schema => schema.$ref ? resolve(doc.components.schemas[schema.$ref.split("/").pop()]) : schema;
-const nameOf = schema => schema.$ref ? schema.$ref.split("/").pop().replace(/_$/, "").replace("_", " of ") : null;
+const resolve = node => node.$ref ? resolve(node.$ref.split("/").slice(1).reduce((place, step) => place[step], doc)) : node;
+const nameOf = schema => schema.$ref ? schema.$ref.split("/").pop() : null;
 
 function typeOf(schema) {
   if (schema.anyOf) return schema.anyOf.map(typeOf).join(" or ");
@@ -57,23 +57,29 @@ const shape = schema => { const found = nested(schema); return found ? fields(fo
 const path = text => el("span", { className: "path" }, text.split(/(\{\w+\})/).map(part => part.startsWith("{") ? el("b", {}, part) : part));
 
 function parameters(list) {
-  return list.length ? [el("h3", {}, "Parameters"), el("table", {}, list.map(one => el("tr", {},
+  return list.length ? [el("h3", {}, "Parameters"), el("table", {}, list.map(resolve).map(one => el("tr", {},
     el("td", {}, el("code", {}, one.name), one.required ? el("span", { className: "must" }, " *") : null),
     el("td", {}, el("span", { className: "type" }, `${one.in}, ${typeOf(one.schema)} `), prose(one.description || "")))))] : [];
 }
 
-function answers(responses) {
-  return [el("h3", {}, "Answers"), el("table", {}, Object.entries(responses).map(([status, answer]) => {
-    const json = answer.content && answer.content["application/json"];
-    const good = status < "400";
-    const said = good ? [prose(answer.description), json ? shape(json.schema) : null]
-      : el("ul", { className: "codes" }, answer.description.split("\n").map(line => el("li", {}, prose(line.replace(/^\* /, "")))));
-    return el("tr", {}, el("td", {}, el("b", { className: good ? "get" : "delete" }, status)), el("td", {}, said));
+const exampleOf = media => {
+  const example = media.example ?? (media.examples && resolve(Object.values(media.examples)[0]).value);
+  return example === undefined ? null : el("pre", {}, typeof example === "string" ? example : JSON.stringify(example, null, 2));
+};
+
+function responseTable(responses) {
+  return [el("h3", {}, "Responses"), el("table", {}, Object.entries(responses).map(([status, response]) => {
+    const { content, description } = resolve(response);
+    const json = content && content["application/json"];
+    const isSuccess = status < "400";
+    const details = isSuccess ? [prose(description), json ? [shape(json.schema), exampleOf(json)] : null]
+      : el("ul", { className: "codes" }, description.split("\n").map(line => el("li", {}, prose(line.replace(/^\* /, "")))));
+    return el("tr", {}, el("td", {}, el("b", { className: isSuccess ? "get" : "delete" }, status)), el("td", {}, details));
   }))];
 }
 
 function tryIt(method, route, operation) {
-  const inputs = operation.parameters.map(one => [one, el("input", { name: one.name, placeholder: one.required ? "needed" : "" })]);
+  const inputs = operation.parameters.map(resolve).map(one => [one, el("input", { name: one.name, placeholder: one.required ? "required" : "" })]);
   const media = operation.requestBody && operation.requestBody.content["application/json"];
   const body = media && el("textarea", { value: JSON.stringify(media.example || {}, null, 2), spellcheck: false });
   const bearer = el("input", { type: "password", value: token, placeholder: "access token", autocomplete: "off" });
@@ -91,44 +97,44 @@ function tryIt(method, route, operation) {
     const started = performance.now();
     const response = await fetch(url + (query.size ? `?${query}` : ""), { method: method.toUpperCase(), headers, body: body ? body.value : undefined });
     const text = await response.text();
-    let shown = text; try { shown = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: as it came */ }
+    let shown = text; try { shown = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: shown unchanged */ }
     out.hidden = false;
     out.textContent = `${response.status} ${response.statusText} · ${Math.round(performance.now() - started)} ms · ${response.headers.get("X-Request-Id") || ""}\n\n${shown.slice(0, 20000)}`;
-    try { const session = JSON.parse(text); if (session.access_token) { token = session.access_token; sessionStorage.setItem("souk.token", token); } } catch { /* no session */ }
+    try { const session = JSON.parse(text); if (session.access_token) { token = session.access_token; sessionStorage.setItem("souk.token", token); } } catch { /* not a session */ }
   };
   return [el("h3", {}, "Try it"), el("form", { onsubmit: event => send(event).catch(error => { out.hidden = false; out.textContent = String(error); }) },
     inputs.map(([one, input]) => el("label", {}, el("code", {}, one.name), input)),
     el("label", {}, el("code", {}, "Authorization"), bearer), body, el("button", {}, "Send")), out];
 }
 
-function inside(method, route, operation) {
+function operationDetails(method, route, operation) {
   const media = operation.requestBody && Object.entries(operation.requestBody.content)[0];
-  return el("div", { className: "inside" }, operation.description ? el("p", { className: "quiet" }, operation.description) : null,
+  return el("div", { className: "inside" }, operation.description ? el("p", { className: "quiet" }, prose(operation.description)) : null,
     parameters(operation.parameters), media ? [el("h3", {}, `Body, ${media[0]}`), shape(media[1].schema),
-      media[1].example ? el("pre", {}, JSON.stringify(media[1].example, null, 2)) : null] : [],
-    answers(operation.responses), tryIt(method, route, operation));
+      exampleOf(media[1])] : [],
+    responseTable(operation.responses), tryIt(method, route, operation));
 }
 
-function drawn(method, route, operation) {
-  const open = operation.security.some(one => !Object.keys(one).length);
-  const who = operation.description ? "administrators" : open ? "" : "signed in";
+function operationSection(method, route, operation) {
+  const isOpen = operation.security.some(one => !Object.keys(one).length);
+  const who = operation.description.startsWith("For administrators") ? "administrators" : isOpen ? "" : "signed in";
   const details = el("details", { className: "operation", id: operation.operationId },
     el("summary", {}, el("span", { className: `verb ${method}` }, method.toUpperCase()), path(route), el("span", {}, operation.summary), el("span", { className: "who" }, who)));
-  details.addEventListener("toggle", () => details.children.length < 2 && details.append(inside(method, route, operation)));
+  details.addEventListener("toggle", () => details.children.length < 2 && details.append(operationDetails(method, route, operation)));
   return details;
 }
 
 function draw() {
-  const every = Object.entries(doc.paths).flatMap(([route, item]) => VERBS.filter(verb => item[verb])
+  const operations = Object.entries(doc.paths).flatMap(([route, item]) => VERBS.filter(verb => item[verb])
     .map(verb => ({ verb, route, operation: { parameters: [], security: [{}], ...item[verb] } })));
   const menu = document.getElementById("menu"), main = document.querySelector("main");
-  main.replaceChildren(el("h1", {}, doc.info.title), el("p", { className: "quiet" }, `${doc.info.summary} `, el("a", { href: "/openapi.json" }, "OpenAPI 3.1")), ...blocks(doc.info.description));
+  main.replaceChildren(el("h1", {}, doc.info.title), el("p", { className: "quiet" }, `${doc.info.summary} `, el("a", { href: "/openapi.json" }, "OpenAPI 3.1"), " · ", el("a", { href: "/asyncapi.json" }, "AsyncAPI 3")), ...blocks(doc.info.description));
   for (const tag of doc.tags) {
-    const mine = every.filter(one => one.operation.tags.includes(tag.name));
-    if (!mine.length) continue;
-    menu.append(el("h2", {}, tag.name), ...mine.map(one => el("a", { className: "op", href: `#${one.operation.operationId}`, onclick: () => show(one.operation.operationId) },
+    const tagged = operations.filter(one => one.operation.tags.includes(tag.name));
+    if (!tagged.length) continue;
+    menu.append(el("h2", {}, tag.name), ...tagged.map(one => el("a", { className: "op", href: `#${one.operation.operationId}`, onclick: () => show(one.operation.operationId) },
       el("span", { className: `verb ${one.verb}` }, one.verb.toUpperCase()), el("span", {}, one.operation.summary))));
-    main.append(el("section", {}, el("h2", {}, tag.name), el("p", { className: "quiet" }, tag.description), mine.map(one => drawn(one.verb, one.route, one.operation))));
+    main.append(el("section", {}, el("h2", {}, tag.name), el("p", { className: "quiet" }, tag.description), tagged.map(one => operationSection(one.verb, one.route, one.operation))));
   }
   if (location.hash) show(location.hash.slice(1));
 }

@@ -1,0 +1,1 @@
+"""Tools over the contracts: a snapshot, a check for breaking changes, and the AsyncAPI document."""

@@ -1,39 +1,51 @@
-"""AsyncAPI 3 of everything that is asked and said on NATS, made from the contracts: replies and failures included."""
+"""Builds the AsyncAPI 3 document of all requests, replies, failures and events on NATS from the contracts."""
 
-from typing import Any
-
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel
 
 from contracts import headers
 from contracts.event import Event
 from contracts.failure import Fail, Problem
 from contracts.operation import AnyOperation
 from contracts.registry import EVENTS, OPERATIONS, SUBSCRIPTIONS
+from infra.contract_tools.json_schema import SCHEMA_REF, Json, Mode, message_schemas
 
-Json = dict[str, Any]
-SCHEMA_REF = "#/components/schemas/{model}"
+References = dict[tuple[type[BaseModel], Mode], Json]
+
 _TEXT: Json = {"type": "string"}
 
 
 def build_asyncapi() -> Json:
-    """The document."""
-    references, definitions = _schemas()
+    """Returns the document."""
+    requests = {operation.request for operation in OPERATIONS} | set(EVENTS)
+    replies = {operation.reply for operation in OPERATIONS} | {Problem}
+    references, definitions = message_schemas(requests, replies)
     failures = {kind for operation in OPERATIONS for kind in operation.all_failures()}
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Souk on NATS",
             "version": "1",
-            "description": "Asks are request-reply on core NATS, events are CloudEvents on JetStream. "
-            "Events come at least once; those of one aggregate in order.",
+            "description": "Requests use request-reply on core NATS; events are CloudEvents on JetStream. "
+            "Events are delivered at least once, and those of one aggregate in order.",
+            "license": {"name": "MIT", "url": "https://opensource.org/license/mit"},
         },
         "defaultContentType": "application/json",
-        "servers": {"nats": {"host": "127.0.0.1:4222", "protocol": "nats"}},
+        "servers": {
+            "nats": {
+                "host": "127.0.0.1:4222",
+                "protocol": "nats",
+                "description": "Each service has a NATS user that may use only its own subjects.",
+                "security": [{"$ref": "#/components/securitySchemes/natsUser"}],
+            }
+        },
         "channels": {
-            **{name: channel for operation in OPERATIONS for name, channel in _ask_channels(operation).items()},
+            **{name: channel for operation in OPERATIONS for name, channel in _request_channels(operation).items()},
             **{event.ce_type(): _event_channel(event) for event in EVENTS},
         },
-        "operations": {**{operation.subject: _answers(operation) for operation in OPERATIONS}, **_events()},
+        "operations": {
+            **{operation.subject: _request_operation(operation) for operation in OPERATIONS},
+            **_event_operations(),
+        },
         "components": {
             "messages": {
                 **{name: found for operation in OPERATIONS for name, found in _messages(operation, references).items()},
@@ -41,21 +53,11 @@ def build_asyncapi() -> Json:
                 **{event.ce_type(): _event_message(event, references) for event in EVENTS},
             },
             "schemas": definitions,
+            "securitySchemes": {
+                "natsUser": {"type": "userPassword", "description": "The NATS user of a service and its password."}
+            },
         },
     }
-
-
-def _schemas() -> tuple[dict[tuple[type, str], Json], Json]:
-    requests = {operation.request for operation in OPERATIONS} | set(EVENTS)
-    replies = {operation.reply for operation in OPERATIONS} | {Problem}
-    found, definitions = models_json_schema(
-        [
-            *((model, "validation") for model in sorted(requests, key=lambda model: model.__qualname__)),
-            *((model, "serialization") for model in sorted(replies, key=lambda model: model.__qualname__)),
-        ],
-        ref_template=SCHEMA_REF,
-    )
-    return {(model, mode): schema for (model, mode), schema in found.items()}, definitions["$defs"]
 
 
 def _channel_message(channel: str, message: str) -> Json:
@@ -66,18 +68,18 @@ def _component(message: str) -> Json:
     return {"$ref": f"#/components/messages/{message}"}
 
 
-def _ask_channels(operation: AnyOperation) -> Json:
+def _request_channels(operation: AnyOperation) -> Json:
     subject = operation.subject
     replies = ["reply", *(kind.code for kind in operation.all_failures())]
     return {
         subject: {
             "address": subject,
-            "description": f"May be asked by: {', '.join(operation.callers)}.",
+            "description": f"Allowed callers: {', '.join(operation.callers)}.",
             "messages": {"request": _component(f"{subject}.request")},
         },
         f"{subject}.reply": {
             "address": None,
-            "description": "The inbox that the request names.",
+            "description": "The reply subject that the request names.",
             "messages": {
                 name: _component(f"{subject}.reply" if name == "reply" else f"failure.{name}") for name in replies
             },
@@ -85,36 +87,39 @@ def _ask_channels(operation: AnyOperation) -> Json:
     }
 
 
-def _answers(operation: AnyOperation) -> Json:
-    """The service receives the ask and replies in one of these ways."""
+def _request_operation(operation: AnyOperation) -> Json:
+    """The service receives the request and sends one of these replies."""
     reply = f"{operation.subject}.reply"
-    endings = ["reply", *dict.fromkeys(kind.code for kind in operation.all_failures())]
+    outcomes = ["reply", *dict.fromkeys(kind.code for kind in operation.all_failures())]
     return {
         "action": "receive",
         "summary": operation.summary,
         "tags": [{"name": operation.service}, {"name": f"access:{operation.access.value}"}],
         "channel": {"$ref": f"#/channels/{operation.subject}"},
+        "bindings": {"nats": {"queue": operation.service, "bindingVersion": "0.1.0"}},
         "messages": [_channel_message(operation.subject, "request")],
         "reply": {
             "address": {"location": "$message.header#/reply", "description": "The reply subject of the NATS message."},
             "channel": {"$ref": f"#/channels/{reply}"},
-            "messages": [_channel_message(reply, ending) for ending in endings],
+            "messages": [_channel_message(reply, outcome) for outcome in outcomes],
         },
     }
 
 
-def _messages(operation: AnyOperation, references: dict[tuple[type, str], Json]) -> Json:
+def _messages(operation: AnyOperation, references: References) -> Json:
     carried = [headers.TRACEPARENT, headers.REQUEST_ID, headers.TIME_LEFT, headers.CLIENT_IP, headers.IDENTITY]
     if operation.writes:
         carried += [headers.IDEMPOTENCY_KEY, headers.IF_MATCH]
     return {
         f"{operation.subject}.request": {
             "name": operation.request.__name__,
+            "title": f"{operation.summary}: request",
             "headers": {"type": "object", "properties": dict.fromkeys(carried, _TEXT)},
             "payload": references[operation.request, "validation"],
         },
         f"{operation.subject}.reply": {
             "name": operation.reply.__name__,
+            "title": f"{operation.summary}: reply",
             "headers": {"type": "object", "properties": dict.fromkeys((headers.VERSION, headers.REPLAYED), _TEXT)},
             "payload": references[operation.reply, "serialization"],
         },
@@ -125,7 +130,7 @@ def _failure(kind: type[Fail]) -> Json:
     found = {headers.ERROR: {"const": kind.code}, headers.ERROR_CODE: {"const": str(int(kind.status))}}
     return {
         "name": kind.code,
-        "summary": kind.title(),
+        "title": kind.title(),
         "contentType": "application/problem+json",
         "headers": {"type": "object", "properties": found, "required": sorted(found)},
         "payload": {"$ref": SCHEMA_REF.format(model=Problem.__name__)},
@@ -141,7 +146,7 @@ def _event_channel(event: type[Event]) -> Json:
     }
 
 
-def _event_message(event: type[Event], references: dict[tuple[type, str], Json]) -> Json:
+def _event_message(event: type[Event], references: References) -> Json:
     carried = {
         headers.EVENT_SPEC_VERSION: {"const": "1.0"},
         headers.EVENT_TYPE: {"const": event.ce_type()},
@@ -152,24 +157,25 @@ def _event_message(event: type[Event], references: dict[tuple[type, str], Json])
     }
     return {
         "name": event.ce_type(),
+        "title": event.__name__,
         "summary": (event.__doc__ or "").strip(),
         "headers": {"type": "object", "properties": carried, "required": sorted(carried)},
         "payload": references[event, "validation"],
     }
 
 
-def _events() -> Json:
-    """Who says each event, and who hears it."""
-    said = {f"{event.service}.says.{event.name}": _one_way("send", event) for event in EVENTS}
-    heard = {
-        f"{service}.hears.{event.ce_type()}": _one_way("receive", event)
+def _event_operations() -> Json:
+    """One operation for each event that a service publishes, and one for each that a service consumes."""
+    published = {f"{event.service}.publishes.{event.name}": _event_operation("send", event) for event in EVENTS}
+    consumed = {
+        f"{service}.consumes.{event.ce_type()}": _event_operation("receive", event)
         for service, events in SUBSCRIPTIONS.items()
         for event in events
     }
-    return {**said, **heard}
+    return {**published, **consumed}
 
 
-def _one_way(action: str, event: type[Event]) -> Json:
+def _event_operation(action: str, event: type[Event]) -> Json:
     return {
         "action": action,
         "summary": (event.__doc__ or "").strip(),

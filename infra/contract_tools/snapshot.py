@@ -1,4 +1,4 @@
-"""The published language as it is now, in one JSON value that can be kept and compared with a later one."""
+"""The contracts as one JSON value, which is committed and compared with later contracts."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -13,16 +13,18 @@ Mode = Literal["validation", "serialization"]
 
 
 def contract_snapshot() -> Json:
-    """Operations and events with the JSON Schemas of what they carry; `$ref` leads into `schemas`."""
-    asked, asked_definitions = model_schemas((operation.request for operation in OPERATIONS), "validation", "requests")
-    replied, replied_definitions = model_schemas(
+    """All operations and events with the JSON Schemas of their messages; `$ref`s point into `schemas`."""
+    requests, request_definitions = model_schemas(
+        (operation.request for operation in OPERATIONS), "validation", "requests"
+    )
+    replies, reply_definitions = model_schemas(
         (operation.reply for operation in OPERATIONS), "serialization", "replies"
     )
-    said, said_definitions = model_schemas(EVENTS, "validation", "events")
+    bodies, event_definitions = model_schemas(EVENTS, "validation", "events")
     operations = {
         operation.subject: {
-            "request": asked[operation.request],
-            "reply": replied[operation.reply],
+            "request": requests[operation.request],
+            "reply": replies[operation.reply],
             "failures": {kind.code: int(kind.status) for kind in operation.all_failures()},
             "access": operation.access.value,
             "callers": sorted(operation.callers),
@@ -31,19 +33,20 @@ def contract_snapshot() -> Json:
         for operation in OPERATIONS
     }
     events = {
-        event.ce_type(): {"subject": event.subject_pattern(), "key": event.key, "body": said[event]} for event in EVENTS
+        event.ce_type(): {"subject": event.subject_pattern(), "key": event.key, "body": bodies[event]}
+        for event in EVENTS
     }
     return {
         "operations": dict(sorted(operations.items())),
         "events": dict(sorted(events.items())),
-        "schemas": {"requests": asked_definitions, "replies": replied_definitions, "events": said_definitions},
+        "schemas": {"requests": request_definitions, "replies": reply_definitions, "events": event_definitions},
     }
 
 
 def model_schemas(
     models: Iterable[type[BaseModel]], mode: Mode, group: str
 ) -> tuple[dict[type[BaseModel], Json], Json]:
-    """A schema a model, and the definitions that they share, found at `#/schemas/<group>/`."""
+    """The schema of each model, and the definitions that they share, referenced as `#/schemas/<group>/<name>`."""
     ordered = sorted(set(models), key=lambda model: (model.__module__, model.__qualname__))
     found, definitions = models_json_schema(
         [(model, mode) for model in ordered], ref_template=f"#/schemas/{group}/{{model}}"

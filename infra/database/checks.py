@@ -1,4 +1,4 @@
-"""What an audit is made of: facts to compare, checks to make, and what they find."""
+"""What `souk verify` works with: facts to compare, checks to run, and the violations that the checks find."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ Row = tuple[Value, ...]
 
 
 class RepairBy(StrEnum):
-    """Who can put a thing right where only one answer is right."""
+    """Which process repairs a violation that has exactly one right repair."""
 
     SERVICE = "service"
-    """Its service, asked to mend the thing with this id."""
+    """The owning service repairs the item with the given id."""
     REPUBLISH = "say"
-    """The same, which says its events again too."""
+    """The owning service repairs the item and publishes its events again."""
     REDELIVER = "event"
-    """The service that has missed an event, handed it once more."""
+    """The service that missed an event receives it again."""
     RELAY = "relay"
-    """The relay of a service's outbox, woken; one that does not move loses its lock."""
+    """The outbox relay is woken; a relay that does not make progress loses its lock."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepairAction:
-    """How a violation is mended: by whom, and which of its ids names what is to be mended."""
+    """How a violation is repaired: by which process, and which of the violation's ids names the item."""
 
     by: RepairBy
     service: str = ""
@@ -32,10 +32,10 @@ class RepairAction:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A query that finds nothing while a law holds. Each column is an id, save `detail`, which says what is wrong.
+    """A query that returns no row while an invariant holds.
 
-    An id is bytes, shown as the UUID that they are, or a text. `lasts` is how
-    many times the patience it has to be like that: what a service does in its own time has more of it.
+    Each column is an id, except `detail`, which says what is wrong. An id is text, or the bytes of a UUID.
+    `confirm_factor` multiplies the confirmation time, for work that a service does in its own time.
     """
 
     invariant: int
@@ -48,9 +48,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class FactTable:
-    """Rows of a store that are compared with others: a table, its columns, and the query that fills them in order.
+    """Rows of a store that are compared with other stores: table name, columns, and the query that reads them.
 
-    UUIDs are told as their bytes (`uuid_send`). `keys` are the columns, or lists of them, that rows are found by.
+    UUIDs are read as bytes (`uuid_send`). `indexes` are the column lists that the checks look rows up by.
     """
 
     name: str
@@ -61,7 +61,7 @@ class FactTable:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A law that does not hold, and of what."""
+    """One broken invariant, with the ids of what breaks it."""
 
     invariant: int
     check: str
@@ -73,23 +73,25 @@ class Violation:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The same for the same thing found twice, unless it has changed meanwhile."""
+        """Equal for the same violation found twice, unless its detail has changed in between."""
         return (self.check, *self.ids.values(), self.detail)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What came of an audit. `checks` were made, over so many `facts`; `moving` things changed at every look."""
+    """The result of a verification."""
 
     violations: tuple[Violation, ...]
     unconfirmed: tuple[Violation, ...]
+    """Suspected violations that changed in every pass, so that they could not be confirmed in time."""
     check_count: int
     fact_count: int
     passes: int
     seconds: float
     truncated_checks: frozenset[str] = frozenset()
-    """Checks that found more than is told."""
+    """Checks that found more violations than are reported."""
 
 
 def placeholders(columns: Iterable[str]) -> str:
+    """One SQL placeholder for each column."""
     return ", ".join("?" for _ in columns)

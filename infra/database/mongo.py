@@ -1,9 +1,9 @@
-"""MongoDB through motor: majority writes with journal, and transactions that take the answer along.
+"""MongoDB through motor: journalled majority writes, and transactions that store the reply with the change.
 
-motor is past its best years; everything that knows it is here and in `services/cart/store/carts.py`.
+motor is deprecated; only this module and `services/cart/store` use it.
 
-The write concern is set on the client, not on the database: commits take it from there, and a majority commit that does
-not ask for the journal waits for its next regular flush, 100 ms.
+The write concern is set on the client, not on the database, because commits take it from the client. A majority commit
+without `journal` waits for the journal's next regular flush, up to 100 ms.
 """
 
 import asyncio
@@ -54,12 +54,12 @@ MongoDatabase = AsyncIOMotorDatabase[Document]
 Session = AsyncIOMotorClientSession
 
 UNAVAILABLE_ERRORS: tuple[type[Exception], ...] = (ConnectionFailure, WTimeoutError, OSError, TimeoutError)
-"""The store is away, for now; nothing is wrong with what was asked of it."""
+"""The server is unavailable for now; the statement itself may be sound."""
 
 STARTING_ERROR_CODES = frozenset({211})
-"""Codes of a server that has just started: it has not read the keys yet that clients' cluster times are signed with.
+"""Error codes of a server that has just started and has not yet read the keys that sign clients' cluster times.
 
-Before that it belongs to no replica set yet: the driver takes it for one without sessions, a ConfigurationError.
+Earlier still it belongs to no replica set: the driver then reports missing sessions as a ConfigurationError.
 """
 
 SOCKET_TIMEOUT_MS = 5_000
@@ -74,11 +74,11 @@ IDEMPOTENCY_INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("owner", ASCENDING)], sparse=True),
     ],
 }
-"""By which answers are forgotten again: when their day is over, or with whom they were given to."""
+"""They delete stored replies after their retention, and find those of one user for erasure."""
 
 
 class Mongo:
-    """A service's own database."""
+    """A service's own MongoDB database."""
 
     unavailable_errors = UNAVAILABLE_ERRORS
     contention_errors: tuple[type[Exception], ...] = ()
@@ -88,37 +88,39 @@ class Mongo:
         self.database: MongoDatabase = client[name]
 
     async def create_indexes(self, indexes: Mapping[str, Sequence[IndexModel]]) -> None:
-        """Makes the indexes of each collection, unless they are there."""
+        """Creates the missing indexes of each collection."""
         for collection, wanted in {**IDEMPOTENCY_INDEXES, **indexes}.items():
             await self.database[collection].create_indexes(list(wanted))
 
     def handlers(self, _service: str) -> dict[AnyOperation, Handler]:
-        """None: there is no audit trail, for nobody but its customers and guests changes a cart."""
+        """None: there is no audit log, because only customers and guests change carts."""
         return {}
 
     def workers(self, _service: str, _client: Client, _metrics: Metrics) -> list[BackgroundTask]:
-        """None: MongoDB forgets by itself, and the cart says nothing that would need an outbox."""
+        """None: MongoDB deletes expired documents by itself, and the cart publishes no events through an outbox."""
         return []
 
     async def ping(self) -> None:
+        """Makes one round trip; raises when the server is unavailable."""
         await self.database.command("ping")
 
     def is_transient(self, error: Exception) -> bool:
+        """Whether the same work may succeed a moment later."""
         starting = isinstance(error, OperationFailure) and error.code in STARTING_ERROR_CODES
         return starting or isinstance(error, (*UNAVAILABLE_ERRORS, ConfigurationError))
 
     async def run_in_transaction(self, work: Callable[[Session], Awaitable[ResultT]]) -> ResultT:
-        """Runs `work(session)` in one transaction, again when another one was in its way; it must bear that.
+        """Runs `work(session)` in one transaction, and repeats it after a write conflict: `work` must be repeatable.
 
-        Raises TimeoutError when the others do not get out of its way, or the server does not come back. motor's own
-        `with_transaction` gives up at a commit that went wrong, and tries all else for two minutes without a pause.
+        Raises TimeoutError when conflicts or an outage last longer than `TRANSACTION_TIMEOUT_SECONDS`. motor's own
+        `with_transaction` gives up on a failed commit, and retries everything else for two minutes without a pause.
         """
         async with await self.client.start_session() as session:
-            async for attempt in _again(TRANSIENT_LABEL):
+            async for attempt in _retry_while_labelled(TRANSIENT_LABEL):
                 with attempt:
                     async with session.start_transaction():
                         result = await work(session)
-                        async for commit in _again(UNKNOWN_COMMIT_LABEL):
+                        async for commit in _retry_while_labelled(UNKNOWN_COMMIT_LABEL):
                             with commit:
                                 await session.commit_transaction()
         return result
@@ -126,97 +128,99 @@ class Mongo:
     async def run_idempotent_transaction(
         self, request: Request[Any], work: Callable[[Session], Awaitable[Reply[ReplyT]]]
     ) -> Reply[ReplyT]:
-        """`work(session)` in one transaction, with its answer kept in it under the idempotency key of `ask`, if any.
+        """Runs `work(session)` in one transaction that also stores its reply under the request's idempotency key.
 
-        Raises `Replay` when another request with the same key has committed first: everything done here is undone.
+        Raises `AlreadyProcessed` when a request with the same key has committed first; everything done here is undone.
         """
         key = request.idempotency_key
 
-        async def kept(session: Session) -> Reply[ReplyT]:
-            answer = await work(session)
-            if key is not None and not await self._keep(key, answer.to_stored(), session):
+        async def work_and_store(session: Session) -> Reply[ReplyT]:
+            reply = await work(session)
+            if key is not None and not await self._insert_reply(key, reply.to_stored(), session):
                 raise AlreadyProcessed
-            return answer
+            return reply
 
-        answer = await self.run_in_transaction(kept)
+        reply = await self.run_in_transaction(work_and_store)
         failpoint("mongo.committed")
         if key is not None:
             key.is_stored = True
-        return answer
+        return reply
 
     async def run_idempotent(
         self, request: Request[Any], work: Callable[[Session | None], Awaitable[Reply[ReplyT]]]
     ) -> Reply[ReplyT]:
-        """For work that is one statement: a transaction only where there is an answer to keep with it."""
+        """Runs work that is one statement; it needs a transaction only where a reply is stored with it."""
         return await (work(None) if request.idempotency_key is None else self.run_idempotent_transaction(request, work))
 
     async def find_reply(self, key: IdempotencyKey) -> StoredReply | None:
-        found = await self.database.idempotency.find_one({"_id": key.digest, "created_at": {"$gt": _forgotten()}})
-        return key.unseal(found["fingerprint"], found["answer"]) if found else None
+        """The reply stored under the key, or None."""
+        stored = await self.database.idempotency.find_one({"_id": key.digest, "created_at": {"$gt": _expired_before()}})
+        return key.unseal(stored["fingerprint"], stored["answer"]) if stored else None
 
-    async def store_reply(self, key: IdempotencyKey, answer: StoredReply) -> None:
-        await self._keep(key, answer)
+    async def store_reply(self, key: IdempotencyKey, reply: StoredReply) -> None:
+        """Stores a reply outside a transaction; the first one under a key stays."""
+        await self._insert_reply(key, reply)
 
-    async def _keep(self, key: IdempotencyKey, answer: StoredReply, session: Session | None = None) -> bool:
-        """Whether it was the first: an answer that is there, and not old enough to be forgotten, stays."""
-        sealed: Document = {"fingerprint": key.fingerprint, "answer": key.seal(answer), "created_at": now()}
+    async def _insert_reply(self, key: IdempotencyKey, reply: StoredReply, session: Session | None = None) -> bool:
+        """False when the key already has a reply within its retention; that reply stays."""
+        document: Document = {"fingerprint": key.fingerprint, "answer": key.seal(reply), "created_at": now()}
         if key.owner is not None:
-            sealed["owner"] = key.owner
-        old = {"_id": key.digest, "created_at": {"$lte": _forgotten()}}
+            document["owner"] = key.owner
+        expired = {"_id": key.digest, "created_at": {"$lte": _expired_before()}}
         try:
             await self.database.idempotency.replace_one(
-                old, {"_id": key.digest, **sealed}, upsert=True, session=session
+                expired, {"_id": key.digest, **document}, upsert=True, session=session
             )
         except DuplicateKeyError:
             return False
         return True
 
     async def forget_replies(self, owner: UUID) -> None:
-        """Forgets the answers that somebody was given."""
+        """Deletes the stored replies of one user."""
         await self.database.idempotency.delete_many({"owner": owner})
 
-    async def apply(self, deliveries: Sequence[ReceivedEvent], effect: ApplyEvent) -> dict[UUID, RedeliveryOutcome]:
-        """The effects, each a write of its own; those of one aggregate follow one another, the others do not wait.
+    async def apply(self, events: Sequence[ReceivedEvent], apply_event: ApplyEvent) -> dict[UUID, RedeliveryOutcome]:
+        """Applies each event in a write of its own: in order within an aggregate, concurrently across aggregates.
 
-        There is no inbox beside the documents: a transaction for each event would keep their owners waiting. An effect
-        notes what it has heard in the document that it changes, in the same write, and says what became of the event.
+        There is no inbox beside the documents, because a transaction for each event would block the carts' owners. The
+        effect records the event in the document that it changes, in the same write, and returns the outcome.
         """
         outcomes: dict[UUID, RedeliveryOutcome] = {}
 
-        async def in_turn(several: Sequence[ReceivedEvent]) -> None:
-            for delivery in several:
-                outcomes[delivery.event_id] = await effect(None, delivery) or RedeliveryOutcome.APPLIED
+        async def apply_in_order(queue: Sequence[ReceivedEvent]) -> None:
+            for event in queue:
+                outcomes[event.event_id] = await apply_event(None, event) or RedeliveryOutcome.APPLIED
 
         queues: dict[UUID, list[ReceivedEvent]] = {}
-        for delivery in deliveries:
-            queues.setdefault(delivery.event.aggregate_id, []).append(delivery)
-        ended = await asyncio.gather(*map(in_turn, queues.values()), return_exceptions=True)
-        for error in ended:
+        for received in events:
+            queues.setdefault(received.event.aggregate_id, []).append(received)
+        errors = await asyncio.gather(*map(apply_in_order, queues.values()), return_exceptions=True)
+        for error in errors:
             if error is not None:
                 raise error
         return outcomes
 
 
-def _again(label: str) -> AsyncRetrying:
-    """As long as MongoDB says by that label that it may help."""
+def _retry_while_labelled(label: str) -> AsyncRetrying:
+    """Retries errors that carry this label of MongoDB, for at most `TRANSACTION_TIMEOUT_SECONDS`."""
 
-    def labelled(error: BaseException) -> bool:
+    def has_label(error: BaseException) -> bool:
         return isinstance(error, PyMongoError) and error.has_error_label(label)
 
-    def too_long(state: RetryCallState) -> None:
+    def give_up(state: RetryCallState) -> None:
         assert state.outcome is not None
         raise TimeoutError from state.outcome.exception()
 
     return AsyncRetrying(
-        retry=retry_if_exception(labelled),
+        retry=retry_if_exception(has_label),
         wait=wait_random_exponential(multiplier=0.005, max=0.3),
         stop=stop_after_delay(TRANSACTION_TIMEOUT_SECONDS),
-        retry_error_callback=too_long,
+        retry_error_callback=give_up,
     )
 
 
-def _forgotten() -> Any:
-    """An answer kept before this is no answer any more, whether or not MongoDB has removed it yet."""
+def _expired_before() -> Any:
+    """Replies stored before this moment count as deleted, even if MongoDB has not removed them yet."""
     return now() - timedelta(seconds=REPLY_RETENTION_SECONDS)
 
 
@@ -224,9 +228,9 @@ def _forgotten() -> Any:
 async def connect(
     settings: MongoSettings, name: str, *, indexes: Mapping[str, Sequence[IndexModel]] | None = None
 ) -> AsyncIterator[Mongo]:
-    """The service's database, with its indexes; waits for a server that is still starting.
+    """Opens the service's database and creates its indexes; waits for a server that is still starting.
 
-    The client connects by itself, and again after an outage.
+    The client connects by itself, and reconnects after an outage.
     """
     client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
         settings.mongo_url,

@@ -1,15 +1,18 @@
-"""The outbox: an event leaves only through a row written in the transaction of its state change.
+"""The transactional outbox: an event leaves only through a row written in the transaction of its state change.
 
-One relay a database is active, the holder of an advisory lock. It is woken after a commit, by its own process or over
-NATS by another, with a slow poll behind it. A row is deleted only after JetStream has acknowledged the event, so that
-a relay that dies in between publishes again, under the same `Nats-Msg-Id`.
+One relay per database is active: the holder of an advisory lock. It is woken after a commit, by its own process or over
+NATS by another, and polls slowly besides. It deletes a row only after JetStream has acknowledged the event, so a relay
+that dies in between publishes the event again, under the same `Nats-Msg-Id`.
 
-Events of one aggregate leave one after the other, each once the one before it is acknowledged: an event without an
-acknowledgement may have been stored, may still come, or may never have arrived, and none that follows may overtake it.
-Those of different aggregates leave together.
+An event that is too large fails its transaction. A row that NATS would refuse all the same, because its `max_payload`
+was lowered, stays in the outbox, where `souk verify` reports it, and the others pass it.
 
-A relay that lost the lock without knowing it yet (its session ended while it was publishing) says again what another
-has said. JetStream drops that by its id, and after the dedupe window the inboxes of those who hear it do.
+Events of one aggregate leave one after another, each once the one before is acknowledged. An unacknowledged event may
+have been stored, may still arrive, or may be lost, so no later event may overtake it. Events of different aggregates
+leave together.
+
+A relay whose session ended while it was publishing may repeat what the next leader has published. JetStream drops such
+duplicates by their id within the dedupe window, and the consumers' inboxes drop them after it.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +30,8 @@ from nats.js import JetStreamContext
 
 from contracts import headers
 from contracts.event import Event
+from contracts.size_limits import MAX_EVENT_BYTES
+from infra.database.advisory_locks import AdvisoryLock
 from infra.foundation import trace
 from infra.foundation.background import MinInterval, PeriodicTask
 from infra.foundation.failpoints import failpoint
@@ -36,46 +42,62 @@ from infra.messaging.topology import stream_name
 BATCH_SIZE = 500
 POLL_SECONDS = 0.25
 MIN_INTERVAL_SECONDS = 0.03
-"""Seconds between two rounds, so that a busy service publishes several events at once."""
+"""Pause between two rounds, so that a busy service publishes several events at once."""
 
-LOCK = 0x50_55_4B  # one number for all: advisory locks are a database's own
 ACK_TIMEOUT_SECONDS = 3.0
-"""Seconds for JetStream to acknowledge. What was not is published again, for as long as it takes."""
+"""How long JetStream has to acknowledge an event. Unacknowledged events are published again until they are."""
 ACQUIRE_TIMEOUT_SECONDS = 3.0
 
 INSERT_EVENTS_SQL = """
 INSERT INTO outbox (id, subject, type, source, body, traceparent, request_id)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
 """
-"""Writes events, given as `columns`, in the transaction of what they tell."""
+"""Writes events, given as `event_columns`, in the transaction of their state change."""
+
+HEADER_ALLOWANCE_BYTES = 4096
+"""More than the headers of an event take."""
+OVERSIZED_REPORT_SECONDS = 30.0
 
 _NEXT = """
 SELECT position, id, subject, type, source, body, traceparent, request_id, created_at
-FROM outbox ORDER BY position LIMIT $1
+FROM outbox WHERE octet_length(body) <= $2 ORDER BY position LIMIT $1
 """
+_OVERSIZED = "SELECT id FROM outbox WHERE octet_length(body) > $1 ORDER BY position LIMIT 10"
 _SENT = "DELETE FROM outbox WHERE position = ANY($1::bigint[])"
 _COUNT = "SELECT count(*) FROM outbox"
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 _LEASE = "SET idle_session_timeout = '15s'"
-"""The session of a leader that is silent for longer than its longest pause is ended, and its lock is free: a process
-that is frozen, or whose machine is gone, would keep it for hours."""
+"""PostgreSQL ends the session of a leader that is silent for longer than the relay ever pauses. That frees the lock,
+which a frozen process, or one whose machine is gone, would otherwise keep for hours."""
 
 _OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)  # TimeoutError is an OSError
 
 log = logging.getLogger("souk.outbox")
 
 
+class EventTooLargeError(ValueError):
+    """An event is larger than an event may be, so its transaction must not commit."""
+
+
 def event_columns(events: Sequence[tuple[Event, trace.Trace]]) -> tuple[list[Any], ...]:
-    """The rows of events, each with the trace it belongs to, as `ADD` takes them."""
+    """Events, each with its trace, as the parameters of `INSERT_EVENTS_SQL`. Raises `EventTooLargeError`."""
     return (
         [new_id() for _ in events],
         [event.subject for event, _ in events],
         [event.ce_type() for event, _ in events],
         [event.ce_source() for event, _ in events],
-        [event.model_dump_json(by_alias=True) for event, _ in events],
-        [here.traceparent for _, here in events],
-        [here.request_id for _, here in events],
+        [_encode(event) for event, _ in events],
+        [context.traceparent for _, context in events],
+        [context.request_id for _, context in events],
     )
+
+
+def _encode(event: Event) -> str:
+    body = event.model_dump_json(by_alias=True)
+    if len(body) > MAX_EVENT_BYTES or (not body.isascii() and len(body.encode()) > MAX_EVENT_BYTES):
+        message = f"{event.ce_type()} of {event.aggregate_id} is larger than {MAX_EVENT_BYTES} bytes"
+        raise EventTooLargeError(message)
+    return body
 
 
 async def insert_events(connection: Any, events: Sequence[tuple[Event, trace.Trace]]) -> None:
@@ -84,7 +106,7 @@ async def insert_events(connection: Any, events: Sequence[tuple[Event, trace.Tra
 
 
 class Relay:
-    """Publishes what is in the outbox, in order, while it holds the lock."""
+    """Publishes the events of the outbox in order, while its session holds the lock."""
 
     def __init__(self, service: str, pool: "asyncpg.Pool[Any]", client: Client, metrics: Metrics) -> None:
         self.service = service
@@ -92,28 +114,30 @@ class Relay:
         self.client = client
         self.metrics = metrics
         self.name = "outbox relay"
-        self._pace = MinInterval(MIN_INTERVAL_SECONDS)
+        self._min_interval = MinInterval(MIN_INTERVAL_SECONDS)
         self.worker = PeriodicTask(self.name, self._relay, interval_seconds=POLL_SECONDS)
         self._leading: asyncpg.pool.PoolConnectionProxy[Any] | None = None
         self._js: JetStreamContext = client.jetstream(timeout=ACK_TIMEOUT_SECONDS)
+        self._oversized_report_at = 0.0
 
     def wake(self) -> None:
-        """There is something in the outbox. Called after the commit."""
+        """Wakes the leading relay, in this process or another. Call it after a commit that wrote events."""
         if self._leading is not None:
             self.worker.wake()
         elif self.client.is_connected:
             self._waking = asyncio.ensure_future(self.client.publish(f"wake.{self.service}"))
 
     async def run(self) -> None:
-        woken = await self.client.subscribe(f"wake.{self.service}", cb=self._woken)
+        """Relays until it is cancelled, then gives up the lock."""
+        subscription = await self.client.subscribe(f"wake.{self.service}", cb=self._on_wake)
         try:
             await self.worker.run()
         finally:
             await self._resign()
             if self.client.is_connected:
-                await woken.unsubscribe()
+                await subscription.unsubscribe()
 
-    async def _woken(self, _message: object) -> None:
+    async def _on_wake(self, _message: object) -> None:
         self.worker.wake()
 
     async def _relay(self) -> bool:
@@ -121,42 +145,51 @@ class Relay:
             self.metrics.outbox_rows.set(0)  # the leader counts them
             return False
         assert self._leading is not None
-        await self._pace.wait()
+        await self._min_interval.wait()
         try:
-            rows = await self._waiting(self._leading)
+            rows = await self._next_rows(self._leading)
             if not rows or not self.client.is_connected:
-                return False  # what is published to nobody would only pile up in memory, once for every round
+                return False  # publishing without a connection would only fill memory, again in every round
             failpoint("relay.read")
             sent = await self._publish(rows)
             failpoint("relay.published")
             await self._leading.execute(_SENT, sent)
             failpoint("relay.deleted")
-        except _OUTAGES:
+        except _OUTAGES as error:
             await self._resign()
+            if _is_released(error):
+                log.warning("relay session lost", extra={"fields": {"service": self.service, "error": str(error)}})
+                return True
             raise
         if len(sent) < len(rows):
-            message = f"{len(rows) - len(sent)} of {len(rows)} events were not acknowledged"
+            message = f"JetStream did not acknowledge {len(rows) - len(sent)} of {len(rows)} events"
             raise ConnectionError(message)
         return len(rows) == BATCH_SIZE
 
-    async def _waiting(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> list[asyncpg.Record]:
-        """The first rows, and for the metric how many there are."""
-        rows: list[asyncpg.Record] = await connection.fetch(_NEXT, BATCH_SIZE)
+    async def _next_rows(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> list[asyncpg.Record]:
+        """Reads the first rows, and sets the metric that counts all rows."""
+        max_bytes = self.client.max_payload - HEADER_ALLOWANCE_BYTES
+        if time.monotonic() >= self._oversized_report_at:
+            self._oversized_report_at = time.monotonic() + OVERSIZED_REPORT_SECONDS
+            if oversized := await connection.fetch(_OVERSIZED, max_bytes):
+                fields = {"service": self.service, "event_ids": [str(row["id"]) for row in oversized]}
+                log.error("events too large to publish stay in the outbox", extra={"fields": fields})
+        rows: list[asyncpg.Record] = await connection.fetch(_NEXT, BATCH_SIZE, max_bytes)
         self.metrics.outbox_rows.set(len(rows) if len(rows) < BATCH_SIZE else await connection.fetchval(_COUNT))
         return rows
 
     async def _lead(self) -> bool:
-        """Whether this process holds the lock; it is the connection's, and gone with it."""
+        """Takes the lock unless this process holds it already; False when another process does."""
         if self._leading is not None:
             return True
         connection = await self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
         try:
-            if not await connection.fetchval(_TRY_LOCK, LOCK):
+            if not await connection.fetchval(_TRY_LOCK, AdvisoryLock.OUTBOX_RELAY):
                 await self.pool.release(connection)
                 return False
             await connection.execute(_LEASE)
         except _OUTAGES:
-            await self._give_up(connection)
+            await self._end_session(connection)
             raise
         self._leading = connection
         return True
@@ -164,24 +197,25 @@ class Relay:
     async def _resign(self) -> None:
         if self._leading is not None:
             connection, self._leading = self._leading, None
-            await self._give_up(connection)
+            await self._end_session(connection)
 
-    async def _give_up(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
-        connection.terminate()  # the lock is the session's: ending it is what gives it up
+    async def _end_session(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+        with suppress(asyncpg.InterfaceError):  # the server may have ended the session already
+            connection.terminate()  # the lock belongs to the session, so only its end releases the lock
         await self.pool.release(connection)
 
     async def _publish(self, rows: Sequence[asyncpg.Record]) -> list[int]:
-        """Positions that JetStream has acknowledged; what has to wait for another event waits for the next round."""
+        """Returns the acknowledged positions; events behind an unacknowledged one wait for the next round."""
         ends = time.monotonic() + ACK_TIMEOUT_SECONDS
         sent: list[int] = []
         for wave in split_into_waves(rows):
-            acknowledged = await self._publish_together(wave)
+            acknowledged = await self._publish_wave(wave)
             sent += acknowledged
             if len(acknowledged) < len(wave) or time.monotonic() > ends:
                 break
         return sent
 
-    async def _publish_together(self, rows: Sequence[asyncpg.Record]) -> list[int]:
+    async def _publish_wave(self, rows: Sequence[asyncpg.Record]) -> list[int]:
         futures = [
             await self._js.publish_async(
                 row["subject"],
@@ -198,7 +232,8 @@ class Relay:
         sent: list[int] = []
         for row, future in zip(rows, futures, strict=True):
             if future.cancelled() or future.exception() is not None:
-                log.warning("event %s was not acknowledged", row["id"], extra={"fields": {"subject": row["subject"]}})
+                fields = {"event_id": str(row["id"]), "subject": row["subject"]}
+                log.warning("event not acknowledged", extra={"fields": fields})
             else:
                 self.metrics.events_published.labels(row["type"]).inc()
                 sent.append(row["position"])
@@ -206,16 +241,21 @@ class Relay:
 
 
 def split_into_waves(rows: Sequence[asyncpg.Record]) -> list[list[asyncpg.Record]]:
-    """Rows that may leave together: the first of every aggregate, then the second of every one that has more."""
+    """Rows that may leave together: the first of each aggregate, then the second of each, and so on."""
     found: list[list[asyncpg.Record]] = []
-    before: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
     for row in rows:
         aggregate = row["subject"].rpartition(".")[0]
-        if before[aggregate] == len(found):
+        if seen[aggregate] == len(found):
             found.append([])
-        found[before[aggregate]].append(row)
-        before[aggregate] += 1
+        found[seen[aggregate]].append(row)
+        seen[aggregate] += 1
     return found
+
+
+def _is_released(error: Exception) -> bool:
+    """Whether the server ended the session while it was idle; asyncpg has no class of its own for that."""
+    return isinstance(error, asyncpg.InterfaceError) and "released back to the pool" in str(error)
 
 
 def _headers(row: asyncpg.Record) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""PostgreSQL: a pool with every timeout set, and transactions that take events and answers along."""
+"""PostgreSQL: a pool with every timeout set, and transactions that commit events and the reply with the change.
+
+Events go to the outbox, the reply to the idempotency table and audit entries to the audit log, all in one transaction.
+"""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,8 +21,7 @@ from contracts.model import ListPage, Model
 from contracts.operation import AnyOperation
 from contracts.redelivery import RedeliveryOutcome
 from contracts.registry import AUDIT_LOGS
-from infra.database import audit_log as trail
-from infra.database import outbox
+from infra.database import audit_log, outbox, stored_replies
 from infra.database.audit_anchor import AuditAnchor
 from infra.database.audit_log import AuditActor, AuditEntry
 from infra.foundation import trace
@@ -28,7 +30,7 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.settings import PostgresSettings
 from infra.foundation.telemetry import Metrics
 from infra.messaging.consumer import ApplyEvent, ReceivedEvent
-from infra.messaging.idempotency import REPLY_RETENTION_SECONDS, AlreadyProcessed, IdempotencyKey, StoredReply
+from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey, StoredReply
 from infra.messaging.rpc import Reply, Request
 from infra.messaging.rpc_server import Handler
 
@@ -38,28 +40,27 @@ else:  # generic for the type checker only
     Connection = asyncpg.pool.PoolConnectionProxy
 ReplyT = TypeVar("ReplyT", bound=Model)
 AuditValues = Mapping[str, Any]
-"""Values by name, for the audit trail."""
+"""Values by field name, for the audit log."""
 
 ACQUIRE_TIMEOUT_SECONDS = 3.0
 COMMAND_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 60.0
-FORGET_BATCH_SIZE = 2000
 INBOX_RETENTION_DAYS = 100
-"""Longer than the streams keep an event: what can come again is still known."""
+"""Longer than the streams keep an event, so that an event that can come again is still recognised."""
 
 UNAVAILABLE_ERRORS: tuple[type[Exception], ...] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that broke in the middle of a word
+    asyncpg.InternalClientError,  # a connection that broke in the middle of a message
     asyncpg.CannotConnectNowError,
     asyncpg.InsufficientResourcesError,  # too many connections, no memory, or a full disk
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.PostgresSystemError,  # its disk does not answer
+    asyncpg.PostgresSystemError,  # its disk does not respond
     OSError,
     TimeoutError,
 )
-"""The store is away, for now; nothing is wrong with what was asked of it."""
+"""The server is unavailable for now; the statement itself may be sound."""
 
 CONTENTION_ERRORS: tuple[type[Exception], ...] = (
     asyncpg.LockNotAvailableError,
@@ -67,7 +68,7 @@ CONTENTION_ERRORS: tuple[type[Exception], ...] = (
     asyncpg.SerializationError,
     asyncpg.QueryCanceledError,
 )
-"""The store is there, but others were in the way: the same again may go well."""
+"""Concurrent transactions were in the way; the same statement may succeed when it is tried again."""
 
 _SERVER_SETTINGS = {
     "statement_timeout": "5s",
@@ -76,81 +77,54 @@ _SERVER_SETTINGS = {
     "timezone": "UTC",
     "jit": "off",
 }
-_FIND = (
-    "SELECT fingerprint, answer FROM idempotency WHERE digest = $1 AND created_at > now() - make_interval(secs => $2)"
-)
-_KEEPING = """
-INSERT INTO idempotency (digest, fingerprint, answer, owner) VALUES ({}, {}, {}, {})
-ON CONFLICT (digest) DO UPDATE
-    SET fingerprint = excluded.fingerprint, answer = excluded.answer, owner = excluded.owner, created_at = now()
-    WHERE idempotency.created_at <= now() - make_interval(secs => {})
-RETURNING true
-"""
-_KEEP = _KEEPING.format("$1", "$2", "$3", "$4", "$5")
-_KEPT = _KEEPING.format("$8", "$9", "$10", "$11", "$12")
-_SAY_AND_KEEP = f"WITH said AS ({outbox.INSERT_EVENTS_SQL}), kept AS ({_KEPT}) SELECT true FROM kept"  # noqa: S608 - constants
-"""What most asks end with, in one round trip."""
-
-_FRESH = "INSERT INTO inbox (event_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id"
-# A piece of all answers, in the order of their digests: there is no index by which those about somebody are found.
-_FORGET = """
-WITH piece AS (SELECT digest, owner, answer FROM idempotency WHERE digest > $1 ORDER BY digest LIMIT $2),
-     gone AS (
-         DELETE FROM idempotency USING piece WHERE idempotency.digest = piece.digest AND (
-             piece.owner = $3
-             OR EXISTS (SELECT FROM unnest($4::bytea[]) AS said WHERE position(said IN piece.answer) > 0)
-         )
-     )
-SELECT digest FROM piece ORDER BY digest DESC LIMIT 1
-"""
-_PRUNE_ANSWERS = "DELETE FROM idempotency WHERE created_at < now() - make_interval(secs => $1)"
+_INSERT_INBOX = "INSERT INTO inbox (event_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id"
 _PRUNE_INBOX = "DELETE FROM inbox WHERE heard_at < now() - make_interval(days => $1)"
 
 
 class Transaction:
-    """One transaction: the store's functions run on `connection`; events and the answer go with the commit."""
+    """One transaction: store functions run on `connection`; events, the reply and audit entries commit with it."""
 
-    def __init__(self, connection: Connection, act: AuditEntry | None = None) -> None:
+    def __init__(self, connection: Connection, action: AuditEntry | None = None) -> None:
         self.connection = connection
-        self.audited_action = act
-        """What is done here, if it is noted in the audit trail."""
+        self.audited_action = action
+        """The audit entry of the operation that runs in this transaction, if the operation is audited."""
         self.extra_audit_entries: list[AuditEntry] = []
         self.events: list[tuple[Event, trace.Trace]] = []
         self.stored_reply: Reply[Any] | None = None
         self._on_commit: list[Callable[[], None]] = []
 
     def publish(self, *events: Event) -> None:
-        """States facts. They are in the outbox if, and only if, the transaction commits."""
+        """Adds events. They are in the outbox if, and only if, the transaction commits."""
         self.events += [(event, trace.current()) for event in events]
 
     def reply(self, body: ReplyT, *, version: int | None = None) -> Reply[ReplyT]:
-        """The answer to the ask that the transaction was opened for, kept under its idempotency key."""
-        answer = Reply(body, version)
-        self.stored_reply = answer
+        """Builds the reply to the transaction's request; it is stored under the request's idempotency key."""
+        reply = Reply(body, version)
+        self.stored_reply = reply
         if self.audited_action is not None and not self.audited_action.subject:
-            self.audited_action.subject = trail.subject_id(body)
-        return answer
+            self.audited_action.subject = audit_log.subject_id(body)
+        return reply
 
     def audit_action(self, request: Request[Any], subject: UUID | None = None) -> None:
-        """What is asked for is done here, in a transaction that does not end with its answer.
+        """Audits the request's operation in this transaction, which does not store the reply.
 
-        A `subject` is the one of those asked for together that it is done to.
+        `subject` is the one thing that this transaction changes, where the request names several.
         """
-        self.audited_action = trail.entry_for_request(request)
+        self.audited_action = audit_log.entry_for_request(request)
         if self.audited_action is not None and subject is not None:
             self.audited_action.for_subject(subject)
 
     def audit_changes(
         self, subject: UUID | None = None, *, before: AuditValues | None = None, after: AuditValues | None = None
     ) -> None:
-        """What the act was about, what that was before and what it is now: as far as it may be told."""
+        """Adds the subject and its values before and after to the audited action; personal values are redacted."""
         if self.audited_action is not None:
             self.audited_action.add_changes(subject, before or {}, after or {})
 
     def authenticated_as(self, account_id: UUID, role: Role) -> None:
-        """Who does it, where the ask could not say so: somebody who has just shown whose account it is."""
+        """Sets who acts where the request carries no identity: the account that was just authenticated."""
         if self.audited_action is not None:
-            self.audited_action.actor = trail.person_actor(account_id, role)
+            self.audited_action.actor = audit_log.person_actor(account_id, role)
             self.audited_action.subject = str(account_id)
 
     def audit(
@@ -162,23 +136,23 @@ class Transaction:
         subject: UUID | None = None,
         after: AuditValues | None = None,
     ) -> None:
-        """Something else that belongs into the audit trail."""
-        note = AuditEntry(action, actor, client)
-        note.add_changes(subject, {}, after or {})
-        self.extra_audit_entries.append(note)
+        """Adds one more entry to the audit log, beside the entry of the operation."""
+        entry = AuditEntry(action, actor, client)
+        entry.add_changes(subject, {}, after or {})
+        self.extra_audit_entries.append(entry)
 
     @property
     def audit_entries(self) -> list[AuditEntry]:
-        """All that goes into the audit trail."""
+        """Every entry that the commit appends to the audit log."""
         return [*([self.audited_action] if self.audited_action is not None else []), *self.extra_audit_entries]
 
     def on_commit(self, callback: Callable[[], None]) -> None:
-        """Called once the transaction has committed: to wake a worker."""
+        """Calls back once the transaction has committed, for example to wake a worker."""
         self._on_commit.append(callback)
 
 
 class Database:
-    """A service's own database."""
+    """A service's own PostgreSQL database."""
 
     unavailable_errors = UNAVAILABLE_ERRORS
     contention_errors = CONTENTION_ERRORS
@@ -189,11 +163,12 @@ class Database:
         self.wake_audit_anchor: Callable[[], None] = lambda: None
 
     def is_transient(self, error: Exception) -> bool:
+        """Whether the same work may succeed a moment later."""
         return isinstance(error, (*UNAVAILABLE_ERRORS, *CONTENTION_ERRORS))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """For statements that stand alone."""
+        """A connection for statements that need no transaction."""
         async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
             yield connection
 
@@ -201,20 +176,19 @@ class Database:
     async def transaction(
         self, request: Request[Any] | None = None, *, audited: bool = True
     ) -> AsyncIterator[Transaction]:
-        """A transaction; with an `ask` that has an idempotency key, its answer is kept in it.
+        """A transaction. With a `request` that has an idempotency key it must end with `tx.reply(...)` and stores that.
 
-        An act of an administrator is noted in the audit trail. `acts` is False where it only keeps the answer, and what
-        that tells was done before, in another transaction.
+        The audit log gets an entry if the operation is audited. `audited` is False for a transaction that only stores
+        the reply of work that an earlier transaction did and audited.
 
-        Raises `Replay` when another request with the same key has committed first: everything done here is undone.
+        Raises `AlreadyProcessed` when a request with the same key has committed first; everything done here is undone.
         """
         async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
             async with connection.transaction():
-                tx = Transaction(
-                    connection, trail.entry_for_request(request) if request is not None and audited else None
-                )
+                action = audit_log.entry_for_request(request) if request is not None and audited else None
+                tx = Transaction(connection, action)
                 yield tx
-                await _conclude(tx, request.idempotency_key if request is not None else None)
+                await _before_commit(tx, request.idempotency_key if request is not None else None)
             if request is not None and request.idempotency_key is not None:
                 request.idempotency_key.is_stored = True
         if tx.events:
@@ -222,111 +196,106 @@ class Database:
             self.wake_relay()
         if tx.audit_entries:
             self.wake_audit_anchor()
-        for call in tx._on_commit:  # noqa: SLF001 - its own
-            call()
+        for callback in tx._on_commit:  # noqa: SLF001 - its own
+            callback()
 
     async def find_reply(self, key: IdempotencyKey) -> StoredReply | None:
+        """The reply stored under the key, or None."""
         async with self.connection() as connection:
-            row = await connection.fetchrow(_FIND, key.digest, REPLY_RETENTION_SECONDS)
-        return key.unseal(row["fingerprint"], row["answer"]) if row else None
+            return await stored_replies.find(connection, key)
 
-    async def store_reply(self, key: IdempotencyKey, answer: StoredReply) -> None:
+    async def store_reply(self, key: IdempotencyKey, reply: StoredReply) -> None:
+        """Stores a reply outside a transaction; the first one under a key stays."""
         async with self.connection() as connection:
-            await connection.fetchval(_KEEP, *_kept(key, answer))
+            await stored_replies.store(connection, key, reply)
 
     async def forget_replies(self, owner: UUID, identifiers: Sequence[str]) -> None:
-        """Forgets the answers that somebody was given, and those to others in which any of `said` stands."""
-        last, needles = b"", [one.encode() for one in identifiers]
-        while last is not None:
+        """Deletes the stored replies of one user, and all other replies that contain one of the identifiers."""
+        after: bytes | None = b""
+        needles = [identifier.encode() for identifier in identifiers]
+        while after is not None:
             async with self.connection() as connection:
-                last = await connection.fetchval(_FORGET, last, FORGET_BATCH_SIZE, owner, needles)
+                after = await stored_replies.forget_batch(connection, after, owner, needles)
 
-    async def apply(self, deliveries: Sequence[ReceivedEvent], effect: ApplyEvent) -> dict[UUID, RedeliveryOutcome]:
-        """The effects of all events not heard before, with their inbox rows, in one transaction."""
-        outcomes = {delivery.event_id: RedeliveryOutcome.ALREADY_APPLIED for delivery in deliveries}
+    async def apply(self, events: Sequence[ReceivedEvent], apply_event: ApplyEvent) -> dict[UUID, RedeliveryOutcome]:
+        """Applies every event that is not in the inbox yet, and writes the inbox rows, in one transaction."""
+        outcomes = {event.event_id: RedeliveryOutcome.ALREADY_APPLIED for event in events}
         async with self.transaction() as tx:
-            new = await _fresh(tx.connection, [delivery.event_id for delivery in deliveries])
-            for delivery in deliveries:
-                if delivery.event_id in new:
-                    new.remove(delivery.event_id)
-                    outcomes[delivery.event_id] = await effect(tx, delivery) or RedeliveryOutcome.APPLIED
+            new = await _insert_inbox(tx.connection, [event.event_id for event in events])
+            for event in events:
+                if event.event_id in new:
+                    new.remove(event.event_id)
+                    outcomes[event.event_id] = await apply_event(tx, event) or RedeliveryOutcome.APPLIED
         return outcomes
 
     def workers(self, service: str, client: Client, metrics: Metrics) -> list[BackgroundTask]:
-        """The relay of the outbox, and the forgetting of what is old."""
+        """The background tasks: the outbox relay, the audit anchor and the pruning of old rows."""
         relay = outbox.Relay(service, self.pool, client, metrics)
-        heads = AuditAnchor(service, self.pool, client)
-        self.wake_relay, self.wake_audit_anchor = relay.wake, heads.wake
-        return [relay, heads, PeriodicTask("prune", self.prune, interval_seconds=3600)]
+        anchor = AuditAnchor(service, self.pool, client)
+        self.wake_relay, self.wake_audit_anchor = relay.wake, anchor.wake
+        return [relay, anchor, PeriodicTask("prune", self.prune, interval_seconds=3600)]
 
     def handlers(self, service: str) -> Mapping[AnyOperation, Handler]:
-        """The pages of the audit trail."""
+        """The operation that every service with this store offers: reading its audit log."""
 
-        async def read_trail(_deps: object, ask: Request[ListAuditLog]) -> ListPage[AuditLogEntry]:
+        async def read_audit_log(_deps: object, request: Request[ListAuditLog]) -> ListPage[AuditLogEntry]:
             async with self.connection() as connection:
-                return await trail.read_page(connection, ask.body)
+                return await audit_log.read_page(connection, request.body)
 
-        return {AUDIT_LOGS[service]: read_trail}
+        return {AUDIT_LOGS[service]: read_audit_log}
 
     async def ping(self) -> None:
+        """Makes one round trip; raises when the server is unavailable."""
         async with self.connection() as connection:
             await connection.fetchval("SELECT 1")
 
     async def prune(self) -> bool:
-        """Forgets answers and inbox rows that nobody can ask for any more."""
+        """Deletes stored replies and inbox rows that are past their retention."""
         async with self.connection() as connection:
-            await connection.execute(_PRUNE_ANSWERS, REPLY_RETENTION_SECONDS)
+            await stored_replies.prune(connection)
             await connection.execute(_PRUNE_INBOX, INBOX_RETENTION_DAYS)
         return False
 
 
-async def _fresh(connection: Connection, event_ids: list[Any]) -> set[Any]:
-    """Writes the inbox rows; the ids that were not there before."""
-    return {row["event_id"] for row in await connection.fetch(_FRESH, event_ids)}
+async def _insert_inbox(connection: Connection, event_ids: list[Any]) -> set[Any]:
+    """Writes the inbox rows; returns the ids that were not there before."""
+    return {row["event_id"] for row in await connection.fetch(_INSERT_INBOX, event_ids)}
 
 
-async def _conclude(tx: Transaction, key: IdempotencyKey | None) -> None:
-    """Writes what goes with the commit: the events, the answer under its key, and then the notes of the trail."""
-    await _say_and_keep(tx, key)
+async def _before_commit(tx: Transaction, key: IdempotencyKey | None) -> None:
+    """Writes what commits with the change: events, the reply under its key, and last the audit entries."""
+    await _insert_events_and_reply(tx, key)
     if tx.audit_entries:
-        await trail.append_entries(tx.connection, tx.audit_entries)
+        await audit_log.append_entries(tx.connection, tx.audit_entries)
 
 
-async def _say_and_keep(tx: Transaction, key: IdempotencyKey | None) -> None:
+async def _insert_events_and_reply(tx: Transaction, key: IdempotencyKey | None) -> None:
     if key is None:
         if tx.events:
             await outbox.insert_events(tx.connection, tx.events)
         return
-    assert tx.stored_reply is not None, "a transaction for an ask ends with tx.answer(...)"
-    kept = _kept(key, tx.stored_reply.to_stored())
+    assert tx.stored_reply is not None, "end the transaction of a request with tx.reply(...)"
     try:
-        if tx.events:
-            first = await tx.connection.fetchval(_SAY_AND_KEEP, *outbox.event_columns(tx.events), *kept)
-        else:
-            first = await tx.connection.fetchval(_KEEP, *kept)
+        first = await stored_replies.store(tx.connection, key, tx.stored_reply.to_stored(), tx.events)
     except asyncpg.LockNotAvailableError as error:
         raise IdempotencyInProgress(retry_after=1) from error
     if not first:
         raise AlreadyProcessed
 
 
-def _kept(key: IdempotencyKey, answer: StoredReply) -> tuple[Any, ...]:
-    return key.digest, key.fingerprint, key.seal(answer), key.owner, REPLY_RETENTION_SECONDS
-
-
-async def _prepare(connection: "asyncpg.Connection[Any]") -> None:
+async def _set_codecs(connection: "asyncpg.Connection[Any]") -> None:
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
     )
 
 
 async def _no_reset(_connection: object) -> None:
-    """Nothing is left behind on a connection, so that a release costs no round trip."""
+    """Does nothing: no session state stays on a connection, so that releasing it costs no round trip."""
 
 
 @asynccontextmanager
 async def connect(settings: PostgresSettings, name: str) -> AsyncIterator[Database]:
-    """The service's database; waits for a server that is still starting."""
+    """Opens the service's database; waits for a server that is still starting."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(UNAVAILABLE_ERRORS),
         wait=wait_random_exponential(multiplier=0.05, max=2),
@@ -341,7 +310,7 @@ async def connect(settings: PostgresSettings, name: str) -> AsyncIterator[Databa
                 max_size=settings.database_pool,
                 command_timeout=COMMAND_TIMEOUT_SECONDS,
                 server_settings={**_SERVER_SETTINGS, "application_name": f"souk-{name}"},
-                init=_prepare,
+                init=_set_codecs,
                 reset=_no_reset,
             )
     try:

@@ -1,0 +1,1 @@
+"""What every process imports: settings, ids, traces, telemetry, background tasks and failpoints."""

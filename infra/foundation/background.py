@@ -1,4 +1,4 @@
-"""Work that a service does by itself: woken when there is something, looked after by a slow poll, never ending."""
+"""Background work of a process: tasks that run periodically and as soon as they are woken."""
 
 import asyncio
 import logging
@@ -9,16 +9,23 @@ from typing import Protocol
 from infra.foundation import trace
 
 MAX_BACKOFF_SECONDS = 5.0
+"""The longest pause after failed runs."""
+
+log = logging.getLogger("souk.background")
 
 
 class MinInterval:
-    """Lets rounds follow one another at a distance: the first after a rest begins at once, a busy one gathers more."""
+    """Keeps a minimum interval between rounds of work.
+
+    The first round after a quiet time starts at once. Under load, each round waits and therefore handles more.
+    """
 
     def __init__(self, interval_seconds: float) -> None:
         self.interval_seconds = interval_seconds
         self._next = 0.0
 
     async def wait(self) -> None:
+        """Waits until the next round may start."""
         now = time.monotonic()
         if now < self._next:
             await asyncio.sleep(self._next - now)
@@ -26,18 +33,19 @@ class MinInterval:
 
 
 class BackgroundTask(Protocol):
-    """Something that goes on for as long as the process does."""
+    """Work that runs as long as the process does."""
 
     name: str
 
-    async def run(self) -> None: ...
+    async def run(self) -> None:
+        """Runs until it is cancelled."""
 
 
 class PeriodicTask:
-    """Runs `work` when woken and at least every `every` seconds, again at once while it says that there is more.
+    """Runs `action` when it is woken, and at least every `interval_seconds`.
 
-    `work` does one bounded piece in a transaction of its own and returns whether there may be more. If it raises, it is
-    tried again after a growing pause.
+    `action` does one bounded batch of work in its own transaction and returns whether more may be waiting; if so, it
+    runs again at once. If it raises, it runs again after a growing pause.
     """
 
     def __init__(self, name: str, action: Callable[[], Awaitable[bool]], *, interval_seconds: float) -> None:
@@ -45,35 +53,38 @@ class PeriodicTask:
         self.action = action
         self.interval_seconds = interval_seconds
         self.failures = 0
-        self._woken = asyncio.Event()
+        self._wake_event = asyncio.Event()
 
     def wake(self) -> None:
-        self._woken.set()
+        """Starts the next run now instead of at the end of the interval."""
+        self._wake_event.set()
 
     async def run(self) -> None:
+        """Runs until it is cancelled, each run in its own trace."""
         while True:
-            self._woken.clear()
+            self._wake_event.clear()
             with trace.activate(trace.start()):
-                pause = await self._once()
-            if pause > 0:
-                await self._rest(pause)
+                pause_seconds = await self._run_once()
+            if pause_seconds > 0:
+                await self._pause(pause_seconds)
 
-    async def _once(self) -> float:
+    async def _run_once(self) -> float:
+        """Returns the seconds to pause before the next run."""
         try:
-            more = await self.action()
+            has_more = await self.action()
         except Exception:
             self.failures += 1
-            logging.getLogger("souk.worker").exception("%s failed", self.name)
+            log.exception("background task failed: %s", self.name)
             return float(min(0.1 * 2**self.failures, MAX_BACKOFF_SECONDS))
         self.failures = 0
-        return 0.0 if more else self.interval_seconds
+        return 0.0 if has_more else self.interval_seconds
 
-    async def _rest(self, seconds: float) -> None:
-        if self.failures:
+    async def _pause(self, seconds: float) -> None:
+        if self.failures:  # a wake-up does not shorten the pause after a failure
             await asyncio.sleep(seconds)
             return
         try:
             async with asyncio.timeout(seconds):
-                await self._woken.wait()
+                await self._wake_event.wait()
         except TimeoutError:
             pass

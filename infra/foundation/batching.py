@@ -1,7 +1,8 @@
-"""One question for many who ask at once.
+"""Batching of concurrent lookups: requests for single keys share one fetch.
 
-What is wanted while questions are under way goes together into the next one. Nothing is kept: every answer was asked
-for after it was wanted, so it says what is so now. An idle service asks at once; a busy one asks seldom.
+Keys that arrive while fetches are running are fetched together in the next one. Nothing is cached: every fetch starts
+after its keys were requested, so it returns the current state. An idle service fetches at once; a busy one fetches
+seldom and in larger batches.
 """
 
 import asyncio
@@ -12,23 +13,27 @@ from typing import Generic, TypeVar
 from infra.foundation import trace
 
 KeyT = TypeVar("KeyT")
-FoundT = TypeVar("FoundT")
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(slots=True)
-class _Batch(Generic[KeyT, FoundT]):
-    """Keys that will be asked for together."""
+class _Batch(Generic[KeyT, ValueT]):
+    """Keys that are fetched together."""
 
     keys: set[KeyT] = field(default_factory=set)
-    answer: asyncio.Task[Mapping[KeyT, FoundT]] | None = None
+    fetching: asyncio.Task[Mapping[KeyT, ValueT]] | None = None
 
 
-class BatchLoader(Generic[KeyT, FoundT]):
-    """`fetch` answers for a collection of keys; a key it does not answer for has nothing."""
+class BatchLoader(Generic[KeyT, ValueT]):
+    """Loads values by key through `fetch`, which takes a collection of keys and returns the values it found.
+
+    A batch has at most `max_batch_size` keys, unless one `load_many` asks for more. At most `max_concurrent` fetches
+    run at the same time.
+    """
 
     def __init__(
         self,
-        fetch: Callable[[Collection[KeyT]], Awaitable[Mapping[KeyT, FoundT]]],
+        fetch: Callable[[Collection[KeyT]], Awaitable[Mapping[KeyT, ValueT]]],
         *,
         max_batch_size: int,
         max_concurrent: int = 4,
@@ -36,26 +41,28 @@ class BatchLoader(Generic[KeyT, FoundT]):
         self._fetch = fetch
         self._max_batch_size = max_batch_size
         self._slots = asyncio.Semaphore(max_concurrent)
-        self._pending: _Batch[KeyT, FoundT] | None = None
+        self._pending: _Batch[KeyT, ValueT] | None = None
 
-    async def load(self, key: KeyT) -> FoundT | None:
+    async def load(self, key: KeyT) -> ValueT | None:
+        """Returns the value of one key, or None if there is none."""
         return (await self.load_many({key})).get(key)
 
-    async def load_many(self, keys: set[KeyT]) -> Mapping[KeyT, FoundT]:
-        """What is found of the keys, and perhaps of others' keys."""
+    async def load_many(self, keys: set[KeyT]) -> Mapping[KeyT, ValueT]:
+        """Returns the values found, possibly including those of other callers' keys in the same batch."""
         if not keys:
             return {}
         batch = self._pending
-        if batch is None or batch.answer is None or len(batch.keys | keys) > self._max_batch_size:
+        if batch is None or batch.fetching is None or len(batch.keys | keys) > self._max_batch_size:
             batch = self._pending = _Batch()
-            batch.answer = asyncio.create_task(self._fetch_batch(batch))
-        assert batch.answer is not None
+            batch.fetching = asyncio.create_task(self._fetch_batch(batch))
+        assert batch.fetching is not None
         batch.keys |= keys
-        return await asyncio.shield(batch.answer)
+        return await asyncio.shield(batch.fetching)
 
-    async def _fetch_batch(self, batch: _Batch[KeyT, FoundT]) -> Mapping[KeyT, FoundT]:
+    async def _fetch_batch(self, batch: _Batch[KeyT, ValueT]) -> Mapping[KeyT, ValueT]:
         async with self._slots:
             if self._pending is batch:
                 self._pending = None
-            with trace.activate(replace(trace.current(), deadline=None)):  # it is the first one's; others wait longer
+            # The deadline of the first caller must not end the fetch for callers that wait longer.
+            with trace.activate(replace(trace.current(), deadline=None)):
                 return await self._fetch(batch.keys)

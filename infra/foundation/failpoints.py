@@ -1,8 +1,9 @@
-"""Crash points: the named lines at which a fault run may kill a process, one between any two durable steps.
+"""Failpoints: named lines at which a fault test can kill the process, one between any two durable steps.
 
-A crash point does nothing unless `SOUK_CRASH_FOLDER` is set, which the local environment alone accepts. Then a file in
-that folder with a point's name is a standing order: the first process to come by removes the file and kills itself on
-that line, as `kill -9` would. Which points there are is read from the code (`tests.chaos.failpoint_scenarios`).
+A failpoint does nothing unless `SOUK_CRASH_FOLDER` is set, which only the local environment accepts. A file in that
+folder with the name of a failpoint arms it: the first process that reaches the failpoint removes the file and kills
+itself on that line, as `kill -9` would. The list of failpoints is read from the code
+(`tests.chaos.failpoint_scenarios`).
 """
 
 import os
@@ -13,13 +14,13 @@ _folder: Path | None = None
 
 
 def enable(folder: Path | None) -> None:
-    """Called once, by the composition root of a process."""
-    global _folder  # noqa: PLW0603 - a process has one, and a point must cost nothing where there is none
+    """Sets the folder that arms failpoints, or disables them with None. A process calls this once, at its start."""
+    global _folder  # noqa: PLW0603 - one folder a process; a disabled failpoint must cost nothing
     _folder = folder
 
 
 def failpoint(name: str) -> None:
-    """Dies here, if somebody has ordered it; `name` is `<place>.<what has just happened>`."""
+    """Kills the process here if the failpoint is armed. `name` is `<component>.<what has just happened>`."""
     if _folder is None:
         return
     try:

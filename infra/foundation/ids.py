@@ -1,4 +1,4 @@
-"""Ids and moments, in one place."""
+"""New ids and the current time."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -9,9 +9,10 @@ __all__ = ["new_id", "now"]
 
 
 def new_id() -> UUID:
-    """A UUIDv7: unique, and sorted by when it was made."""
+    """Returns a UUIDv7: unique, and sorted by creation time."""
     return uuid7()
 
 
 def now() -> datetime:
+    """Returns the current time in UTC."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Logs as JSON lines with trace and request ids, traces to an OTLP collector, and the figures Prometheus reads."""
+"""Logs as JSON lines, traces to an OTLP collector, and Prometheus metrics."""
 
 import logging
 import sys
@@ -17,13 +17,14 @@ DURATION_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 
 
 class JsonLogFormatter(logging.Formatter):
-    """A log record as one line of JSON; `extra={"fields": {...}}` adds to it."""
+    """Formats a log record as one line of JSON with the trace id; `extra={"fields": {...}}` adds fields."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
         self.service = service
 
     def format(self, record: logging.LogRecord) -> str:
+        """Returns the record as a line of JSON."""
         here = trace.current()
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -42,18 +43,19 @@ class JsonLogFormatter(logging.Formatter):
 
 
 def configure_logging(service: str, level: str) -> None:
+    """Writes all logs to stderr as JSON lines; libraries that log much are limited to errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLogFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("nats", "aiohttp.access", "pymongo", "mail.log"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    for library in ("nats", "aiohttp.access", "pymongo", "mail.log"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def build_tracer(endpoint: str, service: str) -> tuple[Tracer | None, TracerProvider | None]:
-    """A tracer that exports to `endpoint` in the background; none where no endpoint is set."""
+    """Returns a tracer that exports in the background, and its provider; (None, None) without an endpoint."""
     if not endpoint:
         return None, None
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - a fifth of a second at start
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - this import takes a fifth of a second
         OTLPSpanExporter,
     )
 
@@ -63,34 +65,34 @@ def build_tracer(endpoint: str, service: str) -> tuple[Tracer | None, TracerProv
 
 
 class Metrics:
-    """The figures of one process, labelled by the contract's pattern and never by a concrete subject."""
+    """Prometheus metrics of one process. Labels are subject patterns of the contract, never concrete subjects."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.rpc_duration = Histogram(
-            "souk_ask_seconds",
-            "Asks answered.",
+            "souk_rpc_duration_seconds",
+            "Duration of handled requests.",
             ("operation", "outcome"),
             buckets=DURATION_BUCKETS_SECONDS,
             registry=self.registry,
         )
         self.events_consumed = Counter(
-            "souk_events_heard_total",
-            "Events applied, by what became of them.",
+            "souk_events_consumed_total",
+            "Events consumed, by outcome.",
             ("event", "outcome"),
             registry=self.registry,
         )
         self.events_published = Counter(
-            "souk_events_published_total", "Events that left the outbox.", ("event",), registry=self.registry
+            "souk_events_published_total", "Events published from the outbox.", ("event",), registry=self.registry
         )
-        self.outbox_rows = Gauge("souk_outbox_rows", "Rows that wait in the outbox.", registry=self.registry)
+        self.outbox_rows = Gauge("souk_outbox_rows", "Rows waiting in the outbox.", registry=self.registry)
         self.http_duration = Histogram(
             "souk_http_request_seconds",
-            "HTTP requests answered.",
+            "Duration of HTTP requests.",
             ("method", "route", "status"),
             buckets=DURATION_BUCKETS_SECONDS,
             registry=self.registry,
         )
         self.nats_errors = Counter(
-            "souk_nats_errors_total", "What NATS complained of.", ("kind",), registry=self.registry
+            "souk_nats_errors_total", "Errors of the NATS connection, by kind.", ("kind",), registry=self.registry
         )

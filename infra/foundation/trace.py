@@ -1,7 +1,7 @@
-"""The trace that a message belongs to (W3C Trace Context), carried along in a context variable.
+"""The current trace (W3C Trace Context), held in a context variable.
 
-The trace id goes through every ask, event, log line and mail, sampled or not. Spans are recorded with OpenTelemetry
-only where the sampled flag is set and an exporter is there: an unsampled message pays next to nothing.
+Every request, event, log line and mail carries the trace id, sampled or not. OpenTelemetry records spans only if the
+sampled flag is set and an exporter is configured, so an unsampled message costs next to nothing.
 """
 
 import re
@@ -19,32 +19,38 @@ _TRACEPARENT = re.compile(r"^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-
 
 @dataclass(frozen=True, slots=True)
 class Trace:
+    """A trace context, with the id and the deadline of the request it belongs to."""
+
     trace_id: str
     span_id: str
     sampled: bool
     request_id: str = ""
     deadline: float | None = None
-    """When nobody waits any more for what is done here, by this process's `time.monotonic()`."""
+    """When the caller stops waiting, by `time.monotonic()` of this process."""
 
     @property
     def traceparent(self) -> str:
+        """The value of the `traceparent` header."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
 
 UNTRACED = Trace("0" * 32, "0" * 16, sampled=False)
+"""The trace of code that runs outside any request, event or background task."""
 _current: ContextVar[Trace] = ContextVar("trace", default=UNTRACED)
 
 
 def current() -> Trace:
+    """Returns the active trace."""
     return _current.get()
 
 
 def start(*, sampled: bool = False, request_id: str = "") -> Trace:
+    """Starts a new trace."""
     return Trace(secrets.token_hex(16), secrets.token_hex(8), sampled, request_id)
 
 
 def parse(traceparent: str | None, *, request_id: str = "", deadline: float | None = None) -> Trace:
-    """The trace that a header names, or a new one where it names none."""
+    """Returns the trace of a `traceparent` header, or a new trace if the header is missing or malformed."""
     found = _TRACEPARENT.match(traceparent or "")
     if not found:
         return replace(start(request_id=request_id), deadline=deadline)
@@ -53,7 +59,7 @@ def parse(traceparent: str | None, *, request_id: str = "", deadline: float | No
 
 @contextmanager
 def activate(trace: Trace) -> Iterator[Trace]:
-    """Whatever is asked, said or logged inside belongs to `trace`."""
+    """Makes `trace` the current trace inside the block."""
     token = _current.set(trace)
     try:
         yield trace
@@ -63,7 +69,7 @@ def activate(trace: Trace) -> Iterator[Trace]:
 
 @contextmanager
 def span(trace: Trace, tracer: Tracer | None, name: str, kind: SpanKind) -> Iterator[Trace]:
-    """`trace` with a span of its own, recorded where somebody looks."""
+    """Activates `trace` inside the block, with a recorded span of its own if it is sampled and a tracer is set."""
     if tracer is None or not trace.sampled:
         with activate(trace):
             yield trace

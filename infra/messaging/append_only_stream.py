@@ -1,4 +1,4 @@
-"""A stream that only grows: nothing can be deleted from it, and it forgets only what is the oldest of too much."""
+"""Append-only streams: no message can be deleted, and only the oldest messages of a writer with too many expire."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,21 @@ from contracts import registry
 
 @dataclass(frozen=True, slots=True)
 class AppendOnlyStream:
-    """What several write down, each under a subject of its own."""
+    """A stream to which several writers append, each under its own subject."""
 
     name: str
     subject_prefix: str
     writers: tuple[str, ...]
     description: str
     max_messages_per_writer: int
-    """Messages that are kept of each writer."""
+    """Messages that the stream keeps for each writer."""
 
     def subject_for(self, writer: str) -> str:
+        """Returns the subject a writer publishes to."""
         return f"{self.subject_prefix}.{writer}"
 
-    def stream_config(self, replicas: int, duplicate_window: float) -> StreamConfig:
+    def stream_config(self, replicas: int, duplicate_window_seconds: float) -> StreamConfig:
+        """Returns the JetStream configuration, which refuses deletes and purges."""
         return StreamConfig(
             name=self.name,
             description=self.description,
@@ -30,12 +32,12 @@ class AppendOnlyStream:
             num_replicas=replicas,
             max_age=0,
             max_msgs_per_subject=self.max_messages_per_writer,
-            duplicate_window=duplicate_window,
+            duplicate_window=duplicate_window_seconds,
             deny_delete=True,
             deny_purge=True,
         )
 
 
 AUDIT_ANCHOR_STREAM = AppendOnlyStream(
-    "TRAIL", "trail", tuple(registry.AUDIT_LOGS), "Where each audit trail ended, and when", 1_000_000
+    "TRAIL", "trail", tuple(registry.AUDIT_LOGS), "The last entry of each audit log over time", 1_000_000
 )

@@ -1,8 +1,8 @@
-"""When a message can have come: what a process knows of time that passed while it was not looking.
+"""An estimate of when a message arrived, for processes that were stopped or that lag.
 
-A process that was stopped, or that lags, finds messages that have waited for it, and nothing says for how long. So the
-loop's heart beats, and a message counts as come at the last beat that was surely before it. Only this process's own
-monotonic clock is read: no two clocks are ever compared.
+A process that did not run for a while finds messages that waited for it, and nothing says for how long. A timer
+therefore records a tick every 50 ms, and a message counts as arrived at the last tick that was certainly before it.
+Only the monotonic clock of this process is read, so clocks of different machines are never compared.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 TICK_SECONDS = 0.05
 STALL_SECONDS = 4 * TICK_SECONDS
-"""Between two beats so far apart the loop did not look."""
+"""A longer gap between two ticks means that the event loop was stalled."""
 CATCH_UP_SECONDS = 0.5
-"""Seconds after a pause in which what is read may have waited through it."""
+"""Seconds after a stall during which messages may have waited through it."""
 
 
 class ArrivalClock:
-    """Beats on the running loop from `start` to `stop`."""
+    """Records ticks on the running event loop from `start` to `stop`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -26,9 +26,11 @@ class ArrivalClock:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
+        """Starts the timer on the running event loop."""
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._on_timer)
 
     def stop(self) -> None:
+        """Stops the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -37,16 +39,16 @@ class ArrivalClock:
         self.start()
 
     def record_tick(self) -> None:
-        """After a pause the beat before it stays for a while: what has gathered meanwhile is still being read."""
-        at = self._clock()
-        if at >= self._catching_up_until:
+        """Records a tick. After a stall, the tick before the stall stays valid while waiting messages are read."""
+        now = self._clock()
+        if now >= self._catching_up_until:
             self._safe_tick = self._last_tick
-            if at - self._last_tick > STALL_SECONDS:
-                self._catching_up_until = at + CATCH_UP_SECONDS
-        self._last_tick = at
+            if now - self._last_tick > STALL_SECONDS:
+                self._catching_up_until = now + CATCH_UP_SECONDS
+        self._last_tick = now
 
     def earliest_arrival(self) -> float:
-        """The earliest moment at which a message that is read now can have come, by `time.monotonic()`."""
+        """Returns the earliest time, by `time.monotonic()`, at which a message read now can have arrived."""
         if self._clock() - self._last_tick > STALL_SECONDS:
             self.record_tick()
         return self._safe_tick

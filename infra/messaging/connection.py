@@ -1,4 +1,4 @@
-"""The one place that connects to NATS: reconnect for ever, notice a frozen server, end when there is no way on."""
+"""Connections to NATS: they reconnect without limit, notice a frozen server, and report when they close for good."""
 
 import asyncio
 import logging
@@ -8,64 +8,70 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import nats
-from faststream.nats import NatsBroker
-from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 
-from infra.foundation.settings import Settings
 from infra.foundation.telemetry import Metrics
+from infra.messaging.nats_client import NatsClient
 
 CONNECT_TIMEOUT_SECONDS = 60.0
-# A frozen server is left for another node, or for itself, after 4 to 6 seconds.
-_RECONNECT_OPTIONS: dict[str, Any] = {
+RECONNECT_OPTIONS: dict[str, Any] = {
     "max_reconnect_attempts": -1,
     "reconnect_time_wait": 0.5,
     "ping_interval": 2,
     "max_outstanding_pings": 2,
     "connect_timeout": 2,
 }
+"""With these options a client leaves a frozen server, for another node or to reconnect, after 4 to 6 seconds."""
 
 _EXPIRED_REPLY = re.compile(r"publish to \W*_inbox", re.IGNORECASE)
-"""A server that was restarted does not know what it has allowed us to answer: nobody waits there any more."""
+"""A restarted server has forgotten which replies it allowed; their callers have timed out, so the error is harmless."""
+
+_STALE_DATABASE_CONNECTION = "connection has been released back to the pool"
+"""asyncpg's error for work that a freeze interrupted: the pool has replaced the connection in the meantime."""
 
 log = logging.getLogger("souk.nats")
 
 
 def server_urls(url: str) -> list[str]:
-    """The nodes of a NATS address: one, or several with commas between."""
+    """Returns the servers of a NATS address, which is one URL or several separated by commas."""
     return [part.strip() for part in url.split(",") if part.strip()]
 
 
 @dataclass
 class ConnectionMonitor:
-    """What a connection has complained of. A denied subject is heard of only here, and makes the process not ready."""
+    """Records the errors of a connection. Denied subjects are reported only here; they make the process not ready."""
 
     metrics: Metrics
     denied_subjects: list[str] = field(default_factory=list)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def on_error(self, error: Exception) -> None:
+        """Counts and logs an error, without a traceback, and remembers denied subjects."""
         text = str(error)
-        kind = "permission" if "permissions violation" in text.lower() else type(error).__name__
-        if kind == "permission" and _EXPIRED_REPLY.search(text):
-            kind = "late reply"
+        kind = _error_kind(error)
         self.metrics.nats_errors.labels(kind).inc()
+        if kind == "stale_database_connection":
+            log.warning("database connection replaced after a freeze")
+            return
         if kind == "permission":
             self.denied_subjects.append(text)
-        log.error("NATS: %s", text or kind)
+        log.error("NATS error: %s", text or kind)
 
     async def on_disconnect(self) -> None:
+        """Counts and logs that the connection is lost; nats-py reconnects."""
         self.metrics.nats_errors.labels("disconnect").inc()
-        log.warning("NATS is away")
+        log.warning("NATS disconnected")
 
     async def on_reconnect(self) -> None:
-        log.warning("NATS is back")
+        """Logs that the connection is back."""
+        log.warning("NATS reconnected")
 
     async def on_close(self) -> None:
+        """Reports that the connection is closed for good."""
         self.closed.set()
 
     def callbacks(self) -> dict[str, Any]:
+        """Returns the callbacks as options of nats-py."""
         return {
             "error_cb": self.on_error,
             "disconnected_cb": self.on_disconnect,
@@ -74,36 +80,29 @@ class ConnectionMonitor:
         }
 
 
-def build_broker(settings: Settings, service: str, monitor: ConnectionMonitor) -> NatsBroker:
-    """A service's FastStream broker: no access log, no injection, its own inbox prefix."""
-    return NatsBroker(
-        server_urls(settings.nats_url),
-        name=f"souk-{service}",
-        security=SASLPlaintext(username=service, password=settings.nats_password.get_secret_value()),
-        inbox_prefix=f"_INBOX_{service}",
-        apply_types=False,
-        logger=None,
-        graceful_timeout=settings.drain_timeout,
-        **_RECONNECT_OPTIONS,
-        **monitor.callbacks(),
-    )
+def _error_kind(error: Exception) -> str:
+    text = str(error)
+    if "permissions violation" in text.lower():
+        return "expired_reply" if _EXPIRED_REPLY.search(text) else "permission"
+    return "stale_database_connection" if _STALE_DATABASE_CONNECTION in text else type(error).__name__
 
 
 @asynccontextmanager
 async def connect(
     url: str, user: str, password: str, monitor: ConnectionMonitor | None = None, **options: Any
 ) -> AsyncIterator[Client]:
-    """A plain connection, for the edge and for people's commands. `options` are nats-py's own."""
+    """Opens a plain nats-py connection, for the edge and for commands. `options` are those of nats-py."""
     callbacks = monitor.callbacks() if monitor else {}
-    connecting = nats.connect(
+    client = NatsClient()
+    connecting = client.connect(
         server_urls(url),
         user=user,
         password=password,
         name=f"souk-{user}",
         inbox_prefix=f"_INBOX_{user}".encode(),
-        **{**_RECONNECT_OPTIONS, **callbacks, **options},
+        **{**RECONNECT_OPTIONS, **callbacks, **options},
     )
-    client = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_SECONDS)
+    await asyncio.wait_for(connecting, CONNECT_TIMEOUT_SECONDS)
     try:
         yield client
     finally:
@@ -111,6 +110,6 @@ async def connect(
 
 
 async def wait_until(condition: Callable[[], bool], *, poll_seconds: float = 0.02) -> None:
-    """Waits while the loop goes on, looking every `every` seconds."""
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+    """Waits until a condition holds, checking it every `poll_seconds`."""
+    while not condition():  # noqa: ASYNC110 - the condition has no event to wait for
         await asyncio.sleep(poll_seconds)

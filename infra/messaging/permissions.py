@@ -1,4 +1,7 @@
-"""The users of NATS and what each may touch, derived from contracts: its own subjects, and what it asks of others."""
+"""The NATS users and their permissions, derived from the contracts.
+
+A service may use its own subjects, and may send requests only for operations whose contract lists it as a caller.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +12,11 @@ from infra.messaging.topology import KV_BUCKETS, OBJECT_BUCKETS, KvBucket, consu
 
 NATS_USERS: tuple[str, ...] = (*SERVICES, EDGE, OPERATOR)
 RATE_LIMIT_SUBJECT = f"counts.{EDGE}"
-"""Where edges tell one another how many requests they have counted."""
+"""The subject on which edges exchange their request counts."""
 
 
 class Permissions:
-    """Subjects a user may publish and subscribe to."""
+    """The subjects that a user may publish and subscribe to, and whether it may reply to requests."""
 
     def __init__(self, publish: Sequence[str], subscribe: Sequence[str], *, may_reply: bool = False) -> None:
         self.publish = tuple(publish)
@@ -22,18 +25,18 @@ class Permissions:
 
 
 def permissions_for(user: str) -> Permissions:
-    """What one of `NAMES` may do."""
+    """Returns the permissions of one of `NATS_USERS`."""
     if user == OPERATOR:
         return Permissions([">"], [">"], may_reply=True)
     buckets = [
         subject for bucket in OBJECT_BUCKETS if user in bucket.users for subject in _object_bucket_subjects(bucket.name)
     ]
-    boards = [subject for board in KV_BUCKETS for subject in _kv_bucket_subjects(board, user)]
-    asks = [operation.subject for operation in operations_for(user)]
+    kv_buckets = [subject for bucket in KV_BUCKETS for subject in _kv_bucket_subjects(bucket, user)]
+    requests = [operation.subject for operation in operations_for(user)]
     if user == EDGE:
-        heard = [board.subject_filter for board in KV_BUCKETS if board.reader == user]
+        watched = [bucket.subject_filter for bucket in KV_BUCKETS if bucket.reader == user]
         return Permissions(
-            [*asks, *buckets, *boards, RATE_LIMIT_SUBJECT], [f"_INBOX_{user}.>", RATE_LIMIT_SUBJECT, *heard]
+            [*requests, *buckets, *kv_buckets, RATE_LIMIT_SUBJECT], [f"_INBOX_{user}.>", RATE_LIMIT_SUBJECT, *watched]
         )
     consumers = [
         subject
@@ -43,16 +46,16 @@ def permissions_for(user: str) -> Permissions:
             f"$JS.ACK.{consumer.stream}.{user}.>",
         )
     ]
-    trail = [AUDIT_ANCHOR_STREAM.subject_for(user)] if user in AUDIT_ANCHOR_STREAM.writers else []
+    anchors = [AUDIT_ANCHOR_STREAM.subject_for(user)] if user in AUDIT_ANCHOR_STREAM.writers else []
     return Permissions(
-        [*asks, f"event.{user}.>", f"dead.{user}.>", f"wake.{user}", *consumers, *buckets, *boards, *trail],
+        [*requests, f"event.{user}.>", f"dead.{user}.>", f"wake.{user}", *consumers, *buckets, *kv_buckets, *anchors],
         [f"rpc.{user}.*", f"deliver.{user}.*", f"wake.{user}", f"_INBOX_{user}.>"],
         may_reply=True,
     )
 
 
 def event_reader_permissions(name: str) -> Permissions:
-    """One who may hear every event, live and from the streams, and say nothing."""
+    """Returns the permissions of an external reader: it may read every event, live and stored, and publish nothing."""
     names = [stream.name for stream in stream_configs() if stream.name != "DEAD"]
     publish = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST"]
     for stream in names:
@@ -70,7 +73,7 @@ def event_reader_permissions(name: str) -> Permissions:
 
 
 def _object_bucket_subjects(name: str) -> list[str]:
-    """What the client of an object store bucket publishes to."""
+    """Returns the subjects to which the client of an object store bucket publishes."""
     stream = f"OBJ_{name}"
     return [
         f"$O.{name}.>",
@@ -85,15 +88,15 @@ def _object_bucket_subjects(name: str) -> list[str]:
     ]
 
 
-def _kv_bucket_subjects(board: KvBucket, user: str) -> list[str]:
-    """What its writer and its reader publish to: notices, and the wish to read those that stand."""
-    posting = [board.subject_filter] if user == board.writer else []
-    reading = [board.direct_get_subject] if user == board.reader else []
-    return [*posting, *reading]
+def _kv_bucket_subjects(bucket: KvBucket, user: str) -> list[str]:
+    """Returns the subjects to which a bucket's writer and reader publish: entries, and requests for entries."""
+    writing = [bucket.subject_filter] if user == bucket.writer else []
+    reading = [bucket.direct_get_subject] if user == bucket.reader else []
+    return [*writing, *reading]
 
 
 def render_users(passwords: Mapping[str, str], readers: Mapping[str, str] | None = None) -> str:
-    """The `authorization` block of a NATS server's configuration."""
+    """Returns the `authorization` block for the configuration of a NATS server."""
     entries = [_entry(name, passwords[name], permissions_for(name)) for name in NATS_USERS]
     entries += [
         _entry(name, password, event_reader_permissions(name)) for name, password in sorted((readers or {}).items())
@@ -102,12 +105,12 @@ def render_users(passwords: Mapping[str, str], readers: Mapping[str, str] | None
 
 
 def _entry(name: str, password: str, permissions: Permissions) -> str:
-    responses = "      allow_responses: { max: 1, expires: 30s }\n" if permissions.may_reply else ""
+    replies = "      allow_responses: { max: 1, expires: 30s }\n" if permissions.may_reply else ""
     return (
         f'    {{ user: "{name}", password: "{password}", permissions: {{\n'
         f"      publish: {{ allow: [{_quoted(permissions.publish)}] }}\n"
         f"      subscribe: {{ allow: [{_quoted(permissions.subscribe)}] }}\n"
-        f"{responses}    }} }}"
+        f"{replies}    }} }}"
     )
 
 

@@ -1,8 +1,7 @@
-"""Replay: the events that a service hears, read again from their streams and handed over to it.
+"""Replay: reads the events of a service's subscriptions from their streams again and redelivers them to it.
 
-The service applies what it does not know, and only that. The events of one aggregate follow one another as they did;
-several aggregates go at once. A service that is behind in another stream may need an event from there first: such
-events are tried again at the end.
+The service applies only events it has not applied yet. Events of one aggregate keep their order; several aggregates are
+replayed concurrently. An event that needs an event of another stream first is deferred and retried at the end.
 """
 
 import asyncio
@@ -25,14 +24,18 @@ from infra.messaging.topology import Consumer
 
 BATCH_SIZE = 500
 MAX_CONCURRENT = 16
+"""Aggregates replayed at the same time."""
 FETCH_TIMEOUT_SECONDS = 10.0
 INACTIVE_SECONDS = 60.0
-"""Seconds after which NATS forgets a reader that is gone."""
+"""Seconds after which NATS deletes the consumer of a reader that is gone."""
+
+
+_RUN_AGAIN = "Run the replay again; events already applied are skipped."
 
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """From when to when the events of a replay were said; without an end, up to now."""
+    """The publication times of the events to replay. Without an end, the replay runs up to now."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -40,7 +43,7 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class RejectedEvent:
-    """An event that was not heard, where it is, and why."""
+    """An event that the service refused, with its position in the stream and the reason."""
 
     stream: str
     seq: int
@@ -51,7 +54,7 @@ class RejectedEvent:
 
 @dataclass
 class ReplayStats:
-    """What became of the events so far."""
+    """The outcomes of a replay so far."""
 
     read: int = 0
     outcomes: dict[RedeliveryOutcome, int] = field(default_factory=lambda: dict.fromkeys(RedeliveryOutcome, 0))
@@ -59,15 +62,15 @@ class ReplayStats:
 
 
 OnProgress = Callable[[int], None]
-"""Hears how many events have been dealt with."""
+"""`on_progress(count)`: called with the number of events just replayed."""
 
 
-class ReplayInterrupted(Exception):  # noqa: N818 - says what happened, and is read by people
-    """NATS did not deliver all that was asked for, or the service went away."""
+class ReplayInterrupted(Exception):  # noqa: N818 - its message is shown to the operator
+    """The replay stopped early: NATS did not deliver every event, or the service became unavailable."""
 
 
 class Replay:
-    """One replay into one service."""
+    """Replays events into one service."""
 
     def __init__(self, client: Client, service: str, time_range: TimeRange, *, dry_run: bool = False) -> None:
         self.service = service
@@ -80,13 +83,13 @@ class Replay:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def count_events(self, consumer: Consumer) -> int:
-        """How many events there are to read."""
+        """Returns the number of events to replay from one stream."""
         reader = await self._js.add_consumer(consumer.stream, _reader_config(consumer, self.time_range))
         await self._js.delete_consumer(consumer.stream, reader.name)
         return reader.num_pending or 0
 
     async def replay_stream(self, consumer: Consumer, on_progress: OnProgress) -> None:
-        """Hands over all events of one stream, from the first to the last that is there at the start."""
+        """Redelivers the events of one stream, up to the last one present at the start."""
         async for batch in _read_batches(self._js, consumer, self.time_range):
             self.stats.read += len(batch)
             if not self.dry_run:
@@ -94,71 +97,70 @@ class Replay:
             on_progress(len(batch))
 
     async def retry_deferred(self) -> None:
-        """Once more those that had to wait for others; now they are refused for good."""
-        early, self._deferred = self._deferred, []
-        await self._redeliver_batch(early, None)
+        """Redelivers the deferred events again. An event that still comes too early is rejected now."""
+        deferred, self._deferred = self._deferred, []
+        await self._redeliver_batch(deferred, None)
 
-    async def _redeliver_batch(self, batch: list[Msg], wait: Callable[[Msg], None] | None) -> None:
+    async def _redeliver_batch(self, batch: list[Msg], defer: Callable[[Msg], None] | None) -> None:
         queues: dict[str, list[Msg]] = {}
         for message in batch:
             queues.setdefault(message.subject.rpartition(".")[0], []).append(message)
-        await asyncio.gather(*(self._redeliver_in_order(queue, wait) for queue in queues.values()))
+        await asyncio.gather(*(self._redeliver_in_order(queue, defer) for queue in queues.values()))
 
-    async def _redeliver_in_order(self, queue: list[Msg], wait: Callable[[Msg], None] | None) -> None:
+    async def _redeliver_in_order(self, queue: list[Msg], defer: Callable[[Msg], None] | None) -> None:
         async with self._slots:
             for message in queue:
-                await self._redeliver_one(message, wait)
+                await self._redeliver_one(message, defer)
 
-    async def _redeliver_one(self, message: Msg, wait: Callable[[Msg], None] | None) -> None:
+    async def _redeliver_one(self, message: Msg, defer: Callable[[Msg], None] | None) -> None:
         try:
             outcome = await self.redelivery.redeliver(self.service, _to_redelivery(message))
         except UNAVAILABLE_FAILURES as error:
-            late = (
-                f"{self.service} does not answer ({error.detail}); replay again when it does, what was heard is known"
-            )
-            raise ReplayInterrupted(late) from error
+            reason = f"{self.service} does not reply ({error.detail}). {_RUN_AGAIN}"
+            raise ReplayInterrupted(reason) from error
         except (Fail, ValueError) as error:
-            if isinstance(error, DeliveredTooEarly) and wait is not None:
-                wait(message)
+            if isinstance(error, DeliveredTooEarly) and defer is not None:
+                defer(message)
             else:
                 self.stats.rejected.append(_rejected_event(message, error))
             return
         self.stats.outcomes[outcome] += 1
 
 
-async def _read_batches(js: JetStreamContext, consumer: Consumer, span: TimeRange) -> AsyncIterator[list[Msg]]:
-    """The events in order, without a gap: a message that was lost on the way would show in its number."""
-    reader = await js.pull_subscribe("", stream=consumer.stream, config=_reader_config(consumer, span))
+async def _read_batches(js: JetStreamContext, consumer: Consumer, time_range: TimeRange) -> AsyncIterator[list[Msg]]:
+    """Yields the events in order. A message lost in transit would leave a gap in the sequence numbers, which raises."""
+    reader = await js.pull_subscribe("", stream=consumer.stream, config=_reader_config(consumer, time_range))
     try:
-        left, expected = (await reader.consumer_info()).num_pending or 0, 1
-        while left > 0:
+        remaining, expected = (await reader.consumer_info()).num_pending or 0, 1
+        while remaining > 0:
             try:
-                batch = await reader.fetch(min(BATCH_SIZE, left), timeout=FETCH_TIMEOUT_SECONDS)
+                batch = await reader.fetch(min(BATCH_SIZE, remaining), timeout=FETCH_TIMEOUT_SECONDS)
             except nats.errors.TimeoutError as error:
-                late = f"{left} events of {consumer.stream} did not come; replay again, what was heard is known"
-                raise ReplayInterrupted(late) from error
+                reason = f"NATS did not deliver {remaining} events of {consumer.stream}. {_RUN_AGAIN}"
+                raise ReplayInterrupted(reason) from error
             for message in batch:
                 if message.metadata.sequence.consumer != expected:
-                    gap = f"an event of {consumer.stream} was lost on the way; replay again, what was heard is known"
-                    raise ReplayInterrupted(gap)
+                    reason = f"An event of {consumer.stream} was lost in transit. {_RUN_AGAIN}"
+                    raise ReplayInterrupted(reason)
                 expected += 1
-            left = min(left - len(batch), batch[-1].metadata.num_pending)
-            inside = [message for message in batch if span.until is None or message.metadata.timestamp <= span.until]
-            if inside:
-                yield inside
-            if len(inside) < len(batch):
+            remaining = min(remaining - len(batch), batch[-1].metadata.num_pending)
+            until = time_range.until
+            in_range = [message for message in batch if until is None or message.metadata.timestamp <= until]
+            if in_range:
+                yield in_range
+            if len(in_range) < len(batch):
                 return
     finally:
         await reader.unsubscribe()
 
 
-def _reader_config(consumer: Consumer, span: TimeRange) -> ConsumerConfig:
-    """A reader that leaves nothing behind."""
+def _reader_config(consumer: Consumer, time_range: TimeRange) -> ConsumerConfig:
+    """Returns an ephemeral consumer, which NATS deletes when it is no longer used."""
     return ConsumerConfig(
         description="souk replay",
         filter_subjects=list(consumer.subjects),
-        deliver_policy=DeliverPolicy.BY_START_TIME if span.since else DeliverPolicy.ALL,
-        opt_start_time=span.since,
+        deliver_policy=DeliverPolicy.BY_START_TIME if time_range.since else DeliverPolicy.ALL,
+        opt_start_time=time_range.since,
         ack_policy=AckPolicy.NONE,
         mem_storage=True,
         num_replicas=1,
@@ -167,7 +169,7 @@ def _reader_config(consumer: Consumer, span: TimeRange) -> ConsumerConfig:
 
 
 def _to_redelivery(message: Msg) -> RedeliverEvent:
-    """Raises ValueError for one that has no id, or is no text."""
+    """Returns the event for redelivery. Raises `ValueError` if it has no id or its body is not text."""
     header = message.header or {}
     return RedeliverEvent(
         id=UUID(header.get(headers.EVENT_ID, "")),
@@ -180,13 +182,13 @@ def _to_redelivery(message: Msg) -> RedeliverEvent:
 
 
 def _rejected_event(message: Msg, error: Exception) -> RejectedEvent:
-    header, came = message.header or {}, message.metadata
-    reason = describe_failure(error) if isinstance(error, Fail) else "it cannot be read"
-    event_id, kind = header.get(headers.EVENT_ID, ""), header.get(headers.EVENT_TYPE, "")
-    return RejectedEvent(came.stream, came.sequence.stream, event_id, kind, reason)
+    header, metadata = message.header or {}, message.metadata
+    reason = describe_failure(error) if isinstance(error, Fail) else "the event is malformed"
+    event_id, ce_type = header.get(headers.EVENT_ID, ""), header.get(headers.EVENT_TYPE, "")
+    return RejectedEvent(metadata.stream, metadata.sequence.stream, event_id, ce_type, reason)
 
 
 def describe_failure(fail: Fail) -> str:
-    """A refusal in a line: what kind, and what was wrong with which part."""
+    """Returns a failure as one line: its code, and the wrong fields or the detail."""
     parts = [f"{error.pointer}: {error.detail}" for error in fail.errors]
     return f"{fail.code}: {'; '.join(parts) or fail.detail}"

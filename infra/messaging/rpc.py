@@ -1,4 +1,4 @@
-"""Asks: what a handler receives, what it answers, and how one service asks another."""
+"""Requests and replies of operations, and the client with which one process calls another over NATS."""
 
 import time
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from contracts import headers
-from contracts.failure import Fail, InternalError, TimedOut, Unauthorized, Unavailable
+from contracts.failure import Fail, InternalError, PayloadTooLarge, TimedOut, Unauthorized, Unavailable
 from contracts.identity import Identity
 from contracts.model import Model
 from contracts.operation import AnyOperation, Operation
@@ -21,24 +21,27 @@ RequestT = TypeVar("RequestT", bound=Model)
 ReplyT = TypeVar("ReplyT", bound=Model)
 
 NO_RESPONDER_WAIT_SECONDS = 2.0
-"""Seconds an ask waits for a service that has no process just now: nobody has got it, so it is safe to send again."""
+"""Seconds to wait for a service without a running process. No process has got the request, so resending is safe."""
 
 
 @dataclass(slots=True)
 class Request(Generic[RequestT]):
-    """An ask as its handler sees it. `identity` is who asks, verified by the edge; None for a guest or a service."""
+    """A request as its handler receives it.
+
+    `identity` is the user, verified by the edge; it is None for a guest or a service.
+    """
 
     body: RequestT
     identity: Identity | None = None
     client_ip: str = ""
     if_match: int | None = None
+    """The version that the client expects the resource to have."""
     idempotency_key: IdempotencyKey | None = None
     operation: AnyOperation | None = None
-    """What is asked for."""
 
     @property
     def user(self) -> Identity:
-        """The signed-in user, where the operation's access says that there is one."""
+        """The signed-in user. Raises `Unauthorized` if there is none."""
         if self.identity is None:
             raise Unauthorized
         return self.identity
@@ -46,7 +49,7 @@ class Request(Generic[RequestT]):
 
 @dataclass(slots=True)
 class Reply(Generic[ReplyT]):
-    """A reply with what goes beside it: the version of the thing (its ETag), or a body that is not JSON."""
+    """A reply with headers: the version of the resource (its ETag), or the content type of a body that is not JSON."""
 
     content: ReplyT | bytes
     version: int | None = None
@@ -55,6 +58,7 @@ class Reply(Generic[ReplyT]):
 
     @property
     def body(self) -> bytes:
+        """The encoded body."""
         if self._encoded is None:
             self._encoded = (
                 self.content
@@ -65,19 +69,21 @@ class Reply(Generic[ReplyT]):
 
     @property
     def headers(self) -> dict[str, str]:
-        found = {}
+        """The headers of the reply on NATS."""
+        values = {}
         if self.version is not None:
-            found[headers.VERSION] = str(self.version)
+            values[headers.VERSION] = str(self.version)
         if self.content_type is not None:
-            found[headers.CONTENT_TYPE] = self.content_type
-        return found
+            values[headers.CONTENT_TYPE] = self.content_type
+        return values
 
     def to_stored(self) -> StoredReply:
+        """Returns the reply as bytes and headers."""
         return StoredReply(self.body, self.headers)
 
 
 class RpcClient:
-    """Asks on one NATS connection: carries the trace and a deadline along, turns failures back into exceptions."""
+    """Sends requests over one NATS connection, with the trace and a deadline, and turns failures into exceptions."""
 
     def __init__(self, client: Client, timeout_seconds: float) -> None:
         self.client = client
@@ -86,7 +92,7 @@ class RpcClient:
     async def request(
         self, operation: Operation[RequestT, ReplyT], payload: RequestT, *, idempotency_key: str | None = None
     ) -> ReplyT:
-        """Asks another service, within what is left of the time that our own asker waits."""
+        """Calls an operation of another service. The deadline of the current request limits the wait."""
         extra = {headers.IDEMPOTENCY_KEY: idempotency_key} if idempotency_key else {}
         body, _ = await self.request_bytes(operation.subject, payload.model_dump_json(by_alias=True).encode(), extra)
         reply: ReplyT = operation.reply.model_validate_json(body, extra="ignore")
@@ -100,11 +106,11 @@ class RpcClient:
         *,
         timeout_seconds: float | None = None,
     ) -> tuple[bytes, Mapping[str, str]]:
-        """The reply's bytes and headers; raises the `Fail` that the other side answered with."""
-        answer, found = await self.forward(subject, body, extra_headers, timeout_seconds=timeout_seconds)
-        if headers.ERROR_CODE in found:
-            raise Fail.from_json(answer)
-        return answer, found
+        """Returns the body and the headers of the reply. Raises the `Fail` that the other side replied with."""
+        reply, reply_headers = await self.forward(subject, body, extra_headers, timeout_seconds=timeout_seconds)
+        if headers.ERROR_CODE in reply_headers:
+            raise Fail.from_json(reply)
+        return reply, reply_headers
 
     async def forward(
         self,
@@ -114,15 +120,15 @@ class RpcClient:
         *,
         timeout_seconds: float | None = None,
     ) -> tuple[bytes, Mapping[str, str]]:
-        """What came back as it came, a failure too, for one who passes it on."""
-        here = trace.current()
+        """Returns the reply as it came, even a failure, so that the caller can pass it on."""
+        context = trace.current()
         now = time.monotonic()
-        deadline = min(now + (timeout_seconds or self.timeout_seconds), here.deadline or float("inf"))
+        deadline = min(now + (timeout_seconds or self.timeout_seconds), context.deadline or float("inf"))
         if deadline <= now:
             raise TimedOut
         header = {
-            headers.TRACEPARENT: here.traceparent,
-            headers.REQUEST_ID: here.request_id,
+            headers.TRACEPARENT: context.traceparent,
+            headers.REQUEST_ID: context.request_id,
             headers.TIME_LEFT: str(int((deadline - now) * 1000)),
             **extra_headers,
         }
@@ -135,17 +141,19 @@ class RpcClient:
         except nats.errors.NoRespondersError:
             return await self._send_until_responder(subject, body, header, deadline)
         except nats.errors.TimeoutError as error:
-            raise TimedOut(f"{_service(subject)} did not answer in time") from error
+            raise TimedOut(f"The {_service(subject)} service did not reply in time.") from error
+        except nats.errors.MaxPayloadError as error:
+            raise PayloadTooLarge("The request is too large to be passed on. Send less in one request.") from error
         except (nats.errors.Error, OSError) as error:
-            raise Unavailable(f"{_service(subject)} cannot be reached", retry_after=1) from error
+            raise Unavailable(f"The {_service(subject)} service cannot be reached.", retry_after=1) from error
 
     async def _send_until_responder(self, subject: str, body: bytes, header: dict[str, str], deadline: float) -> Any:
-        patience = min(NO_RESPONDER_WAIT_SECONDS, max(deadline - time.monotonic() - 0.1, 0))
+        wait_seconds = min(NO_RESPONDER_WAIT_SECONDS, max(deadline - time.monotonic() - 0.1, 0))
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(nats.errors.NoRespondersError),
                 wait=wait_random_exponential(multiplier=0.02, max=0.3),
-                stop=stop_after_delay(patience),
+                stop=stop_after_delay(wait_seconds),
                 reraise=True,
             ):
                 with attempt:
@@ -153,9 +161,9 @@ class RpcClient:
                     header[headers.TIME_LEFT] = str(int(left * 1000))
                     return await self.client.request(subject, body, timeout=left, headers=header)
         except nats.errors.TimeoutError as error:
-            raise TimedOut(f"{_service(subject)} did not answer in time") from error
+            raise TimedOut(f"The {_service(subject)} service did not reply in time.") from error
         except (nats.errors.Error, OSError) as error:
-            raise Unavailable(f"{_service(subject)} is not there", retry_after=1) from error
+            raise Unavailable(f"The {_service(subject)} service is not running.", retry_after=1) from error
         raise InternalError
 
 

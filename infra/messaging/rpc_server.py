@@ -1,15 +1,18 @@
-"""How a service answers asks: one subscription in its queue group, a task an ask, failures as headers.
+"""The server side of requests: from a NATS message to the reply that goes back.
 
-FastStream carries the messages. Its own workers cost more than the work of a small handler, so the subscription only
-hands over, and the number of asks at work is bounded here: beyond it, an ask is refused at once instead of late.
+Each step is a method, so that the fast path (a task for each message) and FastStream's middlewares run the same code.
+The number of requests in progress is limited: beyond it a request is refused at once instead of being answered late.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import nats.errors
 import pydantic_core
 from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind, Tracer
@@ -27,10 +30,12 @@ from contracts.failure import (
     MalformedRequest,
     NotFound,
     Overloaded,
+    ReplyTooLarge,
     Unavailable,
 )
 from contracts.identity import Access, Identity
 from contracts.operation import OPERATOR, AnyOperation
+from contracts.size_limits import MAX_FIELD_ERRORS, MAX_REPLY_BYTES
 from infra.foundation import trace
 from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import Metrics
@@ -39,20 +44,29 @@ from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey, Idempo
 from infra.messaging.rpc import Reply, Request
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
-"""`async def place(shop, ask) -> Order | Answer[Order]`."""
+"""`async def place(deps, request) -> Order | Reply[Order]`."""
 
 STORED_FAILURE_STATUSES = frozenset({402, 404, 409})
-"""Outcomes of a request that was understood and tried: the same key gets the same answer."""
+"""Statuses of failures that are stored: the request was understood and tried, so its key gets the same reply again."""
 
-log = logging.getLogger("souk.asks")
+log = logging.getLogger("souk.rpc")
+
+
+@dataclass(frozen=True, slots=True)
+class RpcEndpoint:
+    """An operation of the service, its handler, and the inboxes of the callers that may request it."""
+
+    operation: AnyOperation
+    handler: Handler
+    reply_prefixes: tuple[str, ...]
 
 
 class RpcServer:
-    """Answers the asks of one service."""
+    """Handles the requests of one service."""
 
     def __init__(
         self,
-        deps: Any,  # each service's own, passed through to its handlers
+        deps: Any,  # each service's own dependencies, passed through to its handlers
         handlers: Mapping[AnyOperation, Handler],
         idempotency_store: IdempotencyStore,
         is_transient: Callable[[Exception], bool],
@@ -62,149 +76,247 @@ class RpcServer:
         tracer: Tracer | None = None,
     ) -> None:
         self.deps = deps
-        self.handlers = {one.subject: (one, handler, reply_prefixes(one)) for one, handler in handlers.items()}
+        self.endpoints = {
+            operation.subject: RpcEndpoint(operation, handler, reply_prefixes(operation))
+            for operation, handler in handlers.items()
+        }
         self.idempotency_store = idempotency_store
         self.is_transient = is_transient
         self.metrics = metrics
         self.max_in_flight = max_in_flight
         self.tracer = tracer
         self.arrival_clock = ArrivalClock()
+        self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def is_idle(self) -> bool:
-        return not self._tasks
+        """Whether no request is in progress."""
+        return not self._tasks and not self._in_flight
 
     def receive(self, message: Msg) -> None:
-        """Takes an ask over; the answer goes to the message's reply subject."""
-        task = asyncio.create_task(self._reply_to(message, self.arrival_clock.earliest_arrival()))
+        """Handles a message in a task of its own, which publishes the reply."""
+        task = asyncio.create_task(self._reply_to(message, self.deadline_of(message)))
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("an ask was left without an answer", exc_info=error)
+            log.error("request left without a reply", exc_info=error)
 
-    async def _reply_to(self, message: Msg, came: float) -> None:
+    async def _reply_to(self, message: Msg, deadline: float | None) -> None:
+        if self.is_expired(message, deadline):
+            return
+        with self.observed(message, deadline) as observation:
+            reply = await self._run(message)
+            observation.reply_headers = reply.headers
+        if message.reply:
+            await self._publish(message, reply)
+
+    async def _publish(self, message: Msg, reply: StoredReply) -> None:
+        client = message._client  # noqa: SLF001 - `respond` takes no headers
+        try:
+            await client.publish(message.reply, reply.body, headers=reply.headers or None)
+        except nats.errors.MaxPayloadError as error:  # the server's limit is below the one in contracts.size_limits
+            reply = self.failure_reply(message, ReplyTooLarge())
+            log.error("reply not sent: %s: %s", message.subject, error)  # noqa: TRY400 - the traceback says no more
+            await client.publish(message.reply, reply.body, headers=reply.headers)
+
+    async def _run(self, message: Msg) -> StoredReply:
+        try:
+            with self.admitted():
+                identity = self.authenticate(message)
+                return await self.handle(message, identity)
+        except Exception as error:  # noqa: BLE001 - every failure becomes a reply
+            return self.failure_reply(message, error)
+
+    def deadline_of(self, message: Msg) -> float | None:
+        """Returns when the caller stops waiting, by `time.monotonic()`; None if the message does not say."""
+        time_left = (message.header or {}).get(headers.TIME_LEFT)
+        return None if time_left is None else self.arrival_clock.earliest_arrival() + float(time_left) / 1000
+
+    def is_expired(self, message: Msg, deadline: float | None) -> bool:
+        """Whether the caller no longer waits for the reply, so that the request is not worth starting."""
+        if deadline is None or deadline >= time.monotonic():
+            return False
+        self.metrics.rpc_duration.labels(message.subject, "expired").observe(0)
+        return True
+
+    @contextmanager
+    def observed(self, message: Msg, deadline: float | None) -> Iterator["Observation"]:
+        """Runs the block in the trace of the message; then measures and logs its reply."""
         started = time.perf_counter()
         header: Mapping[str, str] = message.header or {}
-        deadline = came + float(header[headers.TIME_LEFT]) / 1000 if headers.TIME_LEFT in header else None
-        if deadline is not None and deadline < time.monotonic():
-            self.metrics.rpc_duration.labels(message.subject, "expired").observe(0)
-            return
-        here = trace.parse(
+        context = trace.parse(
             header.get(headers.TRACEPARENT), request_id=header.get(headers.REQUEST_ID, ""), deadline=deadline
         )
-        with trace.span(here, self.tracer, message.subject, SpanKind.SERVER):
-            operation, stored = await self._run(message, header)
-            outcome = stored.headers.get(headers.ERROR, "ok")
-            seconds = time.perf_counter() - started
-            self.metrics.rpc_duration.labels(message.subject if operation else "unknown", outcome).observe(seconds)
-            if operation is not None and (operation.writes or outcome == InternalError.code):
-                fields = {"operation": message.subject, "outcome": outcome, "ms": round(seconds * 1000, 2)}
-                log.info("answered", extra={"fields": fields})
-            if operation is not None and operation.writes:
-                failpoint("actor.answered")
-            if message.reply:
-                await message._client.publish(message.reply, stored.body, headers=stored.headers or None)  # noqa: SLF001
+        with trace.span(context, self.tracer, message.subject, SpanKind.SERVER):
+            observation = Observation()
+            yield observation
+            if observation.reply_headers is not None:
+                self._record(message.subject, observation.reply_headers, time.perf_counter() - started)
 
-    async def _run(self, message: Msg, header: Mapping[str, str]) -> tuple[AnyOperation | None, StoredReply]:
-        operation, handler, answered_at = self.handlers.get(message.subject, (None, None, ()))
-        if operation is None or handler is None:
-            return None, _failure_reply(NotFound("there is no such operation"))
-        if len(self._tasks) > self.max_in_flight:
-            return operation, _failure_reply(Overloaded(retry_after=1))
-        try:
-            require_allowed_caller(message.reply, answered_at)
-            return operation, await self._handle_once(handler, parse_request(operation, message.data, header))
-        except Fail as fail:
-            return operation, _failure_reply(fail)
-        except Exception as error:
-            if self.is_transient(error):
-                log.warning("the store is away: %s", type(error).__name__)
-                return operation, _failure_reply(Unavailable(retry_after=1))
-            log.exception("%s failed", message.subject)
-            return operation, _failure_reply(InternalError())
+    def _record(self, subject: str, reply_headers: Mapping[str, str], seconds: float) -> None:
+        endpoint = self.endpoints.get(subject)
+        outcome = reply_headers.get(headers.ERROR, "ok")
+        self.metrics.rpc_duration.labels(subject if endpoint else "unknown", outcome).observe(seconds)
+        if endpoint is None:
+            return
+        if endpoint.operation.writes or outcome == InternalError.code:
+            fields = {"operation": subject, "outcome": outcome, "ms": round(seconds * 1000, 2)}
+            log.info("request handled", extra={"fields": fields})
+        if endpoint.operation.writes:
+            failpoint("rpc_server.before_reply")
 
-    async def _handle_once(self, handler: Handler, ask: Request[Any]) -> StoredReply:
-        if ask.idempotency_key is None:
-            return _encode(await handler(self.deps, ask))
-        if found := await self.idempotency_store.find_reply(ask.idempotency_key):
-            return _mark_replayed(found)
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Counts a request as in progress inside the block. Raises `Overloaded` beyond the limit."""
+        if self._in_flight >= self.max_in_flight:
+            raise Overloaded(retry_after=1)
+        self._in_flight += 1
         try:
-            stored = _encode(await handler(self.deps, ask))
+            yield
+        finally:
+            self._in_flight -= 1
+
+    def authenticate(self, message: Msg) -> Identity | None:
+        """Returns the user of a request. Raises a `Fail` if the caller or the user may not request the operation."""
+        endpoint = self._endpoint_of(message)
+        require_allowed_caller(message.reply, endpoint.reply_prefixes)
+        identity = None
+        header: Mapping[str, str] = message.header or {}
+        if headers.IDENTITY in header and endpoint.operation.access is not Access.SERVICE:
+            identity = Identity.model_validate_json(header[headers.IDENTITY])
+        return authorize(endpoint.operation, identity)
+
+    async def handle(self, message: Msg, identity: Identity | None) -> StoredReply:
+        """Parses the request, calls its handler once for each idempotency key, and encodes the reply.
+
+        Raises `ReplyTooLarge` if the reply is larger than a reply may be.
+        """
+        reply = await self._handle(message, identity)
+        if len(reply.body) > MAX_REPLY_BYTES:
+            log.error("reply too large: %s: %d bytes", message.subject, len(reply.body))
+            raise ReplyTooLarge
+        return reply
+
+    async def _handle(self, message: Msg, identity: Identity | None) -> StoredReply:
+        endpoint = self._endpoint_of(message)
+        request = parse_request(endpoint.operation, message.data, message.header or {}, identity)
+        if request.idempotency_key is None:
+            return _encode(await endpoint.handler(self.deps, request))
+        return await self._handle_once(endpoint.handler, request, request.idempotency_key)
+
+    def _endpoint_of(self, message: Msg) -> RpcEndpoint:
+        endpoint = self.endpoints.get(message.subject)
+        if endpoint is None:
+            raise NotFound("There is no such operation.")
+        return endpoint
+
+    async def _handle_once(self, handler: Handler, request: Request[Any], key: IdempotencyKey) -> StoredReply:
+        if stored := await self.idempotency_store.find_reply(key):
+            return _mark_replayed(stored)
+        try:
+            reply = _encode(await handler(self.deps, request))
         except AlreadyProcessed:
-            stored = None
+            return await self._replay(key)
         except Fail as fail:
-            stored = await self.idempotency_store.find_reply(ask.idempotency_key)
-            if stored is None:
-                await self._store_failure(ask.idempotency_key, fail)
-                raise
+            if stored := await self.idempotency_store.find_reply(key):
+                return _mark_replayed(stored)
+            await self._store_failure(key, fail)
+            raise
+        if not key.is_stored:
+            failpoint("rpc_server.handled")
+            await self.idempotency_store.store_reply(key, reply)
+        return reply
+
+    async def _replay(self, key: IdempotencyKey) -> StoredReply:
+        stored = await self.idempotency_store.find_reply(key)
         if stored is None:
-            stored = await self.idempotency_store.find_reply(ask.idempotency_key)
-            if stored is None:
-                raise IdempotencyInProgress(retry_after=1)
-        elif ask.idempotency_key.is_stored:
-            return stored
-        elif headers.ERROR not in stored.headers:
-            failpoint("actor.handled")
-            await self.idempotency_store.store_reply(ask.idempotency_key, stored)
-            return stored
+            raise IdempotencyInProgress(retry_after=1)
         return _mark_replayed(stored)
 
     async def _store_failure(self, key: IdempotencyKey, fail: Fail) -> None:
         if fail.status in STORED_FAILURE_STATUSES and not isinstance(fail, IdempotencyInProgress):
-            failpoint("actor.refused")
+            failpoint("rpc_server.failed")
             await self.idempotency_store.store_reply(key, _failure_reply(fail))
+
+    def failure_reply(self, message: Msg, error: Exception) -> StoredReply:
+        """Returns the reply for an exception: a `Fail` as it is, an outage as 503, anything else as 500."""
+        if isinstance(error, Fail):
+            return _failure_reply(error)
+        if self.is_transient(error):
+            log.warning("store unavailable: %s", type(error).__name__)
+            return _failure_reply(Unavailable(retry_after=1))
+        log.error("request failed: %s", message.subject, exc_info=error)
+        return _failure_reply(InternalError())
+
+
+@dataclass(slots=True)
+class Observation:
+    """What `RpcServer.observed` measures: the block sets the headers of the reply."""
+
+    reply_headers: Mapping[str, str] | None = None
 
 
 def reply_prefixes(operation: AnyOperation) -> tuple[str, ...]:
-    """Where those who may ask are answered."""
+    """Returns the prefixes of the reply inboxes of the callers that may request an operation."""
     return tuple(f"_INBOX_{caller}." for caller in (*operation.callers, OPERATOR))
 
 
 def require_allowed_caller(reply: str, allowed_prefixes: tuple[str, ...]) -> None:
-    """NATS lets nobody else publish the subject. But who may have a stored message sent can name any subject for it,
-    and it comes from the server, with the headers it was stored with: such a one is answered nowhere.
+    """Raises `Forbidden` unless the reply subject is an inbox of an allowed caller.
+
+    NATS permissions let no other user publish a request. But a user that may create consumers can make the server
+    deliver a stored message, with its stored headers, to any subject; such a message has a reply subject of JetStream.
     """
     if not reply.startswith(allowed_prefixes):
         raise Forbidden
 
 
-def parse_request(operation: AnyOperation, body: bytes, header: Mapping[str, str]) -> Request[Any]:
-    """The ask in a message, from somebody who may ask it."""
-    identity = None
-    if headers.IDENTITY in header and operation.access is not Access.SERVICE:
-        identity = Identity.model_validate_json(header[headers.IDENTITY])
-    identity = authorize(operation, identity)
+def parse_request(
+    operation: AnyOperation, body: bytes, header: Mapping[str, str], identity: Identity | None
+) -> Request[Any]:
+    """Parses the body and the headers of a request. Raises a `Fail` that names the wrong fields."""
     try:
-        request = operation.request.model_validate_json(body or b"{}")
+        payload = operation.request.model_validate_json(body or b"{}")
     except ValidationError as error:
         raise validation_failure(error) from None
-    client = header.get(headers.CLIENT_IP, "")
-    key = header.get(headers.IDEMPOTENCY_KEY) if operation.writes else None
-    caller = str(identity.user_id) if identity else client
     version = header.get(headers.IF_MATCH)
-    owner = identity.user_id if identity else None
     return Request(
-        request,
+        payload,
         identity,
-        client,
-        int(version) if version else None,
-        IdempotencyKey.derive(operation.subject, caller, key, body, confidential=operation.confidential, owner=owner)
-        if key
-        else None,
-        operation,
+        client_ip=header.get(headers.CLIENT_IP, ""),
+        if_match=int(version) if version else None,
+        idempotency_key=_idempotency_key(operation, body, header, identity),
+        operation=operation,
+    )
+
+
+def _idempotency_key(
+    operation: AnyOperation, body: bytes, header: Mapping[str, str], identity: Identity | None
+) -> IdempotencyKey | None:
+    key = header.get(headers.IDEMPOTENCY_KEY)
+    if not key or not operation.writes:
+        return None
+    user_id = identity.user_id if identity else None
+    caller = str(user_id) if user_id else header.get(headers.CLIENT_IP, "")
+    return IdempotencyKey.derive(
+        operation.subject, caller, key, body, confidential=operation.confidential, owner=user_id
     )
 
 
 def validation_failure(error: ValidationError) -> Fail:
-    """What is wrong with a request, by field; what was sent is never repeated."""
+    """Returns the failure that lists the wrong fields of a request. It never repeats the values sent."""
     items = error.errors(include_url=False, include_context=False, include_input=False)
     if items[0]["type"] == "json_invalid":
-        return MalformedRequest("The body is not JSON.")
-    return InvalidRequest(errors=[FieldError(pointer=_pointer(item["loc"]), detail=_message(item)) for item in items])
+        return MalformedRequest("The body is not valid JSON.")
+    listed = items[:MAX_FIELD_ERRORS]
+    return InvalidRequest(
+        errors=[FieldError(pointer=_pointer(item["loc"]), detail=_message(item)) for item in listed],
+        unlisted_errors=len(items) - len(listed),
+    )
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
@@ -216,14 +328,14 @@ def _message(item: pydantic_core.ErrorDetails) -> str:
 
 
 def _encode(result: Any) -> StoredReply:
-    answer = result if isinstance(result, Reply) else Reply(result)
-    return answer.to_stored()
+    reply = result if isinstance(result, Reply) else Reply(result)
+    return reply.to_stored()
 
 
 def _failure_reply(fail: Fail) -> StoredReply:
-    here = trace.current()
+    context = trace.current()
     return StoredReply(
-        fail.to_json(here.request_id), {headers.ERROR: fail.code, headers.ERROR_CODE: str(int(fail.status))}
+        fail.to_json(context.request_id), {headers.ERROR: fail.code, headers.ERROR_CODE: str(int(fail.status))}
     )
 
 

@@ -1,0 +1,1 @@
+"""What people run: the `souk` command, the local stack and verification. Nothing else imports it."""

@@ -1,0 +1,1 @@
+"""How a service runs: its definition, FastStream application, lifecycle and health checks."""

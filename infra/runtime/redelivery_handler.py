@@ -1,6 +1,6 @@
-"""An event that the operator hands over once more, heard by the same path as one from its stream.
+"""The server side of redelivery: applies an event sent by the operator on the same path as one from its stream.
 
-What cannot have its effect just now is refused with the reason; whoever has handed it over keeps it.
+An event that cannot be applied now is refused with the reason, and stays with the operator.
 """
 
 import logging
@@ -36,7 +36,7 @@ log = logging.getLogger("souk.events")
 
 
 class RedeliveryHandler:
-    """Answers `rpc.<service>.hear`."""
+    """Handles `rpc.<service>.hear`, the redelivery operation of a service."""
 
     def __init__(
         self,
@@ -51,17 +51,20 @@ class RedeliveryHandler:
         self.tracer = tracer
 
     async def redeliver(
-        self, deps: Any, request: Request[RedeliverEvent]
-    ) -> RedeliveryResult:  # each service's own, passed through to its reactions
-        delivery = self._parse(request.body)
+        self,
+        deps: Any,  # each service's own dependencies, passed through to its handlers
+        request: Request[RedeliverEvent],
+    ) -> RedeliveryResult:
+        """Applies one event and returns its outcome. Raises a `Fail` if it cannot be applied now, or at all."""
+        received = self._parse(request.body)
 
-        async def effect(tx: Any, delivery: ReceivedEvent) -> RedeliveryOutcome | None:
+        async def apply_event(tx: Any, received: ReceivedEvent) -> RedeliveryOutcome | None:
             if isinstance(tx, Transaction):
                 tx.audit_action(request)
-            return await handle_event(self.handlers, deps, self.tracer, tx, delivery)
+            return await handle_event(self.handlers, deps, self.tracer, tx, received)
 
         try:
-            outcomes = await self.inbox.apply([delivery], effect)
+            outcomes = await self.inbox.apply([received], apply_event)
         except RetryLater as error:
             raise DeliveredTooEarly(str(error) or None) from error
         except (*self.inbox.unavailable_errors, *self.inbox.contention_errors):
@@ -69,9 +72,9 @@ class RedeliveryHandler:
         except Fail as error:
             raise EventHandlingFailed(describe_error(error)) from error
         except Exception as error:
-            log.exception("an event that was handed over failed")
+            log.exception("redelivered event failed")
             raise EventHandlingFailed(describe_error(error)) from error
-        return RedeliveryResult(outcome=outcomes[delivery.event_id])
+        return RedeliveryResult(outcome=outcomes[received.event_id])
 
     def _parse(self, redelivery: RedeliverEvent) -> ReceivedEvent:
         try:
@@ -81,7 +84,7 @@ class RedeliveryHandler:
         except ValueError as error:
             raise InvalidRequest(errors=[FieldError(pointer="/type", detail=str(error))]) from None
         if type(event) not in self.handlers:
-            detail = f"{self.service} does not hear {redelivery.type}"
+            detail = f"The {self.service} service does not subscribe to {redelivery.type}."
             raise InvalidRequest(errors=[FieldError(pointer="/type", detail=detail)])
         context = trace.parse(redelivery.traceparent, request_id=redelivery.request_id or "")
         return ReceivedEvent(redelivery.id, event, context)

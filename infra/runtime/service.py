@@ -1,69 +1,65 @@
-"""How a service process lives: settings, connections, asks and events until a signal, then a full drain."""
+"""The definition of a service, and how it runs: store, connection, handlers and workers, with a drain at the end."""
 
 import asyncio
-import gc
 import logging
-import os
-import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-import uvloop
-from faststream.middlewares import AckPolicy
-from faststream.nats import JStream, NatsBroker, NatsMessage
+import nats.errors
+from faststream import FastStream
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from opentelemetry.trace import Tracer
 
 from contracts.event import Event
 from contracts.health import ServiceHealth
 from contracts.operation import AnyOperation
-from contracts.registry import HEALTH, REDELIVER
-from infra.foundation import failpoints as crash
+from contracts.registry import HEALTH, OPERATIONS, REDELIVER
 from infra.foundation.background import BackgroundTask
-from infra.foundation.settings import Settings, load_settings
-from infra.foundation.telemetry import Metrics, build_tracer, configure_logging
-from infra.messaging import connection as messaging
-from infra.messaging import topology as streams
+from infra.foundation.settings import Settings
+from infra.foundation.telemetry import Metrics, build_tracer
+from infra.messaging.connection import CONNECT_TIMEOUT_SECONDS, ConnectionMonitor, wait_until
 from infra.messaging.consumer import EventConsumer, EventHandler, Inbox
 from infra.messaging.idempotency import IdempotencyStore
 from infra.messaging.rpc import Request, RpcClient
 from infra.messaging.rpc_server import Handler, RpcServer
-from infra.runtime import health as ops
+from infra.messaging.topology import Consumer, consumers_for, require_provisioned
+from infra.runtime import lifecycle
+from infra.runtime.application import EVENT_CONSUMERS, ServiceBroker, build_broker, specification
+from infra.runtime.fast_path import FastPath
+from infra.runtime.health import Readiness, serve_health
+from infra.runtime.middlewares import RPC_SERVER
 from infra.runtime.redelivery_handler import RedeliveryHandler
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 StoreT = TypeVar("StoreT", bound="Store")
 
-GC_THRESHOLD = 20_000
-"""New objects between two looks for cycles among them."""
-
-log = logging.getLogger("souk.run")
+log = logging.getLogger("souk.service")
 
 
 class Store(IdempotencyStore, Inbox, Protocol):
-    """What a service's store does for its messages; infra has one for PostgreSQL and one for MongoDB."""
+    """What a service needs of its store. PostgreSQL and MongoDB have one implementation each."""
 
     contention_errors: tuple[type[Exception], ...]
-    """What it raises when others were in the way: worth another try, and no fault of the request."""
+    """Errors that mean another transaction was in the way: a retry may succeed, and the request is not at fault."""
 
-    async def ping(self) -> None: ...
+    async def ping(self) -> None:
+        """Raises if the store does not answer."""
 
     def is_transient(self, error: Exception) -> bool:
-        """Whether the same ask may go well a moment later."""
+        """Whether the same request may succeed a moment later."""
 
     def handlers(self, service: str) -> Mapping[AnyOperation, Handler]:
-        """What the store answers by itself."""
+        """Returns the handlers of the operations that the store serves itself."""
 
     def workers(self, service: str, client: Client, metrics: Metrics) -> Sequence[BackgroundTask]:
-        """The store's own work in the background: relaying the outbox, forgetting what is old."""
+        """Returns the background tasks of the store, such as relaying the outbox and deleting expired rows."""
 
 
 @dataclass(frozen=True)
 class Resources(Generic[SettingsT, StoreT]):
-    """What a service is composed from."""
+    """What `build` may use to build the dependencies and workers of a service."""
 
     settings: SettingsT
     store: StoreT
@@ -74,203 +70,197 @@ class Resources(Generic[SettingsT, StoreT]):
 
 @dataclass(frozen=True)
 class ServiceParts:
-    """A service as its composition root furnishes it: what its handlers get, and what they answer, hear and do."""
+    """The parts of a running service: the dependencies of its handlers, and its workers."""
 
     deps: Any  # each service's own, passed through to its handlers
-    handlers: Mapping[AnyOperation, Handler]
-    event_handlers: Mapping[type[Event], EventHandler] = field(default_factory=dict)
     workers: Sequence[BackgroundTask] = ()
 
 
 @dataclass(frozen=True)
 class ServiceDefinition(Generic[SettingsT, StoreT]):
-    """A service's name, the settings it reads, the store it owns, and how it is composed."""
+    """A service: its name, settings and store, how its parts are built, and the handlers of its contract."""
 
     name: str
     settings: type[SettingsT]
     connect: Callable[[SettingsT, str], AbstractAsyncContextManager[StoreT]]
     build: Callable[[Resources[SettingsT, StoreT]], ServiceParts]
+    handlers: Mapping[AnyOperation, Handler]
+    event_handlers: Mapping[type[Event], EventHandler] = field(default_factory=dict)
 
     def main(self) -> None:
-        """Runs the service until a signal. Exit code 1 when NATS has closed the connection for good."""
-        settings = load_settings(self.settings)
-        configure_logging(self.name, settings.log_level)
-        crash.enable(settings.crash_folder)
-        os.nice(settings.niceness)
-        raise SystemExit(uvloop.run(self._until_signal(settings)))
-
-    async def _until_signal(self, settings: SettingsT) -> int:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        watch = messaging.ConnectionMonitor(Metrics())
-        async with self.serve(settings, watch):
-            tune_gc()
-            log.info("ready", extra={"fields": {"pid": os.getpid()}})
-            ends = [asyncio.create_task(stop.wait()), asyncio.create_task(watch.closed.wait())]
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for end in ends:
-                end.cancel()
-            log.info("stopping")
-        return 0 if stop.is_set() else 1
+        """Runs the service until a signal. Exits with 1 if NATS has closed the connection for good."""
+        lifecycle.run_process(self.name, self.settings, self.serve)
 
     @asynccontextmanager
-    async def serve(self, settings: SettingsT, monitor: messaging.ConnectionMonitor) -> AsyncIterator[None]:
-        """The service at work, for as long as the block lasts."""
-        metrics = monitor.metrics
-        tracer, provider = build_tracer(settings.otlp_endpoint, self.name)
-        async with AsyncExitStack() as stack:
-            if provider is not None:
-                stack.callback(provider.shutdown)
-            store = await stack.enter_async_context(self.connect(settings, self.name))
-            broker = messaging.build_broker(settings, self.name, monitor)
-            client = await asyncio.wait_for(broker.connect(), messaging.CONNECT_TIMEOUT_SECONDS)
-            stack.push_async_callback(client.close)
-            await streams.require_provisioned(client, self.name)
-            kit = Resources(settings, store, RpcClient(client, settings.ask_timeout), client, metrics)
-            room = self.build(kit)
-            health = ops.Readiness(client, {"store": store.ping}, monitor)
-            await stack.enter_async_context(ops.serve_health(settings, health, metrics))
-            mailbox = Subscriptions(self.name, broker, room, store, health, metrics, tracer, settings)
-            await stack.enter_async_context(_run_tasks([*room.workers, *store.workers(self.name, client, metrics)]))
-            await stack.enter_async_context(mailbox.active())
-            await client.flush()  # the server knows of every subscription: whoever is ready is asked
-            stack.enter_context(health.accepting())
+    async def serve(self, settings: SettingsT, monitor: ConnectionMonitor) -> AsyncIterator[None]:
+        """Runs the service in this process while the block is open."""
+        app = self.application(settings, monitor)
+        async with app.lifespan_context(), app:
             yield
 
+    def application(self, settings: SettingsT | None = None, monitor: ConnectionMonitor | None = None) -> FastStream:
+        """Returns the service as a FastStream application. Without settings, it reads them when it starts."""
+        monitor = monitor or ConnectionMonitor(Metrics())
+        contract = [operation for operation in OPERATIONS if operation.service == self.name]
+        broker = build_broker(self.name, {**dict.fromkeys(contract), **self.handlers}, monitor)
+        run = _ServiceRun(self, broker, monitor, settings)
+        return FastStream(
+            broker,
+            logger=None,
+            lifespan=run.lifespan,
+            after_startup=[run.accept],
+            on_shutdown=[run.drain],
+            specification=specification(self.name),
+        )
 
-def tune_gc() -> None:
-    """Takes what was made at the start out of the garbage collector's rounds, and lets it go round less often.
 
-    A service makes many short-lived objects and few cycles. By default, looking for them took a seventh of all CPU in a
-    profile of the shop under load.
+class _ServiceRun(Generic[SettingsT, StoreT]):
+    """One run of a service, in the hooks of its FastStream application.
+
+    The lifespan sets the attributes below; the other hooks run only while it is open.
     """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 50)
 
-
-class Subscriptions:
-    """The subscriptions of a service, and what stands behind them."""
+    client: Client
+    readiness: Readiness
+    rpc_server: RpcServer
+    consumers: Mapping[Consumer, EventConsumer]
+    drain_timeout: float
 
     def __init__(
         self,
-        service: str,
-        broker: NatsBroker,
-        parts: ServiceParts,
-        store: Store,
-        health: "ops.Readiness",
-        metrics: Metrics,
-        tracer: Tracer | None,
-        settings: Settings,
+        definition: ServiceDefinition[SettingsT, StoreT],
+        broker: ServiceBroker,
+        monitor: ConnectionMonitor,
+        settings: SettingsT | None,
     ) -> None:
-        self.service = service
+        self.definition = definition
         self.broker = broker
+        self.monitor = monitor
+        self.settings = settings
+        self.is_standalone = settings is None
+        """Whether `faststream run` runs the service, so that no `lifecycle.run_process` prepares the process."""
+        self.has_failed = False
+
+    @asynccontextmanager
+    async def lifespan(self, **_options: Any) -> AsyncIterator[None]:
+        """Connects store and NATS, and runs the workers; at the end closes them in reverse order.
+
+        `faststream run` passes its command line options, which a service does not use.
+        """
+        settings = self.settings
+        if settings is None:
+            settings = lifecycle.prepare_process(self.definition.name, self.definition.settings)
+        async with AsyncExitStack() as stack:
+            await self._start(settings, stack)
+            if self.is_standalone:
+                await stack.enter_async_context(running_tasks([("exit on close", self._exit_on_close())]))
+            yield
+        if self.has_failed and self.is_standalone:
+            raise SystemExit(1)
+
+    async def _start(self, settings: SettingsT, stack: AsyncExitStack) -> None:
+        """Opens everything that the service needs; the stack closes it."""
+        name, metrics = self.definition.name, self.monitor.metrics
+        tracer, provider = build_tracer(settings.otlp_endpoint, name)
+        if provider is not None:
+            stack.callback(provider.shutdown)
+        store = await stack.enter_async_context(self.definition.connect(settings, name))
+        self.broker.configure(settings, name)
+        client = await asyncio.wait_for(self.broker.connect(), CONNECT_TIMEOUT_SECONDS)
+        stack.push_async_callback(client.close)
+        await require_provisioned(client, name)
+        rpc = RpcClient(client, settings.ask_timeout)
+        parts = self.definition.build(Resources(settings, store, rpc, client, metrics))
+        self.readiness = Readiness(client, {"store": store.ping}, self.monitor)
+        await stack.enter_async_context(serve_health(settings, self.readiness, metrics))
+        await self._serve_messages(settings, stack, store, parts.deps, client, tracer)
+        workers = [*parts.workers, *store.workers(name, client, metrics)]
+        await stack.enter_async_context(running_tasks([(worker.name, worker.run()) for worker in workers]))
+
+    async def _serve_messages(
+        self,
+        settings: SettingsT,
+        stack: AsyncExitStack,
+        store: StoreT,
+        deps: Any,
+        client: Client,
+        tracer: Tracer | None,
+    ) -> None:
+        """Makes the request server and the event consumers, which the application's start subscribes."""
+        name, metrics = self.definition.name, self.monitor.metrics
         self.drain_timeout = settings.drain_timeout
-
-        async def answer_health(_deps: object, _ask: Request[Any]) -> ServiceHealth:
-            return ServiceHealth(stores=await health.check_all())
-
+        self.client = client
         self.rpc_server = RpcServer(
-            parts.deps,
-            {
-                **parts.handlers,
-                **store.handlers(service),
-                HEALTH[service]: answer_health,
-                **_redelivery_handlers(service, parts, store, tracer),
-            },
+            deps,
+            self._handlers(store, tracer),
             store,
             store.is_transient,
             metrics,
             max_in_flight=settings.max_in_flight,
             tracer=tracer,
         )
-        js = broker.config.connection_state.stream
+        js = client.jetstream()
         self.consumers = {
             consumer: EventConsumer(
-                service, parts.deps, parts.event_handlers, store, js, metrics, tracer, settings.pace
+                name, deps, self.definition.event_handlers, store, js, metrics, tracer, settings.pace
             )
-            for consumer in streams.consumers_for(service)
+            for consumer in consumers_for(name)
         }
-
-    @asynccontextmanager
-    async def active(self) -> AsyncIterator[None]:
-        """Answers and hears; at the end takes nothing new and finishes what it has."""
-        self._subscribe()
-        tasks = [asyncio.create_task(reactor.run()) for reactor in self.consumers.values()]
         self.rpc_server.arrival_clock.start()
-        try:
-            await self.broker.start()
-            yield
-        finally:
-            await self._drain()
-            self.rpc_server.arrival_clock.stop()
-            for task in tasks:
-                task.cancel()
+        stack.callback(self.rpc_server.arrival_clock.stop)
+        if settings.fast_path:
+            self.broker.fast_path = FastPath(name, self.rpc_server, self.consumers)
+            runs = [(f"consume {consumer.stream}", each.run()) for consumer, each in self.consumers.items()]
+            await stack.enter_async_context(running_tasks(runs))
+        self.broker.context.set_global(RPC_SERVER, self.rpc_server)
+        self.broker.context.set_global(EVENT_CONSUMERS, self.consumers)
 
-    def _subscribe(self) -> None:
-        async def take_ask(message: Msg) -> None:
-            self.rpc_server.receive(message)
+    def _handlers(self, store: StoreT, tracer: Tracer | None) -> dict[AnyOperation, Handler]:
+        """Returns the handlers of the service, and those of operations that every service has."""
+        name = self.definition.name
 
-        self.broker.subscriber(f"rpc.{self.service}.*", queue=self.service, decoder=_raw_message, no_reply=True)(
-            take_ask
-        )
-        for consumer, reactor in self.consumers.items():
-            self._subscribe_to(consumer, reactor)
+        async def report_health(_deps: object, _request: Request[Any]) -> ServiceHealth:
+            return ServiceHealth(stores=await self.readiness.check_all())
 
-    def _subscribe_to(self, consumer: streams.Consumer, reactor: EventConsumer) -> None:
-        async def take_event(message: Msg) -> None:
-            reactor.receive(message)
+        handlers = {**self.definition.handlers, **store.handlers(name), HEALTH[name]: report_health}
+        if name in REDELIVER:
+            redelivery = RedeliveryHandler(name, self.definition.event_handlers, store, tracer)
+            handlers[REDELIVER[name]] = redelivery.redeliver
+        return handlers
 
-        self.broker.subscriber(
-            consumer.subjects[0],
-            queue=self.service,
-            stream=JStream(consumer.stream, declare=False),
-            config=streams.consumer_config(consumer),
-            ack_policy=AckPolicy.MANUAL,
-            decoder=_raw_message,
-            no_reply=True,
-        )(take_event)
+    async def accept(self) -> None:
+        """Reports the service as ready, once the server knows every subscription."""
+        await self.client.flush()
+        self.readiness.is_accepting = True
+        if self.is_standalone:
+            lifecycle.report_ready()
 
-    async def _drain(self) -> None:
-        """Every subscription first, then what is at work: FastStream's own stop would drop asks in flight."""
+    async def drain(self) -> None:
+        """Takes no new messages, and finishes those that have arrived."""
+        self.has_failed = self.monitor.closed.is_set()
+        self.readiness.is_accepting = False
         try:
             async with asyncio.timeout(self.drain_timeout):
-                await asyncio.gather(*(_drain_subscriber(subscriber) for subscriber in self.broker.subscribers))
-                await messaging.wait_until(
+                await self.broker.drain()
+                await wait_until(
                     lambda: self.rpc_server.is_idle and all(one.is_idle for one in self.consumers.values())
                 )
-        except TimeoutError:
-            log.warning("stopped with work unfinished; what was not acknowledged comes again")
-        if self.broker.config.connection_state.connection.is_connected:
-            await self.broker.config.connection_state.connection.flush()
+        except (TimeoutError, nats.errors.Error):
+            log.warning("stopped with unfinished work; JetStream redelivers events that were not acknowledged")
+        if self.client.is_connected:
+            await self.client.flush()
 
-
-def _redelivery_handlers(
-    service: str, room: ServiceParts, store: Store, tracer: Tracer | None
-) -> dict[AnyOperation, Handler]:
-    """Events that the operator hands over, where the service hears any."""
-    return (
-        {REDELIVER[service]: RedeliveryHandler(service, room.event_handlers, store, tracer).redeliver}
-        if service in REDELIVER
-        else {}
-    )
-
-
-async def _drain_subscriber(subscriber: Any) -> None:  # FastStream does not type what it keeps
-    subscription, subscriber.subscription = subscriber.subscription, None
-    if subscription is not None:
-        await subscription.drain()
-
-
-async def _raw_message(message: NatsMessage) -> Msg:
-    """What NATS brought, as it is: headers and body are read once, by the contract."""
-    return message.raw_message
+    async def _exit_on_close(self) -> None:
+        """Stops `faststream run` once NATS has closed the connection for good."""
+        await self.monitor.closed.wait()
+        app: FastStream = self.broker.context.get("app")
+        app.exit()
 
 
 @asynccontextmanager
-async def _run_tasks(workers: Sequence[BackgroundTask]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(worker.run(), name=worker.name) for worker in workers]
+async def running_tasks(coroutines: Sequence[tuple[str, Coroutine[Any, Any, None]]]) -> AsyncIterator[None]:
+    """Runs named coroutines as tasks while the block is open, then cancels them."""
+    tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in coroutines]
     try:
         yield
     finally:

@@ -1,5 +1,5 @@
-"""cart: what a customer or a guest is about to buy.
+"""cart owns the carts of customers and guests, stored in MongoDB, each with an expiry time.
 
-Owns carts, in MongoDB, each with an end. Asks the catalog what its lines cost now. Answers the order service with the
-lines an order is made from, hears `OrderPlaced` and takes out what was ordered. Says nothing itself.
+It asks the catalog for current prices and answers the order service with the lines of a checkout. It subscribes to
+`OrderPlaced` and removes the ordered units from the cart. It publishes no events.
 """

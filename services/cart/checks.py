@@ -1,4 +1,4 @@
-"""What cart offers to the audit: whose carts there are, and the orders that each has given its lines to."""
+"""The cart's part of `souk verify`: which carts exist, and the orders that each has applied."""
 
 from collections.abc import AsyncIterator
 
@@ -15,15 +15,20 @@ FACTS = (
 _FIELDS = {"_id": 0, "reference": 1, "user_id": 1, "merged_into": 1, "ordered": 1}
 
 
-async def told(database: MongoDatabase) -> AsyncIterator[tuple[str, Row]]:
-    """Carts by their references, for a guest's id is a secret; and whether each remembers all of its orders."""
+async def read_mongo_facts(database: MongoDatabase) -> AsyncIterator[tuple[str, Row]]:
+    """Yields a row for each live cart and for each order that it has applied.
+
+    Carts are named by their references, because a guest's cart id is a secret. `remembers_all` is 0 when the cart may
+    have dropped an order from its list.
+    """
     async for document in database.carts.find({"expires_at": {"$gt": now()}}, _FIELDS):
-        user, into = document.get("user_id"), document.get("merged_into")
-        ordered = document.get("ordered", ())
-        known = document["reference"]
+        user_id, target_id = document.get("user_id"), document.get("merged_into")
+        order_ids = document.get("ordered", ())
+        reference = document["reference"]
+        remembers_all = int(len(order_ids) < MAX_REMEMBERED_ORDERS)
         yield (
             "cart",
-            (known, user and user.bytes, into and cart_reference(into), int(len(ordered) < MAX_REMEMBERED_ORDERS)),
+            (reference, user_id and user_id.bytes, target_id and cart_reference(target_id), remembers_all),
         )
-        for order_id in ordered:
-            yield "emptied", (known, order_id.bytes)
+        for order_id in order_ids:
+            yield "emptied", (reference, order_id.bytes)

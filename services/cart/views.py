@@ -1,4 +1,4 @@
-"""The cart as its owner reads it: what its lines cost and what there is of them now, and what has changed."""
+"""A cart as its owner reads it: current prices and stock, and what has changed since the last read."""
 
 from contracts import cart as contract
 from contracts.cart import CartItem, CartItemChange
@@ -8,8 +8,11 @@ from services.cart.domain.carts import CartLine, CartRecord, QuotesBySku, find_s
 
 
 def render_cart(cart: CartRecord, quotes: QuotesBySku, currency: str) -> contract.Cart:
-    """With every total in the shop's currency. It is what the lines cost, however much that is."""
-    items = [_item(line, quotes.get(line.sku), currency) for line in cart.lines]
+    """The cart in the contract's form, with every total in the shop's currency.
+
+    Totals have no upper limit here: they state what the lines cost.
+    """
+    items = [_render_item(line, quotes.get(line.sku), currency) for line in cart.lines]
     subtotal = sum_money([item.line_total for item in items], currency)
     return contract.Cart(
         id=cart.id,
@@ -22,27 +25,29 @@ def render_cart(cart: CartRecord, quotes: QuotesBySku, currency: str) -> contrac
     )
 
 
-def _item(line: CartLine, quote: SkuQuote | None, currency: str) -> CartItem:
-    known = quote or line
+def _render_item(line: CartLine, quote: SkuQuote | None, currency: str) -> CartItem:
+    """A line without a quote is not on sale: it shows its last known price and adds nothing to the total."""
+    source = quote or line
     price = quote.unit_price if quote else Money.model_construct(amount=line.price, currency=currency)
     return CartItem(
         sku=line.sku,
-        product_id=known.product_id,
-        name=known.name,
-        options=known.options,
+        product_id=source.product_id,
+        name=source.name,
+        options=source.options,
         quantity=line.quantity,
         unit_price=price,
         line_total=price.times(line.quantity if quote else 0),
         available=quote.available if quote else 0,
-        changes=_changes(line, quote),
+        changes=_find_changes(line, quote),
     )
 
 
-def _changes(line: CartLine, quote: SkuQuote | None) -> list[CartItemChange]:
+def _find_changes(line: CartLine, quote: SkuQuote | None) -> list[CartItemChange]:
     changes = []
     if quote is not None and quote.unit_price.amount != line.price:
-        changes.append(CartItemChange.PRICE_UP if quote.unit_price.amount > line.price else CartItemChange.PRICE_DOWN)
-    short = find_shortage(line, quote)
-    if short is not None and short is not line.shortage:
-        changes.append(short)
+        has_risen = quote.unit_price.amount > line.price
+        changes.append(CartItemChange.PRICE_UP if has_risen else CartItemChange.PRICE_DOWN)
+    shortage = find_shortage(line, quote)
+    if shortage is not None and shortage is not line.shortage:
+        changes.append(shortage)
     return changes

@@ -1,5 +1,6 @@
-"""catalog owns products with their variants, categories, prices, pictures and search, and their stock with its holds.
+"""catalog owns products with their variants, categories, prices, images and search, and their stock with its holds.
 
-It hears that orders were paid (a hold becomes a sale) and cancelled (stock returns). It says when products come, change
-and go, when stock is adjusted, and when a hold was lost: ran out, or could not be had again for an order paid late.
+It subscribes to `OrderPaid`, which turns a hold into a sale, and `OrderCancelled`, which returns the stock. It
+publishes when a product is created, updated or deactivated, when stock is adjusted, and when a hold is lost: it
+expired, or its order was paid too late and the stock was gone.
 """

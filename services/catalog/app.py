@@ -1,38 +1,36 @@
-"""The catalog, put together."""
+"""Composition root of the catalog: which function handles which operation and event, and the background tasks."""
 
-from functools import partial
-
-from contracts import catalog, order, privacy
+from contracts import catalog, order
+from contracts import privacy as privacy_contract
 from contracts.event import Event
 from contracts.operation import AnyOperation
 from infra.database.postgres import Database, connect
-from infra.foundation.background import PeriodicTask
-from infra.foundation.batching import BatchLoader
 from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
 from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
-from services.catalog.deps import CatalogDeps, CatalogSettings
-from services.catalog.handlers import categories, holds, imports, products, stock
-from services.catalog.handlers import events as orders
+from services.catalog.deps import build_deps
 from services.catalog.handlers import (
-    images as pictures,
+    categories,
+    events,
+    holds,
+    images,
+    imports,
+    privacy,
+    products,
+    queries,
+    repair,
+    stock,
 )
-from services.catalog.handlers import privacy as erasing
-from services.catalog.handlers import queries as reading
-from services.catalog.handlers import repair as repairing
-from services.catalog.store.object_files import IMAGES, UPLOADS, ObjectBucket
-from services.catalog.store.product_documents import ProductDocumentCache
-from services.catalog.workers import import_runner as importing
-
-PRODUCT_BATCH_SIZE, PAGE_BATCH_SIZE = 200, 10
-"""Products and pages that are read in one go when many ask at once."""
+from services.catalog.settings import CatalogSettings
+from services.catalog.workers.hold_settler import settle_holds
+from services.catalog.workers.import_runner import run_next_import
 
 HANDLERS: dict[AnyOperation, Handler] = {
-    catalog.LIST_PRODUCTS: reading.list_products,
-    catalog.SEARCH_PRODUCTS: reading.search_products,
-    catalog.SUGGEST: reading.suggest,
-    catalog.GET_PRODUCT: reading.get_product,
-    catalog.QUOTE: reading.quote,
+    catalog.LIST_PRODUCTS: queries.list_products,
+    catalog.SEARCH_PRODUCTS: queries.search_products,
+    catalog.SUGGEST: queries.suggest,
+    catalog.GET_PRODUCT: queries.get_product,
+    catalog.QUOTE: queries.quote,
     catalog.CREATE_PRODUCT: products.create_product,
     catalog.REPLACE_PRODUCT: products.replace_product,
     catalog.CHANGE_PRODUCT: products.change_product,
@@ -47,34 +45,29 @@ HANDLERS: dict[AnyOperation, Handler] = {
     catalog.ADJUST_STOCK: stock.adjust_stock,
     catalog.HOLD: holds.hold,
     catalog.RELEASE: holds.release,
-    catalog.REPAIR: repairing.repair,
+    catalog.REPAIR: repair.repair,
     catalog.START_IMPORT: imports.start_import,
     catalog.GET_IMPORT: imports.get_import,
-    catalog.ADD_IMAGE: pictures.add_image,
-    catalog.GET_IMAGE: pictures.get_image,
-    privacy.ERASE[catalog.SERVICE]: erasing.erase,
-    privacy.EXPORT[catalog.SERVICE]: erasing.export,
+    catalog.ADD_IMAGE: images.add_image,
+    catalog.GET_IMAGE: images.get_image,
+    privacy_contract.ERASE[catalog.SERVICE]: privacy.erase,
+    privacy_contract.EXPORT[catalog.SERVICE]: privacy.export,
 }
 
 EVENT_HANDLERS: dict[type[Event], EventHandler] = {
-    order.OrderPaid: orders.order_paid,
-    order.OrderCancelled: orders.order_cancelled,
+    order.OrderPaid: events.order_paid,
+    order.OrderCancelled: events.order_cancelled,
 }
 
 
 def build(resources: Resources[CatalogSettings, Database]) -> ServiceParts:
-    """The workers need the shop, and the shop's handlers wake them."""
-    stock_keeper = PeriodicTask("stock keeper", lambda: holds.settle_holds(shop), interval_seconds=1.0)
-    importer = PeriodicTask("importer", lambda: importing.run_next_import(shop), interval_seconds=1.0)
-    uploads, images = ObjectBucket(resources.nats, UPLOADS), ObjectBucket(resources.nats, IMAGES)
-    documents = ProductDocumentCache()
-    found = BatchLoader(partial(reading.load_products, resources.store, documents), max_batch_size=PRODUCT_BATCH_SIZE)
-    pages = BatchLoader(partial(reading.load_pages, resources.store, documents), max_batch_size=PAGE_BATCH_SIZE)
-    shop = CatalogDeps(resources.store, uploads, images, found, pages, resources.settings, stock_keeper, importer)
-    return ServiceParts(shop, HANDLERS, EVENT_HANDLERS, workers=[stock_keeper, importer])
+    """Assembles the service from its database and connections."""
+    deps = build_deps(resources, settle_holds=settle_holds, run_next_import=run_next_import)
+    return ServiceParts(deps, workers=[deps.hold_settler, deps.import_worker])
 
 
-SERVICE = ServiceDefinition("catalog", CatalogSettings, connect, build)
+SERVICE = ServiceDefinition("catalog", CatalogSettings, connect, build, HANDLERS, EVENT_HANDLERS)
+app = SERVICE.application()
 
 if __name__ == "__main__":
     SERVICE.main()

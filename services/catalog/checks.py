@@ -1,4 +1,4 @@
-"""What catalog offers to the audit: its holds, and whether its stock adds up."""
+"""The catalog's part of `souk verify`: its holds, and the checks of its stock."""
 
 from infra.database.checks import Check, FactTable, RepairAction, RepairBy
 
@@ -23,7 +23,7 @@ CHECKS = (
     Check(
         1,
         "stock_out_of_bounds",
-        "More is reserved than is on hand, or less than nothing.",
+        "A SKU has more units reserved than on hand, or fewer than none.",
         """
         SELECT sku, on_hand || ' on hand, ' || reserved || ' reserved' AS detail FROM stock
         WHERE NOT (0 <= reserved AND reserved <= on_hand) ORDER BY sku
@@ -32,7 +32,7 @@ CHECKS = (
     Check(
         1,
         "stock_out_of_balance",
-        "Units on hand are not those that were moved, or units reserved are not those on hold.",
+        "Units on hand differ from the sum of stock movements, or reserved units from the sum of holds.",
         """
         SELECT sku,
                on_hand || ' on hand, ' || moved || ' moved, ' || reserved || ' reserved, ' || held || ' held' AS detail
@@ -43,9 +43,9 @@ CHECKS = (
     Check(
         2,
         "hold_not_ended",
-        "A hold has run out and still keeps its stock.",
+        "A hold has expired but still reserves stock.",
         """
-        SELECT uuid_send(id) AS hold_id, 'ran out at ' || expires_at AS detail FROM hold
+        SELECT uuid_send(id) AS hold_id, 'expired at ' || expires_at AS detail FROM hold
         WHERE status = 'held' AND expires_at < now() - interval '30 seconds' ORDER BY expires_at
         """,
         REPAIR_HOLD,
@@ -53,9 +53,9 @@ CHECKS = (
     Check(
         2,
         "hold_not_settled",
-        "The stock does not follow what has become of a hold.",
+        "The stock of a hold does not match its status.",
         """
-        SELECT uuid_send(id) AS hold_id, 'is ' || taken || ', wants ' || wanted AS detail
+        SELECT uuid_send(id) AS hold_id, 'stock is ' || taken || ', should be ' || wanted AS detail
         FROM hold WHERE wanted <> taken ORDER BY id
         """,
         REPAIR_HOLD,
@@ -64,9 +64,9 @@ CHECKS = (
     Check(
         2,
         "import_stands_still",
-        "Nobody works on a product file that came in.",
+        "No process works on a product import.",
         """
-        SELECT uuid_send(id) AS import_id, status || ', last sign of life ' || alive_at AS detail FROM import_job
+        SELECT uuid_send(id) AS import_id, status || ', last progress at ' || alive_at AS detail FROM import_job
         WHERE status IN ('queued', 'running') AND alive_at < now() - interval '15 minutes' ORDER BY id
         """,
     ),

@@ -1,8 +1,9 @@
-"""notification: tells customers by mail what becomes of their orders, and mails the tokens of their accounts.
+"""notification: mails customers about their orders, and mails the tokens of their accounts.
 
-Owns deliveries: one for each thing that a customer is told about an order, and for each token, queued in the
-transaction that hears the event, with what the mail needs to say and no personal data. Where a customer is reached is
-asked of user, or of order for a guest, at the moment of sending, and kept nowhere; so is a token.
+The service owns deliveries: one for each notice about an order and one for each mailed token. A delivery is queued in
+the transaction that applies the event and holds what the mail says, without personal data. The recipient's name and
+e-mail are requested when the mail is sent, from user, or from order for a guest, and are stored nowhere; nor is a
+token.
 
-Hears that an order was placed, paid, cancelled or shipped, and that a token is wanted. Says nothing.
+It subscribes to orders that were placed, paid, cancelled or shipped, and to requests for tokens. It publishes nothing.
 """

@@ -1,63 +1,44 @@
-"""notification as a process: what it reads, keeps, hears and does."""
+"""The notification service: which handler serves each operation and event, and the worker that sends mails."""
 
 import time
 from email.headerregistry import Address
-from typing import Literal
 
 import aiosmtplib
 from prometheus_client import Counter
-from pydantic import Field, SecretStr
 
 from contracts import notification as contract
-from contracts import privacy
+from contracts import privacy as privacy_contract
 from contracts.event import Event
-from contracts.model import Email
 from contracts.operation import AnyOperation
 from contracts.user import ResetRequested, VerificationRequested
 from infra.database.postgres import Database, connect
-from infra.foundation.settings import PostgresSettings
 from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
 from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
-from services.notification.domain.deliveries import MAIL_KINDS
-from services.notification.handlers import events as handlers
-from services.notification.handlers import privacy as erasing
-from services.notification.handlers.events import NotificationDeps
-from services.notification.mail.contacts import RecipientLookup
+from services.notification.deps import NotificationDeps
+from services.notification.domain.mails import MAIL_KINDS
+from services.notification.handlers import events, privacy, queries
+from services.notification.mail.recipients import RecipientLookup
 from services.notification.mail.smtp import SmtpConnection
 from services.notification.mail.templates import MailTemplates
 from services.notification.mail.token_bucket import TokenBucket
+from services.notification.settings import NotificationSettings
 from services.notification.workers.mail_sender import MailSender
 
 HANDLERS: dict[AnyOperation, Handler] = {
-    contract.LIST: handlers.list_notifications,
-    privacy.ERASE[contract.SERVICE]: erasing.erase,
-    privacy.EXPORT[contract.SERVICE]: erasing.export,
+    contract.LIST: queries.list_notifications,
+    privacy_contract.ERASE[contract.SERVICE]: privacy.erase,
+    privacy_contract.EXPORT[contract.SERVICE]: privacy.export,
 }
 EVENT_HANDLERS: dict[type[Event], EventHandler] = {
-    **dict.fromkeys(MAIL_KINDS, handlers.queue_order_mail),
-    VerificationRequested: handlers.queue_token_mail,
-    ResetRequested: handlers.queue_token_mail,
+    **dict.fromkeys(MAIL_KINDS, events.queue_order_mail),
+    VerificationRequested: events.queue_token_mail,
+    ResetRequested: events.queue_token_mail,
 }
-
-
-class NotificationSettings(PostgresSettings):
-    pace: float = Field(0.5, ge=0, le=5, description="Seconds between two rounds of events.")
-    niceness: int = Field(10, ge=0, le=19, description="A mail may wait for a checkout.")
-    smtp_host: str = "127.0.0.1"
-    smtp_port: int = Field(10025, ge=0, le=65535)
-    smtp_tls: Literal["auto", "off", "starttls", "tls"] = Field("auto", description="auto: STARTTLS where offered.")
-    smtp_user: str = ""
-    smtp_password: SecretStr = SecretStr("")
-    smtp_timeout: float = Field(10.0, gt=0, description="Seconds the mail server has for each answer.")
-    smtp_connections: int = Field(1, ge=1, le=32, description="Mails on their way at once, of one process.")
-    mail_from: Email = "orders@souk.example"
-    mail_rate: float = Field(20.0, gt=0, description="Mails a second of one process, at the most.")
-    shop_name: str = "Souk"
-    shop_url: str = Field("", pattern="^(https?://.*)?$", description="Where links in mails lead; empty is no links.")
 
 
 def build(resources: Resources[NotificationSettings, Database]) -> ServiceParts:
+    """Composes the service: its dependencies and the mail sender."""
     settings = resources.settings
     sender = MailSender(
         resources.store,
@@ -68,16 +49,19 @@ def build(resources: Resources[NotificationSettings, Database]) -> ServiceParts:
         rate_limit=TokenBucket(settings.mail_rate, time.monotonic),
         mail_counter=Counter(
             "souk_mails_total",
-            "Mails, by what became of them.",
+            "Mails by kind and delivery status after an attempt.",
             ("kind", "status"),
             registry=resources.metrics.registry,
         ),
     )
-    return ServiceParts(NotificationDeps(resources.store, sender.wake), HANDLERS, EVENT_HANDLERS, workers=[sender])
+    return ServiceParts(NotificationDeps(resources.store, sender.wake), workers=[sender])
 
 
 def build_smtp_client(settings: NotificationSettings) -> aiosmtplib.SMTP:
-    """The client of the mail server. It names itself by the sender's domain: asking for our own could block."""
+    """Builds a client of the mail server.
+
+    It introduces itself with the domain of the sender address: looking up the host's own name could block.
+    """
     return aiosmtplib.SMTP(
         hostname=settings.smtp_host,
         port=settings.smtp_port,
@@ -90,7 +74,8 @@ def build_smtp_client(settings: NotificationSettings) -> aiosmtplib.SMTP:
     )
 
 
-SERVICE = ServiceDefinition("notification", NotificationSettings, connect, build)
+SERVICE = ServiceDefinition("notification", NotificationSettings, connect, build, HANDLERS, EVENT_HANDLERS)
+app = SERVICE.application()
 
 if __name__ == "__main__":
     SERVICE.main()

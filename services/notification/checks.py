@@ -1,4 +1,4 @@
-"""What notification offers to the audit: which mails there are, and those that nobody sends."""
+"""What `souk verify` reads and checks in the notification database: the mails of each order, and overdue mails."""
 
 from infra.database.checks import Check, FactTable
 
@@ -18,7 +18,7 @@ CHECKS = (
     Check(
         2,
         "mail_overdue",
-        "A mail has been waiting for longer than it is tried.",
+        "A mail is still queued after the last retry should have happened.",
         """
         SELECT uuid_send(id) AS delivery_id, kind || ' since ' || created_at AS detail FROM delivery
         WHERE status = 'queued' AND created_at < now() - interval '36 hours' ORDER BY id

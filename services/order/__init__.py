@@ -1,11 +1,12 @@
-"""order: orders, their state machine, and the saga that takes each of them from placed to an end.
+"""The order service: orders, their state machine, and the saga that takes every order to a final state.
 
-Owns orders: what was bought at which price, by whom, where it goes, and every state it was in. By whom and where are
-erased when somebody asks for that.
+It owns orders: what was bought, at which price, by whom, where it goes, and every status it has had. The buyer and the
+address are erased on request.
 
-Asks cart what is in a cart, catalog to price and hold the lines (or to give a hold back), payment to charge.
+It asks cart for the content of a cart, user for a saved address, catalog to price and hold the lines (or to release a
+hold), and payment to charge.
 
-Hears that a payment was captured, failed or was refunded, and that a hold was lost.
+It consumes: payment captured, failed and refunded; hold lost.
 
-Says that an order was placed, paid, shipped, delivered, cancelled or refunded.
+It publishes: order placed, paid, shipped, delivered, cancelled and refunded.
 """

@@ -1,4 +1,4 @@
-"""What order offers to the audit: its orders as others must know them, and what must not be among them."""
+"""What order offers to `souk verify`: its orders for comparison with other stores, and checks of its own."""
 
 from infra.database.checks import Check, FactTable, RepairAction, RepairBy
 
@@ -32,9 +32,9 @@ CHECKS = (
     Check(
         2,
         "order_not_given_up",
-        "An order that nobody paid in time is still pending.",
+        "An order that was not paid in time is still pending.",
         """
-        SELECT uuid_send(id) AS order_id, 'to be paid by ' || pay_by AS detail FROM orders
+        SELECT uuid_send(id) AS order_id, 'payment was due by ' || pay_by AS detail FROM orders
         WHERE status = 'pending' AND pay_by < now() - interval '30 seconds' ORDER BY pay_by
         """,
         REPAIR,
@@ -42,7 +42,7 @@ CHECKS = (
     Check(
         3,
         "hold_ordered_twice",
-        "Two orders stand on one hold.",
+        "Two orders use the same hold.",
         """
         SELECT uuid_send(hold_id) AS hold_id, count(*) || ' orders' AS detail FROM orders
         GROUP BY hold_id HAVING count(*) > 1
@@ -51,7 +51,7 @@ CHECKS = (
     Check(
         3,
         "cart_ordered_twice",
-        "Two orders were made from one version of a cart.",
+        "Two orders were made from the same version of a cart.",
         """
         SELECT cart_id AS cart, cart_version::text AS version, count(*) || ' orders' AS detail FROM orders
         WHERE cart_id IS NOT NULL GROUP BY cart_id, cart_version HAVING count(*) > 1
@@ -60,10 +60,10 @@ CHECKS = (
     Check(
         6,
         "order_without_step",
-        "An order is not what its history ends with.",
+        "The status of an order differs from the last entry of its history.",
         """
         SELECT uuid_send(id) AS order_id,
-               status || ', and its history ends with ' || (history -> -1 ->> 'status') AS detail
+               status || ', but its history ends with ' || (history -> -1 ->> 'status') AS detail
         FROM orders WHERE history -> -1 ->> 'status' IS DISTINCT FROM status ORDER BY id
         """,
     ),

@@ -1,9 +1,9 @@
-"""payment: takes the money of orders and gives it back, once.
+"""The payment service: charges orders and refunds them, each exactly once.
 
-Owns payments, refunds, the gateways and the double-entry ledger. Hears that an order was placed (and charges it) or
-cancelled (and reverses what was taken). Says that a payment was captured, failed, needs an action, was refunded.
+It owns payments, refunds, the gateways and the double-entry ledger. It consumes: order placed (and charges it), order
+cancelled (and reverses what was charged). It publishes: payment captured, failed, action required and refunded.
 
-Nothing is asked of a gateway inside a transaction. What is to be done stands in a table (`attempt`, `refund`) before it
-is tried, each under an id that is the gateway's idempotency key, so that a process may die anywhere: the next one takes
-it up, asks again under the same key, and settles it in one transaction of payment, ledger and outbox.
+No gateway is called inside a transaction. Pending work is stored in a table (`attempt`, `refund`) before it is tried,
+under an id that is the gateway's idempotency key. So a process may die at any point: another one claims the work, calls
+the gateway again under the same key, and settles the result in one transaction of payment, ledger and outbox.
 """

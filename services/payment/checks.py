@@ -1,6 +1,6 @@
-"""What payment offers to the audit: payments and refunds, the gateway's own list of them, and its ledger.
+"""What payment offers to `souk verify`: payments and refunds, the gateway's own list of them, and the ledger.
 
-The simulated gateway's books are in this database, and are read here as another gateway's list would be.
+The data of the simulated gateway is in this database. It is read here as the list of another gateway would be.
 """
 
 from infra.database.checks import Check, FactTable, RepairAction, RepairBy
@@ -11,8 +11,8 @@ FACTS = (
     FactTable(
         "payment",
         (
-            *("payment_id", "order_id", "user_id", "amount", "currency", "back", "status", "provider"),
-            *("told", "refunds", "created"),
+            *("payment_id", "order_id", "user_id", "amount", "currency", "refunded", "status", "provider"),
+            *("outcome", "refunds", "created"),
         ),
         """
         SELECT uuid_send(payment.id), uuid_send(order_id), uuid_send(user_id), amount, currency, refunded + refunding,
@@ -37,7 +37,7 @@ FACTS = (
         indexes=("refund_id",),
     ),
     FactTable(
-        "charge",
+        "gateway_charge",
         ("charge_id", "amount", "currency"),
         """
         SELECT uuid_send(key), amount, currency FROM simulator.charge
@@ -46,7 +46,7 @@ FACTS = (
         indexes=("charge_id",),
     ),
     FactTable(
-        "returned",
+        "gateway_refund",
         ("refund_id", "charge_id", "amount"),
         """
         SELECT uuid_send(key), uuid_send(charge_key), amount FROM simulator.refund
@@ -60,7 +60,7 @@ CHECKS = (
     Check(
         2,
         "charge_overdue",
-        "Nobody has gone on with a charge that was due, or it goes on for far too long.",
+        "A charge that was due was not claimed, or it is under way for far too long.",
         """
         SELECT uuid_send(payment_id) AS payment_id, step || ' due at ' || due_at || ', begun at ' || begun_at AS detail
         FROM attempt
@@ -71,9 +71,9 @@ CHECKS = (
     Check(
         2,
         "charge_forgotten",
-        "A payment is under way and nothing is to be done for it.",
+        "A payment is processing, but no work on it is pending.",
         """
-        SELECT uuid_send(payment.id) AS payment_id, 'processing without a step' AS detail FROM payment
+        SELECT uuid_send(payment.id) AS payment_id, 'processing without an attempt' AS detail FROM payment
         LEFT JOIN attempt ON attempt.payment_id = payment.id
         WHERE payment.status = 'processing' AND attempt.payment_id IS NULL ORDER BY payment.id
         """,
@@ -82,7 +82,7 @@ CHECKS = (
     Check(
         2,
         "refund_overdue",
-        "Nobody has gone on with a refund that was due, or it goes on for far too long.",
+        "A refund that was due was not claimed, or it is under way for far too long.",
         """
         SELECT uuid_send(payment_id) AS payment_id, uuid_send(id) AS refund_id, 'due at ' || due_at AS detail
         FROM refund WHERE status = 'pending'
@@ -93,7 +93,7 @@ CHECKS = (
     Check(
         2,
         "money_owed",
-        "Money should go back and cannot: the gateway has refused, and an operator has to try again.",
+        "Money is owed to a customer: the gateway has refused the refund, and an operator has to try again.",
         """
         SELECT uuid_send(payment_id) AS payment_id, uuid_send(order_id) AS order_id, uuid_send(refund_id) AS refund_id,
                owed || ' ' || currency || ' since ' || since || ': ' || coalesce(failure_code, 'no refund') AS detail
@@ -104,10 +104,10 @@ CHECKS = (
     Check(
         3,
         "paid_twice",
-        "More than one payment of an order was captured, and the money is kept.",
+        "More than one payment of an order was captured, and none of them was refunded.",
         """
         SELECT uuid_send(payment.id) AS payment_id, uuid_send(payment.order_id) AS order_id,
-               'beside ' || named.id AS detail
+               'in addition to ' || named.id AS detail
         FROM bill JOIN payment ON payment.order_id = bill.order_id
         JOIN payment AS named ON named.id = bill.payment_id AND named.id <> payment.id
         WHERE payment.status IN ('captured', 'partially_refunded', 'disputed')
@@ -121,10 +121,10 @@ CHECKS = (
     Check(
         3,
         "refunds_do_not_add_up",
-        "What a payment says went back is not what its refunds say.",
+        "The refunded amount of a payment differs from the sum of its refunds.",
         """
         SELECT uuid_send(payment.id) AS payment_id,
-               refunded || ' and ' || refunding || ' on its way, by its refunds '
+               refunded || ' refunded and ' || refunding || ' pending; by its refunds '
                || coalesce(each.done, 0) || ' and ' || coalesce(each.pending, 0) AS detail
         FROM payment
         LEFT JOIN (SELECT payment_id, coalesce(sum(amount) FILTER (WHERE status = 'done'), 0) AS done,
@@ -138,13 +138,13 @@ CHECKS = (
     Check(
         4,
         "ledger_out_of_balance",
-        "The ledger does not come to zero.",
-        "SELECT currency, balance || ' too much' AS detail FROM ledger_balance WHERE balance <> 0 ORDER BY currency",
+        "The ledger does not balance to zero.",
+        "SELECT currency, 'balance ' || balance AS detail FROM ledger_balance WHERE balance <> 0 ORDER BY currency",
     ),
     Check(
         4,
         "ledger_disagrees",
-        "The ledger says something else than a payment.",
+        "The ledger disagrees with a payment.",
         """
         SELECT uuid_send(payment_id) AS payment_id,
                status || ': ' || expected || ' expected, ' || booked || ' booked' AS detail

@@ -1,34 +1,50 @@
-"""What every handler of the payment service works with."""
+"""What the handlers and workers of the payment service work with."""
 
-from dataclasses import dataclass
-
-from pydantic import Field
+from dataclasses import dataclass, field
 
 from infra.database.postgres import Database
-from infra.foundation.settings import PostgresSettings
 from infra.messaging.rpc import RpcClient
+from infra.runtime.service import Resources
 from services.payment.gateways import GatewayRegistry
-from services.payment.workers.charge import ChargeWorker
-from services.payment.workers.completion import Completions
-from services.payment.workers.refund import RefundWorker
+from services.payment.gateways.simulator import Simulator
+from services.payment.settings import PaymentSettings
+from services.payment.signals import Completions, WorkSignal
 
 
-class PaymentSettings(PostgresSettings):
-    gateway_timeout: float = Field(2.0, gt=0, description="Seconds a gateway may take to answer one call.")
-    gateway_concurrency: int = Field(200, gt=0, description="Calls at the gateways at once, of one process.")
-    gateway_failures: int = Field(10, gt=0, description="Calls that fail in a row until a gateway is left alone.")
-    gateway_pause: float = Field(5.0, gt=0, description="Seconds between two tries of a gateway that is left alone.")
-    charge_deadline: float = Field(600.0, gt=0, description="Seconds a payment may be under way before it is voided.")
-    payment_patience: float = Field(1.0, gt=0, description="Seconds a client waits for an outcome at the most.")
-    simulator_late: float = Field(3.0, ge=0, description="Seconds the simulator takes over `sim_timeout`.")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PaymentDeps:
+    """The database, the RPC client, the gateways, the signals to the workers, and limits from the settings."""
+
     db: Database
     rpc: RpcClient
     gateways: GatewayRegistry
-    completions: Completions
-    charge_worker: ChargeWorker
-    refund_worker: RefundWorker
+    gateway_timeout_seconds: float
+    """How long a gateway may take to answer one call."""
+    gateway_concurrency: int
+    """Concurrent gateway calls, of charges and of refunds each."""
+    charge_deadline_seconds: float
+    """How long a payment may be processing before it is voided."""
     wait_seconds: float
+    """How long a client waits at most for the outcome of a payment or refund."""
+    completions: Completions = field(default_factory=Completions)
+    charges_due: WorkSignal = field(default_factory=WorkSignal)
+    refunds_due: WorkSignal = field(default_factory=WorkSignal)
+
+
+def build_deps(resources: Resources[PaymentSettings, Database]) -> PaymentDeps:
+    """Builds the dependencies from the settings and the connections of the process."""
+    settings, db = resources.settings, resources.store
+    gateways = GatewayRegistry(
+        [Simulator(db, late_seconds=settings.simulator_late)],
+        failure_threshold=settings.gateway_failures,
+        pause_seconds=settings.gateway_pause,
+    )
+    return PaymentDeps(
+        db,
+        resources.rpc,
+        gateways,
+        gateway_timeout_seconds=settings.gateway_timeout,
+        gateway_concurrency=settings.gateway_concurrency,
+        charge_deadline_seconds=settings.charge_deadline,
+        wait_seconds=settings.payment_patience,
+    )

@@ -1,7 +1,7 @@
-"""user: who somebody is, and how they prove it.
+"""user: accounts, and how their owners prove who they are.
 
-Owns accounts, sessions (the families of refresh tokens), second factors, mailed tokens, addresses, failed logins and
-the keys that sign access tokens. Hears nothing. Says what becomes of accounts, without personal data: who needs an
-address to write to asks `contact`, and who mails a token asks `proof`. Leads the others when somebody wants to see all
-that is held on them, or have it erased.
+The service owns accounts, sessions (families of refresh tokens), second factors, mailed tokens, addresses, failed
+logins, API keys and the keys that sign access tokens. It subscribes to no events. Its own events carry no personal
+data: a service that needs an e-mail address requests `contact`, and the service that mails a token requests `proof`.
+It also coordinates the other services when a customer exports or erases their data.
 """

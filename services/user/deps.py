@@ -1,79 +1,103 @@
-"""What the handlers of this service work with."""
+"""What the handlers and workers of the user service use, and how it is built from the settings."""
 
-import secrets
-from collections.abc import Callable
+import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import UUID
 
-from contracts.user import ACCESS_TOKEN_TTL_SECONDS, SessionTokens
-from infra.database.postgres import Connection, Database
-from infra.foundation.ids import new_id, now
+from infra.database.postgres import Database
 from infra.messaging.rpc import RpcClient
-from services.user.domain.accounts import (
-    AccountRecord,
-    LoginLimits,
-    RequestLimits,
-    access_token_claims,
-    effective_role,
-    hash_token,
-)
+from infra.runtime.service import Resources
+from services.user.domain.throttling import LoginLimits, RequestLimits
+from services.user.security.code_verifier import CodeVerifier
 from services.user.security.email_tokens import EmailTokens
+from services.user.security.login_throttle import LoginThrottle
 from services.user.security.password_hasher import PasswordHasher
-from services.user.security.refresh_grace import seal_successor
+from services.user.security.request_throttle import RequestThrottle
+from services.user.security.session_tokens import SessionIssuer
 from services.user.security.signing_keys import SigningKeys
 from services.user.security.totp import TotpCodes
-from services.user.store import sessions
-from services.user.store.sessions import SpentToken
-from services.user.workers.revocation_publisher import RevocationPublisher
-
-TOKEN_BYTES = 32
+from services.user.settings import UserSettings
 
 
 @dataclass(frozen=True)
 class UserDeps:
+    """The parts that handlers and workers share."""
+
     db: Database
+    rpc: RpcClient
+    """For requests to the other services that hold data of a customer."""
     password_hasher: PasswordHasher
     signing_keys: SigningKeys
-    login_limits: LoginLimits
-    request_limits: RequestLimits
-    session_lifetime: timedelta
-    refresh_grace_seconds: float
-    """Seconds in which a spent refresh token is taken for one whose reply was lost."""
+    session_issuer: SessionIssuer
     email_tokens: EmailTokens
-    pepper: bytes = field(repr=False)
-    """The key of the digests by which failed logins and other requests are kept."""
-    revocation_publisher: RevocationPublisher
-    rpc: RpcClient
-    """Asks the other services what they hold on somebody."""
-    erase_delay_seconds: float
-    """Seconds until what is held on somebody begins to be erased."""
     totp: TotpCodes
+    login_throttle: LoginThrottle
+    code_verifier: CodeVerifier
+    request_throttle: RequestThrottle
+    pepper: bytes = field(repr=False)
+    """Key of the digests under which failed logins and counted requests are stored."""
+    refresh_grace_seconds: float
+    """How long a spent refresh token still returns its successor, for a client that lost the reply."""
+    erase_delay_seconds: float
+    """How long an erasure waits before it starts."""
     admins_need_totp: bool
-    """An administrator without a second factor is signed in as a customer."""
+    """Whether an administrator without a second factor acts as a customer."""
+    publish_revocations: Callable[[], Awaitable[None]]
+    """Tells the edges which sessions and API keys have ended."""
     wake_reset_mailer: Callable[[], None]
-    """Somebody has forgotten a password."""
+    """Wakes the worker that looks up forgotten passwords."""
 
-    async def sign_in(self, connection: Connection, account: AccountRecord, address: str) -> SessionTokens:
-        """A new session."""
-        session_id, token = new_id(), secrets.token_urlsafe(TOKEN_BYTES)
-        await sessions.create(connection, session_id, account.id, hash_token(token), self.session_lifetime, address)
-        return await self.issue(account, session_id, token)
 
-    async def rotate(
-        self, connection: Connection, account: AccountRecord, session_id: UUID, address: str, spent_token: str
-    ) -> SessionTokens:
-        """The next pair of a session."""
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        before = SpentToken(hash_token(spent_token), seal_successor(token, spent_token))
-        await sessions.rotate(connection, session_id, hash_token(token), self.session_lifetime, address, before)
-        return await self.issue(account, session_id, token)
+def build_deps(
+    resources: Resources[UserSettings, Database],
+    *,
+    publish_revocations: Callable[[], Awaitable[None]],
+    wake_reset_mailer: Callable[[], None] = lambda: None,
+) -> UserDeps:
+    """Builds the parts from the settings."""
+    settings, db = resources.settings, resources.store
+    signing_keys = SigningKeys(db, settings.keys_secret)
+    totp = TotpCodes(derive_key(b"totp", settings), derive_key(b"recovery", settings), settings.totp_issuer)
+    throttle = LoginThrottle(
+        db, LoginLimits(settings.login_failures, settings.login_failures_of_address, settings.login_window)
+    )
+    return UserDeps(
+        db=db,
+        rpc=resources.rpc,
+        password_hasher=PasswordHasher(
+            settings.bcrypt_cost,
+            threads=settings.bcrypt_threads,
+            max_wait_seconds=settings.bcrypt_patience,
+            registry=resources.metrics.registry,
+        ),
+        signing_keys=signing_keys,
+        session_issuer=SessionIssuer(signing_keys, timedelta(days=settings.refresh_days), settings.admins_need_totp),
+        email_tokens=build_email_tokens(settings),
+        totp=totp,
+        login_throttle=throttle,
+        code_verifier=CodeVerifier(db, throttle, totp),
+        request_throttle=RequestThrottle(
+            db, RequestLimits(settings.mails_of_account, settings.requests_of_address, settings.requests_window)
+        ),
+        pepper=derive_key(b"login", settings),
+        refresh_grace_seconds=settings.refresh_grace,
+        erase_delay_seconds=settings.erase_wait,
+        admins_need_totp=settings.admins_need_totp,
+        publish_revocations=publish_revocations,
+        wake_reset_mailer=wake_reset_mailer,
+    )
 
-    async def issue(self, account: AccountRecord, session_id: UUID, token: str) -> SessionTokens:
-        role = effective_role(account, admins_need_totp=self.admins_need_totp)
-        return SessionTokens(
-            user=account.user,
-            access_token=await self.signing_keys.sign(access_token_claims(account, role, session_id, new_id(), now())),
-            refresh_token=token,
-            expires_in=ACCESS_TOKEN_TTL_SECONDS,
-        )
+
+def build_email_tokens(settings: UserSettings) -> EmailTokens:
+    """Builds the issuer of mailed tokens."""
+    return EmailTokens(
+        derive_key(b"proof", settings),
+        verify_lifetime=timedelta(days=settings.verify_days),
+        reset_lifetime=timedelta(minutes=settings.reset_minutes),
+    )
+
+
+def derive_key(purpose: bytes, settings: UserSettings) -> bytes:
+    """Derives a separate key for each purpose from the one secret."""
+    return hashlib.sha256(purpose + b"\0" + settings.keys_secret.get_secret_value().encode()).digest()

@@ -1,4 +1,4 @@
-"""The whole shop, with people of these tests' own, who come from an address of their own."""
+"""Fixtures for the access tests: the whole stack, with users of these tests who come from an address of their own."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -14,35 +14,37 @@ from tests.support.http import HttpClient, RegisteredCustomer, register_customer
 from tests.support.rpc import RpcCaller
 
 HERE = "127.0.0.71"
-"""Failures are counted by address: what these tests do wrong is nobody else's."""
+"""Failures are counted per address: these tests must not use up the allowance of others."""
 
 
 @pytest.fixture(scope="session")
-async def street(stack: Stack, connections: AsyncExitStack) -> HttpClient:
+async def access_http(stack: Stack, connections: AsyncExitStack) -> HttpClient:
     connector = aiohttp.TCPConnector(local_addr=(HERE, 0), limit=0)
     session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
     return HttpClient(await connections.enter_async_context(session), stack.http_url)
 
 
 @pytest.fixture(scope="session")
-async def boss(street: HttpClient, operator: RpcCaller) -> RegisteredCustomer:
-    return await create_admin(operator, street)
+async def access_admin(access_http: HttpClient, operator: RpcCaller) -> RegisteredCustomer:
+    return await create_admin(operator, access_http)
 
 
 @pytest.fixture(scope="session")
-async def keys(boss: RegisteredCustomer) -> ApiKeys:
-    return await create_api_keys(boss.http)
+async def keys(access_admin: RegisteredCustomer) -> ApiKeys:
+    return await create_api_keys(access_admin.http)
 
 
 @pytest.fixture
-async def world(
-    street: HttpClient,
-    boss: RegisteredCustomer,
+async def fixtures(
+    access_http: HttpClient,
+    access_admin: RegisteredCustomer,
     stack: Stack,
     new_product: Callable[..., Awaitable[Product]],
     keys: ApiKeys,
     database: Callable[[str], Awaitable[asyncpg.Connection]],
 ) -> AccessFixtures:
-    """A new owner and another customer each time; the administrator stays."""
-    owner, another = await register_customer(street), await register_customer(street)
-    return AccessFixtures(street, owner, another, boss, stack.layout.mail, new_product, keys, await database("user"))
+    """A new owner and another new customer for each test; the administrator is shared."""
+    owner, another = await register_customer(access_http), await register_customer(access_http)
+    return AccessFixtures(
+        access_http, owner, another, access_admin, stack.data_dir.mail_dir, new_product, keys, await database("user")
+    )

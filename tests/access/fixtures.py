@@ -1,4 +1,4 @@
-"""A shop with one customer's things in it, another customer, and an administrator: who tries what on whose."""
+"""The users and resources of the access tests: an owner, another customer, an administrator and API keys."""
 
 import io
 import re
@@ -18,8 +18,8 @@ from contracts.identity import ApiKeyScope
 from contracts.notification import NotificationKind
 from contracts.operation import AnyOperation
 from infra.foundation.ids import new_id
-from infra.ops.devstack.mail_files import mails
-from services.notification.domain.deliveries import SUBJECT_LINES
+from infra.ops.devstack.mail_files import list_mails
+from services.notification.domain.mails import SUBJECT_LINES
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS, HttpClient, HttpResponse, RegisteredCustomer
 from tests.support.rpc import RpcCaller
@@ -31,7 +31,7 @@ FORM_CONTENT_TYPE = "multipart/form-data; boundary=part"
 
 @dataclass(frozen=True)
 class ApiKeys:
-    """API keys: with one scope, with all but one, and with all there are."""
+    """API keys: with one scope, with all scopes but one, and with all scopes."""
 
     with_scope: Mapping[ApiKeyScope, str]
     without_scope: Mapping[ApiKeyScope, str]
@@ -40,7 +40,7 @@ class ApiKeys:
 
 @dataclass(frozen=True)
 class AccessFixtures:
-    """`owner` is whose things are made; `boss` is an administrator who bought nothing, and made the `keys`."""
+    """`owner` owns the resources; `admin` is an administrator who ordered nothing and created the `keys`."""
 
     http: HttpClient
     owner: RegisteredCustomer
@@ -50,23 +50,23 @@ class AccessFixtures:
     new_product: Callable[..., Awaitable[Product]]
     keys: ApiKeys
     user_database: asyncpg.Connection
-    """The database of user, for what no route does."""
+    """The database of user, for changes that no route makes."""
 
-    def customer_for(self, asker: CallerKind) -> RegisteredCustomer | None:
+    def customer_for(self, caller: CallerKind) -> RegisteredCustomer | None:
         people = {
             CallerKind.OWNER: self.owner,
             CallerKind.OTHER_CUSTOMER: self.other_customer,
             CallerKind.ADMIN: self.admin,
         }
-        return people.get(asker)
+        return people.get(caller)
 
-    def client_for(self, asker: CallerKind, operation: AnyOperation | None = None) -> HttpClient:
-        """A machine's key has just the scope that the operation needs."""
-        if asker is CallerKind.API_KEY:
+    def client_for(self, caller: CallerKind, operation: AnyOperation | None = None) -> HttpClient:
+        """An HTTP client of a caller; an API key has only the scope that the operation needs."""
+        if caller is CallerKind.API_KEY:
             scope = operation.scope if operation is not None and AccessRule(operation).needs_scope else None
             return self.http.with_token(self.keys.with_scope[scope] if scope else self.keys.all_scopes)
-        who = self.customer_for(asker)
-        return who.http if who else self.http
+        customer = self.customer_for(caller)
+        return customer.http if customer else self.http
 
     def key_without(self, scope: ApiKeyScope) -> HttpClient:
         return self.http.with_token(self.keys.without_scope[scope])
@@ -78,50 +78,52 @@ class AccessFixtures:
         return str((await self.new_product(stock=100)).id)
 
     async def mailed_token(self, email: str, kind: NotificationKind) -> str:
-        """The token of the newest mail of a kind to somebody."""
+        """The token in the newest mail of a kind to an address."""
 
         def found() -> list[str]:
-            sent = [mail for mail in mails(self.mail, to=email) if mail.subject == SUBJECT_LINES[kind]]
+            sent = [mail for mail in list_mails(self.mail, to=email) if mail.subject == SUBJECT_LINES[kind]]
             return [token for mail in sent for token in MAIL_TOKEN.findall(mail.text)]
 
         tokens: list[str] = await eventually(found)
         return tokens[-1]
 
-    async def remove_totp(self, who: RegisteredCustomer) -> None:
-        """Whatever was done to the second factor before is undone."""
-        await self.user_database.execute("UPDATE account SET totp = false WHERE id = $1", who.user["id"])
-        await self.user_database.execute("DELETE FROM second_factor WHERE account_id = $1", who.user["id"])
+    async def remove_totp(self, customer: RegisteredCustomer) -> None:
+        """Removes the customer's second factor."""
+        await self.user_database.execute("UPDATE account SET totp = false WHERE id = $1", customer.user["id"])
+        await self.user_database.execute("DELETE FROM second_factor WHERE account_id = $1", customer.user["id"])
 
-    async def unconfirmed_totp_code(self, who: RegisteredCustomer) -> str:
-        """Of a new authenticator."""
-        await self.remove_totp(who)
-        begun = await who.http.post("/users/profile/totp", {"password": who.password})
+    async def unconfirmed_totp_code(self, customer: RegisteredCustomer) -> str:
+        """The code of a new authenticator that is not confirmed yet."""
+        await self.remove_totp(customer)
+        begun = await customer.http.post("/users/profile/totp", {"password": customer.password})
         assert begun.status == 201, begun.body
         return pyotp.TOTP(begun.json["secret"]).now()
 
-    async def totp_code(self, who: RegisteredCustomer) -> str:
-        """Of an authenticator that counts, as if none of its codes had been used yet."""
-        code = await self.unconfirmed_totp_code(who)
-        confirmed = await who.http.post("/users/profile/totp/confirm", {"code": code})
+    async def totp_code(self, customer: RegisteredCustomer) -> str:
+        """The code of a confirmed authenticator, as if none of its codes had been used."""
+        code = await self.unconfirmed_totp_code(customer)
+        confirmed = await customer.http.post("/users/profile/totp/confirm", {"code": code})
         assert confirmed.status == 200, confirmed.body
-        await self.user_database.execute("UPDATE second_factor SET last_step = 1 WHERE account_id = $1", who.user["id"])
+        await self.user_database.execute(
+            "UPDATE second_factor SET last_step = 1 WHERE account_id = $1", customer.user["id"]
+        )
         return code
 
     async def create_address(self) -> str:
         return _id(await self.owner.http.post("/users/profile/addresses", ADDRESS))
 
     async def create_session(self) -> str:
-        """One of the owner's, which is not the one that asks."""
-        who = {"email": self.owner.email, "password": self.owner.password}
-        assert (await self.http.post("/auth/login", who)).status == 200
+        """A session of the owner, other than the one that sends the requests."""
+        customer = {"email": self.owner.email, "password": self.owner.password}
+        assert (await self.http.post("/auth/login", customer)).status == 200
         listed = (await self.owner.http.get("/users/profile/sessions")).json["items"]
         return next(str(one["id"]) for one in listed if not one["current"])
 
     async def create_cart(self) -> tuple[str, str]:
-        """The owner's, by its real id, and a SKU that is in it."""
+        """The owner's cart by its real id, and a SKU in it."""
         sku = await self.create_sku()
-        answered = await self.owner.http.post("/carts/mine/items", {"sku": sku, "quantity": 1})
-        return _id(answered), sku
+        response = await self.owner.http.post("/carts/mine/items", {"sku": sku, "quantity": 1})
+        return _id(response), sku
 
     async def create_guest_cart(self) -> str:
         return _id(await self.http.post("/carts", {}))
@@ -131,7 +133,7 @@ class AccessFixtures:
         return _id(await self.owner.http.post("/orders", body))
 
     async def create_payment(self, method: str = "sim_ok", status: str = "captured") -> dict[str, Any]:
-        """A payment of an order of the owner's, once it is in that state."""
+        """A payment for an order of the owner, once it has this status."""
         body = {"order_id": await self.create_order(), "payment_method": method}
         made = await self.owner.http.post("/payments", body)
         assert made.status == 201, made.body
@@ -154,30 +156,30 @@ class AccessFixtures:
         return _id(await self.admin.http.post(path, data=image_form(), headers={"Content-Type": FORM_CONTENT_TYPE}))
 
     async def start_import(self) -> str:
-        said = {"Content-Type": "text/csv"}
-        return _id(await self.admin.http.post("/products/import", data=b"Handle,Title,Variant Price\n", headers=said))
+        sent = {"Content-Type": "text/csv"}
+        return _id(await self.admin.http.post("/products/import", data=b"Handle,Title,Variant Price\n", headers=sent))
 
 
-def _id(answered: HttpResponse) -> str:
-    assert answered.status in {200, 201, 202}, answered.body
-    return str(answered.json["id"])
+def _id(response: HttpResponse) -> str:
+    assert response.status in {200, 201, 202}, response.body
+    return str(response.json["id"])
 
 
 async def create_admin(operator: RpcCaller, http: HttpClient) -> RegisteredCustomer:
     email = f"boss-{new_id().hex}@example.com"
     await operator(user.MAKE_ADMIN, {"email": email, "password": PASSWORD})
-    answered = await http.post("/auth/login", {"email": email, "password": PASSWORD})
-    assert answered.status == 200, answered.body
+    response = await http.post("/auth/login", {"email": email, "password": PASSWORD})
+    assert response.status == 200, response.body
     return RegisteredCustomer(
-        http.with_token(answered.json["access_token"]), answered.json["user"], email, PASSWORD, answered.json
+        http.with_token(response.json["access_token"]), response.json["user"], email, PASSWORD, response.json
     )
 
 
-async def create_api_keys(boss: HttpClient) -> ApiKeys:
+async def create_api_keys(access_admin: HttpClient) -> ApiKeys:
     async def made(*scopes: ApiKeyScope) -> str:
-        answered = await boss.post("/api-keys", {"name": "a machine of tests", "scopes": scopes})
-        assert answered.status == 201, answered.body
-        return str(answered.json["key"])
+        response = await access_admin.post("/api-keys", {"name": "a machine of tests", "scopes": scopes})
+        assert response.status == 201, response.body
+        return str(response.json["key"])
 
     return ApiKeys(
         {scope: await made(scope) for scope in ApiKeyScope},
@@ -187,7 +189,7 @@ async def create_api_keys(boss: HttpClient) -> ApiKeys:
 
 
 def image_form() -> bytes:
-    """A picture, in one piece: who is refused before it is read is not still writing."""
+    """A form with an image, as bytes: a request that is refused early is then not still being written."""
     content = io.BytesIO()
     Image.new("RGB", (200, 100), "orange").save(content, "PNG")
     head = b'--part\r\nContent-Disposition: form-data; name="image"; filename="lamp.png"\r\n\r\n'

@@ -1,4 +1,4 @@
-"""A request of every operation that would do what it says, if whoever sends it may: on things that are the owner's."""
+"""For every operation, a request on the owner's resources that succeeds if the caller is allowed."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,16 +22,16 @@ USD = {"amount": 1999, "currency": "USD"}
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What fills a route's path, its body and its query."""
+    """What fills a route's path, body and query."""
 
     path: dict[str, str] = field(default_factory=dict)
     body: Any = None
     query: str = ""
     sender: HttpClient | None = None
-    """Who sends it in the place of whoever is signed in: somebody of the same role whom nobody needs afterwards."""
+    """Sends the request instead of the signed-in caller: a new user with the same role that no other test needs."""
 
     def target(self, path: str) -> str:
-        """Of a whole path: below `/api/v1`, or at the root."""
+        """The path with its parameters filled in, below `/api/v1` or from the root."""
         filled = path.format(**self.path) + self.query
         return filled.removeprefix(API_PREFIX) if filled.startswith(API_PREFIX) else f"/{filled}"
 
@@ -55,154 +55,158 @@ def product_body() -> dict[str, Any]:
 
 
 def _plain(body: Any = None, query: str = "") -> RequestFactory:
-    async def make(_world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
+    async def make(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
         return SampleRequest(body=body, query=query)
 
     return make
 
 
 def _named(make: Callable[[AccessFixtures], Awaitable[str]], body: Any = None, name: str = "id") -> RequestFactory:
-    async def made(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-        return SampleRequest({name: await make(world)}, body)
+    async def made(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+        return SampleRequest({name: await make(fixtures)}, body)
 
     return made
 
 
-async def _register(_world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
+async def _register(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
     return SampleRequest(body={**REQUEST_EXAMPLES[user.REGISTER], "email": f"{new_id().hex}@example.com"})
 
 
-async def _login(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    return SampleRequest(body={"email": world.owner.email, "password": world.owner.password})
+async def _login(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body={"email": fixtures.owner.email, "password": fixtures.owner.password})
 
 
-async def _refresh(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    return SampleRequest(body={"refresh_token": (await register_customer(world.http)).session["refresh_token"]})
+async def _refresh(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body={"refresh_token": (await register_customer(fixtures.http)).session["refresh_token"]})
 
 
-async def _forgot(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    return SampleRequest(body={"email": world.owner.email})
+async def _forgot(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body={"email": fixtures.owner.email})
 
 
-async def _reset(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    email = (await register_customer(world.http)).email
-    await world.http.post("/auth/password/forgot", {"email": email})
-    token = await world.mailed_token(email, NotificationKind.RESET_PASSWORD)
+async def _reset(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    email = (await register_customer(fixtures.http)).email
+    await fixtures.http.post("/auth/password/forgot", {"email": email})
+    token = await fixtures.mailed_token(email, NotificationKind.RESET_PASSWORD)
     return SampleRequest(body={"token": token, "password": "another correct horse"})
 
 
-async def _verify(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    email = (await register_customer(world.http)).email
-    return SampleRequest(body={"token": await world.mailed_token(email, NotificationKind.VERIFY_EMAIL)})
+async def _verify(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    email = (await register_customer(fixtures.http)).email
+    return SampleRequest(body={"token": await fixtures.mailed_token(email, NotificationKind.VERIFY_EMAIL)})
 
 
-async def _change_password(world: AccessFixtures, asker: CallerKind) -> SampleRequest:
-    who = world.customer_for(asker) or world.owner
-    return SampleRequest(body={"current_password": who.password, "new_password": who.password})
+async def _change_password(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    customer = fixtures.customer_for(caller) or fixtures.owner
+    return SampleRequest(body={"current_password": customer.password, "new_password": customer.password})
 
 
-async def _start_totp(world: AccessFixtures, asker: CallerKind) -> SampleRequest:
-    who = world.customer_for(asker) or world.owner
-    await world.remove_totp(who)
-    return SampleRequest(body={"password": who.password})
+async def _start_totp(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    customer = fixtures.customer_for(caller) or fixtures.owner
+    await fixtures.remove_totp(customer)
+    return SampleRequest(body={"password": customer.password})
 
 
-async def _confirm_totp(world: AccessFixtures, asker: CallerKind) -> SampleRequest:
-    return SampleRequest(body={"code": await world.unconfirmed_totp_code(world.customer_for(asker) or world.owner)})
+async def _confirm_totp(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    return SampleRequest(
+        body={"code": await fixtures.unconfirmed_totp_code(fixtures.customer_for(caller) or fixtures.owner)}
+    )
 
 
-async def _with_totp(world: AccessFixtures, asker: CallerKind) -> SampleRequest:
-    return SampleRequest(body={"code": await world.totp_code(world.customer_for(asker) or world.owner)})
+async def _with_totp(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body={"code": await fixtures.totp_code(fixtures.customer_for(caller) or fixtures.owner)})
 
 
-async def _disable_totp(world: AccessFixtures, asker: CallerKind) -> SampleRequest:
-    who = world.customer_for(asker) or world.owner
-    return SampleRequest(body={"password": who.password, "code": await world.totp_code(who)})
+async def _disable_totp(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    customer = fixtures.customer_for(caller) or fixtures.owner
+    return SampleRequest(body={"password": customer.password, "code": await fixtures.totp_code(customer)})
 
 
-async def _leave(world: AccessFixtures, asker: CallerKind) -> SampleRequest:
-    """By somebody who came for that alone."""
-    one = await register_customer(world.http)
-    if asker is not CallerKind.ADMIN:
+async def _leave(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    """Sent by a user who registered only for this."""
+    one = await register_customer(fixtures.http)
+    if caller is not CallerKind.ADMIN:
         return SampleRequest(sender=one.http)
-    promoted = await world.admin.http.put(f"/users/{one.user['id']}", {"role": "admin"})
+    promoted = await fixtures.admin.http.put(f"/users/{one.user['id']}", {"role": "admin"})
     assert promoted.status == 200, promoted.body
-    answered = await world.http.post("/auth/login", {"email": one.email, "password": one.password})
-    return SampleRequest(sender=world.http.with_token(answered.json["access_token"]))
+    response = await fixtures.http.post("/auth/login", {"email": one.email, "password": one.password})
+    return SampleRequest(sender=fixtures.http.with_token(response.json["access_token"]))
 
 
-async def _erasure(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    closed = await (await register_customer(world.http)).http.delete("/users/profile")
+async def _erasure(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    closed = await (await register_customer(fixtures.http)).http.delete("/users/profile")
     return SampleRequest({"id": closed.json["id"]})
 
 
-async def _user(world: AccessFixtures) -> str:
-    return str((await register_customer(world.http)).user["id"])
+async def _user(fixtures: AccessFixtures) -> str:
+    return str((await register_customer(fixtures.http)).user["id"])
 
 
-async def _create_product(_world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
+async def _create_product(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
     return SampleRequest(body=product_body())
 
 
-async def _replace_product(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    return SampleRequest({"id": await world.create_product()}, product_body())
+async def _replace_product(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest({"id": await fixtures.create_product()}, product_body())
 
 
-async def _create_category(_world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
+async def _create_category(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
     return SampleRequest(body={"name": f"Lamps {new_id().hex}"})
 
 
-async def _image(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    return SampleRequest({"image_id": await world.upload_image(), "width": "160"})
+async def _image(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest({"image_id": await fixtures.upload_image(), "width": "160"})
 
 
-async def _cart(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    cart_id, _ = await world.create_cart()
+async def _cart(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    cart_id, _ = await fixtures.create_cart()
     return SampleRequest({"id": cart_id})
 
 
-async def _cart_line(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    cart_id, sku = await world.create_cart()
+async def _cart_line(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    cart_id, sku = await fixtures.create_cart()
     return SampleRequest({"id": cart_id, "sku": sku}, {"quantity": 2})
 
 
-async def _cart_new_line(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    cart_id, sku = await world.create_cart()
+async def _cart_new_line(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    cart_id, sku = await fixtures.create_cart()
     return SampleRequest({"id": cart_id}, {"sku": sku, "quantity": 1})
 
 
-async def _merge(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    return SampleRequest(body={"cart_id": await world.create_guest_cart()})
+async def _merge(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body={"cart_id": await fixtures.create_guest_cart()})
 
 
 def _place(**where: Any) -> dict[str, Any]:
     return {"shipping_address": ADDRESS, "payment_method": "sim_ok", "email": "ada@example.com", **where}
 
 
-async def _place_items(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    return SampleRequest(body=_place(items=[{"sku": await world.create_sku(), "quantity": 1}]))
+async def _place_items(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body=_place(items=[{"sku": await fixtures.create_sku(), "quantity": 1}]))
 
 
-async def _place_cart(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    cart_id, _ = await world.create_cart()
+async def _place_cart(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    cart_id, _ = await fixtures.create_cart()
     return SampleRequest(body=_place(cart_id=cart_id))
 
 
-async def _place_to(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    lines = [{"sku": await world.create_sku(), "quantity": 1}]
-    return SampleRequest(body={"items": lines, "address_id": await world.create_address(), "email": "ada@example.com"})
+async def _place_to(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    lines = [{"sku": await fixtures.create_sku(), "quantity": 1}]
+    return SampleRequest(
+        body={"items": lines, "address_id": await fixtures.create_address(), "email": "ada@example.com"}
+    )
 
 
-async def _create_payment(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    return SampleRequest(body={"order_id": await world.create_order(), "payment_method": "sim_ok"})
+async def _create_payment(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body={"order_id": await fixtures.create_order(), "payment_method": "sim_ok"})
 
 
-async def _payment(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    return SampleRequest({"id": (await world.create_payment())["id"]}, {"amount": 1, "reason": "arrived late"})
+async def _payment(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest({"id": (await fixtures.create_payment())["id"]}, {"amount": 1, "reason": "arrived late"})
 
 
-async def _confirm(world: AccessFixtures, _asker: CallerKind) -> SampleRequest:
-    waiting = await world.create_payment("sim_action", "requires_action")
+async def _confirm(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    waiting = await fixtures.create_payment("sim_action", "requires_action")
     return SampleRequest({"id": waiting["id"]}, {"client_secret": waiting["client_secret"]})
 
 
@@ -289,4 +293,4 @@ REQUESTS_BY_FIELD: dict[tuple[AnyOperation, str], RequestFactory] = {
     (order.PLACE, "cart_id"): _place_cart,
     (order.PLACE, "address_id"): _place_to,
 }
-"""Where a request can name somebody's thing, but need not: those that do, by the field."""
+"""Requests that name a resource in an optional field, by operation and field."""

@@ -1,4 +1,4 @@
-"""Every act that belongs into the audit trail, done over HTTP or by the operator: there is one note of it, and who."""
+"""Every audited action over HTTP and by the operator has exactly one entry, with the right actor."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,58 +24,62 @@ from tests.support.rpc import RpcCaller, admin_identity
 
 Connect = Callable[[str], Awaitable[asyncpg.Connection]]
 
-NOTED = [(path, route) for path, route in all_routes() if is_audited(route.operation, admin_identity())]
-BY_OPERATOR = [one for one in OPERATIONS if one.callers == (OPERATOR,) and one.writes and one not in REDELIVER.values()]
-"""That events which are handed over are noted shows `tests/infra/runtime/test_redelivery_handler.py`."""
+AUDITED_ROUTES = [(path, route) for path, route in all_routes() if is_audited(route.operation, admin_identity())]
+OPERATOR_ACTIONS = [
+    one for one in OPERATIONS if one.callers == (OPERATOR,) and one.writes and one not in REDELIVER.values()
+]
+"""`tests/infra/runtime/test_redelivery_handler.py` shows that redelivered events are audited."""
 
 
-def _act(operation: AnyOperation) -> str:
+def _action(operation: AnyOperation) -> str:
     return f"{operation.service}.{operation.name}"
 
 
-def _asker(operation: AnyOperation) -> CallerKind:
-    """An administrator where it takes one; else whoever does it with what is their own."""
+def _caller_for(operation: AnyOperation) -> CallerKind:
+    """An administrator where the operation needs one, else the owner of the resource."""
     of_admins = operation.access is Access.ADMIN or any(owned.open_to_admins for owned in operation.owned_resources)
     return CallerKind.ADMIN if of_admins else CallerKind.OWNER
 
 
-def test_there_are_such_acts_in_every_trail_but_one() -> None:
-    assert {route.operation.service for _, route in NOTED} == set(AUDIT_LOGS) - {"notification"}
-    assert len(NOTED) > 20
+def test_every_log_but_one_has_audited_routes() -> None:
+    assert {route.operation.service for _, route in AUDITED_ROUTES} == set(AUDIT_LOGS) - {"notification"}
+    assert len(AUDITED_ROUTES) > 20
 
 
-@pytest.mark.parametrize("entry", NOTED, ids=lambda one: f"{one[1].method} {one[0]}")
-async def test_every_act_is_noted_once(world: AccessFixtures, database: Connect, entry: tuple[str, Route]) -> None:
+@pytest.mark.parametrize("entry", AUDITED_ROUTES, ids=lambda one: f"{one[1].method} {one[0]}")
+async def test_every_action_has_one_entry(
+    fixtures: AccessFixtures, database: Connect, entry: tuple[str, Route]
+) -> None:
     path, route = entry
-    asker, operation = _asker(route.operation), route.operation
-    request = await REQUESTS[operation](world, asker)
-    answered = await request.send(world.client_for(asker), path, route)
-    assert answered.status == route.status, answered.body
-    request_id = answered.headers["X-Request-Id"]
+    caller, operation = _caller_for(route.operation), route.operation
+    request = await REQUESTS[operation](fixtures, caller)
+    response = await request.send(fixtures.client_for(caller), path, route)
+    assert response.status == route.status, response.body
+    request_id = response.headers["X-Request-Id"]
     connection = await database(operation.service)
     rows = await connection.fetch("SELECT * FROM trail WHERE request_id = $1", request_id)
-    assert [row["act"] for row in rows] == [_act(operation)]
+    assert [row["act"] for row in rows] == [_action(operation)]
     (row,) = rows
     if operation.access is not Access.ANYONE or operation is user.LOGIN:
-        assert str(row["actor_id"]) == _signed_in(request.sender or world.client_for(asker))
+        assert str(row["actor_id"]) == _signed_in(request.sender or fixtures.client_for(caller))
     assert row["actor_kind"] == "person"
-    assert row["client"] == ("127.0.0.71" if asker is CallerKind.ADMIN else "127.0.0.0/24")
+    assert row["client"] == ("127.0.0.71" if caller is CallerKind.ADMIN else "127.0.0.0/24")
     for name in request.path.values():
         assert row["subject"] == name
-    await _read_back(world, operation, row)
+    await _read_back(fixtures, operation, row)
 
 
 def _signed_in(http: HttpClient) -> str:
-    """Whose token it is."""
+    """The user whose token the client has."""
     assert http.token is not None
-    said: str = jwt.decode(http.token, options={"verify_signature": False})["sub"]
-    return said
+    sent: str = jwt.decode(http.token, options={"verify_signature": False})["sub"]
+    return sent
 
 
-async def _read_back(world: AccessFixtures, operation: AnyOperation, row: Any) -> None:
-    """As an administrator pages through it."""
-    query = f"?act={_act(operation)}&actor={row['actor_id']}&limit=1"
-    (shown,) = (await world.admin.http.get(f"/audit/{operation.service}{query}")).json["items"]
+async def _read_back(fixtures: AccessFixtures, operation: AnyOperation, row: Any) -> None:
+    """Reads the entry as an administrator pages through the log."""
+    query = f"?act={_action(operation)}&actor={row['actor_id']}&limit=1"
+    (shown,) = (await fixtures.admin.http.get(f"/audit/{operation.service}{query}")).json["items"]
     assert (shown["seq"], shown["hash"], shown["previous"]) == (row["seq"], row["hash"].hex(), row["previous"].hex())
 
 
@@ -83,76 +87,78 @@ BODIES: dict[AnyOperation, Callable[[AccessFixtures], Awaitable[dict[str, Any]]]
 
 
 def _body(operation: AnyOperation) -> Callable[[Any], Any]:
-    def kept(make: Callable[[AccessFixtures], Awaitable[dict[str, Any]]]) -> Any:
+    def register(make: Callable[[AccessFixtures], Awaitable[dict[str, Any]]]) -> Any:
         BODIES[operation] = make
         return make
 
-    return kept
+    return register
 
 
 @_body(user.MAKE_ADMIN)
-async def _somebody(_world: AccessFixtures) -> dict[str, Any]:
+async def _admin_account(_fixtures: AccessFixtures) -> dict[str, Any]:
     return {"email": f"boss-{new_id().hex}@example.com", "password": PASSWORD}
 
 
 @_body(user.ROTATE_KEYS)
-async def _nothing(_world: AccessFixtures) -> dict[str, Any]:
+async def _empty(_fixtures: AccessFixtures) -> dict[str, Any]:
     return {}
 
 
 @_body(order.REPAIR)
-async def _an_order(world: AccessFixtures) -> dict[str, Any]:
-    return {"ids": [await world.create_order()]}
+async def _order_ids(fixtures: AccessFixtures) -> dict[str, Any]:
+    return {"ids": [await fixtures.create_order()]}
 
 
 @_body(payment.REPAIR)
-async def _a_payment(world: AccessFixtures) -> dict[str, Any]:
-    return {"ids": [(await world.create_payment())["id"]]}
+async def _payment_ids(fixtures: AccessFixtures) -> dict[str, Any]:
+    return {"ids": [(await fixtures.create_payment())["id"]]}
 
 
 @_body(catalog.REPAIR)
-async def _stock(world: AccessFixtures) -> dict[str, Any]:
-    return {"skus": [await world.create_sku()]}
+async def _skus(fixtures: AccessFixtures) -> dict[str, Any]:
+    return {"skus": [await fixtures.create_sku()]}
 
 
-def test_every_operator_s_act_is_tried() -> None:
-    assert BODIES.keys() == set(BY_OPERATOR)
+def test_every_operator_action_has_a_body() -> None:
+    assert BODIES.keys() == set(OPERATOR_ACTIONS)
 
 
-@pytest.mark.parametrize("operation", BY_OPERATOR, ids=lambda one: one.subject)
-async def test_what_the_operator_does_is_noted(
-    world: AccessFixtures, operator: RpcCaller, database: Connect, operation: AnyOperation
+@pytest.mark.parametrize("operation", OPERATOR_ACTIONS, ids=lambda one: one.subject)
+async def test_operator_actions_are_audited(
+    fixtures: AccessFixtures, operator: RpcCaller, database: Connect, operation: AnyOperation
 ) -> None:
     connection = await database(operation.service)
     last = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM trail")
-    await operator(operation, await BODIES[operation](world))
-    rows = await connection.fetch("SELECT * FROM trail WHERE seq > $1 AND act = $2", last, _act(operation))
+    await operator(operation, await BODIES[operation](fixtures))
+    rows = await connection.fetch("SELECT * FROM trail WHERE seq > $1 AND act = $2", last, _action(operation))
     assert [(row["actor_kind"], row["actor_id"]) for row in rows] == [("operator", None)]
 
 
-async def test_what_was_before_stands_beside_what_is_now(world: AccessFixtures) -> None:
-    account = world.owner.user["id"]
-    assert (await world.admin.http.put(f"/users/{account}", {"first_name": "Augusta", "role": "admin"})).status == 200
-    assert (await world.admin.http.post(f"/users/{account}/ban", {})).status == 200
-    items = (await world.admin.http.get(f"/audit/user?subject={account}")).json["items"]
+async def test_an_entry_has_values_before_and_after(fixtures: AccessFixtures) -> None:
+    account = fixtures.owner.user["id"]
+    assert (
+        await fixtures.admin.http.put(f"/users/{account}", {"first_name": "Augusta", "role": "admin"})
+    ).status == 200
+    assert (await fixtures.admin.http.post(f"/users/{account}/ban", {})).status == 200
+    items = (await fixtures.admin.http.get(f"/audit/user?subject={account}")).json["items"]
     ban, change = items[:2]
     assert (ban["act"], ban["before"]["is_active"], ban["after"]["is_active"]) == ("user.ban", True, False)
     assert (change["act"], change["before"]) == ("user.update", {"role": "customer"})
     assert change["after"] == {"id": account, "first_name": "not told", "role": "admin"}
 
 
-async def test_a_stolen_token_is_noted_once(world: AccessFixtures) -> None:
-    first = world.owner.session["refresh_token"]
+async def test_a_reused_refresh_token_is_audited_once(fixtures: AccessFixtures) -> None:
+    first = fixtures.owner.session["refresh_token"]
     for _ in range(4):
-        await world.http.post("/auth/refresh", {"refresh_token": first})
-    path = f"/audit/user?subject={world.owner.user['id']}&act=user.token_reused"
-    (stolen,) = (await world.admin.http.get(path)).json["items"]
+        await fixtures.http.post("/auth/refresh", {"refresh_token": first})
+    path = f"/audit/user?subject={fixtures.owner.user['id']}&act=user.token_reused"
+    (stolen,) = (await fixtures.admin.http.get(path)).json["items"]
     assert stolen["actor"] == {"kind": "anyone", "id": None}
 
 
 @pytest.mark.parametrize("service", AUDIT_LOGS)
-async def test_each_trail_is_one_chain_and_holds_no_e_mail(database: Connect, service: str) -> None:
-    """After all that these tests have done."""
+async def test_each_log_is_one_chain_without_email_addresses(database: Connect, service: str) -> None:
+    """After everything that these tests have done."""
     connection = await database(service)
     rows = await connection.fetch(
         "SELECT seq, at, act, actor_kind, actor_id, client, trace_id, request_id, subject, before, after, previous, "

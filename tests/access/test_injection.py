@@ -1,5 +1,5 @@
-"""Text that means something to somebody else: to a database, to NATS, to a mail, to a shell. Put into every string of
-every body, into every path and every query of every route; what is kept of it is text, and nothing breaks.
+"""Text with a meaning for other systems: databases, NATS, mails, shells. It is put into every string of
+every body and into every path and query of every route. Accepted text stays text, and nothing breaks.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tests.access.sample_requests import REQUESTS, SampleRequest
 from tests.access.test_mass_assignment import objects, replaced, some_path
 from tests.support.http import HttpClient, HttpResponse, RegisteredCustomer
 
-OPERATORS: tuple[Any, ...] = (
+NON_STRINGS: tuple[Any, ...] = (
     {"$gt": ""},
     {"$ne": None},
     {"$where": "sleep(1000)"},
@@ -31,7 +31,7 @@ OPERATORS: tuple[Any, ...] = (
     7,
     True,
 )
-"""What is no text at all; the databases of others take it for a question."""
+"""Values that are no strings; a naive database query would interpret them."""
 TEXTS = (
     "' OR '1'='1",
     "'; DROP TABLE account; --",
@@ -49,12 +49,12 @@ TEXTS = (
     "\u202eadmin\u200b",
     "\U0001f40e" * 20,
 )
-BREAKING = ("a\r\nBcc: everybody@c.example", "a\nSubject: b", "a\x00b", "a\x1b[2Jb")
-"""What ends a line of a mail, of a log or of a protocol; taken only where text has several lines, and NUL nowhere."""
+CONTROL_TEXTS = ("a\r\nBcc: all@c.example", "a\nSubject: b", "a\x00b", "a\x1b[2Jb")
+"""Characters that end a line of a mail, log or protocol; accepted only in multi-line text, and NUL nowhere."""
 MANY_LINES = {"/description", "/reason"}
 SECRETS = {"/password", "/current_password", "/new_password", "/token", "/refresh_token", "/client_secret", "/code"}
-"""Digested or compared, never written anywhere."""
-SEGMENTS = (
+"""Fields that are hashed or compared, and never written anywhere."""
+PATH_SEGMENTS = (
     "*",
     "%3E",
     "rpc.order.%3E",
@@ -82,8 +82,8 @@ JSON = [
     for path, route in all_routes()
     if route.body_format is BodyFormat.JSON and REQUEST_EXAMPLES[route.operation]
 ]
-NAMED = [(path, route) for path, route in all_routes() if PATH_PARAMETER.search(path)]
-ASKED = [
+WITH_PATH_PARAMETERS = [(path, route) for path, route in all_routes() if PATH_PARAMETER.search(path)]
+WITH_QUERY = [
     (path, route)
     for path, route in all_routes()
     if route.body_format is BodyFormat.NONE and RequestParser(route).query_fields
@@ -95,11 +95,11 @@ def _name(entry: Any) -> str:
 
 
 @pytest.fixture(scope="session")
-async def alley(stack: Stack, boss: RegisteredCustomer) -> Any:
-    """An administrator's, at an address where nobody else is: wrong passwords are counted there."""
+async def isolated_http(stack: Stack, access_admin: RegisteredCustomer) -> Any:
+    """An administrator's client with an address of its own, because wrong passwords are counted per address."""
     connector = aiohttp.TCPConnector(local_addr=("127.0.0.72", 0))
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield HttpClient(session, stack.http_url, boss.http.token)
+        yield HttpClient(session, stack.http_url, access_admin.http.token)
 
 
 def strings(body: Any) -> Iterator[tuple[str, str]]:
@@ -107,58 +107,64 @@ def strings(body: Any) -> Iterator[tuple[str, str]]:
         yield from ((f"{pointer}/{name}", value) for name, value in found.items() if isinstance(value, str))
 
 
-def sane(answered: HttpResponse) -> bool:
-    """Done, or refused as a problem that is the client's."""
-    if answered.status < 400:
+def is_handled(response: HttpResponse) -> bool:
+    """Whether the request succeeded or was refused as a problem of the client."""
+    if response.status < 400:
         return True
-    return answered.status < 500 and answered.headers["Content-Type"] == "application/problem+json"
+    return response.status < 500 and response.headers["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("entry", JSON, ids=_name)
-async def test_every_string_takes_text_alone(
-    world: AccessFixtures, alley: HttpClient, entry: tuple[str, Route]
+async def test_strings_accept_only_text(
+    fixtures: AccessFixtures, isolated_http: HttpClient, entry: tuple[str, Route]
 ) -> None:
     path, route = entry
-    client, request = await _ready(world, alley, route)
+    client, request = await _client_and_request(fixtures, isolated_http, route)
     for pointer, _ in strings(request.body):
-        for value in OPERATORS:
-            answered = await _with(request, pointer, value).send(client, path, route)
-            assert (answered.status, answered.code) == (422, "invalid"), (pointer, value)
-            assert any(error["pointer"].startswith(pointer) for error in answered.json["errors"]), (pointer, value)
+        for value in NON_STRINGS:
+            response = await _with(request, pointer, value).send(client, path, route)
+            assert (response.status, response.code) == (422, "invalid"), (pointer, value)
+            assert any(error["pointer"].startswith(pointer) for error in response.json["errors"]), (pointer, value)
 
 
 @pytest.mark.parametrize("entry", JSON, ids=_name)
-async def test_text_is_text(world: AccessFixtures, alley: HttpClient, entry: tuple[str, Route]) -> None:
-    """What is taken comes back as it was said."""
+async def test_accepted_text_is_returned_unchanged(
+    fixtures: AccessFixtures, isolated_http: HttpClient, entry: tuple[str, Route]
+) -> None:
+    """Accepted text comes back unchanged."""
     path, route = entry
-    client, request = await _ready(world, alley, route)
+    client, request = await _client_and_request(fixtures, isolated_http, route)
     for pointer, _ in strings(request.body):
         for value in TEXTS:
-            answered = await _with(request, pointer, value).send(client, path, route)
-            assert sane(answered), (pointer, value, answered.body)
-            if 200 <= answered.status < 300 and answered.body and pointer.count("/") == 1:
-                back = answered.json.get(pointer[1:], value)
+            response = await _with(request, pointer, value).send(client, path, route)
+            assert is_handled(response), (pointer, value, response.body)
+            if 200 <= response.status < 300 and response.body and pointer.count("/") == 1:
+                back = response.json.get(pointer[1:], value)
                 assert back == value or (pointer == "/description" and "<" not in back), "a description is safe HTML"
 
 
 @pytest.mark.parametrize("entry", JSON, ids=_name)
-async def test_nothing_breaks_out_of_its_line(
-    world: AccessFixtures, alley: HttpClient, entry: tuple[str, Route]
+async def test_control_characters_are_refused(
+    fixtures: AccessFixtures, isolated_http: HttpClient, entry: tuple[str, Route]
 ) -> None:
     path, route = entry
-    client, request = await _ready(world, alley, route)
+    client, request = await _client_and_request(fixtures, isolated_http, route)
     for pointer, _ in strings(request.body):
-        for value in BREAKING:
-            answered = await _with(request, pointer, value).send(client, path, route)
-            assert sane(answered), (pointer, value, answered.body)
+        for value in CONTROL_TEXTS:
+            response = await _with(request, pointer, value).send(client, path, route)
+            assert is_handled(response), (pointer, value, response.body)
             if pointer not in SECRETS and (pointer not in MANY_LINES or "\x00" in value):
-                assert (answered.status, answered.code) == (422, "invalid"), (pointer, value)
+                assert (response.status, response.code) == (422, "invalid"), (pointer, value)
 
 
-async def _ready(world: AccessFixtures, alley: HttpClient, route: Route) -> tuple[HttpClient, SampleRequest]:
-    """Whoever gets the furthest with it, and a request that would be done."""
-    asker = CallerKind.ADMIN if route.operation.access is Access.ADMIN else CallerKind.OWNER
-    return alley.with_token(world.client_for(asker).token), await REQUESTS[route.operation](world, asker)
+async def _client_and_request(
+    fixtures: AccessFixtures, isolated_http: HttpClient, route: Route
+) -> tuple[HttpClient, SampleRequest]:
+    """The caller who gets furthest with the route, and a request that would succeed."""
+    caller = CallerKind.ADMIN if route.operation.access is Access.ADMIN else CallerKind.OWNER
+    return isolated_http.with_token(fixtures.client_for(caller).token), await REQUESTS[route.operation](
+        fixtures, caller
+    )
 
 
 def _with(request: SampleRequest, pointer: str, value: Any) -> SampleRequest:
@@ -166,32 +172,32 @@ def _with(request: SampleRequest, pointer: str, value: Any) -> SampleRequest:
 
 
 async def _raw(http: HttpClient, method: str, target: str, body: Any = None) -> HttpResponse:
-    """To an address as it stands, escapes and all."""
-    said = {"Authorization": f"Bearer {http.token}"} if http.token else {}
+    """Sends a request to a target exactly as it is written, with its escapes."""
+    sent = {"Authorization": f"Bearer {http.token}"} if http.token else {}
     url = URL(http.url + target, encoded=True)
-    async with http.session.request(method, url, json=body, headers=said, allow_redirects=False) as response:
+    async with http.session.request(method, url, json=body, headers=sent, allow_redirects=False) as response:
         return HttpResponse(response.status, response.headers, await response.read())
 
 
-@pytest.mark.parametrize("entry", NAMED, ids=_name)
-async def test_what_is_no_id_names_nothing(alley: HttpClient, entry: tuple[str, Route]) -> None:
+@pytest.mark.parametrize("entry", WITH_PATH_PARAMETERS, ids=_name)
+async def test_malformed_ids_name_nothing(isolated_http: HttpClient, entry: tuple[str, Route]) -> None:
     path, route = entry
     body = REQUEST_EXAMPLES.get(route.operation) if route.body_format is BodyFormat.JSON else None
     for name in PATH_PARAMETER.findall(path):
-        for segment in SEGMENTS:
+        for segment in PATH_SEGMENTS:
             target = path.format(**{**some_path(route), name: segment})
-            answered = await _raw(alley, route.method, target, body)
-            assert sane(answered), (segment, answered.body)
-            assert answered.status in {400, 404, 405, 415}, (segment, answered.body)
+            response = await _raw(isolated_http, route.method, target, body)
+            assert is_handled(response), (segment, response.body)
+            assert response.status in {400, 404, 405, 415}, (segment, response.body)
 
 
-@pytest.mark.parametrize("entry", ASKED, ids=_name)
-async def test_a_query_is_read_or_refused(alley: HttpClient, entry: tuple[str, Route]) -> None:
+@pytest.mark.parametrize("entry", WITH_QUERY, ids=_name)
+async def test_queries_are_parsed_or_refused(isolated_http: HttpClient, entry: tuple[str, Route]) -> None:
     path, route = entry
     target = path.format(**some_path(route))
     for name in RequestParser(route).query_fields:
-        for value in (*TEXTS, *BREAKING, "$ne", "9" * 40, ""):
-            answered = await _raw(alley, route.method, f"{target}?{name}={quote(value)}")
-            assert sane(answered), (name, value, answered.body)
-        answered = await _raw(alley, route.method, f"{target}?{name}[$gt]=")
-        assert (answered.status, answered.code) == (400, "malformed"), (name, answered.body)
+        for value in (*TEXTS, *CONTROL_TEXTS, "$ne", "9" * 40, ""):
+            response = await _raw(isolated_http, route.method, f"{target}?{name}={quote(value)}")
+            assert is_handled(response), (name, value, response.body)
+        response = await _raw(isolated_http, route.method, f"{target}?{name}[$gt]=")
+        assert (response.status, response.code) == (400, "malformed"), (name, response.body)

@@ -1,5 +1,5 @@
-"""What is never taken from a client: roles, prices, states, whose it is, totals. Tried on every route, in every object
-of its body, and in every query.
+"""What is never accepted from a client: roles, prices, states, owners, totals. Tried on every route, in every
+object of its body and in every query.
 """
 
 from collections.abc import Iterator
@@ -40,13 +40,13 @@ SERVER_FIELDS: dict[str, Any] = {
     "user_id": str(new_id()),
     "version": 1,
 }
-"""Fields that are the shop's to say, each with a value that would do."""
+"""Fields that only the server sets, each with a plausible value."""
 EDGE_FIELDS = ("id", "key", "sku", "image_id", "upload")
-"""Fields that the edge gives: a path's, and the name of what it has stored."""
+"""Fields that the edge sets: path parameters, and the name of a stored upload."""
 WITH_VARIANTS = {"name": "Brass lamp", "variants": [{"sku": "A", "price": USD}]}
 
 JSON = [(path, route) for path, route in all_routes() if route.body_format is BodyFormat.JSON]
-READ = [(path, route) for path, route in all_routes() if route.body_format is BodyFormat.NONE]
+WITHOUT_BODY = [(path, route) for path, route in all_routes() if route.body_format is BodyFormat.NONE]
 
 
 def _name(entry: Any) -> str:
@@ -54,13 +54,13 @@ def _name(entry: Any) -> str:
 
 
 def some_path(route: Route) -> dict[str, str]:
-    """Parameters that a route can read, of things that are not there."""
+    """Well-formed path parameters of resources that do not exist."""
     known = {"sku": "NO-SUCH", "key": "no-such", "width": "160"}
     return {name: known.get(name, str(new_id())) for name in PATH_PARAMETER.findall(route.path)}
 
 
 def objects(body: Any, pointer: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object of a body, and where it stands."""
+    """Every object in a body, with its JSON pointer."""
     if isinstance(body, dict):
         yield pointer, body
     for key, value in body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ():
@@ -68,7 +68,7 @@ def objects(body: Any, pointer: str = "") -> Iterator[tuple[str, dict[str, Any]]
 
 
 def replaced(body: Any, pointer: str, value: Any) -> Any:
-    """The body with another value at the pointer, which may be new there."""
+    """The body with another value at the pointer, which may be new."""
     if not pointer:
         return value
     head, _, rest = pointer[1:].partition("/")
@@ -84,54 +84,56 @@ def bodies(route: Route) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("entry", JSON, ids=_name)
-async def test_what_is_ours_to_say_is_refused_in_every_object(
-    boss: RegisteredCustomer, entry: tuple[str, Route]
+async def test_server_fields_are_refused_in_every_object(
+    access_admin: RegisteredCustomer, entry: tuple[str, Route]
 ) -> None:
-    """Asked by an administrator, who may do the most. Where a model has such a field, its route is for them alone."""
+    """Sent by an administrator, who may do the most. Models with such a field belong to administrators' routes."""
     path, route = entry
     for body in bodies(route):
         for pointer, found in objects(body):
             known = set(route.operation.request.model_fields) if not pointer else set(found)
             extra = {
-                name: value for name, value in SERVER_FIELDS.items() if name not in known and not _free(name, pointer)
+                name: value
+                for name, value in SERVER_FIELDS.items()
+                if name not in known and not _is_variant_price(name, pointer)
             }
-            said = replaced(body, pointer, {**found, **extra})
-            answered = await SampleRequest(some_path(route), said).send(boss.http, path, route)
-            assert (answered.status, answered.code) == (422, "invalid"), answered.body
-            refused = {error["pointer"] for error in answered.json["errors"]}
+            sent = replaced(body, pointer, {**found, **extra})
+            response = await SampleRequest(some_path(route), sent).send(access_admin.http, path, route)
+            assert (response.status, response.code) == (422, "invalid"), response.body
+            refused = {error["pointer"] for error in response.json["errors"]}
             assert {f"{pointer}/{name}" for name in extra} <= refused
 
 
-def _free(name: str, pointer: str) -> bool:
-    """A variant has a price, and nothing else of ours."""
+def _is_variant_price(name: str, pointer: str) -> bool:
+    """A variant has a price and no other server field."""
     return name == "price" and pointer.startswith("/variants/")
 
 
 @pytest.mark.parametrize("entry", JSON, ids=_name)
-async def test_what_the_path_or_the_edge_says_is_refused_in_a_body(
-    boss: RegisteredCustomer, entry: tuple[str, Route]
+async def test_fields_of_the_edge_are_refused_in_a_body(
+    access_admin: RegisteredCustomer, entry: tuple[str, Route]
 ) -> None:
     path, route = entry
     foreign = [
         name for name in EDGE_FIELDS if name in some_path(route) or name not in route.operation.request.model_fields
     ]
     for name in foreign:
-        said = {**REQUEST_EXAMPLES[route.operation], name: str(new_id())}
-        answered = await SampleRequest(some_path(route), said).send(boss.http, path, route)
-        assert (answered.status, answered.code) == (422, "invalid"), answered.body
-        assert f"/{name}" in {error["pointer"] for error in answered.json["errors"]}
+        sent = {**REQUEST_EXAMPLES[route.operation], name: str(new_id())}
+        response = await SampleRequest(some_path(route), sent).send(access_admin.http, path, route)
+        assert (response.status, response.code) == (422, "invalid"), response.body
+        assert f"/{name}" in {error["pointer"] for error in response.json["errors"]}
 
 
-def test_only_administrators_say_what_is_ours() -> None:
-    said = {route.operation for _, route in JSON if set(SERVER_FIELDS) & set(route.operation.request.model_fields)}
-    assert {operation.access for operation in said} == {Access.ADMIN}
+def test_only_administrators_set_server_fields() -> None:
+    sent = {route.operation for _, route in JSON if set(SERVER_FIELDS) & set(route.operation.request.model_fields)}
+    assert {operation.access for operation in sent} == {Access.ADMIN}
 
 
-@pytest.mark.parametrize("entry", READ, ids=_name)
-async def test_a_query_says_nothing_that_is_ours(boss: RegisteredCustomer, entry: tuple[str, Route]) -> None:
+@pytest.mark.parametrize("entry", WITHOUT_BODY, ids=_name)
+async def test_server_fields_are_refused_in_a_query(access_admin: RegisteredCustomer, entry: tuple[str, Route]) -> None:
     path, route = entry
     unknown = [name for name in (*SERVER_FIELDS, "upload") if name not in RequestParser(route).query_fields]
     query = "?" + "&".join(f"{name}=1" for name in unknown)
-    answered = await SampleRequest(some_path(route), query=query).send(boss.http, path, route)
-    assert (answered.status, answered.code) == (400, "malformed"), answered.body
-    assert {f"/{name}" for name in unknown} <= {error["pointer"] for error in answered.json["errors"]}
+    response = await SampleRequest(some_path(route), query=query).send(access_admin.http, path, route)
+    assert (response.status, response.code) == (400, "malformed"), response.body
+    assert {f"/{name}" for name in unknown} <= {error["pointer"] for error in response.json["errors"]}

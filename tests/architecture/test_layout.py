@@ -1,71 +1,72 @@
-"""The house rules that no linter knows."""
+"""The layout: which files a service has, how long files may be, and which module may do what."""
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from contracts.registry import SERVICES
+from tests.architecture.sources import PACKAGES, ROOT, modules, relative_name, string_literals, syntax_tree
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("contracts", "infra", "services", "edge")
-LONGEST_FILE, LONGEST_FUNCTION = 350, 50
-NO_ROOMS = {"utils", "helpers", "common", "misc", "base", "core", "lib"}
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 350, 50
+SERVICE_FILES = {"__init__.py", "app.py", "settings.py", "deps.py", "checks.py"}
+SERVICE_PACKAGES = {"handlers", "domain", "store"}
+WITHOUT_WORKERS = {"cart"}
+"""Services without background work of their own."""
+VAGUE_NAMES = {"utils", "helpers", "common", "misc", "base", "core", "lib"}
 TOP_LEVEL = {
-    "LICENSE", "Makefile", "README.md", "contracts", "docker-compose.yml", "docs", "edge", "infra", "nginx",
-    "pyproject.toml", "requirements-dev.lock", "requirements.lock", "services", "tests",
+    "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "SECURITY.md", "contracts",
+    "docker-compose.yml", "docs", "edge", "infra", "nginx", "pyproject.toml", "requirements-dev.lock",
+    "requirements.lock", "services", "tests",
 }  # fmt: skip
 
 
-def sources(*folders: str) -> list[Path]:
-    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def strings(path: Path) -> Iterator[tuple[int, str]]:
-    """Every string of a module that is not a docstring."""
-    tree = ast.parse(path.read_text())
-    prose = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in prose:
-            yield node.lineno, node.value
-
-
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_same_rooms_everywhere(service: str) -> None:
+def test_every_service_has_the_same_files(service: str) -> None:
     folder = ROOT / "services" / service
-    rooms = {path.stem for path in folder.iterdir()}
-    assert {"__init__", "app", "handlers", "domain", "store"} <= rooms
-    said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
-    assert said, f"services/{service}/__init__.py says what it owns, hears and says"
+    packages = {path.name for path in folder.iterdir() if (path / "__init__.py").is_file()}
+    expected = SERVICE_PACKAGES if service in WITHOUT_WORKERS else SERVICE_PACKAGES | {"workers"}
+    assert {name for name in SERVICE_FILES if not (folder / name).is_file()} == set()
+    assert expected - packages == set()
+    assert service not in WITHOUT_WORKERS or "workers" not in packages
 
 
-def test_nothing_else_at_the_top() -> None:
+def test_every_package_says_what_it_holds() -> None:
+    folders = {path.parent for path in modules(*PACKAGES)}
+    packages = [folder / "__init__.py" for folder in sorted(folders) if folder != ROOT / "services"]
+    undocumented = [relative_name(path) for path in packages if not path.is_file() or not _docstring(path)]
+    assert undocumented == []
+
+
+def _docstring(path: Path) -> str | None:
+    return ast.get_docstring(syntax_tree(path))
+
+
+def test_every_module_says_what_it_holds() -> None:
+    assert [relative_name(path) for path in modules(*PACKAGES, "tests") if not _docstring(path)] == []
+
+
+def test_the_top_level_has_only_known_entries() -> None:
     visible = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert {name for name in visible - TOP_LEVEL if not name.endswith(".egg-info") and name != "build"} == set()
 
 
-@pytest.mark.parametrize("path", sources(*PACKAGES, "tests"), ids=name_of)
-def test_files_and_functions_stay_readable(path: Path) -> None:
-    text = path.read_text()
-    assert text.count("\n") <= LONGEST_FILE, "split it by behaviour"
-    for node in ast.walk(ast.parse(text)):
+@pytest.mark.parametrize("path", modules(*PACKAGES, "tests"), ids=relative_name)
+def test_files_and_functions_are_short(path: Path) -> None:
+    assert path.read_text().count("\n") <= MAX_FILE_LINES, "split the file by behaviour"
+    for node in ast.walk(syntax_tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
-            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, f"{node.name} is too long"
+            assert node.end_lineno - node.lineno < MAX_FUNCTION_LINES, f"{node.name} is too long"
 
 
-def test_no_room_without_a_subject() -> None:
-    assert [name_of(path) for path in sources(*PACKAGES) if path.stem in NO_ROOMS] == []
+def test_no_module_has_a_vague_name() -> None:
+    assert [relative_name(path) for path in modules(*PACKAGES) if path.stem in VAGUE_NAMES] == []
 
 
-def test_subjects_are_written_down_in_contracts_only() -> None:
-    """Two rules of the topology are code: what a service listens to, and what a user may touch."""
+def test_only_contracts_write_subjects() -> None:
+    """The exceptions derive subjects: the topology, the NATS permissions, and commands that use wildcards."""
     allowed = {
         "infra/messaging/permissions.py",
         "infra/messaging/topology.py",
@@ -74,61 +75,59 @@ def test_subjects_are_written_down_in_contracts_only() -> None:
         "infra/ops/cli/provision.py",
     }
     found = [
-        f"{name_of(path)}:{line}"
-        for path in sources("infra", "services", "edge")
-        if name_of(path) not in allowed
-        for line, text in strings(path)
+        f"{relative_name(path)}:{line}"
+        for path in modules("infra", "services", "edge")
+        if relative_name(path) not in allowed
+        for line, text in string_literals(path)
         if re.match(r"^(rpc|event)\.[a-z*>{]", text)
     ]
     assert found == []
 
 
-def test_only_two_modules_know_motor() -> None:
-    knowing = [
-        name_of(path)
-        for path in sources(*PACKAGES)
-        if re.search(r"^\s*(from|import) (motor|pymongo)", path.read_text(), re.MULTILINE)
-    ]
-    assert [
-        name
-        for name in knowing
-        if not name.startswith(("infra/database/mongo.py", "services/cart/store", "infra/ops/devstack/"))
-    ] == []
+def test_only_the_store_modules_use_motor() -> None:
+    allowed = ("infra/database/mongo.py", "services/cart/store/", "infra/ops/devstack/")
+    pattern = re.compile(r"^\s*(from|import) (motor|pymongo)", re.MULTILINE)
+    users = [relative_name(path) for path in modules(*PACKAGES) if pattern.search(path.read_text())]
+    assert [name for name in users if not name.startswith(allowed)] == []
 
 
-def test_domains_do_nothing() -> None:
-    """No I/O, no clock, no randomness: a domain imports contracts and the standard library's pure parts."""
+def test_only_the_registry_writes_advisory_locks() -> None:
+    """The migrations and the relay hold their lock for a session, with a number of the registry."""
+    allowed = {"infra/database/advisory_locks.py", "infra/database/migrate.py", "infra/database/outbox.py"}
+    pattern = re.compile(r"advisory(_xact)?_lock\(")
+    users = {relative_name(path) for path in modules(*PACKAGES) if pattern.search(path.read_text())}
+    assert users - allowed == set()
+
+
+def test_domains_are_pure() -> None:
+    """A domain has no I/O, no clock and no randomness: it imports contracts and pure parts of the standard library."""
     forbidden = re.compile(r"^\s*(from|import) (infra|asyncio|asyncpg|nats|time|random|secrets|os|socket)\b", re.M)  # noqa: FURB167 - short
-    domains = [
-        path
-        for service in SERVICES
-        for path in sources(f"services/{service}")
-        if "domain" in {path.stem, path.parent.name}
-    ]
+    domains = [path for service in SERVICES for path in modules(f"services/{service}/domain")]
     assert domains
-    assert [name_of(path) for path in domains if forbidden.search(path.read_text())] == []
+    assert [relative_name(path) for path in domains if forbidden.search(path.read_text())] == []
 
 
-def test_tests_wait_for_something() -> None:
-    """A sleep is a guess; `eventually` is where the looking again is done.
+def test_tests_do_not_sleep() -> None:
+    """A sleep is a guess: tests wait with `eventually`.
 
-    What only loads, measures or disturbs the shop keeps time; and one test makes its own process stand still.
+    Load generators, measurements and fault injectors may keep time, and one test blocks its own process on purpose.
     """
     allowed = {"tests/support/eventually.py", "tests/infra/messaging/test_rpc_server.py"}
     pattern = re.compile(r"\b(time|asyncio)\.sleep\((?!0\))")
     tests = [
-        path for path in sources("tests") if path.stem.startswith(("test_", "conftest")) or "support" in path.parts
+        path for path in modules("tests") if path.stem.startswith(("test_", "conftest")) or "support" in path.parts
     ]
-    found = [name_of(path) for path in tests if name_of(path) not in allowed and _calls(path, pattern)]
+    found = [relative_name(path) for path in tests if relative_name(path) not in allowed and _calls(path, pattern)]
     assert found == []
 
 
 def _calls(path: Path, pattern: re.Pattern[str]) -> bool:
-    """Whether the module's own code has a call like that; what it hands to another process is not its own."""
-    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    """Whether the module itself makes such a call; code that it passes to another process does not count."""
+    calls = (node for node in ast.walk(syntax_tree(path)) if isinstance(node, ast.Call))
     return any(pattern.match(ast.unparse(node)) for node in calls)
 
 
-def test_the_import_law_knows_every_service() -> None:
+def test_the_import_law_covers_every_service() -> None:
     text = (ROOT / "pyproject.toml").read_text()
-    assert all(f'"services.{service}"' in text for service in SERVICES)
+    assert [name for name in SERVICES if f'    "services.{name}",' not in text] == []
+    assert [name for name in SERVICES if f'containers = ["services.{name}"]' not in text] == []

@@ -1,1 +1,1 @@
-"""How fast the shop is, beside what this machine can do at all."""
+"""Benchmarks: the throughput of the shop, beside what the machine itself can do."""

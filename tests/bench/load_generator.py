@@ -1,4 +1,4 @@
-"""A load generator that costs little: HTTP/1.1 on kept-alive connections, one request at a time on each."""
+"""An HTTP/1.1 load generator with little overhead: keep-alive connections with one request at a time."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `request` answers status and body; answers have a Content-Length."""
+    """One connection. `request` returns status and body; responses need a Content-Length."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -73,14 +73,14 @@ async def connect(url: str) -> Connection:
 
 @dataclass
 class BenchResult:
-    """What came of a run. Latencies are in seconds, of what went well."""
+    """The result of a run. Latencies are seconds, of successful steps only."""
 
     name: str
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     errors: int = 0
     cpu: dict[str, float] = field(default_factory=dict)
-    """Share of one core, by process."""
+    """CPU cores used, by process."""
 
     @property
     def rate(self) -> float:
@@ -92,11 +92,11 @@ class BenchResult:
 
 
 Step = Callable[[Connection, int], Awaitable[bool]]
-"""One piece of work on a connection, by a worker's number; whether it went well."""
+"""One unit of work on a connection, by a worker's number; returns whether it succeeded."""
 
 
 async def run(name: str, url: str, step: Step, *, workers: int, seconds: float, warm_up: float = 1.0) -> BenchResult:
-    """`workers` repeat `step` for `seconds`, each on a connection of its own; the warm-up is not counted."""
+    """Repeats `step` in `workers` connections for `seconds`; the warm-up is not counted."""
     result = BenchResult(name)
     begin = time.perf_counter() + warm_up
     end = begin + seconds

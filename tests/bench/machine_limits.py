@@ -1,4 +1,4 @@
-"""What this machine can do at all: the simplest thing of each kind that the shop is made of."""
+"""The limits of the machine: the simplest program of each kind that the shop consists of."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from infra.messaging import connection as messaging
-from infra.ops.devstack.server_binaries import Search
+from infra.ops.devstack.server_binaries import ServerFinder
 from infra.ops.devstack.stack import Stack
 from tests.bench.load_generator import BenchResult, Connection, connect, run
 
@@ -27,7 +27,7 @@ WORKERS = 32
 
 
 async def aiohttp_limit(seconds: float) -> BenchResult:
-    """One process of aiohttp on uvloop that answers 2 kB of JSON."""
+    """One process of aiohttp on uvloop that returns 2 kB of JSON."""
     command = [sys.executable, "-m", "tests.bench.machine_limits"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -40,7 +40,7 @@ async def aiohttp_limit(seconds: float) -> BenchResult:
 
 
 async def nginx_limit(seconds: float) -> BenchResult:
-    """Nginx that serves a file of 2 kB."""
+    """Nginx with a 2 kB file."""
     async with _nginx() as url:
         return await run("Nginx, a 2 kB file", f"{url}", _get, workers=WORKERS, seconds=seconds)
 
@@ -61,7 +61,7 @@ async def _nginx() -> AsyncIterator[str]:
             f" scgi_temp_path {folder}/e; server {{ listen 127.0.0.1:{port}; root {folder}/html; }} }}\n"
         )
         folder.chmod(0o755)
-        process = subprocess.Popen([str(Search().nginx().binary), "-p", name, "-c", str(config)])
+        process = subprocess.Popen([str(ServerFinder().nginx().binary), "-p", name, "-c", str(config)])
         try:
             url = f"http://127.0.0.1:{port}"
             for _ in range(100):
@@ -77,9 +77,9 @@ async def _nginx() -> AsyncIterator[str]:
 
 
 async def nats_limit(stack: Stack, seconds: float) -> BenchResult:
-    """nats-py asks nats-py through the shop's own server."""
+    """nats-py to nats-py through the shop's own server."""
     result = BenchResult("raw nats-py echo")
-    operator = stack.password("operator")
+    operator = stack.nats_password("operator")
     async with (
         messaging.connect(stack.nats_url, "operator", operator) as one,
         messaging.connect(stack.nats_url, "operator", operator) as other,

@@ -1,4 +1,4 @@
-"""What customers do, measured: look, search, fill a cart, sign in, and buy until the order is paid."""
+"""What is measured: customers browse, search, fill carts, log in, and buy until the order is paid."""
 
 import asyncio
 import itertools
@@ -40,20 +40,20 @@ class BenchShop:
     unpaid: dict[str, asyncio.Future[None]] = field(default_factory=dict)
 
     async def stock_shop(self) -> None:
-        """Products in a dozen categories, and customers who are signed in."""
-        ask = RpcCaller(self.client)
+        """Creates products in a dozen categories, and customers who are signed in."""
+        rpc = RpcCaller(self.client)
         categories = [
-            await ask(catalog.CREATE_CATEGORY, {"name": f"Bench {number}"}, identity=admin_identity())
+            await rpc(catalog.CREATE_CATEGORY, {"name": f"Bench {number}"}, identity=admin_identity())
             for number in range(12)
         ]
         for start in range(0, PRODUCTS, 25):
-            several = (self._product(ask, categories[n % 12].id, n) for n in range(start, start + 25))
+            several = (self._product(rpc, categories[n % 12].id, n) for n in range(start, start + 25))
             await asyncio.gather(*several)
-        for _ in range(0, CUSTOMERS, 2):  # a hash of a password keeps a core busy
-            await asyncio.gather(self._customer(ask), self._customer(ask))
+        for _ in range(0, CUSTOMERS, 2):  # hashing a password keeps a core busy
+            await asyncio.gather(self._customer(rpc), self._customer(rpc))
         await self.client.subscribe("event.order.*.paid", cb=self._paid)
 
-    async def _product(self, ask: RpcCaller, category: UUID, number: int) -> None:
+    async def _product(self, rpc: RpcCaller, category: UUID, number: int) -> None:
         words = ("brass", "copper", "woven", "glazed", "carved", "painted", "silk", "linen")
         body = {
             "name": f"{random.choice(words).title()} piece {number}",
@@ -65,28 +65,28 @@ class BenchShop:
             "tags": random.sample(words, 3),
             "attributes": {"material": random.choice(words)},
         }
-        product = await ask(catalog.CREATE_PRODUCT, body, identity=admin_identity())
+        product = await rpc(catalog.CREATE_PRODUCT, body, identity=admin_identity())
         self.skus.append(product.variants[0].sku)
         self.slugs.append(product.slug)
 
-    async def _customer(self, ask: RpcCaller) -> None:
+    async def _customer(self, rpc: RpcCaller) -> None:
         email = f"{new_id().hex}@example.com"
         body = {"email": email, "password": PASSWORD, "first_name": "Bench", "last_name": "Mark"}
-        session = await ask(user.REGISTER, body, client=email)
+        session = await rpc(user.REGISTER, body, client=email)
         self.emails.append(email)
         self.tokens.append(session.access_token)
 
     async def _paid(self, message: Msg) -> None:
-        self._told(message.subject.split(".")[2]).set_result(None)
+        self._payment_of(message.subject.split(".")[2]).set_result(None)
 
-    def _told(self, order_id: str) -> asyncio.Future[None]:
-        """Done once the order is paid; that may be before its customer has the answer."""
+    def _payment_of(self, order_id: str) -> asyncio.Future[None]:
+        """A future that is done once the order is paid, perhaps before its customer has the response."""
         return self.unpaid.setdefault(order_id, asyncio.get_running_loop().create_future())
 
     def signed_in(self, number: int) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[number % CUSTOMERS]}"}
 
-    # The steps.
+    # The steps of the scenarios.
 
     def product_detail(self, *, cached: bool) -> Step:
         async def step(connection: Connection, number: int) -> bool:
@@ -124,7 +124,7 @@ class BenchShop:
         self.added = [itertools.count(1) for _ in range(count)]
 
     async def checkout(self, connection: Connection, number: int) -> bool:
-        """Into the cart, ordered, and waited for until the order is paid."""
+        """Adds to the cart, places the order and waits until it is paid."""
         headers = self.signed_in(number)
         line = orjson.dumps({"sku": random.choice(self.skus), "quantity": 1})
         added, _ = await connection.request("POST", "/api/v1/carts/mine/items", line, headers)
@@ -136,7 +136,7 @@ class BenchShop:
         order_id = orjson.loads(body)["id"]
         self.orders.append(order_id)
         try:
-            await asyncio.wait_for(self._told(order_id), 10)
+            await asyncio.wait_for(self._payment_of(order_id), 10)
         except TimeoutError:
             return False
         del self.unpaid[order_id]
@@ -149,11 +149,11 @@ class BenchShop:
 
 
 MeasureCpu = Callable[[Awaitable[BenchResult]], Awaitable[BenchResult]]
-"""Runs it and adds the CPU of each process."""
+"""Runs a measurement and adds the CPU of each process."""
 
 
-async def measure(shop: BenchShop, seconds: float, watched: MeasureCpu, chosen: str = "") -> list[BenchResult]:
-    """Every scenario through Nginx, one after the other; those whose name has `chosen` in it."""
+async def measure(shop: BenchShop, seconds: float, measure_cpu: MeasureCpu, chosen: str = "") -> list[BenchResult]:
+    """Measures every scenario whose name contains `chosen`, one after another, through Nginx."""
     url = shop.stack.http_url
     scenarios: list[tuple[str, Step, int]] = [
         ("product detail", shop.product_detail(cached=True), 32),
@@ -168,5 +168,5 @@ async def measure(shop: BenchShop, seconds: float, watched: MeasureCpu, chosen: 
     results = []
     for name, step, workers in scenarios:
         if chosen in name:
-            results.append(await watched(run(name, url, step, workers=workers, seconds=seconds)))
+            results.append(await measure_cpu(run(name, url, step, workers=workers, seconds=seconds)))
     return results

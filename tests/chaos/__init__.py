@@ -1,0 +1,1 @@
+"""Chaos tests: load under faults, crashes at every failpoint, full disks, overload and rolling restarts."""

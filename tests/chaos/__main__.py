@@ -1,4 +1,4 @@
-"""`make faults`: the shop under load and under faults, by a schedule drawn from a seed; then every law is checked."""
+"""`make faults`: the shop under load and faults, by a schedule drawn from a seed; then every invariant is checked."""
 
 import argparse
 import asyncio
@@ -20,56 +20,56 @@ from tests.chaos.run import DEFAULT_RATE, RunOptions, RunResult, run_faults
 SECONDS, SHORT_SECONDS = 500.0, 150.0
 
 
-def given() -> argparse.Namespace:
+def stack_settings() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
-    parser.add_argument("--seed", type=int, help="repeats the schedule of a run; a new one each time by default")
+    parser.add_argument("--seed", type=int, help="repeat the schedule of an earlier run (default: a new one)")
     parser.add_argument("--nats-nodes", type=int, default=1, choices=(1, 3))
-    parser.add_argument("--short", action="store_true", help="each fault once, in less than 4 minutes")
-    parser.add_argument("--minutes", type=float, help="of load and faults")
-    parser.add_argument("--times", type=int, help=f"how often each fault comes ({DEFAULT_REPEATS})")
+    parser.add_argument("--short", action="store_true", help="inject each fault once, in less than 4 minutes")
+    parser.add_argument("--minutes", type=float, help="minutes of load and faults")
+    parser.add_argument("--times", type=int, help=f"how often each fault occurs ({DEFAULT_REPEATS})")
+    parser.add_argument("--rate", type=float, default=DEFAULT_RATE, help=f"checkouts per second ({DEFAULT_RATE:.0f})")
     parser.add_argument(
-        "--rate", type=float, default=DEFAULT_RATE, help=f"checkouts that begin every second ({DEFAULT_RATE:.0f})"
+        "--only",
+        default="",
+        help="only these kinds of faults, separated by commas: " + ", ".join(k.name for k in FaultKind),
     )
-    parser.add_argument(
-        "--only", default="", help="kinds of faults, by commas: " + ", ".join(k.name for k in FaultKind)
-    )
-    parser.add_argument("--no-figures", action="store_true", help="neither overload nor rolling restarts at the end")
-    parser.add_argument("--report", type=Path, help="a file that the tables are written to as Markdown")
+    parser.add_argument("--no-figures", action="store_true", help="skip the overload and rolling restart measurements")
+    parser.add_argument("--report", type=Path, help="write the tables as Markdown to this file")
     return parser.parse_args()
 
 
-def wanted(asked: argparse.Namespace) -> RunOptions:
+def options(arguments: argparse.Namespace) -> RunOptions:
     return RunOptions(
-        seed=secrets.randbelow(1_000_000) if asked.seed is None else asked.seed,
-        nats_nodes=asked.nats_nodes,
-        seconds=asked.minutes * 60 if asked.minutes else SHORT_SECONDS if asked.short else SECONDS,
-        repeats=asked.times or (1 if asked.short else DEFAULT_REPEATS),
-        rate=asked.rate,
-        only=tuple(FaultKind[name.strip().upper()] for name in asked.only.split(",") if name.strip()),
+        seed=secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed,
+        nats_nodes=arguments.nats_nodes,
+        seconds=arguments.minutes * 60 if arguments.minutes else SHORT_SECONDS if arguments.short else SECONDS,
+        repeats=arguments.times or (1 if arguments.short else DEFAULT_REPEATS),
+        rate=arguments.rate,
+        only=tuple(FaultKind[name.strip().upper()] for name in arguments.only.split(",") if name.strip()),
     )
 
 
 async def main() -> bool:
     console = Console(highlight=False, width=170)
-    asked = given()
-    what = wanted(asked)
+    arguments = stack_settings()
+    what = options(arguments)
     folder = Path(tempfile.mkdtemp(prefix="souk-faults-"))
     folder.chmod(0o711)
     console.print(f"[bold]Seed {what.seed}[/bold], NATS nodes: {what.nats_nodes}. Data in {folder}")
-    outcome: RunResult | None = None
+    result: RunResult | None = None
     try:
-        outcome = await run_faults(what, folder / "shop", console)
-        if not (asked.short or asked.only or asked.no_figures):
-            await measure_without_faults(outcome, folder / "figures", console)
-        print_report(outcome, console)
-        if asked.report:
-            asked.report.write_text(to_markdown(outcome))
+        result = await run_faults(what, folder / "shop", console)
+        if not (arguments.short or arguments.only or arguments.no_figures):
+            await measure_without_faults(result, folder / "figures", console)
+        print_report(result, console)
+        if arguments.report:
+            arguments.report.write_text(to_markdown(result))
     finally:
-        if outcome is not None and outcome.is_clean:
+        if result is not None and result.is_clean:
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            console.print(f"What it was like is kept in {folder}. Repeat with --seed {what.seed}.")
-    return outcome.is_clean
+            console.print(f"Data and logs are in {folder}. Repeat with --seed {what.seed}.")
+    return result.is_clean
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Visits that end before an order does: accounts and carts. Each prepares something, orders the crash, and looks."""
+"""Scenarios of accounts and carts: each prepares a state, crashes a process during a request, and checks the result."""
 
 import asyncio
 from functools import partial
@@ -11,76 +11,76 @@ from tests.support.http import HttpClient
 # Accounts.
 
 
-async def register(shop: CrashTestShop, dies: CrashOrder) -> None:
-    async with dies:
-        who, _ = await shop.register()
-    assert (await shop.send(who, "GET", "/users/profile")).status == 200
+async def register(shop: CrashTestShop, crash: CrashOrder) -> None:
+    async with crash:
+        customer, _ = await shop.register()
+    assert (await shop.send(customer, "GET", "/users/profile")).status == 200
 
 
-async def log_in(shop: CrashTestShop, dies: CrashOrder) -> None:
+async def log_in(shop: CrashTestShop, crash: CrashOrder) -> None:
     _, known = await shop.register()
-    async with dies:
-        answered = await shop.send(shop.http, "POST", "/auth/login", _credentials(known))
-    assert answered.status == 200, answered.body
+    async with crash:
+        response = await shop.send(shop.http, "POST", "/auth/login", _credentials(known))
+    assert response.status == 200, response.body
 
 
-async def log_in_with_wrong_password(shop: CrashTestShop, dies: CrashOrder) -> None:
+async def log_in_with_wrong_password(shop: CrashTestShop, crash: CrashOrder) -> None:
     _, known = await shop.register()
-    async with dies:
-        answered = await shop.send(shop.http, "POST", "/auth/login", {**_credentials(known), "password": "wrong horse"})
-    assert answered.status == 401, answered.body
+    async with crash:
+        response = await shop.send(shop.http, "POST", "/auth/login", {**_credentials(known), "password": "wrong horse"})
+    assert response.status == 401, response.body
 
 
-async def refresh_session(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """Whoever did not get the answer gets the same one again, and the session goes on."""
+async def refresh_session(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """A client that lost the response repeats the request and gets the same tokens; the session goes on."""
     _, known = await shop.register()
-    async with dies:
-        answered = await shop.send(shop.http, "POST", "/auth/refresh", _token(known))
-    assert answered.status == 200, answered.body
-    assert (await shop.send(shop.http, "POST", "/auth/refresh", _token(answered.json))).status == 200
+    async with crash:
+        response = await shop.send(shop.http, "POST", "/auth/refresh", _token(known))
+    assert response.status == 200, response.body
+    assert (await shop.send(shop.http, "POST", "/auth/refresh", _token(response.json))).status == 200
 
 
-async def reuse_refresh_token(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """A spent token brings the same successor once more, for whoever lost the answer, and then ends the session."""
+async def reuse_refresh_token(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """A used token returns the same successor once more, for a client that lost it; after that it ends the session."""
     _, known = await shop.register()
     following = (await shop.send(shop.http, "POST", "/auth/refresh", _token(known))).json
     assert (await shop.send(shop.http, "POST", "/auth/refresh", _token(known))).status == 200
-    async with dies:
-        answered = await shop.send(shop.http, "POST", "/auth/refresh", _token(known))
-    assert answered.status == 401, answered.body
+    async with crash:
+        response = await shop.send(shop.http, "POST", "/auth/refresh", _token(known))
+    assert response.status == 401, response.body
     assert (await shop.send(shop.http, "POST", "/auth/refresh", _token(following))).status == 401
 
 
-async def lose_refreshed_token(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """The answer is lost, and the answer to asking again as well: then it is safer to sign in anew."""
+async def lose_refreshed_token(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """The response and its repetition are both lost: the client has to log in again."""
     _, known = await shop.register()
     await shop.send(shop.http, "POST", "/auth/refresh", _token(known))
-    async with dies:
-        answered = await shop.send(shop.http, "POST", "/auth/refresh", _token(known))
-    assert answered.status == 401, answered.body
+    async with crash:
+        response = await shop.send(shop.http, "POST", "/auth/refresh", _token(known))
+    assert response.status == 401, response.body
 
 
-async def log_out(shop: CrashTestShop, dies: CrashOrder) -> None:
+async def log_out(shop: CrashTestShop, crash: CrashOrder) -> None:
     _, known = await shop.register()
-    async with dies:
+    async with crash:
         assert (await shop.send(shop.http, "POST", "/auth/logout", _token(known))).status == 204
     assert (await shop.send(shop.http, "POST", "/auth/refresh", _token(known))).status == 401
 
 
-async def rename_user(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, _ = await shop.register()
-    async with dies:
-        answered = await shop.send(who, "PUT", "/users/profile", {"first_name": "Grace", "last_name": "Hopper"})
-    assert answered.status == 200, answered.body
-    assert (await shop.send(who, "GET", "/users/profile")).json["first_name"] == "Grace"
+async def rename_user(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, _ = await shop.register()
+    async with crash:
+        response = await shop.send(customer, "PUT", "/users/profile", {"first_name": "Grace", "last_name": "Hopper"})
+    assert response.status == 200, response.body
+    assert (await shop.send(customer, "GET", "/users/profile")).json["first_name"] == "Grace"
 
 
-async def close_account(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """Whoever closes the account and gets no answer is signed out, or nobody any more, and forgotten all the same."""
-    who, known = await shop.register()
-    async with dies:
-        assert (await shop.send(who, "DELETE", "/users/profile")).status in {202, 401, 404}
-        await dies.wait_until_triggered()
+async def close_account(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """A client that closes its account and loses the response is logged out or unknown, and is erased in any case."""
+    customer, known = await shop.register()
+    async with crash:
+        assert (await shop.send(customer, "DELETE", "/users/profile")).status in {202, 401, 404}
+        await crash.wait_until_triggered()
     forgotten = "SELECT NOT EXISTS (SELECT FROM account WHERE id = $1)"
     shop.final_checks.append(partial(shop.query_value_is_true, "user", forgotten, known["user"]["id"]))
 
@@ -96,23 +96,23 @@ def _token(session: dict[str, Any]) -> dict[str, Any]:
 # Carts.
 
 
-async def open_cart(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, _ = await shop.register()
-    async with dies:
-        opened = (await shop.send(who, "POST", "/carts")).json
-    assert (await shop.send(who, "GET", "/carts/mine")).json["id"] == opened["id"]
+async def open_cart(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, _ = await shop.register()
+    async with crash:
+        opened = (await shop.send(customer, "POST", "/carts")).json
+    assert (await shop.send(customer, "GET", "/carts/mine")).json["id"] == opened["id"]
 
 
-async def fill_cart(shop: CrashTestShop, dies: CrashOrder) -> None:
+async def fill_cart(shop: CrashTestShop, crash: CrashOrder) -> None:
     sku = (await shop.create_product())["sku"]
     cart_id = await _guest_cart(shop)
-    async with dies:
+    async with crash:
         await _add(shop, shop.http, cart_id, sku)
     assert await _quantities(shop, shop.http, cart_id) == {sku: 2}
 
 
-async def read_changed_price(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """The first to read the cart with the new price writes down that it was seen."""
+async def read_changed_price(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """The first request that reads the cart with the new price records that it was shown."""
     product = await shop.create_product()
     cart_id = await _guest_cart(shop, product["sku"])
     await shop.send(shop.admin, "PATCH", f"/products/{product['id']}", {"price": {"amount": 2999, "currency": "USD"}})
@@ -121,50 +121,50 @@ async def read_changed_price(shop: CrashTestShop, dies: CrashOrder) -> None:
         cart = (await shop.send(shop.http, "GET", f"/carts/{cart_id}")).json
         return bool(cart["total"]["amount"] == 2 * 2999)
 
-    async with dies:
+    async with crash:
         await eventually(new_price, timeout_seconds=EVENTUALLY_SECONDS)
 
 
-async def merge_carts(shop: CrashTestShop, dies: CrashOrder) -> None:
+async def merge_carts(shop: CrashTestShop, crash: CrashOrder) -> None:
     one, other = (await shop.create_product())["sku"], (await shop.create_product())["sku"]
-    who = await customer_with_cart(shop, one)
+    customer = await customer_with_cart(shop, one)
     guest = await _guest_cart(shop, other)
-    async with dies:
-        answered = await shop.send(who, "POST", "/carts/mine/merge", {"cart_id": guest})
-    assert answered.status == 200, answered.body
-    assert await _quantities(shop, who, "mine") == {one: 2, other: 2}
+    async with crash:
+        response = await shop.send(customer, "POST", "/carts/mine/merge", {"cart_id": guest})
+    assert response.status == 200, response.body
+    assert await _quantities(shop, customer, "mine") == {one: 2, other: 2}
 
 
-async def order_cart(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who = await customer_with_cart(shop, (await shop.create_product())["sku"])
-    async with dies:
-        order_id = await shop.place_order(who, cart_id="mine")
-    shop.expect_final_status(who, order_id, "paid")
-    shop.final_checks.append(partial(_holds, shop, who, {}))
+async def order_cart(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer = await customer_with_cart(shop, (await shop.create_product())["sku"])
+    async with crash:
+        order_id = await shop.place_order(customer, cart_id="mine")
+    shop.expect_final_status(customer, order_id, "paid")
+    shop.final_checks.append(partial(_holds, shop, customer, {}))
 
 
-async def change_cart_while_ordering(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """The cart has changed before it hears of its order, for nobody was there to say it.
+async def change_cart_while_ordering(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """The cart changes before it consumes the event of its order, because no relay publishes it.
 
-    Somebody else's order may be the one at which the process dies; then it is tried again.
+    The process may die at the order of another scenario; then this scenario is repeated.
     """
-    async with dies:
-        while not dies.is_triggered:
+    async with crash:
+        while not crash.is_triggered:
             await _order_and_go_on(shop)
 
 
 async def _order_and_go_on(shop: CrashTestShop) -> None:
     sku, more = (await shop.create_product())["sku"], (await shop.create_product())["sku"]
-    who = await customer_with_cart(shop, sku)
+    customer = await customer_with_cart(shop, sku)
     async with shop.crash_at("order", "order.written") as order_dies:
-        ordering = asyncio.create_task(shop.place_order(who, cart_id="mine"))
+        ordering = asyncio.create_task(shop.place_order(customer, cart_id="mine"))
         await order_dies.wait_until_triggered()
-        await _add(shop, who, "mine", more)
+        await _add(shop, customer, "mine", more)
     order_id = await ordering
-    shop.expect_final_status(who, order_id, "paid")
+    shop.expect_final_status(customer, order_id, "paid")
     ordered = {item["sku"] for item in shop.orders[order_id]["items"]}
     await eventually(
-        lambda: _holds(shop, who, {} if more in ordered else {more: 2}), timeout_seconds=EVENTUALLY_SECONDS
+        lambda: _holds(shop, customer, {} if more in ordered else {more: 2}), timeout_seconds=EVENTUALLY_SECONDS
     )
 
 
@@ -176,21 +176,21 @@ async def _guest_cart(shop: CrashTestShop, sku: str = "") -> str:
 
 
 async def customer_with_cart(shop: CrashTestShop, sku: str) -> HttpClient:
-    who, _ = await shop.register()
-    await shop.send(who, "POST", "/carts")
-    await _add(shop, who, "mine", sku)
-    return who
+    customer, _ = await shop.register()
+    await shop.send(customer, "POST", "/carts")
+    await _add(shop, customer, "mine", sku)
+    return customer
 
 
-async def _add(shop: CrashTestShop, who: HttpClient, cart_id: str, sku: str) -> None:
-    answered = await shop.send(who, "POST", f"/carts/{cart_id}/items", {"sku": sku, "quantity": 2})
-    assert answered.status == 200, answered.body
+async def _add(shop: CrashTestShop, customer: HttpClient, cart_id: str, sku: str) -> None:
+    response = await shop.send(customer, "POST", f"/carts/{cart_id}/items", {"sku": sku, "quantity": 2})
+    assert response.status == 200, response.body
 
 
-async def _quantities(shop: CrashTestShop, who: HttpClient, cart_id: str) -> dict[str, int]:
-    cart = (await shop.send(who, "GET", f"/carts/{cart_id}")).json
+async def _quantities(shop: CrashTestShop, customer: HttpClient, cart_id: str) -> dict[str, int]:
+    cart = (await shop.send(customer, "GET", f"/carts/{cart_id}")).json
     return {item["sku"]: item["quantity"] for item in cart["items"]}
 
 
-async def _holds(shop: CrashTestShop, who: HttpClient, wanted: dict[str, int]) -> bool:
-    return await _quantities(shop, who, "mine") == wanted
+async def _holds(shop: CrashTestShop, customer: HttpClient, expected: dict[str, int]) -> bool:
+    return await _quantities(shop, customer, "mine") == expected

@@ -1,7 +1,7 @@
-"""A shop whose processes are ordered to die, and clients that ask again until they are told.
+"""Crashes a process at a failpoint during a request, with clients that repeat the request until they have an answer.
 
-A client that gets no answer sends the same again, under the same key; whatever it is told in the end is checked when
-the shop has come to rest.
+A client without a response sends the same request again, under the same idempotency key. The final response
+is checked when the shop is quiet.
 """
 
 import asyncio
@@ -22,34 +22,34 @@ from contracts.failure import TimedOut, Unavailable
 from infra.foundation.ids import new_id
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.supervised_process import Process
+from infra.ops.devstack.supervised_process import SupervisedProcess
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS, HttpClient, HttpResponse
 
 RESPONSE_TIMEOUT_SECONDS = 2.5
-"""Seconds a client waits for an answer before it asks again."""
+"""How long a client waits for a response before it repeats the request."""
 RETRY_SECONDS = 40.0
 EVENTUALLY_SECONDS = 30.0
 PRICE = {"amount": 1999, "currency": "USD"}
 
 
 class UnknownOutcome(Exception):  # noqa: N818 - not an error: ask again
-    """Nobody has told whether it was done."""
+    """The response does not tell whether the request had its effect."""
 
 
 class CrashOrder:
-    """Orders a process to die at a point; at the end of the block it has died of it, and is on its way back."""
+    """Enables a failpoint in one process; at the end of the block the process has died there and is restarting."""
 
-    def __init__(self, process: Process, alone: asyncio.Lock, order: Path) -> None:
+    def __init__(self, process: SupervisedProcess, alone: asyncio.Lock, order: Path) -> None:
         self._process = process
         self._alone = alone
         self._order = order
         self._restarts = 0
 
     async def __aenter__(self) -> Self:
-        """One order a process at a time, and not before it is there."""
+        """Waits for the process to be ready, and allows one failpoint per process at a time."""
         await self._alone.acquire()
-        await self._process.until_ready()
+        await self._process.wait_until_ready()
         self._restarts = self._process.restarts
         self._order.touch()
         return self
@@ -68,13 +68,13 @@ class CrashOrder:
         return not self._order.exists()
 
     async def wait_until_triggered(self) -> None:
-        """Returns once the process has taken its order; it never does where nobody comes by."""
+        """Returns once the process has died at the failpoint; fails if no request reaches it."""
         await eventually(lambda: self.is_triggered, timeout_seconds=EVENTUALLY_SECONDS)
 
 
 @dataclass
 class CrashTestShop:
-    """The shop, who buys in it, and what it has acknowledged."""
+    """The shop, its clients, and what it has acknowledged."""
 
     stack: Stack
     http: HttpClient
@@ -83,24 +83,24 @@ class CrashTestShop:
     failpoint_folder: Path
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     skus: dict[str, int] = field(default_factory=dict)
-    """Units put on sale."""
+    """Units created, by SKU."""
     unreadable_ids: set[str] = field(default_factory=set)
-    """Events that nobody can read, and the payments that nobody knows of which they speak: an audit finds them."""
+    """Ids of events that no service can parse, and of the unknown payments in them: a verification reports them."""
     final_checks: list[Callable[[], Awaitable[bool]]] = field(default_factory=list)
-    """What must be true once the shop has come to rest; nobody waits for it before."""
+    """Checks that must succeed once the shop is quiet."""
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     def crash_at(self, process: str, point: str) -> CrashOrder:
-        """Each process has its own folder, so that an order reaches the one that it is meant for."""
+        """A crash of one process; each process has its own folder of failpoints."""
         return CrashOrder(self.stack.processes[process], self._locks[process], self.failpoint_folder / process / point)
 
     def without_crashes(self, process: str) -> asyncio.Lock:
-        """Nobody orders the process to crash meanwhile."""
+        """A lock under which no failpoint of the process is enabled."""
         return self._locks[process]
 
     @contextmanager
     def paused(self, service: str) -> Iterator[None]:
-        """The service stands still inside."""
+        """Pauses the service in the block."""
         self.stack.pause(service)
         try:
             yield
@@ -109,7 +109,7 @@ class CrashTestShop:
 
     @asynccontextmanager
     async def stopped(self, service: str) -> AsyncIterator[None]:
-        """The service is away inside, and comes back, whatever becomes of who sent it away."""
+        """Stops the service in the block and starts it again, even if the block is cancelled."""
         try:
             await self.stack.stop(service)
             yield
@@ -122,16 +122,16 @@ class CrashTestShop:
                 await self.stack.start(service)
 
     async def order_outbox_is_empty(self) -> bool:
-        """Whether everything has left the outbox of orders."""
+        """Whether every event has left the outbox of order."""
         return await self.query_value_is_true("order", "SELECT count(*) = 0 FROM outbox")
 
-    async def send(self, who: HttpClient, method: str, path: str, json: Any = None, **how: Any) -> HttpResponse:
-        """The answer of the shop to this one request, however often it has to be sent."""
+    async def send(self, customer: HttpClient, method: str, path: str, json: Any = None, **how: Any) -> HttpResponse:
+        """Sends a request as often as it takes, and returns the response."""
         if method == "POST":
             how.setdefault("key", new_id().hex)
         async for attempt in self.retrying():
             with attempt:
-                return await _asked(who, method, path, json, **how)
+                return await _send_once(customer, method, path, json, **how)
         raise UnknownOutcome
 
     def retrying(self) -> AsyncRetrying:
@@ -144,46 +144,48 @@ class CrashTestShop:
 
     async def register(self) -> tuple[HttpClient, dict[str, Any]]:
         body = {"email": f"{new_id().hex}@example.com", "password": "correct horse"}
-        answered = await self.send(self.http, "POST", "/auth/register", {**body, "first_name": "A", "last_name": "L"})
-        assert answered.status == 201, answered.body
-        return self.http.with_token(answered.json["access_token"]), {**answered.json, **body}
+        response = await self.send(self.http, "POST", "/auth/register", {**body, "first_name": "A", "last_name": "L"})
+        assert response.status == 201, response.body
+        return self.http.with_token(response.json["access_token"]), {**response.json, **body}
 
     async def create_product(self, *, stock: int = 1000, price: Any = None) -> dict[str, Any]:
         sku = f"C-{new_id().hex}"
         body = {"name": "Brass lamp", "sku": sku, "price": price or PRICE, "stock": stock}
-        answered = await self.send(self.admin, "POST", "/products", body)
-        assert answered.status == 201, answered.body
+        response = await self.send(self.admin, "POST", "/products", body)
+        assert response.status == 201, response.body
         self.skus[sku] = stock
-        return {**answered.json, "sku": sku}
+        return {**response.json, "sku": sku}
 
-    async def place_order(self, who: HttpClient, *, method: str | None = "sim_ok", key: str = "", **source: Any) -> str:
-        """The order's id."""
+    async def place_order(
+        self, customer: HttpClient, *, method: str | None = "sim_ok", key: str = "", **source: Any
+    ) -> str:
+        """Places an order; returns its id."""
         body = {**source, "shipping_address": ADDRESS, "payment_method": method}
-        answered = await self.send(who, "POST", "/orders", body, key=key or new_id().hex)
-        assert answered.status == 201, answered.body
-        self.orders[answered.json["id"]] = answered.json
-        return str(answered.json["id"])
+        response = await self.send(customer, "POST", "/orders", body, key=key or new_id().hex)
+        assert response.status == 201, response.body
+        self.orders[response.json["id"]] = response.json
+        return str(response.json["id"])
 
-    async def wait_for_status(self, who: HttpClient, order_id: str, status: str) -> None:
-        await eventually(partial(self._is, who, order_id, status), timeout_seconds=EVENTUALLY_SECONDS)
+    async def wait_for_status(self, customer: HttpClient, order_id: str, status: str) -> None:
+        await eventually(partial(self._is, customer, order_id, status), timeout_seconds=EVENTUALLY_SECONDS)
 
-    def expect_final_status(self, who: HttpClient, order_id: str, status: str) -> None:
-        """So the order must be at the end."""
-        self.final_checks.append(partial(self._is, who, order_id, status))
+    def expect_final_status(self, customer: HttpClient, order_id: str, status: str) -> None:
+        """Requires that the order has this status in the end."""
+        self.final_checks.append(partial(self._is, customer, order_id, status))
 
-    async def _is(self, who: HttpClient, order_id: str, status: str) -> bool:
-        return bool((await self.send(who, "GET", f"/orders/{order_id}")).json["status"] == status)
+    async def _is(self, customer: HttpClient, order_id: str, status: str) -> bool:
+        return bool((await self.send(customer, "GET", f"/orders/{order_id}")).json["status"] == status)
 
-    async def wait_for_payment(self, who: HttpClient, order_id: str, status: str) -> dict[str, Any]:
+    async def wait_for_payment(self, customer: HttpClient, order_id: str, status: str) -> dict[str, Any]:
         async def found() -> Any:
-            items = (await self.send(who, "GET", f"/payments?order_id={order_id}")).json["items"]
+            items = (await self.send(customer, "GET", f"/payments?order_id={order_id}")).json["items"]
             return next((item for item in items if item["status"] == status), None)
 
         payment: dict[str, Any] = await eventually(found, timeout_seconds=EVENTUALLY_SECONDS)
         return payment
 
     async def query_value_is_true(self, service: str, question: str, *values: Any) -> bool:
-        """What a store says to a question."""
+        """Whether a query of a service's database returns a true value."""
         connection = await asyncpg.connect(self.stack.dsn(service))
         try:
             return bool(await connection.fetchval(question, *values))
@@ -191,7 +193,7 @@ class CrashTestShop:
             await connection.close()
 
     async def execute(self, service: str, statement: str, *values: Any) -> None:
-        """Straight in a store: for what would otherwise be waited for."""
+        """Changes a service's database directly, to skip a long wait."""
         connection = await asyncpg.connect(self.stack.dsn(service))
         try:
             await connection.execute(statement, *values)
@@ -199,17 +201,17 @@ class CrashTestShop:
             await connection.close()
 
 
-async def _asked(who: HttpClient, method: str, path: str, json: Any, **how: Any) -> HttpResponse:
+async def _send_once(customer: HttpClient, method: str, path: str, json: Any, **how: Any) -> HttpResponse:
     try:
         async with asyncio.timeout(RESPONSE_TIMEOUT_SECONDS):
-            answered = await who(method, path, json, **how)
+            response = await customer(method, path, json, **how)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise UnknownOutcome from error
-    if answered.status >= 500 or answered.status == 429:
-        raise UnknownOutcome(answered.body)
-    if answered.status == 409 and answered.code == "idempotency_in_progress":
-        raise UnknownOutcome(answered.body)
-    return answered
+    if response.status >= 500 or response.status == 429:
+        raise UnknownOutcome(response.body)
+    if response.status == 409 and response.code == "idempotency_in_progress":
+        raise UnknownOutcome(response.body)
+    return response
 
 
 Scenario = Callable[[CrashTestShop, CrashOrder], Awaitable[None]]

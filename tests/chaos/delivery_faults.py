@@ -1,4 +1,4 @@
-"""Faults of delivery: events that come twice, and events that come in another order, made through NATS itself."""
+"""Faults of delivery, made through NATS: duplicated events, and events in another order."""
 
 import random
 from contextlib import suppress
@@ -18,45 +18,45 @@ from contracts.registry import EVENT_BY_TYPE, REDELIVER, SUBSCRIPTIONS
 from infra.messaging.rpc import RpcClient
 
 MAX_EVENTS = 25
-"""Events that one such fault takes."""
+"""How many events one fault repeats."""
 
 
 class DeliveryFaults:
-    """What an operator can do to the streams."""
+    """What an operator can do to streams and consumers."""
 
-    def __init__(self, client: Client, chance: random.Random) -> None:
+    def __init__(self, client: Client, rng: random.Random) -> None:
         self.client = client
         self.js: JetStreamContext = client.jetstream(timeout=5)
         self.rpc = RpcClient(client, 5.0)
-        self.random = chance
+        self.random = rng
 
     async def duplicate_events(self, stream: str) -> int:
-        """Publishes some of the newest events once more, as events that JetStream has not seen; how many."""
+        """Publishes some of the newest events again with new message ids; returns how many there were."""
         last = (await self.js.stream_info(stream)).state.last_seq
         events = await self._stored(stream, max(1, last - 4 * MAX_EVENTS), last)
         for event in self.random.sample(events, min(MAX_EVENTS, len(events))):
-            said = {**(event.headers or {}), headers.MESSAGE_ID: uuid4().hex}
-            await self.js.publish(event.subject or "", event.data or b"", headers=said)
+            header = {**(event.headers or {}), headers.MESSAGE_ID: uuid4().hex}
+            await self.js.publish(event.subject or "", event.data or b"", headers=header)
         return len(events)
 
     async def pause_consumer(self, stream: str, consumer: str, seconds: float) -> int:
-        """JetStream delivers nothing to it meanwhile; the last sequence number before."""
+        """Pauses a consumer; returns the last sequence before the pause."""
         until = datetime.now(UTC) + timedelta(seconds=seconds)
         body = orjson.dumps({"pause_until": until.isoformat()})
         reply = await self.client.request(f"$JS.API.CONSUMER.PAUSE.{stream}.{consumer}", body, timeout=5)
-        answer: dict[str, Any] = orjson.loads(reply.data)
-        if "error" in answer:
-            raise ConnectionError(str(answer["error"]))
+        response: dict[str, Any] = orjson.loads(reply.data)
+        if "error" in response:
+            raise ConnectionError(str(response["error"]))
         return (await self.js.stream_info(stream)).state.last_seq
 
     async def redeliver_shuffled(self, stream: str, service: str, after: int) -> int:
-        """Gives the service what was stored since, in another order, before the stream does; how many events."""
+        """Redelivers the events stored since then in random order; returns how many there were."""
         last = (await self.js.stream_info(stream)).state.last_seq
-        events = [event for event in await self._stored(stream, after + 1, last) if _heard(event, service)]
+        events = [event for event in await self._stored(stream, after + 1, last) if _is_consumed_by(event, service)]
         self.random.shuffle(events)
         for event in events[: 4 * MAX_EVENTS]:
             with suppress(DeliveredTooEarly):
-                await self.rpc.request(REDELIVER[service], _handed(event))
+                await self.rpc.request(REDELIVER[service], _to_redelivery(event))
         return len(events)
 
     async def _stored(self, stream: str, first: int, last: int) -> list[RawStreamMsg]:
@@ -69,17 +69,17 @@ class DeliveryFaults:
         return found
 
 
-def _heard(event: RawStreamMsg, service: str) -> bool:
+def _is_consumed_by(event: RawStreamMsg, service: str) -> bool:
     return EVENT_BY_TYPE.get((event.headers or {}).get(headers.EVENT_TYPE, "")) in SUBSCRIPTIONS[service]
 
 
-def _handed(event: RawStreamMsg) -> RedeliverEvent:
-    said = event.headers or {}
+def _to_redelivery(event: RawStreamMsg) -> RedeliverEvent:
+    header = event.headers or {}
     return RedeliverEvent(
-        id=UUID(said[headers.EVENT_ID]),
-        type=said[headers.EVENT_TYPE],
+        id=UUID(header[headers.EVENT_ID]),
+        type=header[headers.EVENT_TYPE],
         data=(event.data or b"").decode(),
         subject=event.subject,
-        traceparent=said.get(headers.TRACEPARENT),
-        request_id=said.get(headers.REQUEST_ID),
+        traceparent=header.get(headers.TRACEPARENT),
+        request_id=header.get(headers.REQUEST_ID),
     )

@@ -1,6 +1,6 @@
-"""The crash points of the code, found by reading it, and for each the process that dies of it and what comes by.
+"""The failpoints in the code, and for each the process that dies there and the scenario that reaches it.
 
-A point is written down once, as a literal, so that the code can be searched for what the fault run reports.
+A failpoint is written once, as a literal, so that the code can be searched for the name in a report.
 """
 
 import ast
@@ -14,12 +14,12 @@ from tests.chaos.crash_harness import Scenario
 
 ROOT = Path(__file__).parents[2]
 SOURCE_FOLDERS = ("services", "infra", "edge")
-FAILPOINT_FUNCTION = "crash_point"
+FAILPOINT_FUNCTION = "failpoint"
 
 
 @dataclass(frozen=True, slots=True)
 class FailpointCall:
-    """One call in the code; `name` is None where it is not a literal."""
+    """One call of `failpoint` in the code; `name` is None if it is not a literal."""
 
     name: str | None
     file: Path
@@ -30,12 +30,12 @@ class FailpointCall:
         """What may stand before the dot: the service or `edge`, the module, or a class in it."""
         tree = ast.parse((ROOT / self.file).read_text())
         classes = {node.name.lower() for node in tree.body if isinstance(node, ast.ClassDef)}
-        room = self.file.parts[1] if self.file.parts[0] == "services" else self.file.parts[0]
-        return {room, self.file.stem, *classes}
+        service = self.file.parts[1] if self.file.parts[0] == "services" else self.file.parts[0]
+        return {service, self.file.stem, *classes}
 
 
 def find_failpoints(root: Path = ROOT) -> Iterator[FailpointCall]:
-    """All of them, as the code has them."""
+    """Every call in the code."""
     for part in SOURCE_FOLDERS:
         for file in sorted((root / part).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
@@ -59,7 +59,7 @@ FAILPOINT_NAMES = tuple(sorted(point.name for point in find_failpoints() if poin
 
 @dataclass(frozen=True, slots=True)
 class FailpointScenario:
-    """Which process is to die, and the traffic that comes by."""
+    """The process that dies, and the scenario that reaches the failpoint."""
 
     process: str
     scenario: Scenario
@@ -82,29 +82,29 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
             "user.signed_out": visits.log_out,
             "user.renamed": visits.rename_user,
             "privacy.closed": visits.close_account,
-            "erasing.gathered": visits.close_account,
-            "erasing.done_elsewhere": visits.close_account,
-            "erasing.noted": visits.close_account,
-            "erasing.forgotten": visits.close_account,
-            "erasing.ended": visits.close_account,
-            "actor.answered": visits.rename_user,
+            "erasure_saga.gathered": visits.close_account,
+            "erasure_saga.done_elsewhere": visits.close_account,
+            "erasure_saga.noted": visits.close_account,
+            "erasure_saga.forgotten": visits.close_account,
+            "erasure_saga.ended": visits.close_account,
+            "rpc_server.before_reply": visits.rename_user,
             "relay.read": visits.register,
             "relay.deleted": visits.register,
-            "actor.handled": visits.log_out,
+            "rpc_server.handled": visits.log_out,
         },
     ),
     **_in(
         "cart",
         {
-            "cart.old_forgotten": visits.open_cart,
+            "cart.expired_deleted": visits.open_cart,
             "cart.opened": visits.open_cart,
             "cart.changed": visits.fill_cart,
             "mongo.committed": visits.fill_cart,
-            "cart.seen": visits.read_changed_price,
+            "cart.seen_lines_saved": visits.read_changed_price,
             "cart.half_merged": visits.merge_carts,
             "cart.merged": visits.merge_carts,
             "cart.emptied": visits.order_cart,
-            "cart.given": visits.change_cart_while_ordering,
+            "cart.order_applied": visits.change_cart_while_ordering,
             "cart.erased": visits.close_account,
         },
     ),
@@ -113,7 +113,7 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
         {
             "catalog.held": traffic.place_order,
             "catalog.released": traffic.exceed_payment_limit,
-            "catalog.stock_kept": traffic.place_order,
+            "catalog.holds_settled": traffic.place_order,
             "catalog.import_queued": traffic.import_products,
             "catalog.import_claimed": traffic.import_products,
             "catalog.product_imported": traffic.import_products,
@@ -121,26 +121,26 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
             "catalog.width_stored": traffic.upload_image,
             "catalog.image_stored": traffic.upload_image,
             "catalog.image_written": traffic.upload_image,
-            "actor.refused": traffic.create_duplicate_sku,
+            "rpc_server.failed": traffic.create_duplicate_sku,
             "postgres.committed": traffic.create_product,
-            "heads.read": traffic.create_product,
+            "audit_anchor.read": traffic.create_product,
         },
     ),
     **_in(
         "order",
         {
             "order.cart_read": visits.order_cart,
-            "order.held": traffic.place_order,
+            "order.stock_held": traffic.place_order,
             "order.written": traffic.place_order,
-            "order.given_back": traffic.exceed_payment_limit,
-            "order.old_hold_returned": traffic.order_with_expiring_hold,
-            "order.charge_asked": traffic.pay_order,
+            "order.hold_released": traffic.exceed_payment_limit,
+            "order.stale_hold_released": traffic.order_with_expiring_hold,
+            "order.charge_requested": traffic.pay_order,
             "order.cancelled": traffic.cancel_order,
             "order.updated": traffic.ship_order,
-            "order.unpaid_ended": traffic.leave_unpaid,
+            "order.unpaid_cancelled": traffic.leave_unpaid,
             "order.erased": visits.close_account,
             "relay.published": traffic.place_order,
-            "deadletter.kept": traffic.publish_unreadable_event,
+            "dead_letters.stored": traffic.publish_unreadable_event,
         },
     ),
     **_in(
@@ -152,12 +152,12 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
             "payment.claimed": traffic.place_order,
             "payment.charged": traffic.place_order,
             "payment.settled": traffic.place_order,
-            "payment.put_off": traffic.order_with_slow_gateway,
-            "payment.left_for_later": traffic.charge_while_order_is_down,
+            "payment.postponed": traffic.order_with_slow_gateway,
+            "payment.returned_unused": traffic.charge_while_order_is_down,
             "payment.confirm_accepted": traffic.confirm_payment,
             "payment.confirmed": traffic.confirm_payment,
             "payment.voided": traffic.cancel_unconfirmed,
-            "payment.refund_set_aside": traffic.refund_payment,
+            "payment.refund_reserved": traffic.refund_payment,
             "payment.refund_claimed": traffic.refund_payment,
             "payment.refunded": traffic.refund_payment,
             "payment.refund_settled": traffic.refund_payment,
@@ -175,8 +175,8 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
             "notification.accepted": traffic.place_order,
             "notification.concluded": traffic.place_order,
             "notification.erased": visits.close_account,
-            "reactor.applied": traffic.place_order,
-            "reactor.acked_one": traffic.place_several_orders,
+            "consumer.applied": traffic.place_order,
+            "consumer.acked_one": traffic.place_several_orders,
         },
     ),
     **_in("edge", {"edge.asked": traffic.place_order, "edge.uploaded": traffic.import_products}),
@@ -184,5 +184,5 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
 
 
 def failpoints_of(process: str) -> Sequence[str]:
-    """The points that this process is to die of, in turn."""
+    """The failpoints of a process, in turn."""
     return [name for name, passing in SCENARIOS.items() if passing.process == process]

@@ -1,10 +1,10 @@
-"""A clock that is wrong in one process: libfaketime moves what it reads as the date, and moves it while it runs.
+"""A wrong clock for one process: libfaketime shifts the wall clock that the process reads, while it runs.
 
-    clock = Clock(folder / "order-clock")
-    Options(env_of={"order": clock.environment()}, ...)
-    clock.shift(120)    # from now on two minutes ahead
+    clock = ProcessClock(folder / "order-clock")
+    StackSettings(env_of={"order": clock.environment()}, ...)
+    clock.set_offset(120)    # from now on two minutes ahead
 
-Only the wall clock is moved: no clock of a machine that is set wrong makes its monotonic time jump.
+Only the wall clock is shifted, because a wrong clock never makes the monotonic time of a machine jump.
 """
 
 import importlib.util
@@ -17,17 +17,17 @@ LIBRARY_PATH = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
 
 
 class FakeClockUnavailable(Exception):  # noqa: N818 - tells what this machine lacks
-    """The clock of a process cannot be moved here."""
+    """This machine cannot shift the clock of a process."""
 
 
 @dataclass(frozen=True)
 class ProcessClock:
-    """The file that says how far a process's clock is off; it is read at every look at the clock."""
+    """The file with the offset, which the process reads with every look at the clock."""
 
     offset_file: Path
 
     def environment(self) -> Mapping[str, str]:
-        """What the process is started with; it starts with the right time unless it was shifted before."""
+        """The environment to start the process with; it starts with the right time unless an offset was set before."""
         if not self.offset_file.exists():
             self.set_offset(0)
         return {
@@ -38,14 +38,14 @@ class ProcessClock:
         }
 
     def set_offset(self, seconds: float) -> None:
-        """Ahead of the true time by so many seconds; behind it when negative."""
+        """Sets the clock ahead by so many seconds, or behind if negative."""
         draft = self.offset_file.with_suffix(".new")
         draft.write_text(f"{seconds:+.3f}s\n")
         draft.replace(self.offset_file)
 
 
 def find_library() -> Path:
-    """The library itself; raises `NoClock` where there is none. Its package is not imported: it would reach in here."""
+    """The path of the library; raises `FakeClockUnavailable` without it. Importing it would affect this process."""
     found = importlib.util.find_spec("libfaketime") if sys.platform == "linux" else None
     path = Path(found.origin).parent / LIBRARY_PATH if found and found.origin else None
     if path is None or not path.is_file():

@@ -1,4 +1,4 @@
-"""Makes things go wrong at their moment, and puts them right again, whatever else has gone wrong meanwhile."""
+"""Injects the faults of a timeline at their time and repairs them, even while other faults are active."""
 
 import asyncio
 import signal
@@ -22,13 +22,13 @@ from tests.chaos.fault_tools import FaultTools, SharedCrashOrder, run_until_trig
 from tests.chaos.process_trees import pause_tree, resume_processes
 
 MAX_ATTEMPTS = 8
-"""How often a fault that could not be brought about, as NATS was away, is tried again."""
+"""How often a fault is tried that another fault prevents."""
 
 OVERTIME_SECONDS = 150.0
-"""Seconds that remain at the end for what waits for somebody to come by, or for something to be said."""
+"""Time at the end for faults that wait for a request or an event."""
 
 ORGANIC_SECONDS = 4.0
-"""Seconds in which the load comes by most crash points by itself."""
+"""Time in which the load itself reaches most failpoints."""
 
 CLOCK_OFFSET_SECONDS = 120
 RETRYABLE_ERRORS: tuple[type[Exception], ...] = (OSError, TimeoutError, StackError, NatsError, Fail)
@@ -36,7 +36,7 @@ RETRYABLE_ERRORS: tuple[type[Exception], ...] = (OSError, TimeoutError, StackErr
 
 @dataclass(slots=True)
 class FaultEvent:
-    """A fault that has happened; `ended` is when it was put right, and what recovers begins to."""
+    """A completed fault; `ended_at` is when it was repaired and recovery began."""
 
     fault: Fault
     started_at: float
@@ -53,7 +53,7 @@ class FaultInjector:
     started_at: float = 0.0
     completed: list[FaultEvent] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    """Faults that could not be brought about, and why: the run has not shown what it should."""
+    """Faults that could not be injected, and why: the run has not shown what it should."""
     active: dict[str, int] = field(default_factory=Counter)
     paused_processes: list[psutil.Process] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -61,18 +61,18 @@ class FaultInjector:
     async def run(self) -> None:
         """Returns when the time is over; the timeline leaves enough for every fault to end.
 
-        Who has to come by a crash point may have found the shop dark: they have some time more, in which it serves.
+        A failpoint that no request reached while the shop was down gets some more time, in which the shop serves.
         """
         self.started_at = time.monotonic()
         for fault in self.timeline:
             await asyncio.sleep(max(0.0, self.started_at + fault.at - time.monotonic()))
-            self._tasks.append(asyncio.create_task(self._one(fault)))
+            self._tasks.append(asyncio.create_task(self._run_fault(fault)))
         await asyncio.sleep(max(0.0, self.started_at + self.seconds - time.monotonic()))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=OVERTIME_SECONDS)
 
     async def clean_up(self) -> None:
-        """Puts everything right."""
+        """Stops all faults and repairs what they did."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -86,64 +86,64 @@ class FaultInjector:
 
     @property
     def active_names(self) -> list[str]:
-        """What goes on, for the eye."""
+        """The active faults, for display."""
         return [name for name, count in self.active.items() if count]
 
-    async def _one(self, fault: Fault) -> None:
+    async def _run_fault(self, fault: Fault) -> None:
         name = f"{fault.kind.value}: {fault.target}{fault.detail}"
         self.active[name] += 1
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
-            ended = await self._at_last(partial(self._bring_about, fault), patient=fault.kind in NON_EXCLUSIVE)
-            self.completed.append(FaultEvent(fault, began, ended))
+            ended = await self._retry(partial(self._inject, fault), is_patient=fault.kind in NON_EXCLUSIVE)
+            self.completed.append(FaultEvent(fault, started_at, ended))
         except Exception as error:  # noqa: BLE001 - whatever it is, the run tells it
             self.failed.append(f"{name}: {error!r}")
         except asyncio.CancelledError:
-            self.failed.append(f"{name}: not over when the time was")
+            self.failed.append(f"{name}: not over at the end of the run")
             raise
         finally:
             self.active[name] -= 1
 
-    async def _at_last(self, act: Callable[[], Awaitable[Any]], *, patient: bool = False) -> Any:
-        """Does it; again after a while when something else that went wrong was in the way.
+    async def _retry(self, action: Callable[[], Awaitable[Any]], *, is_patient: bool = False) -> Any:
+        """Runs an action, and again after a pause when another fault prevented it.
 
-        Who is patient waits for as long as there is time: what is done to events needs a shop that says some.
+        A patient action is retried until the run ends: faults of delivery need a shop that publishes events.
         """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(RETRYABLE_ERRORS),
-            stop=stop_never if patient else stop_after_attempt(MAX_ATTEMPTS),
+            stop=stop_never if is_patient else stop_after_attempt(MAX_ATTEMPTS),
             wait=wait_incrementing(1, 1, max=5),
             reraise=True,
         ):
             with attempt:
-                return await act()
+                return await action()
         raise AssertionError
 
-    async def _bring_about(self, fault: Fault) -> float:
-        """When the fault was over."""
-        ways: Mapping[FaultKind, Callable[[Fault], Awaitable[float | None]]] = {
+    async def _inject(self, fault: Fault) -> float:
+        """Injects a fault; returns when it was over."""
+        methods: Mapping[FaultKind, Callable[[Fault], Awaitable[float | None]]] = {
             FaultKind.KILL: self._kill,
             FaultKind.PAUSE: self._pause,
-            FaultKind.OUTAGE: self._away,
+            FaultKind.OUTAGE: self._stop_nats,
             FaultKind.LEADER: self._kill_leader,
             FaultKind.CRASH: self._crash,
             FaultKind.DUPLICATE: self._duplicate,
             FaultKind.REORDER: self._reorder,
-            FaultKind.CLOCK: self._wrong_clock,
-            FaultKind.DISK: self._full_disk,
+            FaultKind.CLOCK: self._shift_clock,
+            FaultKind.DISK: self._fill_disk,
         }
-        return await ways[fault.kind](fault) or time.monotonic()
+        return await methods[fault.kind](fault) or time.monotonic()
 
     async def _kill(self, fault: Fault) -> None:
-        for process in self.tools.stack.named(fault.target):
+        for process in self.tools.stack.find_processes(fault.target):
             if process.pid is None:
-                raise ConnectionError("it is down already")
+                raise ConnectionError("the process is down already")
         self.tools.stack.kill(fault.target)
 
     async def _pause(self, fault: Fault) -> None:
         pids = self.tools.stack.pids(fault.target)
         if not pids:
-            raise ConnectionError("it is down already")
+            raise ConnectionError("the process is down already")
         stopped = [process for pid in pids for process in pause_tree(pid)]
         self.paused_processes += stopped
         try:
@@ -151,12 +151,12 @@ class FaultInjector:
         finally:
             resume_processes(stopped)
 
-    async def _away(self, fault: Fault) -> None:
+    async def _stop_nats(self, fault: Fault) -> None:
         await self.tools.stack.stop("nats", signal.SIGKILL)
         try:
             await asyncio.sleep(fault.duration_seconds)
         finally:
-            await self._at_last(partial(self.tools.stack.start, "nats"))
+            await self._retry(partial(self.tools.stack.start, "nats"))
 
     async def _kill_leader(self, fault: Fault) -> None:
         info = await self.tools.deliveries.js.stream_info(fault.target)
@@ -165,7 +165,7 @@ class FaultInjector:
         self.tools.stack.kill(info.cluster.leader)
 
     async def _crash(self, fault: Fault) -> float:
-        """Orders it, and waits for whoever dies of it; where nobody comes by of themselves, somebody is sent."""
+        """Enables a failpoint and waits for a process to die there; runs a scenario if the load does not reach it."""
         async with SharedCrashOrder(self.tools.crash_folder / fault.target) as order:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ORGANIC_SECONDS):
@@ -174,7 +174,7 @@ class FaultInjector:
                 await run_until_triggered(self.tools.shop, fault.target, SCENARIOS[fault.target].scenario)
         return time.monotonic()
 
-    async def _wrong_clock(self, fault: Fault) -> None:
+    async def _shift_clock(self, fault: Fault) -> None:
         clock = self.tools.clocks[fault.target]
         clock.set_offset(float(f"{fault.detail}{CLOCK_OFFSET_SECONDS}"))
         try:
@@ -182,8 +182,8 @@ class FaultInjector:
         finally:
             clock.set_offset(0)
 
-    async def _full_disk(self, fault: Fault) -> None:
-        """Full all the time: what the store gives back meanwhile is taken, too."""
+    async def _fill_disk(self, fault: Fault) -> None:
+        """Fills the disk again and again, because the store frees space meanwhile."""
         disk, until = self.tools.disks[fault.target], time.monotonic() + fault.duration_seconds
         try:
             while time.monotonic() < until:
@@ -195,11 +195,11 @@ class FaultInjector:
     async def _duplicate(self, fault: Fault) -> None:
         stream, _, _ = fault.target.partition(".")
         if not await self.tools.deliveries.duplicate_events(stream):
-            raise ConnectionError("there is no event yet")
+            raise ConnectionError("no event is stored yet")
 
     async def _reorder(self, fault: Fault) -> None:
         stream, _, service = fault.target.partition(".")
         before = await self.tools.deliveries.pause_consumer(stream, service, fault.duration_seconds + 1)
         await asyncio.sleep(fault.duration_seconds)
         if not await self.tools.deliveries.redeliver_shuffled(stream, service, before):
-            raise ConnectionError("nothing was stored meanwhile")
+            raise ConnectionError("no event was stored meanwhile")

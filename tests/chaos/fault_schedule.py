@@ -1,8 +1,8 @@
-"""What goes wrong when: a timeline drawn from a seed, the same for the same seed and shape of the stack.
+"""The timeline of faults, drawn from a seed: equal for an equal seed and stack.
 
-Each fault keeps its process to itself until it has recovered; at most `AT_ONCE` go on side by side. The faults of one
-server that many others lean on (NATS) fill most of the time, so they are laid out first; the others are put where there
-is room, half of them where the shop is dark anyway, so that it serves for a fair part of the run.
+Each fault has its process to itself until the process has recovered; at most `MAX_CONCURRENT` faults are active at
+once. Faults of NATS, which everything depends on, fill most of the time, so they are placed first. The others go where
+there is room, most of them where no customer can order anyway, so that the shop serves for a fair part of the run.
 """
 
 import math
@@ -15,13 +15,13 @@ DEFAULT_REPEATS = 5
 PAUSE_SECONDS = 10.0
 OUTAGE_SECONDS = 30.0
 CALM_SECONDS = 30.0
-"""Seconds in the middle without any fault, for the audit of a shop that sells."""
+"""Time in the middle without faults, to verify a shop that sells."""
 MIN_SECONDS_WITH_CALM = 240.0
-"""Seconds of a run up to which there is none."""
+"""Runs of up to this length have no such time."""
 LEAD_IN_SECONDS, LEAD_OUT_SECONDS = 4.0, 6.0
-"""Seconds left alone at both ends."""
+"""Time without faults at both ends."""
 CRASH_WINDOW_SHARE = 0.85
-"""The part of the run in which crashes are ordered: it may take a while until somebody comes by."""
+"""The part of the run in which failpoints are enabled, because a request may take a while to reach one."""
 
 PAUSES_PER_NODE = 2
 MAX_CONCURRENT = 3
@@ -32,7 +32,7 @@ STORES = ("postgres", "mongo", "nats")
 
 
 class FaultKind(StrEnum):
-    """What can go wrong."""
+    """The kinds of faults."""
 
     KILL = "kill -9"
     PAUSE = "SIGSTOP for 10 s"
@@ -52,7 +52,7 @@ DURATION_SECONDS: Mapping[FaultKind, float] = {
     FaultKind.DISK: 5.0,
     FaultKind.REORDER: 2.0,
 }
-"""Seconds until it is put right; the others are over at once."""
+"""Seconds until a fault is repaired; other faults are over at once."""
 
 RECOVERY_SECONDS: Mapping[FaultKind, float] = {
     FaultKind.KILL: 4.0,
@@ -62,18 +62,18 @@ RECOVERY_SECONDS: Mapping[FaultKind, float] = {
     FaultKind.CLOCK: 3.0,
     FaultKind.DISK: 4.0,
 }
-"""Seconds after that in which the same process is left alone."""
+"""Seconds after a fault in which its process is left alone."""
 
 NATS_DISK_RESTART_SECONDS = 16.0
-"""JetStream gives up on a full disk, and its server is started anew when it has been unwell for a while."""
+"""JetStream gives up on a full disk, and the supervisor restarts its server after it has been unhealthy for a while."""
 
 NON_EXCLUSIVE = frozenset({FaultKind.CRASH, FaultKind.DUPLICATE, FaultKind.REORDER})
-"""They touch no process that must be left alone, and do not count as going on."""
+"""Faults that occupy no process and do not count as active."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong. `target` is a process, a service (all of its processes), a stream or a crash point."""
+    """One fault. `target` is a process, a service (all of its processes), a stream or a failpoint."""
 
     kind: FaultKind
     target: str
@@ -99,24 +99,24 @@ class Fault:
 
 @dataclass(frozen=True)
 class StackShape:
-    """The stack that is to suffer: the processes by service, how many NATS nodes, and the crash points of the code."""
+    """The stack to attack: processes by service, number of NATS nodes, failpoints of the code."""
 
     processes: Mapping[str, Sequence[str]]
     nats_nodes: int = 1
     failpoints: Sequence[str] = ()
     consumers: Sequence[str] = ()
-    """`ORDER.catalog`: whose events can come twice, or in another order."""
+    """Consumers such as `ORDER.catalog`, whose events can be duplicated or reordered."""
     repeated_failpoints: Sequence[str] = ()
-    """Crash points that come five times: between effect and acknowledgement, and between acknowledgement and delete."""
+    """Failpoints hit five times: between effect and acknowledgement, and between acknowledgement and delete."""
     stores: Sequence[str] = STORES
-    """Those whose disk can be made full here."""
+    """Stores whose disk can be filled on this machine."""
 
     @property
     def nodes(self) -> Sequence[str]:
         return ["nats"] if self.nats_nodes == 1 else [f"nats-{n + 1}" for n in range(self.nats_nodes)]
 
     def occupied_processes(self, fault: Fault) -> frozenset[str]:
-        """The processes that a fault keeps to itself. NATS nodes count as one: two at once are no cluster any more."""
+        """The processes that a fault occupies. NATS nodes count as one: two failed nodes leave no cluster."""
         if fault.kind in NON_EXCLUSIVE:
             return frozenset()
         if fault.target.startswith("nats") or fault.kind is FaultKind.LEADER:
@@ -124,7 +124,7 @@ class StackShape:
         return frozenset(self.processes.get(fault.target, (fault.target,)))
 
     def blocks_checkout(self, fault: Fault) -> bool:
-        """Whether nobody can order meanwhile."""
+        """Whether no customer can order during the fault."""
         if fault.kind in (FaultKind.CLOCK, *NON_EXCLUSIVE) or (fault.kind, fault.target) == (FaultKind.DISK, "nats"):
             return False
         if (self.nats_nodes > 1 and fault.target.startswith("nats-")) or fault.kind is FaultKind.LEADER:
@@ -140,22 +140,22 @@ class StackShape:
 
 
 def draw_faults(
-    shape: StackShape, chance: random.Random, times: int = DEFAULT_REPEATS, *, only: Iterable[FaultKind] = ()
+    shape: StackShape, rng: random.Random, times: int = DEFAULT_REPEATS, *, only: Iterable[FaultKind] = ()
 ) -> list[Fault]:
-    """Every fault of a run, without its moment."""
+    """All faults of a run, without their times."""
     chosen = frozenset(only) or frozenset(FaultKind)
     faults = [
         Fault(kind, target)
         for kind in (FaultKind.KILL, FaultKind.PAUSE)
         for name in (*shape.processes, *SERVERS, *shape.nodes)
-        for target in _among(name, shape, chance, _times(kind, name, times))
+        for target in _targets_of(name, shape, rng, _times(kind, name, times))
     ]
     faults += [Fault(FaultKind.OUTAGE, "nats") for _ in range(times)]
     if shape.nats_nodes > 1:
         streams = sorted({name.partition(".")[0] for name in shape.consumers})
-        faults += [Fault(FaultKind.LEADER, chance.choice(streams)) for _ in range(times) if streams]
+        faults += [Fault(FaultKind.LEADER, rng.choice(streams)) for _ in range(times) if streams]
     for kind in (FaultKind.DUPLICATE, FaultKind.REORDER):
-        faults += [Fault(kind, chance.choice(list(shape.consumers))) for _ in range(times) if shape.consumers]
+        faults += [Fault(kind, rng.choice(list(shape.consumers))) for _ in range(times) if shape.consumers]
     faults += [Fault(FaultKind.CLOCK, name, detail=sign) for sign in "+-" for name in shape.processes if name != "edge"]
     faults += [Fault(FaultKind.DISK, name) for name in shape.stores for _ in range(times)]
     faults += [Fault(FaultKind.CRASH, name) for name in shape.failpoints]
@@ -164,31 +164,31 @@ def draw_faults(
 
 
 def _times(kind: FaultKind, name: str, times: int) -> int:
-    """Of the nodes of a cluster each is stopped twice: together that is more often than a server alone."""
+    """Each node of a cluster is paused twice: together more often than a single server."""
     return min(times, PAUSES_PER_NODE) if kind is FaultKind.PAUSE and name.startswith("nats-") else times
 
 
-def _among(name: str, shape: StackShape, chance: random.Random, times: int) -> list[str]:
-    """A service with several processes loses one of them, or all at once."""
+def _targets_of(name: str, shape: StackShape, rng: random.Random, times: int) -> list[str]:
+    """Of a service with several processes, sometimes one is hit and sometimes all at once."""
     several = list(shape.processes.get(name, ()))
     choices = [*several, name] if len(several) > 1 and times > 1 else [name]
     found = [choices[n % len(choices)] for n in range(times)]
-    chance.shuffle(found)
+    rng.shuffle(found)
     return found
 
 
 @dataclass
 class Timeline:
-    """Faults that have their moment."""
+    """Faults with their times."""
 
     shape: StackShape
     seconds: float
-    chance: random.Random
+    rng: random.Random
     placed: list[Fault] = field(default_factory=list)
 
     @property
     def calm(self) -> tuple[float, float]:
-        """When nothing happens, in the middle; nowhere in a run that is too short for it."""
+        """The time without faults in the middle; empty in a short run."""
         middle = self.seconds / 2
         return (
             (middle - CALM_SECONDS / 2, middle + CALM_SECONDS / 2)
@@ -197,17 +197,17 @@ class Timeline:
         )
 
     def place_in_sequence(self, faults: list[Fault]) -> None:
-        """One after the other in random order, with the time that is left between them shared out at random."""
-        self.chance.shuffle(faults)
+        """Places faults one after another in random order, with random gaps."""
+        self.rng.shuffle(faults)
         calm = self.calm
-        kept = 2 * CALM_SECONDS if calm[1] > calm[0] else 0.0
-        room = (
-            self.seconds - LEAD_IN_SECONDS - LEAD_OUT_SECONDS - sum(fault.occupied_seconds for fault in faults) - kept
+        stored = 2 * CALM_SECONDS if calm[1] > calm[0] else 0.0
+        service = (
+            self.seconds - LEAD_IN_SECONDS - LEAD_OUT_SECONDS - sum(fault.occupied_seconds for fault in faults) - stored
         )
-        if room < 0:
-            message = f"the faults of NATS alone take {self.seconds - room:.0f} s"
+        if service < 0:
+            message = f"the faults of NATS alone need {self.seconds - service:.0f} s"
             raise ValueError(message)
-        cuts = sorted(self.chance.uniform(0, room) for _ in faults)
+        cuts = sorted(self.rng.uniform(0, service) for _ in faults)
         at, before = LEAD_IN_SECONDS, 0.0
         for fault, cut in zip(faults, cuts, strict=True):
             at += cut - before
@@ -217,19 +217,23 @@ class Timeline:
             at, before = at + fault.occupied_seconds, cut
 
     def place_where_free(self, fault: Fault) -> None:
-        """Where there is room; more at once where there is none."""
-        for most in range(MAX_CONCURRENT, 3 * MAX_CONCURRENT):
-            free = [at for at in self._moments(fault) if self._fits(fault.moved_to(at), most)]
+        """Places a fault where there is room, with more concurrent faults if there is none."""
+        for limit in range(MAX_CONCURRENT, 3 * MAX_CONCURRENT):
+            free = [at for at in self._start_times(fault) if self._fits(fault.moved_to(at), limit)]
             if free:
-                picked = self.chance.sample(free, min(CANDIDATES, len(free)))
-                in_the_dark = self.shape.blocks_checkout(fault) and self.chance.random() < 0.8
-                at = min(picked, key=lambda one: self._light(fault.moved_to(one))) if in_the_dark else picked[0]
+                picked = self.rng.sample(free, min(CANDIDATES, len(free)))
+                during_outage = self.shape.blocks_checkout(fault) and self.rng.random() < 0.8
+                at = (
+                    min(picked, key=lambda one: self._only_outage_seconds(fault.moved_to(one)))
+                    if during_outage
+                    else picked[0]
+                )
                 self.placed.append(fault.moved_to(at))
                 return
-        message = f"{fault.kind.value} of {fault.target} finds no room in {self.seconds:.0f} s"
+        message = f"{fault.kind.value} of {fault.target} has no room in {self.seconds:.0f} s"
         raise ValueError(message)
 
-    def _moments(self, fault: Fault) -> list[float]:
+    def _start_times(self, fault: Fault) -> list[float]:
         end = (
             self.seconds * CRASH_WINDOW_SHARE
             if fault.kind in NON_EXCLUSIVE
@@ -238,20 +242,20 @@ class Timeline:
         steps = int(max(0.0, end - LEAD_IN_SECONDS) / STEP_SECONDS)
         return [LEAD_IN_SECONDS + step * STEP_SECONDS for step in range(steps + 1)]
 
-    def _fits(self, fault: Fault, most: int) -> bool:
+    def _fits(self, fault: Fault, limit: int) -> bool:
         end, calm = fault.at + fault.occupied_seconds, self.calm
         if fault.at < calm[1] and end > calm[0]:
             return False
         touched = self.shape.occupied_processes(fault)
         beside = [other for other in self.placed if other.at < end and fault.at < other.at + other.occupied_seconds]
         if fault.kind in NON_EXCLUSIVE:
-            return sum(other.kind in NON_EXCLUSIVE for other in beside) < most
+            return sum(other.kind in NON_EXCLUSIVE for other in beside) < limit
         if any(self.shape.occupied_processes(other) & touched for other in beside):
             return False
-        return sum(other.kind not in NON_EXCLUSIVE for other in beside) < most
+        return sum(other.kind not in NON_EXCLUSIVE for other in beside) < limit
 
-    def _light(self, fault: Fault) -> float:
-        """Seconds in which nobody could order because of this fault alone."""
+    def _only_outage_seconds(self, fault: Fault) -> float:
+        """Seconds in which only this fault would keep customers from ordering."""
         dark = [(one.at, one.at + one.occupied_seconds) for one in self.placed if self.shape.blocks_checkout(one)]
         moments = [fault.at + step * STEP_SECONDS for step in range(int(fault.occupied_seconds / STEP_SECONDS))]
         return sum(STEP_SECONDS for moment in moments if not any(begin <= moment < end for begin, end in dark))
@@ -261,13 +265,13 @@ def draw_timeline(
     seed: int, shape: StackShape, seconds: float, times: int = DEFAULT_REPEATS, *, only: Iterable[FaultKind] = ()
 ) -> list[Fault]:
     """The timeline, in order."""
-    chance = random.Random(seed)
-    faults = draw_faults(shape, chance, times, only=only)
-    timeline = Timeline(shape, seconds, chance)
+    rng = random.Random(seed)
+    faults = draw_faults(shape, rng, times, only=only)
+    timeline = Timeline(shape, seconds, rng)
     first = [fault for fault in faults if "nats" in shape.occupied_processes(fault)]
     rest = [fault for fault in faults if "nats" not in shape.occupied_processes(fault)]
     timeline.place_in_sequence(first)
-    chance.shuffle(rest)
+    rng.shuffle(rest)
     for fault in sorted(rest, key=lambda fault: (fault.kind in NON_EXCLUSIVE, -fault.occupied_seconds)):
         timeline.place_where_free(fault)
     return sorted(timeline.placed, key=lambda fault: (fault.at, fault.kind, fault.target))

@@ -1,7 +1,7 @@
-"""A shop with many orders behind it, written straight into its stores: `python -m tests.chaos.generate_orders`.
+"""Generates a shop with many past orders directly in its stores: `python -m tests.chaos.generate_orders`.
 
-Every store tells the same story, as if all of it had been bought, paid, sent and heard; then `souk audit` is run over
-it, as a process of its own, and what it took is told. The servers run, the services do not: nothing is waited for.
+The stores are consistent, as if every order had been placed, paid, shipped and consumed. Then `souk verify` runs over
+them as a process, and its time and memory are printed. The servers run and the services do not.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from infra.foundation.ids import new_id
 from infra.messaging.topology import consumer_config, consumers_for, stream_name
 from infra.ops.devstack.secret_files import OPERATOR
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from services.cart.domain.carts import cart_reference
 from tests.support.eventually import eventually
 
 SKUS = 200
 BATCH_SIZE = 5000
 PUBLISH_WINDOW = 2000
-"""Events between two that are waited for."""
+"""Every so many events, one is published with an acknowledgement."""
 OUTCOMES = ("paid",) * 9 + ("shipped",) * 6 + ("cancelled",) * 3 + ("refunded", "pending")
 EVENTS_BY_OUTCOME = {
     "pending": (OrderPlaced,),
@@ -59,7 +59,7 @@ Records = list[tuple[Any, ...]]  # a row of any table
 
 @dataclass
 class GeneratedOrder:
-    """One order's, as all stores will tell it."""
+    """One order, as all stores have it."""
 
     number: int
     outcome: str
@@ -72,12 +72,12 @@ class GeneratedOrder:
     events: list[tuple[UUID, type[Event]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        told: list[type[Event]] = list(EVENTS_BY_OUTCOME[self.outcome])
+        output: list[type[Event]] = list(EVENTS_BY_OUTCOME[self.outcome])
         if self.is_paid:
-            told.insert(1, PaymentCaptured)
+            output.insert(1, PaymentCaptured)
         if self.outcome == "refunded":
-            told.insert(3, PaymentRefunded)
-        self.events = [(new_id(), event) for event in told]
+            output.insert(3, PaymentRefunded)
+        self.events = [(new_id(), event) for event in output]
 
     @property
     def is_paid(self) -> bool:
@@ -97,7 +97,7 @@ class GeneratedOrder:
 
     @property
     def cart_id(self) -> str | None:
-        """Every second order is from a cart."""
+        """Every second order comes from a cart."""
         return f"cart-{self.id.hex}" if self.number % 2 else None
 
     def inbox_rows(self, service: str) -> Records:
@@ -154,8 +154,12 @@ def payment_rows(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, tuple[st
             (one.payment_id, one.id, one.user_id, one.total, "USD", refunded, status, "simulator", NO_TRACE, "", one.at)
         )
     yield "payment", (*columns, "request_id", "created_at"), rows
-    given = ("id", "payment_id", "amount", "status", "traceparent", "request_id", "settled_at")
-    yield "refund", given, [(one.refund_id, one.payment_id, one.total, "done", NO_TRACE, "", one.at) for one in back]
+    stack_settings = ("id", "payment_id", "amount", "status", "traceparent", "request_id", "settled_at")
+    yield (
+        "refund",
+        stack_settings,
+        [(one.refund_id, one.payment_id, one.total, "done", NO_TRACE, "", one.at) for one in back],
+    )
     legs = [(one.payment_id, one, 1) for one in paid] + [(one.refund_id, one, -1) for one in back]
     booked: Records = [
         (transaction, account, one.payment_id, "USD", sign * side * one.total)
@@ -169,10 +173,10 @@ def payment_rows(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, tuple[st
 def gateway_rows(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
     charges: Records = [(one.payment_id, "sim_ok", one.total, "USD", "captured") for one in some if one.is_paid]
     yield "charge", ("key", "token", "amount", "currency", "state"), charges
-    given: Records = [
+    stack_settings: Records = [
         (one.refund_id, one.payment_id, one.total, "refunded") for one in some if one.outcome == "refunded"
     ]
-    yield "refund", ("key", "charge_key", "amount", "state"), given
+    yield "refund", ("key", "charge_key", "amount", "state"), stack_settings
 
 
 def notification_rows(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, tuple[str, ...], Records]]:
@@ -196,15 +200,17 @@ ROWS_BY_SERVICE = {
 
 
 async def generate(stack: Stack, orders: int) -> None:
-    """Writes them, a batch at a time; what has no order of its own comes at the end."""
+    """Writes the orders in batches, then stock and consumers."""
     begin = datetime.now(UTC) - timedelta(hours=1)
-    client = await nats.connect(stack.nats_url, user=OPERATOR, password=stack.password(OPERATOR), pending_size=64 << 20)
+    client = await nats.connect(
+        stack.nats_url, user=OPERATOR, password=stack.nats_password(OPERATOR), pending_size=64 << 20
+    )
     databases = {service: await asyncpg.connect(stack.dsn(service)) for service in ROWS_BY_SERVICE}
     carts: Any = AsyncIOMotorClient(
-        stack.cart_url(), username="souk_cart", password=stack.mongo_password(), authSource="souk_cart",
+        stack.cart_url(), username="souk_cart", password=stack.cart_mongo_password(), authSource="souk_cart",
         uuidRepresentation="standard",
     )  # fmt: skip
-    sold, held, said = Counter[str](), Counter[str](), Counter[str]()
+    sold, held, event_counts = Counter[str](), Counter[str](), Counter[str]()
     for start in range(0, orders, BATCH_SIZE):
         some = [
             GeneratedOrder(number, OUTCOMES[number % len(OUTCOMES)], begin + timedelta(milliseconds=number % 3_000_000))
@@ -213,7 +219,7 @@ async def generate(stack: Stack, orders: int) -> None:
         for one in some:
             sold[one.sku] += one.quantity * one.is_paid
             held[one.sku] += one.quantity * (one.outcome == "pending")
-            said.update(stream_name(event.service) for _, event in one.events)
+            event_counts.update(stream_name(event.service) for _, event in one.events)
         await asyncio.gather(
             *(_copy(databases[service], story(some)) for service, story in ROWS_BY_SERVICE.items()),
             _publish(client, some),
@@ -221,7 +227,7 @@ async def generate(stack: Stack, orders: int) -> None:
         await _copy(databases["payment"], gateway_rows(some), schema="simulator")
         await carts["souk_cart"].carts.insert_many([_cart(one) for one in some if one.cart_id])
     await _stock(databases["catalog"], sold, held)
-    await _all_heard(client, said)
+    await _skip_to_stream_ends(client, event_counts)
     for connection in databases.values():
         await connection.execute("ANALYZE")
         await connection.close()
@@ -237,7 +243,7 @@ async def _copy(
 
 
 def _cart(one: GeneratedOrder) -> dict[str, Any]:
-    """As it is left once its order has taken the lines."""
+    """A cart after its order has taken the lines."""
     assert one.cart_id
     ends = datetime.now(UTC) + timedelta(days=30)
     known = {"_id": one.cart_id, "reference": cart_reference(one.cart_id), "user_id": one.user_id}
@@ -245,7 +251,7 @@ def _cart(one: GeneratedOrder) -> dict[str, Any]:
 
 
 async def _stock(connection: asyncpg.Connection, sold: Counter[str], held: Counter[str]) -> None:
-    """As much on hand as is left of a million each."""
+    """The stock that is left of a million units each."""
     skus = sorted(sold | held)
     await _copy(
         connection,
@@ -259,7 +265,7 @@ async def _stock(connection: asyncpg.Connection, sold: Counter[str], held: Count
 
 
 async def _publish(client: Client, some: Sequence[GeneratedOrder]) -> None:
-    """In the order of each aggregate. One in many is waited for: it is stored after all before it."""
+    """Publishes in the order of each aggregate. Few are acknowledged, each of which confirms all before it."""
     js = client.jetstream(timeout=60)
     for count, (subject, body, header) in enumerate(_messages(some)):
         if count % PUBLISH_WINDOW == PUBLISH_WINDOW - 1:
@@ -287,12 +293,12 @@ def _messages(some: Sequence[GeneratedOrder]) -> Iterator[tuple[str, bytes, dict
             )
 
 
-async def _all_heard(client: Client, said: Counter[str]) -> None:
-    """Consumers that begin behind all that has been said, once it is all stored."""
+async def _skip_to_stream_ends(client: Client, event_counts: Counter[str]) -> None:
+    """Moves the consumers to the ends of the streams, once everything is stored."""
     js = client.jetstream(timeout=60)
 
     async def all_stored() -> bool:
-        return all([(await js.stream_info(name)).state.messages >= count for name, count in said.items()])
+        return all([(await js.stream_info(name)).state.messages >= count for name, count in event_counts.items()])
 
     stored: bool = await eventually(all_stored, timeout_seconds=300)
     assert stored
@@ -308,17 +314,18 @@ async def _all_heard(client: Client, said: Counter[str]) -> None:
 async def run(orders: int, data: Path) -> int:
     ports: dict[str, Any] = {f"{name}_port": 0 for name in FREE_PORTS}
     parts = frozenset({"nats", "postgres", "mongo"})
-    async with Stack(Options(_env_file=None, data=data, parts=parts, seed=False, **ports)).running() as stack:
-        begun = time.monotonic()
+    async with Stack(StackSettings(_env_file=None, data=data, parts=parts, seed=False, **ports)).running() as stack:
+        started_at = time.monotonic()
         await generate(stack, orders)
-        print(f"{orders} orders generated in {time.monotonic() - begun:.1f} s", flush=True)  # noqa: T201 - its output
-        begun = time.monotonic()
-        command = (sys.executable, "-m", "infra.ops.cli.app", "audit", "--data", str(data))
+        print(f"{orders} orders generated in {time.monotonic() - started_at:.1f} s", flush=True)  # noqa: T201 - its output
+        started_at = time.monotonic()
+        command = (sys.executable, "-m", "infra.ops.cli.app", "verify", "--data", str(data))
         child = await asyncio.create_subprocess_exec(*command)
         code = await child.wait()
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Of all children; the servers have not ended yet, so that this is the audit's own.
-        print(f"audited in {time.monotonic() - begun:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, ", end="")  # noqa: T201
+        # Resource usage of all children; the servers still run, so it is that of the verification alone.
+        cpu = used.ru_utime + used.ru_stime
+        print(f"verified in {time.monotonic() - started_at:.1f} s, {cpu:.1f} s of CPU, ", end="")  # noqa: T201
         print(f"peak {used.ru_maxrss / 1024:.0f} MiB, exit code {code}")  # noqa: T201
         return code
 
@@ -327,14 +334,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--data", type=Path, help="a new data folder; one that is removed afterwards without it")
-    given = parser.parse_args()
-    folder = given.data or Path(tempfile.mkdtemp(prefix="souk-past-"))
+    stack_settings = parser.parse_args()
+    folder = stack_settings.data or Path(tempfile.mkdtemp(prefix="souk-past-"))
     folder.mkdir(exist_ok=True)
     folder.chmod(0o711)
     try:
-        sys.exit(asyncio.run(run(given.orders, folder / "shop")))
+        sys.exit(asyncio.run(run(stack_settings.orders, folder / "shop")))
     finally:
-        if given.data is None:
+        if stack_settings.data is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 

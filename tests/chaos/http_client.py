@@ -1,4 +1,4 @@
-"""How the load reaches the shop: through Nginx, on kept-alive connections that may break at any moment."""
+"""The HTTP client of the load: keep-alive connections through Nginx that may break at any time."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from tests.bench.load_generator import Connection
 
 BASE = "/api/v1"
 RESPONSE_TIMEOUT_SECONDS = 6.0
-"""Seconds a client waits for an answer. After that it does not know."""
+"""How long a client waits for a response; after that the outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResponse:
-    """Status and body, as they came."""
+    """A response's status and body."""
 
     status: int
     body: bytes
@@ -32,7 +32,7 @@ class LoadResponse:
 
     @property
     def code(self) -> str:
-        """The slug of a problem; empty when the answer is none of the shop's."""
+        """The `code` of a problem response; empty for other bodies."""
         try:
             return str(self.json.get("code", ""))
         except (ValueError, AttributeError):
@@ -40,12 +40,12 @@ class LoadResponse:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether it tells nothing of what has happened, so that the same is asked for again."""
+        """Whether the response does not tell if the request had its effect, so the client repeats it."""
         return self.status >= 500 or self.status == 429 or self.code == "idempotency_in_progress"
 
 
 class LoadConnection(Connection):
-    """A connection that knows when it is over."""
+    """A connection that knows whether it is closed."""
 
     is_closed = False
 
@@ -55,7 +55,7 @@ class LoadConnection(Connection):
 
 
 class LoadHttpClient:
-    """Takes a free connection, or opens one. One that broke, or kept a client waiting, is used no more."""
+    """Uses an idle connection or opens one; a connection that broke or timed out is not used again."""
 
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
@@ -73,28 +73,28 @@ class LoadHttpClient:
         media: str = "",
         timeout_seconds: float = RESPONSE_TIMEOUT_SECONDS,
     ) -> LoadResponse:
-        """`path` is below `/api/v1`, or at the root when it begins with `//`.
+        """`path` is below `/api/v1`, or from the root if it begins with `//`.
 
-        Raises OSError or TimeoutError when there is no answer; the request may have had its effect all the same.
+        Raises OSError or TimeoutError without a response; the request may still have had its effect.
         """
-        said = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         if key:
-            said["Idempotency-Key"] = key
+            headers["Idempotency-Key"] = key
         if media:
-            said["Content-Type"] = media
+            headers["Content-Type"] = media
         content = body if isinstance(body, bytes) else orjson.dumps(body)
         where = path[1:] if path.startswith("//") else BASE + path
         async with asyncio.timeout(timeout_seconds):
-            line = await self._line()
+            line = await self._connection()
             try:
-                status, answer = await line.request(method, where, content, said)
+                status, response = await line.request(method, where, content, headers)
             except BaseException:
                 line.close()
                 raise
         self._free.append(line)
-        return LoadResponse(status, answer)
+        return LoadResponse(status, response)
 
-    async def _line(self) -> LoadConnection:
+    async def _connection(self) -> LoadConnection:
         while self._free:
             line = self._free.pop()
             if not line.is_closed:

@@ -1,4 +1,4 @@
-"""A measurement by itself: on a shop of its own that is gone afterwards."""
+"""Runs one measurement on a stack of its own, which is deleted afterwards."""
 
 import logging
 import tempfile
@@ -8,18 +8,18 @@ from typing import Any
 
 import uvloop
 
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from tests.conftest import FREE_PORTS
 
 FAST_SETTINGS = {"SOUK_BCRYPT_COST": "4", "SOUK_LOG_LEVEL": "WARNING"}
 
 
-def run_isolated(measure: Callable[[Options], Coroutine[Any, Any, None]]) -> None:
+def run_isolated(measure: Callable[[StackSettings], Coroutine[Any, Any, None]]) -> None:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="souk-measure-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        options = Options(
+        options = StackSettings(
             _env_file=None,
             data=folder / "shop",
             nginx_limits=False,

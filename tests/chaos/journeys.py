@@ -1,4 +1,4 @@
-"""What else goes on in a shop: people look around, sign up and in, and the administrator fills the shelves."""
+"""What else happens in the shop: customers browse, register and log in, and administrators restock and upload."""
 
 import io
 from uuid import uuid4
@@ -12,7 +12,7 @@ from tests.chaos.write_journal import WriteJournal
 PASSWORD = "correct horse battery"
 MAX_CUSTOMERS = 800
 RESTOCK_BELOW = 25
-"""Units below which a SKU is restocked, by and by: the first ones are sold out now and then."""
+"""SKUs below so many units are restocked after a while; the most popular ones sell out now and then."""
 
 SEARCH_WORDS = ("lamp", "brass", "rug", "copper", "glazed")
 IMAGE_PART_HEAD = (
@@ -22,7 +22,7 @@ CSV_HEADER = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Invent
 
 
 class CustomerJourneys:
-    """Each method is one visit; nobody orders anything here."""
+    """Each method is one visit without an order."""
 
     def __init__(self, load: LoadGenerator) -> None:
         self.load = load
@@ -49,9 +49,9 @@ class CustomerJourneys:
         """A new customer, who comes back to buy."""
         email = f"{uuid4().hex}@example.com"
         body = {"email": email, "password": PASSWORD, "first_name": "Ada", "last_name": "Lovelace"}
-        answer = await self.load.request("register", "POST", "/auth/register", body, key=uuid4().hex)
-        if answer is not None and answer.is_success:
-            session = answer.json
+        response = await self.load.request("register", "POST", "/auth/register", body, key=uuid4().hex)
+        if response is not None and response.is_success:
+            session = response.json
             self.journal.users[email] = session["user"]["id"]
             customer = LoadCustomer(session["access_token"], email)
             if len(self.load.customers) < MAX_CUSTOMERS:
@@ -59,34 +59,36 @@ class CustomerJourneys:
                 self.load.idle_customers.append(customer)
 
     async def log_in(self) -> str:
-        """The refresh token, or nothing."""
+        """Logs in; returns the refresh token or an empty string."""
         if not self.journal.users:
             return ""
         email = self.random.choice(list(self.journal.users))
         body = {"email": email, "password": PASSWORD}
-        answer = await self.load.request("login", "POST", "/auth/login", body, key=uuid4().hex)
-        if answer is not None and answer.status == 401:
+        response = await self.load.request("login", "POST", "/auth/login", body, key=uuid4().hex)
+        if response is not None and response.status == 401:
             self.journal.wrong_responses.append(f"{email} was registered and cannot log in")
-        return str(answer.json["refresh_token"]) if answer is not None and answer.is_success else ""
+        return str(response.json["refresh_token"]) if response is not None and response.is_success else ""
 
     async def refresh(self) -> None:
-        """A session goes on, and ends by a logout or by a token that is spent twice."""
+        """A session goes on, and ends by a logout or by the reuse of a token."""
         first = await self.log_in()
         if not first:
             return
-        answer = await self.load.request("refresh", "POST", "/auth/refresh", {"refresh_token": first}, key=uuid4().hex)
-        if answer is None or not answer.is_success:
+        response = await self.load.request(
+            "refresh", "POST", "/auth/refresh", {"refresh_token": first}, key=uuid4().hex
+        )
+        if response is None or not response.is_success:
             return
-        second = answer.json["refresh_token"]
+        second = response.json["refresh_token"]
         if self.random.random() < 0.5:
             await self.load.request("logout", "POST", "/auth/logout", {"refresh_token": second}, key=uuid4().hex)
             return
         body, taken = {"refresh_token": first}, 1
-        for _ in range(2):  # the second time may be a client that lost the answer; the third is a thief
-            answer = await self.load.request("refresh", "POST", "/auth/refresh", body, key=uuid4().hex)
-            taken += int(answer is not None and answer.is_success)
+        for _ in range(2):  # the second time may be a client that lost the response; the third is a thief
+            response = await self.load.request("refresh", "POST", "/auth/refresh", body, key=uuid4().hex)
+            taken += int(response is not None and response.is_success)
         if taken > 2:
-            self.journal.wrong_responses.append("a refresh token was taken three times")
+            self.journal.wrong_responses.append("a refresh token was accepted three times")
 
     async def fail_to_log_in(self) -> None:
         email = self.random.choice(self.load.customers).email
@@ -101,7 +103,7 @@ class CustomerJourneys:
     # The administrator.
 
     async def restock(self) -> None:
-        """Some of what runs low; a small correction now and then."""
+        """Restocks some SKUs that run low, with a small correction now and then."""
         low = await self.load.request(
             "stock", "GET", f"/inventory?below={RESTOCK_BELOW}&limit=100", token=self.load.admin, once=True
         )
@@ -118,24 +120,24 @@ class CustomerJourneys:
         entry = self.journal.record_adjustment_request(marker, sku, delta)
         body = {"delta": delta, "reason": marker}
         path = f"/inventory/{sku}/adjustments"
-        answer = await self.load.request("restock", "POST", path, body, token=self.load.admin, key=marker)
-        entry.acknowledged = answer is not None and answer.is_success
+        response = await self.load.request("restock", "POST", path, body, token=self.load.admin, key=marker)
+        entry.acknowledged = response is not None and response.is_success
 
     async def upload_image(self) -> None:
-        """A picture of a product, and one of its sizes."""
+        """Uploads a product image and reads one of its sizes."""
         target = io.BytesIO()
         colour = tuple(self.random.randrange(256) for _ in range(3))
         Image.new("RGB", (120, 80), colour).save(target, "JPEG")
         content = b"%s%s\r\n--souk--\r\n" % (IMAGE_PART_HEAD, target.getvalue())
         product, token, key = self.random.choice(self.load.products), self.load.admin, uuid4().hex
         path, media = f"/products/{product}/images", "multipart/form-data; boundary=souk"
-        answer = await self.load.request("image", "POST", path, content, token=token, key=key, media=media)
-        if answer is not None and answer.is_success:
+        response = await self.load.request("image", "POST", path, content, token=token, key=key, media=media)
+        if response is not None and response.is_success:
             width = self.random.choice((160, 320, 640))
-            await self.load.request("image", "GET", f"//images/{answer.json['id']}/{width}.webp", once=True)
+            await self.load.request("image", "GET", f"//images/{response.json['id']}/{width}.webp", once=True)
 
     async def import_products(self) -> None:
-        """A small file; its products are of their own SKUs, and nobody buys them."""
+        """Imports a small file of products with SKUs of their own, which no customer buys."""
         mark = uuid4().hex[:12]
         rows = [f"f-{mark}-{n},Brass lamp {mark},Title,Default Title,F-{mark}-{n},3,19.99" for n in range(2)]
         content = (CSV_HEADER + "\n".join(rows) + "\n").encode()
@@ -143,6 +145,6 @@ class CustomerJourneys:
         await self.load.request("import", "POST", "/products/import", content, token=token, key=key, media="text/csv")
 
     async def cancel_unconfirmed_order(self) -> None:
-        """An order whose payment wants a second step, and is cancelled instead."""
+        """Cancels an order whose payment waits for a confirmation."""
         stories, customer = OrderStories(self.load), self.random.choice(self.load.customers)
         await stories.cancel_unconfirmed_order(customer.token)

@@ -1,4 +1,4 @@
-"""What comes by the crash points: each prepares something, orders the crash, and looks at what became of it."""
+"""Scenarios of orders, payments and products: each prepares a state, crashes a process, and checks the result."""
 
 import asyncio
 import io
@@ -27,150 +27,150 @@ CSV_HEADER = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Invent
 # Orders.
 
 
-async def place_order(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, sku = await _customer(shop)
-    async with dies:
-        order_id = await shop.place_order(who, items=_one(sku))
-    shop.expect_final_status(who, order_id, "paid")
+async def place_order(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, sku = await _customer(shop)
+    async with crash:
+        order_id = await shop.place_order(customer, items=_one(sku))
+    shop.expect_final_status(customer, order_id, "paid")
 
 
-async def place_several_orders(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """At once, so that their events come together."""
-    who, sku = await _customer(shop)
-    async with dies:
-        orders = await asyncio.gather(*(shop.place_order(who, items=_one(sku)) for _ in range(4)))
+async def place_several_orders(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """Concurrent orders, so that their events arrive in one batch."""
+    customer, sku = await _customer(shop)
+    async with crash:
+        orders = await asyncio.gather(*(shop.place_order(customer, items=_one(sku)) for _ in range(4)))
     for order_id in orders:
-        shop.expect_final_status(who, order_id, "paid")
+        shop.expect_final_status(customer, order_id, "paid")
 
 
-async def exceed_payment_limit(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """More than can be paid at once: held, refused, given back."""
-    who, _ = await shop.register()
+async def exceed_payment_limit(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """An order over the payment limit: its stock is held, the order refused, the hold released."""
+    customer, _ = await shop.register()
     sku = (await shop.create_product(price=UNPAYABLE_PRICE))["sku"]
     body = {"items": [{"sku": sku, "quantity": 2}], "shipping_address": ADDRESS}
-    async with dies:
-        answered = await shop.send(who, "POST", "/orders", body)
-    assert answered.status == 422, answered.body
+    async with crash:
+        response = await shop.send(customer, "POST", "/orders", body)
+    assert response.status == 422, response.body
 
 
-async def order_with_expiring_hold(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """Somebody began to order this cart before and died of it; little is left of the hold that stayed behind."""
+async def order_with_expiring_hold(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """An earlier attempt to order this cart died and left its hold, which expires soon."""
     sku = (await shop.create_product())["sku"]
-    who = await customer_with_cart(shop, sku)
-    cart = await shop.send(who, "GET", "/carts/mine")
+    customer = await customer_with_cart(shop, sku)
+    cart = await shop.send(customer, "GET", "/carts/mine")
     version = int(cart.headers["ETag"].strip('"'))
     hold_id = derive_hold_id(CartVersion(cart_reference(cart.json["id"]), version), None)
     hold = {"hold_id": str(hold_id), "lines": [{"sku": sku, "quantity": 2}], "seconds": 45}
     async for attempt in shop.retrying():
         with attempt:
             await RpcCaller(shop.nats)(catalog.HOLD, hold)
-    async with dies:
-        order_id = await shop.place_order(who, cart_id="mine")
-    shop.expect_final_status(who, order_id, "paid")
+    async with crash:
+        order_id = await shop.place_order(customer, cart_id="mine")
+    shop.expect_final_status(customer, order_id, "paid")
 
 
-async def cancel_order(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, order_id = await _unpaid(shop)
-    async with dies:
-        answered = await shop.send(who, "POST", f"/orders/{order_id}/cancel", {})
-    assert answered.json["status"] == "cancelled", answered.body
+async def cancel_order(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, order_id = await _unpaid(shop)
+    async with crash:
+        response = await shop.send(customer, "POST", f"/orders/{order_id}/cancel", {})
+    assert response.json["status"] == "cancelled", response.body
 
 
-async def ship_order(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, order_id = await _paid(shop)
-    async with dies:
+async def ship_order(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, order_id = await _paid(shop)
+    async with crash:
         await shop.send(shop.admin, "PUT", f"/orders/{order_id}", {"status": "shipped", "tracking": TRACKING})
-    shop.expect_final_status(who, order_id, "shipped")
+    shop.expect_final_status(customer, order_id, "shipped")
 
 
-async def leave_unpaid(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, order_id = await _unpaid(shop)
-    async with dies:
+async def leave_unpaid(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, order_id = await _unpaid(shop)
+    async with crash:
         await shop.execute("order", "UPDATE orders SET pay_by = now() WHERE id = $1", UUID(order_id))
-    shop.expect_final_status(who, order_id, "cancelled")
+    shop.expect_final_status(customer, order_id, "cancelled")
 
 
-async def publish_unreadable_event(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """An event that nobody can read ends among the dead letters, once."""
+async def publish_unreadable_event(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """An event that no service can parse becomes a dead letter, once."""
     payment_id, event_id = new_id(), new_id()
     shop.unreadable_ids |= {str(payment_id), str(event_id)}
     header = {headers.EVENT_ID: str(event_id), headers.EVENT_TYPE: "souk.payment.captured"}
-    async with dies:
+    async with crash:
         await shop.nats.jetstream().publish(f"event.payment.{payment_id}.captured", b"nonsense", headers=header)
 
 
 # Payments.
 
 
-async def create_payment(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, order_id = await _unpaid(shop)
-    async with dies:
-        answered = await shop.send(who, "POST", "/payments", {"order_id": order_id, "payment_method": "sim_ok"})
-    assert answered.status == 201, answered.body
-    shop.expect_final_status(who, order_id, "paid")
+async def create_payment(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, order_id = await _unpaid(shop)
+    async with crash:
+        response = await shop.send(customer, "POST", "/payments", {"order_id": order_id, "payment_method": "sim_ok"})
+    assert response.status == 201, response.body
+    shop.expect_final_status(customer, order_id, "paid")
 
 
-async def pay_order(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, order_id = await _unpaid(shop)
-    async with dies:
-        answered = await shop.send(who, "POST", f"/orders/{order_id}/pay", {"payment_method": "sim_ok"})
-    assert answered.status == 202, answered.body
-    shop.expect_final_status(who, order_id, "paid")
+async def pay_order(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, order_id = await _unpaid(shop)
+    async with crash:
+        response = await shop.send(customer, "POST", f"/orders/{order_id}/pay", {"payment_method": "sim_ok"})
+    assert response.status == 202, response.body
+    shop.expect_final_status(customer, order_id, "paid")
 
 
-async def order_with_slow_gateway(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, sku = await _customer(shop)
-    async with dies:
-        order_id = await shop.place_order(who, method="sim_timeout", items=_one(sku))
-    shop.expect_final_status(who, order_id, "paid")
+async def order_with_slow_gateway(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, sku = await _customer(shop)
+    async with crash:
+        order_id = await shop.place_order(customer, method="sim_timeout", items=_one(sku))
+    shop.expect_final_status(customer, order_id, "paid")
 
 
-async def charge_while_order_is_down(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """The order is to be asked how it is paid, and nobody is there to be asked."""
-    who, sku = await _customer(shop)
-    async with shop.without_crashes("order"), dies, AsyncExitStack() as until_it_dies:
+async def charge_while_order_is_down(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """The payment service needs the order service, which is down."""
+    customer, sku = await _customer(shop)
+    async with shop.without_crashes("order"), crash, AsyncExitStack() as until_it_dies:
         with shop.paused("payment"):
-            order_id = await shop.place_order(who, items=_one(sku))
+            order_id = await shop.place_order(customer, items=_one(sku))
             await eventually(shop.order_outbox_is_empty, timeout_seconds=EVENTUALLY_SECONDS)
             await until_it_dies.enter_async_context(shop.stopped("order"))
-        await dies.wait_until_triggered()
-    shop.expect_final_status(who, order_id, "paid")
+        await crash.wait_until_triggered()
+    shop.expect_final_status(customer, order_id, "paid")
 
 
-async def confirm_payment(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, order_id, payment = await _unconfirmed(shop)
+async def confirm_payment(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, order_id, payment = await _unconfirmed(shop)
     body = {"client_secret": payment["client_secret"]}
-    async with dies:
-        answered = await shop.send(who, "POST", f"/payments/{payment['id']}/confirm", body)
-    assert answered.status == 200, answered.body
-    shop.expect_final_status(who, order_id, "paid")
+    async with crash:
+        response = await shop.send(customer, "POST", f"/payments/{payment['id']}/confirm", body)
+    assert response.status == 200, response.body
+    shop.expect_final_status(customer, order_id, "paid")
 
 
-async def cancel_unconfirmed(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, order_id, _ = await _unconfirmed(shop)
-    async with dies:
-        await shop.send(who, "POST", f"/orders/{order_id}/cancel", {})
-    shop.expect_final_status(who, order_id, "cancelled")
+async def cancel_unconfirmed(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, order_id, _ = await _unconfirmed(shop)
+    async with crash:
+        await shop.send(customer, "POST", f"/orders/{order_id}/cancel", {})
+    shop.expect_final_status(customer, order_id, "cancelled")
 
 
-async def refund_payment(shop: CrashTestShop, dies: CrashOrder) -> None:
-    who, order_id = await _paid(shop)
-    payment = await shop.wait_for_payment(who, order_id, "captured")
+async def refund_payment(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, order_id = await _paid(shop)
+    payment = await shop.wait_for_payment(customer, order_id, "captured")
     body = {"amount": 100, "reason": "a scratch"}
-    async with dies:
-        answered = await shop.send(shop.admin, "POST", f"/payments/{payment['id']}/refund", body)
-    assert answered.status == 200, answered.body
-    shop.final_checks.append(partial(_gave_back, shop, who, order_id))
+    async with crash:
+        response = await shop.send(shop.admin, "POST", f"/payments/{payment['id']}/refund", body)
+    assert response.status == 200, response.body
+    shop.final_checks.append(partial(_gave_back, shop, customer, order_id))
 
 
-async def _gave_back(shop: CrashTestShop, who: HttpClient, order_id: str) -> bool:
-    (payment,) = (await shop.send(who, "GET", f"/payments?order_id={order_id}")).json["items"]
+async def _gave_back(shop: CrashTestShop, customer: HttpClient, order_id: str) -> bool:
+    (payment,) = (await shop.send(customer, "GET", f"/payments?order_id={order_id}")).json["items"]
     return (payment["status"], payment["refunded"]["amount"]) == ("partially_refunded", 100)
 
 
 async def _customer(shop: CrashTestShop) -> tuple[HttpClient, str]:
-    who, _ = await shop.register()
-    return who, (await shop.create_product())["sku"]
+    customer, _ = await shop.register()
+    return customer, (await shop.create_product())["sku"]
 
 
 def _one(sku: str) -> list[dict[str, Any]]:
@@ -178,40 +178,40 @@ def _one(sku: str) -> list[dict[str, Any]]:
 
 
 async def _unpaid(shop: CrashTestShop) -> tuple[HttpClient, str]:
-    who, sku = await _customer(shop)
-    return who, await shop.place_order(who, method=None, items=_one(sku))
+    customer, sku = await _customer(shop)
+    return customer, await shop.place_order(customer, method=None, items=_one(sku))
 
 
 async def _paid(shop: CrashTestShop) -> tuple[HttpClient, str]:
-    who, sku = await _customer(shop)
-    order_id = await shop.place_order(who, items=_one(sku))
-    await shop.wait_for_status(who, order_id, "paid")
-    return who, order_id
+    customer, sku = await _customer(shop)
+    order_id = await shop.place_order(customer, items=_one(sku))
+    await shop.wait_for_status(customer, order_id, "paid")
+    return customer, order_id
 
 
 async def _unconfirmed(shop: CrashTestShop) -> tuple[HttpClient, str, dict[str, Any]]:
-    who, sku = await _customer(shop)
-    order_id = await shop.place_order(who, method="sim_action", items=_one(sku))
-    return who, order_id, await shop.wait_for_payment(who, order_id, "requires_action")
+    customer, sku = await _customer(shop)
+    order_id = await shop.place_order(customer, method="sim_action", items=_one(sku))
+    return customer, order_id, await shop.wait_for_payment(customer, order_id, "requires_action")
 
 
-# Goods.
+# Products.
 
 
-async def create_product(shop: CrashTestShop, dies: CrashOrder) -> None:
-    async with dies:
+async def create_product(shop: CrashTestShop, crash: CrashOrder) -> None:
+    async with crash:
         product = await shop.create_product()
     assert (await shop.send(shop.http, "GET", f"/products/{product['id']}")).status == 200
 
 
-async def create_duplicate_sku(shop: CrashTestShop, dies: CrashOrder) -> None:
+async def create_duplicate_sku(shop: CrashTestShop, crash: CrashOrder) -> None:
     body = {"name": "Brass lamp", "sku": (await shop.create_product())["sku"], "price": PRICE, "stock": 1}
-    async with dies:
+    async with crash:
         assert (await shop.send(shop.admin, "POST", "/products", body)).status == 409
 
 
-async def import_products(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """Three products; each comes in once."""
+async def import_products(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """Imports three products; each is created once."""
     mark = new_id().hex
     lines = [f"lamp-{mark}-{number},Lamp,Title,Default Title,C-{mark}-{number},5,19.99" for number in range(3)]
     content = (CSV_HEADER + "\n".join(lines) + "\n").encode()
@@ -221,30 +221,30 @@ async def import_products(shop: CrashTestShop, dies: CrashOrder) -> None:
         job = (await shop.send(shop.admin, "GET", f"/products/import/{started.json['id']}")).json
         return job["status"] == "done" and job
 
-    async with dies:
-        said = {"Content-Type": "text/csv"}
-        started = await shop.send(shop.admin, "POST", "/products/import", data=content, headers=said)
+    async with crash:
+        csv_headers = {"Content-Type": "text/csv"}
+        started = await shop.send(shop.admin, "POST", "/products/import", data=content, headers=csv_headers)
         assert started.status == 202, started.body
         job = await eventually(done, timeout_seconds=EVENTUALLY_SECONDS)
     assert (job["created"], job["updated"], job["errors"]) == (3, 0, [])
 
 
-async def upload_image(shop: CrashTestShop, dies: CrashOrder) -> None:
-    """A picture that a product names can be seen."""
+async def upload_image(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """Uploads an image and reads it."""
     product = await shop.create_product()
     content = io.BytesIO()
     Image.new("RGB", (400, 300), "orange").save(content, "JPEG")
     form, kind = _form(content.getvalue())
-    async with dies:
-        answered = await shop.send(
+    async with crash:
+        response = await shop.send(
             shop.admin, "POST", f"/products/{product['id']}/images", data=form, headers={"Content-Type": kind}
         )
-    assert answered.status == 201, answered.body
-    assert (await shop.send(shop.http, "GET", "/" + answered.json["url"])).status == 200
+    assert response.status == 201, response.body
+    assert (await shop.send(shop.http, "GET", "/" + response.json["url"])).status == 200
 
 
 def _form(content: bytes) -> tuple[bytes, str]:
-    """As bytes, so that it can be sent again."""
+    """A form as bytes, so that it can be sent again."""
     mark = new_id().hex
     head = f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="lamp.jpg"\r\n\r\n'
     return head.encode() + content + f"\r\n--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"

@@ -1,4 +1,4 @@
-"""What customers do until they have bought: every story ends in one order, however the customer came to it."""
+"""Stories of customers who buy: each ends in one order, by different ways."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from tests.chaos.http_client import LoadResponse
 from tests.chaos.load_generator import LoadCustomer, LoadGenerator
-from tests.chaos.write_journal import JournalCart, JournalOrder, Lines
+from tests.chaos.write_journal import JournalCart, JournalOrder, LineQuantities
 from tests.support.http import ADDRESS
 
 PAYMENT_METHOD_WEIGHTS = {
@@ -19,10 +19,10 @@ PAYMENT_METHOD_WEIGHTS = {
     "sim_action": 5,
     "": 5,
 }
-"""How many of a hundred orders are paid how; "" is paid later, or never."""
+"""How many of a hundred orders use which payment method; with "" the order is paid later or never."""
 
 UNKNOWN_OUTCOME_SECONDS = 45.0
-"""Seconds after which nothing of a request that nobody answered is still on its way."""
+"""Time after which a request without a response can no longer be in progress."""
 TRACKING = {"carrier": "Caravan", "number": "C-1"}
 
 
@@ -35,7 +35,7 @@ class OrderStories:
         self.random = load.random
 
     async def checkout(self) -> None:
-        """The mix: from a product's page, as a guest, from one's cart, or from a guest's cart after a login."""
+        """The mix: from a product page, as a guest, from the customer's cart, or from a guest cart after a login."""
         ways = (self.check_out_directly, self.check_out_as_guest, self.check_out_from_cart, self.check_out_after_merge)
         await self.random.choices(ways, weights=(52, 12, 28, 8))[0]()
 
@@ -49,7 +49,7 @@ class OrderStories:
         await self._buy(lines, "", items=_items(lines), email=f"{uuid4().hex}@example.com")
 
     async def check_out_from_cart(self) -> None:
-        """Filled, thought over, ordered."""
+        """Fills the cart, changes it now and then, and orders it."""
         customer = self._free()
         if customer is None or not await self._empty(customer):
             await self.check_out_directly()
@@ -64,7 +64,7 @@ class OrderStories:
         await self._order_cart(customer, cart)
 
     async def check_out_after_merge(self) -> None:
-        """A guest's cart that joins the customer's own."""
+        """Merges a guest cart into the customer's own and orders it."""
         customer = self._free()
         guest = await self.open_cart() if customer else ""
         if customer is None or not guest or not await self._empty(customer):
@@ -72,17 +72,17 @@ class OrderStories:
             return
         for sku, quantity in self.load.pick_lines().items():
             await self.add_line(guest, sku, quantity)
-        brought, cart = self.journal.carts.pop(guest), self.journal.carts[customer.cart_id]
+        guest_cart, cart = self.journal.carts.pop(guest), self.journal.carts[customer.cart_id]
         mine, cart.lines = cart.lines, None
         merged = await self.load.request(
             "merge", "POST", "/carts/mine/merge", {"cart_id": guest}, token=customer.token, key=uuid4().hex
         )
-        if merged is not None and merged.is_success and brought.lines is not None and mine is not None:
-            cart.lines = _joined(mine, brought.lines)
+        if merged is not None and merged.is_success and guest_cart.lines is not None and mine is not None:
+            cart.lines = _joined(mine, guest_cart.lines)
         await self._order_cart(customer, cart)
 
     async def abandon_guest_cart(self) -> None:
-        """A guest's cart that is left as it is: at the end it must hold exactly this."""
+        """Leaves a guest cart behind; in the end it must hold exactly what was acknowledged."""
         cart_id = await self.open_cart()
         if not cart_id:
             return
@@ -118,32 +118,32 @@ class OrderStories:
     async def _changed(
         self, cart_id: str, method: str, path: str, body: Any, *, sku: str, more: int = 0, now: int | None = None
     ) -> None:
-        """Notes what the cart holds after an acknowledged change, and that nobody knows after one that was not."""
+        """Records a cart's content after an acknowledged change, or that it is unknown after any other."""
         cart = self.journal.carts[cart_id]
         before, cart.lines = cart.lines, None
-        answer = await self.load.request(
+        response = await self.load.request(
             "cart",
             method,
             path,
             body or b"",
             token=cart.token,
             key=uuid4().hex if method == "POST" else "",
-            once=method != "POST",  # without a key it is not repeated: the first might come after the second
+            once=method != "POST",  # without a key it is not repeated: the first request might arrive after the second
         )
-        if answer is None or before is None:
+        if response is None or before is None:
             return
         after = dict(before)
-        if answer.is_success:
+        if response.is_success:
             after[sku] = before.get(sku, 0) + more if now is None else now
             after = {sku: quantity for sku, quantity in after.items() if quantity}
-            if _lines(answer) != after:
+            if _lines(response) != after:
                 self.journal.wrong_responses.append(
-                    f"cart {cart_id} was answered with {_lines(answer)} instead of {after}"
+                    f"cart {cart_id} was returned with {_lines(response)} instead of {after}"
                 )
         cart.lines = after
 
     def _free(self) -> LoadCustomer | None:
-        """A customer whose cart nobody uses, and of whom nothing is on its way."""
+        """A customer whose cart no story uses and who has no request in progress."""
         free, now = self.load.idle_customers, time.monotonic()
         for _ in range(min(10, len(free))):
             customer = free.popleft()
@@ -153,7 +153,7 @@ class OrderStories:
         return None
 
     async def _empty(self, customer: LoadCustomer) -> bool:
-        """Whether the customer's cart is known to be empty; what an order has taken has left it by then."""
+        """Empties the customer's cart; False if its content stays unknown. Ordered lines have left it by then."""
         if not customer.cart_id:
             customer.cart_id = await self.open_cart(customer.token)
         cart = self.journal.carts.get(customer.cart_id)
@@ -164,7 +164,7 @@ class OrderStories:
                     cart.lines, cart.ordered = {}, False
                     return True
                 if not cart.ordered:
-                    cart.lines = None  # until it was seen to be empty: a visit may end before that
+                    cart.lines = None  # unknown until it was seen to be empty: the story may end before that
                     path = f"/carts/{customer.cart_id}"
                     await self.load.request("cart", "DELETE", path, token=customer.token, once=True)
                 await asyncio.sleep(0.4)
@@ -172,7 +172,7 @@ class OrderStories:
         return False
 
     def _rest(self, customer: LoadCustomer) -> None:
-        """After an answer that never came the customer leaves the cart alone for a while, then empties it."""
+        """After a missing response the customer leaves the cart alone for a while, then empties it."""
         customer.busy_until = time.monotonic() + UNKNOWN_OUTCOME_SECONDS
         if cart := self.journal.carts.get(customer.cart_id):
             cart.lines, cart.ordered = None, False
@@ -195,16 +195,16 @@ class OrderStories:
     # Orders.
 
     async def cancel_unconfirmed_order(self, token: str) -> None:
-        """An order whose payment waits for a second step, and which is cancelled instead."""
+        """Cancels an order whose payment waits for a confirmation."""
         lines = self.load.pick_lines()
         order = await self._buy(lines, token, "sim_action", after=False, items=_items(lines))
         if order.id and await self._payment(order, token, "requires_action"):
             await self.cancel_order(order, token)
 
     async def _buy(
-        self, lines: Lines | None, token: str, method: str | None = None, *, after: bool = True, **source: Any
+        self, lines: LineQuantities | None, token: str, method: str | None = None, *, after: bool = True, **source: Any
     ) -> JournalOrder:
-        """Orders, and looks after the order if it is one."""
+        """Places an order and follows it up."""
         if method is None:
             method = self.random.choices(list(PAYMENT_METHOD_WEIGHTS), weights=list(PAYMENT_METHOD_WEIGHTS.values()))[0]
         marker = uuid4().hex
@@ -212,30 +212,30 @@ class OrderStories:
         body = {**source, "shipping_address": {**ADDRESS, "line2": marker}}
         if method:
             body["payment_method"] = method
-        answer = await self.load.request("order", "POST", "/orders", body, token=token, key=marker)
-        if answer is None:
+        response = await self.load.request("order", "POST", "/orders", body, token=token, key=marker)
+        if response is None:
             return order
-        if answer.status == 201:
-            self.journal.record_placed(order, answer.json)
+        if response.status == 201:
+            self.journal.record_placed(order, response.json)
             if self.random.random() < 0.03:
-                await self._again(answer, body, token, marker)
+                await self._repeat_order(response, body, token, marker)
             if after:
                 await self.follow_up(order, token)
         else:
             order.refused = True
-            self.load.out_of_stock += answer.code == "out_of_stock"
+            self.load.out_of_stock += response.code == "out_of_stock"
         return order
 
-    async def _again(self, first: LoadResponse, body: Any, token: str, marker: str) -> None:
-        """The same once more under the same key: the same answer."""
+    async def _repeat_order(self, first: LoadResponse, body: Any, token: str, marker: str) -> None:
+        """Repeats the order under the same key: the response must be the same."""
         second = await self.load.request("order again", "POST", "/orders", body, token=token, key=marker)
         if second is not None and (second.status, second.body) != (first.status, first.body):
             self.journal.wrong_responses.append(
-                f"two answers under the key {marker}: {first.body!r} and {second.body!r}"
+                f"two responses under the key {marker}: {first.body!r} and {second.body!r}"
             )
 
     async def follow_up(self, order: JournalOrder, token: str) -> None:
-        """Paid later, confirmed, cancelled, shipped, refunded; most are left to themselves."""
+        """Pays later, confirms, cancels, ships or refunds; most orders are left alone."""
         luck = self.random.random()
         if luck < 0.06 and token:
             await asyncio.sleep(self.random.choice((0, 0.2, 2)))
@@ -248,33 +248,33 @@ class OrderStories:
             await self.ship_or_refund(order, refund=luck > 0.95)
 
     async def cancel_order(self, order: JournalOrder, token: str) -> None:
-        answer = await self.load.request(
+        response = await self.load.request(
             "cancel", "POST", f"/orders/{order.id}/cancel", {}, token=token, key=uuid4().hex
         )
-        order.cancelled = answer is not None and answer.is_success
+        order.cancelled = response is not None and response.is_success
 
     async def pay_order(self, order: JournalOrder, token: str) -> None:
         method = self.random.choice(("sim_ok", "sim_ok", "sim_lost_answer", "sim_insufficient_funds"))
         path, body = f"/orders/{order.id}/pay", {"payment_method": method}
         if self.random.random() < 0.5:
             path, body = "/payments", {**body, "order_id": order.id}
-        answer = await self.load.request("pay", "POST", path, body, token=token, key=uuid4().hex)
-        if answer is not None and answer.is_success:
-            self.journal.record_payment(answer.json)
+        response = await self.load.request("pay", "POST", path, body, token=token, key=uuid4().hex)
+        if response is not None and response.is_success:
+            self.journal.record_payment(response.json)
 
     async def confirm_payment(self, order: JournalOrder, token: str) -> None:
-        """The second step, once the payment asks for it; one in five never takes it."""
+        """Confirms the payment when it asks for that; one customer in five never does."""
         payment = await self._payment(order, token, "requires_action")
         if payment is None or self.random.random() < 0.2:
             return
         body = {"client_secret": payment["client_secret"]}
         path = f"/payments/{payment['id']}/confirm"
-        answer = await self.load.request("confirm", "POST", path, body, token=token, key=uuid4().hex)
-        if answer is not None and answer.is_success:
-            self.journal.record_payment(answer.json)
+        response = await self.load.request("confirm", "POST", path, body, token=token, key=uuid4().hex)
+        if response is not None and response.is_success:
+            self.journal.record_payment(response.json)
 
     async def ship_or_refund(self, order: JournalOrder, *, refund: bool) -> None:
-        """The administrator ships a paid order, or sends some of its money back."""
+        """As the administrator, ships a paid order or refunds some of it."""
         payment = await self._payment(order, self.load.admin, "captured")
         if payment is None:
             return
@@ -283,10 +283,10 @@ class OrderStories:
             await self._refund(payment)
             return
         for step in ({"status": "shipped", "tracking": TRACKING}, {"status": "delivered"}):
-            answer = await self.load.request(
+            response = await self.load.request(
                 "ship", "PUT", f"/orders/{order.id}", step, token=self.load.admin, once=True
             )
-            if answer is None or not answer.is_success:
+            if response is None or not response.is_success:
                 return
             order.shipped, order.delivered = True, step["status"] == "delivered"
 
@@ -295,28 +295,28 @@ class OrderStories:
         entry = self.journal.record_refund_request(marker, payment["id"], amount)
         body = {"amount": amount, "reason": marker}
         path = f"/payments/{payment['id']}/refund"
-        answer = await self.load.request("refund", "POST", path, body, token=self.load.admin, key=marker)
-        entry.acknowledged = answer is not None and answer.is_success
+        response = await self.load.request("refund", "POST", path, body, token=self.load.admin, key=marker)
+        entry.acknowledged = response is not None and response.is_success
 
     async def _payment(self, order: JournalOrder, token: str, status: str) -> Any:
-        """The order's payment once it has this status, or None when that takes too long."""
+        """The order's payment once it has this status; None when that takes too long."""
         for pause in (0.5, 1, 2, 4):
             await asyncio.sleep(pause)
-            answer = await self.load.request("payment", "GET", f"/payments?order_id={order.id}", token=token)
-            found = answer.json["items"] if answer is not None and answer.is_success else []
+            response = await self.load.request("payment", "GET", f"/payments?order_id={order.id}", token=token)
+            found = response.json["items"] if response is not None and response.is_success else []
             for payment in found:
                 if payment["status"] == status:
                     return payment
         return None
 
 
-def _items(lines: Lines) -> list[dict[str, Any]]:
+def _items(lines: LineQuantities) -> list[dict[str, Any]]:
     return [{"sku": sku, "quantity": quantity} for sku, quantity in lines.items()]
 
 
-def _lines(answer: LoadResponse) -> Lines:
-    return {item["sku"]: item["quantity"] for item in answer.json["items"]}
+def _lines(response: LoadResponse) -> LineQuantities:
+    return {item["sku"]: item["quantity"] for item in response.json["items"]}
 
 
-def _joined(one: Lines, other: Lines) -> Lines:
+def _joined(one: LineQuantities, other: LineQuantities) -> LineQuantities:
     return {sku: one.get(sku, 0) + other.get(sku, 0) for sku in {*one, *other}}

@@ -1,7 +1,7 @@
-"""Three times more customers than the shop can serve: it serves nearly as many as ever, and none of them late.
+"""Overload: three times more customers than the shop can serve. It serves nearly its peak, all in time.
 
-First as many check out as the shop can serve, each waiting until the order is paid before the next: that is the peak.
-Then checkouts begin at three times that rate whatever becomes of them, as they do when a shop is in the news.
+First a closed loop of customers measures the peak: each waits for the payment of an order before the next order. Then
+checkouts begin at three times that rate, whatever becomes of the earlier ones.
 
     python -m tests.chaos.overload
 """
@@ -13,21 +13,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos.checkout_clients import CheckoutClients, checkout_clients
 
 CUSTOMERS = 1200
 PEAK_WORKERS = 48
-"""Customers of the closed loop."""
+"""The customers of the closed loop."""
 OVERLOAD_FACTOR = 3.0
 MIN_GOODPUT_SHARE, MAX_P99_SECONDS = 0.8, 2.0
-"""What is promised: the share of the peak, and the seconds of the 99th percentile of what is accepted."""
+"""The goals: the share of the peak, and the 99th percentile of accepted requests in seconds."""
 WARM_UP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class OverloadResult:
-    """Rates are orders that were paid, a second."""
+    """The result. Rates are paid orders per second."""
 
     peak: float
     offered: float
@@ -35,9 +35,9 @@ class OverloadResult:
     placed: float
     p50: float
     p99: float
-    """Seconds, of what was accepted."""
+    """Seconds, of accepted requests."""
     refused: float
-    """Seconds of the 99th percentile of refusals."""
+    """The 99th percentile of refusals, in seconds."""
     outcomes: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -58,69 +58,69 @@ class OverloadResult:
 
 
 async def measure_overload(stack: Stack, *, seconds: float = 12.0, customers: int = CUSTOMERS) -> OverloadResult:
-    """Measures on a running stack; it is idle again afterwards."""
-    async with checkout_clients(stack, customers) as crowd:
-        peak = await _peak(crowd, seconds / 2)
-        crowd.reset()
-        offered, goodput, placed = await _flood(crowd, peak * OVERLOAD_FACTOR, seconds)
-        await _until_paid(crowd)
+    """Measures a running stack, and returns when it is idle again."""
+    async with checkout_clients(stack, customers) as clients:
+        peak = await _peak(clients, seconds / 2)
+        clients.reset()
+        offered, goodput, placed = await _flood(clients, peak * OVERLOAD_FACTOR, seconds)
+        await _until_paid(clients)
         return OverloadResult(
             peak,
             offered,
             goodput,
             placed,
-            _percentile(crowd.response_seconds, 0.5),
-            _percentile(crowd.response_seconds, 0.99),
-            _percentile(crowd.refusal_seconds, 0.99),
-            Counter(crowd.outcomes),
+            _percentile(clients.response_seconds, 0.5),
+            _percentile(clients.response_seconds, 0.99),
+            _percentile(clients.refusal_seconds, 0.99),
+            Counter(clients.outcomes),
         )
 
 
-async def _peak(crowd: CheckoutClients, seconds: float) -> float:
+async def _peak(clients: CheckoutClients, seconds: float) -> float:
     begin = time.monotonic() + WARM_UP_SECONDS
     end = begin + seconds
 
     async def customer() -> None:
         while time.monotonic() < end:
-            if await crowd.check_out():
-                order_id = crowd.placed[-1]
-                while order_id not in crowd.paid and time.monotonic() < end:  # noqa: ASYNC110 - heard in another task
+            if await clients.check_out():
+                order_id = clients.placed[-1]
+                while order_id not in clients.paid and time.monotonic() < end:  # noqa: ASYNC110 - heard in another task
                     await asyncio.sleep(0.01)
 
     async def counted() -> int:
         await asyncio.sleep(begin - time.monotonic())
-        before = len(crowd.paid)
+        before = len(clients.paid)
         await asyncio.sleep(end - time.monotonic())
-        return len(crowd.paid) - before
+        return len(clients.paid) - before
 
     counting = asyncio.create_task(counted())
     await asyncio.gather(*(customer() for _ in range(PEAK_WORKERS)))
     found = await counting
-    await _until_paid(crowd)
+    await _until_paid(clients)
     return found / seconds
 
 
-async def _flood(crowd: CheckoutClients, rate: float, seconds: float) -> tuple[float, float, float]:
-    """Rates of what was offered, paid and placed, once the first have had the time to be paid."""
+async def _flood(clients: CheckoutClients, rate: float, seconds: float) -> tuple[float, float, float]:
+    """The rates of offered, paid and placed checkouts, after the first ones have had time to be paid."""
     tasks: set[asyncio.Task[bool]] = set()
     begin, offered, before = time.monotonic(), 0, (0.0, 0, 0)
     while (passed := time.monotonic() - begin) < WARM_UP_SECONDS + seconds:
         if passed > WARM_UP_SECONDS and not before[0]:
-            before = (passed, len(crowd.paid), len(crowd.placed))
+            before = (passed, len(clients.paid), len(clients.placed))
         for _ in range(int(passed * rate) - offered):
-            tasks.add(task := asyncio.create_task(crowd.check_out()))
+            tasks.add(task := asyncio.create_task(clients.check_out()))
             task.add_done_callback(tasks.discard)
             offered += 1
         await asyncio.sleep(0.01)
     counted = passed - before[0]
-    paid, placed = len(crowd.paid) - before[1], len(crowd.placed) - before[2]
+    paid, placed = len(clients.paid) - before[1], len(clients.placed) - before[2]
     await asyncio.gather(*tasks)
     return offered / passed, paid / counted, placed / counted
 
 
-async def _until_paid(crowd: CheckoutClients) -> None:
+async def _until_paid(clients: CheckoutClients) -> None:
     async with asyncio.timeout(60):
-        while set(crowd.placed) - crowd.paid:  # noqa: ASYNC110 - heard in another task
+        while set(clients.placed) - clients.paid:  # noqa: ASYNC110 - heard in another task
             await asyncio.sleep(0.1)
 
 
@@ -132,7 +132,7 @@ def _percentile(seconds: list[float], share: float) -> float:
 if __name__ == "__main__":
     from tests.chaos.isolated_stack import run_isolated
 
-    async def main(options: Options) -> None:
+    async def main(options: StackSettings) -> None:
         async with Stack(options).running() as stack:
             sys.stdout.write(f"{await measure_overload(stack)}\n")
 

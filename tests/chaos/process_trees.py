@@ -1,4 +1,4 @@
-"""A process with all that it has started: stopping Nginx's master alone would stop nobody."""
+"""Signals to a process and all of its children: pausing only Nginx's master would pause no worker."""
 
 import signal
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import psutil
 
 
 def process_tree(pid: int) -> list[psutil.Process]:
-    """The process and its descendants, or nobody when it is gone."""
+    """The process and its descendants; empty if it is gone."""
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]
@@ -16,7 +16,7 @@ def process_tree(pid: int) -> list[psutil.Process]:
 
 
 def pause_tree(pid: int) -> list[psutil.Process]:
-    """Stops them, and those that were born meanwhile; all that were stopped."""
+    """Pauses them and those that start meanwhile; returns all paused processes."""
     stopped: dict[int, psutil.Process] = {}
     while fresh := [one for one in process_tree(pid) if one.pid not in stopped]:
         for one in fresh:

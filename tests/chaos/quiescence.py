@@ -1,4 +1,4 @@
-"""Waits until the shop has come to rest: what it owes itself is done, or its deadline has come."""
+"""Waits until the shop is quiet: all pending work is done or has passed its deadline."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from nats.js.errors import Error as JetStreamError
 from contracts.registry import SERVICES
 from infra.messaging.topology import consumers_for
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import STORES
+from infra.ops.devstack.stack_settings import SERVICE_STORES
 from tests.chaos.delivery_faults import DeliveryFaults
 
 QUIESCENCE_TIMEOUT_SECONDS = 90.0
@@ -37,12 +37,12 @@ PENDING_QUERIES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
     }
 )
-"""What still has to come to an end, by service."""
+"""Queries that count pending work, by service."""
 
 
 @dataclass(frozen=True)
 class Quiescence:
-    """How long it took, and what was left when the patience was over."""
+    """How long it took, and the work that was still pending at the end."""
 
     seconds: float
     pending: Mapping[str, int]
@@ -51,30 +51,30 @@ class Quiescence:
 async def wait_until_quiet(
     stack: Stack, deliveries: DeliveryFaults, timeout_seconds: float = QUIESCENCE_TIMEOUT_SECONDS
 ) -> Quiescence:
-    begun = time.monotonic()
+    started_at = time.monotonic()
     await _all_ready(stack, timeout_seconds)
     left: Mapping[str, int] = {"everything": 1}
     calm = 0
-    while time.monotonic() - begun < timeout_seconds and calm < 2:
+    while time.monotonic() - started_at < timeout_seconds and calm < 2:
         await asyncio.sleep(POLL_SECONDS)
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, nats.errors.Error, JetStreamError):
             left = await pending_work(stack, deliveries)
-            calm = calm + 1 if not left else 0  # twice in a row: between two stores nothing is counted for a moment
-    return Quiescence(time.monotonic() - begun, left)
+            calm = calm + 1 if not left else 0  # twice in a row: between two stores, work is in neither for a moment
+    return Quiescence(time.monotonic() - started_at, left)
 
 
 async def _all_ready(stack: Stack, within: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
             for name in stack.processes:
-                await stack.until_ready(name)
+                await stack.wait_until_ready(name)
 
 
 async def pending_work(stack: Stack, deliveries: DeliveryFaults) -> dict[str, int]:
-    """What is not done yet, by what it is; empty when the shop is at rest."""
+    """Pending work by kind; empty if the shop is quiet."""
     found: dict[str, int] = {}
     for service in SERVICES:
-        if STORES[service] == "postgres":
+        if SERVICE_STORES[service] == "postgres":
             found |= await _in_store(stack, service)
         for consumer in consumers_for(service):
             info = await deliveries.js.consumer_info(consumer.stream, service)
@@ -85,7 +85,7 @@ async def pending_work(stack: Stack, deliveries: DeliveryFaults) -> dict[str, in
 async def _in_store(stack: Stack, service: str) -> dict[str, int]:
     connection = await asyncpg.connect(stack.dsn(service), timeout=5)
     try:
-        asked = {f"outbox of {service}": OUTBOX_QUERY, **PENDING_QUERIES.get(service, {})}
-        return {what: await connection.fetchval(statement) for what, statement in asked.items()}
+        arguments = {f"outbox of {service}": OUTBOX_QUERY, **PENDING_QUERIES.get(service, {})}
+        return {what: await connection.fetchval(statement) for what, statement in arguments.items()}
     finally:
         await connection.close()

@@ -1,4 +1,4 @@
-"""Every process is restarted in turn under load, with two of each: nobody notices.
+"""A rolling restart under load, with two processes of everything: no request fails.
 
 python -m tests.chaos.rolling_restart
 """
@@ -12,24 +12,24 @@ from dataclasses import dataclass
 
 from infra.ops.devstack.port_allocation import edge_processes, service_processes
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos.checkout_clients import CheckoutClients, checkout_clients
 
 CUSTOMERS = 64
 WORKERS = 6
 PAUSE_SECONDS = 0.3
-"""Seconds between two restarts."""
+"""Time between two restarts."""
 
 
 @dataclass(frozen=True)
 class RollingRestartResult:
-    """What customers saw meanwhile."""
+    """What customers saw during the restarts."""
 
     restarted: int
     seconds: float
     requests: int
     failed: Counter[str]
-    """Everything that was not answered as it should be; no connection among them."""
+    """Failed requests by kind, including those without a connection."""
     placed: int
     unpaid: int
     duplicated: int
@@ -42,39 +42,41 @@ class RollingRestartResult:
         kinds = ", ".join(f"{name}: {count}" for name, count in self.failed.items()) or "none"
         return (
             f"{self.restarted} processes restarted in {self.seconds:.0f} s under {self.requests} requests: failed "
-            f"{kinds}; {self.placed} orders placed, {self.unpaid} unpaid, {self.duplicated} of one cart twice"
+            f"{kinds}; {self.placed} orders placed, {self.unpaid} unpaid, {self.duplicated} placed twice from one cart"
         )
 
 
 async def measure_rolling_restart(
     stack: Stack, *, workers: int = WORKERS, only: Collection[str] = ()
 ) -> RollingRestartResult:
-    """The stack has to have two processes of each service that is restarted; `only` names some, and `edge`."""
-    processes = {**dict.fromkeys(edge_processes(stack.options), "edge"), **service_processes(stack.options)}
+    """Needs two processes of each restarted service; `only` restarts some services, or `edge`."""
+    processes = {**dict.fromkeys(edge_processes(stack.settings), "edge"), **service_processes(stack.settings)}
     names = [name for name, service in processes.items() if not only or service in only]
-    async with checkout_clients(stack, CUSTOMERS) as crowd:
-        over, begun = asyncio.Event(), time.monotonic()
-        customers = [asyncio.create_task(_customer(crowd, over)) for _ in range(workers)]
+    async with checkout_clients(stack, CUSTOMERS) as clients:
+        over, started_at = asyncio.Event(), time.monotonic()
+        customers = [asyncio.create_task(_customer(clients, over)) for _ in range(workers)]
         for name in names:
             await stack.restart(name)
             await asyncio.sleep(PAUSE_SECONDS)
         over.set()
         await asyncio.gather(*customers)
-        seconds = time.monotonic() - begun
-        unpaid = await _unpaid(crowd)
-    failed = Counter({name: count for name, count in crowd.outcomes.items() if name.split()[1] not in ("200", "201")})
-    doubled = len(crowd.placed) - len(set(crowd.placed))
-    return RollingRestartResult(len(names), seconds, crowd.outcomes.total(), failed, len(crowd.placed), unpaid, doubled)
+        seconds = time.monotonic() - started_at
+        unpaid = await _unpaid(clients)
+    failed = Counter({name: count for name, count in clients.outcomes.items() if name.split()[1] not in ("200", "201")})
+    doubled = len(clients.placed) - len(set(clients.placed))
+    return RollingRestartResult(
+        len(names), seconds, clients.outcomes.total(), failed, len(clients.placed), unpaid, doubled
+    )
 
 
-async def _customer(crowd: CheckoutClients, over: asyncio.Event) -> None:
+async def _customer(clients: CheckoutClients, over: asyncio.Event) -> None:
     while not over.is_set():
-        await crowd.check_out()
+        await clients.check_out()
 
 
-async def _unpaid(crowd: CheckoutClients) -> int:
+async def _unpaid(clients: CheckoutClients) -> int:
     until = time.monotonic() + 15
-    while (missing := set(crowd.placed) - crowd.paid) and time.monotonic() < until:  # noqa: ASYNC110 - heard in another task
+    while (missing := set(clients.placed) - clients.paid) and time.monotonic() < until:  # noqa: ASYNC110 - heard in another task
         await asyncio.sleep(0.05)
     return len(missing)
 
@@ -82,7 +84,7 @@ async def _unpaid(crowd: CheckoutClients) -> int:
 if __name__ == "__main__":
     from tests.chaos.isolated_stack import run_isolated
 
-    async def main(options: Options) -> None:
+    async def main(options: StackSettings) -> None:
         async with Stack(options.model_copy(update={"processes": 2, "edge_processes": 2})).running() as stack:
             sys.stdout.write(f"{await measure_rolling_restart(stack)}\n")
 

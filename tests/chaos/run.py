@@ -1,4 +1,4 @@
-"""One fault run: the shop starts, is loaded, suffers, settles, and is judged."""
+"""One fault run: start the shop, load it, inject faults, wait until it is quiet, and verify it."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from rich.live import Live
 
 from contracts.registry import SERVICES
 from infra.messaging import connection as messaging
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos import shop_under_test as shop
 from tests.chaos.delivery_faults import DeliveryFaults
 from tests.chaos.failpoint_scenarios import FAILPOINT_NAMES
@@ -51,21 +51,21 @@ from tests.support.rpc import RpcCaller
 from tests.support.uninstrumented import uninstrumented_stack
 
 DEFAULT_RATE = 55.0
-REPEATED_FAILPOINTS = ("reactor.applied", "relay.published")
+REPEATED_FAILPOINTS = ("consumer.applied", "relay.published")
 """A consumer that dies between effect and acknowledgement, a relay that dies between acknowledgement and delete."""
 
 SHORT_TIMES = 1
 WARM_UP_SECONDS = 3.0
 FULL_RUN_SECONDS = 300.0
 MIN_CHECKOUT_RATE = 50.0
-"""Checkouts a second that a run of `WHOLE` seconds or more begins."""
+"""Checkouts per second that a full run has to begin."""
 MIN_SERVED_SHARE = {1: 0.5, 3: 0.3}
-"""The share of them that has to be served, by NATS nodes: three keep everything three times, on the same machine."""
+"""The share of them that has to be served, by NATS nodes: three nodes store everything three times on one machine."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What was asked for on the command line."""
+    """The options of the command line."""
 
     seed: int
     nats_nodes: int = 1
@@ -74,7 +74,7 @@ class RunOptions:
     rate: float = DEFAULT_RATE
     only: tuple[FaultKind, ...] = ()
     pay_deadline_seconds: int = 20
-    """Seconds until an order that nobody pays is given up."""
+    """Seconds until an unpaid order expires."""
 
     def includes(self, kind: FaultKind) -> bool:
         return not self.only or kind in self.only
@@ -82,7 +82,7 @@ class RunOptions:
 
 @dataclass
 class RunResult:
-    """All there is to tell of a run."""
+    """Everything that a report needs."""
 
     options: RunOptions
     shape: StackShape
@@ -95,7 +95,7 @@ class RunResult:
     seconds: float
     measurements: dict[str, str] = field(default_factory=dict)
     missed_goals: list[str] = field(default_factory=list)
-    """Figures that are not what is promised."""
+    """Measurements that miss their goal."""
 
     @property
     def violations(self) -> list[tuple[int, str]]:
@@ -105,23 +105,31 @@ class RunResult:
     def not_shown(self) -> list[str]:
         """What the run should have shown and did not."""
         without = [f"{name}: {one.error}" for name, one in self.verifications.items() if one.error]
-        left = [f"left after settling: {count} {what}" for what, count in self.quiescence.pending.items()]
+        left = [f"still pending: {count} {what}" for what, count in self.quiescence.pending.items()]
         impossible = (
-            [f"no disk could be made full: {unavailable_reason()}"]
+            [f"no disk could be filled: {unavailable_reason()}"]
             if unavailable_reason() and self.options.includes(FaultKind.DISK)
             else []
         )
-        bugs = [f"{self.load.internal_errors} answers of 500"] if self.load.internal_errors else []
-        return [*self.injector.failed, *without, *left, *impossible, *bugs, *self._too_few, *self.missed_goals]
+        bugs = [f"{self.load.internal_errors} responses of 500"] if self.load.internal_errors else []
+        return [
+            *self.injector.failed,
+            *without,
+            *left,
+            *impossible,
+            *bugs,
+            *self._too_few_checkouts,
+            *self.missed_goals,
+        ]
 
     @property
-    def _too_few(self) -> list[str]:
-        """A shop that is dark most of the time shows little; a short run is dark for most of its time."""
+    def _too_few_checkouts(self) -> list[str]:
+        """Too few served checkouts show little. Short runs do not count, as faults fill most of their time."""
         if self.options.seconds < FULL_RUN_SECONDS:
             return []
         offered, served = self.load.checkouts_offered / self.load.seconds, self.load.served_share
         return [
-            *([f"only {offered:.1f} checkouts were begun every second"] if offered < MIN_CHECKOUT_RATE else []),
+            *([f"only {offered:.1f} checkouts began per second"] if offered < MIN_CHECKOUT_RATE else []),
             *(
                 [f"only {served:.0%} of the checkouts were served"]
                 if served < MIN_SERVED_SHARE[self.options.nats_nodes]
@@ -130,7 +138,7 @@ class RunResult:
         ]
 
     def target_group(self, fault: Fault) -> str:
-        """The service of a process, the place of a crash point: what the table has a row for."""
+        """The service of a process or the prefix of a failpoint: one row of the table."""
         if fault.kind is FaultKind.CRASH:
             return fault.target.partition(".")[0]
         if fault.kind in (FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.LEADER):
@@ -139,7 +147,7 @@ class RunResult:
 
     @property
     def triggered_failpoints(self) -> set[str]:
-        """The crash points that a process has died at."""
+        """The failpoints at which a process has died."""
         return {event.fault.target for event in self.injector.completed if event.fault.kind is FaultKind.CRASH}
 
     @property
@@ -148,76 +156,86 @@ class RunResult:
 
 
 async def run_faults(options: RunOptions, data: Path, console: Console) -> RunResult:
-    """Everything, on a fresh stack in this folder."""
-    begun = time.monotonic()
+    """Runs everything on a new stack in this folder."""
+    started_at = time.monotonic()
     made = create_clocks(data.parent, SERVICES if options.includes(FaultKind.CLOCK) else ())
-    given = shop.shop_options(data, options.nats_nodes, clock_environments(made), options.pay_deadline_seconds)
-    shape = shop.stack_shape(given, FAILPOINT_NAMES, REPEATED_FAILPOINTS, [] if unavailable_reason() else STORES)
+    stack_settings = shop.shop_options(data, options.nats_nodes, clock_environments(made), options.pay_deadline_seconds)
+    shape = shop.stack_shape(
+        stack_settings, FAILPOINT_NAMES, REPEATED_FAILPOINTS, [] if unavailable_reason() else STORES
+    )
     timeline = draw_timeline(options.seed, shape, options.seconds, options.repeats, only=options.only)
     for fault in timeline:
         console.print(str(fault), style="dim")
-    outcome: RunResult | None = None
+    result: RunResult | None = None
     async with (
-        _disks(options, given, lambda: outcome is None or not outcome.is_clean) as small,
-        _serving(given, made, small) as (means, operator),
+        _disks(options, stack_settings, lambda: result is None or not result.is_clean) as small,
+        _running_shop(stack_settings, made, small) as (tools, operator),
     ):
-        stack, deliveries = means.stack, means.deliveries
-        console.print(f"The shop serves after {time.monotonic() - begun:.0f} s.")
+        stack, deliveries = tools.stack, tools.deliveries
+        console.print(f"The shop is ready after {time.monotonic() - started_at:.0f} s.")
         load = await shop.stock_shop(stack, operator, options.rate, random.Random(options.seed))
-        assert means.shop is not None
-        means.shop.admin = means.shop.http.with_token(load.admin)
-        chaos = FaultInjector(means, timeline, options.seconds)
-        audits: dict[str, VerifyRun] = {}
-        await _suffer(options, load, chaos, audits, console)
-        console.print("Nobody comes any more; what is under way may finish.")
-        settled = await wait_until_quiet(stack, deliveries)
+        assert tools.shop is not None
+        tools.shop.admin = tools.shop.http.with_token(load.admin)
+        injector = FaultInjector(tools, timeline, options.seconds)
+        verifications: dict[str, VerifyRun] = {}
+        await _run_load_and_faults(options, load, injector, verifications, console)
+        console.print("The load has ended; pending work may finish.")
+        quiescence = await wait_until_quiet(stack, deliveries)
         await delete_unreadable_events(deliveries)
-        console.print(f"At rest after {settled.seconds:.0f} s. Now everything is counted.")
-        audits["at the end"] = await run_verify(stack)
-        verdict = await verify_writes(stack, load.journal, stack.http_url)
-        verdict.violations += await check_store_views(stack)
-        took = time.monotonic() - begun
-        outcome = RunResult(options, shape, timeline, load, chaos, settled, verdict, audits, took)
-    return outcome
+        console.print(f"Quiet after {quiescence.seconds:.0f} s. Now everything is verified.")
+        verifications["at the end"] = await run_verify(stack)
+        writes = await verify_writes(stack, load.journal, stack.http_url)
+        writes.violations += await check_store_views(stack)
+        seconds = time.monotonic() - started_at
+        result = RunResult(options, shape, timeline, load, injector, quiescence, writes, verifications, seconds)
+    return result
 
 
 def _disks(
-    wanted: RunOptions, given: Options, keep: Callable[[], bool]
+    options: RunOptions, stack_settings: StackSettings, keep: Callable[[], bool]
 ) -> AbstractAsyncContextManager[Mapping[str, SmallDisk]]:
-    return mount_disks(given, given.data.parent / "disks", keep) if wanted.includes(FaultKind.DISK) else nullcontext({})
+    return (
+        mount_disks(stack_settings, stack_settings.data.parent / "disks", keep)
+        if options.includes(FaultKind.DISK)
+        else nullcontext({})
+    )
 
 
 @asynccontextmanager
-async def _serving(
-    given: Options, made: Mapping[str, ProcessClock], small: Mapping[str, SmallDisk]
+async def _running_shop(
+    stack_settings: StackSettings, made: Mapping[str, ProcessClock], small: Mapping[str, SmallDisk]
 ) -> AsyncIterator[tuple[FaultTools, RpcCaller]]:
-    assert given.crash_folder is not None
+    assert stack_settings.crash_folder is not None
     async with (
-        uninstrumented_stack(given) as stack,
-        messaging.connect(stack.nats_url, "operator", stack.password("operator")) as client,
+        uninstrumented_stack(stack_settings) as stack,
+        messaging.connect(stack.nats_url, "operator", stack.nats_password("operator")) as client,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
     ):
         http = HttpClient(session, stack.http_url)
-        passers = SharedCrashShop(stack, http, http, client, given.crash_folder)
-        deliveries = DeliveryFaults(client, random.Random(given.nats_nodes))
-        yield FaultTools(stack, deliveries, given.crash_folder, made, small, passers), RpcCaller(client)
+        shared_shop = SharedCrashShop(stack, http, http, client, stack_settings.crash_folder)
+        deliveries = DeliveryFaults(client, random.Random(stack_settings.nats_nodes))
+        yield FaultTools(stack, deliveries, stack_settings.crash_folder, made, small, shared_shop), RpcCaller(client)
 
 
-async def _suffer(
-    wanted: RunOptions, load: LoadGenerator, chaos: FaultInjector, audits: dict[str, VerifyRun], console: Console
+async def _run_load_and_faults(
+    options: RunOptions,
+    load: LoadGenerator,
+    injector: FaultInjector,
+    verifications: dict[str, VerifyRun],
+    console: Console,
 ) -> None:
-    """Load and faults at once, with an audit in between; ends with the last fault, or by Ctrl-C."""
+    """Load and faults together, with a verification in between; ends with the last fault or by Ctrl-C."""
     load.started_at = time.monotonic()
     arrivals = [asyncio.create_task(arrival) for arrival in _arrivals(load)]
-    middle = asyncio.create_task(_audit_in_between(wanted, chaos.tools, audits))
-    watch = asyncio.create_task(_watch(load, chaos, wanted, console))
+    middle = asyncio.create_task(_verify_in_between(options, injector.tools, verifications))
+    watch = asyncio.create_task(_show_progress(load, injector, options, console))
     try:
         await asyncio.sleep(WARM_UP_SECONDS)
-        await chaos.run()
+        await injector.run()
         await middle
     finally:
-        await _ended([*arrivals, middle, watch])
-        await chaos.clean_up()
+        await _cancel([*arrivals, middle, watch])
+        await injector.clean_up()
         await load.close()
 
 
@@ -235,28 +253,28 @@ def _arrivals(load: LoadGenerator) -> Iterable[Coroutine[Any, Any, None]]:
     )
 
 
-async def _audit_in_between(wanted: RunOptions, means: FaultTools, audits: dict[str, VerifyRun]) -> None:
-    """In the calm in the middle: a shop that sells gives no false alarm. What is late then must be done by the end."""
-    if wanted.seconds <= MIN_SECONDS_WITH_CALM:
+async def _verify_in_between(options: RunOptions, tools: FaultTools, verifications: dict[str, VerifyRun]) -> None:
+    """Verifies the shop in the fault-free middle: no false alarm. Work that is late then must be done by the end."""
+    if options.seconds <= MIN_SECONDS_WITH_CALM:
         return
-    await asyncio.sleep(WARM_UP_SECONDS + wanted.seconds / 2 - CALM_SECONDS / 4)
-    audits["in between"] = (await run_verify(means.stack)).without_late_work.without_ids(
-        means.shop.unreadable_ids if means.shop else ()
+    await asyncio.sleep(WARM_UP_SECONDS + options.seconds / 2 - CALM_SECONDS / 4)
+    verifications["in between"] = (await run_verify(tools.stack)).without_late_work.without_ids(
+        tools.shop.unreadable_ids if tools.shop else ()
     )
 
 
-async def _watch(load: LoadGenerator, chaos: FaultInjector, wanted: RunOptions, console: Console) -> None:
-    """One line that tells how it goes."""
+async def _show_progress(load: LoadGenerator, injector: FaultInjector, options: RunOptions, console: Console) -> None:
+    """Shows one line of progress."""
     with Live(console=console, refresh_per_second=2, transient=True) as live:
         while True:
             live.update(
-                f"{load.seconds:5.0f} of {wanted.seconds:.0f} s   {load.recent_rate():5.1f} checkouts/s"
-                f"   {len(load._tasks):4} customers   {', '.join(chaos.active_names) or 'calm'}"
+                f"{load.seconds:5.0f} of {options.seconds:.0f} s   {load.recent_rate():5.1f} checkouts/s"
+                f"   {len(load._tasks):4} customers   {', '.join(injector.active_names) or 'calm'}"
             )
             await asyncio.sleep(0.5)
 
 
-async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     for task in tasks:

@@ -1,4 +1,4 @@
-"""The shop that is to suffer: its shape, its settings, and what is on its shelves when the first customer comes."""
+"""The shop of a fault run: its stack, its settings, and its products and customers at the start."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from contracts.registry import SUBSCRIPTIONS
 from infra.messaging.topology import consumers_for
 from infra.ops.devstack.port_allocation import edge_processes, service_processes
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos.fault_schedule import StackShape
 from tests.chaos.http_client import LoadHttpClient
 from tests.chaos.journeys import PASSWORD, SEARCH_WORDS, CustomerJourneys
@@ -25,10 +25,10 @@ SKUS = 20
 STOCK = 120
 CUSTOMERS = 200
 BUSY_STREAMS = ("ORDER", "PAYMENT")
-"""Streams in which something is stored at any moment."""
+"""Streams that get events all the time."""
 
 DOUBLED_SERVICES = ("catalog", "order", "payment")
-"""Services with two processes, which take leases, locks and events from one another."""
+"""Services with two processes, which compete for leases, locks and events."""
 
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -43,13 +43,13 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "SOUK_LOGIN_FAILURES_OF_ADDRESS": "100000",
     }
 )
-"""Passwords that cost little, a gateway that is late at once, payments that are given up within a run."""
+"""Cheap password hashes, a slow gateway, and payments that expire within a run."""
 
 
-def shop_options(data: Path, nats_nodes: int, env_of: Mapping[str, Mapping[str, str]], deadline: int) -> Options:
+def shop_options(data: Path, nats_nodes: int, env_of: Mapping[str, Mapping[str, str]], deadline: int) -> StackSettings:
     crash_folder = data.parent / "crashes"
     crash_folder.mkdir(exist_ok=True)
-    return Options(
+    return StackSettings(
         _env_file=None,
         data=data,
         nats_nodes=nats_nodes,
@@ -63,24 +63,26 @@ def shop_options(data: Path, nats_nodes: int, env_of: Mapping[str, Mapping[str, 
     )
 
 
-def stack_shape(given: Options, points: Sequence[str], often: Sequence[str], stores: Sequence[str]) -> StackShape:
-    """What of it can go wrong."""
+def stack_shape(
+    stack_settings: StackSettings, points: Sequence[str], often: Sequence[str], stores: Sequence[str]
+) -> StackShape:
+    """What can be attacked in the stack."""
     processes: dict[str, list[str]] = {}
-    for process, service in service_processes(given).items():
+    for process, service in service_processes(stack_settings).items():
         processes.setdefault(service, []).append(process)
-    processes["edge"] = edge_processes(given)
-    heard = [(consumer.stream, service) for service in SUBSCRIPTIONS for consumer in consumers_for(service)]
-    consumers = [f"{stream}.{service}" for stream, service in heard if stream in BUSY_STREAMS]
-    return StackShape(processes, given.nats_nodes, points, consumers, often, stores)
+    processes["edge"] = edge_processes(stack_settings)
+    consumed = [(consumer.stream, service) for service in SUBSCRIPTIONS for consumer in consumers_for(service)]
+    consumers = [f"{stream}.{service}" for stream, service in consumed if stream in BUSY_STREAMS]
+    return StackShape(processes, stack_settings.nats_nodes, points, consumers, often, stores)
 
 
-async def stock_shop(stack: Stack, operator: RpcCaller, rate: float, chance: random.Random) -> LoadGenerator:
-    """Products on sale, customers signed in, an administrator at work."""
-    load = LoadGenerator(LoadHttpClient(stack.http_url), WriteJournal(), chance, rate)
+async def stock_shop(stack: Stack, operator: RpcCaller, rate: float, rng: random.Random) -> LoadGenerator:
+    """Creates products, customers and an administrator."""
+    load = LoadGenerator(LoadHttpClient(stack.http_url), WriteJournal(), rng, rate)
     email = f"admin-{uuid4().hex}@example.com"
     await operator(user.MAKE_ADMIN, {"email": email, "password": PASSWORD})
-    answer = await load.http.send("POST", "/auth/login", {"email": email, "password": PASSWORD})
-    load.admin = answer.json["access_token"]
+    response = await load.http.send("POST", "/auth/login", {"email": email, "password": PASSWORD})
+    load.admin = response.json["access_token"]
     for number in range(SKUS):
         await _product(load, number)
     errands = CustomerJourneys(load)
@@ -97,8 +99,8 @@ async def _product(load: LoadGenerator, number: int) -> None:
         "price": {"amount": 500 + 100 * number, "currency": "USD"},
         "stock": STOCK,
     }
-    answer = await load.http.send("POST", "/products", body, token=load.admin, key=uuid4().hex, timeout_seconds=20)
-    assert answer.status == 201, answer.body
+    response = await load.http.send("POST", "/products", body, token=load.admin, key=uuid4().hex, timeout_seconds=20)
+    assert response.status == 201, response.body
     load.skus.append(sku)
-    load.slugs.append(answer.json["slug"])
-    load.products.append(answer.json["id"])
+    load.slugs.append(response.json["slug"])
+    load.products.append(response.json["id"])

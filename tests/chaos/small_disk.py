@@ -1,7 +1,7 @@
-"""A disk that is full: a store's folder on a small file system of its own, in a file, filled and freed at will.
+"""A disk that can be filled: a store's folder on a small file system of its own, backed by a file.
 
-It takes Linux, root and loop devices. Where one of them is missing, `why_not` says so, and `limited` is the weaker
-stand-in: no file of a running process may grow any more.
+It needs Linux, root and loop devices. Without them `unavailable_reason` says what is missing, and `file_size_limit` is
+the weaker stand-in: files of a running process can no longer grow.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ TOOLS = ("mkfs.ext4", "mount", "umount")
 
 
 class SmallDiskUnavailable(Exception):  # noqa: N818 - tells what this machine lacks
-    """A file system of its own cannot be had here."""
+    """This machine cannot mount a small disk."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class SmallDisk:
     def _filler(self) -> Path:
         return self.folder / "filler"
 
-    def fill(self, *, spare: int = 0) -> None:
-        """Takes all room that is left, but for `spare` bytes; what the store frees later is taken by a second call."""
+    def fill(self, *, reserve_bytes: int = 0) -> None:
+        """Takes all free space except `spare` bytes; a second call takes what the store has freed since."""
         with suppress(OSError), self._filler.open("ab") as file:
-            size = self._left - spare
+            size = self._left - reserve_bytes
             while size >= BLOCK:
                 try:
                     os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
-                    size = self._left - spare
+                    size = self._left - reserve_bytes
                 except OSError:
                     size //= 2
 
@@ -56,7 +56,7 @@ class SmallDisk:
 
 
 def unavailable_reason() -> str:
-    """What keeps this machine from having a small disk; empty when nothing does."""
+    """Why this machine cannot mount a small disk; empty if it can."""
     if sys.platform != "linux":
         return "only Linux mounts a file"
     if os.geteuid() != 0:
@@ -69,7 +69,7 @@ def unavailable_reason() -> str:
 
 @asynccontextmanager
 async def small_disk(folder: Path, megabytes: int) -> AsyncIterator[SmallDisk]:
-    """`folder` as a file system of its own; raises `NoDisk` where that cannot be. It is unmounted whatever happens."""
+    """Mounts `folder` as a small file system and always unmounts it; raises `SmallDiskUnavailable` if it cannot."""
     if reason := unavailable_reason():
         raise SmallDiskUnavailable(reason)
     image = folder.with_name(f"{folder.name}.img")
@@ -77,7 +77,7 @@ async def small_disk(folder: Path, megabytes: int) -> AsyncIterator[SmallDisk]:
     with image.open("wb") as file:
         file.truncate(megabytes * CHUNK)
     try:
-        # No blocks kept back for root: full is full for every user.
+        # No blocks reserved for root: the disk is full for every user.
         await _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
         await _run("mount", "-o", "loop", str(image), str(folder))
         try:
@@ -102,7 +102,7 @@ async def _run(*command: str) -> None:
 
 @contextmanager
 def file_size_limit(pid: int, max_bytes: int) -> Iterator[None]:
-    """No file of this process and its children may grow beyond `largest` bytes, for as long as the block lasts."""
+    """Limits the file size of a process and its children to `max_bytes` in the block."""
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     before = {process.pid: process.rlimit(resource.RLIMIT_FSIZE) for process in family}
     for process in family:

@@ -1,7 +1,7 @@
-"""Every crash point once: a process dies on that line while the shop sells, and nothing is lost, doubled or left over.
+"""Every failpoint once: a process dies there while the shop sells, and nothing is lost, duplicated or left over.
 
-Processes die side by side, each at one of its points after the other. When all have, the shop comes to rest, and what
-it has acknowledged is looked for in every store.
+The processes die concurrently, each at one of its failpoints after another. When all have, the shop becomes quiet, and
+everything that it has acknowledged is checked in the stores.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from contracts import user
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
 from infra.messaging.topology import DEAD_LETTER_STREAM, consumers_for
-from infra.ops.devstack.mail_files import mails
-from infra.ops.devstack.stack_settings import STORES, Options
+from infra.ops.devstack.mail_files import list_mails
+from infra.ops.devstack.stack_settings import SERVICE_STORES, StackSettings
 from tests.chaos import failpoint_scenarios as points
 from tests.chaos.crash_harness import CrashTestShop
 from tests.chaos.verify_run import run_verify
@@ -32,7 +32,7 @@ from tests.support.rpc import RpcCaller
 from tests.support.uninstrumented import uninstrumented_stack
 
 pytestmark = pytest.mark.timeout(600)
-"""Seconds for a machine that is busy with other things: seventy processes have to start."""
+"""For a busy machine: seventy processes have to start."""
 
 PROCESSES = ("user", "cart", "catalog", "order", "payment", "notification", "edge")
 IMPATIENT = {
@@ -50,7 +50,7 @@ WAITING = {
     "notification": "SELECT id, subject FROM delivery WHERE status = 'queued'",
 }
 END_LEASES = "UPDATE delivery SET due_at = now() WHERE status = 'queued' AND due_at > now() + interval '20 seconds'"
-"""Mails that a dead process had taken up: two minutes later another would."""
+"""Ends the leases on mails of a dead process, which would otherwise last two minutes."""
 
 CAPTURED = """
 SELECT payment.order_id, count(*) FROM payment JOIN simulator.charge ON charge.key = payment.id
@@ -65,7 +65,7 @@ async def shopping(data_folder: Path, connections: AsyncExitStack) -> AsyncItera
         (folder / process).mkdir(parents=True)
     own = {process: {"SOUK_CRASH_FOLDER": str(folder / process)} for process in PROCESSES}
     own["payment"]["SOUK_ASK_TIMEOUT"] = "1"
-    options = Options(
+    options = StackSettings(
         _env_file=None,
         data=data_folder / "crashing",
         nginx_limits=False,
@@ -76,7 +76,7 @@ async def shopping(data_folder: Path, connections: AsyncExitStack) -> AsyncItera
     )
     async with uninstrumented_stack(options) as stack, AsyncExitStack() as opened:
         operator = await opened.enter_async_context(
-            messaging.connect(stack.nats_url, "operator", stack.password("operator"))
+            messaging.connect(stack.nats_url, "operator", stack.nats_password("operator"))
         )
         connector = aiohttp.TCPConnector(limit=0)
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
@@ -92,7 +92,7 @@ async def _administrator(http: HttpClient, operator: RpcCaller) -> HttpClient:
 
 @pytest.fixture(scope="module")
 async def died(shopping: CrashTestShop) -> Mapping[str, BaseException | None]:
-    """What went wrong at each point; None where the process died, came back, and the traffic got what it wanted."""
+    """The error at each failpoint; None if the process died, restarted, and the scenario succeeded."""
     found: dict[str, BaseException | None] = {}
 
     async def in_turn(process: str) -> None:
@@ -100,11 +100,11 @@ async def died(shopping: CrashTestShop) -> Mapping[str, BaseException | None]:
             try:
                 await points.SCENARIOS[name].scenario(shopping, shopping.crash_at(process, name))
                 found[name] = None
-            except Exception as error:  # noqa: BLE001 - told by the test of the point
+            except Exception as error:  # noqa: BLE001 - reported by the test of the failpoint
                 found[name] = error
 
     await asyncio.gather(*map(in_turn, PROCESSES))
-    await asyncio.gather(*map(shopping.stack.until_ready, PROCESSES))
+    await asyncio.gather(*map(shopping.stack.wait_until_ready, PROCESSES))
     await shopping.execute("notification", END_LEASES)
     return found
 
@@ -122,9 +122,9 @@ async def at_rest(shopping: CrashTestShop, died: Mapping[str, BaseException | No
     async def nothing_waits() -> bool:
         for service, statement in WAITING.items():
             assert not await rows(shopping, service, statement), service
-        for service in (name for name, store in STORES.items() if store == "postgres"):
+        for service in (name for name, store in SERVICE_STORES.items() if store == "postgres"):
             assert not await rows(shopping, service, "SELECT subject FROM outbox"), service
-        for consumer in (one for service in STORES for one in consumers_for(service)):
+        for consumer in (one for service in SERVICE_STORES for one in consumers_for(service)):
             info = await shopping.nats.jetstream().consumer_info(consumer.stream, consumer.service)
             assert (info.num_pending, info.num_ack_pending) == (0, 0), consumer
         return True
@@ -133,46 +133,48 @@ async def at_rest(shopping: CrashTestShop, died: Mapping[str, BaseException | No
     return shopping
 
 
-def test_every_point_is_a_literal_of_its_own_named_by_its_place() -> None:
+def test_failpoint_names_are_unique_literals_with_their_prefix() -> None:
     every = list(points.find_failpoints())
     assert not [point for point in every if point.name is None]
     assert not [name for name, count in Counter(point.name for point in every).items() if count > 1]
     assert not [point for point in every if point.name and point.name.partition(".")[0] not in point.allowed_prefixes]
 
 
-def test_something_comes_by_every_point() -> None:
+def test_every_failpoint_has_a_scenario() -> None:
     assert sorted(points.SCENARIOS) == list(points.FAILPOINT_NAMES)
 
 
 @pytest.mark.parametrize("name", points.FAILPOINT_NAMES)
-async def test_a_process_dies_there_and_comes_back(name: str, died: Mapping[str, BaseException | None]) -> None:
+async def test_a_process_dies_at_the_failpoint_and_recovers(
+    name: str, died: Mapping[str, BaseException | None]
+) -> None:
     error = died[name]
     if error is not None:
         raise AssertionError(f"{name}: {error}") from error
 
 
-async def test_orders_and_carts_have_come_to_their_end(at_rest: CrashTestShop) -> None:
+async def test_orders_and_carts_reach_their_final_state(at_rest: CrashTestShop) -> None:
     for check in at_rest.final_checks:
         assert await check(), check
 
 
-async def test_orders_are_there_once(at_rest: CrashTestShop) -> None:
-    kept = await rows(at_rest, "order", "SELECT id FROM orders")
-    assert sorted(str(row["id"]) for row in kept) == sorted(at_rest.orders)
+async def test_acknowledged_orders_exist_once(at_rest: CrashTestShop) -> None:
+    stored = await rows(at_rest, "order", "SELECT id FROM orders")
+    assert sorted(str(row["id"]) for row in stored) == sorted(at_rest.orders)
 
 
-async def test_each_order_that_was_paid_was_captured_once(at_rest: CrashTestShop) -> None:
+async def test_paid_orders_are_captured_once(at_rest: CrashTestShop) -> None:
     paid = await rows(at_rest, "order", "SELECT id FROM orders WHERE status <> 'cancelled'")
     captured = {row["order_id"]: row["count"] for row in await rows(at_rest, "payment", CAPTURED)}
     assert captured == {row["id"]: 1 for row in paid}
 
 
-async def test_the_ledger_balances_and_agrees(at_rest: CrashTestShop) -> None:
+async def test_the_ledger_balances(at_rest: CrashTestShop) -> None:
     assert not await rows(at_rest, "payment", "SELECT * FROM ledger_balance WHERE balance <> 0")
     assert not await rows(at_rest, "payment", "SELECT * FROM ledger_disagreement")
 
 
-async def test_stock_is_what_was_put_in_less_what_was_sold(at_rest: CrashTestShop) -> None:
+async def test_stock_equals_units_created_minus_units_sold(at_rest: CrashTestShop) -> None:
     sold: Counter[str] = Counter()
     for row in await rows(at_rest, "order", "SELECT items::text FROM orders WHERE status <> 'cancelled'"):
         for item in orjson.loads(row["items"]):
@@ -182,21 +184,21 @@ async def test_stock_is_what_was_put_in_less_what_was_sold(at_rest: CrashTestSho
     assert found == {sku: (units - sold[sku], 0) for sku, units in at_rest.skus.items()}
 
 
-async def test_each_mail_goes_out_and_again_only_as_the_same(at_rest: CrashTestShop) -> None:
+async def test_repeated_mails_have_the_same_message_id(at_rest: CrashTestShop) -> None:
     ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for mail in mails(at_rest.stack.layout.mail):
+    for mail in list_mails(at_rest.stack.data_dir.mail_dir):
         ids[mail.subject, mail.to].add(str(mail.message["Message-ID"]))
     assert not {about: several for about, several in ids.items() if len(several) > 1}
     thanked = Counter(subject.rpartition(" ")[2] for subject, _ in ids if subject.startswith("Thank you"))
     assert thanked == Counter(order["number"] for order in at_rest.orders.values())
 
 
-async def test_nonsense_is_kept_once(at_rest: CrashTestShop) -> None:
+async def test_the_unparseable_event_is_one_dead_letter(at_rest: CrashTestShop) -> None:
     assert (await at_rest.nats.jetstream().stream_info(DEAD_LETTER_STREAM)).state.messages == 1
 
 
-async def test_the_laws_hold(at_rest: CrashTestShop) -> None:
-    """But for the nonsense: a dead letter, about a payment that nobody knows."""
+async def test_the_invariants_hold(at_rest: CrashTestShop) -> None:
+    """Except for the unparseable event: a dead letter of an unknown payment."""
     found = await run_verify(at_rest.stack)
     assert not found.error
     assert not found.without_ids(at_rest.unreadable_ids).violations

@@ -1,4 +1,4 @@
-"""The timeline of a fault run: the same for the same seed, complete, and possible."""
+"""The timeline of a fault run: complete, free of overlaps, and equal for an equal seed."""
 
 import random
 from collections import Counter
@@ -44,7 +44,7 @@ def service_of(fault: Fault) -> str:
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
-def test_everything_comes_as_often_as_it_should(nodes: int) -> None:
+def test_every_fault_occurs_as_often_as_planned(nodes: int) -> None:
     times = Counter((fault.kind, service_of(fault)) for fault in draw_timeline(1, shape(nodes), SECONDS))
     for kind in (FaultKind.KILL, FaultKind.PAUSE):
         for name in (*PROCESSES, *SERVERS, *shape(nodes).nodes):
@@ -59,7 +59,7 @@ def test_everything_comes_as_often_as_it_should(nodes: int) -> None:
     assert [times[FaultKind.CRASH, f"point.{n}"] for n in range(60)] == [1, DEFAULT_REPEATS, *[1] * 58]
 
 
-def test_a_seed_gives_the_same_timeline_and_another_one_another() -> None:
+def test_the_timeline_depends_on_the_seed_only() -> None:
     first, again, another = (draw_timeline(seed, shape(1), SECONDS, 1) for seed in (1, 1, 2))
     assert first == again
     assert first != another
@@ -67,7 +67,7 @@ def test_a_seed_gives_the_same_timeline_and_another_one_another() -> None:
 
 @settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 10**6), nodes=st.sampled_from([1, 3]))
-def test_a_process_suffers_one_thing_at_a_time_and_none_in_the_calm(seed: int, nodes: int) -> None:
+def test_faults_of_a_process_do_not_overlap(seed: int, nodes: int) -> None:
     suffering = shape(nodes)
     faults = [fault for fault in draw_timeline(seed, suffering, SECONDS, 3) if fault.kind not in NON_EXCLUSIVE]
     begin, end = Timeline(suffering, SECONDS, random.Random(0)).calm
@@ -80,10 +80,10 @@ def test_a_process_suffers_one_thing_at_a_time_and_none_in_the_calm(seed: int, n
             ), (one, other)
 
 
-def test_one_kind_alone() -> None:
+def test_a_run_may_have_one_kind_of_fault() -> None:
     assert {fault.kind for fault in draw_timeline(1, shape(1), 60, 1, only=[FaultKind.KILL])} == {FaultKind.KILL}
 
 
-def test_what_finds_no_room_is_told() -> None:
+def test_a_run_that_is_too_short_is_refused() -> None:
     with pytest.raises(ValueError, match="faults of NATS alone"):
         draw_timeline(1, shape(1), 60)

@@ -1,4 +1,4 @@
-"""The levers themselves, without a shop: a clock that jumps, a disk that is full."""
+"""The fault tools by themselves: a clock that jumps, a disk that is full, a shared crash."""
 
 import asyncio
 import errno
@@ -38,7 +38,7 @@ async def clock(tmp_path: Path) -> ProcessClock:
 
 
 @pytest.fixture
-async def asked(clock: ProcessClock) -> AsyncIterator[Process]:
+async def arguments(clock: ProcessClock) -> AsyncIterator[Process]:
     environment = {**os.environ, **clock.environment()}
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", ASKED, stdin=PIPE, stdout=PIPE, env=environment)
     yield child
@@ -46,8 +46,8 @@ async def asked(clock: ProcessClock) -> AsyncIterator[Process]:
     await child.communicate()
 
 
-async def told(process: Process) -> tuple[float, float, float]:
-    """How far its two wall clocks are from ours, and how long 50 ms of sleep are to it."""
+async def output(process: Process) -> tuple[float, float, float]:
+    """The offsets of the process's two wall clocks, and how long its sleep of 50 ms took."""
     assert process.stdin
     assert process.stdout
     process.stdin.write(b"?\n")
@@ -55,17 +55,17 @@ async def told(process: Process) -> tuple[float, float, float]:
     return wall - time.time(), date - time.time(), slept
 
 
-async def test_a_clock_jumps_while_its_process_runs(clock: ProcessClock, asked: Process) -> None:
+async def test_the_clock_of_a_running_process_jumps(clock: ProcessClock, arguments: Process) -> None:
     for seconds in (0, 120, -120, 0):
         clock.set_offset(seconds)
-        wall, date, slept = await told(asked)
+        wall, date, slept = await output(arguments)
         assert abs(wall - seconds) < 1
         assert abs(date - seconds) < 1
         assert 0.05 <= slept < 1, "the monotonic clock goes on as it did"
 
 
 @pytest.mark.skipif(bool(unavailable_reason()), reason=f"no disk of its own: {unavailable_reason()}")
-async def test_a_disk_is_full_and_free_again(tmp_path: Path) -> None:
+async def test_a_disk_fills_and_is_freed(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     async with small_disk(folder, 16) as disk:
         (folder / "kept").write_bytes(b"kept")
@@ -80,7 +80,7 @@ async def test_a_disk_is_full_and_free_again(tmp_path: Path) -> None:
     assert not folder.with_name("store.img").exists()
 
 
-async def test_files_of_a_process_stop_growing(tmp_path: Path) -> None:
+async def test_files_of_a_limited_process_stop_growing(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", GROWING, str(tmp_path / "file"), stdin=PIPE, stderr=PIPE
     )
@@ -91,8 +91,8 @@ async def test_files_of_a_process_stop_growing(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_size == 10_000
 
 
-async def test_a_crash_that_any_process_may_take_is_over_once_one_has(tmp_path: Path) -> None:
-    async with SharedCrashOrder(tmp_path / "cart.given") as dies:
-        assert not dies.is_triggered
-        dies.order.unlink()
-        assert dies.is_triggered
+async def test_a_shared_crash_is_triggered_once(tmp_path: Path) -> None:
+    async with SharedCrashOrder(tmp_path / "cart.order_applied") as crash:
+        assert not crash.is_triggered
+        crash.order.unlink()
+        assert crash.is_triggered

@@ -1,4 +1,4 @@
-"""What the load notes of its writes."""
+"""What the load records of its writes."""
 
 from typing import Any
 
@@ -10,30 +10,30 @@ def order(**lines: int) -> Any:
     return {"id": "1", "total": {"amount": 500}, "items": items}
 
 
-def test_an_order_is_acknowledged_with_its_lines_and_total() -> None:
+def test_an_acknowledged_order_has_lines_and_total() -> None:
     journal = WriteJournal()
-    wanted = journal.record_order_request("key", {"A": 2}, "sim_ok")
+    options = journal.record_order_request("key", {"A": 2}, "sim_ok")
     assert not journal.acknowledged_counts["orders"]
-    journal.record_placed(wanted, order(A=2))
-    assert (wanted.id, wanted.total, journal.acknowledged_counts["orders"]) == ("1", 500, 1)
+    journal.record_placed(options, order(A=2))
+    assert (options.id, options.total, journal.acknowledged_counts["orders"]) == ("1", 500, 1)
     assert not journal.wrong_responses
 
 
-def test_an_answer_with_other_lines_is_wrong() -> None:
+def test_a_response_with_other_lines_is_wrong() -> None:
     journal = WriteJournal()
     journal.record_placed(journal.record_order_request("key", {"A": 2}, "sim_ok"), order(A=1))
-    assert journal.wrong_responses == ["order 1 was answered with {'A': 1} instead of {'A': 2}"]
+    assert journal.wrong_responses == ["order 1 was returned with {'A': 1} instead of {'A': 2}"]
 
 
-def test_lines_that_nobody_was_sure_of_are_the_answer_s() -> None:
+def test_unknown_lines_are_taken_from_the_response() -> None:
     journal = WriteJournal()
-    wanted = journal.record_order_request("key", None, "sim_ok")
-    journal.record_placed(wanted, order(A=1))
-    assert wanted.lines == {"A": 1}
+    options = journal.record_order_request("key", None, "sim_ok")
+    journal.record_placed(options, order(A=1))
+    assert options.lines == {"A": 1}
     assert not journal.wrong_responses
 
 
-def test_a_payment_told_as_captured_is_remembered_as_that() -> None:
+def test_captured_payments_are_recorded() -> None:
     journal = WriteJournal()
     journal.record_payment({"id": "p", "order_id": "o", "status": "processing"})
     assert not journal.captured

@@ -1,4 +1,4 @@
-"""The audit of a run: `souk audit` as an operator calls it, and the views in which the stores tell of themselves."""
+"""Runs `souk verify` as an operator does, and the views in which stores check themselves."""
 
 import asyncio
 import sys
@@ -17,10 +17,10 @@ from infra.ops.devstack.stack import Stack
 
 VERIFY_TIMEOUT_SECONDS = 120.0
 RETRY_SECONDS = 600.0
-"""Seconds in which an audit that could not look, since something was away, is tried again."""
+"""How long a verification is repeated that could not run because a server was down."""
 RETRY_PAUSE_SECONDS = 2.0
 LATE_WORK_INVARIANT = 2
-"""The law that everything comes to its end, or waits on something that has a deadline."""
+"""The invariant that every order ends or waits for something with a deadline."""
 
 STORE_VIEWS: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
     {
@@ -35,28 +35,30 @@ STORE_VIEWS: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
         },
     }
 )
-"""Law and statement of what must find nothing."""
+"""Invariant and query of each view, which must return no row."""
 
 
 @dataclass(frozen=True)
 class VerifyRun:
-    """What an audit has found: law and what, one a violation."""
+    """The result of a verification: one entry of invariant and description per violation."""
 
     violations: list[tuple[int, str]]
     seconds: float
     error: str = ""
-    """Why there is no audit."""
+    """Why the verification failed to run."""
     late_checks: Counter[str] = field(default_factory=Counter)
-    """What only waits for longer than it should, by the check that says so: no violation while things go wrong."""
+    """Late work, by check: no violation during faults."""
 
     @property
     def without_late_work(self) -> "VerifyRun":
-        """The same, taken while things go wrong: whatever waits for what is away (law 2) is late, and rightly so."""
+        """The same result during faults: work that waits for a failed server (invariant 2) is rightly late."""
         late = Counter(what.partition(" ")[0] for law, what in self.violations if law == LATE_WORK_INVARIANT)
-        return replace(self, violations=[one for one in self.violations if one[0] != LATE_WORK_INVARIANT], waiting=late)
+        return replace(
+            self, violations=[one for one in self.violations if one[0] != LATE_WORK_INVARIANT], late_checks=late
+        )
 
     def without_ids(self, known: Iterable[str]) -> "VerifyRun":
-        """Without what it says of these ids: the run itself has planted it, and it was found."""
+        """Without violations about these ids, which the run itself has caused."""
         ids = tuple(known)
         return replace(self, violations=[one for one in self.violations if not any(id_ in one[1] for id_ in ids)])
 
@@ -79,38 +81,38 @@ async def check_store_views(stack: Stack) -> list[tuple[int, str]]:
 
 
 async def run_verify(stack: Stack) -> VerifyRun:
-    """Runs the command; again where what has just gone wrong was still in its way."""
+    """Runs the command, again if a fault prevented it."""
     tries = AsyncRetrying(
         retry=retry_if_result(lambda found: found.error),
         stop=stop_after_delay(RETRY_SECONDS),
         wait=wait_fixed(RETRY_PAUSE_SECONDS),
-        retry_error_callback=lambda tried: tried.outcome.result() if tried.outcome else None,
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
-    found: VerifyRun = await tries(_once, stack)
+    found: VerifyRun = await tries(_run_once, stack)
     return found
 
 
-async def _once(stack: Stack) -> VerifyRun:
-    """The command as a process of its own."""
-    begun = time.monotonic()
-    command = (sys.executable, "-m", "infra.ops.cli.app", "audit", "--data", str(stack.layout.data), "--json")
+async def _run_once(stack: Stack) -> VerifyRun:
+    """Runs the command once, as a process."""
+    started_at = time.monotonic()
+    command = (sys.executable, "-m", "infra.ops.cli.app", "verify", "--data", str(stack.data_dir.path), "--json")
     child = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
         async with asyncio.timeout(VERIFY_TIMEOUT_SECONDS):
-            said, complaint = await child.communicate()
+            stdout, stderr = await child.communicate()
     except TimeoutError:
         child.kill()
-        return VerifyRun([], time.monotonic() - begun, f"no audit within {VERIFY_TIMEOUT_SECONDS:.0f} s")
-    seconds = time.monotonic() - begun
+        return VerifyRun([], time.monotonic() - started_at, f"no verification within {VERIFY_TIMEOUT_SECONDS:.0f} s")
+    seconds = time.monotonic() - started_at
     try:
-        told = orjson.loads(said)
+        output = orjson.loads(stdout)
     except ValueError:
-        last = (complaint or said).decode(errors="replace").strip().splitlines()[-1:]
-        return VerifyRun([], seconds, last[0] if last else "it said nothing")
-    return VerifyRun([_violation(one) for one in told["violations"]], seconds)
+        last = (stderr or stdout).decode(errors="replace").strip().splitlines()[-1:]
+        return VerifyRun([], seconds, last[0] if last else "it printed nothing")
+    return VerifyRun([_violation(one) for one in output["violations"]], seconds)
 
 
-def _violation(told: Any) -> tuple[int, str]:
-    return int(told["law"]), f"{told['check']} {told.get('ids', '')}: {told.get('detail', '')}"
+def _violation(output: Any) -> tuple[int, str]:
+    return int(output["law"]), f"{output['check']} {output.get('ids', '')}: {output.get('detail', '')}"

@@ -1,47 +1,47 @@
-"""What the shop has acknowledged: every write of the load is noted before it is sent and again when it is answered.
+"""The journal of writes: every write of the load is recorded before it is sent and when it is acknowledged.
 
-What was answered with 2xx has to be there at the end, once. What was never answered may be there, once at the most; it
-is recognised by its marker, the idempotency key, which the request also carries in its own text.
+A write acknowledged with 2xx must be in the stores at the end, once. A write without a response may be there at most
+once; it is recognised by its marker, the idempotency key, which the request also carries in its text.
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-Lines = dict[str, int]
+LineQuantities = dict[str, int]
 """Units by SKU."""
 
 
 @dataclass(slots=True)
 class JournalOrder:
-    """One order that somebody wanted; `id` is empty until it is acknowledged."""
+    """One requested order; `id` is empty until it is acknowledged."""
 
     marker: str
-    lines: Lines | None
-    """None where it came from a cart that nobody was sure of."""
+    lines: LineQuantities | None
+    """None for a cart of unknown content."""
     method: str
     id: str = ""
     total: int = 0
     refused: bool = False
     cancelled: bool = False
-    """So are these: said with 2xx."""
+    """This and the following: acknowledged with 2xx."""
     shipped: bool = False
     delivered: bool = False
 
 
 @dataclass(slots=True)
 class JournalCart:
-    """What a cart must hold; None once a change of it was not answered."""
+    """What a cart must hold; None after a change without a response."""
 
-    lines: Lines | None
+    lines: LineQuantities | None
     token: str = ""
     ordered: bool = False
-    """Whether an order has taken its lines: they leave a little later."""
+    """Whether an order has taken the lines, which leave the cart a little later."""
 
 
 @dataclass(slots=True)
 class JournalEntry:
-    """One adjustment of stock, or one refund: `what` is the SKU or the payment."""
+    """One stock adjustment or refund; `target` is the SKU or the payment."""
 
     target: str
     amount: int
@@ -50,22 +50,22 @@ class JournalEntry:
 
 @dataclass
 class WriteJournal:
-    """Everything that was asked for, by marker, id or e-mail."""
+    """Every requested write, by marker, id or email address."""
 
     users: dict[str, str] = field(default_factory=dict)
-    """The id by e-mail."""
+    """User ids by email address."""
     carts: dict[str, JournalCart] = field(default_factory=dict)
     orders: dict[str, JournalOrder] = field(default_factory=dict)
     adjustments: dict[str, JournalEntry] = field(default_factory=dict)
     refunds: dict[str, JournalEntry] = field(default_factory=dict)
     captured: set[str] = field(default_factory=set)
-    """Payments of which a client has read that the money is taken."""
+    """Payments that a client has seen as captured."""
     payments: dict[str, str] = field(default_factory=dict)
-    """The order of each payment that was acknowledged."""
+    """The order id of each acknowledged payment."""
     wrong_responses: list[str] = field(default_factory=list)
-    """Answers that cannot be right by themselves, as two that differ under one key."""
+    """Responses that are wrong in themselves, such as different ones under one key."""
 
-    def record_order_request(self, marker: str, lines: Lines | None, method: str) -> JournalOrder:
+    def record_order_request(self, marker: str, lines: LineQuantities | None, method: str) -> JournalOrder:
         self.orders[marker] = order = JournalOrder(marker, lines, method)
         return order
 
@@ -77,23 +77,23 @@ class WriteJournal:
         self.adjustments[marker] = entry = JournalEntry(sku, delta)
         return entry
 
-    def record_placed(self, order: JournalOrder, answer: Any) -> None:
-        """The shop says that the order is there, with these lines."""
-        order.id, order.total = answer["id"], answer["total"]["amount"]
-        lines = {item["sku"]: item["quantity"] for item in answer["items"]}
+    def record_placed(self, order: JournalOrder, response: Any) -> None:
+        """Records the acknowledged order with its lines."""
+        order.id, order.total = response["id"], response["total"]["amount"]
+        lines = {item["sku"]: item["quantity"] for item in response["items"]}
         if order.lines is not None and lines != order.lines:
-            self.wrong_responses.append(f"order {order.id} was answered with {lines} instead of {order.lines}")
+            self.wrong_responses.append(f"order {order.id} was returned with {lines} instead of {order.lines}")
         order.lines = lines
 
     def record_payment(self, payment: Any) -> None:
-        """The shop has shown this payment."""
+        """Records a payment that the shop has returned."""
         self.payments[payment["id"]] = payment["order_id"]
         if payment["status"] == "captured":
             self.captured.add(payment["id"])
 
     @property
     def acknowledged_counts(self) -> Counter[str]:
-        """How many writes of each kind were answered with 2xx."""
+        """The number of acknowledged writes of each kind."""
         orders = [order for order in self.orders.values() if order.id]
         return Counter(
             {

@@ -1,6 +1,6 @@
-"""Whether everything that was acknowledged is there, once: law 5, and of law 3 that one key has one effect.
+"""Checks that every acknowledged write is in the stores, once: invariant 5, and of invariant 3 one effect per key.
 
-The stores are read whole, a row an entry of the journal; carts are asked for over HTTP, one by one.
+The stores are read completely and compared with the journal; carts are read over HTTP, one by one.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.chaos.write_journal import WriteJournal
 
 CART_CONCURRENCY = 12
 RESPONSE_TIMEOUT_SECONDS = 30.0
-"""Seconds that a shop at rest has for an answer."""
+"""How long a quiet shop may take to respond."""
 
 _ORDERS = """
 SELECT id::text, status, total, items::text AS items, history::text AS history,
@@ -37,12 +37,12 @@ _TAKEN = frozenset({"captured", "partially_refunded", "refunded", "disputed"})
 
 @dataclass
 class WriteVerification:
-    """What was compared, and what was not as it should be, by the law that it breaks."""
+    """What was compared, and the violations with their invariants."""
 
     checked: Counter[str] = field(default_factory=Counter)
     violations: list[tuple[int, str]] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
-    """What is no violation, but worth a look."""
+    """No violations, but worth a look."""
 
     def add_lost(self, what: str) -> None:
         self.violations.append((5, what))
@@ -80,24 +80,28 @@ async def _orders(stack: Stack, journal: WriteJournal, verdict: WriteVerificatio
     for marker, order in journal.orders.items():
         row = found.get(marker)
         if not order.id:
-            verdict.remarks["orders refused and there all the same"] += order.refused and row is not None
+            verdict.remarks["refused orders that exist"] += order.refused and row is not None
             verdict.remarks["orders of unknown outcome"] += not order.refused
             verdict.remarks["of these, placed"] += not order.refused and row is not None
             continue
         verdict.checked["orders"] += 1
         if row is None:
-            verdict.add_lost(f"order {order.id} was acknowledged and is not there")
+            verdict.add_lost(f"order {order.id} was acknowledged and is missing")
             continue
         lines = {item["sku"]: item["quantity"] for item in orjson.loads(row["items"])}
         right = (row["id"], row["total"], lines) == (order.id, order.total, order.lines)
-        verdict.require(right, 5, f"order {order.id} is not as it was acknowledged")
+        verdict.require(right, 5, f"order {order.id} differs from what was acknowledged")
         _moves(order, row, verdict)
 
 
 def _moves(order: Any, row: asyncpg.Record, verdict: WriteVerification) -> None:
     been = {entry["status"] for entry in orjson.loads(row["history"])}
-    for said, status in ((order.cancelled, "cancelled"), (order.shipped, "shipped"), (order.delivered, "delivered")):
-        if said:
+    for acknowledged, status in (
+        (order.cancelled, "cancelled"),
+        (order.shipped, "shipped"),
+        (order.delivered, "delivered"),
+    ):
+        if acknowledged:
             verdict.checked[f"orders {status}"] += 1
             verdict.require(status in been, 5, f"order {order.id} was acknowledged as {status} and is {row['status']}")
     if order.cancelled:
@@ -110,10 +114,10 @@ async def _payments(stack: Stack, journal: WriteJournal, verdict: WriteVerificat
         verdict.checked["payments"] += 1
         row = rows.get(payment_id)
         if row is None or row["order_id"] != order_id:
-            verdict.add_lost(f"payment {payment_id} was acknowledged and is not there")
+            verdict.add_lost(f"payment {payment_id} was acknowledged and is missing")
         elif payment_id in journal.captured:
             right = row["status"] in _TAKEN
-            verdict.require(right, 5, f"payment {payment_id} was told as captured and is {row['status']}")
+            verdict.require(right, 5, f"payment {payment_id} was reported as captured and is {row['status']}")
     taken = Counter(row["order_id"] for row in rows.values() if row["status"] in _TAKEN)
     for order_id, count in taken.items():
         verdict.require(count == 1, 3, f"order {order_id} was paid {count} times")
@@ -122,7 +126,7 @@ async def _payments(stack: Stack, journal: WriteJournal, verdict: WriteVerificat
 async def _entries(
     rows: list[asyncpg.Record], entries: Mapping[str, Any], name: str, verdict: WriteVerification
 ) -> None:
-    """Adjustments and refunds: acknowledged ones once, the others once at the most."""
+    """Adjustments and refunds: acknowledged ones exactly once, others at most once."""
     times = Counter(row["marker"] for row in rows)
     found = {row["marker"]: row for row in rows}
     for marker, entry in entries.items():
@@ -131,15 +135,15 @@ async def _entries(
             continue
         verdict.checked[f"{name}s"] += 1
         row = found.get(marker)
-        right = row is not None and (row["what"], row["amount"]) == (entry.what, entry.amount)
-        verdict.require(right, 5, f"{name} {marker} of {entry.what} was acknowledged and is not there")
+        right = row is not None and (row["what"], row["amount"]) == (entry.target, entry.amount)
+        verdict.require(right, 5, f"{name} {marker} of {entry.target} was acknowledged and is missing")
 
 
 async def _accounts(stack: Stack, journal: WriteJournal, verdict: WriteVerification) -> None:
     found = {row["email"]: row["id"] for row in await _rows(stack, "user", _ACCOUNTS)}
     for email, user_id in journal.users.items():
         verdict.checked["registrations"] += 1
-        verdict.require(found.get(email) == user_id, 5, f"{email} was registered and is not there")
+        verdict.require(found.get(email) == user_id, 5, f"{email} was registered and is missing")
 
 
 async def _carts(journal: WriteJournal, url: str, verdict: WriteVerification) -> None:
@@ -148,17 +152,21 @@ async def _carts(journal: WriteJournal, url: str, verdict: WriteVerification) ->
     async def look(cart_id: str) -> None:
         cart = journal.carts[cart_id]
         async with gate:
-            answer = await _told(wire, f"/carts/{cart_id}", cart.token)
+            response = await _read(wire, f"/carts/{cart_id}", cart.token)
         verdict.checked["carts"] += 1
-        found = {item["sku"]: item["quantity"] for item in answer.json["items"]} if answer.is_success else answer.status
+        found = (
+            {item["sku"]: item["quantity"] for item in response.json["items"]}
+            if response.is_success
+            else response.status
+        )
         verdict.require(found == cart.lines, 5, f"cart {cart_id} holds {found} instead of {cart.lines}")
 
     await asyncio.gather(*(look(cart_id) for cart_id, cart in journal.carts.items() if cart.lines is not None))
     wire.close()
 
 
-async def _told(wire: LoadHttpClient, path: str, token: str) -> LoadResponse:
-    """The answer of a shop that is at rest, and may still be about to notice that all is well."""
+async def _read(wire: LoadHttpClient, path: str, token: str) -> LoadResponse:
+    """Reads from a quiet shop, which may still report an outage for a moment."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type((OSError, TimeoutError)),
         stop=stop_after_delay(RESPONSE_TIMEOUT_SECONDS),
@@ -166,8 +174,8 @@ async def _told(wire: LoadHttpClient, path: str, token: str) -> LoadResponse:
         reraise=True,
     ):
         with attempt:
-            answer = await wire.send("GET", path, token=token)
-            if answer.is_ambiguous:
-                raise TimeoutError(answer.code)
-            return answer
+            response = await wire.send("GET", path, token=token)
+            if response.is_ambiguous:
+                raise TimeoutError(response.code)
+            return response
     raise AssertionError

@@ -1,4 +1,4 @@
-"""What breaks the published language, and what only lets it grow."""
+"""Compatibility of contracts: which changes break callers or subscribers, and which are additions."""
 
 from copy import deepcopy
 from enum import StrEnum
@@ -12,7 +12,7 @@ from contracts.event import Event
 from contracts.model import Id, Model, SingleLine
 from infra.contract_tools.compatibility import breaking_changes
 from infra.contract_tools.snapshot import contract_snapshot, model_schemas
-from infra.ops.cli.docs import ROOT, SNAPSHOT
+from infra.ops.cli.docs import REPOSITORY, SNAPSHOT
 
 
 class Colour(StrEnum):
@@ -25,63 +25,64 @@ class Part(Model):
     count: Annotated[int, Field(ge=1, le=10)] = 1
 
 
-class Wanted(Model):
+class PartsRequest(Model):
     parts: Annotated[list[Part], Field(min_length=1, max_length=5)]
     colour: Colour = Colour.RED
     note: SingleLine | None = None
 
 
-class Given(Model):
+class PartsReply(Model):
     id: Id
     colour: Colour
     parts: list[Part]
     note: SingleLine | None = None
 
 
-class Made(Event, service="order", name="tried_in_a_test", key="order_id"):
+class PartsMade(Event, service="order", name="tried_in_a_test", key="order_id"):
     order_id: Id
     colour: Colour
     parts: list[Part]
 
 
-def language() -> dict[str, Any]:
-    """A small one, like the real."""
-    requests, asked = model_schemas([Wanted], "validation", "requests")
-    replies, replied = model_schemas([Given], "serialization", "replies")
-    events, said = model_schemas([Made], "validation", "events")
+def published_language() -> dict[str, Any]:
+    """Returns a small snapshot in the form of the real one."""
+    requests, request_schemas = model_schemas([PartsRequest], "validation", "requests")
+    replies, reply_schemas = model_schemas([PartsReply], "serialization", "replies")
+    events, event_schemas = model_schemas([PartsMade], "validation", "events")
     operation = {
-        "request": requests[Wanted],
-        "reply": replies[Given],
+        "request": requests[PartsRequest],
+        "reply": replies[PartsReply],
         "failures": {"sold_out": 409},
         "access": "customer",
         "callers": ["edge"],
         "writes": True,
     }
-    event = {"subject": "event.order.*.made", "key": "order_id", "body": events[Made]}
+    event = {"subject": "event.order.*.made", "key": "order_id", "body": events[PartsMade]}
     return {
         "operations": {"rpc.order.make": operation},
         "events": {"souk.order.made": event},
-        "schemas": {"requests": asked, "replies": replied, "events": said},
+        "schemas": {"requests": request_schemas, "replies": reply_schemas, "events": event_schemas},
     }
 
 
 Steps = tuple[str, ...]
-REQUEST: Steps = ("schemas", "requests", "Wanted")
-REPLY: Steps = ("schemas", "replies", "Given")
-EVENT: Steps = ("schemas", "events", "Made")
-PART_IN: Steps = ("schemas", "requests", "Part")
+"""The keys that lead to a place in the snapshot."""
+REQUEST: Steps = ("schemas", "requests", "PartsRequest")
+REPLY: Steps = ("schemas", "replies", "PartsReply")
+EVENT: Steps = ("schemas", "events", "PartsMade")
+REQUEST_PART: Steps = ("schemas", "requests", "Part")
 OPERATION: Steps = ("operations", "rpc.order.make")
-SAID: Steps = ("events", "souk.order.made")
-GONE = object()
+EVENT_ENTRY: Steps = ("events", "souk.order.made")
+REMOVED = object()
 
 
 def changed(steps: Steps, value: object) -> dict[str, Any]:
-    """The language with one thing in it set anew, or taken away."""
-    new = deepcopy(language())
+    """Returns the snapshot with one value replaced or removed."""
+    new = deepcopy(published_language())
     place: Any = new
     for step in steps[:-1]:
         place = place[step]
-    if value is GONE:
+    if value is REMOVED:
         del place[steps[-1]]
     else:
         place[steps[-1]] = value
@@ -89,27 +90,27 @@ def changed(steps: Steps, value: object) -> dict[str, Any]:
 
 
 TEXT = {"type": "string"}
-BREAKS: list[tuple[Steps, object]] = [
-    (OPERATION, GONE),
-    (SAID, GONE),
+BREAKING: list[tuple[Steps, object]] = [
+    (OPERATION, REMOVED),
+    (EVENT_ENTRY, REMOVED),
     ((*OPERATION, "access"), "admin"),
     ((*OPERATION, "callers"), []),
     ((*OPERATION, "failures", "sold_out"), 410),
-    ((*SAID, "subject"), "event.order.*.built"),
-    ((*SAID, "key"), "id"),
+    ((*EVENT_ENTRY, "subject"), "event.order.*.built"),
+    ((*EVENT_ENTRY, "key"), "id"),
     ((*REQUEST, "required"), ["parts", "colour"]),
-    ((*REQUEST, "properties", "note"), GONE),
+    ((*REQUEST, "properties", "note"), REMOVED),
     ((*REQUEST, "properties", "note"), TEXT),
     ((*REQUEST, "properties", "parts", "maxItems"), 4),
     ((*REQUEST, "properties", "parts", "minItems"), 2),
     ((*REQUEST, "properties", "parts", "items"), TEXT),
-    ((*PART_IN, "properties", "count", "type"), "string"),
-    ((*PART_IN, "properties", "count", "maximum"), 9),
-    ((*PART_IN, "properties", "count", "minimum"), 2),
-    ((*PART_IN, "properties", "sku", "pattern"), "^a$"),
-    ((*PART_IN, "properties", "sku", "maxLength"), 254),
+    ((*REQUEST_PART, "properties", "count", "type"), "string"),
+    ((*REQUEST_PART, "properties", "count", "maximum"), 9),
+    ((*REQUEST_PART, "properties", "count", "minimum"), 2),
+    ((*REQUEST_PART, "properties", "sku", "pattern"), "^a$"),
+    ((*REQUEST_PART, "properties", "sku", "maxLength"), 254),
     (("schemas", "requests", "Colour", "enum"), ["red"]),
-    ((*REPLY, "properties", "id"), GONE),
+    ((*REPLY, "properties", "id"), REMOVED),
     ((*REPLY, "required"), ["id", "colour"]),
     ((*REPLY, "properties", "id", "format"), "date"),
     ((*REPLY, "properties", "id", "type"), "integer"),
@@ -118,22 +119,22 @@ BREAKS: list[tuple[Steps, object]] = [
     ((*EVENT, "required"), ["order_id", "colour"]),
     ((*EVENT, "properties", "order_id"), {"type": "integer"}),
     (("schemas", "events", "Colour", "enum"), ["red"]),
-    (("schemas", "events", "Part", "properties", "count"), GONE),
+    (("schemas", "events", "Part", "properties", "count"), REMOVED),
 ]
-GROWS: list[tuple[Steps, object]] = [
-    (("operations", "rpc.order.unmake"), language()["operations"]["rpc.order.make"]),
-    (("events", "souk.order.unmade"), language()["events"]["souk.order.made"]),
+COMPATIBLE: list[tuple[Steps, object]] = [
+    (("operations", "rpc.order.unmake"), published_language()["operations"]["rpc.order.make"]),
+    (("events", "souk.order.unmade"), published_language()["events"]["souk.order.made"]),
     ((*OPERATION, "access"), "anyone"),
     ((*OPERATION, "callers"), ["cart", "edge"]),
     ((*OPERATION, "failures", "closed"), 409),
     ((*REQUEST, "properties", "more"), TEXT),
     ((*REQUEST, "required"), []),
     ((*REQUEST, "properties", "parts", "maxItems"), 6),
-    ((*REQUEST, "description"), "Other words."),
-    ((*PART_IN, "properties", "count", "maximum"), 11),
-    ((*PART_IN, "properties", "count", "minimum"), 0),
-    ((*PART_IN, "properties", "count", "type"), "number"),
-    ((*PART_IN, "properties", "sku", "pattern"), GONE),
+    ((*REQUEST, "description"), "Another description."),
+    ((*REQUEST_PART, "properties", "count", "maximum"), 11),
+    ((*REQUEST_PART, "properties", "count", "minimum"), 0),
+    ((*REQUEST_PART, "properties", "count", "type"), "number"),
+    ((*REQUEST_PART, "properties", "sku", "pattern"), REMOVED),
     (("schemas", "requests", "Colour", "enum"), ["red", "blue", "green"]),
     ((*REPLY, "properties", "more"), TEXT),
     (("schemas", "replies", "Colour", "enum"), ["red", "blue", "green"]),
@@ -142,41 +143,42 @@ GROWS: list[tuple[Steps, object]] = [
 ]
 
 
-def test_the_same_breaks_nothing() -> None:
-    assert breaking_changes(language(), language()) == []
+def test_unchanged_contracts_are_compatible() -> None:
+    assert breaking_changes(published_language(), published_language()) == []
 
 
-@pytest.mark.parametrize(("steps", "value"), BREAKS)
-def test_finds_what_breaks(steps: Steps, value: object) -> None:
-    found = breaking_changes(language(), changed(steps, value))
-    assert found, "goes unnoticed"
+@pytest.mark.parametrize(("steps", "value"), BREAKING)
+def test_breaking_change_is_found(steps: Steps, value: object) -> None:
+    assert breaking_changes(published_language(), changed(steps, value))
 
 
-@pytest.mark.parametrize(("steps", "value"), GROWS)
-def test_lets_grow(steps: Steps, value: object) -> None:
-    assert breaking_changes(language(), changed(steps, value)) == []
+@pytest.mark.parametrize(("steps", "value"), COMPATIBLE)
+def test_addition_is_compatible(steps: Steps, value: object) -> None:
+    assert breaking_changes(published_language(), changed(steps, value)) == []
 
 
-def test_says_where() -> None:
-    new = changed((*PART_IN, "properties", "count", "maximum"), 9)
-    assert breaking_changes(language(), new) == ["rpc.order.make request/parts/*/count: maximum is 9 against 10"]
+def test_message_names_the_place() -> None:
+    new = changed((*REQUEST_PART, "properties", "count", "maximum"), 9)
+    assert breaking_changes(published_language(), new) == [
+        "rpc.order.make request/parts/*/count: maximum is 9 against 10"
+    ]
 
 
-def test_a_single_value_may_become_several() -> None:
+def test_constant_may_become_an_enum() -> None:
     old = changed(("schemas", "requests", "Colour"), {"type": "string", "const": "red"})
-    assert breaking_changes(old, language()) == []
-    assert breaking_changes(language(), old)
+    assert breaking_changes(old, published_language()) == []
+    assert breaking_changes(published_language(), old)
 
 
-def test_ends_on_what_holds_itself() -> None:
-    def endless(**more: object) -> dict[str, Any]:
-        tree = {"type": "object", "properties": {"below": {"$ref": "#/schemas/requests/Wanted"}, **more}}
+def test_recursive_schema_is_compared() -> None:
+    def recursive(**more: object) -> dict[str, Any]:
+        tree = {"type": "object", "properties": {"below": {"$ref": "#/schemas/requests/PartsRequest"}, **more}}
         return changed(REQUEST, tree)
 
-    assert breaking_changes(endless(), endless(name=TEXT)) == []
+    assert breaking_changes(recursive(), recursive(name=TEXT)) == []
 
 
-def test_the_contracts_keep_their_promises() -> None:
-    """What was published still holds; `souk docs` takes in what is new."""
-    published = orjson.loads((ROOT / SNAPSHOT).read_bytes())
+def test_contracts_are_compatible_with_the_snapshot() -> None:
+    """The committed snapshot still holds. `souk docs` adds new contracts to it."""
+    published = orjson.loads((REPOSITORY / SNAPSHOT).read_bytes())
     assert breaking_changes(published, contract_snapshot()) == []

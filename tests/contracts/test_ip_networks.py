@@ -1,4 +1,4 @@
-"""What counts as one address."""
+"""Client addresses: the /64 network of an IPv6 address counts as one."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from contracts.ip_networks import client_network
 
 
 @pytest.mark.parametrize(
-    ("client", "counts_as"),
+    ("address", "network"),
     [
         ("203.0.113.7", "203.0.113.7"),
         ("::ffff:203.0.113.7", "203.0.113.7"),
@@ -16,5 +16,5 @@ from contracts.ip_networks import client_network
         ("unix:", "unix:"),
     ],
 )
-def test_an_ipv6_network_counts_as_one_address(client: str, counts_as: str) -> None:
-    assert client_network(client) == counts_as
+def test_client_network(address: str, network: str) -> None:
+    assert client_network(address) == network

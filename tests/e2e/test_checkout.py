@@ -1,4 +1,4 @@
-"""Whole journeys through Nginx: every store, every service, every event, and the mail at the end."""
+"""Whole orders through Nginx: every store, every service, every event, and the mails."""
 
 import asyncio
 import json
@@ -12,14 +12,14 @@ from contracts import catalog, headers
 from contracts.catalog import Product, StockLevel
 from contracts.identity import Identity
 from infra.foundation.ids import new_id
-from infra.ops.devstack.mail_files import Mail
+from infra.ops.devstack.mail_files import ReceivedMail
 from infra.ops.devstack.stack import Stack
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS, HttpClient, HttpResponse, RegisteredCustomer, register_customer
 from tests.support.rpc import RpcCaller
 
-Products = Callable[..., Awaitable[Product]]
+NewProduct = Callable[..., Awaitable[Product]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 
 
@@ -27,20 +27,20 @@ def sku_of(product: Product) -> str:
     return product.variants[0].sku
 
 
-async def place(
-    http: HttpClient, product: Product, *, quantity: int = 1, key: str | None = None, **more: Any
+async def place_order(
+    http: HttpClient, product: Product, *, quantity: int = 1, key: str | None = None, **fields: Any
 ) -> HttpResponse:
     body = {
         "items": [{"sku": sku_of(product), "quantity": quantity}],
         "shipping_address": ADDRESS,
         "payment_method": "sim_ok",
-        **more,
+        **fields,
     }
     return await http.post("/orders", body, key=key)
 
 
-async def until(http: HttpClient, order_id: str, status: str) -> dict[str, Any]:
-    """The order once it has that status."""
+async def wait_for_status(http: HttpClient, order_id: str, status: str) -> dict[str, Any]:
+    """The order, once it has that status."""
 
     async def reached() -> dict[str, Any] | None:
         order: dict[str, Any] = (await http.get(f"/orders/{order_id}")).json
@@ -51,36 +51,36 @@ async def until(http: HttpClient, order_id: str, status: str) -> dict[str, Any]:
     return order
 
 
-async def stock(ask: RpcCaller, admin: Identity, product: Product) -> StockLevel:
-    level: StockLevel = await ask(catalog.GET_STOCK, {"sku": sku_of(product)}, identity=admin)
+async def read_stock(rpc: RpcCaller, admin: Identity, product: Product) -> StockLevel:
+    level: StockLevel = await rpc(catalog.GET_STOCK, {"sku": sku_of(product)}, identity=admin)
     return level
 
 
-async def settles_at(ask: RpcCaller, admin: Identity, product: Product, *, on_hand: int, reserved: int = 0) -> None:
-    async def there() -> bool:
-        level = await stock(ask, admin, product)
+async def wait_for_stock(rpc: RpcCaller, admin: Identity, product: Product, *, on_hand: int, reserved: int = 0) -> None:
+    async def is_reached() -> bool:
+        level = await read_stock(rpc, admin, product)
         return (level.on_hand, level.reserved) == (on_hand, reserved)
 
-    await eventually(there)
+    await eventually(is_reached)
 
 
-async def ledger_balances(database: Databases) -> None:
+async def assert_ledger_balances(database: Databases) -> None:
     connection = await database("payment")
     assert not await connection.fetch("SELECT * FROM ledger_balance WHERE balance <> 0")
 
-    async def agrees() -> bool:
+    async def agrees_with_payments() -> bool:
         return not await connection.fetch("SELECT * FROM ledger_disagreement")
 
-    await eventually(agrees)
+    await eventually(agrees_with_payments)
 
 
-async def test_from_the_cart_to_the_mail(
+async def test_an_order_from_the_cart_to_the_mail(
     customer: RegisteredCustomer,
-    new_product: Products,
-    ask: RpcCaller,
+    new_product: NewProduct,
+    rpc: RpcCaller,
     admin: Identity,
     events: EventRecorder,
-    mails: Callable[[str], list[Mail]],
+    mails: Callable[[str], list[ReceivedMail]],
     database: Databases,
 ) -> None:
     product = await new_product(stock=5, price=2500)
@@ -91,20 +91,20 @@ async def test_from_the_cart_to_the_mail(
     placed = await customer.http.post("/orders", body)
     assert placed.status == 201, placed.body
     assert placed.json["status"] == "pending"
-    order = await until(customer.http, placed.json["id"], "paid")
+    order = await wait_for_status(customer.http, placed.json["id"], "paid")
     assert order["total"] == {"amount": 5000, "currency": "USD"}
     assert [entry["status"] for entry in order["history"]] == ["pending", "paid"]
-    await settles_at(ask, admin, product, on_hand=3)
+    await wait_for_stock(rpc, admin, product, on_hand=3)
 
-    said = await events.wait_for(order["id"], "paid")
-    assert said.headers[headers.EVENT_TYPE] == "souk.order.paid"
+    paid = await events.wait_for(order["id"], "paid")
+    assert paid.headers[headers.EVENT_TYPE] == "souk.order.paid"
     assert events.event_names(order["id"])[:2] == ["placed", "paid"]
     payment = (await customer.http.get(f"/payments/{order['payment_id']}")).json
     assert (payment["status"], payment["amount"]["amount"]) == ("captured", 5000)
-    await ledger_balances(database)
+    await assert_ledger_balances(database)
 
-    came = await eventually(lambda: len(found := mails(customer.email)) >= 2 and found)
-    assert all(order["number"] in mail.text and order["number"] in mail.html for mail in came)
+    received = await eventually(lambda: len(found := mails(customer.email)) >= 2 and found)
+    assert all(order["number"] in mail.text and order["number"] in mail.html for mail in received)
 
     async def emptied() -> bool:
         return (await customer.http.get("/carts/mine")).json["items"] == []
@@ -112,69 +112,71 @@ async def test_from_the_cart_to_the_mail(
     await eventually(emptied)
 
 
-async def test_too_little_in_stock_holds_nothing(
-    customer: RegisteredCustomer, new_product: Products, ask: RpcCaller, admin: Identity
+async def test_an_order_without_enough_stock_holds_nothing(
+    customer: RegisteredCustomer, new_product: NewProduct, rpc: RpcCaller, admin: Identity
 ) -> None:
     plenty, scarce = await new_product(stock=10), await new_product(stock=1)
     items = [{"sku": sku_of(plenty), "quantity": 1}, {"sku": sku_of(scarce), "quantity": 2}]
-    refused = await place(customer.http, plenty, items=items)
+    refused = await place_order(customer.http, plenty, items=items)
     assert (refused.status, refused.code) == (409, "out_of_stock")
     assert [error["pointer"] for error in refused.json["errors"]] == ["/items/1"]
     assert "1" in refused.json["errors"][0]["detail"]
-    assert (await stock(ask, admin, plenty)).reserved == 0
-    assert (await stock(ask, admin, scarce)).reserved == 0
+    assert (await read_stock(rpc, admin, plenty)).reserved == 0
+    assert (await read_stock(rpc, admin, scarce)).reserved == 0
 
 
 async def test_a_declined_payment_cancels_and_returns_the_stock(
     customer: RegisteredCustomer,
-    new_product: Products,
-    ask: RpcCaller,
+    new_product: NewProduct,
+    rpc: RpcCaller,
     admin: Identity,
-    mails: Callable[[str], list[Mail]],
+    mails: Callable[[str], list[ReceivedMail]],
 ) -> None:
     product = await new_product(stock=3)
-    placed = await place(customer.http, product, payment_method="sim_declined")
+    placed = await place_order(customer.http, product, payment_method="sim_declined")
     assert placed.status == 201
-    order = await until(customer.http, placed.json["id"], "cancelled")
-    await settles_at(ask, admin, product, on_hand=3)
+    order = await wait_for_status(customer.http, placed.json["id"], "cancelled")
+    await wait_for_stock(rpc, admin, product, on_hand=3)
     payments = (await customer.http.get(f"/payments?order_id={order['id']}")).json["items"]
     assert [(payment["status"], payment["failure_code"]) for payment in payments] == [("failed", "card_declined")]
     await eventually(lambda: any("cancel" in mail.subject.lower() for mail in mails(customer.email)))
 
 
 async def test_a_hundred_orders_for_the_last_ten(
-    http: HttpClient, new_product: Products, ask: RpcCaller, admin: Identity, database: Databases
+    http: HttpClient, new_product: NewProduct, rpc: RpcCaller, admin: Identity, database: Databases
 ) -> None:
     product = await new_product(stock=10)
     customers = [await register_customer(http) for _ in range(10)]
-    answers = await asyncio.gather(*(place(customers[n % 10].http, product) for n in range(100)))
+    answers = await asyncio.gather(*(place_order(customers[n % 10].http, product) for n in range(100)))
     assert Counter(answer.status for answer in answers) == {201: 10, 409: 90}
     assert {answer.code for answer in answers if answer.status == 409} == {"out_of_stock"}
     for number, answer in enumerate(answers):
         if answer.status == 201:
-            await until(customers[number % 10].http, answer.json["id"], "paid")
-    await settles_at(ask, admin, product, on_hand=0)
-    await ledger_balances(database)
+            await wait_for_status(customers[number % 10].http, answer.json["id"], "paid")
+    await wait_for_stock(rpc, admin, product, on_hand=0)
+    await assert_ledger_balances(database)
 
 
-async def test_twenty_at_once_with_one_key(
-    customer: RegisteredCustomer, new_product: Products, ask: RpcCaller, admin: Identity
+async def test_twenty_concurrent_orders_with_one_idempotency_key_are_one(
+    customer: RegisteredCustomer, new_product: NewProduct, rpc: RpcCaller, admin: Identity
 ) -> None:
     product, key = await new_product(stock=50), new_id().hex
-    answers = await asyncio.gather(*(place(customer.http, product, key=key) for _ in range(20)))
+    answers = await asyncio.gather(*(place_order(customer.http, product, key=key) for _ in range(20)))
     assert {answer.status for answer in answers} == {201}
     assert len({answer.body for answer in answers}) == 1
     assert sum("Idempotent-Replayed" not in answer.headers for answer in answers) == 1
-    order = await until(customer.http, answers[0].json["id"], "paid")
+    order = await wait_for_status(customer.http, answers[0].json["id"], "paid")
     payments = (await customer.http.get(f"/payments?order_id={order['id']}")).json["items"]
     assert [payment["status"] for payment in payments] == ["captured"]
     assert len((await customer.http.get("/orders")).json["items"]) == 1
-    await settles_at(ask, admin, product, on_hand=49)
-    other = await place(customer.http, product, key=key, quantity=2)
+    await wait_for_stock(rpc, admin, product, on_hand=49)
+    other = await place_order(customer.http, product, key=key, quantity=2)
     assert (other.status, other.code) == (422, "idempotency_key_reused")
 
 
-async def test_the_same_cart_is_ordered_once_without_a_key(customer: RegisteredCustomer, new_product: Products) -> None:
+async def test_the_same_cart_is_ordered_once_without_a_key(
+    customer: RegisteredCustomer, new_product: NewProduct
+) -> None:
     product = await new_product(stock=50)
     await customer.http.post("/carts")
     await customer.http.post("/carts/mine/items", {"sku": sku_of(product), "quantity": 1})
@@ -184,30 +186,33 @@ async def test_the_same_cart_is_ordered_once_without_a_key(customer: RegisteredC
     assert len({answer.json["id"] for answer in answers if answer.status == 201}) == 1
 
 
-async def test_cancelling_a_paid_order_sends_everything_back(
-    customer: RegisteredCustomer, new_product: Products, ask: RpcCaller, admin: Identity, database: Databases
+async def test_cancelling_a_paid_order_returns_stock_and_money(
+    customer: RegisteredCustomer, new_product: NewProduct, rpc: RpcCaller, admin: Identity, database: Databases
 ) -> None:
     product = await new_product(stock=4)
-    placed = await place(customer.http, product)
-    order = await until(customer.http, placed.json["id"], "paid")
+    placed = await place_order(customer.http, product)
+    order = await wait_for_status(customer.http, placed.json["id"], "paid")
     cancelled = await customer.http.post(f"/orders/{order['id']}/cancel")
     assert (cancelled.status, cancelled.json["status"]) == (200, "cancelled")
-    await settles_at(ask, admin, product, on_hand=4)
+    await wait_for_stock(rpc, admin, product, on_hand=4)
 
     async def refunded() -> bool:
         return (await customer.http.get(f"/payments/{order['payment_id']}")).json["status"] == "refunded"
 
     await eventually(refunded)
-    await ledger_balances(database)
+    await assert_ledger_balances(database)
     again = await customer.http.post(f"/orders/{order['id']}/cancel")
     assert (again.status, again.code) == (409, "illegal_transition")
 
 
-async def test_shipped_and_delivered(
-    customer: RegisteredCustomer, admin_http: HttpClient, new_product: Products, mails: Callable[[str], list[Mail]]
+async def test_an_order_is_shipped_and_delivered(
+    customer: RegisteredCustomer,
+    admin_http: HttpClient,
+    new_product: NewProduct,
+    mails: Callable[[str], list[ReceivedMail]],
 ) -> None:
-    placed = await place(customer.http, await new_product())
-    order = await until(customer.http, placed.json["id"], "paid")
+    placed = await place_order(customer.http, await new_product())
+    order = await wait_for_status(customer.http, placed.json["id"], "paid")
     path = f"/orders/{order['id']}"
     tracking = {"carrier": "Camel Express", "number": "4111 1111 1111 1111"}
     assert (await customer.http.put(path, {"status": "delivered"})).status == 403
@@ -218,7 +223,9 @@ async def test_shipped_and_delivered(
     await eventually(lambda: any("on its way" in mail.subject for mail in mails(customer.email)))
 
 
-async def test_a_guest_buys(http: HttpClient, new_product: Products, mails: Callable[[str], list[Mail]]) -> None:
+async def test_a_guest_orders(
+    http: HttpClient, new_product: NewProduct, mails: Callable[[str], list[ReceivedMail]]
+) -> None:
     product, email = await new_product(), f"{new_id().hex}@example.com"
     cart = (await http.post("/carts")).json
     await http.post(f"/carts/{cart['id']}/items", {"sku": sku_of(product), "quantity": 1})
@@ -227,8 +234,8 @@ async def test_a_guest_buys(http: HttpClient, new_product: Products, mails: Call
     await eventually(lambda: len(mails(email)) >= 2)
 
 
-async def test_one_trace_is_found_everywhere(
-    customer: RegisteredCustomer, new_product: Products, stack: Stack, mails: Callable[[str], list[Mail]]
+async def test_one_trace_reaches_every_service_and_mail(
+    customer: RegisteredCustomer, new_product: NewProduct, stack: Stack, mails: Callable[[str], list[ReceivedMail]]
 ) -> None:
     product, trace_id = await new_product(), new_id().hex
     body = {
@@ -236,29 +243,29 @@ async def test_one_trace_is_found_everywhere(
         "shipping_address": ADDRESS,
         "payment_method": "sim_ok",
     }
-    said = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
-    placed = await customer.http.post("/orders", body, headers=said)
-    await until(customer.http, placed.json["id"], "paid")
-    came = await eventually(lambda: len(found := mails(customer.email)) >= 2 and found)
-    assert all(trace_id in dict(mail.headers)["traceparent"] for mail in came)
+    trace_headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    placed = await customer.http.post("/orders", body, headers=trace_headers)
+    await wait_for_status(customer.http, placed.json["id"], "paid")
+    received = await eventually(lambda: len(found := mails(customer.email)) >= 2 and found)
+    assert all(trace_id in dict(mail.headers)["traceparent"] for mail in received)
 
-    def logged(service: str) -> bool:
-        lines = stack.layout.log(service).read_text().splitlines()
+    def has_logged(service: str) -> bool:
+        lines = stack.data_dir.log_file(service).read_text().splitlines()
         return any(json.loads(line).get("trace_id") == trace_id for line in lines if trace_id in line)
 
     for service in ("edge", "order", "catalog", "payment", "notification"):
-        await eventually(lambda service=service: logged(service))
+        await eventually(lambda service=service: has_logged(service))
 
 
-async def test_no_secret_reaches_a_log(customer: RegisteredCustomer, new_product: Products, stack: Stack) -> None:
+async def test_no_secret_reaches_a_log(customer: RegisteredCustomer, new_product: NewProduct, stack: Stack) -> None:
     product = await new_product()
     await customer.http.with_token(None).post("/auth/login", {"email": customer.email, "password": customer.password})
-    refused = await place(customer.http, product, payment_method="4242 4242 4242 4242")
+    refused = await place_order(customer.http, product, payment_method="4242 4242 4242 4242")
     assert (refused.status, refused.code) == (422, "card_number_refused")
     assert b"4242" not in refused.body
-    await until(customer.http, (await place(customer.http, product)).json["id"], "paid")
+    await wait_for_status(customer.http, (await place_order(customer.http, product)).json["id"], "paid")
     secrets = [customer.password, customer.session["refresh_token"], customer.session["access_token"], "4242 4242"]
-    secrets += [path.read_text() for path in stack.layout.secrets.rglob("souk_*")]
-    for log in stack.layout.logs.glob("*.log"):
+    secrets += [path.read_text() for path in stack.data_dir.secrets_dir.rglob("souk_*")]
+    for log in stack.data_dir.logs_dir.glob("*.log"):
         text = log.read_text()
         assert not [secret for secret in secrets if secret in text], log.name

@@ -1,33 +1,33 @@
-"""A rolling restart under load: with two processes of each, nobody notices."""
+"""With two processes of each service, a rolling restart under load fails no request."""
 
 import asyncio
 import tempfile
 from pathlib import Path
 
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos.rolling_restart import measure_rolling_restart
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.support.uninstrumented import uninstrumented_stack
 
-SHORT = ("edge", "cart", "order")
-"""The ways in which processes end: the edge, one that keeps MongoDB, one that keeps PostgreSQL and asks others."""
+RESTARTED = ("edge", "cart", "order")
+"""One of each kind: the edge, a service on MongoDB, and a service on PostgreSQL that calls others."""
 
 
-async def test_restarts_of_every_kind_of_process_fail_no_request() -> None:
+async def test_a_rolling_restart_fails_no_request() -> None:
     with tempfile.TemporaryDirectory(prefix="souk-rolling-") as name:
         folder = Path(name)
         await asyncio.to_thread(folder.chmod, 0o711)
-        options = Options(
+        settings = StackSettings(
             _env_file=None,
             data=folder / "shop",
-            processes_of=dict.fromkeys(SHORT, 2),
+            processes_of=dict.fromkeys(RESTARTED, 2),
             edge_processes=2,
             nginx_limits=False,
             seed=False,
             process_env=FAST_SETTINGS,
             **FREE_PORTS,
         )
-        async with uninstrumented_stack(options) as stack:
-            figures = await measure_rolling_restart(stack, only=SHORT)
-    assert figures.meets_goals, str(figures)
-    assert figures.placed > 20
+        async with uninstrumented_stack(settings) as stack:
+            result = await measure_rolling_restart(stack, only=RESTARTED)
+    assert result.meets_goals, str(result)
+    assert result.placed > 20

@@ -1,4 +1,4 @@
-"""No secret of the shop is where somebody else may look: while it works and after it was misused."""
+"""Secrets appear in no process list, log or response, in normal use and after misuse."""
 
 import asyncpg
 import psutil
@@ -6,40 +6,40 @@ import pytest
 
 from contracts.operation import EDGE
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import STORES
+from infra.ops.devstack.stack_settings import SERVICE_STORES
 from tests.support.http import HttpClient, RegisteredCustomer
 
-POSTGRES_SERVICES = [service for service, store in STORES.items() if store == "postgres"]
+POSTGRES_SERVICES = [service for service, store in SERVICE_STORES.items() if store == "postgres"]
 
 
-def secrets(stack: Stack) -> set[str]:
+def all_secrets(stack: Stack) -> set[str]:
     """Every password, key and key file of this stack."""
-    found = {path.read_text().strip() for path in stack.layout.secrets.rglob("*") if path.is_file()}
-    assert len(found) > 10
-    return found
+    values = {path.read_text().strip() for path in stack.data_dir.secrets_dir.rglob("*") if path.is_file()}
+    assert len(values) > 10
+    return values
 
 
 def found_in(text: str, stack: Stack, *more: str) -> list[str]:
-    return [secret for secret in (*secrets(stack), *more) if secret in text]
+    return [secret for secret in (*all_secrets(stack), *more) if secret in text]
 
 
-async def test_no_process_shows_one(stack: Stack) -> None:
-    """In `ps` and in /proc; where each finds its own is a folder that only this user opens."""
+async def test_no_process_shows_a_secret(stack: Stack) -> None:
+    """Neither command lines nor environments hold one: secrets lie in a directory that only this user can read."""
     for name, process in stack.processes.items():
-        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-            shown = "\n".join([*one.cmdline(), *one.environ().values()])
+        for member in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            shown = "\n".join([*member.cmdline(), *member.environ().values()])
             assert not found_in(shown, stack), name
 
 
-async def test_no_log_and_no_answer_holds_one(
+async def test_no_log_and_no_response_contains_a_secret(
     stack: Stack, customer: RegisteredCustomer, admin_http: HttpClient
 ) -> None:
-    """Nor a password, a token or what a customer wrote, whatever went wrong with it."""
+    """Nor do they contain a password, a token or an e-mail address of a customer, even after a failed login."""
     body = {"email": customer.email, "password": f"{customer.password} but wrong"}
     assert (await customer.http.post("/auth/login", body)).status == 401
     assert (await customer.http.post("/auth/login", body | {"password": {"$ne": customer.password}})).status == 422
     used = (customer.password, customer.session["access_token"], customer.session["refresh_token"], customer.email)
-    for log in stack.layout.log("edge").parent.iterdir():
+    for log in stack.data_dir.log_file("edge").parent.iterdir():
         assert not found_in(log.read_text(errors="replace"), stack, *used), log.name
     for path in ("//metrics", "//readyz", "//openapi.json", "/users", "/payments"):
         assert not found_in((await admin_http.get(path)).body.decode(), stack), path
@@ -59,7 +59,7 @@ async def test_a_service_owns_its_database_and_nothing_of_the_server(stack: Stac
     await connection.close()
 
 
-async def test_each_has_a_password_of_its_own(stack: Stack) -> None:
-    passwords = [stack.password(name) for name in (*STORES, EDGE, "operator")]
+async def test_every_user_has_its_own_password(stack: Stack) -> None:
+    passwords = [stack.nats_password(name) for name in (*SERVICE_STORES, EDGE, "operator")]
     assert len(set(passwords)) == len(passwords)
     assert min(map(len, passwords)) >= 32

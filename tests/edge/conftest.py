@@ -1,10 +1,10 @@
-"""The edge itself in this process, over a real NATS, with services of the test's own behind it."""
+"""An edge in the test process over a real NATS server, with stub services behind it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -14,10 +14,9 @@ from nats.aio.msg import Msg
 from edge.app import serve_edge
 from edge.settings import EdgeSettings
 from infra.foundation.telemetry import Metrics
-from infra.messaging import connection as messaging
-from infra.messaging.connection import ConnectionMonitor
+from infra.messaging.connection import ConnectionMonitor, connect
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from tests.conftest import FREE_PORTS
 from tests.edge.token_signing import TokenSigner
 from tests.support.http import HttpClient
@@ -28,7 +27,7 @@ StubResponder = Callable[[Msg], StubReply | None]
 
 @dataclass
 class StubServices:
-    """The services behind the edge: what they were asked, and what they answer, by subject."""
+    """The services behind the edge: the requests they received, and their responders by subject."""
 
     client: Client
     signer: TokenSigner
@@ -36,6 +35,7 @@ class StubServices:
     responders: dict[str, StubResponder] = field(default_factory=dict)
 
     async def subscribe(self) -> None:
+        """Starts to receive the requests to every service but payment and notification."""
         await self.client.subscribe("rpc.user.*", cb=self._receive)
         await self.client.subscribe("rpc.catalog.*", cb=self._receive)
         await self.client.subscribe("rpc.cart.*", cb=self._receive)
@@ -46,13 +46,15 @@ class StubServices:
             await message.respond(self.signer.jwks().model_dump_json().encode())
             return
         self.requests.append(message)
-        answer = self.responders.get(message.subject, lambda _: (b'{"id":"7"}', {}))(message)
-        if answer is not None:
-            await self.client.publish(message.reply, answer[0], headers=answer[1] or None)
+        reply = self.responders.get(message.subject, lambda _: (b'{"id":"7"}', {}))(message)
+        if reply is not None:
+            body, headers = reply
+            await self.client.publish(message.reply, body, headers=headers or None)
 
     def respond(self, subject: str, body: bytes = b'{"id":"7"}', **headers: str) -> None:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.responders[f"rpc.{subject}"] = lambda _: (body, named)
+        """Sets the reply to a subject. Underscores in header names become hyphens."""
+        reply_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.responders[f"rpc.{subject}"] = lambda _: (body, reply_headers)
 
     @property
     def last_request(self) -> Msg:
@@ -61,9 +63,11 @@ class StubServices:
 
 @pytest.fixture(scope="session")
 async def edge_nats(data_folder: Path) -> AsyncIterator[Stack]:
-    """NATS alone, provisioned."""
-    options = Options(_env_file=None, data=data_folder / "edge", parts=frozenset({"nats"}), services=(), **FREE_PORTS)
-    async with Stack(options).running() as stack:
+    """A provisioned NATS server, without the other servers."""
+    settings = StackSettings(
+        _env_file=None, data=data_folder / "edge", parts=frozenset({"nats"}), services=(), **FREE_PORTS
+    )
+    async with Stack(settings).running() as stack:
         yield stack
 
 
@@ -73,47 +77,53 @@ def signer() -> TokenSigner:
 
 
 @pytest.fixture
-async def backs(edge_nats: Stack, signer: TokenSigner) -> AsyncIterator[StubServices]:
-    connecting = messaging.connect(edge_nats.nats_url, "operator", edge_nats.password("operator"))
+async def services(edge_nats: Stack, signer: TokenSigner) -> AsyncIterator[StubServices]:
+    connecting = connect(edge_nats.nats_url, "operator", edge_nats.nats_password("operator"))
     async with connecting as client:
-        found = StubServices(client, signer)
-        await found.subscribe()
+        stubs = StubServices(client, signer)
+        await stubs.subscribe()
         await client.flush()
-        yield found
+        yield stubs
 
 
 @dataclass
 class RunningEdge:
-    """An edge at work."""
+    """An edge that serves requests."""
 
     http: HttpClient
     monitor: ConnectionMonitor
     port: int
 
 
+class OpenEdge(Protocol):
+    """Starts an edge with the settings that the test changes."""
+
+    async def __call__(self, **changed: Any) -> RunningEdge: ...
+
+
 @pytest.fixture
-async def open_edge(edge_nats: Stack) -> AsyncIterator[Callable[..., Any]]:
-    """Opens an edge with settings as a test says."""
+async def open_edge(edge_nats: Stack) -> AsyncIterator[OpenEdge]:
+    """Starts edges, and stops them after the test."""
     async with AsyncExitStack() as stack:
 
-        async def opened(**changed: Any) -> RunningEdge:
+        async def start(**changed: Any) -> RunningEdge:
             settings = EdgeSettings(
                 _env_file=None,
                 nats_url=edge_nats.nats_url,
-                nats_password=edge_nats.password("edge"),
+                nats_password=edge_nats.nats_password("edge"),
                 edge_port=0,
                 **changed,
             )
-            watch = ConnectionMonitor(Metrics())
-            port = await stack.enter_async_context(serve_edge(settings, watch))
+            monitor = ConnectionMonitor(Metrics())
+            port = await stack.enter_async_context(serve_edge(settings, monitor))
             jar = aiohttp.DummyCookieJar()
             session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
-            return RunningEdge(HttpClient(session, f"http://127.0.0.1:{port}"), watch, port)
+            return RunningEdge(HttpClient(session, f"http://127.0.0.1:{port}"), monitor, port)
 
-        yield opened
+        yield start
 
 
 @pytest.fixture
-async def edge(open_edge: Callable[..., Any], backs: StubServices) -> HttpClient:
-    opened: RunningEdge = await open_edge()
-    return opened.http
+async def edge(open_edge: OpenEdge, services: StubServices) -> HttpClient:
+    """A client of an edge with default settings."""
+    return (await open_edge()).http

@@ -1,4 +1,4 @@
-"""What nobody should send, over HTTP through Nginx, to the whole shop: refused with the right problem, and no trace."""
+"""Invalid requests to the whole shop, over HTTP through Nginx: refused with the right problem and without effect."""
 
 import io
 import time
@@ -11,6 +11,7 @@ from yarl import URL
 
 from contracts.catalog import Product
 from infra.foundation.ids import new_id
+from infra.ops.devstack.stack import Stack
 from tests.edge.token_signing import TokenSigner, hmac_signed_token, unsigned_token, valid_claims
 from tests.support.http import ADDRESS, HttpClient, HttpResponse, RegisteredCustomer, register_customer
 
@@ -18,19 +19,19 @@ NewProduct = Callable[..., Awaitable[Product]]
 MEBIBYTE = 1024 * 1024
 
 
-def refused(answered: HttpResponse, status: int, code: str, pointer: str | None = None) -> None:
-    """A problem as it should be, and nothing of what was sent in it."""
-    assert answered.status == status, answered.body
-    problem = answered.json
-    assert answered.headers["Content-Type"] == "application/problem+json"
+def assert_problem(response: HttpResponse, status: int, code: str, pointer: str | None = None) -> None:
+    """Checks that a response is a complete problem with this status, code and pointer."""
+    assert response.status == status, response.body
+    problem = response.json
+    assert response.headers["Content-Type"] == "application/problem+json"
     assert (problem["status"], problem["code"]) == (status, code), problem
-    assert problem["request_id"] == answered.headers["X-Request-Id"]
+    assert problem["request_id"] == response.headers["X-Request-Id"]
     assert {"type", "title", "detail"} <= problem.keys()
     if pointer is not None:
         assert pointer in [error["pointer"] for error in problem["errors"]], problem["errors"]
 
 
-def an_order(product: Product, **changed: Any) -> dict[str, Any]:
+def order_of(product: Product, **changed: Any) -> dict[str, Any]:
     return {"items": [{"sku": product.variants[0].sku, "quantity": 1}], "shipping_address": ADDRESS, **changed}
 
 
@@ -39,13 +40,15 @@ def an_order(product: Product, **changed: Any) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("path", ["/auth/login", "/auth/register", "/orders", "/carts/mine/items"])
 async def test_a_body_that_is_not_json(http: HttpClient, path: str, text: bytes) -> None:
-    answered = await http.post(path, data=text, headers={"Content-Type": "application/json"})
-    refused(answered, 400, "malformed")
+    response = await http.post(path, data=text, headers={"Content-Type": "application/json"})
+    assert_problem(response, 400, "malformed")
 
 
 @pytest.mark.parametrize("text", [b"[]", b"null", b"17", b'"text"'])
-async def test_a_body_that_is_no_object(http: HttpClient, text: bytes) -> None:
-    refused(await http.post("/orders", data=text, headers={"Content-Type": "application/json"}), 422, "invalid", "")
+async def test_a_body_that_is_not_an_object(http: HttpClient, text: bytes) -> None:
+    assert_problem(
+        await http.post("/orders", data=text, headers={"Content-Type": "application/json"}), 422, "invalid", ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,10 +74,8 @@ async def test_a_body_that_is_no_object(http: HttpClient, text: bytes) -> None:
         ("/payments", {"order_id": 7}, "/payment_method"),
     ],
 )
-async def test_fields_that_will_not_do(
-    customer: RegisteredCustomer, path: str, body: dict[str, Any], pointer: str
-) -> None:
-    refused(await customer.http.post(path, body), 422, "invalid", pointer)
+async def test_invalid_fields(customer: RegisteredCustomer, path: str, body: dict[str, Any], pointer: str) -> None:
+    assert_problem(await customer.http.post(path, body), 422, "invalid", pointer)
 
 
 @pytest.mark.parametrize(
@@ -103,51 +104,51 @@ async def test_fields_that_will_not_do(
         ({"shipping_method": "teleport"}, "/shipping_method"),
     ],
 )
-async def test_orders_that_will_not_do(customer: RegisteredCustomer, changed: dict[str, Any], pointer: str) -> None:
+async def test_invalid_orders(customer: RegisteredCustomer, changed: dict[str, Any], pointer: str) -> None:
     body = {"items": [{"sku": "A", "quantity": 1}], "shipping_address": ADDRESS, **changed}
-    refused(await customer.http.post("/orders", body), 422, "invalid", pointer)
+    assert_problem(await customer.http.post("/orders", body), 422, "invalid", pointer)
     assert (await customer.http.get("/orders")).json["items"] == []
 
 
-async def test_a_number_beyond_all_numbers(customer: RegisteredCustomer) -> None:
+async def test_a_number_beyond_64_bits(customer: RegisteredCustomer) -> None:
     text = b'{"items": [{"sku": "A", "quantity": 1' + b"0" * 40 + b"}]}"
-    answered = await customer.http.post("/orders", data=text, headers={"Content-Type": "application/json"})
-    refused(answered, 422, "invalid", "/items/0/quantity")
+    response = await customer.http.post("/orders", data=text, headers={"Content-Type": "application/json"})
+    assert_problem(response, 422, "invalid", "/items/0/quantity")
 
 
-async def test_what_is_not_on_sale(
+async def test_products_that_are_not_on_sale(
     http: HttpClient, admin_http: HttpClient, customer: RegisteredCustomer, new_product: NewProduct
 ) -> None:
-    unknown = {"items": [{"sku": f"NO-{new_id().hex}", "quantity": 1}], "shipping_address": ADDRESS}
-    refused(await customer.http.post("/orders", unknown), 404, "sku_unknown")
-    gone = await new_product()
-    assert (await admin_http.delete(f"/products/{gone.id}")).status == 204
-    refused(await customer.http.post("/orders", an_order(gone)), 404, "sku_unknown")
-    line = {"sku": gone.variants[0].sku, "quantity": 1}
-    refused(await customer.http.post("/carts/mine/items", line), 404, "sku_unknown")
+    unknown_sku = {"items": [{"sku": f"NO-{new_id().hex}", "quantity": 1}], "shipping_address": ADDRESS}
+    assert_problem(await customer.http.post("/orders", unknown_sku), 404, "sku_unknown")
+    inactive = await new_product()
+    assert (await admin_http.delete(f"/products/{inactive.id}")).status == 204
+    assert_problem(await customer.http.post("/orders", order_of(inactive)), 404, "sku_unknown")
+    line = {"sku": inactive.variants[0].sku, "quantity": 1}
+    assert_problem(await customer.http.post("/carts/mine/items", line), 404, "sku_unknown")
 
 
 async def test_prices_in_another_currency(admin_http: HttpClient) -> None:
     body = {"name": "A lamp", "sku": f"C-{new_id().hex}", "price": {"amount": 1, "currency": "JPY"}}
-    refused(await admin_http.post("/products", body), 422, "currency_mismatch")
+    assert_problem(await admin_http.post("/products", body), 422, "currency_mismatch")
     for price in (
         {"amount": 1, "currency": "XXX"},
         {"amount": 1.5, "currency": "USD"},
         {"amount": -1, "currency": "USD"},
     ):
-        answered = await admin_http.post("/products", {**body, "price": price})
-        assert (answered.status, answered.code) == (422, "invalid")
+        response = await admin_http.post("/products", {**body, "price": price})
+        assert (response.status, response.code) == (422, "invalid")
 
 
-async def test_another_s_order_and_cart_are_not_there(
+async def test_orders_and_carts_of_other_customers_are_not_found(
     http: HttpClient, customer: RegisteredCustomer, new_product: NewProduct
 ) -> None:
     other = await register_customer(http)
-    order = (await customer.http.post("/orders", an_order(await new_product()))).json
+    order = (await customer.http.post("/orders", order_of(await new_product()))).json
     await customer.http.post("/carts", {})
     cart = (await customer.http.get("/carts/mine")).json
     paying = {"payment_method": "sim_ok"}
-    for answered in (
+    for response in (
         await other.http.get(f"/orders/{order['id']}"),
         await other.http.delete(f"/orders/{order['id']}"),
         await other.http.post(f"/orders/{order['id']}/cancel"),
@@ -156,12 +157,12 @@ async def test_another_s_order_and_cart_are_not_there(
         await other.http.get(f"/carts/{cart['id']}"),
         await other.http.post(f"/carts/{cart['id']}/items", {"sku": order["items"][0]["sku"], "quantity": 1}),
     ):
-        refused(answered, 404, "not_found")
+        assert_problem(response, 404, "not_found")
     assert (await customer.http.get(f"/orders/{order['id']}")).json["status"] == "pending"
 
 
 @pytest.mark.parametrize("bad", ["7", "not-an-id", "*", "%3E", "%20", "%00", "..%2f..%2fmetrics", "a" * 2000, "%ff"])
-async def test_ids_that_are_none(customer: RegisteredCustomer, bad: str) -> None:
+async def test_invalid_ids(customer: RegisteredCustomer, bad: str) -> None:
     url = URL(f"{customer.http.url}/api/v1/orders/{bad}", encoded=True)
     async with customer.http.session.get(url, headers={"Authorization": f"Bearer {customer.http.token}"}) as response:
         assert response.status == (400 if bad == "%00" else 404)
@@ -174,11 +175,11 @@ FORGER = TokenSigner()
 async def _tokens(http: HttpClient) -> dict[str, str]:
     key = (await http.get("//.well-known/jwks.json")).json["keys"][0]
     admin = {**valid_claims(), "role": "admin"}
-    stolen = FORGER.token({"kid": key["kid"]}, role="admin")
+    forged = FORGER.token({"kid": key["kid"]}, role="admin")
     return {
         "none": unsigned_token(admin, kid=key["kid"]),
         "hs256": hmac_signed_token(admin, orjson.dumps(key), key["kid"]),
-        "stranger": stolen,
+        "forged": forged,
         "unknown kid": FORGER.token({"kid": "another"}),
         "jku": FORGER.token({"jku": "http://127.0.0.1/jwks.json", "kid": key["kid"]}),
         "aud": FORGER.token(aud="elsewhere"),
@@ -190,7 +191,7 @@ async def _tokens(http: HttpClient) -> dict[str, str]:
     }
 
 
-async def test_tokens_that_are_forged(http: HttpClient, customer: RegisteredCustomer) -> None:
+async def test_forged_tokens(http: HttpClient, customer: RegisteredCustomer) -> None:
     access, refresh = customer.session["access_token"], customer.session["refresh_token"]
     header, claims, signature = access.split(".")
     forged = {
@@ -202,104 +203,106 @@ async def test_tokens_that_are_forged(http: HttpClient, customer: RegisteredCust
     }
     for name, token in forged.items():
         for path in ("/users/profile", "/products"):
-            answered = await http.with_token(token).get(path)
-            assert answered.status == 401, (name, path)
-            refused(answered, 401, "invalid_token")
-            assert answered.headers["WWW-Authenticate"].startswith("Bearer ")
+            response = await http.with_token(token).get(path)
+            assert response.status == 401, (name, path)
+            assert_problem(response, 401, "invalid_token")
+            assert response.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
-async def test_tokens_that_are_missing_or_not_enough(http: HttpClient, customer: RegisteredCustomer) -> None:
+async def test_missing_tokens_and_missing_permissions(http: HttpClient, customer: RegisteredCustomer) -> None:
     for method, path in (("GET", "/orders"), ("GET", "/users/profile"), ("POST", "/payments"), ("POST", "/products")):
-        answered = await http(method, path, {} if method == "POST" else None)
-        refused(answered, 401, "unauthorized")
-        assert answered.headers["WWW-Authenticate"] == 'Bearer realm="souk"'
+        response = await http(method, path, {} if method == "POST" else None)
+        assert_problem(response, 401, "unauthorized")
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="souk"'
     for method, path in (("POST", "/products"), ("GET", "/inventory"), ("DELETE", f"/products/{new_id()}")):
-        refused(await customer.http(method, path, {} if method == "POST" else None), 403, "forbidden")
+        assert_problem(await customer.http(method, path, {} if method == "POST" else None), 403, "forbidden")
 
 
 @pytest.mark.parametrize("path", ["/products", "/products/search", "/categories"])
 @pytest.mark.parametrize("cursor", ["x", "e30", "W10", "bm9uc2Vuc2U", "WyJhIiwiYiIsImMiLCJkIl0", "!!", "a" * 1025, ""])
-async def test_cursors_that_were_never_given_out(http: HttpClient, path: str, cursor: str) -> None:
-    answered = await http.get(f"{path}?after={cursor}")
-    assert answered.status == 400, answered.body
-    assert answered.code in {"bad_cursor", "malformed"}
+async def test_invalid_cursors(http: HttpClient, path: str, cursor: str) -> None:
+    response = await http.get(f"{path}?after={cursor}")
+    assert response.status == 400, response.body
+    assert response.code in {"bad_cursor", "malformed"}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "nonsense=1", "q=%00", "q=%ff", "sort=best"])
-async def test_queries_that_cannot_be_read(http: HttpClient, query: str) -> None:
+async def test_invalid_queries(http: HttpClient, query: str) -> None:
     async with http.session.get(URL(f"{http.url}/api/v1/products?{query}", encoded=True)) as response:
         assert response.status == 400
         assert orjson.loads(await response.read())["code"] == "malformed"
 
 
-@pytest.mark.parametrize("moment", ["0.5", "2026", "-5", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00"])
-async def test_moments_that_are_none(customer: RegisteredCustomer, moment: str) -> None:
-    """A number is no moment, though some would read it as seconds."""
-    refused(await customer.http.get(f"/orders?to={moment}"), 400, "malformed", "/to")
+@pytest.mark.parametrize("timestamp", ["0.5", "2026", "-5", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00"])
+async def test_invalid_timestamps(customer: RegisteredCustomer, timestamp: str) -> None:
+    """A number is not a timestamp, although some parsers read it as seconds."""
+    assert_problem(await customer.http.get(f"/orders?to={timestamp}"), 400, "malformed", "/to")
 
 
-async def test_methods_and_paths_that_are_not_there(http: HttpClient) -> None:
-    answered = await http("PATCH", "/orders")
-    refused(answered, 405, "method_not_allowed")
-    assert answered.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
+async def test_unknown_methods_and_paths(http: HttpClient) -> None:
+    response = await http("PATCH", "/orders")
+    assert_problem(response, 405, "method_not_allowed")
+    assert response.headers["Allow"] == "GET, HEAD, POST, OPTIONS"
     for path in ("/", "/nothing", "/orders/", "/products/a/b/c", "//nothing", "//api/v2/products", "//.env"):
-        refused(await http.get(path), 404, "not_found")
+        assert_problem(await http.get(path), 404, "not_found")
 
 
-async def test_media_types_that_are_not_taken(http: HttpClient, admin_http: HttpClient) -> None:
-    answered = await http.post("/auth/login", data=b"email=a", headers={"Content-Type": "text/plain"})
-    refused(answered, 415, "unsupported_media_type")
-    refused(await admin_http.post("/products/import", {}), 415, "unsupported_media_type")
-    refused(await admin_http.post(f"/products/{new_id()}/images", {}), 415, "unsupported_media_type")
+async def test_unsupported_media_types(http: HttpClient, admin_http: HttpClient) -> None:
+    response = await http.post("/auth/login", data=b"email=a", headers={"Content-Type": "text/plain"})
+    assert_problem(response, 415, "unsupported_media_type")
+    assert_problem(await admin_http.post("/products/import", {}), 415, "unsupported_media_type")
+    assert_problem(await admin_http.post(f"/products/{new_id()}/images", {}), 415, "unsupported_media_type")
 
 
 async def test_bodies_over_the_limit(http: HttpClient) -> None:
     body = io.BytesIO(b'{"email": "' + b"x" * MEBIBYTE + b'"}')
-    answered = await http.post("/auth/login", data=body, headers={"Content-Type": "application/json"})
-    refused(answered, 413, "payload_too_large")
+    response = await http.post("/auth/login", data=body, headers={"Content-Type": "application/json"})
+    assert_problem(response, 413, "payload_too_large")
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "ключ", "a\tb"])
-async def test_idempotency_keys_that_are_none(http: HttpClient, key: str) -> None:
-    refused(await http.post("/carts", {}, headers={"Idempotency-Key": key}), 400, "invalid_idempotency_key")
+async def test_invalid_idempotency_keys(http: HttpClient, key: str) -> None:
+    assert_problem(await http.post("/carts", {}, headers={"Idempotency-Key": key}), 400, "invalid_idempotency_key")
 
 
-async def test_one_key_names_one_request(customer: RegisteredCustomer, new_product: NewProduct) -> None:
+async def test_an_idempotency_key_names_one_request(customer: RegisteredCustomer, new_product: NewProduct) -> None:
     product, key = await new_product(), new_id().hex
-    first = await customer.http.post("/orders", an_order(product), key=key)
-    again = await customer.http.post("/orders", an_order(product), key=key)
+    first = await customer.http.post("/orders", order_of(product), key=key)
+    again = await customer.http.post("/orders", order_of(product), key=key)
     assert (again.status, again.body) == (first.status, first.body) == (201, first.body)
     assert "Idempotent-Replayed" not in first.headers
     assert again.headers["Idempotent-Replayed"] == "true"
-    other = an_order(product, items=[{"sku": product.variants[0].sku, "quantity": 2}])
-    refused(await customer.http.post("/orders", other, key=key), 422, "idempotency_key_reused")
+    other = order_of(product, items=[{"sku": product.variants[0].sku, "quantity": 2}])
+    assert_problem(await customer.http.post("/orders", other, key=key), 422, "idempotency_key_reused")
 
 
 @pytest.mark.parametrize("number", ["4242424242424242", "4111 1111 1111 1111", "378282246310005"])
 async def test_card_numbers_are_refused_and_not_logged(
-    customer: RegisteredCustomer, new_product: NewProduct, stack: Any, number: str
+    customer: RegisteredCustomer, new_product: NewProduct, stack: Stack, number: str
 ) -> None:
-    order = (await customer.http.post("/orders", an_order(await new_product()))).json
-    refused(
-        await customer.http.post("/orders", an_order(await new_product(), payment_method=number)),
+    order = (await customer.http.post("/orders", order_of(await new_product()))).json
+    assert_problem(
+        await customer.http.post("/orders", order_of(await new_product(), payment_method=number)),
         422,
         "card_number_refused",
     )
     paying = {"payment_method": number}
-    refused(await customer.http.post(f"/orders/{order['id']}/pay", paying), 422, "card_number_refused")
-    refused(await customer.http.post("/payments", {"order_id": order["id"], **paying}), 422, "card_number_refused")
-    for log in stack.layout.logs.iterdir():
+    assert_problem(await customer.http.post(f"/orders/{order['id']}/pay", paying), 422, "card_number_refused")
+    assert_problem(
+        await customer.http.post("/payments", {"order_id": order["id"], **paying}), 422, "card_number_refused"
+    )
+    for log in stack.data_dir.logs_dir.iterdir():
         assert number not in log.read_text(errors="replace"), log.name
 
 
-async def test_a_version_that_is_gone(admin_http: HttpClient, new_product: NewProduct) -> None:
+async def test_an_outdated_version(admin_http: HttpClient, new_product: NewProduct) -> None:
     product = await new_product()
     path = f"/products/{product.id}"
     etag = (await admin_http.get(path)).headers["ETag"]
-    said = {"If-Match": etag}
-    assert (await admin_http("PATCH", path, {"name": "Another name"}, headers=said)).status == 200
-    refused(await admin_http("PATCH", path, {"name": "A third"}, headers=said), 412, "precondition_failed")
+    if_match = {"If-Match": etag}
+    assert (await admin_http("PATCH", path, {"name": "Another name"}, headers=if_match)).status == 200
+    assert_problem(await admin_http("PATCH", path, {"name": "A third"}, headers=if_match), 412, "precondition_failed")
     for bad in ('"nonsense"', "7", '"1", "2"'):
-        answered = await admin_http("PATCH", path, {"name": "A third"}, headers={"If-Match": bad})
-        refused(answered, 412, "precondition_failed")
+        response = await admin_http("PATCH", path, {"name": "A third"}, headers={"If-Match": bad})
+        assert_problem(response, 412, "precondition_failed")
     assert (await admin_http.get(path)).json["name"] == "Another name"

@@ -1,4 +1,4 @@
-"""When a service is asked no more, and when again, by a clock of the test's own."""
+"""When a circuit breaker opens and closes, with a fake clock."""
 
 import pytest
 
@@ -6,17 +6,19 @@ from contracts.failure import Unavailable
 from edge.upstream.circuit_breaker import CircuitBreaker
 
 
-class Clock:
+class FakeClock:
+    """Seconds, as the test sets them."""
+
     def __init__(self) -> None:
-        self.at = 50.0
+        self.now = 50.0
 
     def __call__(self) -> float:
-        return self.at
+        return self.now
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
@@ -25,10 +27,10 @@ def probes() -> list[str]:
 
 
 @pytest.fixture
-def circuit(clock: Clock, probes: list[str]) -> CircuitBreaker:
+def breaker(clock: FakeClock, probes: list[str]) -> CircuitBreaker:
     return CircuitBreaker(
         "order",
-        lambda: probes.append("?"),
+        lambda: probes.append("probe"),
         silence_seconds=2.0,
         unanswered_limit=5,
         probe_interval_seconds=1.0,
@@ -36,64 +38,64 @@ def circuit(clock: Clock, probes: list[str]) -> CircuitBreaker:
     )
 
 
-def ask(circuit: CircuitBreaker, times: int = 1) -> None:
+def call(breaker: CircuitBreaker, times: int = 1) -> None:
     for _ in range(times):
-        circuit.before_call()
+        breaker.before_call()
 
 
-def test_opens_when_nothing_comes_back(circuit: CircuitBreaker, clock: Clock) -> None:
-    ask(circuit, 5)
-    clock.at += 2.1
+def test_opens_when_no_response_arrives(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    call(breaker, 5)
+    clock.now += 2.1
     for _ in range(3):
         with pytest.raises(Unavailable) as refused:
-            ask(circuit)
+            call(breaker)
         assert refused.value.retry_after == 1
-    assert circuit.is_open
+    assert breaker.is_open
 
 
-def test_looks_again_after_a_pause_and_closes_when_heard(
-    circuit: CircuitBreaker, clock: Clock, probes: list[str]
+def test_probes_at_intervals_and_closes_after_a_response(
+    breaker: CircuitBreaker, clock: FakeClock, probes: list[str]
 ) -> None:
-    ask(circuit, 5)
-    clock.at += 2.1
-    for looked in (1, 1, 2):
+    call(breaker, 5)
+    clock.now += 2.1
+    for probes_so_far in (1, 1, 2):
         with pytest.raises(Unavailable):
-            ask(circuit)
-        assert len(probes) == looked
-        clock.at += 0.6
-    circuit.on_success()
-    ask(circuit, 20)
-    assert not circuit.is_open
+            call(breaker)
+        assert len(probes) == probes_so_far
+        clock.now += 0.6
+    breaker.on_success()
+    call(breaker, 20)
+    assert not breaker.is_open
 
 
-def test_one_of_two_processes_that_is_frozen_does_not_open_it(circuit: CircuitBreaker, clock: Clock) -> None:
+def test_stays_closed_while_one_of_two_processes_is_frozen(breaker: CircuitBreaker, clock: FakeClock) -> None:
     for _ in range(200):
-        ask(circuit, 2)
-        clock.at += 0.2
-        circuit.on_success()
-    assert not circuit.is_open
+        call(breaker, 2)
+        clock.now += 0.2
+        breaker.on_success()
+    assert not breaker.is_open
 
 
-def test_a_few_asks_say_nothing(circuit: CircuitBreaker, clock: Clock) -> None:
-    ask(circuit, 4)
-    clock.at += 60
-    ask(circuit)
-    assert not circuit.is_open
+def test_stays_closed_with_few_unanswered_calls(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    call(breaker, 4)
+    clock.now += 60
+    call(breaker)
+    assert not breaker.is_open
 
 
-def test_a_slow_answer_is_no_silence(circuit: CircuitBreaker, clock: Clock) -> None:
-    ask(circuit, 50)
-    clock.at += 1.9
-    ask(circuit, 50)
-    circuit.on_success()
-    clock.at += 1.9
-    ask(circuit)
-    assert not circuit.is_open
+def test_stays_closed_while_responses_are_slow(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    call(breaker, 50)
+    clock.now += 1.9
+    call(breaker, 50)
+    breaker.on_success()
+    clock.now += 1.9
+    call(breaker)
+    assert not breaker.is_open
 
 
-def test_what_never_left_says_nothing_of_the_service(circuit: CircuitBreaker, clock: Clock) -> None:
+def test_calls_that_were_not_sent_do_not_count(breaker: CircuitBreaker, clock: FakeClock) -> None:
     for _ in range(50):
-        ask(circuit)
-        circuit.on_not_sent()
-        clock.at += 1
-    assert not circuit.is_open
+        call(breaker)
+        breaker.on_not_sent()
+        clock.now += 1
+    assert not breaker.is_open

@@ -1,4 +1,4 @@
-"""Whose address a request has."""
+"""Which client address a request has."""
 
 from ipaddress import ip_network
 
@@ -7,11 +7,11 @@ import pytest
 from edge.client_ip import UNKNOWN_ADDRESS, ClientIpResolver, is_in_networks
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-ADDRESSES = ClientIpResolver((*LOOPBACK, ip_network("10.0.0.0/8")))
+RESOLVER = ClientIpResolver((*LOOPBACK, ip_network("10.0.0.0/8")))
 
 
 @pytest.mark.parametrize(
-    ("peer", "forwarded", "real", "found"),
+    ("peer", "forwarded_for", "real_ip", "client_ip"),
     [
         ("127.0.0.1", None, None, "127.0.0.1"),
         ("127.0.0.1", "192.0.2.7", None, "192.0.2.7"),
@@ -26,10 +26,10 @@ ADDRESSES = ClientIpResolver((*LOOPBACK, ip_network("10.0.0.0/8")))
         ("", "192.0.2.7", None, UNKNOWN_ADDRESS),
     ],
 )
-def test_believes_only_what_our_proxies_say(peer: str, forwarded: str | None, real: str | None, found: str) -> None:
-    assert ADDRESSES.resolve(peer, forwarded, real) == found
+def test_trusts_only_its_own_proxies(peer: str, forwarded_for: str | None, real_ip: str | None, client_ip: str) -> None:
+    assert RESOLVER.resolve(peer, forwarded_for, real_ip) == client_ip
 
 
-def test_what_is_no_address_is_nowhere() -> None:
+def test_text_that_is_no_address_is_in_no_network() -> None:
     assert not is_in_networks("localhost", LOOPBACK)
     assert is_in_networks("127.9.9.9", LOOPBACK)

@@ -1,4 +1,4 @@
-"""The end of an edge: who has connected is served, and told to go elsewhere."""
+"""How an edge shuts down: established connections are served, and told to close."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,8 +17,8 @@ from tests.support.eventually import eventually
 GET = b"GET /api/v1/products/brass-lamp HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-class Visitor:
-    """A connection that is kept."""
+class KeepAliveConnection:
+    """An HTTP connection that stays open between requests."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -30,53 +30,55 @@ class Visitor:
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             return head + await self.reader.readexactly(length)
 
-    async def dismissed(self) -> bool:
+    async def is_closed_by_edge(self) -> bool:
         async with asyncio.timeout(5):
             return await self.reader.read() == b""
 
 
-class Ending:
-    """An edge that a test ends while it looks on."""
+class StoppableEdge:
+    """An edge that the test stops while connections are open."""
 
     def __init__(self) -> None:
         self.port = 0
-        self.end = asyncio.Event()
-        self.over: asyncio.Task[None] | None = None
-        self.visitors: list[Visitor] = []
+        self.stop = asyncio.Event()
+        self.running: asyncio.Task[None] | None = None
+        self.connections: list[KeepAliveConnection] = []
 
-    async def visit(self) -> Visitor:
-        self.visitors.append(Visitor(*await asyncio.open_connection("127.0.0.1", self.port)))
-        return self.visitors[-1]
+    async def connect(self) -> KeepAliveConnection:
+        self.connections.append(KeepAliveConnection(*await asyncio.open_connection("127.0.0.1", self.port)))
+        return self.connections[-1]
 
 
 @pytest.fixture
-async def ending(edge_nats: Stack, backs: StubServices) -> AsyncIterator[Ending]:
-    found, serving = Ending(), asyncio.Event()
+async def stoppable_edge(edge_nats: Stack, services: StubServices) -> AsyncIterator[StoppableEdge]:
+    stoppable, serving = StoppableEdge(), asyncio.Event()
 
-    async def life() -> None:
+    async def run() -> None:
         settings = EdgeSettings(
             _env_file=None,
             nats_url=edge_nats.nats_url,
-            nats_password=edge_nats.password("edge"),
+            nats_password=edge_nats.nats_password("edge"),
             edge_port=0,
             edge_linger=2.0,
         )
-        async with serve_edge(settings, ConnectionMonitor(Metrics())) as found.port:
+        async with serve_edge(settings, ConnectionMonitor(Metrics())) as stoppable.port:
             serving.set()
-            await found.end.wait()
+            await stoppable.stop.wait()
 
-    found.over = asyncio.create_task(life())
+    stoppable.running = asyncio.create_task(run())
     await serving.wait()
-    yield found
-    found.end.set()
-    await found.over
-    for visitor in found.visitors:
-        visitor.writer.close()
-        await visitor.writer.wait_closed()
+    yield stoppable
+    stoppable.stop.set()
+    await stoppable.running
+    for connection in stoppable.connections:
+        connection.writer.close()
+        await connection.writer.wait_closed()
 
 
 @asynccontextmanager
-async def refusing(port: int) -> AsyncIterator[None]:
+async def when_refusing(port: int) -> AsyncIterator[None]:
+    """Enters the block once the port refuses new connections."""
+
     async def refused() -> bool:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -89,29 +91,30 @@ async def refusing(port: int) -> AsyncIterator[None]:
     yield
 
 
-async def test_a_kept_connection_is_served_once_more_and_closed_after_it(ending: Ending) -> None:
-    visitor = await ending.visit()
-    assert b"connection: close" not in (await visitor.get()).lower()
-    ending.end.set()
-    async with refusing(ending.port):
-        last = await visitor.get()
+async def test_an_idle_connection_is_served_once_more_and_then_closed(stoppable_edge: StoppableEdge) -> None:
+    connection = await stoppable_edge.connect()
+    assert b"connection: close" not in (await connection.get()).lower()
+    stoppable_edge.stop.set()
+    async with when_refusing(stoppable_edge.port):
+        last = await connection.get()
     assert last.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in last.lower()
-    assert await visitor.dismissed()
+    assert await connection.is_closed_by_edge()
 
 
-async def test_who_waits_before_the_door_is_let_in(ending: Ending) -> None:
-    """They have connected, but the edge has not looked yet when it is told to end."""
-    assert b"200 OK" in await (await ending.visit()).get()
-    coming = [asyncio.create_task(ending.visit()) for _ in range(50)]
-    ending.end.set()
-    visitors = [one for one in await asyncio.gather(*coming, return_exceptions=True) if isinstance(one, Visitor)]
-    answers = await asyncio.gather(*(one.get() for one in visitors))
-    assert all(one.startswith(b"HTTP/1.1 200 ") for one in answers)
+async def test_pending_connections_are_served(stoppable_edge: StoppableEdge) -> None:
+    """The connections are established, but the edge has not accepted them when it is stopped."""
+    assert b"200 OK" in await (await stoppable_edge.connect()).get()
+    connecting = [asyncio.create_task(stoppable_edge.connect()) for _ in range(50)]
+    stoppable_edge.stop.set()
+    results = await asyncio.gather(*connecting, return_exceptions=True)
+    connections = [result for result in results if isinstance(result, KeepAliveConnection)]
+    responses = await asyncio.gather(*(connection.get() for connection in connections))
+    assert all(response.startswith(b"HTTP/1.1 200 ") for response in responses)
 
 
-async def test_ends_at_once_when_nobody_is_connected(ending: Ending) -> None:
-    assert ending.over is not None
-    ending.end.set()
+async def test_stops_at_once_without_connections(stoppable_edge: StoppableEdge) -> None:
+    assert stoppable_edge.running is not None
+    stoppable_edge.stop.set()
     async with asyncio.timeout(1.5):
-        await ending.over
+        await stoppable_edge.running

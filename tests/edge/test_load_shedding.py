@@ -1,4 +1,4 @@
-"""How much is taken in, by a clock of the test's own."""
+"""Load shedding, with a fake clock."""
 
 import math
 
@@ -12,112 +12,119 @@ from edge.upstream.load_shedding import INITIAL_LIMIT, MIN_LIMIT, NORMAL_PRIORIT
 TARGET = 0.5
 
 
-class Shop:
-    """A shop that takes as long as the test says."""
+class LoadScenario:
+    """Requests whose latency the test sets."""
 
     def __init__(self, **changed: int) -> None:
-        self.at = 10.0
+        self.now = 10.0
         settings = EdgeSettings(_env_file=None, nats_password="x", edge_latency_target=TARGET, **changed)
-        self.admission = LoadShedder(settings, CollectorRegistry(), lambda: self.at)
+        self.load_shedder = LoadShedder(settings, CollectorRegistry(), lambda: self.now)
 
-    def fill(self, service: str = "cart", *, urgent: bool = False, aside: bool = False) -> list[int]:
-        """As many as are taken in."""
+    def fill(self, service: str = "cart", *, has_priority: bool = False, is_isolated: bool = False) -> list[int]:
+        """Sends requests until one is refused, and returns the tickets of the accepted ones."""
         tickets = []
         try:
             while True:
-                tickets.append(self.admission.acquire(service, has_priority=urgent, is_isolated=aside))
+                tickets.append(self.load_shedder.acquire(service, has_priority=has_priority, is_isolated=is_isolated))
         except Overloaded:
             return tickets
 
-    def answer(
-        self, tickets: list[int], service: str = "cart", *, after: float, telling: bool = True, answered: bool = True
+    def finish(
+        self,
+        tickets: list[int],
+        service: str = "cart",
+        *,
+        after: float,
+        is_latency_sample: bool = True,
+        has_responded: bool = True,
     ) -> None:
-        self.at += after
+        """Ends requests after a time in seconds."""
+        self.now += after
         for ticket in tickets:
-            self.admission.release(ticket, service, has_responded=answered, is_latency_sample=telling)
+            self.load_shedder.release(ticket, service, has_responded=has_responded, is_latency_sample=is_latency_sample)
 
-    def rounds(self, count: int, *, after: float) -> None:
+    def run_rounds(self, count: int, *, after: float) -> None:
         for _ in range(count):
-            self.answer(self.fill(), after=after)
-            self.at += TARGET
+            self.finish(self.fill(), after=after)
+            self.now += TARGET
 
 
-def test_takes_less_while_answers_are_late_and_never_nothing() -> None:
-    shop = Shop()
-    before = len(shop.fill(urgent=True))
+def test_limit_falls_while_responses_are_slow_but_not_below_the_minimum() -> None:
+    scenario = LoadScenario()
+    before = len(scenario.fill(has_priority=True))
     assert before == INITIAL_LIMIT
-    shop = Shop()
-    shop.rounds(30, after=2 * TARGET)
-    assert shop.admission.limit == MIN_LIMIT
+    scenario = LoadScenario()
+    scenario.run_rounds(30, after=2 * TARGET)
+    assert scenario.load_shedder.limit == MIN_LIMIT
 
 
-def test_takes_more_while_it_can_be_done_in_time() -> None:
-    shop = Shop()
-    shop.rounds(50, after=0.1)
-    assert shop.admission.limit == 512
-    assert len(shop.fill()) == 256, "one service has half of it at most"
+def test_limit_rises_while_responses_are_fast() -> None:
+    scenario = LoadScenario()
+    scenario.run_rounds(50, after=0.1)
+    assert scenario.load_shedder.limit == 512
+    assert len(scenario.fill()) == 256, "one service may have half of them"
 
 
-def test_finds_back_when_it_is_quiet() -> None:
-    shop = Shop()
-    shop.rounds(30, after=2 * TARGET)
+def test_limit_recovers_when_the_load_is_low() -> None:
+    scenario = LoadScenario()
+    scenario.run_rounds(30, after=2 * TARGET)
     for _ in range(100):
-        shop.answer([shop.admission.acquire("cart", has_priority=False)], after=0.01)
-        shop.at += TARGET
-    assert shop.admission.limit == INITIAL_LIMIT
+        scenario.finish([scenario.load_shedder.acquire("cart", has_priority=False)], after=0.01)
+        scenario.now += TARGET
+    assert scenario.load_shedder.limit == INITIAL_LIMIT
 
 
-def test_what_finishes_something_comes_first() -> None:
-    shop = Shop()
-    assert len(shop.fill()) == math.ceil(INITIAL_LIMIT * NORMAL_PRIORITY_SHARE)
-    assert shop.admission.acquire("order", has_priority=True)
+def test_priority_requests_may_fill_the_whole_limit() -> None:
+    scenario = LoadScenario()
+    assert len(scenario.fill()) == math.ceil(INITIAL_LIMIT * NORMAL_PRIORITY_SHARE)
+    assert scenario.load_shedder.acquire("order", has_priority=True)
 
 
-def test_what_hangs_does_not_close_the_others_doors() -> None:
-    shop = Shop()
-    hanging = shop.fill("order", urgent=True)
+def test_a_hanging_service_does_not_block_the_others() -> None:
+    scenario = LoadScenario()
+    hanging = scenario.fill("order", has_priority=True)
     with pytest.raises(Overloaded):
-        shop.admission.acquire("cart", has_priority=False)
-    shop.at += TARGET * 2.1
-    assert shop.admission.acquire("cart", has_priority=False)
-    shop.answer(hanging, "order", after=9, answered=False)
-    assert shop.admission.limit >= INITIAL_LIMIT
+        scenario.load_shedder.acquire("cart", has_priority=False)
+    scenario.now += TARGET * 2.1
+    assert scenario.load_shedder.acquire("cart", has_priority=False)
+    scenario.finish(hanging, "order", after=9, has_responded=False)
+    assert scenario.load_shedder.limit >= INITIAL_LIMIT
 
 
-def test_what_is_late_still_counts_while_answers_come() -> None:
-    shop = Shop()
-    waiting = shop.fill("cart")
+def test_late_responses_lower_the_limit_while_others_arrive() -> None:
+    scenario = LoadScenario()
+    waiting = scenario.fill("cart")
     for _ in range(20):
-        shop.answer([waiting.pop(0)], after=TARGET)
-        waiting += shop.fill("cart")
+        scenario.finish([waiting.pop(0)], after=TARGET)
+        waiting += scenario.fill("cart")
         assert len(waiting) <= INITIAL_LIMIT * NORMAL_PRIORITY_SHARE + 1
-    assert shop.admission.limit == MIN_LIMIT
+    assert scenario.load_shedder.limit == MIN_LIMIT
 
 
-def test_the_outer_bound_holds_whatever_hangs() -> None:
-    shop = Shop(edge_max_in_flight=100)
-    taken = 0
+def test_max_in_flight_holds_when_services_hang() -> None:
+    scenario = LoadScenario(edge_max_in_flight=100)
+    accepted = 0
     for service in ("order", "cart", "catalog"):
         for _ in range(200):
-            shop.at += 3 * TARGET
-            taken += len(shop.fill(service, urgent=True))
-    assert taken == 100
+            scenario.now += 3 * TARGET
+            accepted += len(scenario.fill(service, has_priority=True))
+    assert accepted == 100
 
 
-def test_what_takes_its_time_on_purpose_says_nothing() -> None:
-    shop = Shop()
+def test_requests_that_are_no_latency_sample_do_not_lower_the_limit() -> None:
+    scenario = LoadScenario()
     for _ in range(20):
-        shop.answer(shop.fill("user"), "user", after=4 * TARGET, telling=False)
-    assert shop.admission.limit >= INITIAL_LIMIT
+        scenario.finish(scenario.fill("user"), "user", after=4 * TARGET, is_latency_sample=False)
+    assert scenario.load_shedder.limit >= INITIAL_LIMIT
 
 
-def test_a_flood_of_logins_closes_nobody_else_s_door() -> None:
-    """They take their time on purpose, which says nothing either."""
-    shop = Shop()
-    logins = shop.fill("user", aside=True)
+def test_a_flood_of_logins_does_not_block_other_requests() -> None:
+    """Password hashing is slow by design, so its latency does not change the limit either."""
+    scenario = LoadScenario()
+    logins = scenario.fill("user", is_isolated=True)
     assert len(logins) == 64
-    before = shop.admission.limit
-    assert len(shop.fill("user")) == INITIAL_LIMIT * NORMAL_PRIORITY_SHARE
-    shop.answer(logins, "user", after=10 * TARGET)
-    assert shop.admission.limit == before
-    assert shop.fill("user", aside=True)
+    before = scenario.load_shedder.limit
+    assert len(scenario.fill("user")) == INITIAL_LIMIT * NORMAL_PRIORITY_SHARE
+    scenario.finish(logins, "user", after=10 * TARGET)
+    assert scenario.load_shedder.limit == before
+    assert scenario.fill("user", is_isolated=True)

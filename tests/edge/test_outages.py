@@ -1,8 +1,6 @@
-"""Nobody behind the edge, nobody in time, too much at once, and the end."""
+"""Services that are unavailable or late, overload, shutdown, and broken connections."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import aiohttp
 import orjson
@@ -13,75 +11,78 @@ from edge.settings import EdgeSettings
 from infra.foundation.telemetry import Metrics
 from infra.messaging.connection import ConnectionMonitor
 from infra.ops.devstack.stack import Stack
-from tests.edge.conftest import StubServices
+from tests.edge.conftest import OpenEdge, StubServices
 from tests.edge.token_signing import TokenSigner
 from tests.support.eventually import eventually
 from tests.support.http import HttpClient
 
 LAMP = "/products/brass-lamp"
-OpenEdge = Callable[..., Any]
 
 
-async def test_what_is_not_http_is_a_problem_and_not_in_the_log(
+async def test_invalid_http_gets_a_problem_and_is_not_logged(
     open_edge: OpenEdge, caplog: pytest.LogCaptureFixture
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", (await open_edge()).port)
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer secret\r\n\r\n")
-    answer = await reader.read()
+    response = await reader.read()
     writer.close()
-    assert answer.split(b" ", 2)[1] == b"400"
-    assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "malformed"
+    assert response.split(b" ", 2)[1] == b"400"
+    assert orjson.loads(response.partition(b"\r\n\r\n")[2])["code"] == "malformed"
     assert "secret" not in caplog.text
 
 
-async def test_nobody_there_nobody_in_time_and_too_much(
-    open_edge: OpenEdge, backs: StubServices, signer: TokenSigner
+async def test_unavailable_timed_out_and_overloaded(
+    open_edge: OpenEdge, services: StubServices, signer: TokenSigner
 ) -> None:
     http = (await open_edge(edge_timeout=0.3, edge_max_in_flight=4)).http
-    answered = await http.as_(signer.token()).get("/notifications")
-    assert (answered.status, answered.code, answered.headers["Retry-After"]) == (503, "unavailable", "1")
-    backs.responders["rpc.catalog.get_product"] = lambda _: None
+    response = await http.with_token(signer.token()).get("/notifications")
+    assert (response.status, response.code, response.headers["Retry-After"]) == (503, "unavailable", "1")
+    services.responders["rpc.catalog.get_product"] = lambda _: None
     late = [asyncio.create_task(http.get(LAMP)) for _ in range(2)]
-    await eventually(lambda: len(backs.requests) == 2)
+    await eventually(lambda: len(services.requests) == 2)
     shed = await http.get(LAMP)
     assert (shed.status, shed.code, shed.headers["Retry-After"]) == (503, "overloaded", "1")
-    assert {(one.status, one.code) for one in await asyncio.gather(*late)} == {(504, "timed_out")}
+    assert {(each.status, each.code) for each in await asyncio.gather(*late)} == {(504, "timed_out")}
 
 
-async def test_without_nats_a_request_fails_at_once(open_edge: OpenEdge, backs: StubServices, edge_nats: Stack) -> None:
+async def test_without_nats_a_request_fails_at_once(
+    open_edge: OpenEdge, services: StubServices, edge_nats: Stack
+) -> None:
     http = (await open_edge()).http
     assert (await http.get(LAMP)).status == 200
     await edge_nats.stop("nats")
     try:
-        answered = await asyncio.wait_for(http.get(LAMP), 2)
-        assert (answered.status, answered.code) == (503, "unavailable")
-        assert "Retry-After" in answered.headers
+        response = await asyncio.wait_for(http.get(LAMP), 2)
+        assert (response.status, response.code) == (503, "unavailable")
+        assert "Retry-After" in response.headers
         assert (await http.get("//healthz")).status == 200
         assert (await http.get("//readyz")).status == 503
     finally:
         await edge_nats.start("nats")
 
-    async def back() -> bool:
+    async def is_back() -> bool:
         return (await http.get(LAMP)).status == 200
 
-    await eventually(back)
+    await eventually(is_back)
 
 
-async def test_ends_only_after_what_it_has_begun(edge_nats: Stack, backs: StubServices, open_edge: OpenEdge) -> None:
+async def test_stops_only_after_finishing_accepted_requests(
+    edge_nats: Stack, services: StubServices, open_edge: OpenEdge
+) -> None:
     settings = EdgeSettings(
-        _env_file=None, nats_url=edge_nats.nats_url, nats_password=edge_nats.password("edge"), edge_port=0
+        _env_file=None, nats_url=edge_nats.nats_url, nats_password=edge_nats.nats_password("edge"), edge_port=0
     )
-    backs.responders["rpc.catalog.get_product"] = lambda _: None
+    services.responders["rpc.catalog.get_product"] = lambda _: None
     async with aiohttp.ClientSession() as session:
         async with serve_edge(settings, ConnectionMonitor(Metrics())) as port:
-            asking = asyncio.create_task(HttpClient(session, f"http://127.0.0.1:{port}").get(LAMP))
-            await eventually(lambda: backs.requests)
+            pending = asyncio.create_task(HttpClient(session, f"http://127.0.0.1:{port}").get(LAMP))
+            await eventually(lambda: services.requests)
             loop = asyncio.get_running_loop()
             loop.call_later(
-                0.2, lambda: loop.create_task(backs.client.publish(backs.last_request.reply, b'{"late":1}'))
+                0.2, lambda: loop.create_task(services.client.publish(services.last_request.reply, b'{"late":1}'))
             )
-        answered = await asking
-    assert (answered.status, answered.body) == (200, b'{"late":1}')
+        response = await pending
+    assert (response.status, response.body) == (200, b'{"late":1}')
 
 
 @pytest.mark.parametrize(
@@ -92,8 +93,8 @@ async def test_ends_only_after_what_it_has_begun(edge_nats: Stack, backs: StubSe
         b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
     ],
 )
-async def test_a_body_that_breaks_off_asks_nothing(
-    open_edge: OpenEdge, backs: StubServices, caplog: pytest.LogCaptureFixture, sent: bytes
+async def test_an_incomplete_body_causes_no_request(
+    open_edge: OpenEdge, services: StubServices, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
     opened = await open_edge()
     reader, writer = await asyncio.open_connection("127.0.0.1", opened.port)
@@ -102,5 +103,5 @@ async def test_a_body_that_breaks_off_asks_nothing(
     writer.write_eof()
     await asyncio.wait_for(reader.read(), 5)
     writer.close()
-    assert not backs.requests
+    assert not services.requests
     assert "Traceback" not in caplog.text

@@ -1,113 +1,111 @@
-"""A session that has ended: its access tokens are refused on the very next request, on every edge."""
+"""Revoked sessions: every edge refuses their access tokens on the next request."""
 
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from nats.aio.client import Client
 
-from edge.auth import revocations as ended
+from edge.auth import revocations
 from edge.auth.revocations import PRUNE_THRESHOLD, RevokedSessions
 from infra.foundation.ids import new_id
-from infra.messaging import connection as messaging
+from infra.messaging.connection import connect
 from infra.messaging.topology import REVOKED_SESSIONS
 from infra.ops.devstack.stack import Stack
-from tests.edge.conftest import StubServices
+from tests.edge.conftest import OpenEdge, StubServices
 from tests.edge.token_signing import TokenSigner
 from tests.support.eventually import eventually
 from tests.support.http import HttpClient
 
-OpenEdge = Callable[..., Any]
 
-
-async def post(client: Client, session_id: object) -> None:
-    """As the user service does."""
+async def revoke(client: Client, session_id: object) -> None:
+    """Publishes a revocation as the user service does."""
     await client.jetstream().publish(REVOKED_SESSIONS.subject_for(session_id), b"", stream=REVOKED_SESSIONS.stream_name)
 
 
-async def status(http: HttpClient, token: str) -> int:
+async def get_status(http: HttpClient, token: str) -> int:
     return (await http.with_token(token).get("/orders")).status
 
 
-async def test_a_session_ends_on_two_edges_with_all_its_tokens(
-    open_edge: OpenEdge, backs: StubServices, signer: TokenSigner
+async def test_a_revoked_session_is_refused_on_two_edges_with_all_its_tokens(
+    open_edge: OpenEdge, services: StubServices, signer: TokenSigner
 ) -> None:
     session_id = new_id()
     edges = [(await open_edge()).http for _ in range(2)]
     token, another = (signer.token(sid=str(session_id), jti=str(n)) for n in range(2))
-    lasting = signer.token(sid=str(new_id()))
+    unrevoked = signer.token(sid=str(new_id()))
     for http in edges:
-        assert [await status(http, one) for one in (token, lasting)] == [200, 200]
-    await post(backs.client, session_id)
+        assert [await get_status(http, each) for each in (token, unrevoked)] == [200, 200]
+    await revoke(services.client, session_id)
 
     async def refused() -> bool:
-        return [await status(http, token) for http in edges] == [401, 401]
+        return [await get_status(http, token) for http in edges] == [401, 401]
 
     await eventually(refused)
     for http in edges:
-        assert [await status(http, one) for one in (another, lasting)] == [401, 200]
-    assert (await edges[0].as_(token).get("/orders")).code == "invalid_token"
+        assert [await get_status(http, each) for each in (another, unrevoked)] == [401, 200]
+    assert (await edges[0].with_token(token).get("/orders")).code == "invalid_token"
 
 
-async def test_an_edge_that_starts_later_knows(open_edge: OpenEdge, backs: StubServices, signer: TokenSigner) -> None:
+async def test_an_edge_that_starts_later_reads_stored_revocations(
+    open_edge: OpenEdge, services: StubServices, signer: TokenSigner
+) -> None:
     sessions = [new_id() for _ in range(3)]
-    for one in sessions:
-        await post(backs.client, one)
+    for session_id in sessions:
+        await revoke(services.client, session_id)
     http = (await open_edge()).http
-    assert [await status(http, signer.token(sid=str(one))) for one in sessions] == [401, 401, 401]
+    assert [await get_status(http, signer.token(sid=str(session_id))) for session_id in sessions] == [401, 401, 401]
 
 
-async def test_a_board_of_several_batches_is_read_to_its_end(
-    backs: StubServices, edge_nats: Stack, monkeypatch: pytest.MonkeyPatch
+async def test_a_bucket_of_several_batches_is_read_completely(
+    services: StubServices, edge_nats: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions = [new_id() for _ in range(7)]
-    for one in sessions:
-        await post(backs.client, one)
-    monkeypatch.setattr(ended, "BATCH", 2)
-    async with messaging.connect(edge_nats.nats_url, "edge", edge_nats.password("edge")) as client:
-        board = RevokedSessions(client)
-        await board.subscribe()
-        assert board.is_current
-        assert all(one in board for one in sessions)
-        assert new_id() not in board
-        assert None not in board
+    for session_id in sessions:
+        await revoke(services.client, session_id)
+    monkeypatch.setattr(revocations, "BATCH_SIZE", 2)
+    async with connect(edge_nats.nats_url, "edge", edge_nats.nats_password("edge")) as client:
+        revoked_sessions = RevokedSessions(client)
+        await revoked_sessions.subscribe()
+        assert revoked_sessions.is_current
+        assert all(session_id in revoked_sessions for session_id in sessions)
+        assert new_id() not in revoked_sessions
+        assert None not in revoked_sessions
 
 
-async def test_what_was_posted_while_nats_was_away_is_known_afterwards(
-    open_edge: OpenEdge, edge_nats: Stack, signer: TokenSigner, backs: StubServices
+async def test_a_revocation_published_during_a_reconnection_is_not_missed(
+    open_edge: OpenEdge, edge_nats: Stack, signer: TokenSigner, services: StubServices
 ) -> None:
     session_id = new_id()
     http, token = (await open_edge()).http, signer.token(sid=str(session_id))
-    assert await status(http, token) == 200
+    assert await get_status(http, token) == 200
     await edge_nats.stop("nats")
-    assert await status(http, token) == 503
+    assert await get_status(http, token) == 503
     await edge_nats.start("nats")
-    async with messaging.connect(edge_nats.nats_url, "operator", edge_nats.password("operator")) as client:
-        await post(client, session_id)
-    found: list[int] = []
+    async with connect(edge_nats.nats_url, "operator", edge_nats.nats_password("operator")) as client:
+        await revoke(client, session_id)
+    statuses: list[int] = []
 
-    async def answered() -> bool:
-        found.append(await status(http, token))
-        return found[-1] != 503
+    async def is_back() -> bool:
+        statuses.append(await get_status(http, token))
+        return statuses[-1] != 503
 
-    await eventually(answered)
-    assert found[-1] == 401, found
+    await eventually(is_back)
+    assert statuses[-1] == 401, statuses
 
 
-async def test_nonsense_on_the_board_ends_nothing(
-    open_edge: OpenEdge, backs: StubServices, signer: TokenSigner
+async def test_invalid_keys_in_the_bucket_are_ignored(
+    open_edge: OpenEdge, services: StubServices, signer: TokenSigner
 ) -> None:
-    await post(backs.client, "nonsense")
+    await revoke(services.client, "nonsense")
     http = (await open_edge()).http
-    assert await status(http, signer.token(sid=str(new_id()))) == 200
+    assert await get_status(http, signer.token(sid=str(new_id()))) == 200
 
 
-async def test_what_expired_is_forgotten(backs: StubServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    board, now = RevokedSessions(backs.client), time.monotonic()
+async def test_expired_revocations_are_dropped(services: StubServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    revoked_sessions, now = RevokedSessions(services.client), time.monotonic()
     old = new_id()
-    board._add(str(old))
+    revoked_sessions._add(str(old))
     monkeypatch.setattr(time, "monotonic", lambda: now + REVOKED_SESSIONS.ttl_seconds + 1)
     for _ in range(PRUNE_THRESHOLD):
-        board._add(str(new_id()))
-    assert old not in board
+        revoked_sessions._add(str(new_id()))
+    assert old not in revoked_sessions

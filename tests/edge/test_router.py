@@ -1,4 +1,4 @@
-"""Which path leads where."""
+"""Which handler a path leads to."""
 
 import pytest
 
@@ -10,7 +10,7 @@ PRODUCT = "/api/v1/products/brass-lamp"
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "end", "params"),
+    ("method", "raw_path", "handler", "path_params"),
     [
         ("GET", "/api/v1/products", "GET /api/v1/products", {}),
         ("HEAD", "/api/v1/products", "GET /api/v1/products", {}),
@@ -28,12 +28,12 @@ PRODUCT = "/api/v1/products/brass-lamp"
         ("GET", "/.well-known/jwks.json", "GET /.well-known/jwks.json", {}),
     ],
 )
-def test_finds(method: str, target: str, end: str, params: dict[str, str]) -> None:
-    assert ROUTER.match(method, target) == RouteMatch(end, params)
+def test_matches(method: str, raw_path: str, handler: str, path_params: dict[str, str]) -> None:
+    assert ROUTER.match(method, raw_path) == RouteMatch(handler, path_params)
 
 
 @pytest.mark.parametrize(
-    "target",
+    "raw_path",
     [
         "",
         "*",
@@ -50,17 +50,17 @@ def test_finds(method: str, target: str, end: str, params: dict[str, str]) -> No
         "http://elsewhere/api/v1/products",
     ],
 )
-def test_nothing_is_elsewhere(target: str) -> None:
-    assert ROUTER.match("GET", target) == NoRouteMatch(())
+def test_unknown_paths_match_nothing(raw_path: str) -> None:
+    assert ROUTER.match("GET", raw_path) == NoRouteMatch(())
 
 
-def test_says_which_methods_there_are() -> None:
+def test_lists_the_allowed_methods() -> None:
     assert ROUTER.match("DELETE", "/api/v1/orders") == NoRouteMatch(("GET", "HEAD", "POST"))
     assert ROUTER.match("POST", PRODUCT) == NoRouteMatch(("DELETE", "GET", "HEAD", "PATCH", "PUT"))
     assert ROUTER.match("OPTIONS", "/api/v1/auth/login") == NoRouteMatch(("POST",))
 
 
-def test_a_fixed_path_is_nothing_s_id_but_may_be_a_name() -> None:
+def test_a_fixed_path_is_never_an_id_but_may_be_a_name() -> None:
     assert ROUTER.match("PUT", "/api/v1/products/search") == NoRouteMatch(("GET", "HEAD"))
     assert ROUTER.match("DELETE", "/api/v1/products/import") == NoRouteMatch(("POST",))
     assert ROUTER.match("GET", "/api/v1/products/import") == RouteMatch("GET /api/v1/products/{key}", {"key": "import"})

@@ -1,4 +1,4 @@
-"""The table of routes: complete, and true to the contracts."""
+"""The table of routes: complete, and consistent with the contracts."""
 
 import pytest
 
@@ -16,14 +16,14 @@ def _id(entry: tuple[str, Route]) -> str:
     return f"{entry[1].method} {entry[0]}"
 
 
-def test_every_operation_that_the_edge_may_ask_has_a_route() -> None:
+def test_every_operation_of_the_edge_has_a_route() -> None:
     served = {route.operation for _, route in EVERY}
     assert served == set(operations_for(EDGE)) - set(HEALTH.values()) - {user.FIND_API_KEY}, (
-        "what the edge asks for itself"
+        "the edge calls it without a route"
     )
 
 
-def test_no_two_routes_are_the_same() -> None:
+def test_routes_are_unique() -> None:
     assert len({_id(entry) for entry in EVERY}) == len(EVERY)
 
 
@@ -39,4 +39,4 @@ def test_a_route_fits_its_operation(entry: tuple[str, Route]) -> None:
     if "{id}" in route.location:
         assert "id" in route.operation.reply.model_fields
     if route.cache_control:
-        assert route.operation.access == "anyone", "what is public is the same for everybody"
+        assert route.operation.access == "anyone", "a cacheable response must be the same for all callers"

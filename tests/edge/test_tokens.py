@@ -1,4 +1,4 @@
-"""Who is let in, and how often the user service is asked for its keys."""
+"""Which access tokens are accepted, and how often the public keys are fetched."""
 
 import base64
 import time
@@ -13,54 +13,55 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from contracts.failure import InvalidToken, Unavailable
 from contracts.identity import Role
 from contracts.user import Jwks
-from edge.auth.tokens import KEYS_STALE_SECONDS, REFETCH_PAUSE_SECONDS, Authenticator, Caller, JwksCache
+from edge.auth.tokens import KEYS_STALE_SECONDS, REFETCH_PAUSE_SECONDS, Authenticator, JwksCache
+from edge.caller import Caller
 from tests.edge.token_signing import SUBJECT, TokenSigner, hmac_signed_token, unsigned_token, valid_claims
 
 SIGNER = TokenSigner()
-STRANGER = TokenSigner()
+FORGER = TokenSigner()
 
 
-class Fetching:
-    """A user service that counts, and a clock that a test sets."""
+class FakeUserService:
+    """A user service that counts fetches of its keys, with a clock that the test sets."""
 
     def __init__(self, *signers: TokenSigner) -> None:
         self.signers = list(signers)
-        self.times = 0
+        self.fetches = 0
         self.now = 1000.0
-        self.away = False
+        self.is_unavailable = False
 
     async def fetch(self) -> Jwks:
-        self.times += 1
-        if self.away:
+        self.fetches += 1
+        if self.is_unavailable:
             raise Unavailable
         return Jwks(keys=[signer.jwk() for signer in self.signers])
 
-    def tokens(self) -> Authenticator:
+    def authenticator(self) -> Authenticator:
         return Authenticator(JwksCache(self.fetch, lambda: self.now), lambda: time.time() + self.now - 1000)
 
 
-def signed(header: dict[str, Any], claims: bytes | None = None) -> str:
-    """With the right key, of what no library would write."""
-    said = {"alg": "RS256", "kid": SIGNER.kid, "typ": "JWT", **header}
-    parts = (orjson.dumps(said), orjson.dumps(valid_claims()) if claims is None else claims)
+def sign_raw(header: dict[str, Any], claims: bytes | None = None) -> str:
+    """Signs a header and claims that no library would write, with the right key."""
+    full_header = {"alg": "RS256", "kid": SIGNER.kid, "typ": "JWT", **header}
+    parts = (orjson.dumps(full_header), orjson.dumps(valid_claims()) if claims is None else claims)
     text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
     signature = SIGNER.key.sign(text, PKCS1v15(), SHA256())
     return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
-async def caller(token: str, fetching: Fetching | None = None) -> Caller | None:
-    return await (fetching or Fetching(SIGNER)).tokens().authenticate(f"Bearer {token}")
+async def authenticate(token: str, user_service: FakeUserService | None = None) -> Caller | None:
+    return await (user_service or FakeUserService(SIGNER)).authenticator().authenticate(f"Bearer {token}")
 
 
-async def test_a_good_token_is_an_identity() -> None:
-    found = await caller(SIGNER.token(role="admin"))
-    assert found is not None
-    assert (str(found.identity.user_id), found.identity.role) == (SUBJECT, Role.ADMIN)
-    assert SUBJECT in found.identity_header
+async def test_a_valid_token_gives_an_identity() -> None:
+    caller = await authenticate(SIGNER.token(role="admin"))
+    assert caller is not None
+    assert (str(caller.identity.user_id), caller.identity.role) == (SUBJECT, Role.ADMIN)
+    assert SUBJECT in caller.identity_header
 
 
-async def test_no_token_is_nobody() -> None:
-    assert await Fetching().tokens().authenticate(None) is None
+async def test_without_a_token_there_is_no_caller() -> None:
+    assert await FakeUserService().authenticator().authenticate(None) is None
 
 
 @pytest.mark.parametrize(
@@ -83,9 +84,9 @@ async def test_no_token_is_nobody() -> None:
         SIGNER.token({"kid": "another"}),
         unsigned_token(valid_claims(), "RS256", kid=None),
         unsigned_token(valid_claims(), "RS256", kid={"$ne": ""}),
-        STRANGER.token(),
-        STRANGER.token({"jwk": STRANGER.jwk()}),
-        STRANGER.token({"jku": "https://elsewhere/jwks.json"}),
+        FORGER.token(),
+        FORGER.token({"jwk": FORGER.jwk()}),
+        FORGER.token({"jku": "https://elsewhere/jwks.json"}),
         SIGNER.token()[:-8],
         SIGNER.token().rpartition(".")[0] + ".",
         SIGNER.token().replace(".", "..", 1),
@@ -101,11 +102,11 @@ async def test_no_token_is_nobody() -> None:
         SIGNER.token() + ".a.b",
         jwt.encode(valid_claims(), SIGNER.key, "RS512", {"kid": SIGNER.kid}),
         jwt.encode(valid_claims(), SIGNER.key, "PS256", {"kid": SIGNER.kid}),
-        signed({"alg": ["RS256"]}),
-        signed({}, b"[]"),
-        signed({}, b"null"),
-        signed({}, b"[" * 2500),
-        signed({}, orjson.dumps({**valid_claims(), "exp": None}).replace(b"null", b"Infinity")),
+        sign_raw({"alg": ["RS256"]}),
+        sign_raw({}, b"[]"),
+        sign_raw({}, b"null"),
+        sign_raw({}, b"[" * 2500),
+        sign_raw({}, orjson.dumps({**valid_claims(), "exp": None}).replace(b"null", b"Infinity")),
         unsigned_token(valid_claims(), "RS256", kid="../../../../dev/null"),
         unsigned_token(valid_claims(), "RS256", kid="' UNION SELECT 'key' --"),
         "",
@@ -115,59 +116,59 @@ async def test_no_token_is_nobody() -> None:
         "x" * 1_000_000,
     ],
 )
-async def test_any_other_is_refused(token: str) -> None:
+async def test_any_other_token_is_refused(token: str) -> None:
     with pytest.raises(InvalidToken):
-        await caller(token)
+        await authenticate(token)
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", SIGNER.token()])
-async def test_a_header_that_is_no_bearer_token(header: str) -> None:
+async def test_a_header_without_a_bearer_token_is_refused(header: str) -> None:
     with pytest.raises(InvalidToken):
-        await Fetching(SIGNER).tokens().authenticate(header)
+        await FakeUserService(SIGNER).authenticator().authenticate(header)
 
 
-async def test_a_token_that_was_good_is_known_until_it_expires() -> None:
-    fetching = Fetching(SIGNER)
-    tokens, said = fetching.tokens(), f"Bearer {SIGNER.token(exp=int(time.time()) + 60)}"
-    first = await tokens.authenticate(said)
-    assert await tokens.authenticate(said) is first
-    fetching.now += 61
-    again = await tokens.authenticate(said)
-    assert again is not first, "it is looked at anew, and its own clock says no"
+async def test_a_verified_token_is_cached_until_it_expires() -> None:
+    user_service = FakeUserService(SIGNER)
+    authenticator, header = user_service.authenticator(), f"Bearer {SIGNER.token(exp=int(time.time()) + 60)}"
+    first = await authenticator.authenticate(header)
+    assert await authenticator.authenticate(header) is first
+    user_service.now += 61
+    again = await authenticator.authenticate(header)
+    assert again is not first, "it is verified again; its own expiry is not over on the real clock"
 
 
-async def test_keys_are_fetched_once_and_now_and_then() -> None:
-    fetching = Fetching(SIGNER)
-    tokens = fetching.tokens()
+async def test_keys_are_fetched_once_and_again_when_stale() -> None:
+    user_service = FakeUserService(SIGNER)
+    authenticator = user_service.authenticator()
     for name in ("a", "b"):
-        await tokens.authenticate(f"Bearer {SIGNER.token(jti=name)}")
-    assert fetching.times == 1
-    fetching.now += KEYS_STALE_SECONDS + 1
-    await tokens.authenticate(f"Bearer {SIGNER.token(jti='c')}")
-    assert fetching.times == 2
+        await authenticator.authenticate(f"Bearer {SIGNER.token(jti=name)}")
+    assert user_service.fetches == 1
+    user_service.now += KEYS_STALE_SECONDS + 1
+    await authenticator.authenticate(f"Bearer {SIGNER.token(jti='c')}")
+    assert user_service.fetches == 2
 
 
-async def test_an_unknown_key_is_looked_for_but_not_too_often() -> None:
-    fetching, new = Fetching(SIGNER), TokenSigner("key-2")
-    tokens = fetching.tokens()
-    await tokens.authenticate(f"Bearer {SIGNER.token()}")
+async def test_an_unknown_key_id_is_fetched_at_intervals() -> None:
+    user_service, new = FakeUserService(SIGNER), TokenSigner("key-2")
+    authenticator = user_service.authenticator()
+    await authenticator.authenticate(f"Bearer {SIGNER.token()}")
     for _ in range(5):
         with pytest.raises(InvalidToken):
-            await tokens.authenticate(f"Bearer {new.token()}")
-    assert fetching.times == 1
-    fetching.signers.append(new)
-    fetching.now += REFETCH_PAUSE_SECONDS + 1
-    assert await tokens.authenticate(f"Bearer {new.token()}")
-    assert fetching.times == 2
+            await authenticator.authenticate(f"Bearer {new.token()}")
+    assert user_service.fetches == 1
+    user_service.signers.append(new)
+    user_service.now += REFETCH_PAUSE_SECONDS + 1
+    assert await authenticator.authenticate(f"Bearer {new.token()}")
+    assert user_service.fetches == 2
 
 
-async def test_without_the_user_service_nobody_is_called_a_liar() -> None:
-    fetching = Fetching(SIGNER)
-    fetching.away = True
+async def test_while_the_user_service_is_unavailable_known_keys_stay_valid() -> None:
+    user_service = FakeUserService(SIGNER)
+    user_service.is_unavailable = True
     with pytest.raises(Unavailable):
-        await caller(SIGNER.token(), fetching)
-    known = Fetching(SIGNER)
-    tokens = known.tokens()
-    await tokens.authenticate(f"Bearer {SIGNER.token()}")
-    known.away, known.now = True, known.now + KEYS_STALE_SECONDS + 1
-    assert await tokens.authenticate(f"Bearer {SIGNER.token(jti='later')}"), "the keys that are there still do"
+        await authenticate(SIGNER.token(), user_service)
+    reachable_before = FakeUserService(SIGNER)
+    authenticator = reachable_before.authenticator()
+    await authenticator.authenticate(f"Bearer {SIGNER.token()}")
+    reachable_before.is_unavailable, reachable_before.now = True, reachable_before.now + KEYS_STALE_SECONDS + 1
+    assert await authenticator.authenticate(f"Bearer {SIGNER.token(jti='later')}"), "known keys stay valid"

@@ -1,4 +1,4 @@
-"""Access tokens as the user service signs them, and as others would like to."""
+"""Access tokens as the user service signs them, and forged ones."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ SUBJECT = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
 
 
 class TokenSigner:
-    """One RSA key with its id."""
+    """Signs tokens with one RSA key."""
 
     def __init__(self, kid: str = "key-1") -> None:
         self.kid = kid
@@ -35,8 +35,8 @@ class TokenSigner:
         return self.key.public_key().public_bytes(serialization.Encoding.PEM, form)
 
     def token(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
-        said = {name: value for name, value in {**valid_claims(), **claims}.items() if value is not None}
-        return jwt.encode(said, self.key, TOKEN_ALGORITHM, {"kid": self.kid, **(header or {})})
+        merged = {name: value for name, value in {**valid_claims(), **claims}.items() if value is not None}
+        return jwt.encode(merged, self.key, TOKEN_ALGORITHM, {"kid": self.kid, **(header or {})})
 
 
 def valid_claims() -> dict[str, Any]:
@@ -58,7 +58,7 @@ def unsigned_token(claims: dict[str, Any], alg: str = "none", kid: Any = "key-1"
 
 
 def hmac_signed_token(claims: dict[str, Any], secret: bytes, kid: str = "key-1") -> str:
-    """HS256 with the public key as its secret: the classic confusion of algorithms."""
+    """Signs with HS256 and the public key as the secret: the classic algorithm confusion."""
     token = unsigned_token(claims, "HS256", kid).rstrip(".")
     digest = hmac.digest(secret, token.encode(), hashlib.sha256)
     return f"{token}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"

@@ -1,4 +1,4 @@
-"""Everything that the OpenAPI document says, tried on a running shop: what Schemathesis makes of it, through Nginx.
+"""Fuzzing: Schemathesis tries everything in the OpenAPI document on a running shop, through Nginx.
 
-`make fuzz` does it for ten minutes on a shop of its own; `test_fuzz.py` is its short form.
+`make fuzz` runs for ten minutes on a shop of its own; `test_fuzz.py` is the short form.
 """

@@ -1,4 +1,4 @@
-"""Those who send what is made up: nobody, a customer and an administrator, who sign in as anybody does."""
+"""The callers that send generated requests: an anonymous client, a customer and an administrator."""
 
 import secrets
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tests.support.rpc import RpcCaller
 
 @dataclass(frozen=True)
 class FuzzCaller:
-    """`email` is empty for who does not sign in."""
+    """A caller; `email` is empty for the anonymous one."""
 
     name: str
     email: str = ""
@@ -23,9 +23,9 @@ class FuzzCaller:
 
 
 async def create_callers(http: HttpClient, stack: Stack) -> list[FuzzCaller]:
-    """One of each; whom the shop has not met before, and whose password is in no example."""
+    """Creates one of each; their passwords appear in no example."""
     email, password = f"admin-{new_id().hex}@example.com", secrets.token_urlsafe()
-    async with messaging.connect(stack.nats_url, "operator", stack.password("operator")) as client:
+    async with messaging.connect(stack.nats_url, "operator", stack.nats_password("operator")) as client:
         admin = await RpcCaller(client)(user.MAKE_ADMIN, {"email": email, "password": password})
     return [FuzzCaller("anonymous"), await _customer(http), FuzzCaller("admin", email, password, str(admin.id))]
 
@@ -39,7 +39,7 @@ async def _customer(http: HttpClient) -> FuzzCaller:
 
 
 async def create_example_product(http: HttpClient, admin: FuzzCaller) -> None:
-    """What the examples of the document sell is on sale, so that some orders come about."""
+    """Creates the product of the document's examples, so that some orders succeed."""
     signed_in = await http.post("/auth/login", {"email": admin.email, "password": admin.password})
     lamp = {**REQUEST_EXAMPLES[catalog.CREATE_PRODUCT], "stock": 100_000}
     answered = await http.with_token(signed_in.json["access_token"]).post("/products", lamp)

@@ -1,4 +1,4 @@
-"""A shop of its own, and who sends it what is made up: one after the other, the administrator last."""
+"""Fuzzes a new shop as one caller after another, the administrator last."""
 
 import tempfile
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.fuzz.callers import create_callers, create_example_product
 from tests.fuzz.schemathesis import FuzzBudget, FuzzResult, run_schemathesis
@@ -15,28 +15,28 @@ from tests.support.http import HttpClient
 from tests.support.uninstrumented import uninstrumented_stack
 
 UNTHROTTLED_SETTINGS = {**FAST_SETTINGS, "SOUK_LOGIN_FAILURES": "100000", "SOUK_LOGIN_FAILURES_OF_ADDRESS": "100000"}
-"""Nobody is turned away for what he tries."""
+"""Settings under which no caller is throttled."""
 
 
 async def fuzz_as_all_callers(
-    effort: FuzzBudget, only: str = "", on_result: Callable[[FuzzResult], None] = lambda _outcome: None
+    budget: FuzzBudget, only: str = "", on_result: Callable[[FuzzResult], None] = lambda _result: None
 ) -> list[FuzzResult]:
-    """What each found; `told` hears of it as soon as one is done."""
-    found: list[FuzzResult] = []
+    """Returns the findings of each caller; `on_result` gets each as soon as it is known."""
+    results: list[FuzzResult] = []
     with tempfile.TemporaryDirectory(prefix="souk-fuzz-") as name:
         folder = Path(name)
         folder.chmod(0o711)
         data = folder / "shop"
-        options = Options(
+        options = StackSettings(
             _env_file=None, data=data, nginx_limits=False, seed=False, process_env=UNTHROTTLED_SETTINGS, **FREE_PORTS
         )
         async with uninstrumented_stack(options) as stack, aiohttp.ClientSession() as session:
             http = HttpClient(session, stack.http_url)
-            who = await create_callers(http, stack)
-            await create_example_product(http, who[-1])
-            chosen = [caller for caller in who if only in ("", caller.name)]
-            share = replace(effort, seconds=effort.seconds // len(chosen))
-            for each in chosen:
-                found.append(await run_schemathesis(stack.http_url, each, share, folder))
-                on_result(found[-1])
-    return found
+            callers = await create_callers(http, stack)
+            await create_example_product(http, callers[-1])
+            chosen = [caller for caller in callers if only in ("", caller.name)]
+            share = replace(budget, seconds=budget.seconds // len(chosen))
+            for caller in chosen:
+                results.append(await run_schemathesis(stack.http_url, caller, share, folder))
+                on_result(results[-1])
+    return results

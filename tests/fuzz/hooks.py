@@ -1,4 +1,4 @@
-"""Read by Schemathesis. Who is at work does not close his own account, or nothing after it would be tried."""
+"""Hooks that Schemathesis loads: a caller does not ban or delete its own account, which would end the run."""
 
 import os
 import uuid

@@ -1,6 +1,6 @@
-"""Schemathesis as a process of its own, in the name of one caller.
+"""Runs Schemathesis as a process, in the name of one caller.
 
-It signs in by itself, and anew when its session ends, as some of what it sends ends sessions.
+Schemathesis logs in by itself, and again when its session ends, because some generated requests end sessions.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ KEEP_ACCOUNT_CONFIG = """\
 include-name = "DELETE /api/v1/users/profile"
 enabled = false
 """
-"""Who is at work does not close his own account, or nothing after it would be tried. Nobody may try to."""
+"""A caller does not close its own account, which would end the run; an anonymous caller may try."""
 HOOKS = Path(__file__).with_name("hooks.py")
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
@@ -58,44 +58,44 @@ class FuzzBudget:
 
 @dataclass(frozen=True)
 class FuzzResult:
-    """What one caller found; `report` is Schemathesis's own."""
+    """The findings of one caller; `report` is Schemathesis's own."""
 
     caller: FuzzCaller
     code: int
     report: str
 
 
-async def run_schemathesis(url: str, caller: FuzzCaller, effort: FuzzBudget, folder: Path) -> FuzzResult:
-    """Tries the document at `url`; what is wrong is in the report, with the request that shows it."""
+async def run_schemathesis(url: str, caller: FuzzCaller, budget: FuzzBudget, folder: Path) -> FuzzResult:
+    """Tries the document at `url`; the report has each finding with the request that shows it."""
     config = folder / f"{caller.name}.toml"
     config.write_text(_configuration(caller))
     command = [Path(sys.executable).with_name("schemathesis"), "--config-file", config, "run", f"{url}/openapi.json"]
     process = await asyncio.create_subprocess_exec(
         *map(str, command),
-        *_arguments(url, effort),
+        *_arguments(url, budget),
         cwd=folder,
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(HOOKS), "SOUK_FUZZ_SELF": caller.id},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    return FuzzResult(caller, process.returncode, said.decode(errors="replace"))
+    return FuzzResult(caller, process.returncode, output.decode(errors="replace"))
 
 
-def _arguments(url: str, effort: FuzzBudget) -> list[str]:
-    seed = [] if effort.seed is None else [f"--seed={effort.seed}"]
+def _arguments(url: str, budget: FuzzBudget) -> list[str]:
+    seed = [] if budget.seed is None else [f"--seed={budget.seed}"]
     return [
         f"--url={url}",
-        f"--phases={','.join(effort.phases)}",
+        f"--phases={','.join(budget.phases)}",
         f"--checks={','.join(CHECKS)}",
-        f"--max-examples={effort.examples}",
-        f"--max-time={effort.seconds}",
+        f"--max-examples={budget.examples}",
+        f"--max-time={budget.seconds}",
         "--continue-on-failure",
         "--request-timeout=20",
         "--max-redirects=0",

@@ -1,11 +1,11 @@
-"""What a safeguard is: a few words of the code, and the tests that are there for them."""
+"""A safeguard: a few words of code, and the tests that protect them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Safeguard:
-    """What is taken away: `there` (once in `file`) becomes `without`; one of `tests` has to fail then."""
+    """Without the safeguard, `code` (once in `file`) becomes `replacement`, and one of `tests` must fail."""
 
     name: str
     file: str

@@ -1,4 +1,4 @@
-"""The table of safeguards names what is really there; `make safeguards` takes each of them away."""
+"""The table of safeguards quotes code and tests that exist; `make safeguards` removes each safeguard."""
 
 import ast
 
@@ -9,7 +9,7 @@ from tests.mutation.safeguards import ROOT, SAFEGUARDS
 
 
 @pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda one: one.name)
-def test_a_safeguard_is_there_once_and_has_its_tests(safeguard: Safeguard) -> None:
+def test_the_code_of_a_safeguard_exists_once_and_its_tests_exist(safeguard: Safeguard) -> None:
     assert (ROOT / safeguard.file).read_text().count(safeguard.code) == 1
     for test in safeguard.tests:
         file, _, name = test.partition("::")

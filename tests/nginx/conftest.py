@@ -1,4 +1,4 @@
-"""Nginx itself, as configured, in front of a small upstream that says what reached it."""
+"""A real Nginx with Souk's configuration, in front of a fake edge that records its requests."""
 
 import asyncio
 import tempfile
@@ -14,53 +14,53 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from infra.ops.devstack.free_ports import LOOPBACK, Ports
-from infra.ops.devstack.nginx_config import render
-from infra.ops.devstack.readiness_probes import listens
-from infra.ops.devstack.server_binaries import Search
+from infra.ops.devstack.free_ports import LOOPBACK, PortPicker
+from infra.ops.devstack.nginx_config import render_nginx_config
+from infra.ops.devstack.readiness_probes import accepts_connections
+from infra.ops.devstack.server_binaries import ServerFinder
 from tests.support.eventually import eventually
 from tests.support.http import HttpResponse
 
 
 @dataclass
-class Upstream:
-    """Answers like an edge; a test sets how."""
+class FakeEdge:
+    """Answers like an edge, as a test sets it."""
 
-    seen: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
     body: bytes | None = None
-    hold: asyncio.Event | None = None
-    dies: bool = False
+    release: asyncio.Event | None = None
+    drops_connections: bool = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        said = {
+        received = {
             "method": request.method,
             "target": request.raw_path,
             "headers": {name.lower(): value for name, value in request.headers.items()},
             "bytes": len(await request.read()),
         }
-        self.seen.append(said)
-        if self.dies:
+        self.requests.append(received)
+        if self.drops_connections:
             assert request.transport is not None
             request.transport.abort()
-        if self.hold is not None:
-            await self.hold.wait()
+        if self.release is not None:
+            await self.release.wait()
         headers = {
             "Content-Type": "application/json",
             "X-Request-Id": request.headers.get("X-Request-Id", ""),
             **self.headers,
         }
-        return web.Response(body=self.body or orjson.dumps(said), status=self.status, headers=headers)
+        return web.Response(body=self.body or orjson.dumps(received), status=self.status, headers=headers)
 
 
 @dataclass
-class Front:
-    """Nginx, and what stands behind it."""
+class NginxUnderTest:
+    """A running Nginx and its fake edge."""
 
     url: str
     port: int
-    upstream: Upstream
+    upstream: FakeEdge
     session: aiohttp.ClientSession
     config: Path
 
@@ -70,7 +70,7 @@ class Front:
             return HttpResponse(response.status, response.headers, await response.read())
 
     async def raw(self, request: bytes) -> bytes:
-        """What comes back for these bytes, up to the end of the connection."""
+        """Sends bytes and returns the response up to the end of the connection."""
         reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
         try:
             writer.write(request)
@@ -80,12 +80,12 @@ class Front:
             writer.close()
 
 
-Open = Callable[..., Awaitable[Front]]
+OpenNginx = Callable[..., Awaitable[NginxUnderTest]]
 
 
 @asynccontextmanager
-async def _upstream(port: int) -> AsyncIterator[Upstream]:
-    upstream = Upstream()
+async def _upstream(port: int) -> AsyncIterator[FakeEdge]:
+    upstream = FakeEdge()
 
     def request_factory(*parts: Any) -> web.BaseRequest:
         return web.BaseRequest(*parts, asyncio.get_running_loop(), client_max_size=100 * 1024**2)
@@ -102,11 +102,11 @@ async def _upstream(port: int) -> AsyncIterator[Upstream]:
 
 @asynccontextmanager
 async def _nginx(config: Path, port: int) -> AsyncIterator[None]:
-    binary = str(Search().nginx().binary)
+    binary = str(ServerFinder().nginx().binary)
     arguments = ("-p", str(config.parent), "-c", str(config), "-e", "stderr")
     process = await asyncio.create_subprocess_exec(binary, *arguments, stderr=asyncio.subprocess.DEVNULL)
     try:
-        await eventually(lambda: listens(port))
+        await eventually(lambda: accepts_connections(port))
         yield
     finally:
         with suppress(ProcessLookupError):
@@ -115,10 +115,10 @@ async def _nginx(config: Path, port: int) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def open_front() -> AsyncIterator[Open]:
-    """Opens an Nginx rendered with what a test says; `edge=False` leaves nothing behind it.
+async def open_front() -> AsyncIterator[OpenNginx]:
+    """Opens an Nginx with the settings of a test; with `edge=False` no edge listens.
 
-    `gone` edges do not listen; `twice` names the one that does by two addresses.
+    `gone` is the number of further edges that do not listen; `twice` lists the fake edge under two addresses.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="souk nginx ")))
@@ -126,22 +126,25 @@ async def open_front() -> AsyncIterator[Open]:
             aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
         )
 
-        async def opened(*, edge: bool = True, gone: int = 0, twice: bool = False, **how: Any) -> Front:
-            ports = Ports()
-            port, behind = (ports.take(0, "a test", "nothing") for _ in range(2))
+        async def opened(*, edge: bool = True, gone: int = 0, twice: bool = False, **how: Any) -> NginxUnderTest:
+            ports = PortPicker()
+            port, edge_port = (ports.reserve(0, "a test", "nothing") for _ in range(2))
             config = folder / "nginx.conf"
-            edges = [f"{LOOPBACK}:{behind}", *(f"{LOOPBACK}:{ports.take(0, 'a test', 'nothing')}" for _ in range(gone))]
-            edges += [f"localhost:{behind}"] if twice else []
-            config.write_text(render(http_port=port, edges=edges, run_dir=folder, **how))
-            upstream = await stack.enter_async_context(_upstream(behind)) if edge else Upstream()
+            edges = [
+                f"{LOOPBACK}:{edge_port}",
+                *(f"{LOOPBACK}:{ports.reserve(0, 'a test', 'nothing')}" for _ in range(gone)),
+            ]
+            edges += [f"localhost:{edge_port}"] if twice else []
+            config.write_text(render_nginx_config(http_port=port, edges=edges, run_dir=folder, **how))
+            upstream = await stack.enter_async_context(_upstream(edge_port)) if edge else FakeEdge()
             await stack.enter_async_context(_nginx(config, how["tls"].port if how.get("tls") else port))
-            upstream.seen.clear()
-            return Front(f"http://{LOOPBACK}:{port}", port, upstream, session, config)
+            upstream.requests.clear()
+            return NginxUnderTest(f"http://{LOOPBACK}:{port}", port, upstream, session, config)
 
         yield opened
 
 
 @pytest.fixture
-async def front(open_front: Open) -> Front:
-    """Without limits, with its cache."""
+async def front(open_front: OpenNginx) -> NginxUnderTest:
+    """Nginx without limits and with its cache."""
     return await open_front(limits=False)

@@ -1,4 +1,4 @@
-"""What Nginx lets through, keeps, refuses and says."""
+"""Nginx: what it forwards, caches, refuses and logs."""
 
 import asyncio
 import io
@@ -12,86 +12,86 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.failure import Problem
-from infra.ops.devstack.free_ports import Ports
-from infra.ops.devstack.nginx_config import Limits, Tls, render
-from infra.ops.devstack.server_binaries import Search
-from tests.nginx.conftest import Front, Open
+from infra.ops.devstack.free_ports import PortPicker
+from infra.ops.devstack.nginx_config import NginxLimits, NginxTls, render_nginx_config
+from infra.ops.devstack.server_binaries import ServerFinder
+from tests.nginx.conftest import NginxUnderTest, OpenNginx
 from tests.support.eventually import eventually
 
 MEBIBYTE = 1024 * 1024
 PRODUCTS = "/api/v1/products"
 
 
-async def test_passes_on_who_asks_and_not_what_one_says_of_oneself(front: Front) -> None:
-    said = {"X-Forwarded-For": "1.2.3.4", "X-Real-IP": "1.2.3.4", "X-Request-Id": "mine-1"}
-    answered = await front("GET", "/api/v1/orders?limit=2", headers=said)
-    seen = front.upstream.seen[0]
+async def test_client_addresses_are_real_not_claimed(front: NginxUnderTest) -> None:
+    claimed = {"X-Forwarded-For": "1.2.3.4", "X-Real-IP": "1.2.3.4", "X-Request-Id": "mine-1"}
+    response = await front("GET", "/api/v1/orders?limit=2", headers=claimed)
+    seen = front.upstream.requests[0]
     assert seen["target"] == "/api/v1/orders?limit=2"
     assert seen["headers"]["x-forwarded-for"] == seen["headers"]["x-real-ip"] == "127.0.0.1"
-    assert seen["headers"]["x-request-id"] == answered.headers["X-Request-Id"] == "mine-1"
+    assert seen["headers"]["x-request-id"] == response.headers["X-Request-Id"] == "mine-1"
 
 
-@pytest.mark.parametrize("insane", ["a b", "x" * 129, 'a"b', "ü"])
-async def test_makes_a_request_id_where_there_is_no_sane_one(front: Front, insane: str) -> None:
-    answered = await front("GET", "/api/v1/orders", headers={"X-Request-Id": insane})
-    assert answered.headers["X-Request-Id"] == front.upstream.seen[0]["headers"]["x-request-id"] != insane
-    assert len(answered.headers.getall("X-Request-Id")) == 1
+@pytest.mark.parametrize("invalid", ["a b", "x" * 129, 'a"b', "ü"])
+async def test_an_invalid_request_id_is_replaced(front: NginxUnderTest, invalid: str) -> None:
+    response = await front("GET", "/api/v1/orders", headers={"X-Request-Id": invalid})
+    assert response.headers["X-Request-Id"] == front.upstream.requests[0]["headers"]["x-request-id"] != invalid
+    assert len(response.headers.getall("X-Request-Id")) == 1
 
 
-async def test_every_answer_has_the_security_headers_once(front: Front) -> None:
+async def test_every_response_has_the_security_headers_once(front: NginxUnderTest) -> None:
     for path in ("/api/v1/orders", PRODUCTS, "/metrics", "/healthz"):
-        answered = await front("GET", path)
+        response = await front("GET", path)
         for name in ("X-Content-Type-Options", "X-Frame-Options", "Content-Security-Policy", "Referrer-Policy"):
-            assert len(answered.headers.getall(name)) == 1, (path, name)
-        assert answered.headers["Server"] == "nginx"
+            assert len(response.headers.getall(name)) == 1, (path, name)
+        assert response.headers["Server"] == "nginx"
 
 
-async def test_the_docs_bring_their_own_policy(front: Front) -> None:
+async def test_the_docs_set_their_own_policy(front: NginxUnderTest) -> None:
     front.upstream.headers = {"Content-Security-Policy": "default-src 'self'"}
-    answered = await front("GET", "/docs")
-    assert answered.headers.getall("Content-Security-Policy") == ["default-src 'self'"]
+    response = await front("GET", "/docs")
+    assert response.headers.getall("Content-Security-Policy") == ["default-src 'self'"]
 
 
-async def test_keeps_what_is_public_for_as_long_as_it_says(front: Front) -> None:
+async def test_public_responses_are_cached_as_declared(front: NginxUnderTest) -> None:
     front.upstream.headers = {"Cache-Control": "public, max-age=60"}
     first, second = [await front("GET", PRODUCTS) for _ in range(2)]
     assert (first.headers["X-Cache"], second.headers["X-Cache"]) == ("MISS", "HIT")
     assert first.headers["X-Request-Id"] != second.headers["X-Request-Id"], "an id is of one request"
-    assert len(front.upstream.seen) == 1
+    assert len(front.upstream.requests) == 1
     assert (await front("GET", PRODUCTS + "?limit=1")).headers["X-Cache"] == "MISS"
 
 
 @pytest.mark.parametrize("secret", [{"Authorization": "Bearer x"}, {"Cookie": "a=b"}])
-async def test_never_keeps_or_serves_what_is_somebody_s_own(front: Front, secret: dict[str, str]) -> None:
+async def test_private_responses_are_never_cached(front: NginxUnderTest, secret: dict[str, str]) -> None:
     front.upstream.headers = {"Cache-Control": "public, max-age=60"}
     await front("GET", PRODUCTS, headers=secret)
     assert (await front("GET", PRODUCTS)).headers["X-Cache"] == "MISS"
     assert (await front("GET", PRODUCTS, headers=secret)).headers["X-Cache"] == "BYPASS"
-    assert len(front.upstream.seen) == 3
+    assert len(front.upstream.requests) == 3
 
 
-async def test_keeps_nothing_that_is_not_marked(front: Front) -> None:
+async def test_unmarked_responses_are_not_cached(front: NginxUnderTest) -> None:
     front.upstream.headers = {"Cache-Control": "no-store"}
     assert [(await front("GET", PRODUCTS)).headers["X-Cache"] for _ in range(2)] == ["MISS", "MISS"]
 
 
-async def test_what_many_want_at_once_is_asked_for_a_few_times_at_most(front: Front) -> None:
+async def test_concurrent_requests_for_one_response_are_merged(front: NginxUnderTest) -> None:
     front.upstream.headers = {"Cache-Control": "public, max-age=60"}
-    front.upstream.hold = asyncio.Event()
+    front.upstream.release = asyncio.Event()
     asking = [asyncio.create_task(front("GET", PRODUCTS)) for _ in range(20)]
-    await eventually(lambda: front.upstream.seen)
-    front.upstream.hold.set()
-    assert {answered.status for answered in await asyncio.gather(*asking)} == {200}
-    assert len(front.upstream.seen) < len(asking) / 2
+    await eventually(lambda: front.upstream.requests)
+    front.upstream.release.set()
+    assert {response.status for response in await asyncio.gather(*asking)} == {200}
+    assert len(front.upstream.requests) < len(asking) / 2
 
 
-async def test_answers_304_where_the_client_has_it(front: Front) -> None:
+async def test_a_matching_etag_returns_304(front: NginxUnderTest) -> None:
     front.upstream.headers = {"Cache-Control": "public, max-age=60", "ETag": '"7"'}
-    answered = await front("GET", PRODUCTS, headers={"If-None-Match": '"7"'})
-    assert (answered.status, answered.body) == (304, b"")
+    response = await front("GET", PRODUCTS, headers={"If-None-Match": '"7"'})
+    assert (response.status, response.body) == (304, b"")
 
 
-async def test_compresses_json_but_nothing_beside_a_secret(front: Front) -> None:
+async def test_json_is_compressed_except_beside_secrets(front: NginxUnderTest) -> None:
     front.upstream.body = b'{"x":"' + b"a" * 4000 + b'"}'
     accepted = {"Accept-Encoding": "gzip"}
     assert (await front("GET", "/api/v1/orders", headers=accepted)).headers.get("Content-Encoding") == "gzip"
@@ -109,12 +109,12 @@ async def test_compresses_json_but_nothing_beside_a_secret(front: Front) -> None
         ("POST", f"{PRODUCTS}/0190/images", 11 * MEBIBYTE, 413),
     ],
 )
-async def test_bodies_have_a_limit(front: Front, method: str, path: str, size: int, status: int) -> None:
-    answered = await front(method, path, data=io.BytesIO(b"x" * size), headers={"Expect": "100-continue"})
-    assert answered.status == status
+async def test_bodies_have_a_size_limit(front: NginxUnderTest, method: str, path: str, size: int, status: int) -> None:
+    response = await front(method, path, data=io.BytesIO(b"x" * size), headers={"Expect": "100-continue"})
+    assert response.status == status
     if status == 413:
-        _is_problem(answered.body, 413, "payload_too_large")
-        assert not front.upstream.seen
+        _is_problem(response.body, 413, "payload_too_large")
+        assert not front.upstream.requests
 
 
 def _is_problem(body: bytes, status: int, code: str) -> None:
@@ -140,99 +140,103 @@ def _is_problem(body: bytes, status: int, code: str) -> None:
         (b"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"),
     ],
 )
-async def test_what_is_not_http_is_refused_as_a_problem(front: Front, request_: bytes, status: int, code: str) -> None:
+async def test_what_is_not_http_is_refused_as_a_problem(
+    front: NginxUnderTest, request_: bytes, status: int, code: str
+) -> None:
     answer = await front.raw(request_)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status), head
     assert b"content-type: application/problem+json" in head.lower()
     assert b"x-request-id: " in head.lower()
     _is_problem(body, status, code)
-    assert not front.upstream.seen
+    assert not front.upstream.requests
 
 
-async def test_a_method_that_nobody_has_is_told_with_those_there_are(front: Front) -> None:
+async def test_an_unknown_method_lists_the_allowed_ones(front: NginxUnderTest) -> None:
     answer = await front.raw(b"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" in answer
 
 
-async def test_an_edge_that_is_away_is_503_with_a_time_to_wait(open_front: Open) -> None:
+async def test_an_unavailable_edge_returns_503_with_retry_after(open_front: OpenNginx) -> None:
     front = await open_front(edge=False)
-    answered = await front("GET", PRODUCTS)
-    assert answered.status == 503
-    assert answered.headers["Retry-After"] == "1"
-    assert answered.headers["Content-Type"] == "application/problem+json"
-    _is_problem(answered.body, 503, "unavailable")
+    response = await front("GET", PRODUCTS)
+    assert response.status == 503
+    assert response.headers["Retry-After"] == "1"
+    assert response.headers["Content-Type"] == "application/problem+json"
+    _is_problem(response.body, 503, "unavailable")
 
 
-async def test_problems_of_the_edge_go_through_as_they_are(front: Front) -> None:
+async def test_problems_of_the_edge_are_unchanged(front: NginxUnderTest) -> None:
     front.upstream.status, front.upstream.body = 503, b'{"code":"overloaded"}'
     assert (await front("GET", "/api/v1/orders")).body == b'{"code":"overloaded"}'
 
 
-async def test_writes_are_limited_and_reads_are_not(open_front: Open) -> None:
-    limits = Limits(writes_per_second=1, writes_burst=2, auth_per_minute=1, auth_burst=1)
+async def test_writes_are_limited_and_reads_are_not(open_front: OpenNginx) -> None:
+    limits = NginxLimits(writes_per_second=1, writes_burst=2, auth_per_minute=1, auth_burst=1)
     front = await open_front(limits=limits)
     assert {(await front("GET", "/api/v1/orders")).status for _ in range(10)} == {200}
     writes = [await front("POST", "/api/v1/orders", data=b"{}") for _ in range(5)]
-    assert [answered.status for answered in writes] == [200, 200, 200, 429, 429]
+    assert [response.status for response in writes] == [200, 200, 200, 429, 429]
     assert writes[-1].headers["Retry-After"] == "1"
-    said = [writes[-1].headers[f"RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")]
-    assert said == ["2", "0", "2"]
+    claimed = [writes[-1].headers[f"RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")]
+    assert claimed == ["2", "0", "2"]
     _is_problem(writes[-1].body, 429, "too_many_requests")
 
 
-async def test_signing_in_is_limited_more(open_front: Open) -> None:
-    front = await open_front(limits=Limits(writes_per_second=100, writes_burst=99, auth_per_minute=1, auth_burst=1))
+async def test_authentication_has_a_lower_limit(open_front: OpenNginx) -> None:
+    front = await open_front(
+        limits=NginxLimits(writes_per_second=100, writes_burst=99, auth_per_minute=1, auth_burst=1)
+    )
     logins = [(await front("POST", "/api/v1/auth/login", data=b"{}")).status for _ in range(4)]
     assert logins == [200, 200, 429, 429]
     assert (await front("POST", "/api/v1/orders", data=b"{}")).status == 200
 
 
-async def test_figures_are_for_those_who_are_near(front: Front, open_front: Open) -> None:
+async def test_metrics_are_for_allowed_networks_only(front: NginxUnderTest, open_front: OpenNginx) -> None:
     assert (await front("GET", "/metrics")).status == 200
     assert (await front("GET", "/metrics", headers={"X-Forwarded-For": "127.0.0.1"})).status == 404
     far = await open_front(metrics_networks=["192.0.2.0/24"])
     for path in ("/metrics", "//metrics", "/x/../metrics", "/%6detrics", "/metrics?x=1", "/metrics/../metrics"):
         assert (await far("GET", path)).status == 404, path
-    assert not far.upstream.seen
+    assert not far.upstream.requests
 
 
-async def test_a_target_reaches_the_edge_as_it_was_written(front: Front) -> None:
+async def test_the_request_target_is_unchanged(front: NginxUnderTest) -> None:
     target = "/api/v1/inventory/A%2FB//c/adjustments"
     await front("POST", target, data=b"{}")
-    assert front.upstream.seen[0]["target"] == target
+    assert front.upstream.requests[0]["target"] == target
 
 
-async def test_events_come_one_by_one(front: Front) -> None:
+async def test_server_sent_events_are_not_buffered(front: NginxUnderTest) -> None:
     rendered = front.config.read_text()
     block = rendered.partition("orders/[^/]+/events$")[2].partition("}")[0]
     assert "proxy_buffering off" in block
     assert "gzip off" in block
 
 
-async def test_refusals_are_noted_without_the_query(front: Front) -> None:
+async def test_refusals_are_logged_without_the_query(front: NginxUnderTest) -> None:
     await front("POST", "/api/v1/orders?token=geheim", data=io.BytesIO(b"x" * (MEBIBYTE + 1)))
     log = front.config.parent / "refused.log"
     await eventually(lambda: "413" in log.read_text())
     assert "geheim" not in log.read_text()
 
 
-async def test_speaks_tls_and_sends_others_there(open_front: Open, certificate: tuple[Path, Path]) -> None:
-    tls = Tls(*certificate, port=Ports().take(0, "a test", "nothing"))
+async def test_https_is_served_and_http_redirected(open_front: OpenNginx, certificate: tuple[Path, Path]) -> None:
+    tls = NginxTls(*certificate, port=PortPicker().reserve(0, "a test", "nothing"))
     front = await open_front(tls=tls)
     redirected = await front("GET", "/api/v1/orders?limit=1")
     assert redirected.status == 308
     assert redirected.headers["Location"] == f"https://127.0.0.1:{tls.port}/api/v1/orders?limit=1"
     front.url = f"https://127.0.0.1:{tls.port}"
-    answered = await front("GET", "/api/v1/orders", ssl=False)
-    assert answered.status == 200
-    assert "Strict-Transport-Security" in answered.headers
-    assert answered.json["headers"]["x-forwarded-proto"] == "https"
+    response = await front("GET", "/api/v1/orders", ssl=False)
+    assert response.status == 200
+    assert "Strict-Transport-Security" in response.headers
+    assert response.json["headers"]["x-forwarded-proto"] == "https"
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """One that nobody vouches for, for a day."""
+    """A self-signed certificate for one day, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "souk.test")])
     now = datetime.now(UTC)
@@ -252,10 +256,10 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("limits", [True, False])
 @pytest.mark.parametrize("cache", [True, False])
-def test_nginx_takes_every_form_of_the_configuration(tmp_path: Path, limits: bool, cache: bool) -> None:  # noqa: FBT001
+def test_nginx_accepts_every_variant_of_the_configuration(tmp_path: Path, limits: bool, cache: bool) -> None:  # noqa: FBT001
     config = tmp_path / "nginx.conf"
     config.write_text(
-        render(
+        render_nginx_config(
             http_port=8080,
             edges=["127.0.0.1:8081", "127.0.0.1:8082"],
             run_dir=tmp_path,
@@ -265,36 +269,38 @@ def test_nginx_takes_every_form_of_the_configuration(tmp_path: Path, limits: boo
             trusted_proxies=["10.0.0.0/8"],
         )
     )
-    command = [Search().nginx().binary, "-t", "-p", tmp_path, "-c", config, "-e", "stderr"]
+    command = [ServerFinder().nginx().binary, "-t", "-p", tmp_path, "-c", config, "-e", "stderr"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-async def test_an_edge_that_is_gone_is_passed_over_every_time(open_front: Open) -> None:
-    """Not avoided for a while after: it may be back before the other one goes."""
+async def test_a_stopped_edge_is_skipped_for_every_request(open_front: OpenNginx) -> None:
+    """It is not avoided afterwards, since it may be back before the other edge stops."""
     front = await open_front(limits=False, gone=1)
     for method in ("GET", "POST") * 10:
         assert (await front(method, "/api/v1/orders", data=b"{}" if method == "POST" else None)).status == 200
-    assert len(front.upstream.seen) == 20
+    assert len(front.upstream.requests) == 20
 
 
-async def test_an_edge_gets_no_more_at_once_than_it_may(open_front: Open) -> None:
+async def test_requests_in_progress_at_an_edge_are_bounded(open_front: OpenNginx) -> None:
     front = await open_front(limits=False, edge_connections=3)
-    front.upstream.hold = asyncio.Event()
+    front.upstream.release = asyncio.Event()
     under_way = [asyncio.create_task(front("GET", "/api/v1/orders")) for _ in range(3)]
-    await eventually(lambda: len(front.upstream.seen) == 3)
+    await eventually(lambda: len(front.upstream.requests) == 3)
     refused = await front("GET", "/api/v1/orders")
     _is_problem(refused.body, 503, "unavailable")
     assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
-    front.upstream.hold.set()
-    assert {answered.status for answered in await asyncio.gather(*under_way)} == {200}
+    front.upstream.release.set()
+    assert {response.status for response in await asyncio.gather(*under_way)} == {200}
 
 
 @pytest.mark.parametrize(("method", "times"), [("POST", 1), ("PATCH", 1), ("GET", 2)])
-async def test_what_may_have_been_carried_out_is_not_repeated(open_front: Open, method: str, times: int) -> None:
-    """The edge reads the request and dies."""
+async def test_requests_that_may_have_taken_effect_are_not_retried(
+    open_front: OpenNginx, method: str, times: int
+) -> None:
+    """The edge reads the request and closes the connection."""
     front = await open_front(limits=False, twice=True)
-    front.upstream.dies = True
-    answered = await front(method, "/api/v1/orders", data=b"{}" if method != "GET" else None)
-    assert (answered.status, answered.headers["Retry-After"]) == (503, "1")
-    assert len(front.upstream.seen) == times
+    front.upstream.drops_connections = True
+    response = await front(method, "/api/v1/orders", data=b"{}" if method != "GET" else None)
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
+    assert len(front.upstream.requests) == times

@@ -1,1 +1,1 @@
-"""What tests stand on: the shop as a client sees it, as the edge asks it, and as one who listens hears it."""
+"""What tests share: clients over HTTP and NATS, an event recorder, waiting, and searches through all stored data."""

@@ -1,4 +1,4 @@
-"""docker-compose.yml as Compose reads it: anchors merged, variables filled in."""
+"""docker-compose.yml as Compose reads it: anchors merged, variables substituted."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,20 +15,20 @@ VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Z_]+)(?:(?P<how>:?-)(?P<default>[^
 
 @dataclass(frozen=True)
 class ContainerProgram:
-    """What a container of ours runs: `python -m module arguments` or `souk command`."""
+    """What a container of the Souk image runs: `python -m module arguments` or `souk command`."""
 
     module: str = ""
     command: str = ""
 
 
 def load_compose_file(**variables: str) -> dict[str, Any]:
-    """The file with these variables set, and no others."""
+    """The parsed file with only these variables set."""
     found: dict[str, Any] = substitute_variables(yaml.safe_load(FILE.read_text()), variables)
     return found
 
 
 def substitute_variables(value: Any, variables: Mapping[str, str]) -> Any:
-    """Variables stand in values, as `${NAME:-default}` or `${NAME-default}`; `$$` is a dollar."""
+    """Substitutes `${NAME:-default}` and `${NAME-default}` in all values; `$$` is a dollar."""
     if isinstance(value, dict):
         return {key: substitute_variables(one, variables) for key, one in value.items()}
     if isinstance(value, list):
@@ -48,31 +48,32 @@ def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
 
 
 def compose_variables() -> set[str]:
-    """The variables that the file asks for."""
+    """The variables that the file uses."""
     text = "\n".join(line.partition(" #")[0] for line in FILE.read_text().splitlines() if not line.startswith("#"))
     return {match["name"] for match in VARIABLE.finditer(text) if match["name"]}
 
 
 def runs_souk_image(service: Mapping[str, Any]) -> bool:
+    """Whether a service runs the Souk image."""
     return str(service["image"]).startswith("souk:")
 
 
 def command_words(service: Mapping[str, Any]) -> list[str]:
-    """The words of its command, through a shell or not."""
+    """The words of a service's command, with or without a shell."""
     return " ".join(service["command"]).split()
 
 
 def container_programs(service: Mapping[str, Any]) -> Iterator[ContainerProgram]:
-    """What of ours a container runs."""
-    said = command_words(service)
-    for at, word in enumerate(said):
-        if word == "-m" and said[at - 1] == "python":
-            yield ContainerProgram(module=said[at + 1])
+    """The Souk programs that a container runs."""
+    arguments = command_words(service)
+    for at, word in enumerate(arguments):
+        if word == "-m" and arguments[at - 1] == "python":
+            yield ContainerProgram(module=arguments[at + 1])
         if word == "souk" and at == 0:
-            yield ContainerProgram(command=said[1])
+            yield ContainerProgram(command=arguments[1])
 
 
 def secret_targets(service: Mapping[str, Any]) -> dict[str, str]:
-    """Name in /run/secrets to name in the file's `secrets`."""
+    """The names of a service's secrets: in /run/secrets, and in the file's `secrets`."""
     given = [one if isinstance(one, dict) else {"source": one} for one in service.get("secrets", [])]
     return {str(one.get("target", one["source"])): str(one["source"]) for one in given}

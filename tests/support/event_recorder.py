@@ -1,4 +1,4 @@
-"""Everything that is said on NATS while the tests run, by aggregate."""
+"""Records every event that is published while the tests run."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tests.support.eventually import eventually
 
 @dataclass(frozen=True)
 class RecordedEvent:
-    """An event with the headers it came with."""
+    """An event with its headers."""
 
     name: str
     event: Event
@@ -23,12 +23,13 @@ class RecordedEvent:
 
 
 class EventRecorder:
-    """Listens to `event.>` and remembers."""
+    """Subscribes to `event.>` and keeps every event, by aggregate."""
 
     def __init__(self) -> None:
         self._recorded: dict[str, list[RecordedEvent]] = defaultdict(list)
 
     async def start(self, client: Client) -> None:
+        """Subscribes; call it before the events of interest."""
         await client.subscribe("event.>", cb=self._record)
 
     async def _record(self, message: Msg) -> None:
@@ -38,29 +39,29 @@ class EventRecorder:
         self._recorded[aggregate].append(RecordedEvent(name, event, header))
 
     def event_names(self, aggregate: UUID | str) -> list[str]:
-        """What has been said of it so far, in order."""
-        return [heard.name for heard in self._recorded[str(aggregate)]]
+        """The names of an aggregate's events so far, in order."""
+        return [recorded.name for recorded in self._recorded[str(aggregate)]]
 
     async def wait_for(self, aggregate: UUID | str, name: str) -> RecordedEvent:
-        """The event of that name, once it has come."""
+        """Waits for an aggregate's event with this name."""
 
         def found() -> RecordedEvent | None:
-            return next((heard for heard in self._recorded[str(aggregate)] if heard.name == name), None)
+            return next((recorded for recorded in self._recorded[str(aggregate)] if recorded.name == name), None)
 
-        heard = await eventually(found)
-        assert heard is not None
-        return heard
+        recorded = await eventually(found)
+        assert recorded is not None
+        return recorded
 
     async def wait_for_fields(self, name: str, **fields: object) -> RecordedEvent:
-        """The event of that name with those fields, whatever its aggregate."""
+        """Waits for an event with this name and these fields, of any aggregate."""
 
         def found() -> RecordedEvent | None:
-            every = (heard for several in list(self._recorded.values()) for heard in several if heard.name == name)
-            return next((one for one in every if _has(one.event, fields)), None)
+            named = (one for events in list(self._recorded.values()) for one in events if one.name == name)
+            return next((one for one in named if _has(one.event, fields)), None)
 
-        heard = await eventually(found)
-        assert heard is not None
-        return heard
+        recorded = await eventually(found)
+        assert recorded is not None
+        return recorded
 
 
 def _has(event: Event, fields: dict[str, object]) -> bool:

@@ -1,4 +1,4 @@
-"""Waiting for what will be true, without guessing how long it takes."""
+"""Waits for a condition, without a guess how long it takes."""
 
 import asyncio
 import inspect
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def eventually(check: Callable[[], T | Awaitable[T]], *, timeout_seconds: float = 15.0) -> T:
-    """What `check` returns once it is truthy and raises no AssertionError."""
+    """Repeats `check` until it returns a truthy value and raises no AssertionError; returns that value."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
@@ -22,11 +22,11 @@ async def eventually(check: Callable[[], T | Awaitable[T]], *, timeout_seconds: 
         except AssertionError as failed:
             error = failed
         if time.monotonic() > deadline:
-            raise error or AssertionError(f"not true within {timeout_seconds} s: {_told(check)}")
+            raise error or AssertionError(f"not true within {timeout_seconds} s: {_source(check)}")
         await asyncio.sleep(0.01)
 
 
-def _told(check: Callable[..., object]) -> str:
+def _source(check: Callable[..., object]) -> str:
     try:
         return inspect.getsource(check).strip()
     except (OSError, TypeError):

@@ -1,4 +1,4 @@
-"""The shop as its clients see it: HTTP through Nginx."""
+"""The shop as its clients reach it: HTTP through Nginx."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ BASE = "/api/v1"
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """An answer, read to its end."""
+    """A response, read to its end."""
 
     status: int
     headers: "aiohttp.typedefs.LooseHeaders | Any"
@@ -25,13 +25,13 @@ class HttpResponse:
 
     @property
     def code(self) -> str:
-        """The slug of a problem."""
+        """The `code` of a problem response."""
         code: str = self.json["code"]
         return code
 
 
 class HttpClient:
-    """Sends requests below `/api/v1`, or at the root for a path that begins with `//`."""
+    """Sends requests below `/api/v1`; a path that begins with `//` is sent from the root."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, token: str | None = None) -> None:
         self.session = session
@@ -51,34 +51,36 @@ class HttpClient:
         key: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> HttpResponse:
-        said = dict(headers or {})
+        sent_headers = dict(headers or {})
         if self.token:
-            said.setdefault("Authorization", f"Bearer {self.token}")
+            sent_headers.setdefault("Authorization", f"Bearer {self.token}")
         if key:
-            said["Idempotency-Key"] = key
+            sent_headers["Idempotency-Key"] = key
         if json is not None:
             data = orjson.dumps(json)
-            said.setdefault("Content-Type", "application/json")
+            sent_headers.setdefault("Content-Type", "application/json")
         url = self.url + (path[1:] if path.startswith("//") else BASE + path)
-        async with self.session.request(method, url, data=data, headers=said, allow_redirects=False) as response:
+        async with self.session.request(
+            method, url, data=data, headers=sent_headers, allow_redirects=False
+        ) as response:
             return HttpResponse(response.status, response.headers, await response.read())
 
-    async def get(self, path: str, **how: Any) -> HttpResponse:
-        return await self("GET", path, **how)
+    async def get(self, path: str, **options: Any) -> HttpResponse:
+        return await self("GET", path, **options)
 
-    async def post(self, path: str, json: Any = None, **how: Any) -> HttpResponse:
-        return await self("POST", path, json, **how)
+    async def post(self, path: str, json: Any = None, **options: Any) -> HttpResponse:
+        return await self("POST", path, json, **options)
 
-    async def put(self, path: str, json: Any = None, **how: Any) -> HttpResponse:
-        return await self("PUT", path, json, **how)
+    async def put(self, path: str, json: Any = None, **options: Any) -> HttpResponse:
+        return await self("PUT", path, json, **options)
 
-    async def delete(self, path: str, **how: Any) -> HttpResponse:
-        return await self("DELETE", path, **how)
+    async def delete(self, path: str, **options: Any) -> HttpResponse:
+        return await self("DELETE", path, **options)
 
 
 @dataclass(frozen=True)
 class RegisteredCustomer:
-    """Somebody with an account, signed in."""
+    """A customer with an account, signed in."""
 
     http: HttpClient
     user: dict[str, Any]
@@ -88,12 +90,12 @@ class RegisteredCustomer:
 
 
 async def register_customer(http: HttpClient) -> RegisteredCustomer:
-    """A customer whom nobody has met before."""
+    """Registers a new customer."""
     email, password = f"{new_id().hex}@example.com", "correct horse"
     body = {"email": email, "password": password, "first_name": "Ada", "last_name": "Lovelace"}
-    answered = await http.with_token(None).post("/auth/register", body)
-    assert answered.status == 201, answered.body
-    session = answered.json
+    response = await http.with_token(None).post("/auth/register", body)
+    assert response.status == 201, response.body
+    session = response.json
     return RegisteredCustomer(http.with_token(session["access_token"]), session["user"], email, password, session)
 
 

@@ -1,4 +1,4 @@
-"""Asks as the edge sends them, and as other services do."""
+"""Requests over NATS as the edge sends them, and as services and the operator do."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,16 +15,18 @@ from infra.messaging.rpc import RpcClient
 
 
 class RpcCaller:
-    """Asks any operation with the rights of one NATS user."""
+    """Calls any operation with the rights of one NATS user."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self.rpc = RpcClient(client, timeout_seconds=10.0)
 
-    async def __call__(self, operation: AnyOperation, body: Model | Mapping[str, Any] | None = None, **how: Any) -> Any:
-        """The reply as its model; `how` is as for `raw`."""
-        found, _ = await self.raw(operation, body, **how)
-        return operation.reply.model_validate_json(found)
+    async def __call__(
+        self, operation: AnyOperation, body: Model | Mapping[str, Any] | None = None, **options: Any
+    ) -> Any:
+        """Returns the reply as its model; `options` are the keyword arguments of `raw`."""
+        reply, _ = await self.raw(operation, body, **options)
+        return operation.reply.model_validate_json(reply)
 
     async def raw(
         self,
@@ -36,15 +38,15 @@ class RpcCaller:
         if_match: int | None = None,
         client: str = "127.0.0.9",
     ) -> tuple[bytes, Mapping[str, str]]:
-        """Bytes and headers of the reply; raises the `Fail` that came instead."""
-        said = {
+        """Returns body and headers of the reply; raises the `Fail` that the service replied with."""
+        values = {
             headers.CLIENT_IP: client,
             headers.IDENTITY: identity.model_dump_json() if identity else None,
             headers.IDEMPOTENCY_KEY: key,
             headers.IF_MATCH: None if if_match is None else str(if_match),
         }
-        extra = {name: value for name, value in said.items() if value is not None}
-        return await self.rpc.request_bytes(operation.subject, _encoded(body), extra)
+        extra_headers = {name: value for name, value in values.items() if value is not None}
+        return await self.rpc.request_bytes(operation.subject, _encoded(body), extra_headers)
 
 
 def _encoded(body: Model | Mapping[str, Any] | bytes | None) -> bytes:
@@ -56,15 +58,16 @@ def _encoded(body: Model | Mapping[str, Any] | bytes | None) -> bytes:
 
 
 def customer_identity() -> Identity:
-    """Somebody signed in whom nobody has met before."""
+    """A new signed-in customer."""
     return Identity(user_id=new_id(), role=Role.CUSTOMER)
 
 
 def admin_identity() -> Identity:
+    """A new administrator."""
     return Identity(user_id=new_id(), role=Role.ADMIN)
 
 
 def api_key_identity(*scopes: ApiKeyScope) -> Identity:
-    """As the edge tells of an API key."""
+    """An API key with these scopes, as the edge passes it on."""
     key_id = new_id()
     return Identity(user_id=key_id, role=Role.ADMIN, session_id=key_id, scopes=scopes)

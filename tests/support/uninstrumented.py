@@ -1,19 +1,19 @@
-"""A shop whose processes are not measured for coverage."""
+"""A stack whose processes coverage.py does not measure."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 
 COVERAGE_VARIABLE = "COVERAGE_PROCESS_CONFIG"
-"""By this, coverage.py has every child measure itself."""
+"""With this variable, coverage.py measures every child process."""
 
 
 @asynccontextmanager
-async def uninstrumented_stack(options: Options) -> AsyncIterator[Stack]:
-    """For processes that are killed: they would leave nothing behind, or half a file, and take longer to start."""
+async def uninstrumented_stack(options: StackSettings) -> AsyncIterator[Stack]:
+    """For processes that are killed: measured ones would leave no data or half a file, and start more slowly."""
     async with AsyncExitStack() as opened:
         with _without(COVERAGE_VARIABLE):
             stack = await opened.enter_async_context(Stack(options).running())

@@ -1,1 +1,1 @@
-"""The `souk` command."""
+"""The `souk` command: one module for each subcommand, loaded only when that subcommand runs."""

@@ -1,7 +1,7 @@
-"""The administrator's account, and the shop's HTTP API as that administrator uses it from a command.
+"""The administrator's account, and a client for the shop's HTTP API with that account.
 
-The account comes from SOUK_ADMIN_EMAIL and SOUK_ADMIN_PASSWORD; without them it is made up once, and the data folder
-keeps the password where only its owner can read it.
+The account comes from SOUK_ADMIN_EMAIL and SOUK_ADMIN_PASSWORD. Without them, a password is generated once and stored
+in the data folder, where only its owner can read it.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from contracts import user
 from contracts.failure import InvalidRequest
 from contracts.user import MakeAdmin
-from infra.messaging import connection as messaging
+from infra.messaging import connection
 from infra.messaging.rpc import RpcClient
-from infra.ops.devstack.endpoints import Whereabouts
+from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.secret_files import OPERATOR
 
-EMAIL = "admin@souk.example"
-PASSWORD = "admin_password"  # noqa: S105 - the name of a file
-PATIENCE = aiohttp.ClientTimeout(total=60)
-MOST_TRIES = 8
-LATER = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+DEFAULT_EMAIL = "admin@souk.example"
+PASSWORD_FILE = "admin_password"  # noqa: S105 - the name of a file
+REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=60)
+MAX_ATTEMPTS = 8
+RETRY_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 
 class AdminSettings(BaseSettings):
-    """Who the administrator is."""
+    """The administrator's e-mail address and password."""
 
     model_config = SettingsConfigDict(env_prefix="SOUK_", env_file=".env", extra="ignore", frozen=True)
 
@@ -43,58 +43,62 @@ class AdminSettings(BaseSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class AdminCredentials:
+    """What the administrator logs in with."""
+
     email: str
     password: SecretStr
 
 
-class Refusal(StackError):  # noqa: N818 - an answer, not an accident
-    """The shop said no."""
+class ApiError(StackError):
+    """The shop refused a request, with its status and its error code."""
 
-    def __init__(self, what: str, status: int, code: str, detail: str) -> None:
-        super().__init__(f"The shop refused {what}: {detail} ({code})")
+    def __init__(self, request: str, status: int, code: str, detail: str) -> None:
+        super().__init__(f"The shop refused {request}: {detail} ({code})")
         self.status = status
         self.code = code
 
 
 @dataclass(frozen=True, slots=True)
-class Admin:
-    """The account, and whether its password was made up just now, so that somebody has to be told."""
+class AdminAccount:
+    """The account, and whether its password has just been generated, so that the user has to be told."""
 
-    credentials: Credentials
-    new: bool
+    credentials: AdminCredentials
+    is_password_new: bool
 
 
-async def ensure_admin(where: Whereabouts) -> Admin:
-    """The administrator of a local stack; made if there is none, as the operator."""
+async def ensure_admin(endpoints: StackEndpoints) -> AdminAccount:
+    """Returns the administrator of a local stack. Creates the account as the operator if there is none."""
     settings = AdminSettings()
     given = settings.admin_password.get_secret_value()
-    new = not given and not (where.vault.folder / PASSWORD).exists()
-    credentials = Credentials(settings.admin_email or EMAIL, SecretStr(given or where.vault.secret("", PASSWORD)))
+    new = not given and not (endpoints.secrets.root / PASSWORD_FILE).exists()
+    credentials = AdminCredentials(
+        settings.admin_email or DEFAULT_EMAIL, SecretStr(given or endpoints.secrets.get_or_create("", PASSWORD_FILE))
+    )
     try:
-        wanted = MakeAdmin(email=credentials.email, password=credentials.password)
+        request = MakeAdmin(email=credentials.email, password=credentials.password)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        raise StackError(f"SOUK_ADMIN_{name.upper()} cannot be used: {error.errors()[0]['msg']}.") from None
-    async with messaging.connect(where.nats_url, OPERATOR, where.password(OPERATOR)) as client:
+        raise StackError(f"SOUK_ADMIN_{name.upper()} is not valid: {error.errors()[0]['msg']}.") from None
+    async with connection.connect(endpoints.nats_url, OPERATOR, endpoints.nats_password(OPERATOR)) as client:
         try:
-            await RpcClient(client, timeout_seconds=10).request(user.MAKE_ADMIN, wanted)
+            await RpcClient(client, timeout_seconds=10).request(user.MAKE_ADMIN, request)
         except InvalidRequest as fail:
-            told = "; ".join(f"SOUK_ADMIN_{error.pointer[1:].upper()} {error.detail}" for error in fail.errors)
-            raise StackError(f"The administrator cannot be made: {told}.") from fail
-    return Admin(credentials, new)
+            reasons = "; ".join(f"SOUK_ADMIN_{error.pointer[1:].upper()}: {error.detail}" for error in fail.errors)
+            raise StackError(f"The administrator's account was refused. {reasons}") from fail
+    return AdminAccount(credentials, new)
 
 
-def given_credentials() -> Credentials:
-    """For a shop that this machine does not run: only the environment knows who its administrator is."""
+def credentials_from_environment() -> AdminCredentials:
+    """Returns the credentials for a shop that this machine does not run, which only the environment can name."""
     settings = AdminSettings()
     if not settings.admin_email or not settings.admin_password.get_secret_value():
-        raise StackError("Say who the shop's administrator is: set SOUK_ADMIN_EMAIL and SOUK_ADMIN_PASSWORD.")
-    return Credentials(settings.admin_email, settings.admin_password)
+        raise StackError("Set SOUK_ADMIN_EMAIL and SOUK_ADMIN_PASSWORD to the shop's administrator.")
+    return AdminCredentials(settings.admin_email, settings.admin_password)
 
 
-class Api:
-    """The HTTP API. What the shop has no time for now is asked again; what it refuses is a `Refusal`."""
+class AdminApi:
+    """The HTTP API. A request that the shop is too busy for is retried; one that it refuses raises an `ApiError`."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, token: str = "") -> None:
         self.session = session
@@ -102,74 +106,89 @@ class Api:
         self.token = token
 
     async def get(self, path: str) -> Any:
-        return await self.send("GET", path, lambda: None)
+        """Returns the JSON at a path below /api/v1."""
+        return await self.request("GET", path, lambda: None)
 
-    async def post(self, path: str, body: Any, *, key: str = "") -> Any:
-        """`key` is an idempotency key; without one each call has its own, so that asking again does no harm."""
-        return await self.send("POST", path, lambda: orjson.dumps(body), media="application/json", key=key)
+    async def post(self, path: str, body: Any, *, idempotency_key: str = "") -> Any:
+        """Posts JSON. Without an idempotency key, each call gets its own, so that a retry has no second effect."""
+        return await self.request(
+            "POST", path, lambda: orjson.dumps(body), content_type="application/json", idempotency_key=idempotency_key
+        )
 
-    async def send(
-        self, method: str, path: str, body: Callable[[], Any], *, media: str | None = None, key: str = ""
+    async def request(
+        self,
+        method: str,
+        path: str,
+        make_body: Callable[[], Any],
+        *,
+        content_type: str | None = None,
+        idempotency_key: str = "",
     ) -> Any:
-        """`body` is made anew for each try: a form can be sent only once."""
+        """Sends a request with retries. `make_body` builds the body for each try: a form can be sent only once."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        if media:
-            headers["Content-Type"] = media
+        if content_type:
+            headers["Content-Type"] = content_type
         if method == "POST":
-            headers["Idempotency-Key"] = key or secrets.token_urlsafe(16)
-        for tries in range(1, MOST_TRIES + 1):
-            status, answer, wait = await self._once(method, path, body(), headers)
-            if status not in LATER or tries == MOST_TRIES:
+            headers["Idempotency-Key"] = idempotency_key or secrets.token_urlsafe(16)
+        for tries in range(1, MAX_ATTEMPTS + 1):
+            status, response, delay = await self._send_once(method, path, make_body(), headers)
+            if status not in RETRY_STATUSES or tries == MAX_ATTEMPTS:
                 break
-            await asyncio.sleep(wait)
+            await asyncio.sleep(delay)
         if status >= HTTPStatus.BAD_REQUEST:
-            raise Refusal(
-                f"{method} {path}", status, answer.get("code", str(status)), answer.get("detail", "no reason")
+            raise ApiError(
+                f"{method} {path}", status, response.get("code", str(status)), response.get("detail", "no reason")
             )
-        return answer
+        return response
 
-    async def _once(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any, float]:
+    async def _send_once(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any, float]:
         try:
             async with self.session.request(
                 method, f"{self.url}/api/v1{path}", data=body, headers=headers, allow_redirects=False
             ) as response:
-                return response.status, _read(await response.read()), _wait(response.headers.get("Retry-After"))
+                return (
+                    response.status,
+                    _parse_json(await response.read()),
+                    _retry_delay(response.headers.get("Retry-After")),
+                )
         except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, TimeoutError):
-            raise StackError(f"Nobody answers at {self.url}. Is the shop running? `souk up` starts it.") from None
+            raise StackError(f"No shop answers at {self.url}. Start it with `souk up`, or check --url.") from None
 
 
 @asynccontextmanager
-async def signed_in(url: str, credentials: Credentials) -> AsyncIterator[Api]:
-    """The API with the administrator's token."""
-    async with aiohttp.ClientSession(timeout=PATIENCE) as session:
-        api = Api(session, url)
-        said = {"email": credentials.email, "password": credentials.password.get_secret_value()}
+async def log_in(url: str, credentials: AdminCredentials) -> AsyncIterator[AdminApi]:
+    """Logs in and yields the API with the administrator's token."""
+    async with aiohttp.ClientSession(timeout=REQUEST_TIMEOUT) as session:
+        api = AdminApi(session, url)
+        body = {"email": credentials.email, "password": credentials.password.get_secret_value()}
         try:
-            answer = await api.post("/auth/login", said)
-        except Refusal as refusal:
-            raise _not_let_in(credentials, refusal) from None
-        if answer["user"]["role"] != "admin":
-            raise StackError(f"{credentials.email} is not an administrator of the shop.")
-        yield Api(session, url, answer["access_token"])
+            session_body = await api.post("/auth/login", body)
+        except ApiError as refusal:
+            raise _login_error(credentials, refusal) from None
+        if session_body["user"]["role"] != "admin":
+            raise StackError(
+                f"{credentials.email} is not an administrator of the shop. Set SOUK_ADMIN_EMAIL to one who is."
+            )
+        yield AdminApi(session, url, session_body["access_token"])
 
 
-def _not_let_in(credentials: Credentials, refusal: Refusal) -> StackError:
+def _login_error(credentials: AdminCredentials, refusal: ApiError) -> StackError:
     if refusal.code != "invalid_credentials":
         return refusal
     return StackError(
-        f"The shop does not let {credentials.email} in: the password is not the one its account was made with. "
-        "Set SOUK_ADMIN_EMAIL and SOUK_ADMIN_PASSWORD to an administrator's."
+        f"The shop refuses the password of {credentials.email}. "
+        "Set SOUK_ADMIN_EMAIL and SOUK_ADMIN_PASSWORD to an administrator of the shop."
     )
 
 
-def _read(body: bytes) -> Any:
-    """JSON, or nothing that could be told: what stands in front of the shop may answer with a page of its own."""
+def _parse_json(body: bytes) -> Any:
+    """Returns the JSON, or an empty object: a proxy in front of the shop may answer with a page of its own."""
     try:
         return orjson.loads(body) if body else {}
     except orjson.JSONDecodeError:
         return {}
 
 
-def _wait(header: str | None) -> float:
-    """Seconds to wait before the next try."""
+def _retry_delay(header: str | None) -> float:
+    """Returns the seconds to wait before the next try."""
     return float(header) if header and header.replace(".", "", 1).isdigit() else 0.5

@@ -1,52 +1,49 @@
-"""The `souk` command: a list of what it can do."""
+"""The entry point of the `souk` command.
 
+This module imports nothing but the standard library, so that Ctrl-C prints no traceback while the command is loading.
+"""
+
+import os
 import sys
 
-import typer
-from rich.console import Console
-
-from infra.ops.cli import compose as deploy
-from infra.ops.cli import demo, dlq, docs, keys, migrate, provision, replay, routes, seed, stack, up
-from infra.ops.cli import import_products as importing
-from infra.ops.cli import verify as audit
-from infra.ops.devstack.errors import StackError
-
-app = typer.Typer(
-    name="souk",
-    help="Souk: a shop of message-driven services. `souk up` starts it all.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.command()(up.up)
-app.command()(stack.down)
-app.command()(stack.status)
-app.command()(stack.logs)
-app.command()(stack.mail)
-app.command()(provision.provision)
-app.command()(migrate.migrate)
-app.command("seed")(seed.seed_command)
-app.command("import")(importing.import_command)
-app.command()(audit.audit)
-app.add_typer(dlq.dlq, name="dlq")
-app.command()(replay.replay)
-app.add_typer(keys.keys, name="keys")
-app.command()(demo.demo)
-app.command()(routes.routes)
-app.command()(docs.docs)
-app.command()(deploy.secrets)
-app.command()(deploy.prepare)
-app.command()(deploy.furnish)
+INTERRUPTED = 130
+"""The exit code that shells use for a command that Ctrl-C has ended."""
 
 
 def main() -> None:
+    """Runs the subcommand of the command line. Prints a `StackError` without a traceback and exits with 1."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    finally:
+        _discard_output_of_closed_pipe()
+
+
+def _run() -> None:
+    from infra.ops.cli.commands import app  # noqa: PLC0415 - loaded inside the handler of Ctrl-C
+    from infra.ops.devstack.errors import StackError  # noqa: PLC0415 - as above
+
     try:
         app()
     except StackError as error:
+        from rich.console import Console  # noqa: PLC0415 - only an error needs it
+
         console = Console(stderr=True, highlight=False)
-        for line in error.lines:
+        for line in error.details:
             console.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
         console.print(error.message, style="bold red", markup=False, soft_wrap=True)
         sys.exit(1)
+
+
+def _discard_output_of_closed_pipe() -> None:
+    """Keeps Python silent at its end when the reader of a pipe (`souk logs | head`) has closed it."""
+    if sys.__stdout__ is None:
+        return
+    try:
+        sys.__stdout__.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What `docker compose up` needs from us: `souk secrets` before it, `souk prepare` and `souk furnish` inside it.
+"""Commands for Docker Compose: `souk compose-secrets` before it, `souk init-servers` and `souk bootstrap` inside it.
 
-Compose hands a secret to a container as a bind mount of its file, which keeps owner and mode, and the containers run as
-users that this machine does not know. So the files in `.souk/compose` are readable by all, and the folder around them
-opens for its owner alone: on this machine nobody else gets in, and a container sees the files that it was given.
+Compose mounts the file of a secret into a container with its owner and mode, and the containers run as users that this
+machine does not know. So the files in `.souk/compose` are readable by all users, and only the folder around them is
+closed: other users of this machine cannot enter it, and a container sees only the files mounted into it.
 """
 
 import asyncio
@@ -19,96 +19,116 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 
+from contracts.size_limits import MAX_MESSAGE_BYTES
 from infra.messaging.permissions import NATS_USERS, render_users
 from infra.ops.cli import certificate as certificates
-from infra.ops.cli.admin_account import EMAIL, PASSWORD, ensure_admin
+from infra.ops.cli.admin_account import DEFAULT_EMAIL, PASSWORD_FILE, ensure_admin
+from infra.ops.cli.options import DataOption
+from infra.ops.cli.running_stack import find_data_dir
 from infra.ops.cli.seed import seed
-from infra.ops.cli.up import options_of
 from infra.ops.devstack import mongo, nats
-from infra.ops.devstack.data_dir import layout_of, open_data_folder
-from infra.ops.devstack.endpoints import Whereabouts
+from infra.ops.devstack.data_dir import data_dir_at, open_data_dir
+from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.errors import StackError
-from infra.ops.devstack.secret_files import DATABASE, MONGO, NATS, OPERATOR, POSTGRES_SUPERUSER, READERS, Vault
-from infra.ops.devstack.service_programs import MORE_SECRETS
+from infra.ops.devstack.secret_files import (
+    DATABASE_PASSWORD,
+    MONGO_PASSWORD,
+    NATS_PASSWORD,
+    OPERATOR,
+    POSTGRES_PASSWORD,
+    READERS_DIR,
+    SecretFiles,
+)
+from infra.ops.devstack.service_programs import EXTRA_SECRETS
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import STORES, Options
+from infra.ops.devstack.stack_settings import SERVICE_STORES, StackSettings
 
-FOLDER = "compose"
-NATS_PORT, NATS_MONITOR_PORT, NATS_STORE = 4222, 8222, "/data"
-OPEN_FOLDER, OPEN_FILE = 0o755, 0o444
+COMPOSE_DIR = "compose"
+NATS_PORT, NATS_MONITOR_PORT, NATS_STORE_DIR = 4222, 8222, "/data"
+SHARED_DIR_MODE, SHARED_FILE_MODE = 0o755, 0o444
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
-def secrets(
+def compose_secrets(
     *,
-    data: Annotated[Path | None, typer.Option(help="The data folder (SOUK_DATA; .souk).")] = None,
+    data: DataOption = None,
     host: Annotated[
-        list[str] | None, typer.Option(help="A name or address of the shop, for a certificate made here; may repeat.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name or address for the self-signed certificate. Can be repeated."),
     ] = None,
-    certificate: Annotated[Path | None, typer.Option(help="Your own certificate with its chain (PEM).")] = None,
-    key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own certificate with its chain (PEM).")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of your certificate (PEM).")] = None,
 ) -> None:
-    """Make the passwords, keys and certificate for `docker compose up`. What is there stays."""
+    """Create the passwords, keys and certificate that `docker compose up` needs. Existing ones stay.
+
+    Example: souk compose-secrets --host shop.example
+    """
     if (certificate is None) != (key is None):
-        raise StackError("A certificate and its key come together: give both --certificate and --key.")
-    given = certificates.own(certificate, key) if certificate and key else None
-    layout = open_data_folder(options_of({"data": data} if data else {}).data, space_needed=0)
-    folder = layout.data / FOLDER
+        raise StackError("Provide both --certificate and --key, or neither.")
+    given = certificates.load_certificate_pair(certificate, key) if certificate and key else None
+    data_dir = open_data_dir(find_data_dir(data).path, required_bytes=0)
+    folder = data_dir.path / COMPOSE_DIR
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
-    vault = fill(Vault(layout_of(folder).secrets))
-    _write_nats(folder / "nats", vault)
-    _write_certificate(folder / "tls", given, [*certificates.HOSTS, *(host or ())])
-    _open_to_containers(folder)
+    secrets = create_all_secrets(SecretFiles(data_dir_at(folder).secrets_dir))
+    _write_nats_config(folder / "nats", secrets)
+    _write_certificate(folder / "tls", given, [*certificates.DEFAULT_HOSTS, *(host or ())])
+    _make_readable(folder)
     console = Console(highlight=False)
-    console.print(f"{folder} holds what `docker compose up --build` needs; only you can open it.", soft_wrap=True)
+    console.print(f"{folder} is ready for `docker compose up --build`. Only you can open it.", soft_wrap=True)
     console.print(
-        f"The shop's administrator will be {EMAIL}; the password is in {vault.folder / PASSWORD}.", soft_wrap=True
+        f"The shop's administrator will be {DEFAULT_EMAIL}. The password is in {secrets.root / PASSWORD_FILE}.",
+        soft_wrap=True,
     )
 
 
-def fill(vault: Vault) -> Vault:
-    """Every secret of every owner, so that nobody needs to write into the vault later."""
+def create_all_secrets(secrets: SecretFiles) -> SecretFiles:
+    """Generates every secret of every owner, so that containers can mount the folder read-only."""
     for name in NATS_USERS:
-        vault.secret(name, NATS)
-    for service, store in STORES.items():
-        for name in (DATABASE if store == "postgres" else MONGO, *MORE_SECRETS.get(service, ())):
-            vault.secret(service, name)
-    for name in (POSTGRES_SUPERUSER, MONGO):
-        vault.secret(OPERATOR, name)
-    vault.mongo_keyfile()
-    vault.secret("", PASSWORD)
-    vault.of(READERS)
-    return vault
+        secrets.get_or_create(name, NATS_PASSWORD)
+    for service, store in SERVICE_STORES.items():
+        for name in (DATABASE_PASSWORD if store == "postgres" else MONGO_PASSWORD, *EXTRA_SECRETS.get(service, ())):
+            secrets.get_or_create(service, name)
+    for name in (POSTGRES_PASSWORD, MONGO_PASSWORD):
+        secrets.get_or_create(OPERATOR, name)
+    secrets.mongo_keyfile()
+    secrets.get_or_create("", PASSWORD_FILE)
+    secrets.owner_dir(READERS_DIR)
+    return secrets
 
 
-def _write_nats(folder: Path, vault: Vault) -> None:
-    """The configuration of the local stack's server, for one in a container."""
-    users = render_users({name: vault.secret(name, NATS) for name in NATS_USERS}, vault.readers())
+def _write_nats_config(folder: Path, secrets: SecretFiles) -> None:
+    """Writes the configuration of the local stack's NATS for one in a container."""
+    users = render_users(
+        {name: secrets.get_or_create(name, NATS_PASSWORD) for name in NATS_USERS}, secrets.reader_passwords()
+    )
     config = nats.CONFIG.format(
         name="nats",
-        host="0.0.0.0",  # noqa: S104 - in a container, in a network that is closed
+        host="0.0.0.0",  # noqa: S104 - in a container with a closed network
         port=NATS_PORT,
         monitor=NATS_MONITOR_PORT,
-        store=json.dumps(NATS_STORE),
-        room=shutil.disk_usage(folder.parent).total * 3 // 4,  # of this machine, where the volume will be
+        store=json.dumps(NATS_STORE_DIR),
+        max_store_bytes=shutil.disk_usage(folder.parent).total * 3 // 4,  # of this machine, where the volume will be
+        max_payload=MAX_MESSAGE_BYTES,
     )
-    _write(folder / "nats.conf", config.replace("souk up", "souk secrets").encode())
-    _write(folder / "nats-users.conf", users.encode())
+    _write_if_changed(folder / "nats.conf", config.replace("souk up", "souk compose-secrets").encode())
+    _write_if_changed(folder / "nats-users.conf", users.encode())
 
 
 def _write_certificate(folder: Path, given: tuple[bytes, bytes] | None, hosts: Sequence[str]) -> None:
-    at, shown = certificates.now(), folder / "certificate.pem"
-    if given is None and certificates.may_stay(shown, hosts, at):
+    at, shown = certificates.utc_now(), folder / "certificate.pem"
+    if given is None and certificates.is_reusable(shown, hosts, at):
         return
-    certificate, key = given or certificates.self_signed(hosts, at)
-    _write(folder / "key.pem", key)
-    _write(shown, certificate)
+    certificate, key = given or certificates.create_self_signed(hosts, at)
+    _write_if_changed(folder / "key.pem", key)
+    _write_if_changed(shown, certificate)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """A file that says this already stays the same one: a container that runs has it mounted."""
+def _write_if_changed(path: Path, content: bytes) -> None:
+    """Does not replace an unchanged file, since a running container may have it mounted."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if path.exists() and path.read_bytes() == content:
         return
@@ -117,13 +137,13 @@ def _write(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-def _open_to_containers(folder: Path) -> None:
+def _make_readable(folder: Path) -> None:
     for path in folder.rglob("*"):
-        path.chmod(OPEN_FOLDER if path.is_dir() else OPEN_FILE)
+        path.chmod(SHARED_DIR_MODE if path.is_dir() else SHARED_FILE_MODE)
 
 
-class Elsewhere(BaseSettings):
-    """Servers that somebody else runs. A URL without a password gets the one that the vault has for the superuser."""
+class ExternalServerSettings(BaseSettings):
+    """External servers. A URL without a password gets the superuser's from the folder of secrets (SOUK_VAULT)."""
 
     model_config = SettingsConfigDict(env_prefix="SOUK_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -133,8 +153,8 @@ class Elsewhere(BaseSettings):
     mongo_url: str
 
 
-class Shop(BaseSettings):
-    """A shop that somebody else runs."""
+class BootstrapSettings(BaseSettings):
+    """A shop that runs in containers or elsewhere."""
 
     model_config = SettingsConfigDict(env_prefix="SOUK_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -144,73 +164,76 @@ class Shop(BaseSettings):
     seed: bool = True
 
 
-def prepare() -> None:
-    """Make servers that run elsewhere ready for the services: replica set, roles, databases, tables, streams.
+def init_servers() -> None:
+    """Prepare external servers for the services: replica set, roles, databases, tables and streams. Safe to repeat.
 
-    Where they are say SOUK_NATS_URL, SOUK_POSTGRES_URL and SOUK_MONGO_URL; SOUK_VAULT is the folder of passwords that
-    `souk secrets` made. It can run again at any time.
+    It needs SOUK_NATS_URL, SOUK_POSTGRES_URL and SOUK_MONGO_URL, and in SOUK_VAULT the folder of secrets that
+    `souk compose-secrets` has created.
+
+    Example: SOUK_VAULT=.souk/compose/secrets souk init-servers
     """
-    asyncio.run(_prepare(_read(Elsewhere)))
+    asyncio.run(_init_servers(_load_settings(ExternalServerSettings)))
     typer.echo("NATS, PostgreSQL and MongoDB are ready for the services.")
 
 
-async def _prepare(settings: Elsewhere) -> None:
-    vault = _filled(settings.vault)
-    mongo_url = _with_password(settings.mongo_url, vault.secret(OPERATOR, MONGO))
+async def _init_servers(settings: ExternalServerSettings) -> None:
+    secrets = _existing_secrets(settings.vault)
+    mongo_url = _with_password(settings.mongo_url, secrets.get_or_create(OPERATOR, MONGO_PASSWORD))
     with tempfile.TemporaryDirectory() as folder:
         stack = Stack(
-            Options(
+            StackSettings(
                 _env_file=None,
                 data=Path(folder),
                 parts=frozenset({"nats", "postgres", "mongo"}),
                 nats_url=settings.nats_url,
-                postgres_url=_with_password(settings.postgres_url, vault.secret(OPERATOR, POSTGRES_SUPERUSER)),
+                postgres_url=_with_password(settings.postgres_url, secrets.get_or_create(OPERATOR, POSTGRES_PASSWORD)),
                 mongo_url=mongo_url,
             )
         )
-        stack.vault = vault
-        await mongo.unite(mongo_url)
+        stack.secrets = secrets
+        await mongo.ensure_replica_set(mongo_url)
         async with stack.running():
             pass
 
 
-def furnish() -> None:
-    """Make the administrator's account in a shop that runs elsewhere, and bring in the demo catalogue.
+def bootstrap() -> None:
+    """Create the administrator of a shop that runs elsewhere, and load the demo catalog. Safe to repeat.
 
-    SOUK_NATS_URL and SOUK_EDGE_URL say where it is; SOUK_VAULT is as in `prepare`. SOUK_SEED=false leaves the
-    catalogue out.
+    It needs SOUK_NATS_URL, SOUK_EDGE_URL, and SOUK_VAULT as in `init-servers`. SOUK_SEED=false skips the catalog.
+
+    Example: SOUK_SEED=false souk bootstrap
     """
-    settings = _read(Shop)
-    asyncio.run(_furnish(settings))
-    typer.echo("The shop has its administrator" + (" and its demo catalogue." if settings.seed else "."))
+    settings = _load_settings(BootstrapSettings)
+    asyncio.run(_bootstrap(settings))
+    typer.echo("The shop has its administrator" + (" and its demo catalog." if settings.seed else "."))
 
 
-async def _furnish(settings: Shop) -> None:
-    where = Whereabouts(Options(_env_file=None, nats_url=settings.nats_url))
-    where.vault = _filled(settings.vault)
-    admin = await ensure_admin(where)
+async def _bootstrap(settings: BootstrapSettings) -> None:
+    endpoints = StackEndpoints(StackSettings(_env_file=None, nats_url=settings.nats_url))
+    endpoints.secrets = _existing_secrets(settings.vault)
+    admin = await ensure_admin(endpoints)
     if settings.seed:
         await seed(settings.edge_url, admin.credentials)
 
 
-def _read(kind: type[SettingsT]) -> SettingsT:
+def _load_settings(kind: type[SettingsT]) -> SettingsT:
     try:
         return kind()
     except ValidationError as error:
         names = ", ".join(f"SOUK_{'_'.join(map(str, item['loc'])).upper()}" for item in error.errors())
-        raise StackError(f"These settings are missing or make no sense: {names}.") from None
+        raise StackError(f"Set these variables to valid values: {names}.") from None
 
 
-def _filled(folder: Path) -> Vault:
-    """A vault that `souk secrets` filled: made up here, a password would be one that nobody else knows."""
-    if not (folder / OPERATOR / NATS).is_file():
-        raise StackError(f"{folder} holds no secrets: run `souk secrets` first, and name its folder in SOUK_VAULT.")
-    return Vault(folder)
+def _existing_secrets(folder: Path) -> SecretFiles:
+    """Returns the secrets that `souk compose-secrets` created. A password generated here would match no server's."""
+    if not (folder / OPERATOR / NATS_PASSWORD).is_file():
+        raise StackError(f"{folder} contains no secrets. Run `souk compose-secrets`, and set SOUK_VAULT to its folder.")
+    return SecretFiles(folder)
 
 
 def _with_password(url: str, password: str) -> str:
     parts = urlsplit(url)
-    user, at, place = parts.netloc.rpartition("@")
+    user, at, host = parts.netloc.rpartition("@")
     if not at or ":" in user:
         return url
-    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}"))
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

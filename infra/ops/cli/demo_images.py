@@ -1,7 +1,7 @@
-"""Pictures for the demo catalogue: patterns of stars and straps as on old tiles and doors, drawn and not photographed.
+"""Draws the images of the demo catalog: patterns of stars and bands, as on old tiles.
 
-Everything in a picture comes from its name, so that it is always the same; its colours come from a palette. A tile is
-drawn large, made small for smooth edges, and laid out; over it lies one great rosette in a frame.
+An image depends only on its name and its palette, so it is always the same. A tile is drawn large, scaled down for
+smooth edges and repeated; a large rosette in a frame covers the middle.
 """
 
 import hashlib
@@ -13,19 +13,19 @@ from types import MappingProxyType
 
 from PIL import Image, ImageDraw
 
-SIZE = 1024
-TILE = 256
-ROSETTE = 640
-FINE = 3
-"""Tiles are drawn so many times larger than they are shown."""
-QUALITY = 88
+IMAGE_SIZE = 1024
+TILE_SIZE = 256
+ROSETTE_SIZE = 640
+SUPERSAMPLING = 3
+"""The factor by which tiles are drawn larger than they are shown."""
+JPEG_QUALITY = 88
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Ground, two colours, an accent, and the straps between them."""
+    """The colours of an image: background, two main colours, an accent, and the bands between them."""
 
     ground: str
     first: str
@@ -46,40 +46,41 @@ PALETTES: Mapping[str, Palette] = MappingProxyType(
 )
 
 
-class _Choice:
-    """Numbers out of a name, one after the other."""
+class _HashedChoice:
+    """Picks options by the hash of a name."""
 
     def __init__(self, name: str) -> None:
         self._bytes = iter(hashlib.sha256(name.encode()).digest())
 
-    def of(self, options: Sequence[int]) -> int:
+    def pick(self, options: Sequence[int]) -> int:
+        """Returns one of the options, by the next byte of the hash."""
         return options[next(self._bytes) % len(options)]
 
 
-def picture(name: str, palette: Palette) -> bytes:
-    """A square JPEG."""
-    choice = _Choice(name)
-    canvas = Image.new("RGB", (SIZE, SIZE), palette.ground)
+def draw_image(name: str, palette: Palette) -> bytes:
+    """Returns a square JPEG."""
+    choice = _HashedChoice(name)
+    canvas = Image.new("RGB", (IMAGE_SIZE, IMAGE_SIZE), palette.ground)
     tile = _tile(palette, choice)
-    for left in range(0, SIZE, TILE):
-        for top in range(0, SIZE, TILE):
+    for left in range(0, IMAGE_SIZE, TILE_SIZE):
+        for top in range(0, IMAGE_SIZE, TILE_SIZE):
             canvas.paste(tile, (left, top))
     rosette = _rosette(palette, choice)
-    corner = (SIZE - ROSETTE) // 2
+    corner = (IMAGE_SIZE - ROSETTE_SIZE) // 2
     canvas.paste(rosette, (corner, corner), rosette)
     _frame(canvas, palette)
     written = io.BytesIO()
-    canvas.save(written, "JPEG", quality=QUALITY)
+    canvas.save(written, "JPEG", quality=JPEG_QUALITY)
     return written.getvalue()
 
 
-def _tile(palette: Palette, choice: _Choice) -> Image.Image:
-    """A star in the middle, quarters of stars in the corners, and straps that go on in the next tile."""
-    side = TILE * FINE
+def _tile(palette: Palette, choice: _HashedChoice) -> Image.Image:
+    """Draws a star in the middle and quarters of stars in the corners, so that tiles fit together."""
+    side = TILE_SIZE * SUPERSAMPLING
     tile = Image.new("RGB", (side, side), palette.ground)
     draw = ImageDraw.Draw(tile)
-    points, reach = choice.of((8, 8, 12, 16)), choice.of((42, 46, 50)) / 100
-    inner = choice.of((58, 66, 74)) / 100
+    points, reach = choice.pick((8, 8, 12, 16)), choice.pick((42, 46, 50)) / 100
+    inner = choice.pick((58, 66, 74)) / 100
     corners = [(x, y) for x in (0, side) for y in (0, side)]
     for centre in corners:
         _star(draw, centre, side * reach, points, inner, palette.second, palette.strap)
@@ -88,40 +89,40 @@ def _tile(palette: Palette, choice: _Choice) -> Image.Image:
     _star(draw, middle, side * reach, points, inner, palette.first, palette.strap)
     _star(draw, middle, side * reach * 0.62, points, inner, palette.second, palette.strap, turn=math.pi / points)
     _star(draw, middle, side * reach * 0.28, points, inner, palette.accent, palette.strap)
-    return tile.resize((TILE, TILE), Image.Resampling.BOX)
+    return tile.resize((TILE_SIZE, TILE_SIZE), Image.Resampling.BOX)
 
 
-def _rosette(palette: Palette, choice: _Choice) -> Image.Image:
-    """Rings of stars, each turned against the one around it, on a disc with a clear edge outside."""
-    side = ROSETTE * 2
+def _rosette(palette: Palette, choice: _HashedChoice) -> Image.Image:
+    """Draws rings of stars, each rotated against the next, on a disc with a transparent surrounding."""
+    side = ROSETTE_SIZE * 2
     middle, radius = (side / 2, side / 2), side / 2 - 8
     drawn = Image.new("RGBA", (side, side), (0, 0, 0, 0))
     draw = ImageDraw.Draw(drawn)
     _disc(draw, middle, radius, palette.strap)
     _disc(draw, middle, radius * 0.97, palette.ground)
-    points, step = choice.of((8, 10, 12, 14, 16)), choice.of((74, 78, 82)) / 100
-    inner = choice.of((56, 64, 72, 80)) / 100
+    points, step = choice.pick((8, 10, 12, 14, 16)), choice.pick((74, 78, 82)) / 100
+    inner = choice.pick((56, 64, 72, 80)) / 100
     colours = (palette.first, palette.second, palette.accent, palette.ground)
-    first, reach = choice.of(range(len(colours))), radius * 0.94
+    first, reach = choice.pick(range(len(colours))), radius * 0.94
     _petals(draw, middle, reach, points, palette)
-    for ring in range(choice.of((5, 6, 7))):
+    for ring in range(choice.pick((5, 6, 7))):
         colour, turn = colours[(first + ring) % len(colours)], (ring % 2) * math.pi / points
         reach *= step
         _star(draw, middle, reach, points, inner, colour, palette.strap, turn=turn)
     _disc(draw, middle, reach * 0.4, palette.accent)
-    return drawn.resize((ROSETTE, ROSETTE), Image.Resampling.BOX)
+    return drawn.resize((ROSETTE_SIZE, ROSETTE_SIZE), Image.Resampling.BOX)
 
 
 def _petals(draw: ImageDraw.ImageDraw, middle: Point, reach: float, points: int, palette: Palette) -> None:
-    """Kites around the stars, tip outwards."""
+    """Draws kites around the stars, with the tips outwards."""
     half = math.pi / points
     for number in range(points):
         angle = 2 * half * number
         kite = [
-            _at(middle, reach, angle),
-            _at(middle, reach * 0.86, angle + half * 0.8),
-            _at(middle, reach * 0.6, angle),
-            _at(middle, reach * 0.86, angle - half * 0.8),
+            _polar_point(middle, reach, angle),
+            _polar_point(middle, reach * 0.86, angle + half * 0.8),
+            _polar_point(middle, reach * 0.6, angle),
+            _polar_point(middle, reach * 0.86, angle - half * 0.8),
         ]
         draw.polygon(kite, fill=palette.second if number % 2 else palette.first, outline=palette.strap, width=5)
 
@@ -138,7 +139,7 @@ def _star(
     turn: float = 0.0,
 ) -> None:
     corners = [
-        _at(middle, reach * (inner if number % 2 else 1.0), turn + number * math.pi / points)
+        _polar_point(middle, reach * (inner if number % 2 else 1.0), turn + number * math.pi / points)
         for number in range(2 * points)
     ]
     draw.polygon(corners, fill=colour, outline=strap, width=6)
@@ -151,10 +152,10 @@ def _disc(draw: ImageDraw.ImageDraw, middle: Point, radius: float, colour: str) 
 
 def _frame(canvas: Image.Image, palette: Palette) -> None:
     draw = ImageDraw.Draw(canvas)
-    draw.rectangle((0, 0, SIZE - 1, SIZE - 1), outline=palette.ground, width=26)
-    draw.rectangle((26, 26, SIZE - 27, SIZE - 27), outline=palette.accent, width=6)
+    draw.rectangle((0, 0, IMAGE_SIZE - 1, IMAGE_SIZE - 1), outline=palette.ground, width=26)
+    draw.rectangle((26, 26, IMAGE_SIZE - 27, IMAGE_SIZE - 27), outline=palette.accent, width=6)
 
 
-def _at(middle: Point, radius: float, angle: float) -> Point:
-    """The point at an angle from the top, clockwise."""
+def _polar_point(middle: Point, radius: float, angle: float) -> Point:
+    """Returns the point at an angle from the top, clockwise."""
     return middle[0] + radius * math.sin(angle), middle[1] - radius * math.cos(angle)

@@ -1,4 +1,4 @@
-"""What happens in the shop, as it happens: a line an HTTP call, a line an event on NATS, a line a mail."""
+"""Prints the demo as it happens: one line for each HTTP request, event and mail."""
 
 import time
 from collections.abc import Mapping
@@ -16,17 +16,19 @@ ICONS: Mapping[str, tuple[str, str]] = {
 
 
 class Timeline:
-    """Milliseconds since it began, what it was, and what there is to say about it."""
+    """Prints lines with the milliseconds since its creation, a symbol for the kind, and a note."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._begun = time.monotonic()
 
     def title(self, text: str) -> None:
+        """Prints a heading."""
         self.console.print()
         self.console.print(text, style="bold")
 
     def add(self, kind: str, what: str, note: str = "") -> None:
+        """Prints one line."""
         icon, colour = ICONS[kind]
         line = Text.assemble(
             (f"{(time.monotonic() - self._begun) * 1000:7.0f} ms  ", "dim"),
@@ -37,5 +39,6 @@ class Timeline:
         self.console.print(line, soft_wrap=True)
 
     def quote(self, text: str) -> None:
+        """Prints text below the line before, indented."""
         for line in text.strip().splitlines():
             self.console.print(Text(f"             │ {line}", "dim"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`souk migrate`: the databases up to date, or a step back."""
+"""`souk migrate`: applies or reverts the migrations of the PostgreSQL databases."""
 
 import asyncio
 import os
@@ -12,15 +12,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 
 from infra.database import migrate as migrations
-from infra.ops.cli.running_stack import Running
+from infra.ops.cli.options import DataOption
+from infra.ops.cli.running_stack import RunningStack
 from infra.ops.devstack.errors import StackError
-from infra.ops.devstack.stack_settings import STORES
+from infra.ops.devstack.stack_settings import SERVICE_STORES
 
-SERVICES = tuple(name for name, store in STORES.items() if store == "postgres")
+SERVICES = tuple(name for name, store in SERVICE_STORES.items() if store == "postgres")
 
 
 class DatabaseSettings(BaseSettings):
-    """One service's own database, where `souk up` does not run it."""
+    """The database of one service that `souk up` does not run."""
 
     model_config = SettingsConfigDict(env_prefix="SOUK_", env_file=".env", extra="ignore", frozen=True)
 
@@ -30,21 +31,27 @@ class DatabaseSettings(BaseSettings):
 
 def migrate(
     *,
-    service: Annotated[str, typer.Option(help="Only this one; all without it.")] = "",
+    service: Annotated[str, typer.Option(metavar="NAME", help="Only the database of this service.")] = "",
     back_to: Annotated[
-        int | None, typer.Option("--back-to", help="Take steps back until this number is the last (0: all).", min=0)
+        int | None,
+        typer.Option(
+            "--back-to", metavar="NUMBER", help="Revert the migrations after this one (0 reverts all).", min=0
+        ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="The data folder (SOUK_DATA; .souk).")] = None,
+    data: DataOption = None,
 ) -> None:
-    """Bring the databases up to date; with `--back-to`, take one service's own steps back."""
+    """Apply all pending database migrations, or revert those of one service with --back-to.
+
+    Example: souk migrate --service order --back-to 12
+    """
     if service and service not in SERVICES:
-        raise StackError(f"{service} has no PostgreSQL database; there are {', '.join(SERVICES)}.")
+        raise StackError(f"{service} has no PostgreSQL database. Choose one of {', '.join(SERVICES)}.")
     if back_to is not None and not service:
-        raise StackError("Say which service goes back, with --service.")
+        raise StackError("Choose the service whose migrations to revert with --service.")
     try:
         done = asyncio.run(_migrate(_dsns(service, data), back_to))
     except migrations.MigrationError as error:
-        raise StackError(f"A migration cannot be applied: {error}") from error
+        raise StackError(f"A migration failed: {error}") from error
     console = Console(highlight=False)
     for line in done or ["The databases are up to date."]:
         console.print(line)
@@ -61,9 +68,9 @@ def _dsns(service: str, data: Path | None) -> dict[str, str]:
     settings = DatabaseSettings(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
     if settings.database_url:
         if not service:
-            raise StackError("SOUK_DATABASE_URL is one service's database: say whose, with --service.")
+            raise StackError("SOUK_DATABASE_URL is the database of one service. Choose which with --service.")
         return {service: _with_password(settings)}
-    running = Running(data)
+    running = RunningStack(data)
     return {name: running.dsn(name) for name in ([service] if service else SERVICES)}
 
 
@@ -71,6 +78,6 @@ def _with_password(settings: DatabaseSettings) -> str:
     if settings.database_password is None:
         return settings.database_url
     parts = urlsplit(settings.database_url)
-    user, _, place = parts.netloc.rpartition("@")
+    user, _, host = parts.netloc.rpartition("@")
     secret = quote(settings.database_password.get_secret_value(), safe="")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{secret}@{place}"))
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{secret}@{host}"))

@@ -1,4 +1,4 @@
-"""`souk replay`: what a service hears, read again from the streams and handed over to it."""
+"""`souk replay`: reads past events from the streams and delivers them to a service again."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -15,74 +15,83 @@ from contracts.redelivery import RedeliveryOutcome
 from contracts.registry import REDELIVER
 from infra.messaging.replay import Replay, ReplayInterrupted, ReplayStats, TimeRange
 from infra.messaging.topology import Consumer, consumers_for
-from infra.ops.cli.operator_connection import operating
+from infra.ops.cli.operator_connection import operator_client
+from infra.ops.cli.options import DataOption
 from infra.ops.devstack.errors import StackError
 
-MOST_SHOWN = 50
+MAX_EVENTS_SHOWN = 50
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"]
 
-Moment = Annotated[
-    datetime | None, typer.Option(formats=FORMATS, metavar="TIME", help="As 2026-01-31 or 2026-01-31T08:00:00Z; UTC.")
+TimeOption = Annotated[
+    datetime | None, typer.Option(formats=FORMATS, metavar="TIME", help="2026-01-31 or 2026-01-31T08:00:00Z, in UTC.")
 ]
 
 
 def replay(
-    service: Annotated[str, typer.Option(help="Who is to hear the events.", show_default=False)],
-    data: Annotated[Path | None, typer.Option(help="The data folder (SOUK_DATA; .souk).")] = None,
+    service: Annotated[str, typer.Option(metavar="NAME", help="The service that gets the events.", show_default=False)],
+    data: DataOption = None,
     *,
-    since: Moment = None,
-    until: Moment = None,
-    stream: Annotated[str, typer.Option(help="Only from this stream, e.g. ORDER.")] = "",
+    since: TimeOption = None,
+    until: TimeOption = None,
+    stream: Annotated[str, typer.Option(metavar="NAME", help="Only from this stream, such as ORDER.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the events.")] = False,
 ) -> None:
-    """Bring a service up to what the streams tell, for instance after a backup of yesterday was put back.
+    """Deliver a service's past events to it once more, for example after you have restored yesterday's backup.
 
-    The service hears each event of the last 90 days, or since a moment, once more. What it knows it does not do again;
-    what it has lost has its effect once. It goes on serving meanwhile. Exit code 1 when an event was refused.
+    The service gets each event of the last 90 days, or between --since and --until. It ignores events that it has
+    handled and applies those that it has lost. It keeps serving meanwhile. Exit code 1: an event was refused.
 
-    That is also how state made from events is rebuilt: the mails of notification, the attempts of payment, the sales of
-    held stock in catalog, the steps of orders and what has left a cart. Search and the prices marked in a cart need
-    none: they are made from the products themselves, when those are written or the cart is read.
+    This also rebuilds what services derive from events: the mails of notification, the attempts of payment, the sales
+    of held stock in catalog, the steps of orders, and the lines that orders removed from carts. Search and the prices
+    in carts are not derived from events and need no replay.
+
+    Example: souk replay --service notification --since 2026-01-31
     """
     consumers = _consumers(service, stream)
     console = Console(highlight=False)
     try:
-        tally = asyncio.run(
-            _replay(service, consumers, TimeRange(_utc(since), _utc(until)), data, console, dry=dry_run)
+        stats = asyncio.run(
+            _replay(service, consumers, TimeRange(_to_utc(since), _to_utc(until)), data, console, dry_run=dry_run)
         )
     except ReplayInterrupted as error:
-        raise StackError(f"The replay was cut short: {error}.") from error
+        raise StackError(f"The replay was interrupted: {error}. Run it again; it is safe to repeat.") from error
     if dry_run:
-        console.print(f"{service} would hear {tally.read} events.")
+        console.print(f"{service} would get {stats.read} events.")
         return
-    _show(tally, service, console)
-    if tally.rejected:
+    _print_stats(stats, service, console)
+    if stats.rejected:
         raise typer.Exit(1)
 
 
 def _consumers(service: str, stream: str) -> list[Consumer]:
     if service not in REDELIVER:
-        raise StackError(f"No service that hears events is called {service!r}; there are {', '.join(REDELIVER)}.")
+        raise StackError(f"No service {service!r} subscribes to events. Choose one of {', '.join(REDELIVER)}.")
     consumers = consumers_for(service)
     chosen = [consumer for consumer in consumers if stream.upper() in {"", consumer.stream}]
     if not chosen:
         known = ", ".join(consumer.stream for consumer in consumers)
-        raise StackError(f"{service} hears nothing of a stream {stream.upper()}; it hears {known}.")
+        raise StackError(f"{service} does not subscribe to the stream {stream.upper()}. Choose one of {known}.")
     return chosen
 
 
-def _utc(moment: datetime | None) -> datetime | None:
+def _to_utc(moment: datetime | None) -> datetime | None:
     if moment is None:
         return None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def _replay(
-    service: str, consumers: list[Consumer], span: TimeRange, data: Path | None, console: Console, *, dry: bool
+    service: str,
+    consumers: list[Consumer],
+    time_range: TimeRange,
+    data: Path | None,
+    console: Console,
+    *,
+    dry_run: bool,
 ) -> ReplayStats:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    async with operating(data) as client:
-        job = Replay(client, service, span, dry_run=dry)
+    async with operator_client(data) as client:
+        job = Replay(client, service, time_range, dry_run=dry_run)
         with Progress(*columns, console=console, transient=True) as progress:
             for consumer in consumers:
                 bar = progress.add_task(consumer.stream, total=await job.count_events(consumer))
@@ -91,21 +100,21 @@ async def _replay(
     return job.stats
 
 
-def _show(tally: ReplayStats, service: str, console: Console) -> None:
+def _print_stats(stats: ReplayStats, service: str, console: Console) -> None:
     counts = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("Events", *(outcome.capitalize() for outcome in RedeliveryOutcome), "Refused"):
         counts.add_column(title, justify="right")
-    counts.add_row(str(tally.read), *(str(tally.outcomes[one]) for one in RedeliveryOutcome), str(len(tally.rejected)))
-    console.print(f"{service} has heard again what the streams tell:")
+    counts.add_row(str(stats.read), *(str(stats.outcomes[one]) for one in RedeliveryOutcome), str(len(stats.rejected)))
+    console.print(f"Replayed the events of the streams to {service}:")
     console.print(counts)
-    if not tally.rejected:
+    if not stats.rejected:
         return
-    console.print(f"\n{len(tally.rejected)} refused; mend the cause and replay again:", style="bold red")
+    console.print(f"\n{len(stats.rejected)} refused. Fix the causes and replay again:", style="bold red")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("Stream", "No", "Event", "Why"):
         table.add_column(title)
-    for one in tally.rejected[:MOST_SHOWN]:
+    for one in stats.rejected[:MAX_EVENTS_SHOWN]:
         table.add_row(one.stream, str(one.seq), Text(one.type), Text(one.reason))
     console.print(table)
-    if len(tally.rejected) > MOST_SHOWN:
-        console.print(f"... and {len(tally.rejected) - MOST_SHOWN} more.")
+    if len(stats.rejected) > MAX_EVENTS_SHOWN:
+        console.print(f"... and {len(stats.rejected) - MAX_EVENTS_SHOWN} more.")

@@ -1,7 +1,7 @@
-"""`souk seed`: the demo catalogue, brought in over HTTP as an administrator would do it.
+"""`souk seed`: loads the demo catalog over HTTP, as an administrator would.
 
-It is known by its slugs: what is there already stays as it is, so that a second run changes nothing and one that was
-interrupted is completed by the next.
+Products are recognised by their slugs and existing ones are not changed. So a second run changes nothing, and it
+completes a run that was interrupted.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
@@ -19,134 +19,156 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from infra.ops.cli.admin_account import Api, Credentials, Refusal, ensure_admin, given_credentials, signed_in
-from infra.ops.cli.demo_images import PALETTES, Palette, picture
-from infra.ops.cli.running_stack import Running
-from infra.ops.devstack.endpoints import Whereabouts
+from infra.ops.cli.admin_account import (
+    AdminApi,
+    AdminCredentials,
+    ApiError,
+    credentials_from_environment,
+    ensure_admin,
+    log_in,
+)
+from infra.ops.cli.demo_images import PALETTES, Palette, draw_image
+from infra.ops.cli.options import DataOption, UrlOption
+from infra.ops.cli.running_stack import RunningStack
+from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.errors import StackError
 
-CATALOGUE = Path(__file__).with_name("demo_catalog.toml")
-PRODUCTS_AT_ONCE, PICTURES_AT_ONCE = 4, 2
-TAKEN = frozenset({"slug_taken", "sku_taken"})
-SEEDED = "seeded"
+CATALOG_FILE = Path(__file__).with_name("demo_catalog.toml")
+PRODUCT_CONCURRENCY, IMAGE_CONCURRENCY = 4, 2
+DUPLICATE_CODES = frozenset({"slug_taken", "sku_taken"})
+SEEDED_MARKER = "seeded"
 
 ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
 
-Told = Callable[[str, int, int], None]
-"""Hears what is being done, how many of it are done, and how many there are."""
+SeedProgress = Callable[[str, int, int], None]
+"""Called with what is being loaded, how many of it are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What was made now; `unchanged` products were there before."""
+class SeedReport:
+    """How many of each were created. `unchanged` products existed before."""
 
     categories: int = 0
     products: int = 0
-    pictures: int = 0
+    images: int = 0
     unchanged: int = 0
 
     @property
-    def nothing_new(self) -> bool:
-        return not (self.categories or self.products or self.pictures)
+    def is_unchanged(self) -> bool:
+        """Tells whether nothing was created."""
+        return not (self.categories or self.products or self.images)
 
 
 def seed_command(
     *,
-    data: Annotated[Path | None, typer.Option(help="The data folder (SOUK_DATA; .souk).")] = None,
-    url: Annotated[str, typer.Option(help="A shop elsewhere; who its administrator is says the environment.")] = "",
+    data: DataOption = None,
+    url: UrlOption = "",
 ) -> None:
-    """Bring the demo catalogue into the running shop. A second time changes nothing."""
+    """Load the demo catalog, 40 products with images, into a running shop. Running it again changes nothing.
+
+    Example: souk seed --url https://shop.example
+    """
     console = Console(highlight=False)
     with Progress(console=console, transient=True) as progress:
-        report = asyncio.run(_seed(data, url, _shown(progress)))
-    if report.nothing_new:
-        console.print(f"The demo catalogue is there already: {report.unchanged} products.")
+        report = asyncio.run(_seed(data, url, _progress_bars(progress)))
+    if report.is_unchanged:
+        console.print(f"The demo catalog is complete already: {report.unchanged} products.")
     else:
         console.print(
-            f"{report.categories} categories, {report.products} products and {report.pictures} pictures are new; "
-            f"{report.unchanged} products were there already."
+            f"Created {report.categories} categories, {report.products} products and {report.images} images. "
+            f"{report.unchanged} products existed already."
         )
 
 
-async def _seed(data: Path | None, url: str, told: Told) -> Report:
+async def _seed(data: Path | None, url: str, on_progress: SeedProgress) -> SeedReport:
     if url:
-        return await seed(url, given_credentials(), told)
-    running = Running(data)
-    return await seed(_address(running), (await ensure_admin(running)).credentials, told)
+        return await seed(url, credentials_from_environment(), on_progress)
+    running = RunningStack(data)
+    return await seed(_seed_url(running), (await ensure_admin(running)).credentials, on_progress)
 
 
-async def seed_if_new(stack: Whereabouts, *, catalogue: bool = True) -> asyncio.Task[None] | None:
-    """The administrator's account at every start; the demo catalogue once: what is removed later stays away.
+async def seed_on_first_start(endpoints: StackEndpoints, *, with_catalog: bool = True) -> asyncio.Task[None] | None:
+    """Ensures the administrator at every start, and loads the demo catalog once: products removed later stay removed.
 
-    The products are there when this returns. Their pictures take longer and follow in the task, for whoever waits.
+    The products exist when this returns. Their images take longer: the returned task adds them.
     """
-    admin = await ensure_admin(stack)
-    if admin.new:
+    admin = await ensure_admin(endpoints)
+    if admin.is_password_new:
         password = admin.credentials.password.get_secret_value()
         typer.echo(f"The administrator of this shop is {admin.credentials.email}, password {password}")
-    if not catalogue or (stack.layout.data / SEEDED).exists():
+    if not with_catalog or (endpoints.data_dir.path / SEEDED_MARKER).exists():
         return None
-    await _try_to_seed(stack, admin.credentials, pictures=False)
-    return asyncio.create_task(_try_to_seed(stack, admin.credentials, pictures=True))
+    await _try_to_seed(endpoints, admin.credentials, with_images=False)
+    return asyncio.create_task(_try_to_seed(endpoints, admin.credentials, with_images=True))
 
 
-async def _try_to_seed(stack: Whereabouts, credentials: Credentials, *, pictures: bool) -> None:
-    """A shop without its demo catalogue is a shop: what goes wrong is told, and tried again at the next start."""
+async def _try_to_seed(stack: StackEndpoints, credentials: AdminCredentials, *, with_images: bool) -> None:
+    """Loads the catalog. A failure is printed and retried at the next start: the shop works without a catalog."""
     try:
-        await seed(_address(stack), credentials, pictures=pictures)
+        await seed(_seed_url(stack), credentials, with_images=with_images)
     except StackError as error:
-        typer.echo(f"The demo catalogue is not complete; `souk seed` completes it. {error.message}")
+        typer.echo(f"The demo catalog is not complete. Complete it with `souk seed`. {error.message}")
     else:
-        if pictures:
-            (stack.layout.data / SEEDED).touch()
+        if with_images:
+            (stack.data_dir.path / SEEDED_MARKER).touch()
 
 
-def _address(where: Whereabouts) -> str:
-    """An edge rather than Nginx, whose limits are for strangers."""
-    return next(iter(where.edge_urls), where.http_url)
+def _seed_url(endpoints: StackEndpoints) -> str:
+    """Returns the URL of an edge rather than of Nginx, whose rate limits would slow the load."""
+    return next(iter(endpoints.edge_urls), endpoints.http_url)
 
 
 async def seed(
-    base_url: str, credentials: Credentials, told: Told = lambda *_: None, *, pictures: bool = True
-) -> Report:
-    """Brings in what is missing of the catalogue."""
-    catalogue = tomllib.loads(CATALOGUE.read_text())
-    async with signed_in(base_url, credentials) as api:
-        return await Stall(api, catalogue, told).fill(pictures=pictures)
+    base_url: str,
+    credentials: AdminCredentials,
+    on_progress: SeedProgress = lambda *_: None,
+    *,
+    with_images: bool = True,
+) -> SeedReport:
+    """Creates what the shop lacks of the demo catalog."""
+    catalog = tomllib.loads(CATALOG_FILE.read_text())
+    async with log_in(base_url, credentials) as api:
+        return await DemoCatalog(api, catalog, on_progress).load(with_images=with_images)
 
 
-class Stall:
-    """One shop's way to the demo catalogue."""
+class DemoCatalog:
+    """Loads the demo catalog into one shop."""
 
-    def __init__(self, api: Api, catalogue: Mapping[str, Any], told: Told) -> None:
+    def __init__(self, api: AdminApi, catalog: Mapping[str, Any], on_progress: SeedProgress) -> None:
         self.api = api
-        self.categories: list[dict[str, str]] = catalogue["categories"]
-        self.products: list[dict[str, Any]] = catalogue["products"]
-        self.currency: str = catalogue["currency"]
-        self.told = told
+        self.categories: list[dict[str, str]] = catalog["categories"]
+        self.products: list[dict[str, Any]] = catalog["products"]
+        self.currency: str = catalog["currency"]
+        self.on_progress = on_progress
 
-    async def fill(self, *, pictures: bool) -> Report:
-        known, made = await self._open_categories()
-        found = await _each(
-            self.products, lambda product: self._offer(product, known), PRODUCTS_AT_ONCE, self._telling("products")
+    async def load(self, *, with_images: bool) -> SeedReport:
+        """Creates the categories and products that are missing, and images for products without any."""
+        known, made = await self._create_categories()
+        found = await _run_limited(
+            self.products,
+            lambda product: self._create_product(product, known),
+            PRODUCT_CONCURRENCY,
+            self._progress_of("products"),
         )
         new = sum(is_new for _, is_new in found)
-        bare = [product for product, _ in found if pictures and product is not None and not product["images"]]
-        await _each(bare, self._illustrate, PICTURES_AT_ONCE, self._telling("pictures"))
-        return Report(categories=made, products=new, pictures=len(bare), unchanged=len(found) - new)
+        bare = [product for product, _ in found if with_images and product is not None and not product["images"]]
+        await _run_limited(bare, self._add_image, IMAGE_CONCURRENCY, self._progress_of("images"))
+        return SeedReport(categories=made, products=new, images=len(bare), unchanged=len(found) - new)
 
-    async def _open_categories(self) -> tuple[dict[str, str], int]:
-        """The ids of the categories by slug, and how many of them are new; parents come before their children."""
-        known = {category["slug"]: category["id"] for category in await self._every_category()}
+    async def _create_categories(self) -> tuple[dict[str, str], int]:
+        """Returns the ids of the categories by slug, and how many were created. Parents come before their children."""
+        known = {category["slug"]: category["id"] for category in await self._list_categories()}
         missing = [category for category in self.categories if category["slug"] not in known]
         for category in missing:
             parent = known[category["parent"]] if "parent" in category else None
             body = {"slug": category["slug"], "name": category["name"], "parent_id": parent}
-            known[category["slug"]] = (await self.api.post("/categories", body, key=_key(body)))["id"]
+            known[category["slug"]] = (
+                await self.api.post("/categories", body, idempotency_key=_idempotency_key(body))
+            )["id"]
         return known, len(missing)
 
-    async def _every_category(self) -> list[dict[str, Any]]:
+    async def _list_categories(self) -> list[dict[str, Any]]:
         found, after = [], ""
         while True:
             page = await self.api.get(f"/categories?limit=100{after}")
@@ -155,23 +177,25 @@ class Stall:
                 return found
             after = f"&after={page['next']}"
 
-    async def _offer(self, product: Mapping[str, Any], known: Mapping[str, str]) -> tuple[dict[str, Any] | None, bool]:
-        """The product as the shop has it, and whether it is new. None when it was taken off sale."""
+    async def _create_product(
+        self, product: Mapping[str, Any], known: Mapping[str, str]
+    ) -> tuple[dict[str, Any] | None, bool]:
+        """Returns the product in the shop, and whether it was created. None if the product was taken off sale."""
         try:
             return await self.api.get(f"/products/{product['slug']}"), False
-        except Refusal as refusal:
+        except ApiError as refusal:
             if refusal.status != HTTPStatus.NOT_FOUND:
                 raise
-        body = wanted(product, known, self.currency)
+        body = product_body(product, known, self.currency)
         try:
-            return await self.api.post("/products", body, key=_key(body)), True
-        except Refusal as refusal:
-            if refusal.code not in TAKEN:
+            return await self.api.post("/products", body, idempotency_key=_idempotency_key(body)), True
+        except ApiError as refusal:
+            if refusal.code not in DUPLICATE_CODES:
                 raise
             return None, False
 
-    async def _illustrate(self, product: Mapping[str, Any]) -> None:
-        content = await asyncio.to_thread(picture, product["slug"], self._palette(product["category"]))
+    async def _add_image(self, product: Mapping[str, Any]) -> None:
+        content = await asyncio.to_thread(draw_image, product["slug"], self._palette(product["category"]))
 
         def form() -> aiohttp.FormData:
             data = aiohttp.FormData()
@@ -180,52 +204,55 @@ class Stall:
             return data
 
         key = f"picture-{hashlib.sha256(content).hexdigest()}-{product['id']}"
-        await self.api.send("POST", f"/products/{product['id']}/images", form, key=key)
+        await self.api.request("POST", f"/products/{product['id']}/images", form, idempotency_key=key)
 
     def _palette(self, slug: str) -> Palette:
-        """The palette of the category or of the one above it."""
+        """Returns the palette of a category or of its closest ancestor that has one."""
         parents = {category["slug"]: category.get("parent", "") for category in self.categories}
         while slug not in PALETTES and parents.get(slug):
             slug = parents[slug]
         return PALETTES.get(slug, next(iter(PALETTES.values())))
 
-    def _telling(self, what: str) -> Callable[[int, int], None]:
-        return lambda done, of: self.told(what, done, of)
+    def _progress_of(self, what: str) -> Callable[[int, int], None]:
+        return lambda done, of: self.on_progress(what, done, of)
 
 
-def wanted(product: Mapping[str, Any], categories: Mapping[str, str], currency: str) -> dict[str, Any]:
-    """A product of the file as `POST /products` takes it."""
+def product_body(product: Mapping[str, Any], categories: Mapping[str, str], currency: str) -> dict[str, Any]:
+    """Returns the body of `POST /products` for a product of the file."""
     body = {name: value for name, value in product.items() if name != "category"}
     body["category_id"] = categories[product["category"]]
     if "variants" in body:
-        body["variants"] = [_priced(variant, currency) for variant in body["variants"]]
-    return _priced(body, currency)
+        body["variants"] = [_with_prices(variant, currency) for variant in body["variants"]]
+    return _with_prices(body, currency)
 
 
-def _priced(said: Mapping[str, Any], currency: str) -> dict[str, Any]:
+def _with_prices(item: Mapping[str, Any], currency: str) -> dict[str, Any]:
     prices = {
-        name: {"amount": said[name], "currency": currency} for name in ("price", "compare_at_price") if name in said
+        name: {"amount": item[name], "currency": currency} for name in ("price", "compare_at_price") if name in item
     }
-    return {**said, **prices}
+    return {**item, **prices}
 
 
-def _key(body: Mapping[str, Any]) -> str:
-    """The same thing, said twice, is one request."""
+def _idempotency_key(body: Mapping[str, Any]) -> str:
+    """Derives the key from the body, so that a repeated request has no second effect."""
     return f"seed-{hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()}"
 
 
-async def _each(
-    items: Collection[ItemT], act: Callable[[ItemT], Awaitable[DoneT]], at_once: int, told: Callable[[int, int], None]
+async def _run_limited(
+    items: Collection[ItemT],
+    action: Callable[[ItemT], Awaitable[DoneT]],
+    limit: int,
+    on_progress: Callable[[int, int], None],
 ) -> list[DoneT]:
-    """A few at a time; the first that fails ends it."""
-    free, done = asyncio.Semaphore(at_once), 0
+    """Runs an action on each item, a few at a time. The first failure cancels the rest."""
+    slots, done = asyncio.Semaphore(limit), 0
 
     async def one(item: ItemT) -> DoneT:
         nonlocal done
-        async with free:
-            result = await act(item)
+        async with slots:
+            result = await action(item)
         done += 1
-        told(done, len(items))
+        on_progress(done, len(items))
         return result
 
     tasks = [asyncio.create_task(one(item)) for item in items]
@@ -236,12 +263,12 @@ async def _each(
             task.cancel()
 
 
-def _shown(progress: Progress) -> Told:
+def _progress_bars(progress: Progress) -> SeedProgress:
     bars: dict[str, TaskID] = {}
 
-    def told(what: str, done: int, of: int) -> None:
+    def show(what: str, done: int, total: int) -> None:
         if what not in bars:
-            bars[what] = progress.add_task(what, total=of)
-        progress.update(bars[what], completed=done, total=of)
+            bars[what] = progress.add_task(what, total=total)
+        progress.update(bars[what], completed=done, total=total)
 
-    return told
+    return show

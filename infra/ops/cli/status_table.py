@@ -1,4 +1,4 @@
-"""How a stack looks: the table of `souk up` and `souk status`."""
+"""The table of processes that `souk up` and `souk status` show."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from rich.text import Text
 from infra.ops.devstack.free_ports import LOOPBACK
 from infra.ops.devstack.state_file import ProcessState, StackState
 
-COLOURS: Mapping[str, str] = MappingProxyType(
+STATE_COLOURS: Mapping[str, str] = MappingProxyType(
     {
         "ready": "green",
         "starting": "yellow",
@@ -20,7 +20,7 @@ COLOURS: Mapping[str, str] = MappingProxyType(
         "failed": "bold red",
     }
 )
-LABELS: Mapping[str, str] = MappingProxyType(
+URL_LABELS: Mapping[str, str] = MappingProxyType(
     {
         "shop": "Shop",
         "docs": "API docs",
@@ -29,48 +29,50 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "monitoring": "NATS monitoring",
     }
 )
-NUMBERS = {"Port", "Pid", "Restarts", "Up"}
-HINTS: Mapping[str, str] = MappingProxyType({"mail": "souk mail"})
+NUMERIC_COLUMNS = {"Port", "Pid", "Restarts", "Up"}
+URL_HINTS: Mapping[str, str] = MappingProxyType({"mail": "souk mail"})
 
 
-def view(state: StackState) -> RenderableType:
-    """The table, and below it where to go once all is ready."""
-    parts: list[RenderableType] = [table(state)]
+def render_status(state: StackState) -> RenderableType:
+    """Returns the table and, once all is ready, the URLs below it."""
+    parts: list[RenderableType] = [process_table(state)]
     if state.ready:
-        parts += [Text(line) for line in places(state)]
+        parts += [Text(line) for line in url_lines(state)]
     return Group(*parts)
 
 
-def table(state: StackState) -> Table:
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
+def process_table(state: StackState) -> Table:
+    """Returns the table of processes."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("Name", "State", "Port", "Pid", "Restarts", "Up", "From"):
-        drawn.add_column(title, justify="right" if title in NUMBERS else "left", no_wrap=True)
+        table.add_column(title, justify="right" if title in NUMERIC_COLUMNS else "left", no_wrap=True)
     for process in state.processes:
-        drawn.add_row(*_row(process))
-    return drawn
+        table.add_row(*_row(process))
+    return table
 
 
 def _row(process: ProcessState) -> tuple[str | Text, ...]:
     return (
         process.name,
-        Text(process.state, style=COLOURS.get(process.state, "dim")),
+        Text(process.state, style=STATE_COLOURS.get(process.state, "dim")),
         process.address.replace(f"{LOOPBACK}:", ""),
         str(process.pid or ""),
         str(process.restarts or ""),
-        age(time.time() - process.since) if process.state == "ready" else "",
+        format_duration(time.time() - process.since) if process.state == "ready" else "",
         Text(process.origin, style="dim"),
     )
 
 
-def places(state: StackState) -> list[str]:
-    """A line an address."""
+def url_lines(state: StackState) -> list[str]:
+    """Returns one line for each URL of the shop."""
     return [
-        f"{LABELS[key]:>16}  {url}" + (f"   ({HINTS[key]})" if key in HINTS else "") for key, url in state.urls.items()
+        f"{URL_LABELS[key]:>16}  {url}" + (f"   ({URL_HINTS[key]})" if key in URL_HINTS else "")
+        for key, url in state.urls.items()
     ]
 
 
-def age(seconds: float) -> str:
-    """`42s`, `3m 07s`, `5h 12m`."""
+def format_duration(seconds: float) -> str:
+    """Formats seconds as `42s`, `3m 07s` or `5h 12m`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,4 +1,4 @@
-"""The data folder: what lies where, and that it is Souk's and not somebody's home."""
+"""The data folder: its paths, and the check that it belongs to Souk before anything is written or removed."""
 
 import errno
 import os
@@ -10,107 +10,119 @@ from infra.ops.devstack.errors import StackError
 
 MARKER = "souk-data.txt"
 MARKER_TEXT = (
-    "Everything in this folder belongs to the Souk that `souk up` runs; `souk down --purge` removes the folder.\n"
+    "Everything in this folder belongs to the shop that `souk up` runs. `souk down --purge` removes the folder.\n"
 )
-SPACE_NEEDED = 400 * 1024 * 1024
+REQUIRED_DISK_BYTES = 400 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Layout:
-    data: Path
+class DataDir:
+    """The paths inside a data folder."""
+
+    path: Path
 
     @property
-    def secrets(self) -> Path:
-        return self.data / "secrets"
+    def secrets_dir(self) -> Path:
+        """Passwords and keys, one folder for each owner."""
+        return self.path / "secrets"
 
     @property
-    def logs(self) -> Path:
-        return self.data / "logs"
+    def logs_dir(self) -> Path:
+        """The logs of all processes."""
+        return self.path / "logs"
 
     @property
-    def run(self) -> Path:
-        return self.data / "run"
+    def run_dir(self) -> Path:
+        """Configurations and state, rewritten at every start."""
+        return self.path / "run"
 
     @property
-    def mail(self) -> Path:
-        return self.data / "mail"
+    def mail_dir(self) -> Path:
+        """The mails that the shop has sent."""
+        return self.path / "mail"
 
     @property
-    def lock(self) -> Path:
-        return self.run / "lock"
+    def lock_file(self) -> Path:
+        """Locked while a stack runs on the folder."""
+        return self.run_dir / "lock"
 
     @property
-    def state(self) -> Path:
-        return self.run / "state.json"
+    def state_file(self) -> Path:
+        """The state for other commands."""
+        return self.run_dir / "state.json"
 
     @property
-    def postgres(self) -> Path:
-        """A folder, or a link to where PostgreSQL's own user can reach it."""
-        return self.data / "postgres"
+    def postgres_dir(self) -> Path:
+        """A folder, or a link to one that PostgreSQL's user can reach."""
+        return self.path / "postgres"
 
-    def log(self, name: str) -> Path:
-        return self.logs / f"{name}.log"
+    def log_file(self, name: str) -> Path:
+        """The log of a process."""
+        return self.logs_dir / f"{name}.log"
 
-    def is_ours(self) -> bool:
-        return (self.data / MARKER).is_file()
-
-
-def layout_of(data: Path) -> Layout:
-    return Layout(data.expanduser().absolute())
+    def is_marked(self) -> bool:
+        """Tells whether the folder carries Souk's marker file."""
+        return (self.path / MARKER).is_file()
 
 
-def open_data_folder(data: Path, *, space_needed: int = SPACE_NEEDED) -> Layout:
-    """Makes the folder, or refuses it: not ours, not writable, no space."""
-    layout = layout_of(data)
+def data_dir_at(data: Path) -> DataDir:
+    """Returns the paths of a data folder without touching it."""
+    return DataDir(data.expanduser().absolute())
+
+
+def open_data_dir(data: Path, *, required_bytes: int = REQUIRED_DISK_BYTES) -> DataDir:
+    """Creates the folder if it is missing. Refuses one with other files, one that is not writable, and a full disk."""
+    data_dir = data_dir_at(data)
     try:
-        _claim(layout)
-        for folder in (layout.secrets, layout.logs, layout.run, layout.mail):
+        _create(data_dir)
+        for folder in (data_dir.secrets_dir, data_dir.logs_dir, data_dir.run_dir, data_dir.mail_dir):
             folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise unusable(layout.data, error) from None
-    if shutil.disk_usage(layout.data).free < space_needed:
-        raise _full(layout.data)
-    return layout
+        raise data_dir_error(data_dir.path, error) from None
+    if shutil.disk_usage(data_dir.path).free < required_bytes:
+        raise _disk_full_error(data_dir.path)
+    return data_dir
 
 
-def _claim(layout: Layout) -> None:
-    if layout.data.is_dir() and not layout.is_ours() and any(layout.data.iterdir()):
+def _create(data_dir: DataDir) -> None:
+    if data_dir.path.is_dir() and not data_dir.is_marked() and any(data_dir.path.iterdir()):
         raise StackError(
-            f"{layout.data} holds files that are not Souk's. Choose an empty or a new folder with --data (SOUK_DATA)."
+            f"{data_dir.path} contains files that Souk did not create. "
+            "Choose an empty or new folder with --data (SOUK_DATA)."
         )
-    # Root's PostgreSQL runs as another user, who must be able to walk through to its own folder; nothing else opens.
-    layout.data.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-    (layout.data / MARKER).write_text(MARKER_TEXT)
-    (layout.data / ".gitignore").write_text("*\n")
+    # Under root, PostgreSQL runs as another user, which must be able to traverse the folder to reach its own.
+    data_dir.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+    (data_dir.path / MARKER).write_text(MARKER_TEXT)
+    (data_dir.path / ".gitignore").write_text("*\n")
 
 
-def unusable(folder: Path, error: OSError) -> StackError:
-    """The plain words for an error of the file system."""
+def data_dir_error(folder: Path, error: OSError) -> StackError:
+    """Explains an error of the file system to the user."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return _full(folder)
+        return _disk_full_error(folder)
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return StackError(
-            f"Souk may not write to {error.filename or folder}. Make it yours, or choose another folder with --data."
+            f"Souk cannot write to {error.filename or folder}. Change its owner, or choose another folder with --data."
         )
     if error.errno in {errno.ENOTDIR, errno.EEXIST}:
-        return StackError(f"{folder} cannot be a folder: a file is in the way. Choose another with --data.")
-    return StackError(f"The data folder {folder} cannot be used: {error.strerror}. Choose another with --data.")
+        return StackError(f"{folder} cannot be created: a file is in the way. Choose another folder with --data.")
+    return StackError(f"The data folder {folder} is not usable: {error.strerror}. Choose another with --data.")
 
 
-def _full(folder: Path) -> StackError:
+def _disk_full_error(folder: Path) -> StackError:
     return StackError(
-        f"The disk that holds {folder} is full (Souk needs {SPACE_NEEDED // 1024**2} MB to start). "
-        "Make room there, or choose a folder on another disk with --data."
+        f"The disk that holds {folder} is full (Souk needs {REQUIRED_DISK_BYTES // 1024**2} MB to start). "
+        "Free some space, or choose a folder on another disk with --data."
     )
 
 
-def purge(layout: Layout) -> bool:
-    """Removes the folder of a stack that does not run; says whether there was one."""
-    if not layout.data.exists():
+def remove_data_dir(data_dir: DataDir) -> bool:
+    """Removes the folder of a stack that does not run. Returns whether there was one."""
+    if not data_dir.path.exists():
         return False
-    if not layout.is_ours():
-        raise StackError(f"{layout.data} is not a data folder of Souk's: nothing was removed.")
-    if layout.postgres.is_symlink():
-        shutil.rmtree(layout.postgres.resolve(), ignore_errors=True)
-    shutil.rmtree(layout.data)
+    if not data_dir.is_marked():
+        raise StackError(f"{data_dir.path} is not a data folder of Souk. Nothing was removed.")
+    if data_dir.postgres_dir.is_symlink():
+        shutil.rmtree(data_dir.postgres_dir.resolve(), ignore_errors=True)
+    shutil.rmtree(data_dir.path)
     return True

@@ -1,12 +1,12 @@
-"""What goes wrong with a local stack, told to the person at the terminal."""
+"""The error that commands print without a traceback."""
 
 from collections.abc import Sequence
 
 
 class StackError(Exception):
-    """What happened and what to do now, in a sentence or two; `lines` are the last of a dead server's log."""
+    """Says what is wrong and what to do. `details` are lines to print before it, such as the end of a log."""
 
-    def __init__(self, message: str, lines: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
-        self.lines = tuple(lines)
+        self.details = tuple(details)

@@ -1,8 +1,9 @@
-"""Becomes another program: as another user if asked, and one that gets a signal when its parent dies.
+"""Replaces itself by another program that gets a signal when its parent dies, and runs it as another user if asked.
 
-A program of its own, run with `python -I -S`, because Linux forgets the parent-death signal when the user changes and
-because code between fork and exec is not safe in a process with threads.
-    launch.py PARENT SIGNAL UID:GID|- PROGRAM [ARGUMENT...]
+It is a program of its own, run with `python -I -S`, for two reasons: Linux drops the parent-death signal when the user
+changes, and code between fork and exec is not safe in a process with threads.
+
+    exec_child.py PARENT_PID SIGNAL UID:GID|- PROGRAM [ARGUMENT...]
 """
 
 import ctypes
@@ -14,6 +15,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    """Sets the user and the parent-death signal, then executes the program."""
     parent, death_signal, user, *command = sys.argv[1:]
     if user != "-":
         uid, gid = (int(part) for part in user.split(":"))
@@ -22,7 +24,7 @@ def main() -> None:
         os.setuid(uid)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != int(parent):  # it died before it could be watched
+        if os.getppid() != int(parent):  # the parent died before the signal was set
             sys.exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     os.execvp(command[0], command)  # noqa: S606 - replacing this process by the program is its purpose

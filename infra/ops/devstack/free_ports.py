@@ -1,4 +1,4 @@
-"""Ports: each one checked before anything starts, a free one found where 0 was asked."""
+"""Checks each port before anything starts, and picks a free one for port 0."""
 
 import random
 import socket
@@ -10,44 +10,50 @@ import psutil
 from infra.ops.devstack.errors import StackError
 
 LOOPBACK = "127.0.0.1"
-# Above the well-known ones, and below those that the kernel takes for outgoing connections at any moment.
 FREE_RANGE = range(20000, 32000)
-ATTEMPTS = 200
+"""Above the well-known ports, and below those that the kernel uses for outgoing connections."""
+MAX_ATTEMPTS = 200
 
 
-class Ports:
-    """Hands out each port once."""
+class PortPicker:
+    """Reserves each port at most once."""
 
     def __init__(self) -> None:
         self._taken: set[int] = set()
 
-    def take(self, port: int, what: str, how: str) -> int:
-        """`port` itself, or a free one for 0; `what` needs it, and `how` another one is chosen."""
+    def reserve(self, port: int, purpose: str, option: str) -> int:
+        """Returns `port`, or a free one for 0. `purpose` and `option` explain a refusal to the user."""
         if port == 0:
-            return self._any()
+            return self._free_port()
         if port in self._taken:
-            raise StackError(f"Port {port} was given twice: {what} needs one of its own. Choose another with {how}.")
+            raise StackError(f"Port {port} is used twice. Choose another port for {purpose} with {option}.")
         if not is_free(port):
             raise StackError(
-                f"Port {port}, which {what} needs, is taken{_by(port)}. Stop that, or choose another with {how}."
+                f"Port {port} for {purpose} is in use{_holder(port)}. "
+                f"Stop that process, or choose another port with {option}."
             )
         self._taken.add(port)
         return port
 
-    def take_from(self, first: int, count: int, what: str, how: str) -> Sequence[int]:
-        return [self.take(first and first + n, what, how) for n in range(count)]
+    def reserve_range(self, first: int, count: int, purpose: str, option: str) -> Sequence[int]:
+        """Reserves `count` ports that count up from `first`, or any free ones for 0."""
+        return [self.reserve(first and first + n, purpose, option) for n in range(count)]
 
-    def _any(self) -> int:
+    def _free_port(self) -> int:
         chooser = random.SystemRandom()
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             port = chooser.choice(FREE_RANGE)
             if port not in self._taken and is_free(port):
                 self._taken.add(port)
                 return port
-        raise StackError(f"No free port was found between {FREE_RANGE.start} and {FREE_RANGE.stop}.")
+        raise StackError(
+            f"Found no free port between {FREE_RANGE.start} and {FREE_RANGE.stop}. "
+            "Choose ports with the options that `souk up --help` lists."
+        )
 
 
 def is_free(port: int) -> bool:
+    """Tells whether this process could listen on the port."""
     with closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -57,8 +63,8 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _by(port: int) -> str:
-    """Who listens there, as far as this user may know."""
+def _holder(port: int) -> str:
+    """Names the process that listens there, when this user may see it."""
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port

@@ -1,4 +1,4 @@
-"""One stack a data folder: the lock, and what a stack that was killed left behind."""
+"""At most one stack runs on a data folder: its lock, and the cleanup after a stack that was killed."""
 
 import fcntl
 import os
@@ -8,49 +8,49 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from infra.ops.devstack.data_dir import Layout
+from infra.ops.devstack.data_dir import DataDir
 from infra.ops.devstack.errors import StackError
-from infra.ops.devstack.state_file import ProcessState, is_alive, read_state, until_gone
+from infra.ops.devstack.state_file import ProcessState, is_alive, read_state, wait_until_gone
 
-PATIENCE = 5.0
+TERMINATE_TIMEOUT_SECONDS = 5.0
 
 
 @contextmanager
-def claimed(layout: Layout) -> Iterator[str]:
-    """Holds the folder until this process ends, however it ends; yields what was cleaned up, in a sentence."""
-    with layout.lock.open("a+") as lock:
+def lock_data_dir(data_dir: DataDir) -> Iterator[str]:
+    """Locks the folder until this process ends. Yields a sentence about what it cleaned up, or an empty text."""
+    with data_dir.lock_file.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             raise StackError(
-                f"A Souk runs on {layout.data} already (process {lock.read().strip() or 'unknown'}). "
-                "Stop it with `souk down`, or give this one a folder of its own with --data."
+                f"Souk already runs on {data_dir.path} (process {lock.read().strip() or 'unknown'}). "
+                "Stop it with `souk down`, or choose another folder with --data."
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         try:
-            yield clean_up(layout)
+            yield clean_up_leftovers(data_dir)
         finally:
-            layout.state.unlink(missing_ok=True)
+            data_dir.state_file.unlink(missing_ok=True)
 
 
-def clean_up(layout: Layout) -> str:
-    """Ends the processes of a stack that was killed; says so in a sentence, or nothing."""
-    state = read_state(layout.state)
+def clean_up_leftovers(data_dir: DataDir) -> str:
+    """Terminates the processes of a stack that was killed. Returns a sentence about it, or an empty text."""
+    state = read_state(data_dir.state_file)
     if state is None or state.is_running():
         return ""
-    ended = end(state.processes)
-    layout.state.unlink(missing_ok=True)
+    ended = terminate_processes(state.processes)
+    data_dir.state_file.unlink(missing_ok=True)
     what = f"ended what it left running: {', '.join(ended)}" if ended else "it left nothing running"
-    return f"The last Souk on {layout.data} (process {state.pid}) did not end by itself; {what}."
+    return f"The last Souk on {data_dir.path} (process {state.pid}) did not end by itself; {what}."
 
 
-def end(left: Iterable[ProcessState]) -> list[str]:
-    """SIGTERM, then SIGKILL, to each process that is still the one written down, and to its children."""
+def terminate_processes(leftovers: Iterable[ProcessState]) -> list[str]:
+    """Sends SIGTERM, then SIGKILL, to the recorded processes that still run and their children. Returns their names."""
     found: dict[str, psutil.Process] = {}
-    for one in left:
+    for one in leftovers:
         if one.pid and is_alive(one.pid, one.created):
             with suppress(psutil.NoSuchProcess):
                 found[one.name] = psutil.Process(one.pid)
@@ -59,11 +59,11 @@ def end(left: Iterable[ProcessState]) -> list[str]:
         for which in (signal.SIGINT if process.name() == "postgres" else signal.SIGTERM, signal.SIGCONT):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(which)
-    alive = until_gone(family, PATIENCE)
+    alive = wait_until_gone(family, TERMINATE_TIMEOUT_SECONDS)
     for process in alive:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    until_gone(alive, PATIENCE)
+    wait_until_gone(alive, TERMINATE_TIMEOUT_SECONDS)
     return sorted(found)
 
 

@@ -1,4 +1,4 @@
-"""The log of one process: its last lines, and its size kept within bounds while the process writes to it."""
+"""The log of one process: its last lines, and its rotation while the process writes to it."""
 
 import os
 import shutil
@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 TAIL_LINES = 15
-LONGEST = 16 * 1024 * 1024
+MAX_LOG_BYTES = 16 * 1024 * 1024
 
 
 def tail(log: Path, offset: int = 0) -> list[str]:
-    """The last lines of a log, of what was written after `offset` bytes."""
+    """Returns the last lines that were written after `offset` bytes."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, 2)
@@ -22,14 +22,14 @@ def tail(log: Path, offset: int = 0) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
 
 
-def shorten(log: Path) -> bool:
-    """Copies a long log aside, over the older copy, and empties it; says whether it did.
+def rotate(log: Path) -> bool:
+    """Copies a log longer than `MAX_LOG_BYTES` to `.log.1` and empties it. Returns whether it did.
 
-    The process goes on writing to the same file, at its end: it need not know. A line that it writes in the moment
-    between is lost, and so is the copy when the disk has no room for it.
+    The process keeps writing to the same file. A line that it writes between the copy and the truncation is lost, and
+    the copy is dropped when the disk has no room for it.
     """
     try:
-        if log.stat().st_size <= LONGEST:
+        if log.stat().st_size <= MAX_LOG_BYTES:
             return False
     except FileNotFoundError:
         return False
@@ -42,7 +42,7 @@ def shorten(log: Path) -> bool:
     return True
 
 
-def note(log: Path, text: str) -> None:
-    """A word of the stack's own in the log of the process that it is about."""
+def append_note(log: Path, text: str) -> None:
+    """Adds a line of the supervisor to the log of a process."""
     with suppress(OSError), log.open("a") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} souk: {text}\n")

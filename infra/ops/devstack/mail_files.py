@@ -1,4 +1,4 @@
-"""The mails that the local stack kept, for `souk mail`, the demo and the tests."""
+"""Reads the mails that the local SMTP sink has stored, for `souk mail`, the demo and the tests."""
 
 import email
 import email.policy
@@ -11,39 +11,45 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Mail:
-    """`number` counts upwards from 1 and stays a mail's own."""
+class ReceivedMail:
+    """One stored mail. `number` counts up from 1 and never changes."""
 
     number: int
-    kept_at: datetime
+    received_at: datetime
     message: EmailMessage
 
     @property
     def to(self) -> str:
+        """The header To."""
         return str(self.message["To"] or "")
 
-    def is_to(self, address: str) -> bool:
-        """Whether it is to just that address, however it is written."""
+    def is_addressed_to(self, address: str) -> bool:
+        """Tells whether this address is among the recipients, ignoring case and display names."""
         return address.lower() in {one.lower() for _, one in getaddresses([self.to])}
 
     @property
     def sender(self) -> str:
+        """The header From."""
         return str(self.message["From"] or "")
 
     @property
     def subject(self) -> str:
+        """The header Subject."""
         return str(self.message["Subject"] or "")
 
     @property
     def headers(self) -> Sequence[tuple[str, str]]:
+        """All headers in order."""
         return [(name, str(value)) for name, value in self.message.items()]
 
     @property
     def text(self) -> str:
+        """The plain text, or an empty text."""
         return self._body("plain")
 
     @property
     def html(self) -> str:
+        """The HTML, or an empty text."""
         return self._body("html")
 
     def _body(self, kind: str) -> str:
@@ -51,32 +57,33 @@ class Mail:
         return str(part.get_content()).replace("\r\n", "\n") if part else ""
 
 
-def mails(folder: Path, *, to: str = "", newest: int | None = None) -> list[Mail]:
-    """Oldest first; only those to an address, if one is given."""
-    found: list[Mail] = []
-    for number in sorted(numbers(folder), reverse=True):
+def list_mails(folder: Path, *, to: str = "", newest: int | None = None) -> list[ReceivedMail]:
+    """Returns mails, oldest first: those whose recipient contains `to`, and only the `newest` so many."""
+    found: list[ReceivedMail] = []
+    for number in sorted(mail_numbers(folder), reverse=True):
         if newest is not None and len(found) >= newest:
             break
-        one = mail(folder, number)
+        one = read_mail(folder, number)
         if one and to.lower() in one.to.lower():
             found.append(one)
     return found[::-1]
 
 
-def numbers(folder: Path) -> list[int]:
+def mail_numbers(folder: Path) -> list[int]:
+    """Returns the numbers of the stored mails, in no order."""
     return [int(path.stem) for path in folder.glob("*.eml") if path.stem.isdecimal()]
 
 
-def forget(folder: Path, *, to: str) -> int:
-    """Empties the mailbox of an address, as its owner would; how many mails that were."""
-    found = [one for one in mails(folder, to=to) if one.is_to(to)]
+def delete_mails(folder: Path, *, to: str) -> int:
+    """Deletes the mails to an address, as its owner would. Returns how many there were."""
+    found = [one for one in list_mails(folder, to=to) if one.is_addressed_to(to)]
     for one in found:
         _path(folder, one.number).unlink(missing_ok=True)
     return len(found)
 
 
-def mail(folder: Path, number: int) -> Mail | None:
-    """None when there is no such mail, or not any more."""
+def read_mail(folder: Path, number: int) -> ReceivedMail | None:
+    """Returns one mail, or None when it does not exist any more."""
     path = _path(folder, number)
     try:
         content, kept_at = path.read_bytes(), path.stat().st_mtime
@@ -84,7 +91,7 @@ def mail(folder: Path, number: int) -> Mail | None:
         return None
     parsed = email.message_from_bytes(content, policy=email.policy.default)
     assert isinstance(parsed, EmailMessage)
-    return Mail(number, datetime.fromtimestamp(kept_at, UTC), parsed)
+    return ReceivedMail(number, datetime.fromtimestamp(kept_at, UTC), parsed)
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -1,7 +1,7 @@
-"""NATS: JetStream that syncs each write, users from the contracts, monitoring on a port of its own.
+"""NATS: JetStream that syncs each write, users from the contracts, monitoring on a separate port.
 
-One server, or the nodes of a cluster, each with a store of its own. A cluster does not take over what a server alone
-has written, and the other way round: the stores lie in different folders, and a start with another number is refused.
+It runs as one server or as a cluster, each node with its own store. A cluster cannot read what a single server has
+written, and vice versa: a start with another number of nodes is refused.
 """
 
 import json
@@ -9,45 +9,52 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from contracts.size_limits import MAX_MESSAGE_BYTES
 from infra.messaging.permissions import NATS_USERS, render_users
-from infra.ops.devstack.data_dir import Layout
+from infra.ops.devstack.data_dir import DataDir
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.free_ports import LOOPBACK
-from infra.ops.devstack.port_allocation import NATS as NAME
-from infra.ops.devstack.port_allocation import Addresses
-from infra.ops.devstack.readiness_probes import http_ok, http_text
-from infra.ops.devstack.secret_files import NATS, NATS_ROUTES, OPERATOR, Vault
-from infra.ops.devstack.server_binaries import Server
+from infra.ops.devstack.port_allocation import NATS_PROCESS, PortAllocation
+from infra.ops.devstack.readiness_probes import http_get, http_ok
+from infra.ops.devstack.secret_files import NATS_PASSWORD, NATS_ROUTES_PASSWORD, OPERATOR, SecretFiles
+from infra.ops.devstack.server_binaries import ServerBinary
 from infra.ops.devstack.supervised_process import Program
 
-ROUTER = "souk"
-UNWELL_FOR = 10.0
-"""Seconds with a JetStream that has given up until a node is started anew; twice as long without any answer."""
-READY_WITHIN = 120.0
-"""A node is ready once it has caught up, which takes the longer the more was said while it was away."""
+CLUSTER_USER = "souk"
+UNHEALTHY_SECONDS = 10.0
+"""A node restarts after this long with a failed JetStream, or after twice as long without any answer."""
+READY_TIMEOUT_SECONDS = 120.0
+"""A node is ready once it has caught up with the events that it missed."""
 
-BROKEN = ("write error", "JetStream not enabled", "JetStream has been disabled", "JetStream is not enabled")
-ROOM = 16 * 1024 * 1024
+FAILED_HEALTH_TEXTS = (
+    "write error",
+    "JetStream not enabled",
+    "JetStream has been disabled",
+    "JetStream is not enabled",
+)
+MIN_FREE_BYTES = 16 * 1024 * 1024
 
 CONFIG = """\
 # Written by `souk up` at every start.
 server_name: {name}
 listen: "{host}:{port}"
 http: "{host}:{monitor}"
+# Requests and replies are at most 1 MiB; the rest is for headers and for files that travel in parts.
+max_payload: {max_payload}
 jetstream {{
   store_dir: {store}
-  # An acknowledged event is on the disk: the default of two minutes loses acknowledged messages with the power.
+  # An acknowledged event is on disk: the default, two minutes, loses acknowledged messages at a power failure.
   sync_interval: always
-  # By itself it takes three quarters of what is free as it starts, which is nothing after a crash on a full disk.
-  max_file_store: {room}
+  # The default is three quarters of the free space at the start, which is nothing after a crash on a full disk.
+  max_file_store: {max_store_bytes}
 }}
 include "nats-users.conf"
 """
-CLUSTER = """\
+CLUSTER_CONFIG = """\
 cluster {{
   name: souk
   listen: "{host}:{port}"
-  # A frozen node is given up after four to six seconds, not two minutes: until then it is sent what others could take.
+  # A frozen node is dropped after 4 to 6 s instead of 2 minutes. Until then it gets requests that others could answer.
   ping_interval: "2s"
   ping_max: 2
   authorization {{ user: "{user}", password: "{password}", timeout: 3 }}
@@ -56,76 +63,92 @@ cluster {{
 """
 
 
-def write_users(layout: Layout, vault: Vault) -> Path:
-    """The users' part of the config; whoever changes it tells every node with SIGHUP."""
+def write_users_config(data_dir: DataDir, secrets: SecretFiles) -> Path:
+    """Writes the users' part of the configuration. The caller then sends SIGHUP to every node."""
     return _write(
-        layout.run / "nats-users.conf",
-        render_users({name: vault.secret(name, NATS) for name in NATS_USERS}, vault.readers()),
+        data_dir.run_dir / "nats-users.conf",
+        render_users(
+            {name: secrets.get_or_create(name, NATS_PASSWORD) for name in NATS_USERS}, secrets.reader_passwords()
+        ),
     )
 
 
-def programs(server: Server, layout: Layout, vault: Vault, at: Addresses) -> list[Program]:
-    """One server, or every node of the cluster."""
-    nodes = list(at.nats)
-    _refuse_other_number(layout, nodes)
-    write_users(layout, vault)
-    return [_program(name, server, layout, vault, at) for name in nodes]
+def nats_programs(
+    server: ServerBinary, data_dir: DataDir, secrets: SecretFiles, ports: PortAllocation
+) -> list[Program]:
+    """Returns the programs of the single server or of every node."""
+    nodes = list(ports.nats)
+    _check_node_count(data_dir, nodes)
+    write_users_config(data_dir, secrets)
+    return [_program(name, server, data_dir, secrets, ports) for name in nodes]
 
 
-def _program(name: str, server: Server, layout: Layout, vault: Vault, at: Addresses) -> Program:
-    store = layout.data / name
+def _program(
+    name: str, server: ServerBinary, data_dir: DataDir, secrets: SecretFiles, ports: PortAllocation
+) -> Program:
+    store = data_dir.path / name
     if not store.exists():
         store.mkdir(mode=0o700)
-    room = shutil.disk_usage(store).total * 3 // 4
-    port, monitor = at.nats[name], at.nats_monitor[name]
-    text = CONFIG.format(name=name, host=LOOPBACK, port=port, monitor=monitor, store=json.dumps(str(store)), room=room)
-    config = _write(layout.run / f"{name}.conf", text + _cluster(name, vault, at))
+    max_store = shutil.disk_usage(store).total * 3 // 4
+    port, monitor = ports.nats[name], ports.nats_monitor[name]
+    text = CONFIG.format(
+        name=name,
+        host=LOOPBACK,
+        port=port,
+        monitor=monitor,
+        store=json.dumps(str(store)),
+        max_store_bytes=max_store,
+        max_payload=MAX_MESSAGE_BYTES,
+    )
+    config = _write(data_dir.run_dir / f"{name}.conf", text + _cluster_config(name, secrets, ports))
 
     async def ready() -> bool:
-        """JetStream answers; in a cluster, it also knows its leader and has caught up."""
+        """Tells whether JetStream answers; in a cluster, also whether it knows its leader and has caught up."""
         return await http_ok(monitor, "/healthz")
 
-    async def well() -> bool:
-        """A write that failed stops its stream, or the node's JetStream, until a restart, which it takes room to do."""
-        health = await http_text(monitor, "/healthz")
-        sick = not health or any(words in health for words in BROKEN)
-        return not sick or shutil.disk_usage(store).free < ROOM
+    async def is_healthy() -> bool:
+        """Tells whether JetStream works. A failed write stops a stream or node until a restart, which needs space."""
+        health = await http_get(monitor, "/healthz")
+        has_failed = not health or any(text in health for text in FAILED_HEALTH_TEXTS)
+        return not has_failed or shutil.disk_usage(store).free < MIN_FREE_BYTES
 
     return Program(
         name=name,
         argv=(str(server.binary), "-c", str(config)),
-        ready=ready,
-        well=well,
-        unwell_for=UNWELL_FOR,
-        ready_within=READY_WITHIN,
-        log=layout.log(name),
+        is_ready=ready,
+        is_healthy=is_healthy,
+        unhealthy_seconds=UNHEALTHY_SECONDS,
+        ready_timeout_seconds=READY_TIMEOUT_SECONDS,
+        log=data_dir.log_file(name),
         address=f"{LOOPBACK}:{port}",
         origin=server.origin,
     )
 
 
-def _cluster(name: str, vault: Vault, at: Addresses) -> str:
-    if name not in at.nats_routes:
+def _cluster_config(name: str, secrets: SecretFiles, ports: PortAllocation) -> str:
+    if name not in ports.nats_routes:
         return ""
-    password = vault.secret(OPERATOR, NATS_ROUTES)
-    others = [port for other, port in at.nats_routes.items() if other != name]
-    routes = ", ".join(f'"nats-route://{ROUTER}:{password}@{LOOPBACK}:{port}"' for port in others)
-    return CLUSTER.format(host=LOOPBACK, port=at.nats_routes[name], user=ROUTER, password=password, routes=routes)
+    password = secrets.get_or_create(OPERATOR, NATS_ROUTES_PASSWORD)
+    others = [port for other, port in ports.nats_routes.items() if other != name]
+    routes = ", ".join(f'"nats-route://{CLUSTER_USER}:{password}@{LOOPBACK}:{port}"' for port in others)
+    return CLUSTER_CONFIG.format(
+        host=LOOPBACK, port=ports.nats_routes[name], user=CLUSTER_USER, password=password, routes=routes
+    )
 
 
-def _refuse_other_number(layout: Layout, nodes: Sequence[str]) -> None:
-    """An event that another number of nodes has acknowledged must not be forgotten by starting beside it."""
-    kept = sorted(path.name for path in layout.data.glob(f"{NAME}*") if (path / "jetstream").is_dir())
-    if kept and set(kept) != set(nodes):
+def _check_node_count(data_dir: DataDir, nodes: Sequence[str]) -> None:
+    """Refuses a start that would ignore the events that another number of nodes has acknowledged."""
+    stored = sorted(path.name for path in data_dir.path.glob(f"{NATS_PROCESS}*") if (path / "jetstream").is_dir())
+    if stored and set(stored) != set(nodes):
         raise StackError(
-            f"The events in {layout.data} are kept by {len(kept)} NATS node{'s' * (len(kept) > 1)}, and {len(nodes)} "
-            f"cannot take them over. Start with --nats-nodes {len(kept)} (SOUK_NATS_NODES), choose another folder with "
-            "--data, or start afresh after `souk down --purge`."
+            f"The events in {data_dir.path} are stored by {len(stored)} NATS node{'s' * (len(stored) > 1)}; "
+            f"{len(nodes)} cannot read them. Start with --nats-nodes {len(stored)} (SOUK_NATS_NODES), choose another "
+            "folder with --data, or start empty after `souk down --purge`."
         )
 
 
 def _write(path: Path, text: str) -> Path:
-    """For our eyes only, and whole: a server that reloads must not read half of it."""
+    """Writes a file that only this user can read, atomically: a server that reloads must not read half of it."""
     draft = path.with_suffix(".new")
     draft.touch(mode=0o600)
     draft.write_text(text)

@@ -1,60 +1,70 @@
-"""Which programs one run needs, in the order in which the table shows them."""
+"""Selects the programs of one run, in the order in which `souk status` shows them."""
 
 from collections.abc import Sequence
 
 from infra.ops.devstack import mongo, nats, nginx
-from infra.ops.devstack.endpoints import Whereabouts
+from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.port_allocation import edge_processes, service_processes
-from infra.ops.devstack.postgres import Postgres, written_by
-from infra.ops.devstack.server_binaries import Search
-from infra.ops.devstack.service_programs import Services, mailbox
-from infra.ops.devstack.stack_settings import STORES
+from infra.ops.devstack.postgres import PostgresServer, data_version
+from infra.ops.devstack.server_binaries import ServerFinder
+from infra.ops.devstack.service_programs import ServicePrograms, smtp_sink_program
+from infra.ops.devstack.stack_settings import SERVICE_STORES
 from infra.ops.devstack.supervised_process import Program
 
 
-class Plan:
-    """`postgres` is None when somebody else runs it, or nobody needs it."""
+class ProcessPlan:
+    """The programs that the settings ask for. `postgres` is None when a URL names it or no part needs it."""
 
-    def __init__(self, where: Whereabouts, search: Search) -> None:
-        self._where = where
-        self._search = search
-        self.postgres: Postgres | None = None
+    def __init__(self, endpoints: StackEndpoints, finder: ServerFinder) -> None:
+        self._endpoints = endpoints
+        self._finder = finder
+        self.postgres: PostgresServer | None = None
 
     def programs(self) -> Sequence[Program]:
-        return [*self._servers(), *self._souk(), *self._front()]
+        """Returns servers, services, edges and Nginx."""
+        return [*self._servers(), *self._souk_processes(), *self._nginx()]
 
     def _servers(self) -> list[Program]:
-        options, at = self._where.options, self._where.addresses
-        layout, vault = self._where.layout, self._where.vault
+        settings, ports = self._endpoints.settings, self._endpoints.ports
+        data_dir, secrets = self._endpoints.data_dir, self._endpoints.secrets
         found: list[Program] = []
-        if options.starts("nats"):
-            found += nats.programs(self._search.nats(), layout, vault, at)
-        if options.starts("postgres"):
-            self.postgres = Postgres(self._search.postgres(written_by(layout)), layout, vault, at.postgres)
+        if settings.starts("nats"):
+            found += nats.nats_programs(self._finder.nats(), data_dir, secrets, ports)
+        if settings.starts("postgres"):
+            self.postgres = PostgresServer(
+                self._finder.postgres(data_version(data_dir)), data_dir, secrets, ports.postgres
+            )
             found.append(self.postgres.program())
-        if options.starts("mongo"):
-            found.append(mongo.program(self._search.mongo(), layout, vault, at.mongo))
-        if options.starts("mail"):
-            found.append(mailbox(layout, at.smtp))
+        if settings.starts("mongo"):
+            found.append(mongo.mongo_program(self._finder.mongo(), data_dir, secrets, ports.mongo))
+        if settings.starts("mail"):
+            found.append(smtp_sink_program(data_dir, ports.smtp))
         return found
 
-    def _souk(self) -> list[Program]:
-        where = self._where
-        make = Services(where.options, where.layout, where.vault, where.addresses)
+    def _souk_processes(self) -> list[Program]:
+        endpoints = self._endpoints
+        factory = ServicePrograms(endpoints.settings, endpoints.data_dir, endpoints.secrets, endpoints.ports)
         services = [
-            make.service(process, service, nats_url=where.nats_url, database_url=self._database_url(service))
-            for process, service in service_processes(where.options).items()
+            factory.service(process, service, nats_url=endpoints.nats_url, database_url=self._database_url(service))
+            for process, service in service_processes(endpoints.settings).items()
         ]
-        return [*services, *(make.edge(process, nats_url=where.nats_url) for process in edge_processes(where.options))]
+        edges = [factory.edge(process, nats_url=endpoints.nats_url) for process in edge_processes(endpoints.settings)]
+        return [*services, *edges]
 
     def _database_url(self, service: str) -> str:
         return (
-            self._where.dsn(service, with_password=False) if STORES[service] == "postgres" else self._where.cart_url()
+            self._endpoints.dsn(service, with_password=False)
+            if SERVICE_STORES[service] == "postgres"
+            else self._endpoints.cart_url()
         )
 
-    def _front(self) -> list[Program]:
-        options, at = self._where.options, self._where.addresses
-        if not options.starts("nginx"):
+    def _nginx(self) -> list[Program]:
+        settings, ports = self._endpoints.settings, self._endpoints.ports
+        if not settings.starts("nginx"):
             return []
-        edges = list(at.edges.values())
-        return [nginx.program(self._search.nginx(), self._where.layout, options, port=at.http, edge_ports=edges)]
+        edges = list(ports.edges.values())
+        return [
+            nginx.nginx_program(
+                self._finder.nginx(), self._endpoints.data_dir, settings, port=ports.http, edge_ports=edges
+            )
+        ]

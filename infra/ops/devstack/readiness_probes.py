@@ -1,32 +1,33 @@
-"""Cheap questions to a server that is starting."""
+"""Cheap checks of whether a server that is starting answers yet."""
 
 import asyncio
 from contextlib import suppress
 
 from infra.ops.devstack.free_ports import LOOPBACK
 
-PATIENCE = 2.0
+PROBE_TIMEOUT_SECONDS = 2.0
 
 
 async def http_ok(port: int, path: str) -> bool:
-    """Whether `GET path` is answered with 200. One plain exchange: these are asked fifty times a second."""
+    """Tells whether `GET path` returns 200. It writes HTTP by hand because it runs fifty times a second."""
     request = f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\nUser-Agent: souk-stack\r\n\r\n".encode()
     status = await _exchange(port, request)
     return status.split(b" ", 2)[1:2] == [b"200"]
 
 
-async def http_text(port: int, path: str) -> str:
-    """The whole answer, whatever its status; empty when there is none."""
+async def http_get(port: int, path: str) -> str:
+    """Returns the whole response, of any status, or an empty text when there is none."""
     request = f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\nUser-Agent: souk-stack\r\n\r\n".encode()
     return (await _exchange(port, request, whole=True)).decode(errors="replace")
 
 
-async def greets(port: int) -> bool:
-    """Whether the server speaks first, as NATS and SMTP do."""
+async def sends_greeting(port: int) -> bool:
+    """Tells whether the server sends the first line, as NATS and SMTP do."""
     return bool(await _exchange(port, b""))
 
 
-async def listens(port: int) -> bool:
+async def accepts_connections(port: int) -> bool:
+    """Tells whether a TCP connection to the port succeeds."""
     try:
         _, writer = await asyncio.open_connection(LOOPBACK, port)
     except OSError:
@@ -36,9 +37,9 @@ async def listens(port: int) -> bool:
 
 
 async def _exchange(port: int, request: bytes, *, whole: bool = False) -> bytes:
-    """The first line of the answer, or the whole; empty when there is none."""
+    """Returns the first line of the response, or all of it; nothing when the server does not answer in time."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
             try:
                 writer.write(request)

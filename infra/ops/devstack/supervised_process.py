@@ -1,4 +1,4 @@
-"""One supervised process: started, awaited until it is ready, restarted when it dies, stopped by its pid."""
+"""One supervised process: it is started, awaited until it is ready, restarted when it dies, and stopped by its pid."""
 
 import asyncio
 import os
@@ -15,23 +15,25 @@ from pathlib import Path
 import psutil
 
 from infra.ops.devstack.errors import StackError
-from infra.ops.devstack.log_rotation import note, shorten, tail
-from infra.ops.devstack.state_file import until_gone
+from infra.ops.devstack.log_rotation import append_note, rotate, tail
+from infra.ops.devstack.state_file import wait_until_gone
 
-POLL = 0.02
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 5.0
-STEADY_AFTER = 3.0
-"""Seconds that it must have served for its death to be bad luck, and not one more round of a crash loop."""
+POLL_SECONDS = 0.02
+FIRST_RESTART_DELAY_SECONDS = 0.1
+MAX_RESTART_DELAY_SECONDS = 5.0
+STABLE_AFTER_SECONDS = 3.0
+"""A process that served at least this long restarts without a longer delay: its death is no part of a crash loop."""
 
-CHECK_EVERY = 2.0
-LONGEST_CHECK = 2.5
-"""Seconds that a check takes, and some more than a probe waits for: one that took longer says nothing."""
-ORPHANS_PATIENCE = 5.0
-LAUNCHER = Path(__file__).with_name("exec_child.py")
+HEALTH_CHECK_INTERVAL_SECONDS = 2.0
+MAX_HEALTH_CHECK_SECONDS = 2.5
+"""A little more than a probe's timeout. A check that took longer was delayed by the supervisor and is ignored."""
+ORPHAN_TIMEOUT_SECONDS = 5.0
+EXEC_CHILD = Path(__file__).with_name("exec_child.py")
 
 
-class State(StrEnum):
+class ProcessStatus(StrEnum):
+    """The states of a supervised process."""
+
     WAITING = "waiting"
     STARTING = "starting"
     READY = "ready"
@@ -42,7 +44,9 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class User:
+class OsUser:
+    """A user of the operating system."""
+
     name: str
     uid: int
     gid: int
@@ -50,117 +54,122 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run, and how to know that it serves.
+    """What to run, and how to find out whether it serves.
 
-    When `well` has said no, or nothing, for `unwell_for` seconds, the process is killed and started anew: one that was
-    ready, and one that would never be. `left_behind` finds what outlives a killed one besides its process group.
+    A process that was not healthy for `unhealthy_seconds` is killed and restarted, whether it was ready before or not.
+    `find_orphans` finds processes that survive a kill outside its process group.
     """
 
     name: str
     argv: Sequence[str]
-    ready: Callable[[], Awaitable[bool]]
+    is_ready: Callable[[], Awaitable[bool]]
     log: Path
     address: str = ""
     origin: str = ""
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     cwd: Path | None = None
-    user: User | None = None
+    user: OsUser | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_within: float = 10.0
-    ready_within: float = 30.0
-    well: Callable[[], Awaitable[bool]] | None = None
-    unwell_for: float = 60.0
-    left_behind: Callable[[], Iterable[psutil.Process]] = tuple
+    stop_timeout_seconds: float = 10.0
+    ready_timeout_seconds: float = 30.0
+    is_healthy: Callable[[], Awaitable[bool]] | None = None
+    unhealthy_seconds: float = 60.0
+    find_orphans: Callable[[], Iterable[psutil.Process]] = tuple
 
 
-class Process:
-    """A program that is kept running until it is told to stop."""
+class SupervisedProcess:
+    """Keeps a program running until `stop`."""
 
-    def __init__(self, program: Program, changed: Callable[[], None]) -> None:
+    def __init__(self, program: Program, on_change: Callable[[], None]) -> None:
         self.program = program
-        self.state = State.WAITING
+        self.state = ProcessStatus.WAITING
         self.restarts = 0
         self.since = time.time()
-        self.created = 0.0
-        self._changed = changed
+        self.create_time = 0.0
+        self._on_change = on_change
         self._child: Child | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self._log_start = 0
         self._is_ready = asyncio.Event()
 
     @property
     def name(self) -> str:
+        """The name of the program."""
         return self.program.name
 
     @property
     def pid(self) -> int | None:
+        """The pid, or None while the process does not run."""
         return self._child.pid if self._child and self._child.returncode is None else None
 
     async def start(self) -> None:
-        """Returns when it serves; raises a `StackError` with its last words if it dies or takes too long.
+        """Starts the program and waits until it serves. Raises a `StackError` with the end of its log if it fails.
 
-        One that is kept running already is only waited for: a second one would find its place taken.
+        If it is supervised already, this only waits: a second process would find its port in use.
         """
-        if self._keeper and not self._keeper.done():
-            await self.until_ready()
+        if self._supervisor and not self._supervisor.done():
+            await self.wait_until_ready()
             return
-        self._enter(State.STARTING)
+        self._set_state(ProcessStatus.STARTING)
         try:
             await self._spawn()
-            self._require(await self._serves())
+            self._require_started(await self._wait_until_serving())
         except BaseException as error:
-            await self._end(self.program.stop_signal, self.program.stop_within)
-            self._enter(State.FAILED if isinstance(error, Exception) else State.STOPPED)
+            await self._terminate(self.program.stop_signal, self.program.stop_timeout_seconds)
+            self._set_state(ProcessStatus.FAILED if isinstance(error, Exception) else ProcessStatus.STOPPED)
             raise
-        self._enter(State.READY)
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
+        self._set_state(ProcessStatus.READY)
+        self._supervisor = asyncio.create_task(self._supervise(), name=f"keep {self.name}")
 
-    async def stop(self, how: signal.Signals | None = None) -> None:
-        """Ends it for good, by its own stop signal unless told `how`; `start` brings it back."""
-        if self._keeper:
-            self._keeper.cancel()
+    async def stop(self, stop_signal: signal.Signals | None = None) -> None:
+        """Stops the program until the next `start`, with its own stop signal unless another is given."""
+        if self._supervisor:
+            self._supervisor.cancel()
             with suppress(asyncio.CancelledError):
-                await self._keeper
-            self._keeper = None
+                await self._supervisor
+            self._supervisor = None
         if self.pid:
-            self._enter(State.STOPPING)
-            await self._end(how or self.program.stop_signal, self.program.stop_within)
+            self._set_state(ProcessStatus.STOPPING)
+            await self._terminate(stop_signal or self.program.stop_signal, self.program.stop_timeout_seconds)
             await asyncio.to_thread(self._end_orphans)
-        if self.state not in {State.FAILED, State.WAITING}:
-            self._enter(State.STOPPED)
+        if self.state not in {ProcessStatus.FAILED, ProcessStatus.WAITING}:
+            self._set_state(ProcessStatus.STOPPED)
 
     async def restart(self) -> None:
+        """Stops the process and starts it again."""
         await self.stop()
         await self.start()
 
     def kill(self) -> None:
-        """SIGKILL, as bad luck does it: the stack will notice, and start it anew."""
-        self._enter(State.RESTARTING)
-        self.send(signal.SIGKILL)
+        """Sends SIGKILL, like a crash: the supervisor notices and restarts the program."""
+        self._set_state(ProcessStatus.RESTARTING)
+        self.send_signal(signal.SIGKILL)
 
-    def send(self, which: signal.Signals) -> None:
+    def send_signal(self, which: signal.Signals) -> None:
+        """Sends a signal, if the process runs."""
         if self.pid:
             os.kill(self.pid, which)
 
-    async def until_ready(self) -> None:
+    async def wait_until_ready(self) -> None:
+        """Waits until the process is ready."""
         await self._is_ready.wait()
 
-    def _enter(self, state: State) -> None:
-        if state is State.READY:
+    def _set_state(self, state: ProcessStatus) -> None:
+        if state is ProcessStatus.READY:
             self._is_ready.set()
         else:
             self._is_ready.clear()
         if state is not self.state:
             self.state, self.since = state, time.time()
-            self._changed()
+            self._on_change()
 
     async def _spawn(self) -> None:
         program = self.program
-        shorten(program.log)
+        rotate(program.log)
         with program.log.open("ab") as log:
             self._log_start = log.tell()
             self._child = await asyncio.create_subprocess_exec(
-                *launched(program.stop_signal, program.user),
+                *launch_prefix(program.stop_signal, program.user),
                 *program.argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -170,112 +179,120 @@ class Process:
                 start_new_session=True,
             )
         with suppress(psutil.Error):
-            self.created = psutil.Process(self._child.pid).create_time()
-        self._changed()
+            self.create_time = psutil.Process(self._child.pid).create_time()
+        self._on_change()
 
-    async def _serves(self) -> bool:
-        """Polls until it is ready; false when it died, is not well, or its time is over."""
-        program, begun = self.program, time.monotonic()
-        well_at = begun
-        while self.pid and time.monotonic() < min(begun + program.ready_within, well_at + program.unwell_for):
-            if await program.ready():
+    async def _wait_until_serving(self) -> bool:
+        """Polls until the process is ready. Returns false when it died, stayed unhealthy or took too long."""
+        program, started = self.program, time.monotonic()
+        healthy_at = started
+        while self.pid and time.monotonic() < min(
+            started + program.ready_timeout_seconds, healthy_at + program.unhealthy_seconds
+        ):
+            if await program.is_ready():
                 return self.pid is not None
-            if program.well is None or await program.well():
-                well_at = time.monotonic()
-            await asyncio.sleep(POLL)
+            if program.is_healthy is None or await program.is_healthy():
+                healthy_at = time.monotonic()
+            await asyncio.sleep(POLL_SECONDS)
         return False
 
-    def _require(self, serves: bool) -> None:  # noqa: FBT001 - the answer of `_serves`
-        if serves:
+    def _require_started(self, is_serving: bool) -> None:  # noqa: FBT001 - the result of `_wait_until_serving`
+        if is_serving:
             return
         child, program = self._child, self.program
         code = child.returncode if child else None
         seconds = time.time() - self.since
-        died = f"it ended with {_words(code)}" if code is not None else f"not ready after {seconds:.0f} s"
+        reason = (
+            f"it ended with {_describe_exit(code)}" if code is not None else f"it was not ready after {seconds:.0f} s"
+        )
         lines = tail(program.log, self._log_start)
-        raise StackError(f"{program.name} did not start: {died}. The whole log is in {program.log}.", lines)
+        raise StackError(f"{program.name} did not start: {reason}. Read the whole log in {program.log}.", lines)
 
-    async def _keep(self) -> None:
-        """Waits for its death, and starts it anew after a pause that grows while it does not stay."""
-        delay = FIRST_DELAY
+    async def _supervise(self) -> None:
+        """Waits for the process to die and restarts it. The delay grows while it dies again soon."""
+        delay = FIRST_RESTART_DELAY_SECONDS
         while True:
-            served = time.monotonic()
-            await self._watch()
+            serving_since = time.monotonic()
+            await self._wait_for_death()
             await asyncio.to_thread(self._end_orphans)
             self.restarts += 1
-            self._enter(State.RESTARTING)
-            delay = FIRST_DELAY if time.monotonic() - served > STEADY_AFTER else delay
-            while not await self._comes_back(delay):
-                delay = min(delay * 2, LONGEST_DELAY)
-            delay = min(delay * 2, LONGEST_DELAY)
-            self._enter(State.READY)
+            self._set_state(ProcessStatus.RESTARTING)
+            delay = FIRST_RESTART_DELAY_SECONDS if time.monotonic() - serving_since > STABLE_AFTER_SECONDS else delay
+            while not await self._try_restart(delay):
+                delay = min(delay * 2, MAX_RESTART_DELAY_SECONDS)
+            delay = min(delay * 2, MAX_RESTART_DELAY_SECONDS)
+            self._set_state(ProcessStatus.READY)
 
-    async def _comes_back(self, delay: float) -> bool:
+    async def _try_restart(self, delay: float) -> bool:
         await asyncio.sleep(delay)
         try:
             await self._spawn()
-            if await self._serves():
+            if await self._wait_until_serving():
                 return True
-        except OSError:  # no room, no memory: perhaps the next time
+        except OSError:  # no disk space or memory: the next attempt may succeed
             return False
-        await self._end(signal.SIGKILL)
+        await self._terminate(signal.SIGKILL)
         await asyncio.to_thread(self._end_orphans)
         return False
 
-    async def _watch(self) -> None:
-        """Returns when it is dead, by itself or because it lived on without doing its work. Keeps its log short."""
+    async def _wait_for_death(self) -> None:
+        """Returns when the process is dead. Rotates its log, and kills it when it was unhealthy for too long."""
         assert self._child is not None
-        program, unwell = self.program, 0.0
+        program, unhealthy = self.program, 0.0
         death = asyncio.ensure_future(self._child.wait())
         try:
-            while not (await asyncio.wait({death}, timeout=CHECK_EVERY))[0]:
-                if await asyncio.to_thread(shorten, program.log):
+            while not (await asyncio.wait({death}, timeout=HEALTH_CHECK_INTERVAL_SECONDS))[0]:
+                if await asyncio.to_thread(rotate, program.log):
                     self._log_start = 0
-                unwell = await self._still_unwell(unwell)
-                if unwell >= program.unwell_for:
-                    note(program.log, f"{program.name} has not been well for {unwell:.0f} s, and is started anew")
+                unhealthy = await self._unhealthy_time(unhealthy)
+                if unhealthy >= program.unhealthy_seconds:
+                    append_note(program.log, f"{program.name} was unhealthy for {unhealthy:.0f} s and is restarted")
                     self.kill()
         finally:
             death.cancel()
 
-    async def _still_unwell(self, unwell: float) -> float:
-        """Seconds for which it has not been well. Where we stood still ourselves, its silence is not its fault."""
-        asked = time.monotonic()
-        if self.program.well is None or await self.program.well():
+    async def _unhealthy_time(self, unhealthy: float) -> float:
+        """Returns for how long the process has been unhealthy. A check that the supervisor delayed is ignored."""
+        check_started = time.monotonic()
+        if self.program.is_healthy is None or await self.program.is_healthy():
             return 0.0
-        return unwell if time.monotonic() - asked > LONGEST_CHECK else unwell + CHECK_EVERY
+        return (
+            unhealthy
+            if time.monotonic() - check_started > MAX_HEALTH_CHECK_SECONDS
+            else unhealthy + HEALTH_CHECK_INTERVAL_SECONDS
+        )
 
     def _end_orphans(self) -> None:
-        """What a killed process left of its own: Nginx's workers would keep the port."""
+        """Kills what a killed process leaves running: Nginx's workers, for example, would keep the port."""
         assert self._child is not None
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
-        left = list(self.program.left_behind())
+        left = list(self.program.find_orphans())
         for process in left:
             with suppress(psutil.Error):
                 process.kill()
-        until_gone(left, ORPHANS_PATIENCE)
+        wait_until_gone(left, ORPHAN_TIMEOUT_SECONDS)
 
-    async def _end(self, how: signal.Signals, patience: float | None = None) -> None:
+    async def _terminate(self, stop_signal: signal.Signals, timeout_seconds: float | None = None) -> None:
         child = self._child
         if child is None or child.returncode is not None:
             return
         with suppress(ProcessLookupError):
-            child.send_signal(how)
-            child.send_signal(signal.SIGCONT)  # a paused process cannot hear anything else
+            child.send_signal(stop_signal)
+            child.send_signal(signal.SIGCONT)  # a paused process handles no other signal
         with suppress(TimeoutError):
-            await asyncio.wait_for(child.wait(), patience)
+            await asyncio.wait_for(child.wait(), timeout_seconds)
             return
         with suppress(ProcessLookupError):
             child.kill()
         await child.wait()
 
 
-def launched(death_signal: signal.Signals, user: User | None = None) -> Sequence[str]:
-    """What goes before a command so that it dies with us, and runs as another user."""
+def launch_prefix(death_signal: signal.Signals, user: OsUser | None = None) -> Sequence[str]:
+    """Returns the words before a command that make it die with this process and run as another user."""
     owner = f"{user.uid}:{user.gid}" if user else "-"
-    return (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(death_signal)), owner)
+    return (sys.executable, "-I", "-S", str(EXEC_CHILD), str(os.getpid()), str(int(death_signal)), owner)
 
 
-def _words(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"

@@ -1,20 +1,20 @@
-"""The laws about events: each state has its event, each event its state, and who hears it has heard it, in order."""
+"""The checks about events: every state has its event, every event its state, and consumers applied them in order."""
 
 from infra.database.checks import Check, RepairAction, RepairBy
 from infra.ops.verify.cross_store_checks import REPUBLISH_HOLD, REPUBLISH_ORDER, REPUBLISH_PAYMENT
 
 REDELIVER = RepairAction(RepairBy.REDELIVER)
-"""What it finds names the service, the stream and the sequence."""
+"""The violation's ids name the service, the stream and the sequence of the event to redeliver."""
 
 EVENT_CHECKS = (
     Check(
         2,
         "events_not_heard",
-        "Somebody has stopped hearing events.",
+        "A service has stopped consuming events.",
         """
         SELECT c.service, c.stream, min(e.seq) AS sequence, count(*) || ' events wait, the first since '
             || datetime(min(e.time), 'unixepoch') AS detail
-        FROM consumer AS c JOIN hears AS h ON h.service = c.service AND h.stream = c.stream
+        FROM consumer AS c JOIN subscription AS h ON h.service = c.service AND h.stream = c.stream
         JOIN event AS e ON e.stream = h.stream AND e.name = h.name AND e.seq > c.floor AND e.time < :late
         GROUP BY c.service, c.stream
         """,
@@ -24,29 +24,29 @@ EVENT_CHECKS = (
         6,
         "dead_letter",
         "An event could not be handled.",
-        "SELECT seq AS sequence, service, event_id, reason AS detail FROM dead",
+        "SELECT seq AS sequence, service, event_id, reason AS detail FROM dead_letter",
     ),
     Check(
         6,
         "event_missed",
-        "An event counts as heard, and nothing tells that it was.",
+        "A service acknowledged an event and did not apply it.",
         """
         SELECT c.service, e.stream, e.seq AS sequence, e.event_id, e.name || ' of ' || lower(e.stream) AS detail
-        FROM consumer AS c JOIN hears AS h ON h.service = c.service AND h.stream = c.stream
+        FROM consumer AS c JOIN subscription AS h ON h.service = c.service AND h.stream = c.stream
         JOIN event AS e ON e.stream = h.stream AND e.name = h.name AND e.seq <= c.floor
         WHERE c.service <> 'cart'
             AND NOT EXISTS (SELECT 1 FROM inbox AS i WHERE i.event_id = e.event_id AND i.service = c.service)
-            AND NOT EXISTS (SELECT 1 FROM dead AS d WHERE d.event_id = e.event_id AND d.service = c.service)
+            AND NOT EXISTS (SELECT 1 FROM dead_letter AS d WHERE d.event_id = e.event_id AND d.service = c.service)
         """,
         REDELIVER,
     ),
     Check(
         6,
         "order_untold",
-        "An order has taken a step that no event tells.",
+        "An order took a step without publishing an event.",
         """
         SELECT o.order_id, lacks(o.steps, t.names) AS detail
-        FROM orders AS o LEFT JOIN told AS t ON t.aggregate_id = o.order_id AND t.stream = 'ORDER'
+        FROM orders AS o LEFT JOIN history AS t ON t.aggregate_id = o.order_id AND t.stream = 'ORDER'
         WHERE o.created > :horizon AND lacks(o.steps, t.names) IS NOT NULL
         """,
         REPUBLISH_ORDER,
@@ -54,20 +54,20 @@ EVENT_CHECKS = (
     Check(
         6,
         "order_event_without_step",
-        "An event tells of a step that its order has not taken.",
+        "An event reports a step that its order did not take.",
         """
-        SELECT t.aggregate_id AS order_id, lacks(t.sure, o.steps) AS detail
-        FROM told AS t LEFT JOIN orders AS o ON o.order_id = t.aggregate_id
-        WHERE t.stream = 'ORDER' AND lacks(t.sure, o.steps) IS NOT NULL
+        SELECT t.aggregate_id AS order_id, lacks(t.settled_names, o.steps) AS detail
+        FROM history AS t LEFT JOIN orders AS o ON o.order_id = t.aggregate_id
+        WHERE t.stream = 'ORDER' AND lacks(t.settled_names, o.steps) IS NOT NULL
         """,
     ),
     Check(
         7,
         "order_told_out_of_order",
-        "The events of an order do not come in the order of its steps.",
+        "The events of an order are not in the order of its steps.",
         """
-        SELECT o.order_id, t.sure || ' told, ' || o.steps || ' taken' AS detail
-        FROM told AS t JOIN orders AS o ON o.order_id = t.aggregate_id
+        SELECT o.order_id, t.settled_names || ' published, ' || o.steps || ' taken' AS detail
+        FROM history AS t JOIN orders AS o ON o.order_id = t.aggregate_id
         WHERE t.stream = 'ORDER' AND t.names <> o.steps AND o.created > :horizon
             AND lacks(t.names, o.steps) IS NULL AND lacks(o.steps, t.names) IS NULL
         """,
@@ -75,12 +75,12 @@ EVENT_CHECKS = (
     Check(
         6,
         "payment_untold",
-        "A payment has come to something that no event tells.",
+        "A payment reached a state without publishing an event.",
         """
-        SELECT p.payment_id, p.order_id, coalesce(lacks(p.told, t.names), 'refunded') AS detail
-        FROM payment AS p LEFT JOIN told AS t ON t.aggregate_id = p.payment_id AND t.stream = 'PAYMENT'
-        WHERE p.created > :horizon AND (lacks(p.told, t.names) IS NOT NULL OR p.refunds > (
-            SELECT count(DISTINCT s.event_id) FROM said AS s
+        SELECT p.payment_id, p.order_id, coalesce(lacks(p.outcome, t.names), 'refunded') AS detail
+        FROM payment AS p LEFT JOIN history AS t ON t.aggregate_id = p.payment_id AND t.stream = 'PAYMENT'
+        WHERE p.created > :horizon AND (lacks(p.outcome, t.names) IS NOT NULL OR p.refunds > (
+            SELECT count(DISTINCT s.event_id) FROM published AS s
             WHERE s.stream = 'PAYMENT' AND s.aggregate_id = p.payment_id AND s.name = 'refunded'))
         """,
         REPUBLISH_PAYMENT,
@@ -88,33 +88,33 @@ EVENT_CHECKS = (
     Check(
         6,
         "payment_event_without_payment",
-        "An event tells of a payment what it has not come to.",
+        "An event reports a state that its payment did not reach.",
         """
-        SELECT t.aggregate_id AS payment_id, p.order_id, lacks(t.sure, p.known) AS detail
-        FROM told AS t LEFT JOIN (
+        SELECT t.aggregate_id AS payment_id, p.order_id, lacks(t.settled_names, p.known) AS detail
+        FROM history AS t LEFT JOIN (
             SELECT payment_id, order_id,
-                   coalesce(told, '') || ',action_required' || iif(told = 'captured', ',failed', '')
+                   coalesce(outcome, '') || ',action_required' || iif(outcome = 'captured', ',failed', '')
                    || iif(refunds > 0, ',refunded', '') AS known
             FROM payment) AS p ON p.payment_id = t.aggregate_id
-        WHERE t.stream = 'PAYMENT' AND lacks(t.sure, p.known) IS NOT NULL
+        WHERE t.stream = 'PAYMENT' AND lacks(t.settled_names, p.known) IS NOT NULL
         """,
     ),
     Check(
         7,
         "payment_told_out_of_order",
-        "The events of a payment do not come in their order.",
+        "The events of a payment are out of order.",
         """
-        SELECT aggregate_id AS payment_id, names AS detail FROM told
+        SELECT aggregate_id AS payment_id, names AS detail FROM history
         WHERE stream = 'PAYMENT' AND (names LIKE '%refunded,%' OR names LIKE '%captured,action_required%')
         """,
     ),
     Check(
         6,
         "lost_hold_untold",
-        "A hold was lost, and no event tells it.",
+        "A hold was lost without publishing an event.",
         """
         SELECT h.hold_id, h.status AS detail FROM hold AS h
-        WHERE h.status IN ('expired', 'lost') AND h.created > :horizon AND NOT EXISTS (SELECT 1 FROM said AS s
+        WHERE h.status IN ('expired', 'lost') AND h.created > :horizon AND NOT EXISTS (SELECT 1 FROM published AS s
             WHERE s.stream = 'CATALOG' AND s.aggregate_id = h.hold_id AND s.name = 'hold_lost')
         """,
         REPUBLISH_HOLD,
@@ -122,10 +122,10 @@ EVENT_CHECKS = (
     Check(
         6,
         "cart_not_emptied",
-        "A cart still has what was ordered from it.",
+        "A cart still holds what was ordered from it.",
         """
         SELECT 'cart' AS service, e.stream, min(e.seq) AS sequence, o.order_id, o.cart_id AS cart,
-               'the cart does not know the order' AS detail
+               'the cart has not applied the order' AS detail
         FROM orders AS o JOIN cart AS c ON c.cart_id = o.cart_id
         LEFT JOIN cart AS m ON m.cart_id = c.merged_into
         JOIN event AS e ON e.aggregate_id = o.order_id AND e.name = 'placed'
@@ -133,7 +133,7 @@ EVENT_CHECKS = (
         WHERE c.remembers_all AND coalesce(m.remembers_all, c.merged_into IS NULL)
             AND NOT EXISTS (SELECT 1 FROM emptied AS g
                 WHERE g.order_id = o.order_id AND g.cart_id IN (c.cart_id, m.cart_id))
-            AND NOT EXISTS (SELECT 1 FROM dead AS d WHERE d.event_id = e.event_id AND d.service = k.service)
+            AND NOT EXISTS (SELECT 1 FROM dead_letter AS d WHERE d.event_id = e.event_id AND d.service = k.service)
         GROUP BY o.order_id
         """,
         REDELIVER,
@@ -141,10 +141,10 @@ EVENT_CHECKS = (
     Check(
         6,
         "mail_missing",
-        "An event was heard, and nobody was told of it.",
+        "An event was consumed and no mail was sent for it.",
         """
         SELECT e.aggregate_id AS order_id, e.name AS mail, 'no mail' AS detail
-        FROM heard AS e LEFT JOIN delivery AS d ON d.order_id = e.aggregate_id AND d.name = e.name
+        FROM consumed AS e LEFT JOIN delivery AS d ON d.order_id = e.aggregate_id AND d.name = e.name
         WHERE e.service = 'notification' AND e.name IN ('placed', 'paid', 'cancelled', 'shipped') AND d.order_id IS NULL
         """,
         REPUBLISH_ORDER,

@@ -1,11 +1,11 @@
-"""The temporary file in which the facts of all stores meet: SQLite, on the disk, with little memory.
+"""The fact database: one temporary SQLite file in which the facts of all stores meet, so that memory stays small.
 
-It is written once and thrown away, so that nothing of it has to survive a crash. Ids are found by indexes that are
-made after the rows are in, which SQLite does by sorting on the disk.
+It is written once and thrown away, so nothing has to survive a crash. The indexes are built after the rows are in,
+which SQLite does by sorting on disk.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +15,11 @@ from infra.database.checks import Check, FactTable, Row, Value, Violation, place
 
 CACHE_KIB = 32 * 1024
 MAX_VIOLATIONS_PER_CHECK = 1000
-"""Things that one check tells of; where there are more, that is told too."""
+"""A check that finds more is reported as truncated."""
 UUID_BYTES = 16
+
+ProgressCallback = Callable[[str, int], None]
+"""Called with what is being read and how many rows were read since the last call."""
 
 _PRAGMAS = (
     "journal_mode = OFF",
@@ -28,7 +31,7 @@ _PRAGMAS = (
 
 
 class FactDatabase:
-    """Tables to be filled, made ready and asked."""
+    """Fact tables to fill, index and query."""
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -40,74 +43,71 @@ class FactDatabase:
         self.count = 0
 
     def close(self) -> None:
+        """Closes the file."""
         self._db.close()
 
-    def create_table(self, facts: FactTable) -> None:
-        """An empty table of these facts, unless it is there."""
-        if facts.name not in self._tables:
-            self._tables[facts.name] = facts
-            self._db.execute(f"CREATE TABLE {facts.name} ({', '.join(facts.columns)})")
+    def create_table(self, table: FactTable) -> None:
+        """Creates the table if it does not exist."""
+        if table.name not in self._tables:
+            self._tables[table.name] = table
+            self._db.execute(f"CREATE TABLE {table.name} ({', '.join(table.columns)})")
 
-    def insert(self, facts: FactTable, rows: Sequence[Row]) -> None:
+    def insert(self, table: FactTable, rows: Sequence[Row]) -> None:
+        """Adds rows to a table."""
         self._db.execute("BEGIN")
-        self._db.executemany(f"INSERT INTO {facts.name} VALUES ({placeholders(facts.columns)})", rows)  # noqa: S608 - names of ours
+        self._db.executemany(f"INSERT INTO {table.name} VALUES ({placeholders(table.columns)})", rows)  # noqa: S608 - names of ours
         self._db.execute("COMMIT")
         self.count += len(rows)
 
     def drop_tables(self, *, keep: Sequence[str]) -> None:
-        """Empties all tables save those whose rows never change."""
+        """Drops all tables except those whose rows never change."""
         for name in list(self._tables):
             if name not in keep:
                 self._db.execute(f"DROP TABLE {self._tables.pop(name).name}")
         self.count = 0
 
     def prepare(self, script: str) -> None:
-        """The indexes of every table, and then what the laws ask for."""
-        for facts in self._tables.values():
-            for number, key in enumerate(facts.indexes):
-                self._db.execute(f"CREATE INDEX IF NOT EXISTS {facts.name}_{number} ON {facts.name} ({key})")
+        """Builds the indexes of every table, then runs the script that the checks need."""
+        for table in self._tables.values():
+            for number, key in enumerate(table.indexes):
+                self._db.execute(f"CREATE INDEX IF NOT EXISTS {table.name}_{number} ON {table.name} ({key})")
         self._db.executescript(script)
 
     def run_check(self, check: Check, values: Mapping[str, Value]) -> Iterator[Violation]:
-        """What a check finds, up to one more than is told."""
-        found = self._db.execute(check.sql, values)
-        names = [column[0] for column in found.description]
-        for row in found.fetchmany(MAX_VIOLATIONS_PER_CHECK + 1):
+        """Runs a check; yields at most one violation more than is reported."""
+        cursor = self._db.execute(check.sql, values)
+        names = [column[0] for column in cursor.description]
+        for row in cursor.fetchmany(MAX_VIOLATIONS_PER_CHECK + 1):
             yield build_violation(check, dict(zip(names, row, strict=True)))
-
-    def fetch_value(self, sql: str) -> Value:
-        row = self._db.execute(sql).fetchone()
-        found: Value = row[0] if row else None
-        return found
 
 
 @contextmanager
 def open_fact_database() -> Iterator[FactDatabase]:
-    """In a folder of its own, which is gone afterwards."""
-    with TemporaryDirectory(prefix="souk-audit-") as folder:
-        found = FactDatabase(Path(folder) / "evidence.sqlite")
+    """A fact database in a temporary folder, which is deleted afterwards."""
+    with TemporaryDirectory(prefix="souk-verify-") as folder:
+        facts_db = FactDatabase(Path(folder) / "facts.sqlite")
         try:
-            yield found
+            yield facts_db
         finally:
-            found.close()
+            facts_db.close()
 
 
 def build_violation(check: Check, row: Mapping[str, Value]) -> Violation:
-    """A row that a check has found."""
-    ids = {name: _shown(value) for name, value in row.items() if name != "detail"}
+    """The violation that a row of a check reports."""
+    ids = {name: _to_text(value) for name, value in row.items() if name != "detail"}
     return Violation(
         check.invariant, check.name, check.title, ids, str(row.get("detail") or ""), check.repair, check.confirm_factor
     )
 
 
-def _shown(value: Value) -> str:
+def _to_text(value: Value) -> str:
     if isinstance(value, bytes) and len(value) == UUID_BYTES:
         return str(UUID(bytes=value))
     return "" if value is None else str(value)
 
 
 class _InOrder:
-    """Names, each once, in the order in which they first come; NULL is none."""
+    """SQL aggregate: the distinct names in the order of their first number; NULL names are skipped."""
 
     def __init__(self) -> None:
         self._first: dict[str, int] = {}
@@ -121,6 +121,6 @@ class _InOrder:
 
 
 def _lacks(these: str | None, those: str | None) -> str | None:
-    """The names of one list that are not in the other; None when it lacks none."""
+    """SQL function: the names of one comma list that the other lacks; None when it lacks none."""
     known = set((those or "").split(","))
     return ", ".join(name for name in (these or "").split(",") if name and name not in known) or None

@@ -1,15 +1,20 @@
-"""What each service offers to the audit: its module `audit`, found by name as its migrations are."""
+"""The checks and facts of every service, and those that all services with a PostgreSQL database share."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any
 
 from infra.database.checks import Check, FactTable, Row
+from services.cart import checks as cart
+from services.catalog import checks as catalog
+from services.notification import checks as notification
+from services.order import checks as order
+from services.payment import checks as payment
+from services.user import checks as user
 
 MongoFactReader = Callable[[Any], AsyncIterator[tuple[str, Row]]]
-"""Facts of a store that is no SQL database, one by one, each with the table it belongs to."""
+"""Reads a MongoDB database and yields fact rows, each with the name of its table."""
 
 OUTBOX_FACTS = (
     FactTable(
@@ -19,12 +24,12 @@ OUTBOX_FACTS = (
         indexes=("aggregate_id, name",),
     ),
 )
-"""Of every service with a PostgreSQL database; `service` is put before each row."""
+"""Read from every PostgreSQL database; the reader puts `service` before each row."""
 
 INBOX_FACTS = FactTable(
     "inbox", ("service", "event_id"), "SELECT uuid_send(event_id) FROM inbox", indexes=("event_id, service",)
 )
-"""Read last: what was heard is known only after how far its consumer has come."""
+"""Read last, after the consumer positions: an acknowledged event is then in the inbox for certain."""
 
 OVERDUE_OUTBOX_SQL = """
 SELECT uuid_send(id) AS event_id, subject || ' waits since ' || created_at AS detail
@@ -34,7 +39,7 @@ FROM outbox WHERE created_at < now() - interval '60 seconds' ORDER BY position
 
 @dataclass(frozen=True, slots=True)
 class ServiceChecks:
-    """One service's part."""
+    """What one service contributes: facts for cross-store checks, and checks of its own store."""
 
     service: str
     facts: tuple[FactTable, ...] = ()
@@ -42,12 +47,13 @@ class ServiceChecks:
     read_mongo_facts: MongoFactReader | None = None
 
 
-def checks_of(service: str) -> ServiceChecks:
-    """Empty for a service that has nothing to say."""
-    name = f"services.{service}.checks"
-    if find_spec(name) is None:
-        return ServiceChecks(service)
-    module = import_module(name)
-    return ServiceChecks(
-        service, getattr(module, "FACTS", ()), getattr(module, "CHECKS", ()), getattr(module, "told", None)
-    )
+SERVICE_CHECKS: Mapping[str, ServiceChecks] = MappingProxyType(
+    {
+        "user": ServiceChecks("user", checks=user.CHECKS),
+        "catalog": ServiceChecks("catalog", catalog.FACTS, catalog.CHECKS),
+        "cart": ServiceChecks("cart", cart.FACTS, read_mongo_facts=cart.read_mongo_facts),
+        "order": ServiceChecks("order", order.FACTS, order.CHECKS),
+        "payment": ServiceChecks("payment", payment.FACTS, payment.CHECKS),
+        "notification": ServiceChecks("notification", notification.FACTS, notification.CHECKS),
+    }
+)

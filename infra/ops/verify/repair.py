@@ -1,7 +1,7 @@
-"""Mending what has one right answer. Whoever owns the thing decides and does it; here it is only asked for.
+"""Repairs violations that have exactly one right repair. The owning service decides and acts; this module requests it.
 
-Everything asked for can be asked again: a service mends what it finds wrong now, an event that was heard has no second
-effect, and an outbox is published in its order by whichever relay holds the lock.
+Every repair can be repeated: a service repairs what it finds wrong now, an event that was applied has no second effect,
+and whichever relay holds the lock publishes the outbox in order.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from contracts.model import Model
 from contracts.operation import AnyOperation
 from contracts.redelivery import RedeliverEvent
 from contracts.registry import OPERATIONS
-from infra.database import outbox
-from infra.database.checks import RepairBy, Violation
+from infra.database.advisory_locks import AdvisoryLock
+from infra.database.checks import RepairAction, RepairBy, Violation
 from infra.messaging.redelivery import RedeliveryClient
 from infra.messaging.rpc import RpcClient
 from infra.ops.verify.runner import VerifyTarget, connect_as_operator
@@ -33,8 +33,8 @@ RPC_TIMEOUT_SECONDS = 30.0
 RELAY_TIMEOUT_SECONDS = 5.0
 POLL_SECONDS = 0.25
 
-_COUNT = "SELECT count(*) FROM outbox WHERE created_at < now() - interval '60 seconds'"
-_END = """
+_COUNT_OVERDUE = "SELECT count(*) FROM outbox WHERE created_at < now() - interval '60 seconds'"
+_END_LOCK_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_locks
 WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND classid = 0 AND objid = $1 AND granted
@@ -43,7 +43,7 @@ WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE da
 
 @dataclass(frozen=True, slots=True)
 class RepairAttempt:
-    """What was done about one thing; or why it could not be."""
+    """What was done about one item, or why nothing could be done."""
 
     check: str
     id: str
@@ -51,109 +51,115 @@ class RepairAttempt:
 
 
 async def repair_violations(target: VerifyTarget, violations: Sequence[Violation]) -> list[RepairAttempt]:
-    """Asks for everything that can be mended, group by group."""
+    """Requests every possible repair, grouped by kind, service and check."""
     async with connect_as_operator(target) as client:
-        return [one async for one in _mend(client, target, [one for one in violations if one.repair])]
+        repairable = [violation for violation in violations if violation.repair]
+        return [attempt async for attempt in _repair_groups(client, target, repairable)]
 
 
-async def _mend(client: Client, place: VerifyTarget, violations: Sequence[Violation]) -> AsyncIterator[RepairAttempt]:
-    asker, handover = RpcClient(client, timeout_seconds=RPC_TIMEOUT_SECONDS), RedeliveryClient(client)
-    for (how, service, _), group in groupby(sorted(violations, key=_group), key=_group):
-        several = list(group)
-        if how is RepairBy.RELAY:
-            yield await _free(client, place, several[0].ids["service"], several[0].check)
-        elif how is RepairBy.REDELIVER:
-            for one in several:
-                yield await _hand_over(client, handover, one)
+async def _repair_groups(
+    client: Client, target: VerifyTarget, violations: Sequence[Violation]
+) -> AsyncIterator[RepairAttempt]:
+    rpc, redelivery = RpcClient(client, timeout_seconds=RPC_TIMEOUT_SECONDS), RedeliveryClient(client)
+    for (repair_by, service, check), group in groupby(sorted(violations, key=_group), key=_group):
+        if repair_by is RepairBy.RELAY:
+            yield await _free_relay(client, target, service, check)
+        elif repair_by is RepairBy.REDELIVER:
+            for violation in group:
+                yield await _redeliver(client, redelivery, violation)
         else:
-            for part in _parts(several):
-                for done in await _ask(asker, service, part):
-                    yield done
+            for batch in _batches(list(group)):
+                for attempt in await _repair_by_service(rpc, service, batch):
+                    yield attempt
 
 
-def _group(one: Violation) -> tuple[RepairBy, str, str]:
-    assert one.repair
-    return one.repair.by, one.repair.service or one.ids["service"], one.check
+def _group(violation: Violation) -> tuple[RepairBy, str, str]:
+    repair = _repair_of(violation)
+    return repair.by, repair.service or violation.ids["service"], violation.check
 
 
-def _parts(several: Sequence[Violation]) -> Iterator[Sequence[Violation]]:
-    for start in range(0, len(several), BATCH_SIZE):
-        yield several[start : start + BATCH_SIZE]
+def _batches(violations: Sequence[Violation]) -> Iterator[Sequence[Violation]]:
+    for start in range(0, len(violations), BATCH_SIZE):
+        yield violations[start : start + BATCH_SIZE]
 
 
-async def _ask(asker: RpcClient, service: str, several: Sequence[Violation]) -> list[RepairAttempt]:
-    """The service itself puts them right."""
-    cure = several[0].repair
-    assert cure
-    ids = sorted({one.ids[cure.id_column] for one in several if one.ids[cure.id_column]})
-    name = "skus" if cure.id_column == "sku" else "ids"
-    body: dict[str, Any] = {name: ids, **({"say": True} if cure.by is RepairBy.REPUBLISH else {})}
+def _repair_of(violation: Violation) -> RepairAction:
+    assert violation.repair, "only violations with a repair get here"
+    return violation.repair
+
+
+async def _repair_by_service(rpc: RpcClient, service: str, violations: Sequence[Violation]) -> list[RepairAttempt]:
+    """Requests the service's `repair` operation for the items of one check."""
+    repair, check = _repair_of(violations[0]), violations[0].check
+    ids = sorted({violation.ids[repair.id_column] for violation in violations if violation.ids[repair.id_column]})
+    field = "skus" if repair.id_column == "sku" else "ids"
+    body: dict[str, Any] = {field: ids, **({"say": True} if repair.by is RepairBy.REPUBLISH else {})}
     try:
-        reply = await _asked(asker, _operation(service), body)
+        reply = await _request(rpc, _repair_operation(service), body)
     except Fail as fail:
-        return [RepairAttempt(several[0].check, one, f"could not be mended: {fail.code}") for one in ids]
+        return [RepairAttempt(check, item_id, f"could not be repaired: {fail.code}") for item_id in ids]
     items = [*getattr(reply, "items", ()), *getattr(reply, "skus", ())]
     return [
-        RepairAttempt(several[0].check, str(getattr(item, "id", None) or item.sku), did)
+        RepairAttempt(check, str(getattr(item, "id", None) or item.sku), step)
         for item in items
-        for did in item.did or ["nothing: there is no one right answer"]
+        for step in item.did or ["nothing: there is no single right repair"]
     ]
 
 
-def _operation(service: str) -> AnyOperation:
+def _repair_operation(service: str) -> AnyOperation:
     return next(one for one in OPERATIONS if one.service == service and one.name == "repair")
 
 
-async def _asked(asker: RpcClient, operation: AnyOperation, body: dict[str, Any]) -> Model:
-    reply: Model = await asker.request(operation, operation.request.model_validate_json(orjson.dumps(body)))
+async def _request(rpc: RpcClient, operation: AnyOperation, body: dict[str, Any]) -> Model:
+    reply: Model = await rpc.request(operation, operation.request.model_validate_json(orjson.dumps(body)))
     return reply
 
 
-async def _hand_over(client: Client, handover: RedeliveryClient, one: Violation) -> RepairAttempt:
-    """The event, as it is in its stream, to the service that has missed it."""
-    service, number = one.ids["service"], int(one.ids["sequence"])
-    what = f"{one.ids['stream']} {number}"
+async def _redeliver(client: Client, redelivery: RedeliveryClient, violation: Violation) -> RepairAttempt:
+    """Sends an event from its stream to the service that missed it."""
+    service, sequence = violation.ids["service"], int(violation.ids["sequence"])
+    event_name = f"{violation.ids['stream']} {sequence}"
     try:
-        message = await client.jetstream().get_msg(one.ids["stream"], number)
+        message = await client.jetstream().get_msg(violation.ids["stream"], sequence)
     except NotFoundError:
-        return RepairAttempt(one.check, what, "could not be mended: the event is not in its stream any more")
-    said = message.headers or {}
+        return RepairAttempt(violation.check, event_name, "could not be repaired: the event is no longer in its stream")
+    carried = message.headers or {}
     event = RedeliverEvent(
-        id=UUID(said.get(headers.EVENT_ID)),
-        type=said.get(headers.EVENT_TYPE, ""),
+        id=UUID(carried.get(headers.EVENT_ID)),
+        type=carried.get(headers.EVENT_TYPE, ""),
         data=(message.data or b"").decode(),
         subject=message.subject,
-        traceparent=said.get(headers.TRACEPARENT),
-        request_id=said.get(headers.REQUEST_ID),
+        traceparent=carried.get(headers.TRACEPARENT),
+        request_id=carried.get(headers.REQUEST_ID),
     )
     try:
-        outcome = await handover.redeliver(service, event)
+        outcome = await redelivery.redeliver(service, event)
     except Fail as fail:
-        return RepairAttempt(one.check, what, f"could not be mended: {fail.code}")
-    return RepairAttempt(one.check, what, f"handed to {service}: {outcome}")
+        return RepairAttempt(violation.check, event_name, f"could not be repaired: {fail.code}")
+    return RepairAttempt(violation.check, event_name, f"redelivered to {service}: {outcome}")
 
 
-async def _free(client: Client, place: VerifyTarget, service: str, check: str) -> RepairAttempt:
-    """Wakes the relay; one that holds the lock and does not move is made to let it go."""
+async def _free_relay(client: Client, target: VerifyTarget, service: str, check: str) -> RepairAttempt:
+    """Wakes the relay; ends the session of a relay that holds the lock and makes no progress."""
     await client.publish(f"wake.{service}")
     await client.flush()
-    async with connect(place.stores.postgres[service]) as connection:
-        if await _moves(connection):
+    async with connect(target.stores.postgres[service]) as connection:
+        if await _makes_progress(connection):
             return RepairAttempt(check, service, "the relay was woken")
-        ended = await connection.fetchval(_END, outbox.LOCK)
+        ended = await connection.fetchval(_END_LOCK_SESSIONS, AdvisoryLock.OUTBOX_RELAY)
         await client.publish(f"wake.{service}")
-        moves = await _moves(connection)
-    after = "the next one moves" if moves else "the rows do not move yet"
-    return RepairAttempt(check, service, f"{ended} sessions that held the relay's lock were ended; {after}")
+        has_progress = await _makes_progress(connection)
+    after = "the next relay publishes" if has_progress else "no row has been published yet"
+    return RepairAttempt(check, service, f"ended {ended} sessions that held the relay's lock; {after}")
 
 
-async def _moves(connection: Any) -> bool:
-    """Whether rows that have waited for too long become fewer."""
-    before = await connection.fetchval(_COUNT)
-    ends = asyncio.get_running_loop().time() + RELAY_TIMEOUT_SECONDS
-    while asyncio.get_running_loop().time() < ends:
+async def _makes_progress(connection: Any) -> bool:
+    """Whether the number of overdue rows falls within `RELAY_TIMEOUT_SECONDS`."""
+    before = await connection.fetchval(_COUNT_OVERDUE)
+    deadline = asyncio.get_running_loop().time() + RELAY_TIMEOUT_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(POLL_SECONDS)
-        left = await connection.fetchval(_COUNT)
+        left = await connection.fetchval(_COUNT_OVERDUE)
         if not left or left < before:
             return True
     return False

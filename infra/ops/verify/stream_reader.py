@@ -1,6 +1,6 @@
-"""What the streams hold and how far each consumer has come, read without bodies, by a consumer that leaves no trace.
+"""Reads streams and consumer positions into the fact database: headers only, through ephemeral consumers.
 
-Events never change, so that a second look reads only what has come since.
+Events never change, so a second pass reads only the events that were added since.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from contracts.registry import SUBSCRIPTIONS
 from infra.database.checks import FactTable, Row
 from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
 from infra.messaging.topology import DEAD_LETTER_STREAM, consumers_for, stream_configs, stream_name
-from infra.ops.verify import audit_log_check as trail
-from infra.ops.verify.fact_db import FactDatabase
+from infra.ops.verify import audit_log_check
+from infra.ops.verify.fact_db import FactDatabase, ProgressCallback
 
 BATCH_SIZE = 2000
 FETCH_TIMEOUT_SECONDS = 10.0
 CONSUMER_IDLE_LIMIT = timedelta(minutes=1)
 NANOSECONDS = 1_000_000_000
 SEQUENCE_TOKEN, TIMESTAMP_TOKEN = -4, -2
-"""Where they stand in a reply subject of JetStream, whose first parts may have more to them."""
+"""Positions in the tokens of a JetStream reply subject, counted from the end: the first tokens vary in number."""
 
 EVENT_FACTS = FactTable(
     "event",
@@ -35,50 +35,51 @@ EVENT_FACTS = FactTable(
     indexes=("aggregate_id, name, seq, stream", "event_id", "stream, name, seq"),
 )
 CONSUMER_FACTS = FactTable("consumer", ("service", "stream", "floor"), indexes=("stream, service",))
-SUBSCRIPTION_FACTS = FactTable("hears", ("service", "stream", "name"), indexes=("service, stream, name",))
+SUBSCRIPTION_FACTS = FactTable("subscription", ("service", "stream", "name"), indexes=("service, stream, name",))
 STREAM_END_FACTS = FactTable("ends", ("stream", "last"))
-DEAD_LETTER_FACTS = FactTable("dead", ("seq", "service", "event_id", "reason"), indexes=("event_id, service",))
-
-ProgressCallback = Callable[[str, int], None]
+DEAD_LETTER_FACTS = FactTable("dead_letter", ("seq", "service", "event_id", "reason"), indexes=("event_id, service",))
 
 
 class StreamReader:
-    """The streams of a shop, read again and again into the same evidence."""
+    """Reads the streams of a shop into one fact database, pass after pass."""
 
-    def __init__(self, client: Client, found: FactDatabase) -> None:
+    def __init__(self, client: Client, facts_db: FactDatabase) -> None:
         self._js = client.jetstream(timeout=FETCH_TIMEOUT_SECONDS)
-        self._found = found
-        self._read: dict[str, int] = {}
+        self._facts_db = facts_db
+        self._read_to: dict[str, int] = {}
+        """The last sequence that was read, by stream."""
         self.names = [stream.name or "" for stream in stream_configs() if stream.name != DEAD_LETTER_STREAM]
 
     async def read_positions(self) -> None:
-        """How far the consumers have come and where the streams end. Before anything else is read."""
-        for facts in (CONSUMER_FACTS, SUBSCRIPTION_FACTS, STREAM_END_FACTS, DEAD_LETTER_FACTS, EVENT_FACTS):
-            self._found.create_table(facts)
-        self._found.insert(STREAM_END_FACTS, [(name, await self._end(name)) for name in self.names])
+        """Reads consumer positions and stream ends. Call it before anything else is read."""
+        for table in (CONSUMER_FACTS, SUBSCRIPTION_FACTS, STREAM_END_FACTS, DEAD_LETTER_FACTS, EVENT_FACTS):
+            self._facts_db.create_table(table)
+        self._facts_db.insert(STREAM_END_FACTS, [(name, await self._end(name)) for name in self.names])
         consumers = [consumer for service in SUBSCRIPTIONS for consumer in consumers_for(service)]
-        self._found.insert(CONSUMER_FACTS, [(one.service, one.stream, await self._floor(one)) for one in consumers])
-        hearing = [
+        self._facts_db.insert(CONSUMER_FACTS, [(one.service, one.stream, await self._floor(one)) for one in consumers])
+        subscriptions = [
             (service, stream_name(event.service), event.name)
-            for service, heard in SUBSCRIPTIONS.items()
-            for event in heard
+            for service, events in SUBSCRIPTIONS.items()
+            for event in events
         ]
-        self._found.insert(SUBSCRIPTION_FACTS, hearing)
+        self._facts_db.insert(SUBSCRIPTION_FACTS, subscriptions)
 
     async def read_events(self, on_progress: ProgressCallback) -> None:
-        """The events, up to where their streams end by now, and the dead letters."""
+        """Reads the events, up to the current ends of their streams, and the dead letters."""
         for name in self.names:
-            self._read[name] = await self._all(name, self._read.get(name, 0), EVENT_FACTS, _event, on_progress)
-        await self._all(DEAD_LETTER_STREAM, 0, DEAD_LETTER_FACTS, _dead, on_progress)
+            self._read_to[name] = await self._read_all(
+                name, self._read_to.get(name, 0), EVENT_FACTS, _event_row, on_progress
+            )
+        await self._read_all(DEAD_LETTER_STREAM, 0, DEAD_LETTER_FACTS, _dead_letter_row, on_progress)
 
     async def read_audit_anchors(self, on_progress: ProgressCallback) -> None:
-        """Where the audit trails ended, as it was posted. Before they are read."""
-        self._found.create_table(trail.ANCHOR_FACTS)
-        self._read[AUDIT_ANCHOR_STREAM.name] = await self._all(
+        """Reads the published ends of the audit logs. Call it before the logs are read."""
+        self._facts_db.create_table(audit_log_check.ANCHOR_FACTS)
+        self._read_to[AUDIT_ANCHOR_STREAM.name] = await self._read_all(
             AUDIT_ANCHOR_STREAM.name,
-            self._read.get(AUDIT_ANCHOR_STREAM.name, 0),
-            trail.ANCHOR_FACTS,
-            trail.anchor_row,
+            self._read_to.get(AUDIT_ANCHOR_STREAM.name, 0),
+            audit_log_check.ANCHOR_FACTS,
+            audit_log_check.anchor_row,
             on_progress,
         )
 
@@ -88,17 +89,22 @@ class StreamReader:
         return last
 
     async def _floor(self, consumer: Any) -> int:
-        """Every event up to it has been acknowledged; nothing has by a consumer that is not there."""
+        """The sequence up to which every event is acknowledged; 0 for a consumer that does not exist."""
         try:
             info = await self._js.consumer_info(consumer.stream, consumer.service)
         except NotFoundError:
             return 0
         return info.ack_floor.stream_seq if info.ack_floor else 0
 
-    async def _all(
-        self, stream: str, after: int, facts: FactTable, row: Callable[[Msg, str], Row], step: ProgressCallback
+    async def _read_all(
+        self,
+        stream: str,
+        after: int,
+        table: FactTable,
+        to_row: Callable[[Msg, str], Row],
+        on_progress: ProgressCallback,
     ) -> int:
-        """Reads on from there; how far it came."""
+        """Reads a stream on from a sequence; returns the last sequence that was read."""
         state = (await self._js.stream_info(stream)).state
         if state.last_seq <= after or not state.messages:
             return max(after, state.last_seq)
@@ -112,10 +118,10 @@ class StreamReader:
                         min(BATCH_SIZE, state.last_seq - after), timeout=FETCH_TIMEOUT_SECONDS
                     )
                 except nats.errors.TimeoutError:
-                    break  # what the stream ended with is gone: it was removed or has grown old
-                self._found.insert(facts, [row(message, stream) for message in messages])
+                    break  # the last messages of the stream are gone: they were removed or have expired
+                self._facts_db.insert(table, [to_row(message, stream) for message in messages])
                 after = _number(messages[-1], SEQUENCE_TOKEN)
-                step(stream, len(messages))
+                on_progress(stream, len(messages))
         finally:
             await consumer.unsubscribe()
         return max(after, state.last_seq)
@@ -123,7 +129,7 @@ class StreamReader:
 
 def _config(first: int) -> ConsumerConfig:
     return ConsumerConfig(
-        description="souk audit",
+        description="souk verify",
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
         opt_start_seq=first,
         ack_policy=AckPolicy.NONE,
@@ -134,26 +140,26 @@ def _config(first: int) -> ConsumerConfig:
     )
 
 
-def _number(message: Msg, place: int) -> int:
-    return int(message.reply.split(".")[place])
+def _number(message: Msg, token: int) -> int:
+    return int(message.reply.split(".")[token])
 
 
-def _event(message: Msg, stream: str) -> Row:
+def _event_row(message: Msg, stream: str) -> Row:
     _, _, aggregate, name = message.subject.split(".")
-    said = (message.header or {}).get(headers.EVENT_ID)
+    event_id = (message.header or {}).get(headers.EVENT_ID)
     time = _number(message, TIMESTAMP_TOKEN) // NANOSECONDS
-    return stream, _number(message, SEQUENCE_TOKEN), _bytes(said), _bytes(aggregate), name, time
+    return stream, _number(message, SEQUENCE_TOKEN), _uuid_bytes(event_id), _uuid_bytes(aggregate), name, time
 
 
-def _dead(message: Msg, _stream: str) -> Row:
+def _dead_letter_row(message: Msg, _stream: str) -> Row:
     header = message.header or {}
     service = header.get(headers.DEAD_SERVICE) or message.subject.split(".")[1]
     reason = f"{header.get(headers.EVENT_TYPE, 'unknown')}: {header.get(headers.DEAD_REASON, '')}"
-    return _number(message, SEQUENCE_TOKEN), service, _bytes(header.get(headers.EVENT_ID)), reason
+    return _number(message, SEQUENCE_TOKEN), service, _uuid_bytes(header.get(headers.EVENT_ID)), reason
 
 
-def _bytes(text: str | None) -> bytes | str | None:
-    """The bytes of a UUID; what is none stays as it is."""
+def _uuid_bytes(text: str | None) -> bytes | str | None:
+    """The bytes of a UUID; other text stays as it is."""
     try:
         return UUID(text).bytes if text else None
     except ValueError:

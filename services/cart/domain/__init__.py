@@ -1,0 +1,1 @@
+"""The rules of a cart, as pure functions on values."""

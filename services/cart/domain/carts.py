@@ -1,7 +1,9 @@
-"""What may become of a cart. Decides on values and returns values; `store` makes each `Edit` one atomic statement.
+"""The rules of a cart: each function decides on values and returns an edit, or raises a `Fail`.
 
-A line remembers the price and the shortage that its owner has last read, so that each change is marked once. A line
-that is not sold any more stays, counts nothing, and is left to the owner, or to the order that refuses it.
+The store makes each `CartEdit` one atomic statement.
+
+A line stores the price and the shortage that its owner last read, so that each change is marked once. A line whose SKU
+is not on sale any more stays in the cart and adds nothing to the total. Its owner may remove it; an order refuses it.
 """
 
 from collections.abc import Mapping
@@ -16,23 +18,24 @@ from contracts.failure import FieldError, InvalidRequest, NotFound
 
 REFERENCE_LENGTH = 32
 MAX_UNITS = 999
+"""Units of one line."""
 MAX_LINES = 100
 
 QuotesBySku = Mapping[str, SkuQuote]
-"""By SKU; one that is not on sale is not in it."""
+"""Quotes by SKU; a SKU that is not on sale is absent."""
 
 UnitsBySku = Mapping[str, int]
-"""How many, by SKU."""
+"""Units by SKU."""
 
 
 def cart_reference(cart_id: str) -> str:
-    """What a cart is called where others listen: its id is a guest's secret, and this does not lead back to it."""
+    """The name of a cart in events and checks. It does not reveal the id, which is a guest's secret."""
     return sha256(cart_id.encode()).hexdigest()[:REFERENCE_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
 class CartLine:
-    """Units of one SKU, and what its owner has last read of it."""
+    """Units of one SKU, with the product as its owner last read it."""
 
     sku: str
     quantity: int
@@ -40,16 +43,16 @@ class CartLine:
     name: str
     options: dict[str, str]
     price: int
-    """Minor units, as last read."""
+    """The unit price last read, in minor units."""
     shortage: CartItemChange | None = None
-    """`low_stock` or `unavailable`, when that was what was last read."""
+    """`low_stock` or `unavailable`, if that was marked at the last read."""
     since: int = 0
-    """The version of the cart that the line came with: an order placed from one before has nothing in it."""
+    """The cart's version that added the line. An order placed from an older version does not contain it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CartRecord:
-    """A cart as it is kept. Without a user it is a guest's, whose secret is its id."""
+    """A cart as it is stored. A cart without a user belongs to a guest, whose secret is its id."""
 
     id: str
     user_id: UUID | None
@@ -57,38 +60,42 @@ class CartRecord:
     lines: tuple[CartLine, ...] = ()
     version: int = 1
     merged_into: str | None = None
-    """The customer's cart that has its lines now; they stay here as they were then."""
+    """The id of the customer's cart that took over the lines. This cart keeps a copy of them as they were then."""
     merged_at: int = 0
-    """The version of that cart that they came with."""
+    """The version of the customer's cart that took over the lines."""
     ordered: tuple[UUID, ...] = ()
-    """The orders that it has given its lines to, the newest last: each leaves it once."""
+    """The orders whose lines were removed, the newest last. Each is applied once."""
     ordered_at: tuple[int, ...] = ()
-    """The versions that the newest of them were placed from; 0 for one from a guest's cart that it has taken in."""
+    """The versions that the newest of those orders were placed from; 0 for an order from a merged guest's cart."""
     forgotten_to: int = 0
-    """The latest version that an order was placed from which is not among `ordered` any more."""
+    """The highest version that a dropped order was placed from; dropped orders are no longer among `ordered`."""
     lines_by_sku: Mapping[str, CartLine] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_sku", {line.sku: line for line in self.lines})
+        object.__setattr__(self, "lines_by_sku", {line.sku: line for line in self.lines})
 
     def has_applied(self, order_id: UUID, version: int) -> bool:
-        """Whether the order, placed from that version of it, has its lines. One as old as those forgotten has."""
+        """Whether the lines of the order, placed from that version of the cart, were already removed.
+
+        An order placed from a version up to `forgotten_to` counts as applied.
+        """
         return order_id in self.ordered or version <= self.forgotten_to
 
     def quantity_of(self, sku: str) -> int:
+        """Units of the SKU in the cart."""
         return self.lines_by_sku[sku].quantity if sku in self.lines_by_sku else 0
 
 
 @dataclass(frozen=True, slots=True)
 class AddLine:
-    """A line for a SKU that the cart does not hold; it is there since the version that it makes."""
+    """Adds a line for a SKU that the cart does not hold. The store sets its `since` to the new version."""
 
     line: CartLine
 
 
 @dataclass(frozen=True, slots=True)
 class IncreaseQuantity:
-    """More units of a SKU that the cart holds, up to `most` in all."""
+    """Adds `by` units to a line, up to `limit` units in all."""
 
     sku: str
     by: int
@@ -97,7 +104,7 @@ class IncreaseQuantity:
 
 @dataclass(frozen=True, slots=True)
 class SetQuantity:
-    """Another number of units of a SKU that the cart holds."""
+    """Sets the units of a line."""
 
     sku: str
     quantity: int
@@ -105,81 +112,83 @@ class SetQuantity:
 
 @dataclass(frozen=True, slots=True)
 class RemoveLine:
-    """A line goes."""
+    """Removes a line."""
 
     sku: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClearLines:
-    """Every line goes."""
+    """Removes every line."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceLines:
-    """Other lines, decided on the cart as it was at `version`."""
+    """Replaces all lines of the cart, if it still has that `version`."""
 
     lines: tuple[CartLine, ...]
     version: int
 
 
 CartEdit = AddLine | IncreaseQuantity | SetQuantity | RemoveLine | ClearLines | ReplaceLines
-"""A change of content; the version grows by one with it."""
+"""A change of a cart's lines. Each one increases the version by one."""
 
 
 def add_units(cart: CartRecord, sku: str, quantity: int, quotes: QuotesBySku) -> CartEdit:
-    """So many units more. Refuses what is not sold, not there, or too much."""
-    quote = _on_sale(sku, quotes)
-    held = cart.quantity_of(sku)
-    if held + quantity > MAX_UNITS:
-        raise InvalidRequest(
-            errors=[FieldError(pointer="/quantity", detail=f"makes more than {MAX_UNITS} units in all")]
-        )
-    _enough(quote, held + quantity)
-    if held:
+    """Adds units of a SKU. Refuses a SKU that is not on sale, more units than are available, and too large a line."""
+    quote = _require_on_sale(sku, quotes)
+    present = cart.quantity_of(sku)
+    if present + quantity > MAX_UNITS:
+        detail = f"A line holds at most {MAX_UNITS} units; this one has {present} already."
+        raise InvalidRequest(errors=[FieldError(pointer="/quantity", detail=detail)])
+    _require_available(quote, present + quantity)
+    if present:
         return IncreaseQuantity(sku, quantity, min(MAX_UNITS, quote.available))
     return _new_line(cart, quote, quantity)
 
 
 def set_units(cart: CartRecord, sku: str, quantity: int, quotes: QuotesBySku) -> CartEdit | None:
-    """So many units, whatever there were; none removes the line. None when that is what there is."""
-    held = cart.quantity_of(sku)
+    """Sets the units of a SKU; 0 removes the line. None when the cart holds that many already."""
+    present = cart.quantity_of(sku)
     if not quantity:
-        return RemoveLine(sku) if held else None
-    quote = _on_sale(sku, quotes)
-    _enough(quote, quantity)
-    if not held:
+        return RemoveLine(sku) if present else None
+    quote = _require_on_sale(sku, quotes)
+    _require_available(quote, quantity)
+    if not present:
         return _new_line(cart, quote, quantity)
-    return SetQuantity(sku, quantity) if held != quantity else None
+    return SetQuantity(sku, quantity) if present != quantity else None
 
 
 def remove_line(cart: CartRecord, sku: str) -> CartEdit:
+    """Removes a line; raises `NotFound` when the cart has none for the SKU."""
     if sku not in cart.lines_by_sku:
-        raise NotFound("There is no such line in the cart.")
+        raise NotFound("The cart has no line with this SKU.")
     return RemoveLine(sku)
 
 
 def clear_lines(cart: CartRecord) -> CartEdit | None:
+    """Removes every line; None when the cart is empty."""
     return ClearLines() if cart.lines else None
 
 
-def merge_lines(mine: CartRecord, guest: CartRecord) -> CartEdit | None:
-    """The guest's units come on top of mine, as far as a line and a cart can hold them."""
+def merge_lines(own: CartRecord, guest: CartRecord) -> CartEdit | None:
+    """Adds the guest's units to the customer's cart, up to `MAX_UNITS` a line; None when the guest's cart is empty."""
     if not guest.lines:
         return None
-    joined = {line.sku: line for line in mine.lines}
+    merged = {line.sku: line for line in own.lines}
     for line in guest.lines:
-        there = joined.get(line.sku, replace(line, quantity=0, since=mine.version + 1))
-        joined[line.sku] = replace(there, quantity=min(MAX_UNITS, there.quantity + line.quantity))
-    if len(joined) > MAX_LINES:
-        raise CartFull(f"Together that would be {len(joined)} different SKUs; a cart holds at most {MAX_LINES}.")
-    return ReplaceLines(tuple(joined.values()), mine.version)
+        present = merged.get(line.sku, replace(line, quantity=0, since=own.version + 1))
+        merged[line.sku] = replace(present, quantity=min(MAX_UNITS, present.quantity + line.quantity))
+    if len(merged) > MAX_LINES:
+        raise CartFull(f"The merged cart would hold {len(merged)} different SKUs; a cart holds at most {MAX_LINES}.")
+    return ReplaceLines(tuple(merged.values()), own.version)
 
 
 def after_order(cart: CartRecord, ordered: UnitsBySku, version: int) -> tuple[CartLine, ...]:
-    """What is left when what was ordered from that version has gone: all that came in since.
+    """The lines that are left after an order that was placed from that version of the cart.
 
-    A line that was removed and put in again is another line: an order that is heard of late has nothing in it.
+    A line that was removed and added again is a new line: an order placed before takes nothing from it, however late
+    its event arrives.
     """
     left = (
         replace(line, quantity=line.quantity - ordered.get(line.sku, 0)) if line.since <= version else line
@@ -189,7 +198,10 @@ def after_order(cart: CartRecord, ordered: UnitsBySku, version: int) -> tuple[Ca
 
 
 def lines_from_guest(guest: CartRecord, ordered: UnitsBySku, version: int) -> UnitsBySku:
-    """What a guest had ordered from that version and still had in the cart when a customer's took it in."""
+    """The units of a guest's order that were still in the guest's cart when the customer's cart took it over.
+
+    `version` is the version of the guest's cart that the order was placed from.
+    """
     return {
         line.sku: min(line.quantity, ordered[line.sku])
         for line in guest.lines
@@ -198,50 +210,56 @@ def lines_from_guest(guest: CartRecord, ordered: UnitsBySku, version: int) -> Un
 
 
 def with_order(cart: CartRecord, order_id: UUID, version: int, limit: int) -> CartRecord:
-    """The cart with one more order to remember; of more than `most`, the oldest leaves only how far it had come."""
+    """The cart with one more applied order.
+
+    Beyond `limit` orders the oldest are dropped; `forgotten_to` rises to the version that they were placed from.
+    """
     ordered = (*cart.ordered, order_id)
-    at = (*(0,) * (len(cart.ordered) - len(cart.ordered_at)), *cart.ordered_at, version)
-    kept = max(len(ordered) - limit, 0)
-    forgotten = max((cart.forgotten_to, *at[:kept]))
-    return replace(cart, ordered=ordered[kept:], ordered_at=at[kept:], forgotten_to=forgotten)
+    unknown_versions = (0,) * (len(cart.ordered) - len(cart.ordered_at))
+    versions = (*unknown_versions, *cart.ordered_at, version)
+    dropped = max(len(ordered) - limit, 0)
+    forgotten_to = max((cart.forgotten_to, *versions[:dropped]))
+    return replace(cart, ordered=ordered[dropped:], ordered_at=versions[dropped:], forgotten_to=forgotten_to)
 
 
 def find_shortage(line: CartLine, quote: SkuQuote | None) -> CartItemChange | None:
+    """`unavailable` when the SKU is not on sale, `low_stock` when fewer units are left than the line holds."""
     if quote is None:
         return CartItemChange.UNAVAILABLE
     return CartItemChange.LOW_STOCK if quote.available < line.quantity else None
 
 
 def mark_seen(cart: CartRecord, quotes: QuotesBySku) -> tuple[CartLine, ...] | None:
-    """The lines as their owner has read them now; None when there is nothing new to remember."""
-    lines = tuple(_seen(line, quotes.get(line.sku)) for line in cart.lines)
-    news = ((old.price, old.shortage) != (new.price, new.shortage) for old, new in zip(cart.lines, lines, strict=True))
-    return lines if any(news) else None
+    """The lines with the prices and shortages that their owner reads now; None when none has changed."""
+    lines = tuple(_mark_line_seen(line, quotes.get(line.sku)) for line in cart.lines)
+    pairs = zip(cart.lines, lines, strict=True)
+    has_changed = any((old.price, old.shortage) != (new.price, new.shortage) for old, new in pairs)
+    return lines if has_changed else None
 
 
-def _seen(line: CartLine, quote: SkuQuote | None) -> CartLine:
+def _mark_line_seen(line: CartLine, quote: SkuQuote | None) -> CartLine:
     if quote is None:
         return replace(line, shortage=CartItemChange.UNAVAILABLE)
-    return replace(_line(quote, line.quantity), shortage=find_shortage(line, quote), since=line.since)
+    return replace(_quoted_line(quote, line.quantity), shortage=find_shortage(line, quote), since=line.since)
 
 
-def _line(quote: SkuQuote, quantity: int) -> CartLine:
+def _quoted_line(quote: SkuQuote, quantity: int) -> CartLine:
     return CartLine(quote.sku, quantity, quote.product_id, quote.name, quote.options, quote.unit_price.amount)
 
 
-def _on_sale(sku: str, quotes: QuotesBySku) -> SkuQuote:
+def _require_on_sale(sku: str, quotes: QuotesBySku) -> SkuQuote:
     if sku not in quotes:
         raise SkuUnknown
     return quotes[sku]
 
 
-def _enough(quote: SkuQuote, wanted: int) -> None:
-    if wanted > quote.available:
-        left = f"{quote.available} of {quote.sku} left"
-        raise OutOfStock(f"There are {left}.", errors=[FieldError(pointer="/quantity", detail=left)])
+def _require_available(quote: SkuQuote, quantity: int) -> None:
+    if quantity > quote.available:
+        detail = f"Only {quote.available} of {quote.sku} left."
+        raise OutOfStock(detail, errors=[FieldError(pointer="/quantity", detail=detail)])
 
 
 def _new_line(cart: CartRecord, quote: SkuQuote, quantity: int) -> AddLine:
     if len(cart.lines) >= MAX_LINES:
         raise CartFull
-    return AddLine(_line(quote, quantity))
+    return AddLine(_quoted_line(quote, quantity))

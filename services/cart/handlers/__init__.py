@@ -1,1 +1,1 @@
-"""What can be asked of the cart, and what it hears."""
+"""One function for each operation and event that the cart handles."""

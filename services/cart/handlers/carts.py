@@ -1,4 +1,4 @@
-"""Carts are opened, read, and taken to the till."""
+"""Creates and reads carts, and hands their lines to the order service."""
 
 from dataclasses import replace
 
@@ -10,44 +10,52 @@ from contracts.model import Empty
 from infra.database.mongo import Session
 from infra.foundation.failpoints import failpoint
 from infra.messaging.rpc import Reply, Request
-from services.cart.deps import MINE, CartDeps
+from services.cart.deps import CartDeps
 from services.cart.domain.carts import cart_reference, mark_seen
+from services.cart.handlers.cart_access import MY_CART_ID, find_cart, new_cart, own_cart
 
 
-async def create(shop: CartDeps, ask: Request[Empty]) -> Reply[contract.Cart]:
-    """A guest gets a new cart, a customer always the same."""
-    if ask.identity is not None:
-        cart = await shop.own_cart(ask.identity.user_id)
+async def create(deps: CartDeps, request: Request[Empty]) -> Reply[contract.Cart]:
+    """Creates a cart for a guest. A customer always gets the same one."""
+    if request.identity is not None:
+        cart = await own_cart(deps, request.identity.user_id)
         failpoint("cart.opened")
-        return shop.reply(cart, await shop.prices.quotes_for(cart.lines_by_sku))
-    cart = shop.new_cart(None)
+        return deps.reply(cart, await deps.prices.quotes_for(cart.lines_by_sku))
+    cart = new_cart(deps, None)
 
     async def insert(session: Session | None) -> Reply[contract.Cart]:
-        await shop.carts.insert(cart, session)
-        return shop.reply(cart, {})
+        await deps.carts.insert(cart, session)
+        return deps.reply(cart, {})
 
-    return await shop.mongo.run_idempotent(ask, insert)
+    return await deps.mongo.run_idempotent(request, insert)
 
 
-async def get(shop: CartDeps, ask: Request[CartRef]) -> Reply[contract.Cart]:
-    """What is marked here as changed counts as seen; to remember that is a write only when there was something."""
-    cart = await shop.find_cart(ask.body.id, ask.identity)
-    quotes = await shop.prices.quotes_for(cart.lines_by_sku)
+async def get(deps: CartDeps, request: Request[CartRef]) -> Reply[contract.Cart]:
+    """Reads a cart at current prices.
+
+    A change that the reply marks counts as seen from then on. It is written only when there is one.
+    """
+    cart = await find_cart(deps, request.body.id, request.identity)
+    quotes = await deps.prices.quotes_for(cart.lines_by_sku)
     if (lines := mark_seen(cart, quotes)) is not None:
-        await shop.carts.save_seen_lines(cart, lines)
-        failpoint("cart.seen")
-    return shop.reply(cart, quotes)
+        await deps.carts.save_seen_lines(cart, lines)
+        failpoint("cart.seen_lines_saved")
+    return deps.reply(cart, quotes)
 
 
-async def checkout(shop: CartDeps, ask: Request[CheckoutRequest]) -> Checkout:
-    """What the order service makes an order of. It holds and prices the lines itself, and refuses what is not sold."""
-    customer = Identity(user_id=ask.body.user_id, role=Role.CUSTOMER) if ask.body.user_id else None
-    if ask.body.id == MINE and customer is None:
+async def checkout(deps: CartDeps, request: Request[CheckoutRequest]) -> Checkout:
+    """Returns the lines that an order is made from.
+
+    The order service holds and prices the lines itself, and refuses those that are not on sale.
+    """
+    user_id = request.body.user_id
+    customer = Identity(user_id=user_id, role=Role.CUSTOMER) if user_id else None
+    if request.body.id == MY_CART_ID and customer is None:
         raise NotFound
-    cart = await shop.find_cart(ask.body.id, customer)
+    cart = await find_cart(deps, request.body.id, customer)
     if not cart.lines:
         raise CartEmpty
-    # A good guess of what it is next time: emptied by the order.
-    shop.write_cache.put(ask.body.id, customer, replace(cart, lines=(), version=cart.version + 1))
+    # The next write most likely finds the cart emptied by the order.
+    deps.write_cache.put(request.body.id, customer, replace(cart, lines=(), version=cart.version + 1))
     lines = [CheckoutLine(sku=line.sku, quantity=line.quantity) for line in cart.lines]
     return Checkout(cart_id=cart_reference(cart.id), version=cart.version, lines=lines)

@@ -1,7 +1,7 @@
-"""An order was made from a cart: what was ordered leaves it once, what came in since stays.
+"""Removes the ordered units from a cart when an order was placed; lines added since stay.
 
-The cart itself remembers the orders it has given its lines to, in the write that takes them out. So one write is the
-effect and the note that it was heard, and no transaction stands in the way of a customer who goes on adding.
+The cart stores the orders that it has applied, in the same write that removes their lines. One write is both the
+effect and its inbox entry, so no transaction delays a customer who keeps adding.
 """
 
 from collections import Counter
@@ -13,65 +13,71 @@ from infra.database.mongo import Session
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
 from infra.messaging.consumer import RetryLater
-from services.cart.deps import MAX_ATTEMPTS, CartDeps
+from services.cart.deps import CartDeps
 from services.cart.domain.carts import CartLine, CartRecord, UnitsBySku, after_order, lines_from_guest
+from services.cart.handlers.cart_access import MAX_ATTEMPTS
 
 
-async def order_placed(shop: CartDeps, _session: Session | None, event: OrderPlaced) -> RedeliveryOutcome:
-    """Mostly nothing has happened to the cart meanwhile, and one statement will do."""
+async def order_placed(deps: CartDeps, _session: Session | None, event: OrderPlaced) -> RedeliveryOutcome:
+    """Removes the ordered units from the cart, once for each order.
+
+    In most cases the cart has not changed since the order was placed, and one statement is enough.
+    """
     if event.cart_id is None or event.cart_version is None:
         return RedeliveryOutcome.IGNORED
-    if await shop.carts.empty_for_order(event.cart_id, event.cart_version, event.order_id):
+    if await deps.carts.empty_for_order(event.cart_id, event.cart_version, event.order_id):
         failpoint("cart.emptied")
         return RedeliveryOutcome.APPLIED
     for _ in range(MAX_ATTEMPTS):
-        cart = await shop.carts.find_by_reference(event.cart_id, now())
+        cart = await deps.carts.find_by_reference(event.cart_id, now())
         if cart is None:
             return RedeliveryOutcome.IGNORED
         if cart.has_applied(event.order_id, event.cart_version):
             return RedeliveryOutcome.ALREADY_APPLIED
         if cart.merged_into is not None:
-            outcome = await _given_after_merge(shop, cart, cart.merged_into, event, event.cart_version)
+            outcome = await _apply_after_merge(deps, cart, cart.merged_into, event, event.cart_version)
         else:
-            left = after_order(cart, _ordered(event), event.cart_version)
-            outcome = await _given(shop, cart, left, event, event.cart_version)
+            left = after_order(cart, _ordered_units(event), event.cart_version)
+            outcome = await _apply(deps, cart, left, event, event.cart_version)
         if outcome is not None:
             return outcome
     raise RetryLater
 
 
-def _ordered(event: OrderPlaced) -> UnitsBySku:
+def _ordered_units(event: OrderPlaced) -> UnitsBySku:
     ordered = Counter[str]()
     for item in event.items:
         ordered[item.sku] += item.quantity
     return ordered
 
 
-async def _given(
-    shop: CartDeps, cart: CartRecord, left: Sequence[CartLine], event: OrderPlaced, version: int
+async def _apply(
+    deps: CartDeps, cart: CartRecord, left: Sequence[CartLine], event: OrderPlaced, version: int
 ) -> RedeliveryOutcome | None:
-    """None when the cart has changed since it was read."""
-    if not await shop.carts.apply_order(cart, left, event.order_id, version):
+    """Writes the lines that are left; None when the cart has changed since it was read."""
+    if not await deps.carts.apply_order(cart, left, event.order_id, version):
         return None
-    failpoint("cart.given")
+    failpoint("cart.order_applied")
     return RedeliveryOutcome.APPLIED
 
 
-async def _given_after_merge(
-    shop: CartDeps, guest: CartRecord, into: str, event: OrderPlaced, version: int
+async def _apply_after_merge(
+    deps: CartDeps, guest: CartRecord, target_id: str, event: OrderPlaced, version: int
 ) -> RedeliveryOutcome | None:
-    """A guest has signed in since, and the lines are in the customer's cart.
+    """Removes a guest's order from the customer's cart that the guest's cart was merged into.
 
-    Its versions are no measure for the guest's orders. So the guest's cart notes them too, for good.
+    Versions of the customer's cart say nothing about the guest's orders. So the guest's cart records the order too,
+    and never drops it.
     """
-    cart = await shop.carts.find(into, now())
+    cart = await deps.carts.find(target_id, now())
     if cart is None:
         return RedeliveryOutcome.IGNORED
     if event.order_id in cart.ordered:
         outcome: RedeliveryOutcome | None = RedeliveryOutcome.ALREADY_APPLIED
     else:
-        left = after_order(cart, lines_from_guest(guest, _ordered(event), version), guest.merged_at)
-        outcome = await _given(shop, cart, left, event, 0)
+        from_guest = lines_from_guest(guest, _ordered_units(event), version)
+        left = after_order(cart, from_guest, guest.merged_at)
+        outcome = await _apply(deps, cart, left, event, 0)
     if outcome is not None:
-        await shop.carts.record_order(guest.id, event.order_id)
+        await deps.carts.record_order(guest.id, event.order_id)
     return outcome

@@ -1,6 +1,4 @@
-"""A guest signs in: what was in the guest's cart goes into the customer's own, once."""
-
-from functools import partial
+"""Merges a guest's cart into the customer's own when the guest signs in."""
 
 from contracts import cart as contract
 from contracts.cart import CartChanged, CartMerged, MergeCart
@@ -9,27 +7,29 @@ from infra.database.mongo import Session
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
 from infra.messaging.rpc import Reply, Request
-from services.cart.deps import MAX_ATTEMPTS, CartDeps, WriteConflict
-from services.cart.domain.carts import CartEdit, CartRecord, QuotesBySku, merge_lines
+from services.cart.deps import CartDeps
+from services.cart.domain.carts import CartRecord, QuotesBySku, merge_lines
+from services.cart.handlers.cart_access import MAX_ATTEMPTS, own_cart
+from services.cart.store.carts import WriteConflict
 
 
-async def merge(shop: CartDeps, ask: Request[MergeCart]) -> Reply[contract.Cart]:
+async def merge(deps: CartDeps, request: Request[MergeCart]) -> Reply[contract.Cart]:
+    """Moves the guest's lines into the customer's cart, once."""
     for _ in range(MAX_ATTEMPTS):
-        guest = await _guest(shop, ask.body.cart_id)
-        mine = await shop.own_cart(ask.user.user_id)
-        quotes = await shop.prices.quotes_for({*mine.lines_by_sku, *guest.lines_by_sku})
-        edit = merge_lines(mine, guest)
+        guest = await _find_guest_cart(deps, request.body.cart_id)
+        own = await own_cart(deps, request.user.user_id)
+        quotes = await deps.prices.quotes_for({*own.lines_by_sku, *guest.lines_by_sku})
         try:
-            answer = await shop.mongo.run_idempotent_transaction(ask, partial(_join, shop, mine, guest, edit, quotes))
+            reply = await _write_merge(deps, request, own, guest, quotes)
         except WriteConflict:
             continue
         failpoint("cart.merged")
-        return answer
+        return reply
     raise CartChanged
 
 
-async def _guest(shop: CartDeps, id_: str) -> CartRecord:
-    cart = await shop.carts.find(id_, now())
+async def _find_guest_cart(deps: CartDeps, cart_id: str) -> CartRecord:
+    cart = await deps.carts.find(cart_id, now())
     if cart is None or cart.user_id is not None:
         raise NotFound
     if cart.merged_into is not None:
@@ -37,17 +37,18 @@ async def _guest(shop: CartDeps, id_: str) -> CartRecord:
     return cart
 
 
-async def _join(
-    shop: CartDeps, mine: CartRecord, guest: CartRecord, edit: CartEdit | None, quotes: QuotesBySku, session: Session
+async def _write_merge(
+    deps: CartDeps, request: Request[MergeCart], own: CartRecord, guest: CartRecord, quotes: QuotesBySku
 ) -> Reply[contract.Cart]:
-    """Both are written as they were read, or neither."""
-    joined = mine
-    if edit is not None:
-        changed = await shop.carts.apply_edit(mine, edit, shop.write_time(mine.user_id), session=session)
-        if changed is None:
-            raise WriteConflict
-        joined = changed
-        failpoint("cart.half_merged")
-    if not await shop.carts.mark_merged(guest, joined, session):
-        raise WriteConflict
-    return shop.reply(joined, quotes)
+    """Writes both carts in one transaction; raises `WriteConflict` when either has changed since it was read."""
+    edit = merge_lines(own, guest)
+
+    async def write(session: Session) -> Reply[contract.Cart]:
+        merged = own
+        if edit is not None:
+            merged = await deps.carts.apply_edit(own, edit, deps.write_time(own.user_id), session=session)
+            failpoint("cart.half_merged")
+        await deps.carts.mark_merged(guest, merged, session)
+        return deps.reply(merged, quotes)
+
+    return await deps.mongo.run_idempotent_transaction(request, write)

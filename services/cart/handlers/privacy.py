@@ -1,4 +1,4 @@
-"""Somebody's own cart, and the guests' carts that it has taken in: shown to them, or gone."""
+"""Exports and erases a customer's own cart and the guests' carts that were merged into it."""
 
 from contracts.cart import CheckoutLine
 from contracts.privacy import EraseProgress, EraseUserData, ExportedCart, ExportUserData, UserDataPart
@@ -8,15 +8,17 @@ from infra.messaging.rpc import Request
 from services.cart.deps import CartDeps
 
 
-async def erase(shop: CartDeps, ask: Request[EraseUserData]) -> EraseProgress:
-    await shop.carts.delete_by_user(ask.body.user_id)
+async def erase(deps: CartDeps, request: Request[EraseUserData]) -> EraseProgress:
+    """Deletes the user's carts and stored replies."""
+    await deps.carts.delete_by_user(request.body.user_id)
     failpoint("cart.erased")
-    await shop.mongo.forget_replies(ask.body.user_id)
+    await deps.mongo.forget_replies(request.body.user_id)
     return EraseProgress()
 
 
-async def export(shop: CartDeps, ask: Request[ExportUserData]) -> UserDataPart:
-    cart = await shop.carts.find_by_user(ask.body.user_id, now())
+async def export(deps: CartDeps, request: Request[ExportUserData]) -> UserDataPart:
+    """Returns the user's own cart, if there is one."""
+    cart = await deps.carts.find_by_user(request.body.user_id, now())
     if cart is None:
         return UserDataPart()
     lines = [CheckoutLine(sku=line.sku, quantity=line.quantity) for line in cart.lines]

@@ -1,7 +1,10 @@
-"""Carts in MongoDB, a document each. A change is one statement that looks before it writes, so that nothing is lost
-between two who change a cart at once, and nobody waits for a lock.
+"""Carts in MongoDB, one document each.
 
-Whatever a client says is a value in these statements, never a name: the contracts let only text and numbers through.
+A change is one statement that checks the document before it writes. So two changes at once lose nothing, and neither
+waits for a lock.
+
+Input from clients is always a value in these statements, never a field name or an operator: the contracts accept only
+text and numbers.
 """
 
 from collections.abc import Sequence
@@ -32,7 +35,7 @@ from services.cart.domain.carts import (
 )
 
 MAX_REMEMBERED_ORDERS = 20
-"""Orders that a cart remembers one by one; of those before them, it knows how far they had come."""
+"""Applied orders that a cart lists one by one; of older ones it stores only the highest version."""
 
 INDEXES = {
     "carts": [
@@ -41,40 +44,45 @@ INDEXES = {
         IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
     ]
 }
-"""One cart a customer; a cart goes when its time is over."""
+"""They allow one cart for each customer, and make MongoDB remove a cart after its expiry."""
+
+
+class WriteConflict(Exception):  # noqa: N818 - not an error: the caller reads the cart again and decides again
+    """The stored cart is not what the edit was decided on."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteTime:
-    """When a cart is changed, and until when it is kept from then on."""
+    """The time of a change, and when the cart expires after it."""
 
     now: datetime
     expires_at: datetime
 
 
 class CartStore:
-    """The collection, a statement a method."""
+    """The `carts` collection, one statement for each method."""
 
     def __init__(self, database: MongoDatabase) -> None:
         self._carts: AsyncIOMotorCollection[Document] = database.carts
 
-    async def find(self, id_: str, now: datetime, session: Session | None = None) -> CartRecord | None:
-        """The cart, merged or not, unless its time is over."""
-        return _cart(await self._carts.find_one({"_id": id_, "expires_at": {"$gt": now}}, session=session))
+    async def find(self, cart_id: str, now: datetime, session: Session | None = None) -> CartRecord | None:
+        """The cart, merged or not, unless it has expired."""
+        return _to_cart(await self._carts.find_one({"_id": cart_id, "expires_at": {"$gt": now}}, session=session))
 
     async def find_by_reference(self, reference: str, now: datetime) -> CartRecord | None:
-        """As `find`, by the cart's reference."""
-        return _cart(await self._carts.find_one({"reference": reference, "expires_at": {"$gt": now}}))
+        """The cart of that reference, merged or not, unless it has expired."""
+        return _to_cart(await self._carts.find_one({"reference": reference, "expires_at": {"$gt": now}}))
 
     async def find_by_user(self, user_id: UUID, now: datetime) -> CartRecord | None:
-        return _cart(await self._carts.find_one({"user_id": user_id, "expires_at": {"$gt": now}}))
+        """The customer's own cart, unless it has expired."""
+        return _to_cart(await self._carts.find_one({"user_id": user_id, "expires_at": {"$gt": now}}))
 
     async def insert(self, cart: CartRecord, session: Session | None = None) -> bool:
-        """Whether it is in; False when its owner has one already."""
+        """Whether the cart was inserted; False when the customer has one already."""
         document: Document = {
             "_id": cart.id,
             "reference": cart_reference(cart.id),
-            "lines": [_document(line) for line in cart.lines],
+            "lines": [_to_document(line) for line in cart.lines],
             "version": cart.version,
             "expires_at": cart.expires_at,
         }
@@ -87,11 +95,11 @@ class CartStore:
         return True
 
     async def delete_expired(self, user_id: UUID, now: datetime) -> None:
-        """Makes room for a new cart where MongoDB has not removed the old one yet."""
+        """Deletes the customer's expired cart where MongoDB has not done so yet, so that a new one can be inserted."""
         await self._carts.delete_one({"user_id": user_id, "expires_at": {"$lte": now}})
 
     async def delete_by_user(self, user_id: UUID) -> None:
-        """The carts that somebody's own has taken in, and then itself: it is what those are found by."""
+        """Deletes the customer's own cart and the guests' carts merged into it, which are found by it and go first."""
         async for cart in self._carts.find({"user_id": user_id}, {"_id": 1}):
             await self._carts.delete_many({"merged_into": cart["_id"]})
         await self._carts.delete_many({"user_id": user_id})
@@ -104,101 +112,116 @@ class CartStore:
         *,
         version: int | None = None,
         session: Session | None = None,
-    ) -> CartRecord | None:
-        """The cart after the edit. None when it is not any more what the edit, or `version`, asks for."""
-        there: Document = {
+    ) -> CartRecord:
+        """The cart after the edit.
+
+        Raises `WriteConflict` when the stored cart is not what the edit, or `version`, requires.
+        """
+        required: Document = {
             "_id": cart.id,
             "user_id": cart.user_id,
             "merged_into": None,
             "expires_at": {"$gt": write_time.now},
         }
         if version is not None:
-            there["version"] = version
-        when, update = _statement(edit, write_time.expires_at)
-        return _cart(
+            required["version"] = version
+        condition, update = _edit_statement(edit, write_time.expires_at)
+        changed = _to_cart(
             await self._carts.find_one_and_update(
-                {**there, **when}, update, return_document=ReturnDocument.AFTER, session=session
+                {**required, **condition}, update, return_document=ReturnDocument.AFTER, session=session
             )
         )
+        if changed is None:
+            raise WriteConflict
+        return changed
 
     async def save_seen_lines(self, cart: CartRecord, lines: Sequence[CartLine]) -> None:
-        """What its owner has read now; nothing when the cart has changed since."""
-        seen = {"$set": {"lines": [_document(line) for line in lines]}}
-        await self._carts.update_one({"_id": cart.id, "version": cart.version}, seen)
+        """Stores what the owner has read; writes nothing when the cart has changed since."""
+        update = {"$set": {"lines": [_to_document(line) for line in lines]}}
+        await self._carts.update_one({"_id": cart.id, "version": cart.version}, update)
 
-    async def mark_merged(self, guest: CartRecord, target: CartRecord, session: Session) -> bool:
-        """Whether the guest's cart was still as it was read; it is used no more, and keeps what it brought."""
-        gone = {"$set": {"merged_into": target.id, "merged_at": target.version}, "$inc": {"version": 1}}
-        there = {"_id": guest.id, "version": guest.version, "merged_into": None}
-        return bool((await self._carts.update_one(there, gone, session=session)).modified_count)
+    async def mark_merged(self, guest: CartRecord, target: CartRecord, session: Session) -> None:
+        """Closes the guest's cart, which keeps a copy of its lines.
+
+        Raises `WriteConflict` when it has changed since it was read.
+        """
+        update = {"$set": {"merged_into": target.id, "merged_at": target.version}, "$inc": {"version": 1}}
+        required = {"_id": guest.id, "version": guest.version, "merged_into": None}
+        if not (await self._carts.update_one(required, update, session=session)).modified_count:
+            raise WriteConflict
 
     async def empty_for_order(self, reference: str, version: int, order_id: UUID) -> bool:
-        """Whether the cart of that reference was still at that version, and is empty now: the order has its lines.
+        """Removes every line for the order; False when the cart is not at that version any more.
 
-        One that would have to forget an order for it is left to `give`.
+        It also returns False for a cart that would have to drop an older order from its list: `apply_order` does that.
         """
-        remembered = {"ordered": order_id, "ordered_at": version}
-        update = {"$set": {"lines": []}, "$inc": {"version": 1}, "$push": remembered}
-        room = {f"ordered.{MAX_REMEMBERED_ORDERS - 1}": {"$exists": False}}
-        there = {"reference": reference, "version": version, "ordered": {"$ne": order_id}, **room}
-        return bool((await self._carts.update_one(there, update)).matched_count)
+        applied = {"ordered": order_id, "ordered_at": version}
+        update = {"$set": {"lines": []}, "$inc": {"version": 1}, "$push": applied}
+        has_room = {f"ordered.{MAX_REMEMBERED_ORDERS - 1}": {"$exists": False}}
+        required = {"reference": reference, "version": version, "ordered": {"$ne": order_id}, **has_room}
+        return bool((await self._carts.update_one(required, update)).matched_count)
 
     async def apply_order(self, cart: CartRecord, left: Sequence[CartLine], order_id: UUID, version: int) -> bool:
-        """Whether the cart was still as it was read; what is not `left` has gone to the order of that version."""
-        then = with_order(cart, order_id, version, MAX_REMEMBERED_ORDERS)
+        """Stores the lines that are `left` after the order; False when the cart has changed since it was read.
+
+        `version` is the version of the cart that the order was placed from.
+        """
+        after = with_order(cart, order_id, version, MAX_REMEMBERED_ORDERS)
         update = {
             "$set": {
-                "lines": [_document(line) for line in left],
-                "ordered": list(then.ordered),
-                "ordered_at": list(then.ordered_at),
-                "forgotten_to": then.forgotten_to,
+                "lines": [_to_document(line) for line in left],
+                "ordered": list(after.ordered),
+                "ordered_at": list(after.ordered_at),
+                "forgotten_to": after.forgotten_to,
             },
             "$inc": {"version": int(tuple(left) != cart.lines)},
         }
         ordered = list(cart.ordered) if cart.ordered else {"$in": [None, []]}
-        there = {"_id": cart.id, "version": cart.version, "ordered": ordered}
-        return bool((await self._carts.update_one(there, update)).matched_count)
+        required = {"_id": cart.id, "version": cart.version, "ordered": ordered}
+        return bool((await self._carts.update_one(required, update)).matched_count)
 
-    async def record_order(self, id_: str, order_id: UUID) -> None:
-        """The order has its lines from the cart that has taken this one in; to be known here for good."""
-        there = {"_id": id_, "ordered": {"$ne": order_id}}
-        await self._carts.update_one(there, {"$push": {"ordered": order_id, "ordered_at": 0}})
+    async def record_order(self, cart_id: str, order_id: UUID) -> None:
+        """Records in a merged guest's cart that the order was applied to the customer's cart; it is never dropped."""
+        required = {"_id": cart_id, "ordered": {"$ne": order_id}}
+        await self._carts.update_one(required, {"$push": {"ordered": order_id, "ordered_at": 0}})
 
 
-def _statement(edit: CartEdit, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
-    """What must hold of the cart, and what becomes of it."""
-    kept: Document = {"$inc": {"version": 1}, "$set": {"expires_at": expires_at}}
+def _edit_statement(edit: CartEdit, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
+    """The condition on the stored cart, and the update."""
+    common: Document = {"$inc": {"version": 1}, "$set": {"expires_at": expires_at}}
     match edit:
         case AddLine(line):
-            room = {"lines.sku": {"$ne": line.sku}, f"lines.{MAX_LINES - 1}": {"$exists": False}}
-            return room, [{"$set": {"expires_at": expires_at, "version": _NEXT, "lines": _with(line)}}]
-        case IncreaseQuantity(sku, by, most):
-            room = {"lines": {"$elemMatch": {"sku": sku, "quantity": {"$lte": most - by}}}}
-            return room, kept | {"$inc": {"version": 1, "lines.$.quantity": by}}
+            has_room = {"lines.sku": {"$ne": line.sku}, f"lines.{MAX_LINES - 1}": {"$exists": False}}
+            values = {"expires_at": expires_at, "version": _NEXT_VERSION, "lines": _lines_with(line)}
+            return has_room, [{"$set": values}]
+        case IncreaseQuantity(sku, by, limit):
+            has_room = {"lines": {"$elemMatch": {"sku": sku, "quantity": {"$lte": limit - by}}}}
+            return has_room, common | {"$inc": {"version": 1, "lines.$.quantity": by}}
         case SetQuantity(sku, quantity):
-            return {"lines.sku": sku}, kept | {"$set": {"expires_at": expires_at, "lines.$.quantity": quantity}}
+            return {"lines.sku": sku}, common | {"$set": {"expires_at": expires_at, "lines.$.quantity": quantity}}
         case RemoveLine(sku):
-            return {"lines.sku": sku}, kept | {"$pull": {"lines": {"sku": sku}}}
+            return {"lines.sku": sku}, common | {"$pull": {"lines": {"sku": sku}}}
         case ClearLines():
-            return {"lines.0": {"$exists": True}}, kept | {"$set": {"expires_at": expires_at, "lines": []}}
+            return {"lines.0": {"$exists": True}}, common | {"$set": {"expires_at": expires_at, "lines": []}}
         case ReplaceLines(lines, version):
-            written = {"expires_at": expires_at, "lines": [_document(line) for line in lines]}
-            return {"version": version}, kept | {"$set": written}
+            values = {"expires_at": expires_at, "lines": [_to_document(line) for line in lines]}
+            return {"version": version}, common | {"$set": values}
 
 
-_NEXT: Document = {"$add": ["$version", 1]}
+_NEXT_VERSION: Document = {"$add": ["$version", 1]}
 
 
-def _with(line: CartLine) -> Document:
-    """The lines and one more, since the version that is written: only the server knows which that is.
+def _lines_with(line: CartLine) -> Document:
+    """An expression for the stored lines and one more, whose `since` is the next version, known only to the server.
 
-    It reads this as an expression; what was not ours to word is literal.
+    The line goes in as a literal, because its texts come from the catalog and must not be read as expressions.
     """
-    return {"$concatArrays": ["$lines", [{"$mergeObjects": [{"$literal": _document(line)}, {"since": _NEXT}]}]]}
+    added = {"$mergeObjects": [{"$literal": _to_document(line)}, {"since": _NEXT_VERSION}]}
+    return {"$concatArrays": ["$lines", [added]]}
 
 
-def _document(line: CartLine) -> Document:
-    """Options go as pairs: their names are the catalog's free text, and must not become names of fields."""
+def _to_document(line: CartLine) -> Document:
+    """A line as it is stored. Options are pairs: their names are free text, which must not become field names."""
     return {
         "sku": line.sku,
         "quantity": line.quantity,
@@ -211,7 +234,7 @@ def _document(line: CartLine) -> Document:
     }
 
 
-def _line(document: Document) -> CartLine:
+def _to_line(document: Document) -> CartLine:
     shortage = document["shortage"]
     return CartLine(
         document["sku"],
@@ -225,15 +248,15 @@ def _line(document: Document) -> CartLine:
     )
 
 
-def _cart(document: Any) -> CartRecord | None:
-    """Any: what the driver finds, or None."""
+def _to_cart(document: Any) -> CartRecord | None:
+    """`document` is Any: what the driver finds, or None."""
     if document is None:
         return None
     return CartRecord(
         document["_id"],
         document.get("user_id"),
         document["expires_at"],
-        tuple(map(_line, document["lines"])),
+        tuple(map(_to_line, document["lines"])),
         document["version"],
         document.get("merged_into"),
         document.get("merged_at", 0),

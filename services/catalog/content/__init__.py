@@ -1,1 +1,1 @@
-"""What comes from outside, made safe to serve: HTML and pictures."""
+"""Makes content from administrators and product files safe to serve: HTML and images."""

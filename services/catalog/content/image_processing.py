@@ -1,4 +1,7 @@
-"""Pictures: read with care, turned upright, stripped of everything but pixels, and kept as WebP at a few widths."""
+"""Turns an uploaded image into WebP files at a few widths.
+
+The image is checked before it is decoded, turned upright and encoded again, so that only its pixels remain.
+"""
 
 import io
 import warnings
@@ -9,51 +12,53 @@ from PIL import Image, ImageOps
 from contracts.catalog import UnreadableImage
 
 WIDTHS = (160, 320, 640, 1024, 2048)
+"""Pixels."""
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 50_000_000
 MAX_IMAGE_BYTES = 900_000
-"""Bytes of one picture; a NATS message holds no more than a million."""
+"""Of one WebP file; a NATS message holds at most a million bytes."""
 QUALITIES = (82, 65, 45, 25)
+"""WebP qualities, tried in this order until the file is small enough."""
 
 
 def target_widths(full_width: int) -> list[int]:
-    """The widths that a picture is kept at: never wider than it is."""
+    """The widths to store, in pixels: none wider than the image itself."""
     widest = min(full_width, WIDTHS[-1])
     return [*(width for width in WIDTHS if width < widest), widest]
 
 
 def render_widths(content: bytes) -> Mapping[int, bytes]:
-    """The picture as WebP, by width, where it gets small enough. Takes its time: call it in a thread."""
-    picture = _read(content)
-    sized = {width: _webp(picture, width) for width in target_widths(picture.width)}
-    found = {width: webp for width, webp in sized.items() if webp is not None}
-    if not found:
-        raise UnreadableImage("The picture does not get small enough")
-    return found
+    """The image as WebP, by width; a width at which it stays too large is left out. Slow: call it in a thread."""
+    image = _decode(content)
+    by_width = {width: _encode(image, width) for width in target_widths(image.width)}
+    rendered = {width: webp for width, webp in by_width.items() if webp is not None}
+    if not rendered:
+        raise UnreadableImage(f"The image stays above {MAX_IMAGE_BYTES} bytes at every width. Upload a simpler one.")
+    return rendered
 
 
-def _read(content: bytes) -> Image.Image:
+def _decode(content: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             opened = Image.open(io.BytesIO(content), formats=FORMATS)
             if opened.width * opened.height > MAX_PIXELS:
-                raise UnreadableImage(f"The picture has more than {MAX_PIXELS} pixels")
+                raise UnreadableImage(f"The image has more than {MAX_PIXELS} pixels. Upload a smaller one.")
             upright = ImageOps.exif_transpose(opened)
             return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage from error
 
 
-def _webp(picture: Image.Image, width: int) -> bytes | None:
-    height = max(1, round(picture.height * width / picture.width))
-    sized = picture if width == picture.width else picture.resize((width, height), Image.Resampling.LANCZOS)
+def _encode(image: Image.Image, width: int) -> bytes | None:
+    height = max(1, round(image.height * width / image.width))
+    resized = image if width == image.width else image.resize((width, height), Image.Resampling.LANCZOS)
     for quality in QUALITIES:
         target = io.BytesIO()
         try:
-            sized.save(target, "WEBP", quality=quality, method=4)
-        except (OSError, ValueError) as error:  # a side beyond what WebP can hold
-            raise UnreadableImage("The picture is too tall for its width") from error
+            resized.save(target, "WEBP", quality=quality, method=4)
+        except (OSError, ValueError) as error:  # WebP allows at most 16,383 pixels a side
+            raise UnreadableImage("The image is too tall for its width. Upload one that is less narrow.") from error
         if target.tell() <= MAX_IMAGE_BYTES:
             return target.getvalue()
     return None

@@ -1,1 +1,1 @@
-"""What the catalog decides, without looking anywhere."""
+"""The catalog's rules, as pure functions on values."""

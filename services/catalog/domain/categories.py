@@ -1,4 +1,4 @@
-"""What the category tree may become."""
+"""The rule of the category tree: no category is below itself."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -8,6 +8,7 @@ from contracts.failure import FieldError
 
 
 def refuse_cycle(category_id: UUID, ancestors: Sequence[UUID]) -> None:
-    """`ancestors` are the parent that is asked for and all above it."""
+    """Raises `CategoryCycle` if the category is among the `ancestors`: the requested parent and all above it."""
     if category_id in ancestors:
-        raise CategoryCycle(errors=[FieldError(pointer="/parent_id", detail="stands below this category")])
+        detail = "This parent is the category itself or lies below it."
+        raise CategoryCycle(errors=[FieldError(pointer="/parent_id", detail=detail)])

@@ -1,4 +1,4 @@
-"""The lines of a hold: merged, told apart from another hold's, and what is said when they cannot be had."""
+"""The lines of a hold: how they are merged and compared, and the errors when they cannot be held."""
 
 import hashlib
 import json
@@ -9,49 +9,55 @@ from contracts.catalog import OutOfStock, RequestedLine, SkuUnknown
 from contracts.failure import FieldError, InvalidRequest
 
 MAX_UNITS_PER_SKU = 999
-"""Of one SKU in one hold, as of any line."""
+"""In one hold, the same as in one line of an order."""
 
 
 def fingerprint(lines: Sequence[RequestedLine]) -> bytes:
-    """The same for the same lines, in whatever order and however they are split up."""
-    asked: dict[str, int] = {}
+    """A digest that is equal for equal units, in any order and however the lines are split."""
+    units: dict[str, int] = {}
     for line in lines:
-        name = f"sku:{line.sku}" if line.sku is not None else f"product:{line.product_id}"
-        asked[name] = asked.get(name, 0) + line.quantity
-    return hashlib.sha256(json.dumps(sorted(asked.items())).encode()).digest()
+        key = f"sku:{line.sku}" if line.sku is not None else f"product:{line.product_id}"
+        units[key] = units.get(key, 0) + line.quantity
+    return hashlib.sha256(json.dumps(sorted(units.items())).encode()).digest()
 
 
 def merge_lines(lines: Sequence[RequestedLine], single_skus: Mapping[UUID, str]) -> dict[str, int]:
-    """Units by SKU, in the order first asked for; `single` has the SKU of each product that has one variant."""
+    """Units by SKU, in the order of the request.
+
+    `single_skus` maps each requested product with exactly one variant on sale to that variant's SKU.
+    """
     missing = [
-        FieldError(pointer=f"/items/{index}", detail="this product is not on sale, or has several variants")
+        FieldError(
+            pointer=f"/items/{index}", detail="This product is not on sale, or it has several variants: give a `sku`."
+        )
         for index, line in enumerate(lines)
         if line.product_id is not None and line.product_id not in single_skus
     ]
     if missing:
         raise SkuUnknown(errors=missing)
-    asked: dict[str, int] = {}
+    units: dict[str, int] = {}
     for line in lines:
-        sku = _sku(line, single_skus)
-        asked[sku] = asked.get(sku, 0) + line.quantity
-    many = [
-        FieldError(pointer=f"/items/{index}/quantity", detail=f"at most {MAX_UNITS_PER_SKU} of one SKU")
+        sku = _sku_of(line, single_skus)
+        units[sku] = units.get(sku, 0) + line.quantity
+    too_many = [
+        FieldError(pointer=f"/items/{index}/quantity", detail=f"Order at most {MAX_UNITS_PER_SKU} units of one SKU.")
         for index, line in enumerate(lines)
-        if asked[_sku(line, single_skus)] > MAX_UNITS_PER_SKU
+        if units[_sku_of(line, single_skus)] > MAX_UNITS_PER_SKU
     ]
-    if many:
-        raise InvalidRequest(errors=many)
-    return asked
+    if too_many:
+        raise InvalidRequest(errors=too_many)
+    return units
 
 
 def unknown_skus_error(
     lines: Sequence[RequestedLine], single_skus: Mapping[UUID, str], skus: Sequence[str]
 ) -> SkuUnknown:
+    """The error for `skus` that are not on sale, with a pointer to each of their lines."""
     return SkuUnknown(
         errors=[
-            FieldError(pointer=f"/items/{index}", detail=f"{sku} is not on sale")
+            FieldError(pointer=f"/items/{index}", detail=f"{sku} is not on sale.")
             for index, line in enumerate(lines)
-            if (sku := _sku(line, single_skus)) in skus
+            if (sku := _sku_of(line, single_skus)) in skus
         ]
     )
 
@@ -62,19 +68,22 @@ def out_of_stock_error(
     requested: Mapping[str, int],
     available: Mapping[str, int],
 ) -> OutOfStock:
-    """Names the first line of each SKU that there is not enough of."""
-    named = [_sku(line, single_skus) for line in lines]
+    """The error for SKUs that are short, with a pointer to the first line of each.
+
+    `requested` has the units of every SKU, `available` those that are left of each SKU that is short.
+    """
+    skus = [_sku_of(line, single_skus) for line in lines]
     return OutOfStock(
         errors=[
-            FieldError(pointer=f"/items/{index}", detail=f"{requested[sku]} asked, {available[sku]} left")
-            for index, sku in enumerate(named)
-            if sku in available and sku not in named[:index]
+            FieldError(pointer=f"/items/{index}", detail=f"{requested[sku]} requested, {available[sku]} left.")
+            for index, sku in enumerate(skus)
+            if sku in available and sku not in skus[:index]
         ]
     )
 
 
-def _sku(line: RequestedLine, single: Mapping[UUID, str]) -> str:
+def _sku_of(line: RequestedLine, single_skus: Mapping[UUID, str]) -> str:
     if line.sku is not None:
         return line.sku
-    assert line.product_id is not None, "the contract asks for either"
-    return single[line.product_id]
+    assert line.product_id is not None, "the contract requires a sku or a product_id"
+    return single_skus[line.product_id]

@@ -1,4 +1,4 @@
-"""What becomes of a product when it is made, replaced or changed."""
+"""Plans what a product becomes when it is created, replaced or updated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,79 +14,79 @@ from services.catalog.domain.slugs import slugify
 
 @dataclass(frozen=True, slots=True)
 class ProductChange:
-    """An article as it should be, and the units on hand that were said with it, by SKU."""
+    """A product as it shall be, and the units on hand that the request sets, by SKU."""
 
     product: ProductRecord
     stock: Mapping[str, int]
 
 
 def plan_creation(body: CreateProduct, product_id: UUID, now: datetime, currency: str) -> ProductChange:
-    """The product that is asked for; its slug may yet have to be told apart from another's."""
-    variants = _checked(requested_variants(body), currency, single=body.variants is None)
-    article = ProductRecord(
+    """The requested product. Without a slug in the request it gets one from its name, which may be taken yet."""
+    variants = _check_variants(requested_variants(body), currency, single=body.variants is None)
+    product = ProductRecord(
         id=product_id,
         slug=body.slug or slugify(body.name, "product"),
         name=body.name,
         description=body.description,
         category_id=body.category_id,
-        tags=_once(body.tags),
+        tags=_unique(body.tags),
         attributes=body.attributes,
         variants=tuple(map(VariantRecord.from_contract, variants)),
         is_active=True,
         created_at=now,
         updated_at=now,
     )
-    return ProductChange(article, _stock(variants))
+    return ProductChange(product, _stock_of(variants))
 
 
 def plan_replacement(product: ProductRecord, body: ReplaceProduct, now: datetime, currency: str) -> ProductChange:
-    """The product as PUT says it; its slug stays when none is given, so that links to it stay."""
-    wanted = plan_creation(body, product.id, now, currency)
+    """The product after PUT. Without a slug in the request it keeps its slug, so that links to it still work."""
+    change = plan_creation(body, product.id, now, currency)
     return ProductChange(
         replace(
             product,
             slug=body.slug or product.slug,
-            name=wanted.product.name,
-            description=wanted.product.description,
-            category_id=wanted.product.category_id,
-            tags=wanted.product.tags,
-            attributes=wanted.product.attributes,
-            variants=wanted.product.variants,
+            name=change.product.name,
+            description=change.product.description,
+            category_id=change.product.category_id,
+            tags=change.product.tags,
+            attributes=change.product.attributes,
+            variants=change.product.variants,
             is_active=body.is_active,
             updated_at=now,
             version=product.version + 1,
         ),
-        wanted.stock,
+        change.stock,
     )
 
 
 def plan_update(product: ProductRecord, body: ChangeProduct, now: datetime, currency: str) -> ProductChange:
-    """The product with what PATCH names."""
-    variants = _checked(body.variants or [], currency, single=False)
-    said = {name: getattr(body, name) for name in ("slug", "name", "description", "attributes", "is_active")}
+    """The product after PATCH: only the fields in the request change."""
+    variants = _check_variants(body.variants or [], currency, single=False)
+    fields = {name: getattr(body, name) for name in ("slug", "name", "description", "attributes", "is_active")}
     after = replace(
         product,
         updated_at=now,
         version=product.version + 1,
-        **{name: value for name, value in said.items() if value is not None},
+        **{name: value for name, value in fields.items() if value is not None},
     )
     if "category_id" in body.model_fields_set:
         after = replace(after, category_id=body.category_id)
     if body.tags is not None:
-        after = replace(after, tags=_once(body.tags))
+        after = replace(after, tags=_unique(body.tags))
     if variants:
         after = replace(after, variants=tuple(map(VariantRecord.from_contract, variants)))
     if body.price is not None:
-        after = replace(after, variants=(_repriced(after, body.price, currency),))
-    return ProductChange(after, _stock(variants))
+        after = replace(after, variants=(_with_price(after, body.price, currency),))
+    return ProductChange(after, _stock_of(variants))
 
 
 def requested_variants(body: CreateProduct) -> list[VariantInput]:
-    """Its variants, in whichever form they were said."""
+    """The variants of a request, in either of its two forms."""
     if body.variants is not None:
         return body.variants
-    assert body.sku is not None, "the contract asks for a sku"
-    assert body.price is not None, "the contract asks for a price"
+    assert body.sku is not None, "the contract requires a sku without variants"
+    assert body.price is not None, "the contract requires a price without variants"
     return [
         VariantInput(
             sku=body.sku,
@@ -99,45 +99,48 @@ def requested_variants(body: CreateProduct) -> list[VariantInput]:
 
 
 def variant_pointer(index: int, field: str, *, single: bool) -> str:
-    """Where a field of a variant stood in the request."""
+    """The JSON pointer to a variant's field; `single` is the request's form with one variant beside the name."""
     return f"/{field}" if single else f"/variants/{index}/{field}"
 
 
-def _repriced(article: ProductRecord, price: Money, currency: str) -> VariantRecord:
-    if len(article.variants) > 1:
-        raise InvalidRequest(
-            errors=[FieldError(pointer="/price", detail="the product has several variants: name them")]
-        )
+def _with_price(product: ProductRecord, price: Money, currency: str) -> VariantRecord:
+    if len(product.variants) > 1:
+        detail = "The product has several variants: set their prices in `variants`."
+        raise InvalidRequest(errors=[FieldError(pointer="/price", detail=detail)])
     if price.currency != currency:
-        raise CurrencyMismatch(errors=[FieldError(pointer="/price/currency", detail=f"the shop sells in {currency}")])
-    return replace(article.variants[0], price=price.amount)
+        raise CurrencyMismatch(errors=[FieldError(pointer="/price/currency", detail=_currency_detail(currency))])
+    return replace(product.variants[0], price=price.amount)
 
 
-def _checked(variants: Sequence[VariantInput], currency: str, *, single: bool) -> Sequence[VariantInput]:
-    foreign = [
+def _check_variants(variants: Sequence[VariantInput], currency: str, *, single: bool) -> Sequence[VariantInput]:
+    mismatches = [
         FieldError(
-            pointer=variant_pointer(index, f"{field}/currency", single=single), detail=f"the shop sells in {currency}"
+            pointer=variant_pointer(index, f"{field}/currency", single=single), detail=_currency_detail(currency)
         )
         for index, variant in enumerate(variants)
         for field in ("price", "compare_at_price")
         if (money := getattr(variant, field)) is not None and money.currency != currency
     ]
-    if foreign:
-        raise CurrencyMismatch(errors=foreign)
+    if mismatches:
+        raise CurrencyMismatch(errors=mismatches)
     skus = [variant.sku for variant in variants]
-    twice = [
-        FieldError(pointer=f"/variants/{index}/sku", detail="stands twice in this product")
+    duplicates = [
+        FieldError(pointer=f"/variants/{index}/sku", detail="Another variant of this product has the same SKU.")
         for index, sku in enumerate(skus)
         if sku in skus[:index]
     ]
-    if twice:
-        raise InvalidRequest(errors=twice)
+    if duplicates:
+        raise InvalidRequest(errors=duplicates)
     return variants
 
 
-def _stock(variants: Sequence[VariantInput]) -> dict[str, int]:
+def _currency_detail(currency: str) -> str:
+    return f"The shop sells in {currency}."
+
+
+def _stock_of(variants: Sequence[VariantInput]) -> dict[str, int]:
     return {variant.sku: variant.stock for variant in variants if variant.stock is not None}
 
 
-def _once(tags: Sequence[str]) -> tuple[str, ...]:
+def _unique(tags: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tags))

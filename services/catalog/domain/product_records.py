@@ -1,4 +1,4 @@
-"""A product as it is kept, and the JSON it is served as."""
+"""A product as it is stored, and the JSON that it is served as."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class _LineSnapshot(Model):
 
 @dataclass(frozen=True, slots=True)
 class VariantRecord:
-    """A variant, without its stock. Prices are minor units of the shop's currency."""
+    """A variant without its stock. Prices are minor units of the shop's currency."""
 
     sku: str
     options: Mapping[str, str]
@@ -33,28 +33,32 @@ class VariantRecord:
 
     @staticmethod
     def from_contract(variant: VariantInput) -> "VariantRecord":
-        compared = variant.compare_at_price
+        """The variant of a request."""
+        compare_at = variant.compare_at_price
         return VariantRecord(
             variant.sku,
             variant.options,
             variant.price.amount,
-            compared.amount if compared else None,
+            compare_at.amount if compare_at else None,
             variant.weight_grams,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
+    """An image of a product; its pixels are in the object store."""
+
     id: UUID
     alt: str
 
     def to_contract(self) -> ProductImage:
+        """The image with the path that it is served under."""
         return ProductImage(id=self.id, url=f"/images/{self.id}/{FULL_WIDTH_PIXELS}.webp", alt=self.alt)
 
 
 @dataclass(frozen=True, slots=True)
 class ProductRecord:
-    """A product with its variants and pictures. Without its stock, which changes by itself."""
+    """A product with its variants and images, but without its stock, which changes independently."""
 
     id: UUID
     slug: str
@@ -72,33 +76,39 @@ class ProductRecord:
     rating_average: float = 0.0
     rating_count: int = 0
     handle: str | None = None
+    """The name of the product in product files."""
     sources: tuple[Mapping[str, str], ...] = ()
+    """Images that a product file names; they are not downloaded."""
 
     @property
     def price(self) -> int:
+        """The price of the cheapest variant, in minor units."""
         return min(variant.price for variant in self.variants)
 
     @property
     def skus(self) -> tuple[str, ...]:
+        """The SKUs of the variants, in their order."""
         return tuple(variant.sku for variant in self.variants)
 
     def document_template(self, currency: str) -> str:
-        """Its JSON as a template: a `%s` for the category, and one for what is available of each variant."""
-        head = self._to_contract(currency).model_dump_json(exclude={"category", "variants"})
-        variants = [_served(variant, currency).model_dump_json(exclude={"available"}) for variant in self.variants]
-        lines = [f'{_escaped(variant)[:-1]},"available":%s}}' for variant in variants]
-        return f'{_escaped(head)[:-1]},"category":%s,"variants":[{",".join(lines)}]}}'
+        """The product's JSON as a template: one `%s` for the category's slug, then one for each variant's stock."""
+        product = self._to_contract(currency).model_dump_json(exclude={"category", "variants"})
+        variants = [
+            _variant_to_contract(variant, currency).model_dump_json(exclude={"available"}) for variant in self.variants
+        ]
+        items = [f'{_escape_percent(variant)[:-1]},"available":%s}}' for variant in variants]
+        return f'{_escape_percent(product)[:-1]},"category":%s,"variants":[{",".join(items)}]}}'
 
     def line_snapshot(self, variant: VariantRecord, currency: str) -> str:
-        """What a line that sells the variant says of it, as members of a JSON object."""
-        line = _LineSnapshot(
+        """What an order line states about the variant, as JSON members without the braces."""
+        snapshot = _LineSnapshot(
             sku=variant.sku,
             product_id=self.id,
             name=self.name,
             options=dict(variant.options),
             unit_price=Money(amount=variant.price, currency=currency),
         )
-        return line.model_dump_json()[1:-1]
+        return snapshot.model_dump_json()[1:-1]
 
     def _to_contract(self, currency: str) -> Product:
         return Product(
@@ -119,24 +129,8 @@ class ProductRecord:
         )
 
 
-def _served(variant: VariantRecord, currency: str) -> ProductVariant:
-    compared = variant.compare_at_price
-    return ProductVariant(
-        sku=variant.sku,
-        options=dict(variant.options),
-        price=Money(amount=variant.price, currency=currency),
-        compare_at_price=None if compared is None else Money(amount=compared, currency=currency),
-        available=0,
-        weight_grams=variant.weight_grams,
-    )
-
-
-def _escaped(json: str) -> str:
-    return json.replace("%", "%%")
-
-
 def product_from_row(row: Mapping[str, Any]) -> ProductRecord:
-    """An article from the columns of its row, `variants` and `images` being lists of objects."""
+    """A product from the columns of its row; `variants` and `images` are lists of objects."""
     columns = {name: value for name, value in row.items() if name not in {"tags", "sources", "variants", "images"}}
     return ProductRecord(
         **columns,
@@ -145,3 +139,19 @@ def product_from_row(row: Mapping[str, Any]) -> ProductRecord:
         variants=tuple(VariantRecord(**variant) for variant in row["variants"]),
         images=tuple(ImageRecord(UUID(image["id"]), image["alt"]) for image in row["images"]),
     )
+
+
+def _variant_to_contract(variant: VariantRecord, currency: str) -> ProductVariant:
+    compare_at = variant.compare_at_price
+    return ProductVariant(
+        sku=variant.sku,
+        options=dict(variant.options),
+        price=Money(amount=variant.price, currency=currency),
+        compare_at_price=None if compare_at is None else Money(amount=compare_at, currency=currency),
+        available=0,
+        weight_grams=variant.weight_grams,
+    )
+
+
+def _escape_percent(json: str) -> str:
+    return json.replace("%", "%%")

@@ -1,20 +1,20 @@
-"""Names in URLs, made from what people call things."""
+"""Makes slugs, the names in URLs, from the names of products and categories."""
 
 import re
 import unicodedata
 from uuid import UUID
 
 MAX_SLUG_LENGTH = 120
-_NOT_PLAIN = re.compile(r"[^a-z0-9]+")
-_TAIL = 12
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+_SUFFIX_LENGTH = 12
 
 
 def slugify(name: str, default: str = "") -> str:
-    """Plain letters and digits of a name, accents left out; `otherwise` when nothing is left of it."""
+    """The plain letters and digits of a name, without accents; `default` when none are left."""
     plain = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
-    return _NOT_PLAIN.sub("-", plain.lower()).strip("-")[:MAX_SLUG_LENGTH].rstrip("-") or default
+    return _SEPARATORS.sub("-", plain.lower()).strip("-")[:MAX_SLUG_LENGTH].rstrip("-") or default
 
 
 def make_unique(slug: str, id_: UUID) -> str:
-    """Another slug for a thing whose own is taken: with the random end of its id."""
-    return f"{slug[: MAX_SLUG_LENGTH - _TAIL - 1].rstrip('-')}-{id_.hex[-_TAIL:]}"
+    """Another slug for a product or category whose own is taken: it ends with the random end of its id."""
+    return f"{slug[: MAX_SLUG_LENGTH - _SUFFIX_LENGTH - 1].rstrip('-')}-{id_.hex[-_SUFFIX_LENGTH:]}"

@@ -1,4 +1,4 @@
-"""What stock may become."""
+"""The rules of stock: units on hand never fall below the units that are reserved for orders."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,31 +16,36 @@ class StockRecord:
 
     @property
     def available(self) -> int:
+        """Units that can be ordered."""
         return self.on_hand - self.reserved
 
 
-def adjust_on_hand(level: StockRecord, body: AdjustStock) -> int:
-    """Units on hand after an adjustment; what is reserved for orders stays."""
-    on_hand = body.set if body.set is not None else level.on_hand + (body.delta or 0)
+def adjust_on_hand(stock: StockRecord, body: AdjustStock) -> int:
+    """Units on hand after an adjustment; raises `StockReserved` if they would fall below the reserved units."""
+    on_hand = body.set if body.set is not None else stock.on_hand + (body.delta or 0)
     pointer = "/set" if body.delta is None else "/delta"
     if on_hand > MAX_STOCK:
-        raise InvalidRequest(errors=[FieldError(pointer=pointer, detail=f"makes more than {MAX_STOCK} units")])
-    if on_hand < level.reserved:
-        raise StockReserved(errors=[FieldError(pointer=pointer, detail=_short(level, on_hand))])
+        detail = f"A SKU has at most {MAX_STOCK} units; this makes {on_hand}."
+        raise InvalidRequest(errors=[FieldError(pointer=pointer, detail=detail)])
+    if on_hand < stock.reserved:
+        raise StockReserved(errors=[FieldError(pointer=pointer, detail=_reserved_detail(stock, on_hand))])
     return on_hand
 
 
 def plan_on_hand(
     stock: Mapping[str, StockRecord], wanted: Mapping[str, int], pointers: Mapping[str, str], removed: Sequence[str]
 ) -> dict[str, int]:
-    """Units on hand that change with a product: `wanted` as said, nothing of what is `gone`."""
-    held = [sku for sku in removed if stock[sku].reserved]
-    if held:
+    """Units on hand that change with a product: the `wanted` units, and 0 of each `removed` SKU.
+
+    `pointers` has the JSON pointer to the stock of each SKU in the request.
+    """
+    in_use = [sku for sku in removed if stock[sku].reserved]
+    if in_use:
         raise VariantInUse(
-            errors=[FieldError(pointer="/variants", detail=f"{sku} is on hold for an order") for sku in held]
+            errors=[FieldError(pointer="/variants", detail=f"{sku} is on hold for an order.") for sku in in_use]
         )
     errors = [
-        FieldError(pointer=pointers.get(sku, "/variants"), detail=_short(stock[sku], on_hand))
+        FieldError(pointer=pointers.get(sku, "/variants"), detail=_reserved_detail(stock[sku], on_hand))
         for sku, on_hand in wanted.items()
         if on_hand < stock[sku].reserved
     ]
@@ -51,13 +56,16 @@ def plan_on_hand(
 
 
 def correct_reserved(stock: Mapping[str, StockRecord], held: Mapping[str, int]) -> dict[str, int]:
-    """Units to be reserved where they are not as many as holds have; not where there are not so many on hand."""
+    """The reserved units to write where they differ from the held units.
+
+    A SKU with fewer units on hand than are held is left out: it has to be counted first.
+    """
     return {
         sku: held.get(sku, 0)
-        for sku, level in stock.items()
-        if level.reserved != held.get(sku, 0) and held.get(sku, 0) <= level.on_hand
+        for sku, record in stock.items()
+        if record.reserved != held.get(sku, 0) and held.get(sku, 0) <= record.on_hand
     }
 
 
-def _short(level: StockRecord, on_hand: int) -> str:
-    return f"would leave {on_hand}, and {level.reserved} are reserved"
+def _reserved_detail(stock: StockRecord, on_hand: int) -> str:
+    return f"This would leave {on_hand} units, but {stock.reserved} are reserved for orders."

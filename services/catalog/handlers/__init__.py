@@ -1,1 +1,1 @@
-"""What the catalog is asked and hears, a function each."""
+"""One function for each operation and event that the catalog handles."""

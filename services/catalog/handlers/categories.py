@@ -1,4 +1,4 @@
-"""The category tree, kept by administrators."""
+"""Reads and edits the category tree."""
 
 from uuid import UUID
 
@@ -6,8 +6,8 @@ from contracts.catalog import Category, CategoryRef, CreateCategory, ReplaceCate
 from contracts.failure import FieldError, InvalidCursor, NotFound
 from contracts.model import Empty, ListPage, PageParams
 from infra.database.postgres import Connection
-from infra.foundation import pagination as cursor
 from infra.foundation.ids import new_id
+from infra.foundation.pagination import decode_cursor, encode_cursor, take_fitting
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.categories import refuse_cycle
@@ -15,31 +15,35 @@ from services.catalog.domain.slugs import make_unique, slugify
 from services.catalog.store import categories
 
 
-async def list_categories(shop: CatalogDeps, ask: Request[PageParams]) -> ListPage[Category]:
-    body = ask.body
-    async with shop.db.connection() as connection:
-        found = await categories.list_page(connection, _after(body), body.limit + 1)
-    shown = found[: body.limit]
-    following = cursor.encode_cursor(*shown[-1][1]) if len(found) > body.limit else None
-    return ListPage(items=[category for category, _ in shown], next=following)
+async def list_categories(deps: CatalogDeps, request: Request[PageParams]) -> ListPage[Category]:
+    """Lists categories by name."""
+    body = request.body
+    async with deps.db.connection() as connection:
+        found = await categories.list_page(connection, _decode_after(body), body.limit + 1)
+    shown = take_fitting([category for category, _ in found], body.limit)
+    following = encode_cursor(*found[len(shown) - 1][1]) if len(found) > len(shown) else None
+    return ListPage(items=shown, next=following)
 
 
-async def get_category(shop: CatalogDeps, ask: Request[CategoryRef]) -> Category:
-    async with shop.db.connection() as connection:
-        category = await categories.get(connection, ask.body.id)
+async def get_category(deps: CatalogDeps, request: Request[CategoryRef]) -> Category:
+    """Reads a category."""
+    async with deps.db.connection() as connection:
+        category = await categories.get(connection, request.body.id)
     if category is None:
         raise NotFound
     return category
 
 
-async def create_category(shop: CatalogDeps, ask: Request[CreateCategory]) -> Reply[Category]:
-    async with shop.db.transaction(ask) as tx:
-        return tx.reply(await _insert(tx.connection, ask.body))
+async def create_category(deps: CatalogDeps, request: Request[CreateCategory]) -> Reply[Category]:
+    """Creates a category. Without a slug in the request it gets one from its name."""
+    async with deps.db.transaction(request) as tx:
+        return tx.reply(await _insert(tx.connection, request.body))
 
 
-async def replace_category(shop: CatalogDeps, ask: Request[ReplaceCategory]) -> Reply[Category]:
-    body = ask.body
-    async with shop.db.transaction(ask) as tx:
+async def replace_category(deps: CatalogDeps, request: Request[ReplaceCategory]) -> Reply[Category]:
+    """Renames or moves a category."""
+    body = request.body
+    async with deps.db.transaction(request) as tx:
         await categories.lock_tree(tx.connection)
         before = await categories.get(tx.connection, body.id)
         if before is None:
@@ -51,9 +55,10 @@ async def replace_category(shop: CatalogDeps, ask: Request[ReplaceCategory]) -> 
         return tx.reply(after)
 
 
-async def delete_category(shop: CatalogDeps, ask: Request[CategoryRef]) -> Reply[Empty]:
-    async with shop.db.transaction(ask) as tx:
-        if not await categories.delete(tx.connection, ask.body.id):
+async def delete_category(deps: CatalogDeps, request: Request[CategoryRef]) -> Reply[Empty]:
+    """Deletes a category without products and without categories below it."""
+    async with deps.db.transaction(request) as tx:
+        if not await categories.delete(tx.connection, request.body.id):
             raise NotFound
         return tx.reply(Empty())
 
@@ -61,20 +66,19 @@ async def delete_category(shop: CatalogDeps, ask: Request[CategoryRef]) -> Reply
 async def _insert(connection: Connection, body: CreateCategory) -> Category:
     category_id = new_id()
     slug = body.slug or slugify(body.name, "category")
-    made = await categories.insert(connection, category_id, slug, body.name, body.parent_id)
-    if made is None and body.slug is None:
-        made = await categories.insert(
-            connection, category_id, make_unique(slug, category_id), body.name, body.parent_id
-        )
-    if made is None:
-        raise SlugTaken(errors=[FieldError(pointer="/slug", detail="belongs to another category")])
-    return made
+    created = await categories.insert(connection, category_id, slug, body.name, body.parent_id)
+    if created is None and body.slug is None:
+        slug = make_unique(slug, category_id)
+        created = await categories.insert(connection, category_id, slug, body.name, body.parent_id)
+    if created is None:
+        raise SlugTaken(errors=[FieldError(pointer="/slug", detail="Another category has this slug.")])
+    return created
 
 
-def _after(body: PageParams) -> tuple[str, UUID] | None:
+def _decode_after(body: PageParams) -> tuple[str, UUID] | None:
     if body.after is None:
         return None
-    name, category_id = cursor.decode_cursor(body.after, str, UUID)
+    name, category_id = decode_cursor(body.after, str, UUID)
     if "\0" in name:
         raise InvalidCursor
     return name, category_id

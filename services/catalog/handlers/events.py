@@ -1,7 +1,7 @@
-"""What orders come to, and what that means for their holds.
+"""Applies the events of orders to their holds.
 
-The effects only change what a hold is to be; the stock follows in `keep_stock`, at once and for many together. So
-events never wait for stock that asks have locked, and may come twice, late or the wrong way round.
+A handler only changes the status of a hold. The hold settler moves the stock right after it, for many holds together.
+So events never wait for stock that requests have locked, and they may arrive twice, late or out of order.
 """
 
 from collections import Counter
@@ -12,16 +12,16 @@ from services.catalog.deps import CatalogDeps
 from services.catalog.store import holds
 
 
-async def order_paid(shop: CatalogDeps, tx: Transaction, event: OrderPaid) -> None:
-    """The held stock is sold; when the hold is gone, it is had again or the hold is told to be lost."""
+async def order_paid(deps: CatalogDeps, tx: Transaction, event: OrderPaid) -> None:
+    """Marks the hold as sold. If it has ended, its stock is taken again, or `HoldLost` is published."""
     units: Counter[str] = Counter()
     for item in event.items:
         units[item.sku] += item.quantity
     await holds.sell(tx.connection, event.hold_id, event.order_id, units)
-    tx.on_commit(shop.hold_settler.wake)
+    tx.on_commit(deps.hold_settler.wake)
 
 
-async def order_cancelled(shop: CatalogDeps, tx: Transaction, event: OrderCancelled) -> None:
-    """Held stock returns; sold stock comes back."""
+async def order_cancelled(deps: CatalogDeps, tx: Transaction, event: OrderCancelled) -> None:
+    """Marks the hold as cancelled, which returns its reserved or sold stock."""
     await holds.cancel(tx.connection, event.hold_id, event.order_id)
-    tx.on_commit(shop.hold_settler.wake)
+    tx.on_commit(deps.hold_settler.wake)

@@ -1,4 +1,4 @@
-"""Pictures, added by administrators and served to everybody."""
+"""Adds images to products and serves them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,68 +10,63 @@ from contracts.failure import NotFound
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id, now
 from infra.messaging.rpc import Reply, Request
-from services.catalog.content import image_processing as pictures
+from services.catalog import product_writer
+from services.catalog.content.image_processing import render_widths
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.product_changes import ProductChange
 from services.catalog.domain.product_records import ImageRecord
-from services.catalog.handlers import product_writer as saving
-from services.catalog.handlers.imports import read_upload
-from services.catalog.handlers.product_writer import FieldPointers
-from services.catalog.store import images, products
-from services.catalog.store import product_documents as documents
+from services.catalog.handlers.uploads import MAX_IMAGE_UPLOAD_BYTES, read_upload
+from services.catalog.product_writer import FieldPointers
+from services.catalog.store import images, product_documents, products
 from services.catalog.store.stock import StockChangeSource
 
-MAX_UPLOAD_BYTES = 10 * 1024 * 1024
 
+async def add_image(deps: CatalogDeps, request: Request[AddProductImage]) -> Reply[ProductImage]:
+    """Adds an uploaded image to a product.
 
-async def add_image(shop: CatalogDeps, ask: Request[AddProductImage]) -> Reply[ProductImage]:
-    """The pixels are stored first: a picture that a product names can always be served."""
-    body = ask.body
-    async with shop.db.connection() as connection:
-        if await documents.read_product(connection, body.id) is None:
+    The pixels are stored before the product names the image, so that every image of a product can be served.
+    """
+    body = request.body
+    async with deps.db.connection() as connection:
+        if await product_documents.read_product(connection, body.id) is None:
             raise NotFound
-    content = await read_upload(shop, body.upload, MAX_UPLOAD_BYTES)
-    rendered = await asyncio.to_thread(pictures.render_widths, content)
+    content = await read_upload(deps, body.upload, MAX_IMAGE_UPLOAD_BYTES)
+    rendered = await asyncio.to_thread(render_widths, content)
     image = ImageRecord(new_id(), body.alt)
-    await _store(shop, image.id, rendered)
+    await _store_widths(deps, image.id, rendered)
     failpoint("catalog.image_stored")
-    async with shop.db.transaction(ask) as tx:
+    async with deps.db.transaction(request) as tx:
         before = await products.lock(tx.connection, body.id)
         if before is None:
             raise NotFound
         await images.insert(tx.connection, image.id, before.id, image.alt, list(rendered))
         after = replace(before, images=(*before.images, image), version=before.version + 1, updated_at=now())
-        await saving.update_product(
-            shop,
-            tx,
-            before,
-            ProductChange(after, {}),
-            StockChangeSource("a picture", ask.user.user_id),
-            FieldPointers(),
-        )
+        source = StockChangeSource("an image was added", request.user.user_id)
+        change = ProductChange(after, {})
+        await product_writer.update_product(tx, before, change, source, FieldPointers(), currency=deps.currency)
         tx.on_commit(lambda: failpoint("catalog.image_written"))
         return tx.reply(image.to_contract())
 
 
-async def get_image(shop: CatalogDeps, ask: Request[GetProductImage]) -> Reply[ProductImageFile]:
-    """At the smallest width kept that is wide enough, else at the widest."""
-    body = ask.body
-    async with shop.db.connection() as connection:
-        kept = await images.find_widths(connection, body.image_id)
-    if kept is None:
+async def get_image(deps: CatalogDeps, request: Request[GetProductImage]) -> Reply[ProductImageFile]:
+    """Serves an image at the smallest stored width that is wide enough, else at the widest."""
+    body = request.body
+    async with deps.db.connection() as connection:
+        widths = await images.find_widths(connection, body.image_id)
+    if widths is None:
         raise NotFound
-    width = min((width for width in kept if width >= body.width), default=max(kept))
-    found = await shop.images.get(_name(body.image_id, width))
-    if found is None:
+    width = min((width for width in widths if width >= body.width), default=max(widths))
+    content = await deps.images.get(_object_name(body.image_id, width))
+    if content is None:
         raise NotFound
-    return Reply(found, content_type="image/webp")
+    return Reply(content, content_type="image/webp")
 
 
-async def _store(shop: CatalogDeps, image_id: UUID, rendered: Mapping[int, bytes]) -> None:
+async def _store_widths(deps: CatalogDeps, image_id: UUID, rendered: Mapping[int, bytes]) -> None:
     for width, content in rendered.items():
-        await shop.images.put(_name(image_id, width), content)
+        await deps.images.put(_object_name(image_id, width), content)
         failpoint("catalog.width_stored")
 
 
-def _name(image_id: UUID, width: int) -> str:
+def _object_name(image_id: UUID, width: int) -> str:
     return f"{image_id}/{width}"

@@ -1,6 +1,7 @@
-"""The catalog holds nothing on anybody but the answers that an administrator was given.
+"""Exports and erases a user's data.
 
-Who moved stock or brought a file is an id there, which tells nothing once the account is gone.
+The catalog stores no personal data except the replies that an administrator was given. Stock movements and imports name
+their author by account id, which identifies no person once the account is deleted.
 """
 
 from contracts.privacy import EraseProgress, EraseUserData, ExportUserData, UserDataPart
@@ -8,10 +9,12 @@ from infra.messaging.rpc import Request
 from services.catalog.deps import CatalogDeps
 
 
-async def erase(shop: CatalogDeps, ask: Request[EraseUserData]) -> EraseProgress:
-    await shop.db.forget_replies(ask.body.user_id, [])
+async def erase(deps: CatalogDeps, request: Request[EraseUserData]) -> EraseProgress:
+    """Deletes the stored replies to the user."""
+    await deps.db.forget_replies(request.body.user_id, [])
     return EraseProgress()
 
 
-async def export(_shop: CatalogDeps, _ask: Request[ExportUserData]) -> UserDataPart:
+async def export(_deps: CatalogDeps, _request: Request[ExportUserData]) -> UserDataPart:
+    """Returns nothing: the catalog has no data about users."""
     return UserDataPart()

@@ -1,4 +1,4 @@
-"""Products made and changed by administrators."""
+"""Creates and changes products."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from contracts.money import Money
 from infra.database.postgres import Transaction
 from infra.foundation.ids import new_id, now
 from infra.messaging.rpc import Reply, Request
+from services.catalog import product_writer
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.product_changes import (
     ProductChange,
@@ -19,88 +20,99 @@ from services.catalog.domain.product_changes import (
     variant_pointer,
 )
 from services.catalog.domain.product_records import ProductRecord
-from services.catalog.handlers import product_writer as saving
-from services.catalog.handlers.product_writer import FieldPointers
+from services.catalog.product_writer import FieldPointers
 from services.catalog.store import products
 from services.catalog.store.stock import StockChangeSource
 
-
-async def create_product(shop: CatalogDeps, ask: Request[CreateProduct]) -> Reply[Product]:
-    body = ask.body
-    wanted = plan_creation(body, new_id(), now(), shop.currency)
-    named = _named(requested_variants(body), single=body.variants is None)
-    async with shop.db.transaction(ask) as tx:
-        author = StockChangeSource("created with the product", ask.user.user_id)
-        article = await saving.create_product(shop, tx, wanted, author, named, slug_requested=body.slug is not None)
-        return tx.reply(await saving.read_back(tx, article), version=article.version)
+AnyChange = Request[ReplaceProduct] | Request[ChangeProduct] | Request[ProductRef]
 
 
-async def replace_product(shop: CatalogDeps, ask: Request[ReplaceProduct]) -> Reply[Product]:
-    body = ask.body
-    async with shop.db.transaction(ask) as tx:
-        before = await lock_current(tx, ask)
-        wanted = plan_replacement(before, body, now(), shop.currency)
-        return await _update(
-            shop, tx, ask, before, wanted, _named(requested_variants(body), single=body.variants is None)
+async def create_product(deps: CatalogDeps, request: Request[CreateProduct]) -> Reply[Product]:
+    """Creates a product with its variants and their stock."""
+    body = request.body
+    change = plan_creation(body, new_id(), now(), deps.currency)
+    pointers = _field_pointers(requested_variants(body), single=body.variants is None)
+    source = StockChangeSource("created with the product", request.user.user_id)
+    has_slug = body.slug is not None
+    async with deps.db.transaction(request) as tx:
+        product = await product_writer.create_product(
+            tx, change, source, pointers, currency=deps.currency, slug_requested=has_slug
         )
+        return tx.reply(await product_writer.read_back(tx, product), version=product.version)
 
 
-async def change_product(shop: CatalogDeps, ask: Request[ChangeProduct]) -> Reply[Product]:
-    body = ask.body
-    async with shop.db.transaction(ask) as tx:
-        before = await lock_current(tx, ask)
-        wanted = plan_update(before, body, now(), shop.currency)
-        return await _update(shop, tx, ask, before, wanted, _named(body.variants or [], single=False))
+async def replace_product(deps: CatalogDeps, request: Request[ReplaceProduct]) -> Reply[Product]:
+    """Replaces all fields and variants of a product."""
+    body = request.body
+    pointers = _field_pointers(requested_variants(body), single=body.variants is None)
+    async with deps.db.transaction(request) as tx:
+        before = await lock_current(tx, request)
+        change = plan_replacement(before, body, now(), deps.currency)
+        return await _update(deps, tx, request, before, change, pointers)
 
 
-async def deactivate_product(shop: CatalogDeps, ask: Request[ProductRef]) -> Reply[Empty]:
-    async with shop.db.transaction(ask) as tx:
-        before = await lock_current(tx, ask)
+async def change_product(deps: CatalogDeps, request: Request[ChangeProduct]) -> Reply[Product]:
+    """Changes the fields of a product that the request has."""
+    body = request.body
+    pointers = _field_pointers(body.variants or [], single=False)
+    async with deps.db.transaction(request) as tx:
+        before = await lock_current(tx, request)
+        change = plan_update(before, body, now(), deps.currency)
+        return await _update(deps, tx, request, before, change, pointers)
+
+
+async def deactivate_product(deps: CatalogDeps, request: Request[ProductRef]) -> Reply[Empty]:
+    """Takes a product off sale. A product that is off sale already stays as it is."""
+    async with deps.db.transaction(request) as tx:
+        before = await lock_current(tx, request)
         if before.is_active:
-            tx.audit_changes(before=_seen(shop, before), after={"is_active": False})
-            wanted = plan_update(before, ChangeProduct(id=before.id, is_active=False), now(), shop.currency)
-            await saving.update_product(shop, tx, before, wanted, _author(ask), FieldPointers())
+            tx.audit_changes(before=_audited_values(deps, before), after={"is_active": False})
+            change = plan_update(before, ChangeProduct(id=before.id, is_active=False), now(), deps.currency)
+            await product_writer.update_product(
+                tx, before, change, _change_source(request), FieldPointers(), currency=deps.currency
+            )
         return tx.reply(Empty())
 
 
-async def lock_current(
-    tx: Transaction, ask: Request[ReplaceProduct] | Request[ChangeProduct] | Request[ProductRef]
-) -> ProductRecord:
-    """The product, locked, if it is still the version that the asker has seen."""
-    article = await products.lock(tx.connection, ask.body.id)
-    if article is None:
+async def lock_current(tx: Transaction, request: AnyChange) -> ProductRecord:
+    """Locks the product; raises `PreconditionFailed` when `If-Match` names another version."""
+    product = await products.lock(tx.connection, request.body.id)
+    if product is None:
         raise NotFound
-    if ask.if_match is not None and ask.if_match != article.version:
+    if request.if_match is not None and request.if_match != product.version:
         raise PreconditionFailed
-    return article
+    return product
 
 
 async def _update(
-    shop: CatalogDeps,
+    deps: CatalogDeps,
     tx: Transaction,
-    ask: Request[ReplaceProduct] | Request[ChangeProduct],
+    request: AnyChange,
     before: ProductRecord,
-    wanted: ProductChange,
-    named: FieldPointers,
+    change: ProductChange,
+    pointers: FieldPointers,
 ) -> Reply[Product]:
-    tx.audit_changes(before=_seen(shop, before))
-    article = await saving.update_product(shop, tx, before, wanted, _author(ask), named)
-    return tx.reply(await saving.read_back(tx, article), version=article.version)
+    tx.audit_changes(before=_audited_values(deps, before))
+    product = await product_writer.update_product(
+        tx, before, change, _change_source(request), pointers, currency=deps.currency
+    )
+    return tx.reply(await product_writer.read_back(tx, product), version=product.version)
 
 
-def _seen(shop: CatalogDeps, article: ProductRecord) -> dict[str, Any]:
-    """What the audit trail tells of a product before it is changed."""
-    prices = [
-        VariantInput(sku=one.sku, price=Money(amount=one.price, currency=shop.currency)) for one in article.variants
+def _audited_values(deps: CatalogDeps, product: ProductRecord) -> dict[str, Any]:
+    """What the audit log records about a product before it is changed."""
+    variants = [
+        VariantInput(sku=variant.sku, price=Money(amount=variant.price, currency=deps.currency))
+        for variant in product.variants
     ]
-    return {"is_active": article.is_active, "category_id": article.category_id, "variants": prices}
+    return {"is_active": product.is_active, "category_id": product.category_id, "variants": variants}
 
 
-def _author(ask: Request[ReplaceProduct] | Request[ChangeProduct] | Request[ProductRef]) -> StockChangeSource:
-    return StockChangeSource("changed with the product", ask.user.user_id)
+def _change_source(request: AnyChange) -> StockChangeSource:
+    return StockChangeSource("changed with the product", request.user.user_id)
 
 
-def _named(variants: list[VariantInput], *, single: bool) -> FieldPointers:
+def _field_pointers(variants: list[VariantInput], *, single: bool) -> FieldPointers:
     return FieldPointers(
         sku={variant.sku: variant_pointer(index, "sku", single=single) for index, variant in enumerate(variants)},
         stock={variant.sku: variant_pointer(index, "stock", single=single) for index, variant in enumerate(variants)},

@@ -1,7 +1,7 @@
-"""Products read, listed and searched. The replies are put together from JSON that was written with the products."""
+"""Reads, lists and searches products, and quotes prices.
 
-from collections.abc import Collection
-from uuid import UUID
+Replies are assembled from JSON that was written together with the products.
+"""
 
 import orjson
 
@@ -17,91 +17,55 @@ from contracts.catalog import (
 )
 from contracts.failure import NotFound
 from contracts.model import ListPage
-from infra.database.postgres import Connection, Database
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.search import effective_sort
-from services.catalog.handlers import list_cursor as paging
-from services.catalog.store import product_documents as documents
-from services.catalog.store import product_queries as listing
-from services.catalog.store.product_documents import ProductDocument, ProductDocumentCache
+from services.catalog.store import list_cursor, product_documents, product_queries
+from services.catalog.store.product_loaders import parse_id
 
 
-async def get_product(shop: CatalogDeps, ask: Request[ProductLookup]) -> Reply[Product]:
-    document = await _find(shop, ask.body.key)
-    if document is None or not (document.is_active or (ask.identity is not None and ask.identity.is_admin)):
+async def get_product(deps: CatalogDeps, request: Request[ProductLookup]) -> Reply[Product]:
+    """Reads a product by id or slug. Only administrators see one that is off sale."""
+    key = request.body.key
+    product_id = parse_id(key)
+    document = await deps.product_loader.load(key if product_id is None else str(product_id))
+    is_admin = request.identity is not None and request.identity.is_admin
+    if document is None or not (document.is_active or is_admin):
         raise NotFound
     return Reply(document.body.encode(), version=document.version)
 
 
-async def list_products(shop: CatalogDeps, ask: Request[ListProducts]) -> Reply[ListPage[Product]]:
-    return Reply(b"{" + await _page(shop, ask.body) + b"}")
+async def list_products(deps: CatalogDeps, request: Request[ListProducts]) -> Reply[ListPage[Product]]:
+    """Lists products by filter and sort."""
+    return Reply(b"{" + await _load_page(deps, request.body) + b"}")
 
 
-async def search_products(shop: CatalogDeps, ask: Request[ListProducts]) -> Reply[ProductSearchResult]:
-    page = await _page(shop, ask.body)
-    async with shop.db.connection() as connection:
-        facets = await listing.count_facets(connection, ask.body)
-    counted = {name: [facet.model_dump() for facet in found] for name, found in facets.items()}
-    return Reply(b"{" + page + b',"facets":' + orjson.dumps(counted) + b"}")
+async def search_products(deps: CatalogDeps, request: Request[ListProducts]) -> Reply[ProductSearchResult]:
+    """Lists products, with the facets of all that match."""
+    page = await _load_page(deps, request.body)
+    async with deps.db.connection() as connection:
+        facets = await product_queries.count_facets(connection, request.body)
+    counts = {name: [facet.model_dump() for facet in found] for name, found in facets.items()}
+    return Reply(b"{" + page + b',"facets":' + orjson.dumps(counts) + b"}")
 
 
-async def suggest(shop: CatalogDeps, ask: Request[SuggestProducts]) -> ProductSuggestions:
-    async with shop.db.connection() as connection:
-        return ProductSuggestions(items=await listing.suggest_names(connection, ask.body.q, ask.body.limit))
+async def suggest(deps: CatalogDeps, request: Request[SuggestProducts]) -> ProductSuggestions:
+    """Suggests product names for an unfinished search text."""
+    async with deps.db.connection() as connection:
+        names = await product_queries.suggest_names(connection, request.body.q, request.body.limit)
+    return ProductSuggestions(items=names)
 
 
-async def quote(shop: CatalogDeps, ask: Request[QuoteRequest]) -> Reply[SkuQuoteList]:
-    async with shop.db.connection() as connection:
-        return Reply(await documents.read_quotes(connection, ask.body.skus))
+async def quote(deps: CatalogDeps, request: Request[QuoteRequest]) -> Reply[SkuQuoteList]:
+    """Returns the current price and stock of SKUs that are on sale."""
+    async with deps.db.connection() as connection:
+        return Reply(await product_documents.read_quotes(connection, request.body.skus))
 
 
-async def _find(shop: CatalogDeps, key: str) -> ProductDocument | None:
-    """By id, where the key is one; else by slug."""
-    product_id = _id(key)
-    return await shop.product_loader.load(key if product_id is None else str(product_id))
-
-
-async def _page(shop: CatalogDeps, body: ListProducts) -> bytes:
-    """The members `items` and `next` of a page."""
-    if body.after:
-        paging.decode(
-            effective_sort(body), body.after
-        )  # a bad cursor is its sender's trouble, not that of who asks beside
-    page = await shop.page_loader.load(body)
-    assert page is not None, "every page is answered for"
+async def _load_page(deps: CatalogDeps, body: ListProducts) -> bytes:
+    """The JSON members `items` and `next` of a page."""
+    if body.after:  # checked here, because an invalid cursor must not fail the other requests of a batch
+        list_cursor.decode(effective_sort(body), body.after)
+    page = await deps.page_loader.load(body)
+    assert page is not None, "every requested page is loaded"
     return page
-
-
-def _id(key: str) -> UUID | None:
-    try:
-        return UUID(key)
-    except ValueError:
-        return None
-
-
-async def load_products(
-    db: Database, documents: ProductDocumentCache, keys: Collection[str]
-) -> dict[str, ProductDocument]:
-    """Products by id or slug, whatever each key is."""
-    ids = [found for key in keys if (found := _id(key))]
-    async with db.connection() as connection:
-        return await documents.find(connection, ids, list(keys))
-
-
-async def load_pages(
-    db: Database, documents: ProductDocumentCache, requests: Collection[ListProducts]
-) -> dict[ListProducts, bytes]:
-    """Pages, each put together once for all who want the same."""
-    async with db.connection() as connection:
-        return {body: await _read_page(connection, documents, body) for body in requests}
-
-
-async def _read_page(connection: Connection, documents: ProductDocumentCache, body: ListProducts) -> bytes:
-    sort = effective_sort(body)
-    after = paging.decode(sort, body.after) if body.after else None
-    rows = await listing.list_page(connection, body, sort, after)
-    shown = rows[: body.limit]
-    items = await documents.render(connection, shown)
-    cursor = f'"{paging.encode(sort, listing.page_key(shown[-1], sort))}"' if len(rows) > body.limit else "null"
-    return f'"items":[{",".join(items)}],"next":{cursor}'.encode()

@@ -1,1 +1,1 @@
-"""The catalog's SQL."""
+"""The catalog's SQL statements, and its files in the NATS object store."""

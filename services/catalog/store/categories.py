@@ -1,4 +1,4 @@
-"""The category tree."""
+"""The statements of the category tree."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +8,8 @@ import asyncpg
 
 from contracts.catalog import Category, CategoryInUse, CategoryUnknown, SlugTaken
 from contracts.failure import FieldError
+from infra.database.advisory_locks import AdvisoryLock, lock
 from infra.database.postgres import Connection
-
-TREE_LOCK = 0x54_52_45
-"""Advisory lock of whoever moves a category: two moves together may close a cycle that neither does alone."""
 
 _GET = "SELECT id, slug, name, parent_id FROM category WHERE id = $1"
 _BY_SLUG = "SELECT id FROM category WHERE slug = $1"
@@ -25,7 +23,6 @@ RETURNING id, slug, name, parent_id
 """
 _UPDATE = "UPDATE category SET slug = $2, name = $3, parent_id = $4 WHERE id = $1 RETURNING id, slug, name, parent_id"
 _DELETE = "DELETE FROM category WHERE id = $1 RETURNING true"
-_LOCK_TREE = "SELECT pg_advisory_xact_lock($1)"
 _ANCESTORS = """
 WITH RECURSIVE up AS (
     SELECT id, parent_id FROM category WHERE id = $1
@@ -36,43 +33,46 @@ SELECT id FROM up
 
 
 async def get(connection: Connection, category_id: UUID) -> Category | None:
-    return _category(await connection.fetchrow(_GET, category_id))
+    """The category of that id."""
+    return _to_category_or_none(await connection.fetchrow(_GET, category_id))
 
 
 async def find_by_slug(connection: Connection, slug: str) -> UUID | None:
-    found: UUID | None = await connection.fetchval(_BY_SLUG, slug)
-    return found
+    """The id of the category with that slug."""
+    category_id: UUID | None = await connection.fetchval(_BY_SLUG, slug)
+    return category_id
 
 
 async def list_page(
     connection: Connection, after: tuple[str, UUID] | None, limit: int
 ) -> list[tuple[Category, tuple[str, str]]]:
-    """Categories by name after a key, each with its own key."""
+    """Categories by name, after the sort key of the last page's last category; each comes with its own sort key."""
     rows = await connection.fetch(_PAGE, *(after or (None, None)), limit)
-    return [(_read(row), (row["lowered"], str(row["id"]))) for row in rows]
+    return [(_to_category(row), (row["lowered"], str(row["id"]))) for row in rows]
 
 
 async def insert(
     connection: Connection, category_id: UUID, slug: str, name: str, parent_id: UUID | None
 ) -> Category | None:
-    """None when the slug is another's."""
+    """The new category; None when another category has the slug."""
     try:
-        return _category(await connection.fetchrow(_INSERT, category_id, slug, name, parent_id))
+        return _to_category_or_none(await connection.fetchrow(_INSERT, category_id, slug, name, parent_id))
     except asyncpg.ForeignKeyViolationError as error:
-        raise _no_parent() from error
+        raise _parent_unknown() from error
 
 
 async def update(connection: Connection, category_id: UUID, slug: str, name: str, parent_id: UUID | None) -> Category:
+    """The category after the update, whose row must exist."""
     try:
-        return _read(await connection.fetchrow(_UPDATE, category_id, slug, name, parent_id))
+        return _to_category(await connection.fetchrow(_UPDATE, category_id, slug, name, parent_id))
     except asyncpg.ForeignKeyViolationError as error:
-        raise _no_parent() from error
+        raise _parent_unknown() from error
     except asyncpg.UniqueViolationError as error:
-        raise SlugTaken(errors=[FieldError(pointer="/slug", detail="belongs to another category")]) from error
+        raise SlugTaken(errors=[FieldError(pointer="/slug", detail="Another category has this slug.")]) from error
 
 
 async def delete(connection: Connection, category_id: UUID) -> bool:
-    """Whether it was there."""
+    """Whether the category existed; raises `CategoryInUse` while products or categories refer to it."""
     try:
         return bool(await connection.fetchval(_DELETE, category_id))
     except asyncpg.ForeignKeyViolationError as error:
@@ -80,7 +80,8 @@ async def delete(connection: Connection, category_id: UUID) -> bool:
 
 
 async def lock_tree(connection: Connection) -> None:
-    await connection.execute(_LOCK_TREE, TREE_LOCK)
+    """Locks the category tree until the commit: two concurrent moves could close a cycle that neither closes alone."""
+    await lock(connection, AdvisoryLock.CATEGORY_TREE)
 
 
 async def ancestors(connection: Connection, category_id: UUID) -> Sequence[UUID]:
@@ -88,13 +89,13 @@ async def ancestors(connection: Connection, category_id: UUID) -> Sequence[UUID]
     return [row["id"] for row in await connection.fetch(_ANCESTORS, category_id)]
 
 
-def _category(row: Any) -> Category | None:
-    return _read(row) if row else None
+def _to_category_or_none(row: Any) -> Category | None:
+    return _to_category(row) if row else None
 
 
-def _read(row: Any) -> Category:
+def _to_category(row: Any) -> Category:
     return Category(id=row["id"], slug=row["slug"], name=row["name"], parent_id=row["parent_id"])
 
 
-def _no_parent() -> CategoryUnknown:
-    return CategoryUnknown(errors=[FieldError(pointer="/parent_id", detail="there is no such category")])
+def _parent_unknown() -> CategoryUnknown:
+    return CategoryUnknown(errors=[FieldError(pointer="/parent_id", detail="There is no category with this id.")])

@@ -1,4 +1,4 @@
-"""Holds. The statements that move stock are functions of the database (migration 0003): one round trip each."""
+"""The statements of holds. Those that move stock are database functions (migration 0003), one round trip each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,24 +37,28 @@ ON CONFLICT (id) DO UPDATE SET status = 'cancelled', order_id = excluded.order_i
 
 @dataclass(frozen=True, slots=True)
 class HoldResult:
-    """What came of a hold: `held` with the answer, or why not, with the SKUs that it is about."""
+    """The outcome of placing a hold: `held`, with the reply as JSON, or the reason why not, with the SKUs concerned."""
 
     outcome: str
     body: str | None
 
     @property
     def unknown_skus(self) -> list[str]:
-        found: list[str] = orjson.loads(self.body or "[]")
-        return found
+        """The SKUs that are not on sale, when the outcome is `unknown`."""
+        skus: list[str] = orjson.loads(self.body or "[]")
+        return skus
 
     @property
     def available(self) -> dict[str, int]:
-        found: dict[str, int] = orjson.loads(self.body or "{}")
-        return found
+        """The units that are left of each SKU that is short, when the outcome is `short`."""
+        units: dict[str, int] = orjson.loads(self.body or "{}")
+        return units
 
 
 @dataclass(frozen=True, slots=True)
 class LostHold:
+    """A hold that has lost its stock, with its order if it has one."""
+
     hold_id: UUID
     order_id: UUID | None
 
@@ -62,30 +66,32 @@ class LostHold:
 async def place(
     connection: Connection, hold_id: UUID, fingerprint: bytes, units: Mapping[str, int], seconds: int, currency: str
 ) -> HoldResult:
+    """Prices and reserves all units for so many seconds, or none."""
     row = await connection.fetchrow(_PLACE, hold_id, fingerprint, list(units), list(units.values()), seconds, currency)
-    assert row is not None, "place_hold() always answers"
+    assert row is not None, "place_hold() always returns a row"
     return HoldResult(row["outcome"], row["body"])
 
 
 async def release(connection: Connection, hold_id: UUID) -> None:
+    """Returns the stock of a hold at once; a hold that is sold or has ended stays as it is."""
     await connection.execute(_RELEASE, hold_id)
 
 
 async def expire(connection: Connection, limit: int) -> list[LostHold]:
-    """Ends holds that have run out. Their stock returns as they are settled."""
+    """Ends holds whose time is over. Their stock returns when they are settled."""
     return [LostHold(row["hold_id"], row["order_id"]) for row in await connection.fetch(_EXPIRE, limit)]
 
 
 async def settle(connection: Connection, limit: int) -> list[LostHold]:
-    """Moves stock to what holds want by now; those that came too late for it."""
+    """Moves the stock of holds to what their status wants; returns those whose stock was taken by others."""
     return [LostHold(row["hold_id"], row["order_id"]) for row in await connection.fetch(_SETTLE, limit)]
 
 
 async def sell(connection: Connection, hold_id: UUID, order_id: UUID, units: Mapping[str, int]) -> None:
-    """The hold is paid for. A hold that is gone is to be had again, if it can be; a cancelled one stays cancelled."""
+    """Marks a hold as sold. One that has ended takes its stock again if it can; a cancelled one stays cancelled."""
     await connection.execute(_SELL, hold_id, order_id, list(units), list(units.values()))
 
 
 async def cancel(connection: Connection, hold_id: UUID, order_id: UUID) -> None:
-    """Nothing is to be kept for the hold, whatever is heard of it later."""
+    """Marks a hold as cancelled, known or not, so that later events take no stock for it."""
     await connection.execute(_CANCEL, hold_id, order_id)

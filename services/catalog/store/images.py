@@ -1,4 +1,4 @@
-"""Pictures of products; their pixels are in the object store."""
+"""The statements of product images; their pixels are in the object store."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,10 +13,11 @@ _WIDTHS = "SELECT widths FROM image WHERE id = $1"
 
 
 async def insert(connection: Connection, image_id: UUID, product_id: UUID, alt: str, widths: Sequence[int]) -> None:
-    """Behind the product's other pictures."""
+    """Adds an image after the product's other images."""
     await connection.execute(_INSERT, image_id, product_id, alt, list(widths))
 
 
 async def find_widths(connection: Connection, image_id: UUID) -> list[int] | None:
-    found: list[int] | None = await connection.fetchval(_WIDTHS, image_id)
-    return found
+    """The widths in pixels that the image is stored at; None when there is no such image."""
+    widths: list[int] | None = await connection.fetchval(_WIDTHS, image_id)
+    return widths

@@ -1,4 +1,7 @@
-"""Import jobs: taken by one runner at a time, who shows that it lives with every product that comes in."""
+"""The statements of product imports.
+
+One process at a time claims an import, and shows with every imported product that it is alive.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +10,11 @@ from uuid import UUID
 
 from contracts.catalog import ProductImport, ProductImportError, ProductImportStatus
 from infra.database.postgres import Connection
+from infra.foundation.pagination import take_fitting
 
 MAX_FAULTS = 1000
+MAX_FAULT_LENGTH = 1000
+"""Characters of a fault's detail, which may quote a cell of any length."""
 MAX_ATTEMPTS = 5
 
 _INSERT = """
@@ -49,13 +55,16 @@ DELETE FROM import_file WHERE job_id IN (SELECT id FROM one)
 """
 
 
-class ImportClaimLost(Exception):  # noqa: N818 - nothing is lost: the other goes on
-    """Another runner has taken the job up."""
+class ImportClaimLost(Exception):  # noqa: N818 - not an error: the other process continues the import
+    """Another process has claimed the import."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportClaim:
-    """A job that is ours. `rows` of its file are done with; `attempts` tells our hold on it from an earlier one."""
+    """An import that this process runs.
+
+    `rows` of its file are done; `attempts` tells this claim from earlier ones.
+    """
 
     id: UUID
     who: UUID | None
@@ -65,40 +74,43 @@ class ImportClaim:
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """What one product, or the lack of it, adds to a job."""
+    """What one group of rows adds to an import, whether it made a product or not."""
 
     rows: int
     variants: int = 0
     outcome: str | None = None
-    """`created`, `updated`, `unchanged`, or None when nothing came in."""
+    """`created`, `updated` or `unchanged`; None when no product was imported."""
     faults: Sequence[ProductImportError] = ()
 
 
 async def insert(connection: Connection, job_id: UUID, who: UUID, content: bytes) -> None:
+    """Queues an import with its file."""
     await connection.execute(_INSERT, job_id, who, content)
 
 
 async def get(connection: Connection, job_id: UUID) -> ProductImport | None:
+    """The progress and the errors of an import."""
     row: Any = await connection.fetchrow(_GET, job_id)
     if row is None:
         return None
-    errors = [ProductImportError(**fault) for fault in row["errors"]]
+    errors = take_fitting([ProductImportError(**fault) for fault in row["errors"]], MAX_FAULTS)
     return ProductImport(**{**row, "status": ProductImportStatus(row["status"]), "errors": errors})
 
 
 async def claim(connection: Connection, timeout_seconds: float) -> ImportClaim | None:
-    """The oldest job that waits, or whose runner has shown no sign of life for `patience` seconds."""
+    """Claims the oldest import that is queued, or that has made no progress for `timeout_seconds`."""
     row = await connection.fetchrow(_CLAIM, timeout_seconds)
     return ImportClaim(**row) if row else None
 
 
 async def read_content(connection: Connection, job_id: UUID) -> bytes:
-    found: bytes = await connection.fetchval(_CONTENT, job_id)
-    return found
+    """The file of an import that is not finished."""
+    content: bytes = await connection.fetchval(_CONTENT, job_id)
+    return content
 
 
 async def advance(connection: Connection, job: ImportClaim, progress: ImportProgress) -> None:
-    """Writes progress in the transaction of the product; raises `Overtaken` when the job is another's by now."""
+    """Writes progress in the product's transaction; raises `ImportClaimLost` when another process has the import."""
     faults = await connection.fetchval(
         _ADVANCE,
         job.id,
@@ -111,12 +123,13 @@ async def advance(connection: Connection, job: ImportClaim, progress: ImportProg
     )
     if faults is None:
         raise ImportClaimLost
-    room = MAX_FAULTS - (faults - len(progress.faults))
-    told = list(progress.faults)[: max(room, 0)]
-    if told:
-        await connection.execute(_FAULTS, job.id, [one.line for one in told], [one.detail for one in told])
+    free = MAX_FAULTS - (faults - len(progress.faults))
+    stored = list(progress.faults)[: max(free, 0)]
+    if stored:
+        lines, details = [fault.line for fault in stored], [fault.detail[:MAX_FAULT_LENGTH] for fault in stored]
+        await connection.execute(_FAULTS, job.id, lines, details)
 
 
 async def finish(connection: Connection, job: ImportClaim, status: ProductImportStatus) -> None:
-    """Ends the job and lets its file go."""
+    """Ends the import and deletes its file."""
     await connection.execute(_FINISH, job.id, job.attempts, status.value)

@@ -1,7 +1,7 @@
-"""Files in the NATS object store: uploads on their way in, pictures on their way out.
+"""Files in the NATS object store: uploads that come in, and images that are served.
 
-They are read chunk by chunk here, because the client library's own `get` needs a right that a service does not have
-(to look up streams by any subject), and copies everything it has got with every chunk that comes.
+This module reads the chunks of a file itself. The client library's `get` needs a permission that a service does not
+have (to look up streams by any subject), and copies everything received so far with each chunk.
 """
 
 import asyncio
@@ -20,45 +20,48 @@ from contracts.failure import Unavailable
 UPLOADS = "UPLOADS"
 IMAGES = "IMAGES"
 TIMEOUT_SECONDS = 10.0
+"""For one reply of JetStream, and for all chunks of a file."""
 
 
 class CorruptObjectError(Exception):
-    """An object is not what was put."""
+    """The content of an object does not match its digest."""
 
 
-class ObjectBucket:
-    """The objects of one bucket. While it cannot be reached, or has no leader, everything raises `Unavailable`."""
+class ObjectFiles:
+    """The files of one bucket. Every method raises `Unavailable` while the bucket is unreachable or has no leader."""
 
     def __init__(self, client: Client, bucket: str) -> None:
         self.js = client.jetstream(timeout=TIMEOUT_SECONDS)
         self.bucket = bucket
 
     async def put(self, name: str, content: bytes) -> None:
-        with _reached():
+        """Stores a file, or replaces it."""
+        with _unavailable_on_error():
             store = await self.js.object_store(self.bucket)
             await store.put(name, content)
 
     async def size(self, name: str) -> int | None:
-        """None when there is no such object."""
-        info = await self._info(name)
+        """The size in bytes; None when there is no such file."""
+        info = await self._find_info(name)
         return None if info is None else info.size or 0
 
     async def get(self, name: str) -> bytes | None:
-        info = await self._info(name)
+        """The content; None when there is no such file."""
+        info = await self._find_info(name)
         if info is None:
             return None
-        with _reached():
-            content = await self._content(info)
+        with _unavailable_on_error():
+            content = await self._read_chunks(info)
         expected = urlsafe_b64decode((info.digest or "").removeprefix("SHA-256="))
         if hashlib.sha256(content).digest() != expected:
             raise CorruptObjectError(f"{self.bucket}/{name}")
         return content
 
-    async def _content(self, info: ObjectInfo) -> bytes:
+    async def _read_chunks(self, info: ObjectInfo) -> bytes:
         chunks: list[bytes] = []
         missing = info.size or 0
-        chunks_of = f"$O.{self.bucket}.C.{info.nuid}"
-        sub = await self.js.subscribe(chunks_of, stream=f"OBJ_{self.bucket}", ordered_consumer=True)
+        subject = f"$O.{self.bucket}.C.{info.nuid}"
+        sub = await self.js.subscribe(subject, stream=f"OBJ_{self.bucket}", ordered_consumer=True)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 while missing > 0:
@@ -68,8 +71,8 @@ class ObjectBucket:
             await sub.unsubscribe()
         return b"".join(chunks)
 
-    async def _info(self, name: str) -> ObjectInfo | None:
-        with _reached():
+    async def _find_info(self, name: str) -> ObjectInfo | None:
+        with _unavailable_on_error():
             store = await self.js.object_store(self.bucket)
             try:
                 return await store.get_info(name)
@@ -78,7 +81,7 @@ class ObjectBucket:
 
 
 @contextmanager
-def _reached() -> Iterator[None]:
+def _unavailable_on_error() -> Iterator[None]:
     try:
         yield
     except NatsError as error:

@@ -1,9 +1,9 @@
-"""Products as they are served: a document written with the product, what is available joined to it as it is read.
+"""Products as they are served: a document that is written with the product, filled with live values when it is read.
 
-A document is the product's JSON as a template: its holes are the category's slug and what is available of each variant,
-which change without the product. A document changes only together with the product's version, so a process may keep
-the documents it has read, by id and version, and a read asks the database for the rest alone. Within a transaction
-everything is read afresh: what it sees may never be.
+A document is the product's JSON as a template. Its placeholders are the category's slug and the available units of each
+variant, which change without the product. A document changes only together with the product's version. So a process
+caches the documents it has read, by id and version, and a read asks the database only for the live values. A
+transaction does not use the cache, because what it reads may never be committed.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,16 @@ import asyncpg
 from infra.database.postgres import Connection
 
 CACHE_SIZE = 5_000
+"""Documents; the oldest entry is dropped first."""
 
 LIVE_COLUMNS = """p.id, p.version, c.slug AS category, ARRAY(
     SELECT s.on_hand - s.reserved FROM stock s WHERE s.product_id = p.id ORDER BY s.position
 ) AS available"""
-"""What of product `p` with category `c` is not in its document."""
+"""The live values of product `p` with category `c`, which are not in its document."""
 
 _GET = f"SELECT p.is_active, p.slug, {LIVE_COLUMNS} FROM product p LEFT JOIN category c ON c.id = p.category_id"  # noqa: S608 - constants
 _BY_ID_OR_SLUG = f"{_GET} WHERE p.id = ANY($1) OR p.slug = ANY($2)"
-_WHOLE = f"""
+_DOCUMENT = f"""
 SELECT p.is_active, d.document, {LIVE_COLUMNS}
 FROM product p JOIN product_document d ON d.product_id = p.id LEFT JOIN category c ON c.id = p.category_id
 WHERE p.id = ANY($1)
@@ -39,7 +40,7 @@ FROM variant v JOIN stock s ON s.sku = v.sku WHERE v.sku = ANY($1) AND v.on_sale
 
 @dataclass(frozen=True, slots=True)
 class ProductDocument:
-    """A product's JSON as of now."""
+    """A product's JSON with its live values."""
 
     body: str
     version: int
@@ -47,16 +48,16 @@ class ProductDocument:
 
 
 class ProductDocumentCache:
-    """Reads products, keeping the documents it has read."""
+    """Reads products, and caches the documents that it has read."""
 
     def __init__(self, size: int = CACHE_SIZE) -> None:
-        self._most = size
-        self._kept: dict[tuple[UUID, int], str] = {}
+        self._size = size
+        self._documents: dict[tuple[UUID, int], str] = {}
 
     async def find(
         self, connection: Connection, ids: Sequence[UUID], slugs: Sequence[str]
     ) -> dict[str, ProductDocument]:
-        """Those that are there, by slug and by id."""
+        """The products that exist, each under its slug and its id."""
         rows = await connection.fetch(_BY_ID_OR_SLUG, ids, slugs)
         found: dict[str, ProductDocument] = {}
         for row, body in zip(rows, await self.render(connection, rows), strict=True):
@@ -65,41 +66,44 @@ class ProductDocumentCache:
         return found
 
     async def render(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> list[str]:
-        """The JSON of each product, whose row has `CURRENT`. One that changed since is as it is now."""
-        kept = [self._kept.get((row["id"], row["version"])) for row in rows]
-        missing = [row["id"] for row, document in zip(rows, kept, strict=True) if document is None]
-        afresh = await self._read(connection, missing) if missing else {}
+        """The JSON of each product, whose row has `LIVE_COLUMNS`.
+
+        A product that is not cached is read in full, so it may be newer than its row.
+        """
+        cached = [self._documents.get((row["id"], row["version"])) for row in rows]
+        missing = [row["id"] for row, document in zip(rows, cached, strict=True) if document is None]
+        read = await self._read(connection, missing) if missing else {}
         return [
-            afresh[row["id"]] if document is None else _filled(document, row)
-            for row, document in zip(rows, kept, strict=True)
+            read[row["id"]] if document is None else _fill(document, row)
+            for row, document in zip(rows, cached, strict=True)
         ]
 
     async def _read(self, connection: Connection, ids: list[UUID]) -> dict[UUID, str]:
-        found = {}
-        for row in await connection.fetch(_WHOLE, ids):
-            self._keep(row)
-            found[row["id"]] = _filled(row["document"], row)
-        return found
+        rendered = {}
+        for row in await connection.fetch(_DOCUMENT, ids):
+            self._cache(row)
+            rendered[row["id"]] = _fill(row["document"], row)
+        return rendered
 
-    def _keep(self, row: asyncpg.Record) -> None:
-        self._kept[row["id"], row["version"]] = row["document"]
-        if len(self._kept) > self._most:
-            del self._kept[next(iter(self._kept))]
+    def _cache(self, row: asyncpg.Record) -> None:
+        self._documents[row["id"], row["version"]] = row["document"]
+        if len(self._documents) > self._size:
+            del self._documents[next(iter(self._documents))]
 
 
 async def read_product(connection: Connection, product_id: UUID) -> str | None:
-    """The JSON of a product as a transaction sees it."""
-    row = await connection.fetchrow(_WHOLE, [product_id])
-    return _filled(row["document"], row) if row else None
+    """The JSON of a product as the transaction sees it."""
+    row = await connection.fetchrow(_DOCUMENT, [product_id])
+    return _fill(row["document"], row) if row else None
 
 
 async def read_quotes(connection: Connection, skus: list[str]) -> bytes:
-    """The JSON of `Quotes` for those of the SKUs that are on sale."""
+    """The JSON of `SkuQuoteList` for those SKUs that are on sale."""
     body: bytes = await connection.fetchval(_QUOTES, skus)
     return body
 
 
-def _filled(document: str, row: Any) -> str:
-    """A slug needs no escaping in JSON."""
+def _fill(document: str, row: Any) -> str:
+    """Fills a template; a slug needs no escaping in JSON."""
     category = "null" if row["category"] is None else f'"{row["category"]}"'
     return document % (category, *row["available"])

@@ -1,13 +1,14 @@
-"""Lists of products: the rows of one page by any filter and sort, and what else matches.
+"""The statements of product lists and search: pages by any filter and sort, facets, and suggested names.
 
-A statement is put together from the constants below, by what is asked for, so that each combination is planned for
-itself. Pages go on after the sort key of their last product, so that products that come in between neither shift nor
-repeat others.
+A statement is composed from the constants below for each request, so that PostgreSQL plans each combination of filters
+and sort on its own. A page starts after the sort key of the last product of the page before, so that new products
+neither shift nor repeat others.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from contracts.catalog import FacetCount, ListProducts, ProductSort
 from infra.database.postgres import Connection
@@ -15,6 +16,7 @@ from services.catalog.domain.search import PRICE_STEPS, parse_terms, prefix_quer
 from services.catalog.store.product_documents import LIVE_COLUMNS
 
 MAX_COUNTED_PRODUCTS = 10_000
+MAX_CATEGORY_FACETS = 200
 MAX_TAG_FACETS = 20
 MAX_SUGGESTION_CANDIDATES = 500
 
@@ -33,7 +35,7 @@ _IN_STOCK = "{0} = EXISTS (SELECT FROM stock s WHERE s.product_id = p.id AND s.o
 
 @dataclass(frozen=True, slots=True)
 class SortOrder:
-    """How a sort orders, which columns of a row make its cursor, and their types in SQL."""
+    """The ORDER BY of a sort, its condition after a cursor, and the columns of the cursor with their SQL types."""
 
     order_by: str
     after_condition: str
@@ -64,27 +66,30 @@ SORT_ORDERS = {
 
 @dataclass(slots=True)
 class _Statement:
-    """Conditions and the parameters they name."""
+    """Conditions, and the parameters that they refer to."""
 
     conditions: list[str] = field(default_factory=lambda: ["p.is_active"])
     parameters: list[Any] = field(default_factory=list)
 
-    def name(self, value: Any, kind: str) -> str:
+    def bind(self, value: Any, sql_type: str) -> str:
+        """Adds a parameter and returns its placeholder."""
         self.parameters.append(value)
-        return f"${len(self.parameters)}::{kind}"
+        return f"${len(self.parameters)}::{sql_type}"
 
     def where(self, template: str, *values: tuple[Any, str]) -> None:
-        self.conditions.append(template.format(*(self.name(value, kind) for value, kind in values)))
+        """Adds a condition; each value comes with its SQL type."""
+        self.conditions.append(template.format(*(self.bind(value, sql_type) for value, sql_type in values)))
 
     @property
     def condition(self) -> str:
+        """All conditions, joined by AND."""
         return " AND ".join(self.conditions)
 
 
 async def list_page(
     connection: Connection, body: ListProducts, sort: ProductSort, after: Sequence[Any] | None
 ) -> list[Any]:
-    """Rows of the products after a key; one more than asked for when there are more."""
+    """The rows of a page after a sort key, and one more if the list goes on."""
     statement = _Statement()
     rank = _filter(statement, body)
     order = SORT_ORDERS[sort]
@@ -92,9 +97,9 @@ async def list_page(
     source = f"(SELECT p.*{ranked} FROM product p WHERE {statement.condition}) p" if ranked else "product p"  # noqa: S608 - constants
     conditions = [] if ranked else [statement.condition]
     if after is not None:
-        conditions.append(order.after_condition.format(*map(statement.name, after, order.key_types)))
+        conditions.append(order.after_condition.format(*map(statement.bind, after, order.key_types)))
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    limit = statement.name(body.limit + 1, "int")
+    limit = statement.bind(body.limit + 1, "int")
     extra = ", p.rank" if ranked else ""
     keys = "".join(f"p.{column}, " for column in order.key_columns if column != "id")
     return await connection.fetch(
@@ -106,34 +111,41 @@ async def list_page(
         ) p
         LEFT JOIN category c ON c.id = p.category_id
         ORDER BY {order.order_by}
-        """,  # noqa: S608 - put together from constants; every value is a parameter
+        """,  # noqa: S608 - composed from constants; every value is a parameter
         *statement.parameters,
     )
 
 
+async def sorted_name(connection: Connection, product_id: UUID) -> str:
+    """The name of a product as lists sort it; empty if there is no such product."""
+    return await connection.fetchval("SELECT lower(name) FROM product WHERE id = $1", product_id) or ""
+
+
 def page_key(row: Any, sort: ProductSort) -> tuple[Any, ...]:
-    """What a page goes on after, when the row is its last."""
+    """The sort key of a row, which the next page starts after if the row is the last of its page."""
     return tuple(row[column] for column in SORT_ORDERS[sort].key_columns)
 
 
 async def count_facets(connection: Connection, body: ListProducts) -> dict[str, list[FacetCount]]:
-    """How many of the products that match are in which category, at which price, with which tag."""
+    """How many matching products each category, price range and tag has, counted over the first 10,000 of them."""
     statement = _Statement()
     _filter(statement, body)
-    steps = statement.name(list(PRICE_STEPS), "bigint[]")
+    steps = statement.bind(list(PRICE_STEPS), "bigint[]")
     rows = await connection.fetch(
         f"""
         WITH found AS MATERIALIZED (
-            SELECT p.category_id, p.price, p.tags FROM product p WHERE {statement.condition} LIMIT {MAX_COUNTED_PRODUCTS}
+            SELECT p.category_id, p.price, p.tags FROM product p
+            WHERE {statement.condition} LIMIT {MAX_COUNTED_PRODUCTS}
         )
-        SELECT 'category' AS facet, c.slug AS value, count(*) AS count
-        FROM found f JOIN category c ON c.id = f.category_id GROUP BY c.slug
+        (SELECT 'category' AS facet, c.slug AS value, count(*) AS count
+         FROM found f JOIN category c ON c.id = f.category_id
+         GROUP BY c.slug ORDER BY 3 DESC, 2 LIMIT {MAX_CATEGORY_FACETS})
         UNION ALL
         SELECT 'price', width_bucket(f.price, {steps})::text, count(*) FROM found f GROUP BY 2
         UNION ALL
         (SELECT 'tag', t.tag, count(*) FROM found f, unnest(f.tags) AS t (tag)
          GROUP BY t.tag ORDER BY 3 DESC, 2 LIMIT {MAX_TAG_FACETS})
-        """,  # noqa: S608 - put together from constants; every value is a parameter
+        """,  # noqa: S608 - composed from constants; every value is a parameter
         *statement.parameters,
     )
     found: dict[str, list[FacetCount]] = {"category": [], "price": [], "tag": []}
@@ -144,7 +156,7 @@ async def count_facets(connection: Connection, body: ListProducts) -> dict[str, 
 
 
 async def suggest_names(connection: Connection, q: str, limit: int) -> list[str]:
-    """Names of products whose words begin as the words of `q` do; those that begin with `q` itself come first."""
+    """Names that have the words of `q`, the last as a prefix; names that begin with `q` come first."""
     query = prefix_query(q)
     if query is None:
         return []
@@ -164,8 +176,8 @@ ORDER BY starts_with(lower(name), $2) DESC, length(name), name LIMIT $3
 
 
 def _filter(statement: _Statement, body: ListProducts) -> str:
-    """Adds what is asked for to the conditions; the text query, for ranking."""
-    query = _text(statement, body.q) if body.q else ""
+    """Adds the requested filters to the conditions; returns the text query, for the rank."""
+    query = _text_query(statement, body.q) if body.q else ""
     if query:
         statement.conditions.append(f"p.search @@ {query}")
     if body.category is not None:
@@ -183,20 +195,20 @@ def _filter(statement: _Statement, body: ListProducts) -> str:
     return query
 
 
-def _text(statement: _Statement, q: str) -> str:
+def _text_query(statement: _Statement, q: str) -> str:
     words = parse_terms(q)
-    whole = statement.name(words.text, "text")
+    whole = statement.bind(words.text, "text")
     if not words.prefix:
         return _QUERY.format(whole)
     if not words.complete_words:
-        return _QUERY_ONE_WORD.format(whole, statement.name(words.prefix, "text"))
+        return _QUERY_ONE_WORD.format(whole, statement.bind(words.prefix, "text"))
     return _QUERY_UNFINISHED.format(
-        whole, statement.name(words.complete_words, "text"), statement.name(words.prefix, "text")
+        whole, statement.bind(words.complete_words, "text"), statement.bind(words.prefix, "text")
     )
 
 
 def _facet_order(row: Any) -> tuple[str, int, str]:
-    """Price ranges from the cheapest on, everything else by how often it is found."""
+    """Price ranges in ascending order, other facets by descending count."""
     if row["facet"] == "price":
         return ("price", int(row["value"]), "")
     return (row["facet"], -row["count"], row["value"])

@@ -1,4 +1,4 @@
-"""Products and their variants, written."""
+"""The statements that write products and their variants."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ WITH one AS (
 )
 UPDATE product_document SET document = $14 FROM one WHERE product_id = one.id
 """
-_ARTICLE = """
+_PRODUCT = """
 SELECT p.id, p.slug, p.name, p.description, p.category_id, p.tags, p.attributes, p.is_active,
        p.created_at, p.updated_at, p.version, p.rating_average, p.rating_count, p.handle, p.sources,
        (SELECT jsonb_agg(jsonb_build_object('sku', v.sku, 'options', v.options, 'price', v.price, 'compare_at_price',
@@ -42,7 +42,7 @@ _LOCK = "SELECT 1 FROM product WHERE id = $1 FOR UPDATE"
 _LOCK_IMPORTED = """
 SELECT id FROM product WHERE handle = $1 OR slug = $2 ORDER BY (handle = $1) DESC NULLS LAST LIMIT 1 FOR UPDATE
 """
-_PUT_VARIANTS = """
+_UPSERT_VARIANTS = """
 INSERT INTO variant (sku, product_id, position, options, price, compare_at_price, weight_grams, on_sale, card)
 SELECT v.sku, $1, v.position, v.options, v.price, v.compare_at_price, v.weight_grams, $2, v.card
 FROM unnest($3::text[], $4::jsonb[], $5::bigint[], $6::bigint[], $7::int[], $8::text[]) WITH ORDINALITY
@@ -55,51 +55,53 @@ ON CONFLICT (sku) DO UPDATE SET
 WHERE variant.product_id = excluded.product_id
 RETURNING sku
 """
-_DROP_VARIANTS = "DELETE FROM variant WHERE product_id = $1 AND sku = ANY($2)"
-_SINGLE = """
+_DELETE_VARIANTS = "DELETE FROM variant WHERE product_id = $1 AND sku = ANY($2)"
+_SINGLE_SKUS = """
 SELECT product_id, min(sku) AS sku FROM variant WHERE product_id = ANY($1) AND on_sale GROUP BY product_id
 HAVING count(*) = 1
 """
 
 
 async def insert(connection: Connection, product: ProductRecord, document: str) -> bool:
-    """Whether it was written; not when the slug is another's."""
+    """Whether the product was inserted; False when another product has its slug."""
     try:
-        found = await connection.fetchval(_INSERT, *_columns(product), product.created_at, product.updated_at, document)
+        inserted_id = await connection.fetchval(
+            _INSERT, *_columns(product), product.created_at, product.updated_at, document
+        )
     except asyncpg.ForeignKeyViolationError as error:
-        raise _no_category() from error
-    return found is not None
+        raise _category_unknown() from error
+    return inserted_id is not None
 
 
 async def update(connection: Connection, product: ProductRecord, document: str) -> None:
-    """Writes a product whose row the caller has locked."""
+    """Updates a product whose row the caller has locked."""
     try:
         await connection.execute(_UPDATE, *_columns(product), product.updated_at, document)
     except asyncpg.ForeignKeyViolationError as error:
-        raise _no_category() from error
+        raise _category_unknown() from error
     except asyncpg.UniqueViolationError as error:
-        raise SlugTaken(errors=[FieldError(pointer="/slug", detail="belongs to another product")]) from error
+        raise SlugTaken(errors=[FieldError(pointer="/slug", detail="Another product has this slug.")]) from error
 
 
 async def lock(connection: Connection, product_id: UUID) -> ProductRecord | None:
-    """The product, kept from others until the end of the transaction."""
+    """The product, whose row is locked until the end of the transaction."""
     if not await connection.fetchval(_LOCK, product_id):
         return None
-    row = await connection.fetchrow(_ARTICLE, product_id)
+    row = await connection.fetchrow(_PRODUCT, product_id)
     return product_from_row(row) if row else None
 
 
 async def lock_by_handle(connection: Connection, handle: str, slug: str) -> ProductRecord | None:
-    """The product that a product file means: the one it has made, else the one with its slug."""
+    """Locks the product that a product file means: the one with its handle, else the one with its slug."""
     product_id = await connection.fetchval(_LOCK_IMPORTED, handle, slug)
     return None if product_id is None else await lock(connection, product_id)
 
 
 async def upsert_variants(connection: Connection, product: ProductRecord, snapshots: Sequence[str]) -> set[str]:
-    """Writes the variants of the product; the SKUs that were not written, because another product has them."""
+    """Writes the variants of the product; returns the SKUs that were not written, because another product has them."""
     variants = product.variants
     rows = await connection.fetch(
-        _PUT_VARIANTS,
+        _UPSERT_VARIANTS,
         product.id,
         product.is_active,
         list(product.skus),
@@ -113,12 +115,13 @@ async def upsert_variants(connection: Connection, product: ProductRecord, snapsh
 
 
 async def delete_variants(connection: Connection, product_id: UUID, skus: Sequence[str]) -> None:
-    await connection.execute(_DROP_VARIANTS, product_id, list(skus))
+    """Deletes variants of the product; their stock rows stay."""
+    await connection.execute(_DELETE_VARIANTS, product_id, list(skus))
 
 
 async def find_single_skus(connection: Connection, product_ids: Sequence[UUID]) -> Mapping[UUID, str]:
-    """The SKU of each of the products that is on sale in one variant."""
-    rows = await connection.fetch(_SINGLE, list(product_ids))
+    """The SKU of each product that has exactly one variant on sale."""
+    rows = await connection.fetch(_SINGLE_SKUS, list(product_ids))
     return {row["product_id"]: row["sku"] for row in rows}
 
 
@@ -139,5 +142,5 @@ def _columns(article: ProductRecord) -> tuple[Any, ...]:
     )
 
 
-def _no_category() -> CategoryUnknown:
-    return CategoryUnknown(errors=[FieldError(pointer="/category_id", detail="there is no such category")])
+def _category_unknown() -> CategoryUnknown:
+    return CategoryUnknown(errors=[FieldError(pointer="/category_id", detail="There is no category with this id.")])

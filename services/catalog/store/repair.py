@@ -1,4 +1,4 @@
-"""Holds and reserved stock as they are put right when an operator asks for it."""
+"""The statements that repair single holds and reserved stock."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ WHERE stock.sku = held.sku
 
 @dataclass(frozen=True, slots=True)
 class HoldRecord:
-    """A hold as it is: what should be of its stock, and what already is."""
+    """A hold: the state that its stock should have (`wanted`) and the one it has (`taken`)."""
 
     status: str
     wanted: str
@@ -40,38 +40,39 @@ class HoldRecord:
 
 
 async def find_unsettled(connection: Connection, limit: int) -> list[UUID]:
-    """Holds that have run out or whose stock is not what they want, in no order."""
+    """Holds that are due to expire or to be settled, in random order."""
     return [row["id"] for row in await connection.fetch(_UNSETTLED, limit)]
 
 
 async def expire(connection: Connection, hold_id: UUID) -> LostHold | None:
-    """Ends a hold that has run out; None where it has not."""
+    """Ends a hold whose time is over; None if it is not over."""
     row = await connection.fetchrow(_EXPIRE, hold_id)
     return LostHold(row["hold_id"], row["order_id"]) if row else None
 
 
 async def lock_hold(connection: Connection, hold_id: UUID) -> HoldRecord | None:
+    """The hold, locked until the end of the transaction."""
     row = await connection.fetchrow(_LOCK_HOLD, hold_id)
     return HoldRecord(**row) if row else None
 
 
 async def settle(connection: Connection, hold_id: UUID) -> LostHold | None:
-    """Moves the stock of a hold that the caller has locked to what it wants; the hold itself if that is gone."""
+    """Moves the stock of a hold that the caller has locked; returns the hold if its stock was taken by others."""
     row = await connection.fetchrow(_SETTLE, hold_id)
     return LostHold(row["hold_id"], row["order_id"]) if row else None
 
 
 async def lock_stock(connection: Connection, skus: Sequence[str]) -> dict[str, StockRecord]:
-    """In the order of SKUs, as everywhere. From then on nobody else changes what holds have taken of them."""
+    """Locks stock in the order of SKUs, as every statement does. Until the commit no hold changes these SKUs."""
     rows = await connection.fetch(_LOCK_STOCK, list(skus))
     return {row["sku"]: StockRecord(row["on_hand"], row["reserved"]) for row in rows}
 
 
 async def count_held(connection: Connection, skus: Sequence[str]) -> dict[str, int]:
-    """Units of each SKU that holds have set aside; none of one that is not named."""
+    """The reserved units by SKU according to the holds; a SKU without any is absent."""
     return {row["sku"]: row["quantity"] for row in await connection.fetch(_HELD, list(skus))}
 
 
 async def set_reserved(connection: Connection, units: Mapping[str, int]) -> None:
-    """So many units of each SKU are reserved, no more and no fewer."""
+    """Sets the reserved units of each SKU."""
     await connection.execute(_RESERVE, list(units), list(units.values()))

@@ -1,4 +1,4 @@
-"""Units of each SKU and the ledger of what moved them. Rows are locked in the order of their SKUs, always."""
+"""The statements of stock and its movements. Every statement locks rows in the order of their SKUs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from contracts.catalog import StockLevel
 from infra.database.postgres import Connection
 from services.catalog.domain.stock import StockRecord
 
-_PLACE = """
+_ASSIGN = """
 INSERT INTO stock (sku, product_id, position)
 SELECT p.sku, CASE WHEN p.position <= $2 THEN $1::uuid END, CASE WHEN p.position <= $2 THEN p.position END
 FROM unnest($3::text[]) WITH ORDINALITY AS p (sku, position) ORDER BY p.sku
@@ -42,49 +42,53 @@ WHERE v.sku = i.sku
 
 @dataclass(frozen=True, slots=True)
 class StockChangeSource:
-    """Why stock changes, and who says so."""
+    """Why stock changes, and by which account."""
 
     reason: str
-    who: UUID | None
+    actor_id: UUID | None
 
 
 async def assign_skus(
     connection: Connection, product_id: UUID, skus: Sequence[str], removed: Sequence[str]
 ) -> dict[str, StockRecord]:
-    """Makes room for a product's SKUs, in their order, and takes the `gone` out of it; all are locked."""
-    rows = await connection.fetch(_PLACE, product_id, len(skus), [*skus, *removed])
+    """Assigns SKUs to a product in their order, detaches the `removed` ones, and locks the stock of all."""
+    rows = await connection.fetch(_ASSIGN, product_id, len(skus), [*skus, *removed])
     return {row["sku"]: StockRecord(row["on_hand"], row["reserved"]) for row in rows}
 
 
 async def set_on_hand(connection: Connection, on_hand: Mapping[str, int], source: StockChangeSource) -> None:
-    """Sets units on hand of SKUs that the caller has locked, and writes down why."""
-    await connection.execute(_SET, list(on_hand), list(on_hand.values()), source.reason, source.who)
+    """Sets the units on hand of SKUs that the caller has locked, and records the movements."""
+    await connection.execute(_SET, list(on_hand), list(on_hand.values()), source.reason, source.actor_id)
 
 
 async def lock(connection: Connection, sku: str) -> tuple[UUID, StockRecord] | None:
-    """The product and the units of a SKU, kept from others until the end of the transaction."""
+    """The product and the stock of a SKU, locked until the end of the transaction."""
     row = await connection.fetchrow(_LOCK, sku)
     return (row["product_id"], StockRecord(row["on_hand"], row["reserved"])) if row else None
 
 
 async def get(connection: Connection, sku: str) -> StockLevel | None:
+    """The stock of a SKU that belongs to a product."""
     row = await connection.fetchrow(_GET, sku)
     return to_contract(row["sku"], StockRecord(row["on_hand"], row["reserved"])) if row else None
 
 
 async def list_page(connection: Connection, after: str, below: int | None, limit: int) -> list[StockLevel]:
+    """The stock of SKUs after one, in their order; with `below` only where fewer units are available."""
     rows = await connection.fetch(_LIST, after, below, limit)
     return [to_contract(row["sku"], StockRecord(row["on_hand"], row["reserved"])) for row in rows]
 
 
 async def find_imported(connection: Connection, skus: Sequence[str]) -> dict[str, int]:
-    """The quantity that the last product file gave for each SKU that came in by one."""
+    """The quantity in the last product file, by SKU; a SKU without one is absent."""
     return {row["sku"]: row["imported"] for row in await connection.fetch(_IMPORTED, list(skus))}
 
 
 async def set_imported(connection: Connection, quantities: Mapping[str, int]) -> None:
+    """Stores the quantities of a product file, to compare the next file with."""
     await connection.execute(_SET_IMPORTED, list(quantities), list(quantities.values()))
 
 
 def to_contract(sku: str, stock: StockRecord) -> StockLevel:
+    """The stock of a SKU in the contract's form."""
     return StockLevel(sku=sku, on_hand=stock.on_hand, reserved=stock.reserved, available=stock.available)

@@ -1,0 +1,1 @@
+"""Decisions of the notification service, without I/O."""

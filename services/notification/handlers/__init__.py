@@ -1,0 +1,1 @@
+"""The events and operations of the notification service."""

@@ -1,32 +1,35 @@
-"""What was mailed to somebody: all of it to them, and no word of it once they want it erased.
+"""Export and erasure of what was mailed to a customer.
 
-That something was told of an order stays, as ids: the audit looks for it. A mail that is queued later, when an event
-comes late or again, finds nobody to go to, and is not sent.
+That a notice about an order was sent stays recorded, as ids, because `souk verify` looks for it. A mail that is queued
+after an erasure, by a late or repeated event, has no recipient and is not sent.
 """
 
 from contracts.privacy import EraseProgress, EraseUserData, ExportUserData, UserDataPart
-from infra.foundation import pagination as cursor
 from infra.foundation.failpoints import failpoint
+from infra.foundation.pagination import decode_id_cursor, paginate
 from infra.messaging.rpc import Request
-from services.notification.handlers.events import NotificationDeps
-from services.notification.store import deliveries as store
+from services.notification.deps import NotificationDeps
+from services.notification.store import deliveries
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
-async def erase(desk: NotificationDeps, ask: Request[EraseUserData]) -> EraseProgress:
-    user_id = ask.body.user_id
-    async with desk.db.connection() as connection:
-        await store.erase_person(connection, user_id, ask.body.order_ids)
+async def erase(deps: NotificationDeps, request: Request[EraseUserData]) -> EraseProgress:
+    """Erases the content of the customer's mails, and the stored replies that mention the customer."""
+    user_id = request.body.user_id
+    async with deps.db.connection() as connection:
+        await deliveries.erase_person(connection, user_id, request.body.order_ids)
     failpoint("notification.erased")
-    await desk.db.forget_replies(user_id, [str(user_id)])
+    await deps.db.forget_replies(user_id, [str(user_id)])
     return EraseProgress()
 
 
-async def export(desk: NotificationDeps, ask: Request[ExportUserData]) -> UserDataPart:
-    body = ask.body
-    before = cursor.decode_id_cursor(body.after)
-    async with desk.db.connection() as connection:
-        found = await store.page(connection, user_id=body.user_id, before=before, limit=PAGE + 1)
-    page, following = cursor.paginate(found, PAGE)
-    return UserDataPart(notifications=page, next=following)
+async def export(deps: NotificationDeps, request: Request[ExportUserData]) -> UserDataPart:
+    """Returns one page of the customer's notifications."""
+    body = request.body
+    async with deps.db.connection() as connection:
+        found = await deliveries.page(
+            connection, user_id=body.user_id, before=decode_id_cursor(body.after), limit=PAGE_SIZE + 1
+        )
+    page, next_cursor = paginate(found, PAGE_SIZE)
+    return UserDataPart(notifications=page, next=next_cursor)

@@ -1,1 +1,1 @@
-"""How deliveries leave: a letter, an envelope around it, a mail server that takes it, and the pace of it all."""
+"""How mails are made and sent: recipients, templates, headers, the mail server, and the rate limit."""

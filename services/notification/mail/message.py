@@ -1,7 +1,7 @@
-"""A letter as a mail: the headers around it, none of which can be broken out of.
+"""Builds the mail message: content and headers, in which no value can add another header.
 
-The Message-ID is the delivery's own id. A mail that goes out twice, because the sender died between the server's
-acceptance and its own note of it, carries the same one, so that mail servers and clients can tell.
+The Message-ID is the delivery's id. A mail that goes out twice, because a process died after the mail server accepted
+it and before that was recorded, has the same Message-ID both times, so mail servers and clients can recognize it.
 """
 
 from datetime import datetime
@@ -12,44 +12,46 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from functools import cache
 
-from services.notification.domain.deliveries import MailDelivery, to_one_line
+from services.notification.domain.deliveries import MailDelivery
+from services.notification.domain.mails import to_one_line
+from services.notification.mail.recipients import Recipient
 from services.notification.mail.smtp import MailRejected
-from services.notification.mail.templates import Recipient, RenderedMail
+from services.notification.mail.templates import RenderedMail
 
 
-class _Headers(HeaderRegistry):
-    """Makes the class of each header once; the standard library makes it anew for every header of every mail."""
+class _CachedHeaderRegistry(HeaderRegistry):
+    """Makes the class of each header once; the standard library makes it again for every header of every mail."""
 
-    @cache  # noqa: B019 - there is one, for as long as the process lives
+    @cache  # noqa: B019 - there is one registry, which lives as long as the process
     def __getitem__(self, name: str) -> type[BaseHeader]:
-        made: type[BaseHeader] = super().__getitem__(name)
-        return made
+        header_class: type[BaseHeader] = super().__getitem__(name)
+        return header_class
 
 
-POLICY = SMTP.clone(header_factory=_Headers())
+POLICY = SMTP.clone(header_factory=_CachedHeaderRegistry())
 
 
 def build_message(
     delivery: MailDelivery, rendered: RenderedMail, recipient: Recipient, sender: Address, sent_at: datetime
 ) -> EmailMessage:
-    """Raises `Refused` where the address is not one that a mail can have."""
-    mail = EmailMessage(policy=POLICY)
-    mail["From"] = sender
-    mail["To"] = _address(recipient)
-    mail["Subject"] = to_one_line(delivery.subject)
-    mail["Date"] = format_datetime(sent_at)
-    mail["Message-ID"] = f"<{delivery.id}@{sender.domain}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail["traceparent"] = delivery.traceparent
+    """Builds the message; raises `MailRejected` when the recipient's e-mail is not a valid mail address."""
+    message = EmailMessage(policy=POLICY)
+    message["From"] = sender
+    message["To"] = _address(recipient)
+    message["Subject"] = to_one_line(delivery.subject)
+    message["Date"] = format_datetime(sent_at)
+    message["Message-ID"] = f"<{delivery.id}@{sender.domain}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message["traceparent"] = delivery.traceparent
     if delivery.request_id:
-        mail["X-Request-Id"] = to_one_line(delivery.request_id)
-    mail.set_content(rendered.text)
-    mail.add_alternative(rendered.html, subtype="html")
-    return mail
+        message["X-Request-Id"] = to_one_line(delivery.request_id)
+    message.set_content(rendered.text)
+    message.add_alternative(rendered.html, subtype="html")
+    return message
 
 
-def _address(to: Recipient) -> Address:
+def _address(recipient: Recipient) -> Address:
     try:
-        return Address(display_name=to_one_line(to.name), addr_spec=to.email)
-    except (MessageError, ValueError, IndexError):  # the parser of the standard library fails in each of these ways
-        raise MailRejected("the address is not one that a mail can have") from None
+        return Address(display_name=to_one_line(recipient.name), addr_spec=recipient.email)
+    except (MessageError, ValueError, IndexError):  # the standard library's parser fails in each of these ways
+        raise MailRejected("the recipient's e-mail is not a valid mail address") from None

@@ -1,4 +1,4 @@
-"""The mail server: one connection, used again and again, and what its answers mean for a mail."""
+"""A connection to the mail server, reused for many mails, and what the server's replies mean for a mail."""
 
 import re
 import time
@@ -16,84 +16,86 @@ from aiosmtplib import (
 FIRST_PERMANENT_CODE = 500
 CLOSING_CODE = 421
 IDLE_SECONDS = 5.0
+"""Idle time after which the connection is checked before it is used again."""
 MAX_REASON_LENGTH = 300
-_ADDRESS = re.compile(r"[^\s<>()]+@[^\s<>()]+")
+_MAIL_ADDRESS = re.compile(r"[^\s<>()]+@[^\s<>()]+")
 
 
-class MailRejected(Exception):  # noqa: N818 - an answer, not an accident
-    """The server will never take this mail."""
+class MailRejected(Exception):  # noqa: N818 - a reply of the server, not an error of ours
+    """The server will never accept this mail."""
 
 
-class MailDeferred(Exception):  # noqa: N818 - an answer, not an accident
-    """The server does not take this mail now."""
+class MailDeferred(Exception):  # noqa: N818 - as above
+    """The server does not accept this mail now; it may later."""
 
 
 class MailServerUnavailable(Exception):  # noqa: N818 - nothing is wrong with the mail
-    """No mail can be sent just now: nobody is there, or does not let us in."""
+    """No mail can be sent now: the server is unreachable or refuses the login."""
 
 
 class MailConnectionLost(MailDeferred):
-    """The connection ended in the middle of this mail; whether the server has it is not known."""
+    """The connection ended while this mail was sent; the server may or may not have accepted it."""
 
 
 class SmtpConnection:
-    """Sends one mail at a time. `client` keeps its settings over reconnects."""
+    """Sends one mail at a time. The client keeps its settings when it connects again."""
 
     def __init__(self, client: aiosmtplib.SMTP) -> None:
         self.client = client
-        self._used = 0.0
+        self._last_used = 0.0
 
     async def ensure_connected(self) -> None:
-        """Connected, and sure of it. Raises `Away`."""
-        if self.client.is_connected and time.monotonic() - self._used > IDLE_SECONDS:
-            await self._greet()
+        """Connects if necessary, and checks a connection that was idle; raises `MailServerUnavailable`."""
+        if self.client.is_connected and time.monotonic() - self._last_used > IDLE_SECONDS:
+            await self._check_alive()
         if self.client.is_connected:
             return
         try:
             await self.client.connect()
         except (SMTPException, SSLError, OSError) as error:
             self.client.close()
-            raise MailServerUnavailable(_told(error)) from error
+            raise MailServerUnavailable(_reason(error)) from error
 
-    async def send(self, mail: EmailMessage, sender: str, recipient: str) -> None:
-        """Returns once the server has taken the mail. Raises `Refused`, `Postponed` or `Lost`."""
+    async def send(self, message: EmailMessage, sender: str, recipient: str) -> None:
+        """Returns once the server has accepted the mail; raises `MailRejected` or `MailDeferred` otherwise."""
         try:
-            await self.client.send_message(mail, sender=sender, recipients=[recipient])
+            await self.client.send_message(message, sender=sender, recipients=[recipient])
         except SMTPRecipientsRefused as error:
-            raise self._meaning(error.recipients[0]) from error
+            raise self._failure(error.recipients[0]) from error
         except SMTPResponseException as error:
-            raise self._meaning(error) from error
+            raise self._failure(error) from error
         except (SMTPNotSupported, ValueError) as error:
-            raise MailRejected(_told(error)) from error
+            raise MailRejected(_reason(error)) from error
         except (SMTPException, OSError) as error:
             self.client.close()
-            raise MailConnectionLost(_told(error)) from error
+            raise MailConnectionLost(_reason(error)) from error
         except BaseException:
-            self.client.close()  # cut off in the middle of a command: nothing sensible can follow on this connection
+            self.client.close()  # interrupted within a command: the connection is in an unknown state
             raise
-        self._used = time.monotonic()
+        self._last_used = time.monotonic()
 
     async def close(self) -> None:
+        """Says goodbye to the server and closes the connection."""
         if self.client.is_connected:
             try:
                 await self.client.quit(timeout=1)
             except (SMTPException, OSError):
                 self.client.close()
 
-    async def _greet(self) -> None:
+    async def _check_alive(self) -> None:
         try:
             await self.client.noop()
         except (SMTPException, OSError):
             self.client.close()
 
-    def _meaning(self, answer: SMTPResponseException) -> Exception:
-        reason = _told(answer)
-        if answer.code == CLOSING_CODE:
+    def _failure(self, reply: SMTPResponseException) -> Exception:
+        reason = _reason(reply)
+        if reply.code == CLOSING_CODE:
             self.client.close()
-        return MailRejected(reason) if answer.code >= FIRST_PERMANENT_CODE else MailDeferred(reason)
+        return MailRejected(reason) if reply.code >= FIRST_PERMANENT_CODE else MailDeferred(reason)
 
 
-def _told(error: Exception) -> str:
-    """What went wrong, without anybody's address: it is kept."""
+def _reason(error: Exception) -> str:
+    """Describes the error without mail addresses, because it is stored."""
     text = f"{error.code} {error.message}" if isinstance(error, SMTPResponseException) else str(error)
-    return _ADDRESS.sub("<address>", " ".join((text or type(error).__name__).split()))[:MAX_REASON_LENGTH]
+    return _MAIL_ADDRESS.sub("<address>", " ".join((text or type(error).__name__).split()))[:MAX_REASON_LENGTH]

@@ -1,0 +1,1 @@
+"""All SQL of the notification service: one statement per function, on the caller's connection."""

@@ -1,4 +1,4 @@
-"""All SQL of notification: deliveries queued, leased, and what became of them."""
+"""SQL of deliveries: queued, leased, and their outcomes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,17 +7,18 @@ from uuid import UUID
 from contracts.notification import Notification, NotificationChannel, NotificationKind
 from infra.database.postgres import Connection
 from infra.foundation import trace
-from services.notification.domain.deliveries import DeliveryOutcome, MailDelivery, OrderFacts
+from services.notification.domain.deliveries import DeliveryOutcome, MailDelivery
+from services.notification.domain.mails import OrderFacts
 
-LAST_ID = UUID(int=2**128 - 1)
+HIGHEST_ID = UUID(int=2**128 - 1)
 
-# Says a thing about an order once, however often the event comes, and mails a token once.
-_QUEUE = """
+# Queues one mail of each kind about an order, and one for each token, even if the event arrives again.
+_ENQUEUE = """
 INSERT INTO delivery (id, kind, channel, order_id, user_id, subject, facts, traceparent, request_id, proof_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT DO NOTHING
 """
-# Leases what has been due the longest: nobody else takes it up before the lease is over, and then whoever is there.
+# Leases the deliveries that have been due the longest. No other process claims them until the lease ends.
 _CLAIM = """
 UPDATE delivery SET due_at = clock_timestamp() + make_interval(secs => $2)
 WHERE id = ANY(ARRAY(
@@ -26,8 +27,8 @@ WHERE id = ANY(ARRAY(
 ))
 RETURNING id, kind, order_id, user_id, subject, facts, attempts, traceparent, request_id, due_at, proof_id
 """
-# Writes down a whole batch, save what was leased to somebody else meanwhile: `due_at` is the lease.
-_CONCLUDE = """
+# Records a whole batch, except deliveries that another process has leased meanwhile: `due_at` is the end of the lease.
+_RECORD_OUTCOMES = """
 UPDATE delivery SET
     status = outcome.status,
     attempts = outcome.attempts,
@@ -38,16 +39,16 @@ FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::text[], $6
     AS outcome (id, lease, status, attempts, reason, delay)
 WHERE delivery.id = outcome.id AND delivery.due_at = outcome.lease AND delivery.status = 'queued'
 """
-# What was mailed of an order is counted on by the audit, as ids; what was mailed of the account is not.
-_ERASE = """
+# Mails about orders are kept as ids, which `souk verify` looks for; mails about the account are deleted.
+_ERASE_PERSON = """
 WITH tokens AS (DELETE FROM delivery WHERE user_id = $1 AND order_id IS NULL)
 UPDATE delivery SET
     facts = '{}', reason = NULL, request_id = '', status = CASE status WHEN 'queued' THEN 'suppressed' ELSE status END
 WHERE order_id IS NOT NULL AND (user_id = $1 OR order_id = ANY($2::uuid[]))
 """
 _COLUMNS = "id, kind, channel, status, subject, created_at, sent_at"
-_EVERYBODYS = f"SELECT {_COLUMNS} FROM delivery WHERE id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - our own columns
-_OF_USER = f"SELECT {_COLUMNS} FROM delivery WHERE user_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - as above
+_PAGE = f"SELECT {_COLUMNS} FROM delivery WHERE id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - our own columns
+_PAGE_OF_USER = f"SELECT {_COLUMNS} FROM delivery WHERE user_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - as above
 
 
 async def enqueue(
@@ -61,37 +62,37 @@ async def enqueue(
     facts: OrderFacts | None,
     proof_id: UUID | None = None,
 ) -> None:
-    """Puts a mail on its way, with the trace that it belongs to."""
-    here = trace.current()
-    said = facts.model_dump(mode="json", exclude_none=True) if facts else {}
+    """Queues a mail with the current trace, unless the same one was queued before."""
+    current = trace.current()
+    stored_facts = facts.model_dump(mode="json", exclude_none=True) if facts else {}
     await connection.execute(
-        _QUEUE,
+        _ENQUEUE,
         delivery_id,
         kind,
         NotificationChannel.EMAIL,
         order_id,
         user_id,
         subject,
-        said,
-        here.traceparent,
-        here.request_id,
+        stored_facts,
+        current.traceparent,
+        current.request_id,
         proof_id,
     )
 
 
 async def claim(connection: Connection, *, limit: int, lease_seconds: float) -> list[MailDelivery]:
-    """Up to `most` deliveries that are due, oldest first, for `lease` seconds."""
+    """Leases up to `limit` due deliveries for `lease_seconds` and returns them, oldest first."""
     rows = await connection.fetch(_CLAIM, limit, lease_seconds)
-    return sorted((_delivery(row) for row in rows), key=lambda delivery: delivery.id)
+    return sorted((_delivery_from_row(row) for row in rows), key=lambda delivery: delivery.id)
 
 
-async def record_outcomes(connection: Connection, concluded: Sequence[tuple[MailDelivery, DeliveryOutcome]]) -> None:
-    """Writes down what became of deliveries that are still ours."""
-    outcomes = [outcome for _, outcome in concluded]
+async def record_outcomes(connection: Connection, results: Sequence[tuple[MailDelivery, DeliveryOutcome]]) -> None:
+    """Records the outcomes of deliveries whose lease is still held."""
+    outcomes = [outcome for _, outcome in results]
     await connection.execute(
-        _CONCLUDE,
-        [delivery.id for delivery, _ in concluded],
-        [delivery.leased_until for delivery, _ in concluded],
+        _RECORD_OUTCOMES,
+        [delivery.id for delivery, _ in results],
+        [delivery.leased_until for delivery, _ in results],
         [outcome.status for outcome in outcomes],
         [outcome.attempts for outcome in outcomes],
         [outcome.reason for outcome in outcomes],
@@ -100,22 +101,22 @@ async def record_outcomes(connection: Connection, concluded: Sequence[tuple[Mail
 
 
 async def page(connection: Connection, *, user_id: UUID | None, before: UUID | None, limit: int) -> list[Notification]:
-    """Newest first; of one user, or, without one, of everybody."""
-    start = before or LAST_ID
+    """Returns up to `limit` notifications before an id, newest first, of one user or of all users."""
+    start = before or HIGHEST_ID
     rows = await (
-        connection.fetch(_OF_USER, start, limit, user_id)
+        connection.fetch(_PAGE_OF_USER, start, limit, user_id)
         if user_id is not None
-        else connection.fetch(_EVERYBODYS, start, limit)
+        else connection.fetch(_PAGE, start, limit)
     )
     return [Notification.model_validate(dict(row), strict=False) for row in rows]
 
 
 async def erase_person(connection: Connection, user_id: UUID, order_ids: Sequence[UUID]) -> None:
-    """What mails to somebody said, and those about orders with these ids. What is queued is not sent any more."""
-    await connection.execute(_ERASE, user_id, order_ids)
+    """Erases the content of mails to the customer and about these guest orders; queued ones are not sent."""
+    await connection.execute(_ERASE_PERSON, user_id, order_ids)
 
 
-def _delivery(row: Mapping[str, Any]) -> MailDelivery:
+def _delivery_from_row(row: Mapping[str, Any]) -> MailDelivery:
     return MailDelivery(
         id=row["id"],
         kind=NotificationKind(row["kind"]),

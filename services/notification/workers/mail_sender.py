@@ -1,9 +1,9 @@
-"""The sender: takes up deliveries that are due, and sends them through the mail server.
+"""Sends due deliveries through the mail server.
 
-A batch is leased in one statement, sent outside any transaction, and what became of it is written down in one
-statement. A process that dies leaves its lease to run out, and another sends the mails: one that the server had taken
-already goes out a second time then, under the same Message-ID. None is lost. A process that is asked to stop ends the
-mail it is at, begins no other, and writes down what it did.
+A batch is leased in one statement, sent outside any transaction, and its outcomes are recorded in one statement. When a
+process dies, its lease runs out and another process sends the mails. One that the server had accepted already then goes
+out twice, with the same Message-ID; none is lost. A process that is asked to stop finishes the current mail, starts no
+other, and records the outcomes.
 """
 
 import asyncio
@@ -31,25 +31,26 @@ from services.notification.domain.deliveries import (
     sent,
     suppressed,
 )
-from services.notification.mail.contacts import RecipientLookup
 from services.notification.mail.message import build_message
+from services.notification.mail.recipients import RecipientLookup
 from services.notification.mail.smtp import MailDeferred, MailRejected, MailServerUnavailable, SmtpConnection
 from services.notification.mail.templates import MailTemplates
 from services.notification.mail.token_bucket import TokenBucket
-from services.notification.store import deliveries as store
+from services.notification.store import deliveries
 
 BATCH_SIZE = 50
 LEASE_SECONDS = 120.0
 BATCH_SECONDS = 40.0
-"""After so long no further mail of a batch is begun: even with one that hangs, it ends before the lease does."""
+"""Time after which no further mail of a batch is started, so that even a hanging one ends before the lease does."""
 POLL_SECONDS = 0.25
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 60.0
+"""Pause after the mail server was unavailable; it doubles each time."""
 
 log = logging.getLogger("souk.mail")
 
 
 class MailSender:
-    """Sends in the background, woken by a new delivery; on each of `lines`, one mail after the other."""
+    """A background task, woken by each new delivery, that sends one mail at a time on each connection."""
 
     name = "mail sender"
 
@@ -77,23 +78,25 @@ class MailSender:
         self._stopping = False
 
     def wake(self) -> None:
+        """Makes the sender look for due deliveries now."""
         self.worker.wake()
 
     async def run(self) -> None:
+        """Sends until cancelled, then closes the connections."""
         try:
             await self.worker.run()
         finally:
-            for line in self.connections:
-                await line.close()
+            for connection in self.connections:
+                await connection.close()
 
     async def send_batch(self) -> bool:
-        """One batch, as far as the pace and the mail server allow; whether there may be more."""
+        """Sends one batch within the rate limit, unless sending is paused; returns whether there may be more."""
         if time.monotonic() < self._paused_until:
             return False
         allowed = self.rate_limit.take(BATCH_SIZE)
         if not allowed:
             return False
-        batch = asyncio.create_task(self._batch(allowed))
+        batch = asyncio.create_task(self._claim_and_deliver(allowed))
         try:
             return await asyncio.shield(batch) == allowed
         except asyncio.CancelledError:
@@ -101,9 +104,9 @@ class MailSender:
             await batch
             raise
 
-    async def _batch(self, allowed: int) -> int:
+    async def _claim_and_deliver(self, allowed: int) -> int:
         async with self.db.connection() as connection:
-            batch = await store.claim(connection, limit=allowed, lease_seconds=LEASE_SECONDS)
+            batch = await deliveries.claim(connection, limit=allowed, lease_seconds=LEASE_SECONDS)
         self.rate_limit.give_back(allowed - len(batch))
         if batch:
             failpoint("notification.claimed")
@@ -111,69 +114,71 @@ class MailSender:
         return len(batch)
 
     async def _deliver(self, batch: Sequence[MailDelivery]) -> None:
-        waiting, done = deque(batch), list[tuple[MailDelivery, DeliveryOutcome]]()
-        ends = time.monotonic() + BATCH_SECONDS
-        await asyncio.gather(*(self._send_on(line, waiting, done, ends) for line in self.connections))
-        done += [(delivery, requeued(delivery)) for delivery in waiting]
+        waiting, results = deque(batch), list[tuple[MailDelivery, DeliveryOutcome]]()
+        deadline = time.monotonic() + BATCH_SECONDS
+        await asyncio.gather(
+            *(self._send_on(connection, waiting, results, deadline) for connection in self.connections)
+        )
+        results += [(delivery, requeued(delivery)) for delivery in waiting]
         async with self.db.connection() as connection:
-            await store.record_outcomes(connection, done)
+            await deliveries.record_outcomes(connection, results)
         failpoint("notification.concluded")
 
     async def _send_on(
         self,
-        line: SmtpConnection,
+        connection: SmtpConnection,
         waiting: deque[MailDelivery],
-        done: list[tuple[MailDelivery, DeliveryOutcome]],
-        ends: float,
+        results: list[tuple[MailDelivery, DeliveryOutcome]],
+        deadline: float,
     ) -> None:
         try:
-            while waiting and not self._stopping and time.monotonic() < ends:
-                await line.ensure_connected()
-                if waiting:  # another line may have taken the last one meanwhile
+            while waiting and not self._stopping and time.monotonic() < deadline:
+                await connection.ensure_connected()
+                if waiting:  # another connection may have taken the last one meanwhile
                     delivery = waiting.popleft()
-                    done.append((delivery, await self._attempt(line, delivery)))
+                    results.append((delivery, await self._attempt(connection, delivery)))
             self._pause = 0.0
-        except MailServerUnavailable as away:
-            self._rest(away)
+        except MailServerUnavailable as error:
+            self._start_pause(error)
 
-    def _rest(self, away: MailServerUnavailable) -> None:
-        """Leaves the server alone for a while, longer each time; the mails stay due."""
+    def _start_pause(self, error: MailServerUnavailable) -> None:
+        """Stops sending for a while, longer each time; the mails stay due."""
         self._pause = min(max(self._pause * 2, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
         self._paused_until = time.monotonic() + self._pause
-        log.warning("no mail can be sent: %s", away, extra={"fields": {"pause": self._pause}})
+        log.warning("mail server unavailable: %s", error, extra={"fields": {"pause": self._pause}})
 
-    async def _attempt(self, line: SmtpConnection, delivery: MailDelivery) -> DeliveryOutcome:
-        """What became of it, in the trace of the order; one mail's bad luck is never another's."""
+    async def _attempt(self, connection: SmtpConnection, delivery: MailDelivery) -> DeliveryOutcome:
+        """Tries to send a mail, within the trace of its event; an error with one mail does not affect the others."""
         with trace.activate(trace.parse(delivery.traceparent, request_id=delivery.request_id)):
             try:
-                outcome = await self._send(line, delivery)
+                outcome = await self._send(connection, delivery)
             except MailRejected as error:
                 outcome = rejected(delivery, str(error))
             except MailDeferred as error:
                 outcome = retry_later(delivery, str(error))
             except Fail as fail:
-                outcome = retry_later(delivery, f"where the customer is reached is not known yet: {fail.code}")
+                outcome = retry_later(delivery, f"the recipient could not be looked up: {fail.code}")
             except Exception as error:
-                log.exception("a mail could not be written")
+                log.exception("mail could not be built")
                 outcome = retry_later(delivery, type(error).__name__)
-            self._note(delivery, outcome)
+            self._report(delivery, outcome)
             return outcome
 
-    async def _send(self, line: SmtpConnection, delivery: MailDelivery) -> DeliveryOutcome:
-        to = await self.recipients.find(delivery)
-        if to is None:
+    async def _send(self, connection: SmtpConnection, delivery: MailDelivery) -> DeliveryOutcome:
+        recipient = await self.recipients.find(delivery)
+        if recipient is None:
             return suppressed(delivery)
-        letter = self.templates.render(delivery, to)
-        mail = build_message(delivery, letter, to, self.from_address, now())
-        await line.send(mail, self.from_address.addr_spec, to.email)
+        rendered = self.templates.render(delivery, recipient)
+        message = build_message(delivery, rendered, recipient, self.from_address, now())
+        await connection.send(message, self.from_address.addr_spec, recipient.email)
         failpoint("notification.accepted")
         return sent(delivery)
 
-    def _note(self, delivery: MailDelivery, outcome: DeliveryOutcome) -> None:
+    def _report(self, delivery: MailDelivery, outcome: DeliveryOutcome) -> None:
         self.mail_counter.labels(delivery.kind, outcome.status).inc()
-        about: dict[str, object] = {"delivery_id": delivery.id, "order_id": delivery.order_id, "kind": delivery.kind}
+        fields: dict[str, object] = {"delivery_id": delivery.id, "order_id": delivery.order_id, "kind": delivery.kind}
         if outcome.status is DeliveryStatus.SENT:
-            log.info("mail sent", extra={"fields": about})
+            log.info("mail sent", extra={"fields": fields})
         else:
-            about |= {"status": outcome.status, "reason": outcome.reason, "attempts": outcome.attempts}
-            log.warning("mail not sent", extra={"fields": about})
+            fields |= {"status": outcome.status, "reason": outcome.reason, "attempts": outcome.attempts}
+            log.warning("mail not sent", extra={"fields": fields})

@@ -1,1 +1,1 @@
-"""What an order may become, what it costs, whose it is and what is said of it: decisions only."""
+"""Decisions about orders: their state machine, prices, numbers, access and events. No I/O, clock or randomness."""

@@ -1,4 +1,4 @@
-"""What is said of an order, from the order itself."""
+"""The events of an order, built from the order itself."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,11 +25,17 @@ from services.order.domain.states import NEXT_STATUSES, Transition
 
 
 def placed_event(draft: OrderDraft, order: Order) -> OrderPlaced:
+    """Returns the event of a new order."""
     return _placed(order, draft.hold.hold_id, draft.cart, charge=draft.payment_method is not None)
 
 
+def transition_event(transition: Transition, record: OrderRecord) -> Event:
+    """Returns the event of an order that has just made this transition."""
+    return _BUILDERS[transition.target](transition, record)
+
+
 def past_events(record: OrderRecord, cart: CartVersion | None, *, charge: bool) -> list[Event]:
-    """All that was said of an order, as its history has it; nothing where that does not lead to its status."""
+    """Returns all events of an order so far, from its history; none when the history does not lead to its status."""
     events: list[Event] = [_placed(record.order, record.hold_id, cart, charge=charge)]
     status = OrderStatus.PENDING
     for entry in record.order.history:
@@ -37,20 +43,15 @@ def past_events(record: OrderRecord, cart: CartVersion | None, *, charge: bool) 
             reason = CancelReason(entry.note) if entry.note in set(CancelReason) else None
             if entry.status not in NEXT_STATUSES[status] or (entry.status is OrderStatus.CANCELLED and reason is None):
                 return []
-            step = Transition(entry.status, frozenset({status}), reason)
-            events.append(transition_event(step, replace(record, previous_status=status)))
+            transition = Transition(entry.status, frozenset({status}), reason)
+            events.append(transition_event(transition, replace(record, previous_status=status)))
             status = entry.status
     return events if status is record.order.status else []
 
 
-def transition_event(transition: Transition, record: OrderRecord) -> Event:
-    """That the order has taken a step."""
-    return _TOLD[transition.target](transition, record)
-
-
 def _placed(order: Order, hold_id: UUID, cart: CartVersion | None, *, charge: bool) -> OrderPlaced:
     return OrderPlaced(
-        **_order(order),
+        **_common_fields(order),
         hold_id=hold_id,
         cart_id=cart.cart_id if cart else None,
         cart_version=cart.version if cart else None,
@@ -59,38 +60,40 @@ def _placed(order: Order, hold_id: UUID, cart: CartVersion | None, *, charge: bo
     )
 
 
-def _paid(_step: Transition, kept: OrderRecord) -> Event:
-    assert kept.order.payment_id is not None, "paid by nothing"
-    items = _items(kept.order.items)
-    return OrderPaid(**_order(kept.order), hold_id=kept.hold_id, payment_id=kept.order.payment_id, items=items)
-
-
-def _cancelled(step: Transition, kept: OrderRecord) -> Event:
-    assert step.reason is not None, "cancelled without a reason"
-    return OrderCancelled(
-        **_order(kept.order),
-        hold_id=kept.hold_id,
-        payment_id=kept.order.payment_id,
-        was=kept.previous_status,
-        reason=step.reason,
+def _paid(_transition: Transition, record: OrderRecord) -> Event:
+    order = record.order
+    assert order.payment_id is not None, "a paid order has a payment"
+    return OrderPaid(
+        **_common_fields(order), hold_id=record.hold_id, payment_id=order.payment_id, items=_items(order.items)
     )
 
 
-def _shipped(_step: Transition, kept: OrderRecord) -> Event:
-    assert kept.order.tracking is not None, "shipped without tracking"
-    return OrderShipped(**_order(kept.order), tracking=kept.order.tracking)
+def _cancelled(transition: Transition, record: OrderRecord) -> Event:
+    assert transition.reason is not None, "every cancellation has a reason"
+    return OrderCancelled(
+        **_common_fields(record.order),
+        hold_id=record.hold_id,
+        payment_id=record.order.payment_id,
+        was=record.previous_status,
+        reason=transition.reason,
+    )
 
 
-def _delivered(_step: Transition, kept: OrderRecord) -> Event:
-    return OrderDelivered(**_order(kept.order))
+def _shipped(_transition: Transition, record: OrderRecord) -> Event:
+    assert record.order.tracking is not None, "a shipped order has tracking"
+    return OrderShipped(**_common_fields(record.order), tracking=record.order.tracking)
 
 
-def _refunded(_step: Transition, kept: OrderRecord) -> Event:
-    assert kept.order.payment_id is not None, "refunded what was never paid"
-    return OrderRefunded(**_order(kept.order), payment_id=kept.order.payment_id)
+def _delivered(_transition: Transition, record: OrderRecord) -> Event:
+    return OrderDelivered(**_common_fields(record.order))
 
 
-_TOLD: Mapping[OrderStatus, Callable[[Transition, OrderRecord], Event]] = MappingProxyType(
+def _refunded(_transition: Transition, record: OrderRecord) -> Event:
+    assert record.order.payment_id is not None, "a refunded order was paid"
+    return OrderRefunded(**_common_fields(record.order), payment_id=record.order.payment_id)
+
+
+_BUILDERS: Mapping[OrderStatus, Callable[[Transition, OrderRecord], Event]] = MappingProxyType(
     {
         OrderStatus.PAID: _paid,
         OrderStatus.CANCELLED: _cancelled,
@@ -101,8 +104,8 @@ _TOLD: Mapping[OrderStatus, Callable[[Transition, OrderRecord], Event]] = Mappin
 )
 
 
-def _order(order: Order) -> dict[str, Any]:
-    """The fields that every event of an order has."""
+def _common_fields(order: Order) -> dict[str, Any]:
+    """The fields of every order event."""
     return {"order_id": order.id, "number": order.number, "user_id": order.user_id, "total": order.total}
 
 

@@ -1,9 +1,7 @@
-"""An order before and after it is written, and who may touch it."""
+"""An order before and after it is stored, and who may read or change it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
 from uuid import UUID
 
 from contracts.card_numbers import contains_card_number
@@ -24,11 +22,12 @@ from contracts.payment import CardNumberRefused
 from services.order.domain.pricing import price_order
 
 OWN_CART = "mine"
+"""The `cart_id` by which a customer names their own cart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """Whose order it will be: a customer's, or a guest's, who is known by an e-mail."""
+    """The buyer of an order: a customer with a `user_id`, or a guest with an `email`."""
 
     user_id: UUID | None
     email: str | None
@@ -36,7 +35,7 @@ class Buyer:
 
 @dataclass(frozen=True, slots=True)
 class CartVersion:
-    """What an order is made from; it is ordered once."""
+    """The version of a cart that an order is made from. Each version is ordered at most once."""
 
     cart_id: str
     version: int
@@ -44,7 +43,7 @@ class CartVersion:
 
 @dataclass(frozen=True, slots=True)
 class OrderDraft:
-    """An order about to be written, and what is kept beside it. Its number comes with the writing."""
+    """An order to be stored, with the values stored beside it. It gets its number when it is stored."""
 
     order: Order
     buyer: Buyer
@@ -56,7 +55,7 @@ class OrderDraft:
 
 @dataclass(frozen=True, slots=True)
 class OrderRecord:
-    """An order as it is kept. `was` is its status before the change that it comes from."""
+    """A stored order. `previous_status` is its status before the change that returned this record."""
 
     order: Order
     version: int
@@ -66,74 +65,70 @@ class OrderRecord:
 
 
 def resolve_buyer(identity: Identity | None, request: PlaceOrder) -> Buyer:
-    """A guest is known by an e-mail and has no cart of their own; a customer's e-mail is in the account."""
+    """Returns the buyer: a signed-in customer, whose e-mail is in the account, or a guest, who has to give one.
+
+    A guest has no cart of their own, so `cart_id: "mine"` needs a sign-in.
+    """
     if identity is not None:
         return Buyer(identity.user_id, None)
     if request.cart_id == OWN_CART:
         raise Unauthorized
     if request.email is None:
-        raise EmailRequired(errors=[FieldError(pointer="/email", detail="A guest is reached by it")])
+        raise EmailRequired(errors=[FieldError(pointer="/email", detail="Provide an e-mail to order as a guest.")])
     return Buyer(None, request.email)
 
 
 def reject_card_number(payment_method: str | None) -> None:
+    """Raises `CardNumberRefused` when the payment method looks like a card number, before anything stores it."""
     if payment_method is not None and contains_card_number(payment_method):
-        raise CardNumberRefused(errors=[FieldError(pointer="/payment_method", detail="This is a card number")])
+        detail = "This is a card number. Send a token of the payment provider."
+        raise CardNumberRefused(errors=[FieldError(pointer="/payment_method", detail=detail)])
 
 
 def require_access(record: OrderRecord | None, identity: Identity) -> OrderRecord:
-    """The order, if it is one's own or one is an administrator."""
+    """Returns the order to its customer and to administrators; for others it does not exist."""
     if record is None or not (identity.is_admin or record.order.user_id == identity.user_id):
         raise NotFound
     return record
 
 
 def require_version(record: OrderRecord, if_match: int | None) -> None:
+    """Raises `PreconditionFailed` when the client has read another version of the order."""
     if if_match is not None and if_match != record.version:
         raise PreconditionFailed
 
 
 def require_same_buyer(record: OrderRecord | None, buyer: Buyer) -> OrderRecord:
-    """The order that came first, if it is this buyer's; another's is not told."""
+    """Returns the order that was placed first, if this buyer placed it. Another buyer's order is not revealed."""
     if record is None or (record.order.user_id, record.email) != (buyer.user_id, buyer.email):
-        raise CartChanged("The cart was ordered at the same moment")
+        raise CartChanged("The cart was ordered at the same moment. Reload it and try again.")
     return record
 
 
 def draft_order(
     request: PlaceOrder, buyer: Buyer, hold: Hold, cart: CartVersion | None, *, order_id: UUID, at: datetime
 ) -> OrderDraft:
-    """The order that the held lines make."""
+    """Builds the order from the lines that catalog has priced and held."""
     items = [_item(line) for line in hold.lines]
-    assert request.shipping_address is not None, "an address that is named was looked up"
-    due = price_order(items, hold.currency, request.shipping_method, request.shipping_address)
+    assert request.shipping_address is not None, "a saved address was resolved before"
+    totals = price_order(items, hold.currency, request.shipping_method, request.shipping_address)
     order = Order(
         id=order_id,
         number="",
         user_id=buyer.user_id,
         status=OrderStatus.PENDING,
         items=items,
-        subtotal=due.subtotal,
-        discount=due.discount,
-        shipping=due.shipping,
-        tax=due.tax,
-        total=due.total,
+        subtotal=totals.subtotal,
+        discount=totals.discount,
+        shipping=totals.shipping,
+        tax=totals.tax,
+        total=totals.total,
         shipping_address=request.shipping_address,
         history=[OrderHistoryEntry(status=OrderStatus.PENDING, at=at)],
         created_at=at,
         updated_at=at,
     )
     return OrderDraft(order, buyer, hold, cart, request.shipping_method, request.payment_method)
-
-
-def take_fitting(orders: Sequence[Order], limit_bytes: int) -> list[Order]:
-    """The first orders that so many bytes hold; one at least."""
-    sizes = accumulate(len(order.model_dump_json()) for order in orders)
-    return [
-        order
-        for number, (order, size) in enumerate(zip(orders, sizes, strict=True))
-        if not number or size <= limit_bytes
-    ]
 
 
 def _item(line: HeldLine) -> OrderItem:

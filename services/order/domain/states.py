@@ -1,4 +1,4 @@
-"""The state machine of an order, as tables: where it can go, and what takes it there."""
+"""The state machine of an order, as tables: which statuses can follow, and which transitions lead there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,10 @@ NEXT_STATUSES: Mapping[OrderStatus, frozenset[OrderStatus]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One way an order moves on: from one of `sources`. In `waits` something else has to be heard first."""
+    """One way to change the status, allowed from any of `sources`.
+
+    In a status of `retry_in` the transition is too early: another event has to arrive first.
+    """
 
     target: OrderStatus
     sources: frozenset[OrderStatus]
@@ -47,16 +50,18 @@ SHIP = Transition(SHIPPED, frozenset({PAID}))
 DELIVER = Transition(DELIVERED, frozenset({SHIPPED}))
 
 FACTS = (CAPTURE, DECLINE, REFUND, HOLD_LOST, EXPIRE_UNPAID)
-"""What happens to an order; where it does not apply any more it passes."""
+"""Transitions caused by facts: one that no longer applies is ignored."""
 COMMANDS = (CANCEL_AS_OWNER, CANCEL_AS_ADMIN, SHIP, DELIVER)
-"""What somebody wants; where it does not apply it is refused."""
+"""Transitions requested by people: one that does not apply is refused."""
 
-_UPDATES: Mapping[OrderStatus, Transition] = MappingProxyType({step.target: step for step in (SHIP, DELIVER)})
-_STILL_HERE = frozenset({PENDING, PAID})
+_UPDATES: Mapping[OrderStatus, Transition] = MappingProxyType(
+    {transition.target: transition for transition in (SHIP, DELIVER)}
+)
+_NOT_YET_SHIPPED = frozenset({PENDING, PAID})
 
 
 class Decision(Enum):
-    """What becomes of a fact in a status."""
+    """What to do with a fact about an order in a given status."""
 
     APPLY = auto()
     RETRY = auto()
@@ -64,29 +69,33 @@ class Decision(Enum):
 
 
 def decide(fact: Transition, status: OrderStatus) -> Decision:
-    """A fact heard late or again passes; one heard too early waits."""
+    """Decides about a fact: a late or repeated one is ignored, one that arrives too early is retried."""
     if status in fact.sources:
         return Decision.APPLY
     return Decision.RETRY if status in fact.retry_in else Decision.IGNORE
 
 
 def require_allowed(command: Transition, status: OrderStatus) -> None:
+    """Raises `IllegalTransition` unless the order can make this transition now."""
     if status not in command.sources:
-        raise IllegalTransition(f"an order that is {status} cannot become {command.target}")
+        raise IllegalTransition(f"An order with status {status} cannot become {command.target}.")
 
 
 def transition_to(status: OrderStatus) -> Transition:
-    """The step that an administrator takes by naming a status."""
+    """Returns the transition that an administrator requests by naming a status."""
     if status not in _UPDATES:
-        raise IllegalTransition(f"an order is not set to {status}")
+        allowed = " or ".join(_UPDATES)
+        raise IllegalTransition(f"The status of an order cannot be set to {status}, only to {allowed}.")
     return _UPDATES[status]
 
 
 def require_payable(status: OrderStatus) -> None:
+    """Raises `IllegalTransition` unless the order waits to be paid."""
     if status is not PENDING:
-        raise IllegalTransition(f"an order that is {status} is not paid")
+        raise IllegalTransition(f"An order with status {status} cannot be paid.")
 
 
 def require_address_changeable(status: OrderStatus) -> None:
-    if status not in _STILL_HERE:
-        raise IllegalTransition(f"the address of an order that is {status} does not change")
+    """Raises `IllegalTransition` once the order was shipped or has ended."""
+    if status not in _NOT_YET_SHIPPED:
+        raise IllegalTransition(f"The shipping address of an order with status {status} cannot be changed.")

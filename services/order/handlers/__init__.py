@@ -1,1 +1,1 @@
-"""What order answers, hears and does by itself."""
+"""The operations that the order service answers and the events that it consumes."""

@@ -1,4 +1,4 @@
-"""What customers and administrators do with an order: pay, cancel, ship, deliver, send elsewhere."""
+"""Commands of customers and administrators: pay, cancel, ship, deliver, change the address."""
 
 from uuid import UUID
 
@@ -15,83 +15,84 @@ from services.order.deps import OrderDeps
 from services.order.domain import states
 from services.order.domain.orders import OrderRecord, reject_card_number, require_access, require_version
 from services.order.domain.states import Transition
-from services.order.store import queries as reading
-from services.order.store import transitions as moving
+from services.order.store import queries, transitions
 from services.order.workers import saga
 
 
-async def pay(shop: OrderDeps, ask: Request[PayOrder]) -> Payment:
-    """Has payment charge one's own order. Should it be cancelled meanwhile, payment gives the money back."""
-    reject_card_number(ask.body.payment_method)
-    async with shop.db.connection() as connection:
-        found = await reading.find(connection, ask.body.id)
-    if found is None or found.order.user_id != ask.user.user_id:
+async def pay(deps: OrderDeps, request: Request[PayOrder]) -> Payment:
+    """Asks payment to charge the customer's own order. If the order is cancelled meanwhile, payment refunds it."""
+    reject_card_number(request.body.payment_method)
+    async with deps.db.connection() as connection:
+        record = await queries.find(connection, request.body.id)
+    if record is None or record.order.user_id != request.user.user_id:
         raise NotFound
     charge = ChargeOrder(
-        order_id=found.order.id,
-        user_id=found.order.user_id,
-        amount=found.order.total,
-        payment_method=ask.body.payment_method,
+        order_id=record.order.id,
+        user_id=record.order.user_id,
+        amount=record.order.total,
+        payment_method=request.body.payment_method,
     )
-    key = ask.idempotency_key.digest.hex() if ask.idempotency_key else None
-    if key is not None and found.order.status is not OrderStatus.PENDING:
-        return await _told_before(shop, charge, key, found.order.status)
-    states.require_payable(found.order.status)
-    charged = await shop.rpc.request(payment.CHARGE, charge, idempotency_key=key)
-    failpoint("order.charge_asked")
+    key = request.idempotency_key.digest.hex() if request.idempotency_key else None
+    if key is not None and record.order.status is not OrderStatus.PENDING:
+        return await _earlier_reply(deps, charge, key, record.order.status)
+    states.require_payable(record.order.status)
+    charged = await deps.rpc.request(payment.CHARGE, charge, idempotency_key=key)
+    failpoint("order.charge_requested")
     return charged
 
 
-async def _told_before(shop: OrderDeps, charge: ChargeOrder, key: str, status: OrderStatus) -> Payment:
-    """What the same request was told whose answer got lost, after which the order has moved on; nothing is charged."""
+async def _earlier_reply(deps: OrderDeps, charge: ChargeOrder, key: str, status: OrderStatus) -> Payment:
+    """Returns payment's reply to the same request, when that reply was lost and the order has changed since.
+
+    Nothing is charged.
+    """
     try:
-        return await shop.rpc.request(payment.CHARGED, ChargeLookup(charge=charge, key=key))
+        return await deps.rpc.request(payment.CHARGED, ChargeLookup(charge=charge, key=key))
     except NotFound:
         states.require_payable(status)
         raise
 
 
-async def cancel(shop: OrderDeps, ask: Request[OrderRef]) -> Reply[Order]:
-    """Held stock returns, money goes back: catalog and payment hear of it."""
-    async with shop.db.transaction(ask) as tx:
-        found = await _locked(tx, ask.body.id, ask.user, ask.if_match)
-        own = found.order.user_id == ask.user.user_id
-        cancelled = await _take(tx, states.CANCEL_AS_OWNER if own else states.CANCEL_AS_ADMIN, found)
-        tx.audit_changes(before={"status": found.order.status}, after={"status": cancelled.order.status})
+async def cancel(deps: OrderDeps, request: Request[OrderRef]) -> Reply[Order]:
+    """Cancels an order. Catalog and payment consume the event and return the stock and the money."""
+    async with deps.db.transaction(request) as tx:
+        record = await _lock(tx, request.body.id, request.user, request.if_match)
+        is_owner = record.order.user_id == request.user.user_id
+        cancelled = await _make_transition(tx, states.CANCEL_AS_OWNER if is_owner else states.CANCEL_AS_ADMIN, record)
+        tx.audit_changes(before={"status": record.order.status}, after={"status": cancelled.order.status})
         tx.on_commit(lambda: failpoint("order.cancelled"))
         return tx.reply(cancelled.order, version=cancelled.version)
 
 
-async def update(shop: OrderDeps, ask: Request[UpdateOrder]) -> Reply[Order]:
-    """An administrator says that the goods left or arrived, or where they are to go."""
-    async with shop.db.transaction(ask) as tx:
-        found = await _locked(tx, ask.body.id, ask.user, ask.if_match)
-        updated = await _updated(tx, ask.body, found)
-        tx.audit_changes(before={"status": found.order.status}, after={"status": updated.order.status})
+async def update(deps: OrderDeps, request: Request[UpdateOrder]) -> Reply[Order]:
+    """Marks an order as shipped or delivered, or changes its address. For administrators."""
+    async with deps.db.transaction(request) as tx:
+        record = await _lock(tx, request.body.id, request.user, request.if_match)
+        updated = await _update(tx, request.body, record)
+        tx.audit_changes(before={"status": record.order.status}, after={"status": updated.order.status})
         tx.on_commit(lambda: failpoint("order.updated"))
         return tx.reply(updated.order, version=updated.version)
 
 
-async def _updated(tx: Transaction, request: UpdateOrder, found: OrderRecord) -> OrderRecord:
-    if request.status is not None:
-        return await _take(tx, states.transition_to(request.status), found, request)
-    assert request.shipping_address is not None, "its contract says so"
-    states.require_address_changeable(found.order.status)
-    return await moving.change_address(
-        tx.connection, found.order.id, found.order.status, request.shipping_address, at=now()
-    )
+async def _update(tx: Transaction, body: UpdateOrder, record: OrderRecord) -> OrderRecord:
+    order = record.order
+    if body.status is not None:
+        return await _make_transition(tx, states.transition_to(body.status), record, body)
+    assert body.shipping_address is not None, "the contract requires one of the two"
+    states.require_address_changeable(order.status)
+    return await transitions.change_address(tx.connection, order.id, order.status, body.shipping_address, at=now())
 
 
-async def _locked(tx: Transaction, order_id: UUID, who: Identity, if_match: int | None) -> OrderRecord:
-    found = require_access(await reading.lock(tx.connection, order_id), who)
-    require_version(found, if_match)
-    return found
+async def _lock(tx: Transaction, order_id: UUID, identity: Identity, if_match: int | None) -> OrderRecord:
+    record = require_access(await queries.lock(tx.connection, order_id), identity)
+    require_version(record, if_match)
+    return record
 
 
-async def _take(
-    tx: Transaction, step: Transition, found: OrderRecord, request: UpdateOrder | None = None
+async def _make_transition(
+    tx: Transaction, transition: Transition, record: OrderRecord, body: UpdateOrder | None = None
 ) -> OrderRecord:
-    states.require_allowed(step, found.order.status)
-    moved = await saga.take(tx, step, found.order.id, tracking=request.tracking if request else None)
-    assert moved is not None, "its row is locked"
-    return moved
+    states.require_allowed(transition, record.order.status)
+    changed = await saga.make_transition(tx, transition, record.order.id, tracking=body.tracking if body else None)
+    assert changed is not None, "the row is locked, so its status has not changed"
+    return changed

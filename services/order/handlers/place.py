@@ -1,9 +1,9 @@
-"""Placing an order: the stock is held first, then the order is written, its event and its answer with it.
+"""Placing an order: first the stock is held, then one transaction writes the order, its event and its reply.
 
-Everybody who tries to place the same thing meets in one hold: its id is made from the cart's version, or else from the
+All requests to place the same order share one hold: its id is derived from the cart's version, or else from the
 idempotency key and the request. So a customer who tries again after a crash between the two steps finds the stock that
-was held the first time, and two who try at the same moment get one order. A hold that no order came for is given back,
-or runs out.
+the first try has held, and two requests at the same moment make one order. A hold without an order is released, or it
+expires.
 """
 
 from uuid import UUID, uuid5
@@ -17,7 +17,7 @@ from infra.foundation.ids import new_id, now
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
 from infra.messaging.rpc import Reply, Request
 from services.order.deps import OrderDeps
-from services.order.domain import events as told
+from services.order.domain import events
 from services.order.domain.order_numbers import format_order_number
 from services.order.domain.orders import (
     Buyer,
@@ -29,127 +29,137 @@ from services.order.domain.orders import (
     resolve_buyer,
 )
 from services.order.store import insert as store
+from services.order.workers import hold_release
 
-_HOLDS = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
-"""The namespace of hold ids that are made from something."""
+_HOLD_NAMESPACE = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
+"""The namespace of derived hold ids."""
 
 UNCERTAIN_ERRORS = (TimedOut, Unavailable, InternalError)
-"""After these nobody knows whether the stock was held."""
+"""After these it is unknown whether catalog has held the stock."""
 
 
-async def place(shop: OrderDeps, ask: Request[PlaceOrder]) -> Reply[Order]:
-    """Holds every line or none and writes the order; the same order again for who asks the same again."""
-    reject_card_number(ask.body.payment_method)
-    buyer = resolve_buyer(ask.identity, ask.body)
-    request = await _addressed(shop, ask)
-    source, lines = await _lines(shop, request, buyer)
-    hold_id, own = derive_hold_id(source, ask.idempotency_key), source is None and ask.idempotency_key is None
+async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
+    """Holds every line or none and writes the order. The same request again returns the same order."""
+    reject_card_number(request.body.payment_method)
+    buyer = resolve_buyer(request.identity, request.body)
+    body = await _with_address(deps, request)
+    cart_version, lines = await _requested_lines(deps, body, buyer)
+    hold_id, is_private = (
+        derive_hold_id(cart_version, request.idempotency_key),
+        cart_version is None and request.idempotency_key is None,
+    )
     try:
-        hold = await _lasting(shop, hold_id, lines)
+        hold = await _lasting_hold(deps, hold_id, lines)
     except HoldMismatch:
-        return await _placed_before(shop, ask, buyer, hold_id, source)
+        return await _placed_before(deps, request, buyer, hold_id, cart_version)
     except UNCERTAIN_ERRORS:
-        if own:
-            shop.hold_releaser.release_later(hold_id)
+        if is_private:
+            hold_release.release_later(deps, hold_id)
         raise
-    failpoint("order.held")
+    failpoint("order.stock_held")
     try:
-        drafted = draft_order(request, buyer, hold, source, order_id=new_id(), at=now())
-        placed, first = await _write(shop, ask, drafted)
+        draft = draft_order(body, buyer, hold, cart_version, order_id=new_id(), at=now())
+        placed, is_new = await _write(deps, request, draft)
         failpoint("order.written")
     except Exception as error:
         if should_release_hold(error):
-            await shop.hold_releaser.release(hold_id, retry=own)
-        elif own:
-            shop.hold_releaser.release_later(hold_id)
+            await hold_release.release(deps, hold_id, retry=is_private)
+        elif is_private:
+            hold_release.release_later(deps, hold_id)
         raise
-    if not first:
-        await shop.hold_releaser.release(hold_id, retry=own)
+    if not is_new:
+        await hold_release.release(deps, hold_id, retry=is_private)
     return placed
 
 
-async def _addressed(shop: OrderDeps, ask: Request[PlaceOrder]) -> PlaceOrder:
-    """The request with the address that it names, copied: what becomes of that later does not touch the order."""
-    if ask.body.address_id is None:
-        return ask.body
-    wanted = user.CustomerAddressRef(id=ask.body.address_id, user_id=ask.user.user_id)
-    saved = await shop.rpc.request(user.ADDRESS, wanted)
-    to = Address.model_validate(saved.model_dump(exclude={"id"}))
-    return ask.body.model_copy(update={"shipping_address": to})
+async def _with_address(deps: OrderDeps, request: Request[PlaceOrder]) -> PlaceOrder:
+    """The request with a copy of the saved address that it names. Later changes to that do not affect the order."""
+    if request.body.address_id is None:
+        return request.body
+    address_ref = user.CustomerAddressRef(id=request.body.address_id, user_id=request.user.user_id)
+    saved = await deps.rpc.request(user.ADDRESS, address_ref)
+    address = Address.model_validate(saved.model_dump(exclude={"id"}))
+    return request.body.model_copy(update={"shipping_address": address})
 
 
-async def _lines(shop: OrderDeps, request: PlaceOrder, buyer: Buyer) -> tuple[CartVersion | None, list[RequestedLine]]:
-    """What is bought, and the cart's version where it comes from a cart."""
-    if request.items is not None:
-        return None, request.items
-    assert request.cart_id is not None, "its contract says so"
-    found = await shop.rpc.request(cart.CHECKOUT, cart.CheckoutRequest(id=request.cart_id, user_id=buyer.user_id))
+async def _requested_lines(
+    deps: OrderDeps, body: PlaceOrder, buyer: Buyer
+) -> tuple[CartVersion | None, list[RequestedLine]]:
+    """The lines to buy, and the cart's version when they come from a cart."""
+    if body.items is not None:
+        return None, body.items
+    assert body.cart_id is not None, "the contract requires one of the two"
+    checkout = await deps.rpc.request(cart.CHECKOUT, cart.CheckoutRequest(id=body.cart_id, user_id=buyer.user_id))
     failpoint("order.cart_read")
-    lines = [RequestedLine(sku=line.sku, quantity=line.quantity) for line in found.lines]
-    return CartVersion(found.cart_id, found.version), lines
+    lines = [RequestedLine(sku=line.sku, quantity=line.quantity) for line in checkout.lines]
+    return CartVersion(checkout.cart_id, checkout.version), lines
 
 
 def derive_hold_id(cart_version: CartVersion | None, key: IdempotencyKey | None) -> UUID:
-    """The hold in which everybody meets who places the same; one of its own where nothing tells what is the same."""
+    """Returns the hold id shared by all requests for the same order; a new id when nothing identifies the order."""
     if cart_version is not None:
-        return uuid5(_HOLDS, f"cart {cart_version.cart_id} {cart_version.version}")
+        return uuid5(_HOLD_NAMESPACE, f"cart {cart_version.cart_id} {cart_version.version}")
     if key is not None:
-        return uuid5(_HOLDS, f"key {key.digest.hex()} {key.fingerprint.hex()}")
+        return uuid5(_HOLD_NAMESPACE, f"key {key.digest.hex()} {key.fingerprint.hex()}")
     return new_id()
 
 
 def should_release_hold(error: Exception) -> bool:
-    """Whether a hold is of no use any more: nothing came of it, and nobody else is writing an order on it just now.
+    """Whether the hold is useless after this error: no order was stored, and no other request is storing one on it.
 
-    When it is not known what came of it, one that others may meet in stays, for those who try again to find it.
+    When the outcome is unknown, a shared hold stays, so that the next try finds it.
     """
     return isinstance(error, Fail | AlreadyProcessed) and not isinstance(error, IdempotencyInProgress)
 
 
-async def _lasting(shop: OrderDeps, hold_id: UUID, lines: list[RequestedLine]) -> Hold:
-    """A hold with time left to pay in. One that was left behind long ago is given back first and held anew."""
-    request = PlaceHold(hold_id=hold_id, lines=lines, seconds=int(shop.pay_within_seconds + shop.hold_margin_seconds))
-    hold = await _held(shop, request)
-    if (hold.seconds_left or 0) < shop.hold_margin_seconds + shop.pay_within_seconds / 2:
-        await shop.hold_releaser.release(hold_id, retry=False)
-        failpoint("order.old_hold_returned")
-        hold = await _held(shop, request)
+async def _lasting_hold(deps: OrderDeps, hold_id: UUID, lines: list[RequestedLine]) -> Hold:
+    """A hold that leaves enough time to pay. One left over from an old try is released first and made again."""
+    seconds = int(deps.pay_within_seconds + deps.hold_margin_seconds)
+    place_hold = PlaceHold(hold_id=hold_id, lines=lines, seconds=seconds)
+    hold = await _hold(deps, place_hold)
+    if (hold.seconds_left or 0) < deps.hold_margin_seconds + deps.pay_within_seconds / 2:
+        await hold_release.release(deps, hold_id, retry=False)
+        failpoint("order.stale_hold_released")
+        hold = await _hold(deps, place_hold)
     return hold
 
 
-async def _held(shop: OrderDeps, request: PlaceHold) -> Hold:
-    """Who ends the hold tells the seconds that are left. Only where they are not told our own clock is believed."""
-    hold = await shop.rpc.request(catalog.HOLD, request)
+async def _hold(deps: OrderDeps, place_hold: PlaceHold) -> Hold:
+    """The hold, with the seconds left as catalog reports them, since its clock ends the hold.
+
+    Only when catalog does not report them are they computed with this process's clock.
+    """
+    hold = await deps.rpc.request(catalog.HOLD, place_hold)
     if hold.seconds_left is None:
         return hold.model_copy(update={"seconds_left": (hold.expires_at - now()).total_seconds()})
     return hold
 
 
 async def _placed_before(
-    shop: OrderDeps, ask: Request[PlaceOrder], buyer: Buyer, hold_id: UUID, source: CartVersion | None
+    deps: OrderDeps, request: Request[PlaceOrder], buyer: Buyer, hold_id: UUID, cart_version: CartVersion | None
 ) -> Reply[Order]:
-    """The order whose hold cannot be had again, because it has come to its end meanwhile."""
-    async with shop.db.transaction(ask) as tx:
-        found = await store.find_existing(tx.connection, hold_id, source)
-        if found is None:
+    """The order that was placed before, when its hold has already ended and cannot be made again."""
+    async with deps.db.transaction(request) as tx:
+        existing = await store.find_existing(tx.connection, hold_id, cart_version)
+        if existing is None:
             raise HoldMismatch
-        before = require_same_buyer(found, buyer)
-        return tx.reply(before.order, version=before.version)
+        record = require_same_buyer(existing, buyer)
+        return tx.reply(record.order, version=record.version)
 
 
-async def _write(shop: OrderDeps, ask: Request[PlaceOrder], drafted: OrderDraft) -> tuple[Reply[Order], bool]:
-    """The order, and whether it is this one that was written or one that was there first."""
-    async with shop.db.transaction(ask) as tx:
+async def _write(deps: OrderDeps, request: Request[PlaceOrder], draft: OrderDraft) -> tuple[Reply[Order], bool]:
+    """The order, and whether this request has stored it; False when it existed before."""
+    async with deps.db.transaction(request) as tx:
         serial = await store.insert(
             tx.connection,
-            drafted,
-            pay_within_seconds=shop.pay_within_seconds,
-            hold_margin_seconds=shop.hold_margin_seconds,
+            draft,
+            pay_within_seconds=deps.pay_within_seconds,
+            hold_margin_seconds=deps.hold_margin_seconds,
         )
         if serial is not None:
-            order = drafted.order.model_copy(update={"number": format_order_number(serial)})
-            tx.publish(told.placed_event(drafted, order))
+            order = draft.order.model_copy(update={"number": format_order_number(serial)})
+            tx.publish(events.placed_event(draft, order))
             return tx.reply(order, version=1), True
-        found = await store.find_existing(tx.connection, drafted.hold.hold_id, drafted.cart)
-        before = require_same_buyer(found, drafted.buyer)
-        return tx.reply(before.order, version=before.version), False
+        existing = await store.find_existing(tx.connection, draft.hold.hold_id, draft.cart)
+        record = require_same_buyer(existing, draft.buyer)
+        return tx.reply(record.order, version=record.version), False

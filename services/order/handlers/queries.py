@@ -1,11 +1,11 @@
-"""Reading orders: for their customers, for administrators, and for the services that charge and tell."""
+"""Queries about orders: from customers, administrators, and the payment and notification services."""
 
 from datetime import UTC, datetime
 
 from contracts.failure import Forbidden, NotFound
 from contracts.model import ListPage, Timestamp
 from contracts.order import GuestContact, GuestContactRequest, ListOrders, Order, OrderRef, PayableList, PayablesRequest
-from infra.foundation import pagination as cursor
+from infra.foundation import pagination
 from infra.messaging.rpc import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain.order_numbers import parse_order_number
@@ -13,58 +13,60 @@ from services.order.domain.orders import require_access
 from services.order.store import queries as store
 from services.order.store.queries import OrderFilter
 
-_FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_MIN_TIME, _MAX_TIME = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
-async def get(shop: OrderDeps, ask: Request[OrderRef]) -> Reply[Order]:
-    async with shop.db.connection() as connection:
-        found = require_access(await store.find(connection, ask.body.id), ask.user)
-    return Reply(found.order, found.version)
+async def get(deps: OrderDeps, request: Request[OrderRef]) -> Reply[Order]:
+    """Returns an order to its customer or an administrator, with its version."""
+    async with deps.db.connection() as connection:
+        record = require_access(await store.find(connection, request.body.id), request.user)
+    return Reply(record.order, record.version)
 
 
-async def list_orders(shop: OrderDeps, ask: Request[ListOrders]) -> ListPage[Order]:
-    """The newest first: one's own, or for an administrator everybody's."""
-    wanted = _wanted(ask)
-    if wanted is None:
+async def list_orders(deps: OrderDeps, request: Request[ListOrders]) -> ListPage[Order]:
+    """Lists orders, the newest first: a customer's own ones, or any for an administrator."""
+    order_filter = _order_filter(request)
+    if order_filter is None:
         return ListPage[Order](items=[])
-    async with shop.db.connection() as connection:
-        found = await store.list_newest(connection, wanted, ask.body.limit + 1)
-    page, following = cursor.paginate([kept.order for kept in found], ask.body.limit)
-    return ListPage[Order](items=page, next=following)
+    async with deps.db.connection() as connection:
+        records = await store.list_newest(connection, order_filter, request.body.limit + 1)
+    page, next_cursor = pagination.paginate([record.order for record in records], request.body.limit)
+    return ListPage[Order](items=page, next=next_cursor)
 
 
-def _wanted(ask: Request[ListOrders]) -> OrderFilter | None:
-    """What the list is to hold; None where a mistyped number names no order."""
-    body, who = ask.body, ask.user
-    if not who.is_admin and body.user_id not in (None, who.user_id):
+def _order_filter(request: Request[ListOrders]) -> OrderFilter | None:
+    """The filter of the list; None when the number is mistyped, so that no order can match."""
+    body, identity = request.body, request.user
+    if not identity.is_admin and body.user_id not in (None, identity.user_id):
         raise Forbidden
     serial = parse_order_number(body.number) if body.number is not None else None
     if body.number is not None and serial is None:
         return None
     return OrderFilter(
-        user_id=body.user_id if who.is_admin else who.user_id,
+        user_id=body.user_id if identity.is_admin else identity.user_id,
         status=body.status,
         serial=serial,
         since=_storable(body.from_),
         until=_storable(body.to),
-        after=cursor.decode_id_cursor(body.after),
+        after=pagination.decode_id_cursor(body.after),
     )
 
 
 def _storable(at: Timestamp | None) -> Timestamp | None:
-    """A moment that the store can hold: outside of these there are no orders."""
-    return min(max(at, _FIRST), _LAST) if at else None
+    """The nearest time that the database and the ids can hold. No order lies outside of that range."""
+    return min(max(at, _MIN_TIME), _MAX_TIME) if at else None
 
 
-async def payables(shop: OrderDeps, ask: Request[PayablesRequest]) -> PayableList:
-    """What payment charges. Orders that do not exist are not in it."""
-    async with shop.db.connection() as connection:
-        return PayableList(items=await store.list_payables(connection, ask.body.order_ids))
+async def payables(deps: OrderDeps, request: Request[PayablesRequest]) -> PayableList:
+    """Returns what payment needs to charge these orders. Orders that do not exist are left out."""
+    async with deps.db.connection() as connection:
+        return PayableList(items=await store.list_payables(connection, request.body.order_ids))
 
 
-async def guest(shop: OrderDeps, ask: Request[GuestContactRequest]) -> GuestContact:
-    async with shop.db.connection() as connection:
-        found = await store.find_guest(connection, ask.body.order_id)
-    if found is None:
+async def guest(deps: OrderDeps, request: Request[GuestContactRequest]) -> GuestContact:
+    """Returns the e-mail and name of the guest who placed an order, for notification."""
+    async with deps.db.connection() as connection:
+        contact = await store.find_guest(connection, request.body.order_id)
+    if contact is None:
         raise NotFound
-    return found
+    return contact

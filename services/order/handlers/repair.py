@@ -1,7 +1,7 @@
-"""Putting orders right, on an operator's word: what has one right answer, and that once however often it is asked.
+"""Repairs orders when an operator asks for it: what has one right answer, once, however often it is requested.
 
-What payment has taken is asked for first, outside any transaction; the saga decides what it means. An order whose
-history does not lead to its status is left as it is: nobody but a person knows which of the two is right.
+Payment is first asked what it has captured, outside any transaction; the saga decides what that means. An order whose
+history does not lead to its status is left alone: only a person can know which of the two is right.
 """
 
 import time
@@ -15,85 +15,89 @@ from contracts.repair import RepairedItem, RepairRequest, RepairResult
 from infra.database.postgres import Transaction
 from infra.messaging.rpc import Request
 from services.order.deps import OrderDeps
-from services.order.domain import events as told
-from services.order.domain import states
+from services.order.domain import events, states
 from services.order.domain.orders import OrderRecord
-from services.order.store import queries as reading
-from services.order.store import repair as repairing
+from services.order.store import queries
+from services.order.store import repair as store
 from services.order.workers import saga
 
 EXTRA_HOLD_SECONDS = 60
-"""Seconds by which a hold that is made here lasts longer than any other, so that it is known again."""
+"""By how much a hold made here outlasts all others, which tells a new hold from one that existed before."""
 
 
-async def repair(shop: OrderDeps, ask: Request[RepairRequest]) -> RepairResult:
-    taken = await _taken(shop, ask.body.ids)
+async def repair(deps: OrderDeps, request: Request[RepairRequest]) -> RepairResult:
+    """Repairs the orders with these ids, and reports what was done to each."""
+    payments = await _captured_payments(deps, request.body.ids)
     return RepairResult(
         items=[
-            RepairedItem(id=order_id, did=await _mend(shop, ask, order_id, taken.get(order_id, ())))
-            for order_id in ask.body.ids
+            RepairedItem(id=order_id, did=await _repair_order(deps, request, order_id, payments.get(order_id, ())))
+            for order_id in request.body.ids
         ]
     )
 
 
-async def _taken(shop: OrderDeps, order_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Payment]]:
-    """The payments that have taken the money of each order, the first one first."""
-    found: dict[UUID, list[Payment]] = {}
-    for one in (await shop.rpc.request(payment.PAID, PaidOrdersRequest(order_ids=list(order_ids)))).items:
-        found.setdefault(one.order_id, []).append(one)
-    return found
+async def _captured_payments(deps: OrderDeps, order_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Payment]]:
+    """The payments that have captured the money of each order, the first one first."""
+    by_order: dict[UUID, list[Payment]] = {}
+    for captured in (await deps.rpc.request(payment.PAID, PaidOrdersRequest(order_ids=list(order_ids)))).items:
+        by_order.setdefault(captured.order_id, []).append(captured)
+    return by_order
 
 
-async def _mend(shop: OrderDeps, ask: Request[RepairRequest], order_id: UUID, taken: Sequence[Payment]) -> list[str]:
-    async with shop.db.transaction() as tx:
-        tx.audit_action(ask, order_id)
-        found = await reading.lock(tx.connection, order_id)
-        if found is None:
+async def _repair_order(
+    deps: OrderDeps, request: Request[RepairRequest], order_id: UUID, payments: Sequence[Payment]
+) -> list[str]:
+    async with deps.db.transaction() as tx:
+        tx.audit_action(request, order_id)
+        record = await queries.lock(tx.connection, order_id)
+        if record is None:
             return []
-        did = await _move_on(tx, found, taken)
-        if ask.body.say and not did:
-            did = await _say(tx, found)
-        waits = await repairing.is_awaiting_payment(tx.connection, order_id)
-    return did + (await _hold(shop, found) if waits else [])
+        done = await _catch_up(tx, record, payments)
+        if request.body.republish and not done:
+            done = await _republish(tx, record)
+        awaiting_payment = await store.is_awaiting_payment(tx.connection, order_id)
+    return done + (await _renew_hold(deps, record) if awaiting_payment else [])
 
 
-async def _hold(shop: OrderDeps, found: OrderRecord) -> list[str]:
-    """Stock for an order that still waits to be paid; where there is none any more, its payment will find that out."""
-    lines = [RequestedLine(sku=item.sku, quantity=item.quantity) for item in found.order.items]
-    seconds = int(shop.pay_within_seconds + shop.hold_margin_seconds) + EXTRA_HOLD_SECONDS
-    begun = time.monotonic()
+async def _renew_hold(deps: OrderDeps, record: OrderRecord) -> list[str]:
+    """Holds stock again for an order that waits to be paid. Without stock, the order is cancelled once it is paid."""
+    lines = [RequestedLine(sku=item.sku, quantity=item.quantity) for item in record.order.items]
+    seconds = int(deps.pay_within_seconds + deps.hold_margin_seconds) + EXTRA_HOLD_SECONDS
+    began = time.monotonic()
     try:
-        hold = await shop.rpc.request(catalog.HOLD, PlaceHold(hold_id=found.hold_id, lines=lines, seconds=seconds))
+        hold = await deps.rpc.request(catalog.HOLD, PlaceHold(hold_id=record.hold_id, lines=lines, seconds=seconds))
     except (OutOfStock, SkuUnknown, HoldMismatch):
         return []
     age = seconds - (hold.seconds_left or 0)
-    return ["its stock is held anew"] if age <= time.monotonic() - begun else []
+    return ["stock held again"] if age <= time.monotonic() - began else []
 
 
-async def _move_on(tx: Transaction, found: OrderRecord, taken: Sequence[Payment]) -> list[str]:
-    """What it would be had it heard of everything, and of the time that has passed."""
-    order_id, did = found.order.id, []
-    by = _payment_of(found, taken)
-    if by is not None:
-        if await saga.take(tx, states.CAPTURE, order_id, payment_id=by.id):
-            did.append(f"paid by {by.id}, as payment says")
-        if by.status is PaymentStatus.REFUNDED and await saga.take(tx, states.REFUND, order_id):
-            did.append("refunded, as payment says")
-    elif await repairing.is_overdue(tx.connection, order_id) and await saga.take(tx, states.EXPIRE_UNPAID, order_id):
-        did.append("given up: nobody has paid it in time")
-    return did
+async def _catch_up(tx: Transaction, record: OrderRecord, payments: Sequence[Payment]) -> list[str]:
+    """Brings the order to where all events, and the time that has passed, should have brought it."""
+    order_id, done = record.order.id, []
+    paid_by = _payment_of(record, payments)
+    if paid_by is not None:
+        if await saga.make_transition(tx, states.CAPTURE, order_id, payment_id=paid_by.id):
+            done.append(f"marked as paid: payment {paid_by.id} was captured")
+        if paid_by.status is PaymentStatus.REFUNDED and await saga.make_transition(tx, states.REFUND, order_id):
+            done.append(f"marked as refunded: payment {paid_by.id} was refunded")
+    elif await store.is_overdue(tx.connection, order_id) and await saga.make_transition(
+        tx, states.EXPIRE_UNPAID, order_id
+    ):
+        done.append("cancelled: not paid before its deadline")
+    return done
 
 
-def _payment_of(found: OrderRecord, taken: Sequence[Payment]) -> Payment | None:
-    """The payment that has paid the order, or else the one that should have: which has not given the money back."""
-    if found.order.payment_id is not None:
-        return next((one for one in taken if one.id == found.order.payment_id), None)
-    kept = [one for one in taken if one.status is not PaymentStatus.REFUNDED]
-    return next(iter([*kept, *taken]), None)
+def _payment_of(record: OrderRecord, payments: Sequence[Payment]) -> Payment | None:
+    """The payment that paid the order; else the one that should have: preferably one that was not refunded."""
+    if record.order.payment_id is not None:
+        return next((candidate for candidate in payments if candidate.id == record.order.payment_id), None)
+    not_refunded = [candidate for candidate in payments if candidate.status is not PaymentStatus.REFUNDED]
+    return next(iter([*not_refunded, *payments]), None)
 
 
-async def _say(tx: Transaction, found: OrderRecord) -> list[str]:
-    cart, charge = await repairing.placement_details(tx.connection, found.order.id)
-    events = told.past_events(found, cart, charge=charge)
-    tx.publish(*events)
-    return [f"said again: {event.name}" for event in events]
+async def _republish(tx: Transaction, record: OrderRecord) -> list[str]:
+    cart, charge = await store.placement_details(tx.connection, record.order.id)
+    past = events.past_events(record, cart, charge=charge)
+    tx.publish(*past)
+    return [f"published again: {event.name}" for event in past]

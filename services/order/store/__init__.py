@@ -1,1 +1,1 @@
-"""All SQL of orders. Each function runs one statement on the caller's connection."""
+"""The SQL of the order service. Each function runs one statement on the caller's connection."""

@@ -1,4 +1,4 @@
-"""How an order comes into the store, once."""
+"""How an order is stored, once."""
 
 from uuid import UUID
 
@@ -22,22 +22,22 @@ VALUES (
 ON CONFLICT DO NOTHING
 RETURNING serial
 """
-_FIND_FIRST = f"""
+_FIND_EXISTING = f"""
 SELECT {COLUMNS} FROM orders WHERE hold_id = $1
 UNION ALL
 SELECT {COLUMNS} FROM orders WHERE cart_id = $2 AND cart_version = $3
 LIMIT 1
 """  # noqa: S608 - constants
-_LIVES_ON = "SELECT EXISTS (SELECT FROM orders WHERE hold_id = $1 AND status <> 'cancelled')"
+_IS_HOLD_IN_USE = "SELECT EXISTS (SELECT FROM orders WHERE hold_id = $1 AND status <> 'cancelled')"
 
 
 async def insert(
     connection: Connection, draft: OrderDraft, *, pay_within_seconds: float, hold_margin_seconds: float
 ) -> int | None:
-    """The serial of the new order, or None when its hold or its cart's version has an order already.
+    """Stores the order and returns its serial, or None when its hold or its cart version already has an order.
 
-    Somebody who places the same at this moment is waited for. A pending order ends after `pay_within` seconds, and at
-    least `margin` seconds before its hold does, by the database's clock.
+    Waits for another transaction that stores the same order at the same moment. The payment deadline is
+    `pay_within_seconds` from now, but at least `hold_margin_seconds` before the hold ends, by the database's clock.
     """
     order, cart = draft.order, draft.cart
     try:
@@ -70,13 +70,13 @@ async def insert(
 
 
 async def find_existing(connection: Connection, hold_id: UUID, cart: CartVersion | None) -> OrderRecord | None:
-    """The order that has this hold or was made from this version of a cart."""
-    named = (cart.cart_id, cart.version) if cart else (None, None)
-    row = await connection.fetchrow(_FIND_FIRST, hold_id, *named)
+    """Returns the order that has this hold or was made from this version of a cart."""
+    cart_key = (cart.cart_id, cart.version) if cart else (None, None)
+    row = await connection.fetchrow(_FIND_EXISTING, hold_id, *cart_key)
     return to_record(row) if row else None
 
 
 async def is_hold_in_use(connection: Connection, hold_id: UUID) -> bool:
-    """Whether there is an order that needs this hold."""
-    found: bool = await connection.fetchval(_LIVES_ON, hold_id)
-    return found
+    """Whether an order that is not cancelled needs this hold."""
+    in_use: bool = await connection.fetchval(_IS_HOLD_IN_USE, hold_id)
+    return in_use

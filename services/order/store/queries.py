@@ -22,13 +22,13 @@ _GUEST = """
 SELECT email, shipping_address ->> 'name' AS name FROM orders WHERE id = $1 AND user_id IS NULL AND email IS NOT NULL
 """
 
-_SLACK = 1.0
-"""Seconds that an order's id and `created_at` may be apart."""
+_ID_SLACK_SECONDS = 1.0
+"""The largest distance between the time in an order's id and its `created_at`."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """Which orders a list holds; None leaves it open. `after` is the last one on the page before."""
+    """Which orders a list holds; None means any. `after` is the last order of the page before."""
 
     user_id: UUID | None = None
     status: OrderStatus | None = None
@@ -39,17 +39,18 @@ class OrderFilter:
 
     @property
     def min_id(self) -> UUID | None:
-        """Moments are looked up by the ids made around them, of which there is an index."""
-        return _made_at(self.since, -_SLACK) if self.since else None
+        """The lower bound of ids for `since`: ids begin with the time and have an index, `created_at` has none."""
+        return _first_id_at(self.since, -_ID_SLACK_SECONDS) if self.since else None
 
     @property
     def max_id(self) -> UUID | None:
-        return _made_at(self.until, _SLACK) if self.until else None
+        """The upper bound of ids for `until`."""
+        return _first_id_at(self.until, _ID_SLACK_SECONDS) if self.until else None
 
 
-def _made_at(at: datetime, slack: float) -> UUID:
-    """The least UUIDv7 of a moment: it begins with the milliseconds since 1970."""
-    return UUID(int=int((at.timestamp() + slack) * 1000) << 80)
+def _first_id_at(at: datetime, slack_seconds: float) -> UUID:
+    """The smallest UUIDv7 of a moment: it begins with the milliseconds since 1970."""
+    return UUID(int=int((at.timestamp() + slack_seconds) * 1000) << 80)
 
 
 _CONDITIONS: Mapping[str, str] = MappingProxyType(
@@ -60,37 +61,44 @@ _CONDITIONS: Mapping[str, str] = MappingProxyType(
         "since": "created_at >= ${}",
         "until": "created_at < ${}",
         "after": "id < ${}",
-        "since_id": "id >= ${}",
-        "until_id": "id < ${}",
+        "min_id": "id >= ${}",
+        "max_id": "id < ${}",
     }
 )
 
 
 async def find(connection: Connection, order_id: UUID) -> OrderRecord | None:
+    """Returns the order."""
     row = await connection.fetchrow(_FIND, order_id)
     return to_record(row) if row else None
 
 
 async def lock(connection: Connection, order_id: UUID) -> OrderRecord | None:
-    """The order, which nobody else changes until the transaction ends."""
+    """Returns the order and locks its row until the transaction ends."""
     row = await connection.fetchrow(_LOCK, order_id)
     return to_record(row) if row else None
 
 
 async def status_of(connection: Connection, order_id: UUID) -> OrderStatus | None:
+    """Returns the status of the order."""
     status = await connection.fetchval(_STATUS, order_id)
     return OrderStatus(status) if status else None
 
 
 async def list_newest(connection: Connection, order_filter: OrderFilter, limit: int) -> list[OrderRecord]:
-    """At most so many orders, the latest first: ids grow with the time they were made at."""
-    given = [(sql, value) for name, sql in _CONDITIONS.items() if (value := getattr(order_filter, name)) is not None]
-    where = " AND ".join(sql.format(place) for place, (sql, _) in enumerate(given, 2)) or "true"
+    """Returns at most `limit` orders, the newest first: ids grow with the time."""
+    given = [
+        (condition, value)
+        for name, condition in _CONDITIONS.items()
+        if (value := getattr(order_filter, name)) is not None
+    ]
+    where = " AND ".join(condition.format(place) for place, (condition, _) in enumerate(given, 2)) or "true"
     statement = f"SELECT {COLUMNS} FROM orders WHERE {where} ORDER BY id DESC LIMIT $1"  # noqa: S608 - constants
     return [to_record(row) for row in await connection.fetch(statement, limit, *(value for _, value in given))]
 
 
 async def list_payables(connection: Connection, order_ids: Sequence[UUID]) -> list[Payable]:
+    """Returns what payment needs to charge these orders; orders that do not exist are left out."""
     return [
         Payable(
             order_id=row["id"],
@@ -104,6 +112,6 @@ async def list_payables(connection: Connection, order_ids: Sequence[UUID]) -> li
 
 
 async def find_guest(connection: Connection, order_id: UUID) -> GuestContact | None:
-    """Where the guest who placed the order is reached; nobody for a customer's order."""
+    """Returns the e-mail and name of the guest who placed the order; None for a customer's order."""
     row = await connection.fetchrow(_GUEST, order_id)
     return GuestContact(email=row["email"], name=row["name"]) if row else None

@@ -21,7 +21,7 @@ COLUMNS = """
 
 
 def to_record(row: Any) -> OrderRecord:
-    """From a row of `COLUMNS`, with the status before the change in `was` where there was one."""
+    """Builds the record from a row of `COLUMNS`, and of `previous_status` where the statement returns it."""
     order = Order(
         id=row["id"],
         number=format_order_number(row["serial"]),
@@ -40,7 +40,8 @@ def to_record(row: Any) -> OrderRecord:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
-    return OrderRecord(order, row["version"], row["hold_id"], row["email"], OrderStatus(row.get("was", row["status"])))
+    previous_status = OrderStatus(row.get("previous_status", row["status"]))
+    return OrderRecord(order, row["version"], row["hold_id"], row["email"], previous_status)
 
 
 def _money(row: Any, column: str) -> Money:

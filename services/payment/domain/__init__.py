@@ -1,0 +1,1 @@
+"""Decisions about payments: values in, values or failures out. No I/O, clock or randomness."""

@@ -1,7 +1,7 @@
-"""Gateways: the companies that move the money. Every call carries our own id as its idempotency key.
+"""Payment gateways: the companies that move the money. Every call carries an id of ours as its idempotency key.
 
-A call answers for good, or raises `GatewayError` (it said no sense, or could not be reached) or `TimeoutError`: then
-nobody knows, and the same call with the same key is the way to find out.
+A call returns a final answer, or raises `GatewayError` (an invalid answer, or no connection) or `TimeoutError`. After
+either the outcome is unknown, and the same call under the same key finds it out.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -13,32 +13,34 @@ from typing import Protocol
 from uuid import UUID
 
 from contracts.money import Money
-from services.payment.domain.payments import ChargeOutcome
+from services.payment.domain.charges import ChargeOutcome
 from services.payment.gateways.circuit_breaker import GatewayBreaker
 
 FAILURE_THRESHOLD, PAUSE_SECONDS = 10, 5.0
 
 
 class GatewayError(Exception):
-    """The gateway failed; whether it did what was asked is not known."""
+    """The gateway failed; it is unknown whether it did what was requested."""
 
 
-class GatewayUnavailable(GatewayError):  # noqa: N818 - says what it is
-    """The gateway was not asked at all: it has failed so often that it is left alone for a while."""
+class GatewayUnavailable(GatewayError):  # noqa: N818 - a state, not a failure of the call
+    """The gateway was not called, because its circuit breaker is open."""
 
 
-class RefundRefused(Exception):  # noqa: N818 - an answer, not an accident
-    """The gateway will not give this back. `str(error)` is its code for why."""
+class RefundRefused(Exception):  # noqa: N818 - an answer, not a failure
+    """The gateway refuses the refund. `str(error)` is its code for the reason."""
 
 
 class MovementKind(StrEnum):
+    """Whether money was charged or refunded."""
+
     CHARGE = "charge"
     REFUND = "refund"
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """Money that the gateway says has moved: a charge under a payment's id, or a refund of one under the refund's."""
+    """A movement of money as the gateway reports it: `key` is the id of the payment charged or of the refund made."""
 
     kind: MovementKind
     key: UUID
@@ -48,37 +50,40 @@ class Movement:
 
 
 class PaymentGateway(Protocol):
+    """What every gateway offers. A `key` is the id of a payment or of a refund."""
+
     name: str
 
     def accepts(self, method: str) -> bool:
-        """Whether this is a token of this gateway's."""
+        """Whether the payment method is a token of this gateway."""
 
-    async def charge(self, key: UUID, money: Money, method: str) -> ChargeOutcome: ...
+    async def charge(self, key: UUID, money: Money, method: str) -> ChargeOutcome:
+        """Charges the payment method."""
 
     async def confirm(self, key: UUID) -> ChargeOutcome:
-        """The second step was taken."""
+        """Continues a charge after the customer's second step."""
 
     async def void(self, key: UUID, money: Money) -> ChargeOutcome:
-        """Captures nothing under this key from now on; `captured` when that came first."""
+        """Prevents any capture under this key from now on. Returns `captured` when that came first."""
 
     async def refund(self, key: UUID, charge_key: UUID, money: Money) -> None:
-        """Gives money back; raises `RefundRefused` when the gateway will not."""
+        """Refunds part or all of a charge. Raises `RefundRefused` when the gateway refuses."""
 
     async def find_charge(self, key: UUID) -> ChargeOutcome | None:
-        """What became of a charge; None when there is none, or its end is not known yet."""
+        """Returns the outcome of a charge; None when there is no such charge or no outcome yet."""
 
     async def has_refunded(self, key: UUID) -> bool:
-        """Whether this refund has been given back."""
+        """Whether this refund was made."""
 
     def list_movements(self, kind: MovementKind) -> AsyncIterator[Movement]:
-        """All that has ever moved of a kind, in the order of keys, with no more than a page of it in memory."""
+        """Iterates over all movements of a kind, ordered by key, with at most one page of them in memory."""
 
     def list_movements_since(self, moment: datetime) -> AsyncIterator[Movement]:
-        """What has moved since then: the charges, then the refunds, each in order of time."""
+        """Iterates over the movements since then: the charges, then the refunds, each ordered by time."""
 
 
 class GatewayRegistry:
-    """The gateways of the shop, by what they accept and by name, each behind a breaker of its own."""
+    """The configured gateways, each behind its own circuit breaker."""
 
     def __init__(
         self,
@@ -89,24 +94,26 @@ class GatewayRegistry:
     ) -> None:
         self.default_name = gateways[0].name
         self.pause_seconds = pause_seconds
-        self._all = {gateway.name: gateway for gateway in gateways}
+        self._gateways = {gateway.name: gateway for gateway in gateways}
         self.breakers = {
             name: GatewayBreaker(name, failure_threshold=failure_threshold, pause_seconds=pause_seconds)
-            for name in self._all
+            for name in self._gateways
         }
 
     def for_method(self, method: str) -> PaymentGateway | None:
-        return next((gateway for gateway in self._all.values() if gateway.accepts(method)), None)
+        """Returns the gateway that accepts this payment method."""
+        return next((gateway for gateway in self._gateways.values() if gateway.accepts(method)), None)
 
     def by_name(self, provider: str) -> PaymentGateway:
-        return self._all[provider]
+        """Returns the gateway with this name."""
+        return self._gateways[provider]
 
     @contextmanager
     def guarded_call(self, gateway: PaymentGateway) -> Iterator[None]:
-        """Around every call. Raises `GatewayAway` instead while the gateway is left alone."""
+        """Wraps a call and records its success or failure. Raises `GatewayUnavailable` while the breaker is open."""
         breaker = self.breakers[gateway.name]
         if not breaker.allow_call():
-            raise GatewayUnavailable(f"{gateway.name} is left alone for a while")
+            raise GatewayUnavailable(f"the circuit breaker of {gateway.name} is open")
         try:
             yield
         except (GatewayError, TimeoutError):

@@ -1,7 +1,7 @@
-"""A breaker a gateway: one that fails time after time is left alone, but for one call now and then, to try.
+"""A circuit breaker per gateway: after repeated failures only a trial call goes through now and then.
 
-Libraries put the call into the breaker. Here it is the other way round: what is not asked is given back, so whoever is
-about to ask wants to know beforehand, and an outcome may come from a call that began before the breaker opened.
+Libraries wrap the call in the breaker. Here the caller asks first, because an attempt whose gateway is not called is
+returned unused; and an outcome may come from a call that began before the breaker opened.
 """
 
 import logging
@@ -12,43 +12,48 @@ log = logging.getLogger("souk.payment")
 
 
 class GatewayBreaker:
-    """Opens after so many `failures` in a row; while it is open, one call goes through every `pause` seconds."""
+    """Opens after `failure_threshold` failures in a row. While open, it allows one call every `pause_seconds`."""
 
     def __init__(
-        self, gateway: str, *, failure_threshold: int, pause_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        gateway: str,
+        *,
+        failure_threshold: int,
+        pause_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.gateway = gateway
         self.is_open = False
         self.pause_seconds = pause_seconds
-        self._enough = failure_threshold
+        self._failure_threshold = failure_threshold
         self._clock = clock
         self._failures = 0
-        self._try_at = 0.0
+        self._next_trial_at = 0.0
 
     def allow_call(self) -> bool:
-        """Whether the gateway is to be asked now."""
+        """Whether the gateway may be called now. While open, a True allows this one trial call."""
         if not self.is_open:
             return True
         now = self._clock()
-        if now < self._try_at:
+        if now < self._next_trial_at:
             return False
-        self._try_at = now + self.pause_seconds
+        self._next_trial_at = now + self.pause_seconds
         return True
 
     def record_failure(self) -> None:
-        """The gateway did not answer, or not with sense."""
+        """Counts a call without a valid answer, and opens the breaker at the threshold."""
         self._failures += 1
-        if not self.is_open and self._failures >= self._enough:
-            self._try_at = self._clock() + self.pause_seconds
-            self._turn(open_=True)
+        if not self.is_open and self._failures >= self._failure_threshold:
+            self._next_trial_at = self._clock() + self.pause_seconds
+            self._set_open(is_open=True)
 
     def record_success(self) -> None:
-        """Whatever it said, it is there."""
+        """Closes the breaker: any valid answer, a refusal too, shows that the gateway works."""
         self._failures = 0
         if self.is_open:
-            self._turn(open_=False)
+            self._set_open(is_open=False)
 
-    def _turn(self, *, open_: bool) -> None:
-        self.is_open = open_
-        fields = {"gateway": self.gateway, "breaker": "open" if open_ else "closed"}
-        log.warning("a breaker has changed", extra={"fields": fields})
+    def _set_open(self, *, is_open: bool) -> None:
+        self.is_open = is_open
+        fields = {"gateway": self.gateway, "breaker": "open" if is_open else "closed"}
+        log.warning("circuit breaker changed", extra={"fields": fields})

@@ -1,10 +1,10 @@
-"""The simulator: a gateway that behaves as its tokens say, so that a shop can be tried without a bank.
+"""The simulator: a gateway whose tokens decide what happens, so that a shop can be tried without a bank.
 
-It stands for another company: its books are in a schema of their own, and nobody else reads them. Each of its
-statements commits by itself, and durably: what a gateway has answered it does not forget, whatever dies. A process that
-has heard an answer settles by it once the store is back, so books that forget would disagree for good.
+It stands for another company: its data lies in a schema of its own, which no other code reads. Each of its statements
+commits by itself, and durably: a gateway does not forget what it has answered, even in a crash. A process that has
+received an answer settles by it once the database is back, so a simulator that forgets would disagree for ever.
 
-Charges that are asked for at the same moment go in one statement: the simulator is to cost the shop next to nothing.
+Charges requested at the same moment are sent in one statement, so that the simulator costs the shop next to nothing.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import asyncpg
 from contracts.money import Money
 from infra.database.postgres import UNAVAILABLE_ERRORS, Connection, Database
 from infra.foundation.failpoints import failpoint
-from services.payment.domain.payments import METHOD_UNKNOWN, ChargeOutcome, ChargeState
+from services.payment.domain.charges import METHOD_UNKNOWN, ChargeOutcome, ChargeState
 from services.payment.gateways import GatewayError, Movement, MovementKind, RefundRefused
 
 ERRED, REFUSED = "erred", "refused"
@@ -37,7 +37,7 @@ class TokenBehaviour:
     failure_code: str | None = None
     is_late: bool = False
     loses_reply: bool = False
-    """Captures, and then the first answer is lost on its way; who asks again under the same key is told."""
+    """Captures, but the first reply is lost. The next call under the same key gets it."""
 
 
 TOKENS: Mapping[str, TokenBehaviour] = {
@@ -50,19 +50,19 @@ TOKENS: Mapping[str, TokenBehaviour] = {
     "sim_lost_answer": TokenBehaviour(loses_reply=True),
 }
 
-_ANSWER = """
+_REPLY_COLUMNS = """
 state, failure_code, client_secret, calls, extract(epoch FROM effective_at - clock_timestamp())::float8 AS wait
 """
 _CHARGE = f"""
 INSERT INTO simulator.charge AS known (key, token, amount, currency, state, failure_code, client_secret, effective_at)
-SELECT asked.key, token, amount, currency, state, failure_code, secret, now() + make_interval(secs => late)
+SELECT requested.key, token, amount, currency, state, failure_code, secret, now() + make_interval(secs => late)
 FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[])
-    AS asked (key, token, amount, currency, state, failure_code, secret, late)
+    AS requested (key, token, amount, currency, state, failure_code, secret, late)
 ON CONFLICT (key) DO UPDATE SET
     calls = known.calls + 1,
     state = CASE known.state WHEN 'erred' THEN 'captured' ELSE known.state END,
     effective_at = CASE known.state WHEN 'erred' THEN now() ELSE known.effective_at END
-RETURNING key, {_ANSWER}
+RETURNING key, {_REPLY_COLUMNS}
 """  # noqa: S608 - constants
 _CONFIRM = """
 UPDATE simulator.charge SET state = 'captured', effective_at = now() WHERE key = $1 AND state = 'action_required'
@@ -73,9 +73,9 @@ ON CONFLICT (key) DO UPDATE SET calls = known.calls + 1, effective_at = least(kn
     CASE WHEN known.state = 'declined' OR (known.state = 'captured' AND known.effective_at <= clock_timestamp())
          THEN known.state ELSE 'voided' END
 """
-_FIND = f"SELECT {_ANSWER} FROM simulator.charge WHERE key = $1"  # noqa: S608 - constants
+_FIND = f"SELECT {_REPLY_COLUMNS} FROM simulator.charge WHERE key = $1"  # noqa: S608 - constants
 _REFUND = """
-WITH asked AS (
+WITH requested AS (
     SELECT key, token, state = 'captured' AND effective_at <= clock_timestamp() AND amount >=
         $3::bigint + (SELECT coalesce(sum(other.amount), 0) FROM simulator.refund AS other
                       WHERE other.charge_key = $2 AND other.key <> $1 AND other.state <> 'refused') AS allowed
@@ -84,7 +84,7 @@ WITH asked AS (
 INSERT INTO simulator.refund AS known (key, charge_key, amount, state)
 SELECT $1, key, $3::bigint,
     CASE WHEN NOT allowed THEN 'refused' WHEN token = 'sim_error_once' THEN 'erred' ELSE 'refunded' END
-FROM asked
+FROM requested
 ON CONFLICT (key) DO UPDATE SET calls = known.calls + 1,
     state = CASE known.state WHEN 'erred' THEN 'refunded' ELSE known.state END
 RETURNING state
@@ -114,80 +114,90 @@ ORDER BY refund.effective_at, refund.key LIMIT $3
 
 @dataclass(frozen=True, slots=True)
 class _Call:
+    """A charge that waits to be sent with others."""
+
     key: UUID
     money: Money
     method: str
-    answered: "asyncio.Future[asyncpg.Record]"
+    reply: "asyncio.Future[asyncpg.Record]"
 
 
 class Simulator:
-    """`late` is how many seconds `sim_timeout` takes to capture, and to answer."""
+    """The simulated gateway. `late_seconds` is how long `sim_timeout` takes to capture and to reply."""
 
     name = "simulator"
 
     def __init__(self, db: Database, *, late_seconds: float) -> None:
         self.db = db
         self.late_seconds = late_seconds
-        self._waiting: list[_Call] = []
-        self._sending: asyncio.Task[None] | None = None
+        self._pending: list[_Call] = []
+        self._sender: asyncio.Task[None] | None = None
 
     def accepts(self, method: str) -> bool:
+        """Whether the payment method is a token of the simulator."""
         return method in TOKENS
 
     async def charge(self, key: UUID, money: Money, method: str) -> ChargeOutcome:
+        """Charges under this key, as the token decides. Waits for the reply of the batch it is sent with."""
         if method not in TOKENS:
             return ChargeOutcome(ChargeState.DECLINED, METHOD_UNKNOWN)
         call = _Call(key, money, method, asyncio.get_running_loop().create_future())
-        self._waiting.append(call)
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send())
-        answer = await call.answered
-        if answer["state"] == ERRED:
-            raise GatewayError("the simulator failed, as it was told to")
-        if TOKENS[method].loses_reply and answer["calls"] == 1:
-            raise GatewayError("the simulator's answer was lost, as it was told to")
-        if answer["wait"] > 0 and answer["state"] == ChargeState.CAPTURED:
-            await asyncio.sleep(answer["wait"])
-            return await self._found(key)
-        return _outcome(answer)
+        self._pending.append(call)
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send())
+        reply = await call.reply
+        if reply["state"] == ERRED:
+            raise GatewayError("simulated failure")
+        if TOKENS[method].loses_reply and reply["calls"] == 1:
+            raise GatewayError("simulated loss of the reply")
+        if reply["wait"] > 0 and reply["state"] == ChargeState.CAPTURED:
+            await asyncio.sleep(reply["wait"])
+            return await self._known_outcome(key)
+        return _outcome(reply)
 
     async def confirm(self, key: UUID) -> ChargeOutcome:
-        async with self._books() as books:
-            await books.execute(_CONFIRM, key)
+        """Captures a charge that required a second step."""
+        async with self._connection() as connection:
+            await connection.execute(_CONFIRM, key)
         failpoint("simulator.confirmed")
-        return await self._found(key)
+        return await self._known_outcome(key)
 
     async def void(self, key: UUID, money: Money) -> ChargeOutcome:
-        async with self._books() as books:
-            await books.execute(_VOID, key, money.amount, money.currency)
+        """Prevents any capture under this key from now on."""
+        async with self._connection() as connection:
+            await connection.execute(_VOID, key, money.amount, money.currency)
         failpoint("simulator.voided")
-        return await self._found(key)
+        return await self._known_outcome(key)
 
     async def refund(self, key: UUID, charge_key: UUID, money: Money) -> None:
-        async with self._books() as books:
-            state = await books.fetchval(_REFUND, key, charge_key, money.amount)
+        """Refunds part or all of a charge, or raises `RefundRefused` when that exceeds it."""
+        async with self._connection() as connection:
+            state = await connection.fetchval(_REFUND, key, charge_key, money.amount)
         failpoint("simulator.refunded")
         if state in (None, REFUSED):
             raise RefundRefused("refund_refused")
         if state == ERRED:
-            raise GatewayError("the simulator failed, as it was told to")
+            raise GatewayError("simulated failure")
 
     async def find_charge(self, key: UUID) -> ChargeOutcome | None:
-        async with self._books() as books:
-            answer = await books.fetchrow(_FIND, key)
-        if answer is None or answer["state"] == ERRED or answer["wait"] > 0:
+        """Returns the outcome of a charge, if it has one."""
+        async with self._connection() as connection:
+            reply = await connection.fetchrow(_FIND, key)
+        if reply is None or reply["state"] == ERRED or reply["wait"] > 0:
             return None
-        return _outcome(answer)
+        return _outcome(reply)
 
     async def has_refunded(self, key: UUID) -> bool:
-        async with self._books() as books:
-            return bool(await books.fetchval(_REFUNDED, key))
+        """Whether this refund was made."""
+        async with self._connection() as connection:
+            return bool(await connection.fetchval(_REFUNDED, key))
 
     async def list_movements(self, kind: MovementKind) -> AsyncIterator[Movement]:
+        """Iterates over all movements of a kind, ordered by key."""
         statement, key = _CHARGES if kind is MovementKind.CHARGE else _REFUNDS, UUID(int=0)
         while True:
-            async with self._books() as books:
-                rows = await books.fetch(statement, key, PAGE_SIZE)
+            async with self._connection() as connection:
+                rows = await connection.fetch(statement, key, PAGE_SIZE)
             for row in rows:
                 yield _movement(kind, row)
             if len(rows) < PAGE_SIZE:
@@ -195,70 +205,72 @@ class Simulator:
             key = rows[-1]["key"]
 
     async def list_movements_since(self, moment: datetime) -> AsyncIterator[Movement]:
+        """Iterates over the movements since then: the charges, then the refunds, each ordered by time."""
         for kind, statement in ((MovementKind.CHARGE, _CHARGES_SINCE), (MovementKind.REFUND, _REFUNDS_SINCE)):
             at, key = moment, UUID(int=0)
             while True:
-                async with self._books() as books:
-                    rows = await books.fetch(statement, at, key, PAGE_SIZE)
+                async with self._connection() as connection:
+                    rows = await connection.fetch(statement, at, key, PAGE_SIZE)
                 for row in rows:
                     at, key = row["effective_at"], row["key"]
                     yield _movement(kind, row)
                 if len(rows) < PAGE_SIZE:
                     break
 
-    async def _found(self, key: UUID) -> ChargeOutcome:
+    async def _known_outcome(self, key: UUID) -> ChargeOutcome:
         outcome = await self.find_charge(key)
         if outcome is None:
-            raise GatewayError("the simulator does not know yet")
+            raise GatewayError("the simulator has no outcome yet")
         return outcome
 
     async def _send(self) -> None:
-        """Sends what has gathered, again and again until nothing has."""
+        """Sends the pending calls in batches until none is left."""
         try:
-            while self._waiting:
-                calls = {call.key: call for call in reversed(self._waiting)}  # one statement takes a key once
-                self._waiting = [call for call in self._waiting if calls[call.key] is not call]
-                await self._send_one(calls)
+            while self._pending:
+                calls = {call.key: call for call in reversed(self._pending)}  # a statement can insert a key only once
+                self._pending = [call for call in self._pending if calls[call.key] is not call]
+                await self._send_batch(calls)
         finally:
-            self._sending = None
+            self._sender = None
 
-    async def _send_one(self, calls: Mapping[UUID, _Call]) -> None:
+    async def _send_batch(self, calls: Mapping[UUID, _Call]) -> None:
         try:
-            async with self._books() as books:
-                answers = {row["key"]: row for row in await books.fetch(_CHARGE, *self._asked(calls))}
+            async with self._connection() as connection:
+                replies = {row["key"]: row for row in await connection.fetch(_CHARGE, *self._columns(calls))}
             failpoint("simulator.charged")
         except GatewayError as error:
             for call in calls.values():
-                if not call.answered.done():
-                    call.answered.set_exception(error)
+                if not call.reply.done():
+                    call.reply.set_exception(error)
             return
         for key, call in calls.items():
-            if not call.answered.done():
-                call.answered.set_result(answers[key])
+            if not call.reply.done():
+                call.reply.set_result(replies[key])
 
-    def _asked(self, calls: Mapping[UUID, _Call]) -> list[list[Any]]:
-        every = [(call, TOKENS[call.method]) for call in calls.values()]
+    def _columns(self, calls: Mapping[UUID, _Call]) -> list[list[Any]]:
+        """The values of the calls, column by column, as the statement takes them."""
+        behaviours = [(call, TOKENS[call.method]) for call in calls.values()]
         return [
-            [call.key for call, _ in every],
-            [call.method for call, _ in every],
-            [call.money.amount for call, _ in every],
-            [call.money.currency for call, _ in every],
-            [behaviour.state for _, behaviour in every],
-            [behaviour.failure_code for _, behaviour in every],
+            [call.key for call, _ in behaviours],
+            [call.method for call, _ in behaviours],
+            [call.money.amount for call, _ in behaviours],
+            [call.money.currency for call, _ in behaviours],
+            [behaviour.state for _, behaviour in behaviours],
+            [behaviour.failure_code for _, behaviour in behaviours],
             [
                 _secret(call.key) if behaviour.state == ChargeState.ACTION_REQUIRED else None
-                for call, behaviour in every
+                for call, behaviour in behaviours
             ],
-            [self.late_seconds if behaviour.is_late else 0.0 for _, behaviour in every],
+            [self.late_seconds if behaviour.is_late else 0.0 for _, behaviour in behaviours],
         ]
 
     @asynccontextmanager
-    async def _books(self) -> AsyncIterator[Connection]:
+    async def _connection(self) -> AsyncIterator[Connection]:
         try:
             async with self.db.connection() as connection:
                 yield connection
         except UNREACHABLE_ERRORS as error:
-            raise GatewayError(f"the simulator cannot be reached: {type(error).__name__}") from error
+            raise GatewayError(f"the simulator is not available: {type(error).__name__}") from error
 
 
 def _secret(key: UUID) -> str:
@@ -270,5 +282,5 @@ def _movement(kind: MovementKind, row: asyncpg.Record) -> Movement:
     return Movement(kind, row["key"], row["charge_key"], money, row["effective_at"])
 
 
-def _outcome(answer: asyncpg.Record) -> ChargeOutcome:
-    return ChargeOutcome(ChargeState(answer["state"]), answer["failure_code"], answer["client_secret"])
+def _outcome(reply: asyncpg.Record) -> ChargeOutcome:
+    return ChargeOutcome(ChargeState(reply["state"]), reply["failure_code"], reply["client_secret"])

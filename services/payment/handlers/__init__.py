@@ -1,1 +1,1 @@
-"""One function an ask or an event: paying, returning money, reading, hearing of orders."""
+"""The operations that the payment service answers and the events that it consumes."""

@@ -1,4 +1,4 @@
-"""Taking the money of an order: asked by its customer, or by the order itself; and a payment's second step."""
+"""Charging an order, requested by its customer or by the order service, and confirming a payment's second step."""
 
 import hmac
 from uuid import UUID
@@ -25,122 +25,122 @@ from infra.foundation.ids import new_id
 from infra.messaging.idempotency import IdempotencyKey
 from infra.messaging.rpc import Reply, Request
 from services.payment.deps import PaymentDeps
-from services.payment.domain import payments as domain
-from services.payment.domain.payments import ChargeStep
+from services.payment.domain.charges import ChargeStep
+from services.payment.domain.payments import PaymentRecord, reject_card_number, require_payable
 from services.payment.gateways import PaymentGateway
 from services.payment.handlers.idempotent_payment import reply_with_payment, reserve_id
 from services.payment.store import payments
 
 
-async def create(shop: PaymentDeps, ask: Request[CreatePayment]) -> Payment | Reply[Payment]:
-    """The customer pays an order of theirs; the answer waits a moment for the gateway."""
-    gateway = _accepting(shop, ask.body.payment_method)
-    payment_id = await reserve_id(shop, ask)
-    with shop.completions.expect(payment_id) as outcome:
-        if ask.idempotency_key is None or not await _is_open(shop, payment_id):
-            total = await _payable(shop, ask)
-            async with shop.db.transaction() as tx:
-                await _open(shop, tx, payment_id, ask.body, ask.user.user_id, total, gateway)
+async def create(deps: PaymentDeps, request: Request[CreatePayment]) -> Payment | Reply[Payment]:
+    """Charges the customer's own order, and waits a moment for the gateway."""
+    gateway = _gateway_for(deps, request.body.payment_method)
+    payment_id = await reserve_id(deps, request)
+    with deps.completions.expect(payment_id) as completion:
+        if request.idempotency_key is None or not await _is_open(deps, payment_id):
+            total = await _amount_due(deps, request)
+            async with deps.db.transaction() as tx:
+                await _open(deps, tx, payment_id, request.body, request.user.user_id, total, gateway)
             failpoint("payment.opened")
-        await outcome.wait(shop.wait_seconds)
-    return await reply_with_payment(shop, ask, payment_id)
+        await completion.wait(deps.wait_seconds)
+    return await reply_with_payment(deps, request, payment_id)
 
 
-async def charge(shop: PaymentDeps, ask: Request[ChargeOrder]) -> Reply[Payment]:
-    """The order asks to be paid; it hears of the outcome as an event."""
-    gateway = _accepting(shop, ask.body.payment_method)
+async def charge(deps: PaymentDeps, request: Request[ChargeOrder]) -> Reply[Payment]:
+    """Charges an order at the request of the order service, which learns the outcome from the events."""
+    gateway = _gateway_for(deps, request.body.payment_method)
     payment_id = new_id()
-    async with shop.db.transaction(ask) as tx:
-        await _open(shop, tx, payment_id, ask.body, ask.body.user_id, ask.body.amount, gateway)
+    async with deps.db.transaction(request) as tx:
+        await _open(deps, tx, payment_id, request.body, request.body.user_id, request.body.amount, gateway)
         payment = await payments.find(tx.connection, payment_id)
-        assert payment is not None
+        assert payment is not None, "it was opened in this transaction"
         tx.on_commit(lambda: failpoint("payment.charge_accepted"))
         return tx.reply(payment.to_contract())
 
 
-async def charged(shop: PaymentDeps, ask: Request[ChargeLookup]) -> Payment:
-    """What the order was told under this key; how it failed, if it did."""
-    body = ask.body.charge.model_dump_json(by_alias=True).encode()
-    told = await shop.db.find_reply(IdempotencyKey.derive(CHARGE.subject, ask.client_ip, ask.body.key, body))
-    if told is None:
+async def charged(deps: PaymentDeps, request: Request[ChargeLookup]) -> Payment:
+    """Returns the stored reply to an earlier `charge` request with this key, or raises its failure."""
+    body = request.body.charge.model_dump_json(by_alias=True).encode()
+    stored = await deps.db.find_reply(IdempotencyKey.derive(CHARGE.subject, request.client_ip, request.body.key, body))
+    if stored is None:
         raise NotFound
-    if headers.ERROR in told.headers:
-        raise Fail.from_json(told.body)
-    return Payment.model_validate_json(told.body)
+    if headers.ERROR in stored.headers:
+        raise Fail.from_json(stored.body)
+    return Payment.model_validate_json(stored.body)
 
 
-async def confirm(shop: PaymentDeps, ask: Request[ConfirmPayment]) -> Payment | Reply[Payment]:
-    """The customer has taken the second step. Who has the secret may say so again: it is captured once."""
-    payment_id = ask.body.id
-    with shop.completions.expect(payment_id) as outcome:
-        async with shop.db.transaction() as tx:
+async def confirm(deps: PaymentDeps, request: Request[ConfirmPayment]) -> Payment | Reply[Payment]:
+    """Continues after the customer's second step, and waits a moment for the gateway. Repeating it is harmless."""
+    payment_id = request.body.id
+    with deps.completions.expect(payment_id) as completion:
+        async with deps.db.transaction() as tx:
             payment = await payments.lock(tx.connection, payment_id)
-            if payment is None or payment.user_id != ask.user.user_id or not _proven(payment, ask.body):
+            if payment is None or payment.user_id != request.user.user_id or not _has_secret(payment, request.body):
                 raise NotFound
             if payment.status is PaymentStatus.FAILED:
-                raise NotPayable("This payment has failed.")
+                raise NotPayable("This payment has failed. Pay the order again.")
             if payment.status is PaymentStatus.REQUIRES_ACTION:
                 await payments.schedule_step(tx.connection, payment_id, ChargeStep.CONFIRM)
-                tx.on_commit(shop.charge_worker.worker.wake)
+                tx.on_commit(deps.charges_due.notify)
                 tx.on_commit(lambda: failpoint("payment.confirm_accepted"))
         if payment.status in (PaymentStatus.REQUIRES_ACTION, PaymentStatus.PROCESSING):
-            await outcome.wait(shop.wait_seconds)
-    return await reply_with_payment(shop, ask, payment_id)
+            await completion.wait(deps.wait_seconds)
+    return await reply_with_payment(deps, request, payment_id)
 
 
-def _accepting(shop: PaymentDeps, method: str) -> PaymentGateway:
-    domain.reject_card_number(method)
-    gateway = shop.gateways.for_method(method)
+def _gateway_for(deps: PaymentDeps, method: str) -> PaymentGateway:
+    reject_card_number(method)
+    gateway = deps.gateways.for_method(method)
     if gateway is None:
         raise PaymentMethodUnknown
     return gateway
 
 
-def _proven(payment: domain.PaymentRecord, body: ConfirmPayment) -> bool:
-    known, given = payment.client_secret or "", body.client_secret.get_secret_value()
-    return bool(known) and hmac.compare_digest(known.encode(), given.encode())
+def _has_secret(payment: PaymentRecord, body: ConfirmPayment) -> bool:
+    expected, given = payment.client_secret or "", body.client_secret.get_secret_value()
+    return bool(expected) and hmac.compare_digest(expected.encode(), given.encode())
 
 
-async def _is_open(shop: PaymentDeps, payment_id: UUID) -> bool:
-    async with shop.db.connection() as connection:
+async def _is_open(deps: PaymentDeps, payment_id: UUID) -> bool:
+    async with deps.db.connection() as connection:
         return await payments.find(connection, payment_id) is not None
 
 
-async def _payable(shop: PaymentDeps, ask: Request[CreatePayment]) -> Money:
-    """What the order costs, if it is the asker's and waits for its money."""
-    reply = await shop.rpc.request(order.PAYABLES, PayablesRequest(order_ids=[ask.body.order_id]))
+async def _amount_due(deps: PaymentDeps, request: Request[CreatePayment]) -> Money:
+    """The total of the order, if it belongs to the customer and waits for its payment."""
+    reply = await deps.rpc.request(order.PAYABLES, PayablesRequest(order_ids=[request.body.order_id]))
     payable = next(iter(reply.items), None)
-    if payable is None or payable.user_id != ask.user.user_id:
+    if payable is None or payable.user_id != request.user.user_id:
         raise NotFound
-    domain.require_payable(payable.status)
+    require_payable(payable.status)
     return payable.total
 
 
 async def _open(
-    shop: PaymentDeps,
+    deps: PaymentDeps,
     tx: Transaction,
     payment_id: UUID,
-    asked: CreatePayment | ChargeOrder,
+    body: CreatePayment | ChargeOrder,
     user_id: UUID | None,
     money: Money,
     gateway: PaymentGateway,
 ) -> None:
-    """The payment under way, once, whoever else wants to pay the same order at the same moment."""
+    """Opens the payment, once. Raises when the order is cancelled or another payment of it exists."""
     opened = await payments.open_payment(
         tx.connection,
         payment_id,
-        asked.order_id,
+        body.order_id,
         user_id,
         money,
         gateway.name,
-        method=asked.payment_method,
+        method=body.payment_method,
         replace_failed=True,
     )
     if opened:
-        tx.on_commit(shop.charge_worker.worker.wake)
+        tx.on_commit(deps.charges_due.notify)
         return
-    known, cancelled = await payments.find_bill(tx.connection, asked.order_id)
+    billed_payment_id, cancelled = await payments.find_bill(tx.connection, body.order_id)
     if cancelled:
         raise NotPayable
-    if known != payment_id:
+    if billed_payment_id != payment_id:
         raise AlreadyPaid

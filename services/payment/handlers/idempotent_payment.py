@@ -1,4 +1,8 @@
-"""What asks that wait for a gateway have in common: one thing a key, and an answer once its outcome is known."""
+"""What operations that wait for a gateway share: one effect per idempotency key, and a reply with the outcome.
+
+The reply is stored under the key only after the outcome was awaited. Until then the reserved id ensures one effect,
+however often the request is repeated.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -9,42 +13,30 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
 from infra.messaging.rpc import Reply, Request
 from services.payment.deps import PaymentDeps
-from services.payment.domain import payments as domain
-from services.payment.store import idempotency_keys as reservations
-from services.payment.store import payments
+from services.payment.domain.payments import PaymentRecord
+from services.payment.store import idempotency_keys, payments
 
 
-async def reserve_id(shop: PaymentDeps, ask: Request[Any]) -> UUID:
-    """The id of what this ask makes: a new one, or the one that its idempotency key has made before.
-
-    The answer is kept under the key only when it waited for the outcome; the id sees to it that there is one effect,
-    however often the same key is asked meanwhile.
-    """
-    if ask.idempotency_key is None:
+async def reserve_id(deps: PaymentDeps, request: Request[Any]) -> UUID:
+    """Returns the id of the payment or refund to create: a new one, or the one reserved under the idempotency key."""
+    if request.idempotency_key is None:
         return new_id()
-    async with shop.db.connection() as connection:
-        reserved = await reservations.reserve(connection, ask.idempotency_key, new_id())
+    async with deps.db.connection() as connection:
+        reserved = await idempotency_keys.reserve(connection, request.idempotency_key, new_id())
     failpoint("payment.reserved")
     return reserved
 
 
-async def reply_with_payment(shop: PaymentDeps, ask: Request[Any], payment_id: UUID) -> Payment | Reply[Payment]:
-    """The payment as it is now; kept under the ask's key, if it has one."""
-    if ask.idempotency_key is None:
-        async with shop.db.connection() as connection:
-            return _told(await payments.find(connection, payment_id))
-    async with shop.db.transaction(ask, audited=False) as tx:
-        return tx.reply(_told(await payments.find(tx.connection, payment_id)))
+async def reply_with_payment(deps: PaymentDeps, request: Request[Any], payment_id: UUID) -> Payment | Reply[Payment]:
+    """Returns the payment as it is now, and stores the reply under the request's idempotency key, if it has one."""
+    if request.idempotency_key is None:
+        async with deps.db.connection() as connection:
+            return _to_contract(await payments.find(connection, payment_id))
+    async with deps.db.transaction(request, audited=False) as tx:
+        return tx.reply(_to_contract(await payments.find(tx.connection, payment_id)))
 
 
-async def prune_idempotency_keys(shop: PaymentDeps) -> bool:
-    """Forgets reservations whose keys are free again."""
-    async with shop.db.connection() as connection:
-        await reservations.prune(connection)
-    return False
-
-
-def _told(payment: domain.PaymentRecord | None) -> Payment:
+def _to_contract(payment: PaymentRecord | None) -> Payment:
     if payment is None:
         raise NotFound
     return payment.to_contract()

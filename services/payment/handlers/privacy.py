@@ -1,31 +1,30 @@
-"""What payments tell of somebody: all of it to them, and nothing beside ids and sums once they want it erased."""
+"""Personal data in payments: exports all of it to the person, and on request erases all but ids and amounts."""
 
 from contracts.privacy import EraseProgress, EraseUserData, ExportUserData, UserDataPart
-from infra.foundation import pagination as cursor
+from infra.foundation import pagination
 from infra.foundation.failpoints import failpoint
 from infra.messaging.rpc import Request
 from services.payment.deps import PaymentDeps
 from services.payment.store import payments
-from services.payment.store import privacy as erasing
+from services.payment.store import privacy as store
 
 PAGE_SIZE = 100
 
 
-async def erase(shop: PaymentDeps, ask: Request[EraseUserData]) -> EraseProgress:
-    user_id = ask.body.user_id
-    async with shop.db.connection() as connection:
-        await erasing.erase(connection, user_id, ask.body.order_ids)
+async def erase(deps: PaymentDeps, request: Request[EraseUserData]) -> EraseProgress:
+    """Erases the person's data, and the replies stored for them under idempotency keys."""
+    user_id = request.body.user_id
+    async with deps.db.connection() as connection:
+        await store.erase(connection, user_id, request.body.order_ids)
     failpoint("payment.erased")
-    await shop.db.forget_replies(user_id, [str(user_id)])
+    await deps.db.forget_replies(user_id, [str(user_id)])
     return EraseProgress()
 
 
-async def export(shop: PaymentDeps, ask: Request[ExportUserData]) -> UserDataPart:
-    body = ask.body
-    before = cursor.decode_id_cursor(body.after)
-    async with shop.db.connection() as connection:
-        found = await payments.list_page(
-            connection, user_id=body.user_id, order_id=None, before=before, limit=PAGE_SIZE + 1
-        )
-    page, following = cursor.paginate(found, PAGE_SIZE)
-    return UserDataPart(payments=[payment.to_contract() for payment in page], next=following)
+async def export(deps: PaymentDeps, request: Request[ExportUserData]) -> UserDataPart:
+    """Returns a page of the person's payments, the newest first."""
+    user_id, before = request.body.user_id, pagination.decode_id_cursor(request.body.after)
+    async with deps.db.connection() as connection:
+        found = await payments.list_page(connection, user_id=user_id, order_id=None, before=before, limit=PAGE_SIZE + 1)
+    page, next_cursor = pagination.paginate([payment.to_contract() for payment in found], PAGE_SIZE)
+    return UserDataPart(payments=page, next=next_cursor)

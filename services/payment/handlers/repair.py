@@ -1,7 +1,8 @@
-"""Putting payments right, on an operator's word: what has one right answer, and that once however often it is asked.
+"""Repairs payments when an operator asks for it: what has one right answer, once, however often it is requested.
 
-Order is asked whether it has ended, and the gateway what it knows, outside any transaction: what they say is final.
-Then everything is decided and done under the locks of the bill and the payment, in that order, as cancelling does.
+Order is asked whether it has ended, and the gateway what it knows, outside any transaction: their answers are final.
+Everything is then decided and done under the locks of the bill and the payment, in the same order as a cancellation
+takes them.
 """
 
 import asyncio
@@ -19,146 +20,162 @@ from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.messaging.rpc import Request
 from services.payment.deps import PaymentDeps
-from services.payment.domain import payments as domain
-from services.payment.domain.payments import CaptureDecision, ChargeOutcome, ChargeStep, PaymentRecord
+from services.payment.domain.charges import ORDER_CANCELLED, ChargeOutcome, ChargeState, ChargeStep
+from services.payment.domain.events import past_events
+from services.payment.domain.payments import PaymentRecord
+from services.payment.domain.refunds import decide_reversal
+from services.payment.domain.repair import Bill, CaptureDecision, decide_capture, missing_outcome
 from services.payment.gateways import GatewayError
 from services.payment.store import payments, refunds
-from services.payment.store import repair as repairs
+from services.payment.store import repair as store
+from services.payment.workers.charge import max_delay_seconds
+from services.payment.workers.settlement import settle_from_gateway
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayFacts:
-    """What the gateway says: of the charge, and which of the refunds that failed here it has given back."""
+    """What the gateway knows: the charge's outcome, and which refunds that failed here it has made after all."""
 
     charge: ChargeOutcome | None
     refunded_ids: Sequence[UUID]
 
 
-async def repair(shop: PaymentDeps, ask: Request[RepairRequest]) -> RepairResult:
-    """One payment after the other; a gateway that does not tell ends it, and what was done so far stays done."""
-    async with shop.db.connection() as connection:
-        found = {one: await payments.find(connection, one) for one in ask.body.ids}
-    wanted = await _wanted(shop, {payment.order_id for payment in found.values() if payment})
+async def repair(deps: PaymentDeps, request: Request[RepairRequest]) -> RepairResult:
+    """Repairs the payments with these ids one by one, and reports what was done to each.
+
+    An unavailable gateway ends the request; what was done before stays done.
+    """
+    async with deps.db.connection() as connection:
+        found = {payment_id: await payments.find(connection, payment_id) for payment_id in request.body.ids}
+    active_orders = await _active_orders(deps, {payment.order_id for payment in found.values() if payment})
     return RepairResult(
         items=[
-            RepairedItem(id=one, did=await _mend(shop, ask, payment, payment.order_id in wanted) if payment else [])
-            for one, payment in found.items()
+            RepairedItem(
+                id=payment_id, did=await _repair_payment(deps, request, payment, active_orders) if payment else []
+            )
+            for payment_id, payment in found.items()
         ]
     )
 
 
-async def _wanted(shop: PaymentDeps, order_ids: Collection[UUID]) -> Collection[UUID]:
-    """Those of the orders that are there and have not ended: an order is written before anybody can pay it."""
+async def _active_orders(deps: PaymentDeps, order_ids: Collection[UUID]) -> Collection[UUID]:
+    """Those of the orders that exist and are not cancelled: an order is stored before it can be paid."""
     if not order_ids:
         return ()
-    reply = await shop.rpc.request(order.PAYABLES, PayablesRequest(order_ids=list(order_ids)))
+    reply = await deps.rpc.request(order.PAYABLES, PayablesRequest(order_ids=list(order_ids)))
     return {payable.order_id for payable in reply.items if payable.status is not OrderStatus.CANCELLED}
 
 
-async def _mend(shop: PaymentDeps, ask: Request[RepairRequest], payment: PaymentRecord, wanted: bool) -> list[str]:  # noqa: FBT001 - of `_wanted`
-    async with shop.db.connection() as connection:
-        refused = await repairs.list_refused(connection, payment.id)
-    known = await _ask_gateway(shop, payment, refused)
+async def _repair_payment(
+    deps: PaymentDeps, request: Request[RepairRequest], payment: PaymentRecord, active_orders: Collection[UUID]
+) -> list[str]:
+    async with deps.db.connection() as connection:
+        refused_ids = await store.list_refused(connection, payment.id)
+    facts = await _ask_gateway(deps, payment, refused_ids)
     payment_id = payment.id
     with trace.activate(trace.parse(payment.traceparent, request_id=payment.request_id)):
-        async with shop.db.transaction() as tx:
-            tx.audit_action(ask, payment_id)
-            if not wanted:
+        async with deps.db.transaction() as tx:
+            tx.audit_action(request, payment_id)
+            if payment.order_id not in active_orders:
                 await payments.cancel_bill(tx.connection, payment.order_id)
-            bill = await repairs.lock_bill(tx.connection, payment.order_id, payment_id)
-            did = await _charge(shop, tx, await _locked(tx, payment_id), bill, known.charge)
-            did += await _money_back(tx, await _locked(tx, payment_id), bill, known.refunded_ids)
-            did += await _books(shop, tx, payment_id)
-            if ask.body.say:
-                did += await _say(tx, await _locked(tx, payment_id), bill)
-            return did
+            bill = await store.lock_bill(tx.connection, payment.order_id, payment_id)
+            done = await _repair_charge(deps, tx, await _lock(tx, payment_id), bill, facts.charge)
+            done += await _repair_refunds(tx, await _lock(tx, payment_id), bill, facts.refunded_ids)
+            done += await _repair_bookkeeping(deps, tx, payment_id)
+            if request.body.republish:
+                done += await _republish(tx, await _lock(tx, payment_id), bill)
+            return done
 
 
-async def _ask_gateway(shop: PaymentDeps, payment: PaymentRecord, refused: Sequence[UUID]) -> GatewayFacts:
-    gateway = shop.gateways.by_name(payment.provider)
+async def _ask_gateway(deps: PaymentDeps, payment: PaymentRecord, refused_ids: Sequence[UUID]) -> GatewayFacts:
+    gateway = deps.gateways.by_name(payment.provider)
     try:
-        async with asyncio.timeout(shop.refund_worker.timeout_seconds):
+        async with asyncio.timeout(deps.gateway_timeout_seconds):
             charge = await gateway.find_charge(payment.id)
-            return GatewayFacts(charge, [refund_id for refund_id in refused if await gateway.has_refunded(refund_id)])
+            refunded_ids = [refund_id for refund_id in refused_ids if await gateway.has_refunded(refund_id)]
+            return GatewayFacts(charge, refunded_ids)
     except (GatewayError, TimeoutError) as error:
-        raise Unavailable("A gateway does not tell what it knows", retry_after=1) from error
+        raise Unavailable("The payment gateway is not available. Try again later.", retry_after=1) from error
 
 
-async def _locked(tx: Transaction, payment_id: UUID) -> PaymentRecord:
+async def _lock(tx: Transaction, payment_id: UUID) -> PaymentRecord:
     payment = await payments.lock(tx.connection, payment_id)
-    assert payment is not None, "payments stay"
+    assert payment is not None, "payments are never deleted"
     return payment
 
 
-async def _charge(
-    shop: PaymentDeps, tx: Transaction, payment: PaymentRecord, bill: domain.Bill, known: ChargeOutcome | None
+async def _repair_charge(
+    deps: PaymentDeps, tx: Transaction, payment: PaymentRecord, bill: Bill, known: ChargeOutcome | None
 ) -> list[str]:
-    """The payment becomes what the gateway says; one under way that nobody works on is taken up again."""
-    attempted = await repairs.has_attempt(tx.connection, payment.id)
-    outcome = domain.missing_outcome(payment, known, attempted=attempted)
-    claim = domain.decide_capture(bill)
+    """Settles the payment as the gateway reports, or restarts a processing one that no worker has work for."""
+    attempted = await store.has_attempt(tx.connection, payment.id)
+    outcome = missing_outcome(payment, known, attempted=attempted)
+    decision = decide_capture(bill)
     if outcome is None:
         if payment.status is not PaymentStatus.PROCESSING or attempted:
             return []
-        await repairs.restart_attempt(tx.connection, payment.id)
-        tx.on_commit(shop.charge_worker.worker.wake)
-        return ["taken up again: nobody worked on it"]
-    if outcome.state is domain.ChargeState.CAPTURED:
-        if claim is CaptureDecision.UNDECIDED:
+        await store.restart_attempt(tx.connection, payment.id)
+        tx.on_commit(deps.charges_due.notify)
+        return ["charge restarted: no attempt was pending"]
+    if outcome.state is ChargeState.CAPTURED:
+        if decision is CaptureDecision.UNDECIDED:
             return []
-        if claim is CaptureDecision.KEEP:
-            await repairs.set_bill_payment(tx.connection, payment.order_id, payment.id)
-    unwanted = payment.cancelled or claim is CaptureDecision.RETURN
-    await shop.charge_worker.settle_from_gateway(tx, replace(payment, cancelled=unwanted), outcome)
-    return [f"settled as the gateway says: {outcome.state}"]
+        if decision is CaptureDecision.KEEP:
+            await store.set_bill_payment(tx.connection, payment.order_id, payment.id)
+    unwanted = payment.cancelled or decision is CaptureDecision.RETURN
+    await settle_from_gateway(deps, tx, replace(payment, cancelled=unwanted), outcome)
+    return [f"settled as the gateway reports: {outcome.state}"]
 
 
-async def _money_back(
-    tx: Transaction, payment: PaymentRecord, bill: domain.Bill, given_back: Sequence[UUID]
+async def _repair_refunds(
+    tx: Transaction, payment: PaymentRecord, bill: Bill, refunded_ids: Sequence[UUID]
 ) -> list[str]:
-    """Refunds are what the gateway says, and as much is set aside as they are; then nothing unwanted is kept."""
-    did = []
-    for refund_id in given_back:
-        if await repairs.reopen(tx.connection, refund_id):
-            await repairs.sync_refunding(tx.connection, payment.id)
-            did.append(f"refund {refund_id} is under way again: the gateway has given it back")
-    if await repairs.sync_refunding(tx.connection, payment.id):
-        did.append("as much is set aside as is on its way back")
-    unwanted = payment.cancelled or domain.decide_capture(bill) is CaptureDecision.RETURN
+    """Brings refunds in line with the gateway and with the reserved amount, then refunds money that must not stay."""
+    done = []
+    for refund_id in refunded_ids:
+        if await store.reopen(tx.connection, refund_id):
+            await store.sync_refunding(tx.connection, payment.id)
+            done.append(f"refund {refund_id} reopened: the gateway has made it")
+    if await store.sync_refunding(tx.connection, payment.id):
+        done.append("reserved amount set to the sum of the pending refunds")
+    unwanted = payment.cancelled or decide_capture(bill) is CaptureDecision.RETURN
     if not unwanted or payment.status is PaymentStatus.FAILED:
-        return did
-    return did + await _reverse(tx, payment)
+        return done
+    return done + await _reverse(tx, payment)
 
 
 async def _reverse(tx: Transaction, payment: PaymentRecord) -> list[str]:
-    """As if its order was cancelled now: exactly one refund of what neither went back nor is on its way."""
-    did = [] if payment.cancelled else ["marked as a payment that nobody wants any more"]
-    reversal = domain.decide_reversal(await payments.mark_cancelled(tx.connection, payment.id))
+    """Does what a cancellation of the order does: one refund of what is neither refunded nor being refunded."""
+    done = [] if payment.cancelled else ["marked as cancelled: the order does not need this payment"]
+    reversal = decide_reversal(await payments.mark_cancelled(tx.connection, payment.id))
     if reversal.void:
         await payments.schedule_step(tx.connection, payment.id, ChargeStep.VOID)
-        did.append("its second step is not waited for any more")
+        done.append("charge is being voided instead of waiting for the customer's second step")
     if reversal.refund:
         refund_id = new_id()
-        await refunds.add(tx.connection, refund_id, payment.id, reversal.refund, domain.ORDER_CANCELLED)
-        did.append(f"refund {refund_id} gives back {reversal.refund} {payment.currency}")
-    return did
+        await refunds.add(tx.connection, refund_id, payment.id, reversal.refund, ORDER_CANCELLED)
+        done.append(f"refund {refund_id} of {reversal.refund} {payment.currency} started")
+    return done
 
 
-async def _books(shop: PaymentDeps, tx: Transaction, payment_id: UUID) -> list[str]:
-    did = []
-    if await repairs.book_missing(tx.connection, payment_id):
-        did.append("the ledger has what it had missed")
-    if await repairs.make_due(tx.connection, payment_id, shop.charge_worker.max_delay_seconds):
-        did.append("what was put off for too long is due now")
-    tx.on_commit(shop.charge_worker.worker.wake)
-    tx.on_commit(shop.refund_worker.worker.wake)
-    return did
+async def _repair_bookkeeping(deps: PaymentDeps, tx: Transaction, payment_id: UUID) -> list[str]:
+    done = []
+    if await store.book_missing(tx.connection, payment_id):
+        done.append("missing ledger entries booked")
+    if await store.make_due(tx.connection, payment_id, max_delay_seconds(deps)):
+        done.append("work postponed for too long made due now")
+    tx.on_commit(deps.charges_due.notify)
+    tx.on_commit(deps.refunds_due.notify)
+    return done
 
 
-async def _say(tx: Transaction, payment: PaymentRecord, bill: domain.Bill) -> list[str]:
-    """All that was said of it, unless some of it is being said now; not a failure that another payment came after."""
+async def _republish(tx: Transaction, payment: PaymentRecord, bill: Bill) -> list[str]:
+    """Publishes all past events again, unless this repair has published some.
+
+    The failure of a payment that was followed by another payment of the order is left out: it would be misleading.
+    """
     if tx.events or (payment.status is PaymentStatus.FAILED and bill.rival_status is not None):
         return []
-    events = domain.past_events(payment, await repairs.list_done(tx.connection, payment.id))
+    events = past_events(payment, await store.list_done(tx.connection, payment.id))
     tx.publish(*events)
-    return [f"said again: {event.name}" for event in events]
+    return [f"published again: {event.name}" for event in events]

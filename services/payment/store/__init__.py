@@ -1,1 +1,1 @@
-"""All SQL of the payment service, on the caller's connection. The simulated gateway has its own."""
+"""The SQL of the payment service, on the caller's connection. The simulated gateway has its own."""

@@ -1,4 +1,4 @@
-"""The id that an idempotency key makes, before anything is made under it."""
+"""The id reserved under an idempotency key, before a payment or refund exists under it."""
 
 from uuid import UUID
 
@@ -18,9 +18,12 @@ _PRUNE = "DELETE FROM reservation WHERE created_at < now() - make_interval(secs 
 
 
 async def reserve(connection: Connection, key: IdempotencyKey, resource_id: UUID) -> UUID:
-    """The id under which this key makes its one thing: `thing_id`, or that of an earlier ask with the same key."""
+    """Returns the id of the one resource that this key creates: `resource_id`, or that of an earlier request.
+
+    Raises `IdempotencyKeyReused` when the earlier request was a different one.
+    """
     row = await connection.fetchrow(_RESERVE, key.digest, key.fingerprint, resource_id, REPLY_RETENTION_SECONDS)
-    assert row is not None
+    assert row is not None, "the statement returns a row in either case"
     if row["fingerprint"] != key.fingerprint:
         raise IdempotencyKeyReused
     reserved: UUID = row["thing_id"]
@@ -28,4 +31,5 @@ async def reserve(connection: Connection, key: IdempotencyKey, resource_id: UUID
 
 
 async def prune(connection: Connection) -> None:
+    """Deletes ids whose key expired long ago."""
     await connection.execute(_PRUNE, 2 * REPLY_RETENTION_SECONDS)

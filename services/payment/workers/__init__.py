@@ -1,0 +1,1 @@
+"""What the payment service does in the background: charging, refunding, cleaning up."""

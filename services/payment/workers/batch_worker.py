@@ -1,8 +1,8 @@
-"""Work at the gateways as it flows: taken up in batches, done side by side, settled in batches.
+"""Runs gateway work: claims jobs in batches, performs them concurrently, settles the results in batches.
 
-A slow gateway holds up nobody else's payment: what has its outcome is settled with whatever else has, by then. Results
-wait in memory while the database is away; should the process die, the lease of the work ends and another takes it up
-under the same key.
+A slow gateway delays no other payment: each result is settled together with all others finished by then. Results
+wait in memory while the database is unavailable. If the process dies, the leases of its jobs expire, and another
+process claims them and calls the gateway under the same keys.
 """
 
 import asyncio
@@ -19,34 +19,36 @@ BATCH_SIZE = 100
 POLL_SECONDS = 0.5
 SHUTDOWN_TIMEOUT_SECONDS = 5.0
 MIN_INTERVAL_SECONDS = 0.02
-"""Seconds between two batches at the least. Under load a batch then holds a few and costs little more than one."""
+"""The least time between two batches. Under load a batch then holds several jobs and costs little more than one."""
 
 log = logging.getLogger("souk.payment")
 
 
 class Debouncer:
-    """Wakes a worker at once, and then not again before `PACE` is over, however often it is rung meanwhile."""
+    """Wakes a task at once, and then at most once every `MIN_INTERVAL_SECONDS`, however often it is triggered."""
 
-    def __init__(self, worker: PeriodicTask) -> None:
-        self._worker = worker
+    def __init__(self, task: PeriodicTask) -> None:
+        self._task = task
         self._quiet_until = 0.0
-        self._ringing: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def trigger(self) -> None:
-        if self._ringing is None:
+        """Wakes the task, now or as soon as the interval is over."""
+        if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._ringing = loop.call_at(max(loop.time(), self._quiet_until), self._wake, loop)
+            self._timer = loop.call_at(max(loop.time(), self._quiet_until), self._wake, loop)
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._ringing = None
+        self._timer = None
         self._quiet_until = loop.time() + MIN_INTERVAL_SECONDS
-        self._worker.wake()
+        self._task.wake()
 
 
 class BatchWorker(Generic[JobT, ResultT]):
-    """`claim` takes up to so many jobs, `perform` does one outside any transaction, `settle` writes results down.
+    """Repeats `claim`, `perform` and `settle`, with at most `concurrency` jobs at once.
 
-    `away` is what `settle` raises while the store is away: then the results wait.
+    `claim` returns at most as many jobs as it is asked for. `perform` does one job, outside any transaction. `settle`
+    stores results; when it raises one of `unavailable_errors`, the results wait.
     """
 
     def __init__(
@@ -63,79 +65,81 @@ class BatchWorker(Generic[JobT, ResultT]):
         self._claim = claim
         self._perform = perform
         self._settle = settle
-        self._away = unavailable_errors
-        self._limit = concurrency
-        self._taker = PeriodicTask(name, self._claim_jobs, interval_seconds=POLL_SECONDS)
-        self._settler = PeriodicTask(f"{name} settlement", self._settle_results, interval_seconds=10 * POLL_SECONDS)
-        self._take_more = Debouncer(self._taker)
-        self._settle_more = Debouncer(self._settler)
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._unavailable_errors = unavailable_errors
+        self._concurrency = concurrency
+        self._claim_task = PeriodicTask(name, self._claim_jobs, interval_seconds=POLL_SECONDS)
+        self._settle_task = PeriodicTask(f"{name} settlement", self._settle_results, interval_seconds=10 * POLL_SECONDS)
+        self._claim_more = Debouncer(self._claim_task)
+        self._settle_more = Debouncer(self._settle_task)
+        self._running: set[asyncio.Task[None]] = set()
         self._results: list[ResultT] = []
 
     def wake(self) -> None:
-        self._take_more.trigger()
+        """Claims jobs soon: there is new work."""
+        self._claim_more.trigger()
 
     async def run(self) -> None:
+        """Works until it is cancelled, then finishes what it has begun."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._taker.run())
-                group.create_task(self._settler.run())
+                group.create_task(self._claim_task.run())
+                group.create_task(self._settle_task.run())
         finally:
             await self._finish()
 
     async def _claim_jobs(self) -> bool:
-        room = min(self._limit - len(self._at_work) - len(self._results), BATCH_SIZE)
-        if room <= 0:
+        limit = min(self._concurrency - len(self._running) - len(self._results), BATCH_SIZE)
+        if limit <= 0:
             return False
-        jobs = await self._claim(room)
+        jobs = await self._claim(limit)
         for job in jobs:
-            task = asyncio.create_task(self._do(job))
-            self._at_work.add(task)
-            task.add_done_callback(self._done)
-        return len(jobs) == room
+            task = asyncio.create_task(self._run_job(job))
+            self._running.add(task)
+            task.add_done_callback(self._on_done)
+        return len(jobs) == limit
 
-    async def _do(self, job: JobT) -> None:
+    async def _run_job(self, job: JobT) -> None:
         try:
             result = await self._perform(job)
         except Exception:
-            log.exception("%s: a job was left to be taken up again", self.name)
+            log.exception("%s: job failed and will be claimed again after its lease", self.name)
         else:
             self._results.append(result)
             self._settle_more.trigger()
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        full = len(self._at_work) + len(self._results) >= self._limit
-        self._at_work.discard(task)
-        if full:
-            self._take_more.trigger()
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        was_full = len(self._running) + len(self._results) >= self._concurrency
+        self._running.discard(task)
+        if was_full:
+            self._claim_more.trigger()
 
     async def _settle_results(self) -> bool:
-        """What has gathered while the last batch was settled is the next one."""
+        """Settles one batch. What finishes meanwhile is the next batch."""
         batch = self._results[:BATCH_SIZE]
         if batch:
             await self._settle_batch(batch)
             del self._results[: len(batch)]
-            if len(self._at_work) + len(self._results) + len(batch) >= self._limit:
-                self._take_more.trigger()
+            if len(self._running) + len(self._results) + len(batch) >= self._concurrency:
+                self._claim_more.trigger()
         return bool(self._results)
 
     async def _settle_batch(self, batch: list[ResultT]) -> None:
-        """All at once; if one spoils it, each by itself, so that it holds up nobody else."""
+        """Settles all results together; if that fails, each by itself, so that one bad result blocks no other."""
         try:
             await self._settle(batch)
-        except self._away:
+        except self._unavailable_errors:
             raise
         except Exception:
-            log.exception("%s: %d results cannot be settled together", self.name, len(batch))
+            log.exception("%s: batch of %d results not settled", self.name, len(batch))
             if len(batch) > 1:
                 for result in batch:
                     await self._settle_batch([result])
 
     async def _finish(self) -> None:
-        """Nothing new is taken up; what is at work may end, so that nobody has to wait for its lease."""
-        if self._at_work:
-            await asyncio.wait(self._at_work, timeout=SHUTDOWN_TIMEOUT_SECONDS)
-        for task in self._at_work:
+        """Lets running jobs end and settles their results, so that no other process has to wait for their leases."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=SHUTDOWN_TIMEOUT_SECONDS)
+        for task in self._running:
             task.cancel()
         while self._results:
             await self._settle_results()

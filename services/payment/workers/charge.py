@@ -1,23 +1,20 @@
-"""Charges what is due: claims attempts, asks orders how, asks gateways to charge, settles what they say."""
+"""Charges what is due: claims attempts, asks order for payment methods, calls the gateways, settles their answers."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from contracts import order
 from contracts.failure import Fail
 from contracts.order import OrderStatus, Payable, PayablesRequest
-from infra.database.postgres import Database, Transaction
 from infra.foundation import trace
 from infra.foundation.failpoints import failpoint
-from infra.foundation.ids import new_id
-from infra.messaging.rpc import RpcClient
-from services.payment.domain import payments as domain
-from services.payment.domain.payments import (
+from services.payment.deps import PaymentDeps
+from services.payment.domain.charges import (
+    MAX_DELAY_SECONDS,
     METHOD_MISSING,
     METHOD_UNKNOWN,
     ORDER_CANCELLED,
@@ -25,115 +22,113 @@ from services.payment.domain.payments import (
     ChargeOutcome,
     ChargeState,
     ChargeStep,
+    needs_method,
+    next_step,
+    retry_delay_seconds,
 )
-from services.payment.gateways import GatewayError, GatewayRegistry, GatewayUnavailable, PaymentGateway
-from services.payment.store import attempts, payments, refunds
+from services.payment.gateways import GatewayError, GatewayUnavailable, PaymentGateway
+from services.payment.store import attempts
 from services.payment.workers.batch_worker import BatchWorker
-from services.payment.workers.completion import Completions
-from services.payment.workers.refund import RefundWorker
+from services.payment.workers.settlement import settle_payments
 
 MAX_CALLS = 3
-"""How often a gateway that fails at once is asked within one attempt."""
+"""How often a gateway that fails at once is called within one attempt."""
 ORDER_UNAVAILABLE_DELAY_SECONDS = 0.5
 
 log = logging.getLogger("souk.payment")
 
 
+def lease_seconds(deps: PaymentDeps) -> float:
+    """Returns how long a claimed attempt belongs to one process: longer than any attempt can take."""
+    return MAX_CALLS * deps.gateway_timeout_seconds + deps.rpc.timeout_seconds + 2
+
+
+def max_delay_seconds(deps: PaymentDeps) -> float:
+    """Returns the longest time after which an attempt is due again in any case."""
+    return max(lease_seconds(deps), MAX_DELAY_SECONDS)
+
+
 @dataclass(frozen=True, slots=True)
 class ChargeResult:
-    """What came of an attempt; without an outcome nobody knows, and it is tried again."""
+    """The result of an attempt. Without an outcome the gateway's answer is unknown, and it is tried again."""
 
     attempt: ChargeAttempt
     outcome: ChargeOutcome | None
     gateway_called: bool = True
-    """False when its gateway is left alone: the attempt goes back as it was."""
+    """False when the gateway's circuit breaker was open: the attempt is returned unchanged."""
 
 
 class ChargeWorker:
-    """`patience` is how many seconds a gateway may take to answer, `deadline` how many a payment may be under way."""
+    """The worker that charges payments. A signal on `deps.charges_due` wakes it."""
 
-    def __init__(
-        self,
-        db: Database,
-        rpc: RpcClient,
-        gateways: GatewayRegistry,
-        refund_worker: RefundWorker,
-        completions: Completions,
-        *,
-        timeout_seconds: float,
-        deadline_seconds: float,
-        concurrency: int,
-    ) -> None:
-        self.db = db
-        self.rpc = rpc
-        self.gateways = gateways
-        self.refund_worker = refund_worker
-        self.completions = completions
-        self.timeout_seconds = timeout_seconds
-        self.deadline_seconds = deadline_seconds
-        self.lease_seconds = MAX_CALLS * timeout_seconds + rpc.timeout_seconds + 2
-        self.max_delay_seconds = max(self.lease_seconds, domain.MAX_DELAY_SECONDS)
-        self.worker = BatchWorker(
+    def __init__(self, deps: PaymentDeps) -> None:
+        self.deps = deps
+        self.batch_worker = BatchWorker(
             "charges",
             self.claim,
             self.perform,
             self.settle,
-            unavailable_errors=db.unavailable_errors,
-            concurrency=concurrency,
+            unavailable_errors=deps.db.unavailable_errors,
+            concurrency=deps.gateway_concurrency,
         )
+        deps.charges_due.connect(self.batch_worker.wake)
 
     async def claim(self, limit: int) -> list[ChargeAttempt]:
-        """Attempts that are due, each with its method, or marked as one that its order does not want any more."""
-        async with self.db.connection() as connection:
+        """Claims due attempts, each with its payment method, or marked as cancelled when the order has ended."""
+        async with self.deps.db.connection() as connection:
             claimed = await attempts.claim(
-                connection, limit, lease_seconds=self.lease_seconds, deadline_seconds=self.deadline_seconds
+                connection,
+                limit,
+                lease_seconds=lease_seconds(self.deps),
+                deadline_seconds=self.deps.charge_deadline_seconds,
             )
         if claimed:
             failpoint("payment.claimed")
-        open_ = {attempt.order_id for attempt in claimed if domain.needs_method(attempt)}
-        if not open_:
+        order_ids = {attempt.order_id for attempt in claimed if needs_method(attempt)}
+        if not order_ids:
             return claimed
         try:
-            reply = await self.rpc.request(order.PAYABLES, PayablesRequest(order_ids=list(open_)))
+            reply = await self.deps.rpc.request(order.PAYABLES, PayablesRequest(order_ids=list(order_ids)))
         except Fail as fail:
-            log.warning("orders cannot be asked for their payment methods: %s", fail.code)
+            log.warning("order did not return payment methods: %s", fail.code)
             return await self._without_orders(claimed)
         payables = {payable.order_id: payable for payable in reply.items}
         return [
-            _informed(attempt, payables.get(attempt.order_id)) if attempt.order_id in open_ else attempt
+            _with_payable(attempt, payables.get(attempt.order_id)) if attempt.order_id in order_ids else attempt
             for attempt in claimed
         ]
 
     async def _without_orders(self, claimed: Sequence[ChargeAttempt]) -> list[ChargeAttempt]:
-        waiting = [attempt.payment_id for attempt in claimed if domain.needs_method(attempt)]
-        async with self.db.connection() as connection:
+        """Returns the attempts that need no method, and makes the others due again a moment later."""
+        waiting = [attempt.payment_id for attempt in claimed if needs_method(attempt)]
+        async with self.deps.db.connection() as connection:
             await attempts.return_unused(connection, waiting, ORDER_UNAVAILABLE_DELAY_SECONDS)
-        failpoint("payment.left_for_later")
-        return [attempt for attempt in claimed if not domain.needs_method(attempt)]
+        failpoint("payment.returned_unused")
+        return [attempt for attempt in claimed if not needs_method(attempt)]
 
     async def perform(self, attempt: ChargeAttempt) -> ChargeResult:
-        """Asks the gateway, outside any transaction, under the payment's id."""
+        """Calls the gateway, outside any transaction, with the payment's id as idempotency key."""
         with trace.activate(trace.parse(attempt.traceparent, request_id=attempt.request_id)):
             try:
-                return ChargeResult(attempt, await self._asked(attempt))
+                return ChargeResult(attempt, await self._outcome_of(attempt))
             except GatewayUnavailable:
                 return ChargeResult(attempt, None, gateway_called=False)
             except (GatewayError, TimeoutError) as error:
                 log.warning(
-                    "a gateway did not tell: %s",
+                    "charge outcome unknown: %s",
                     str(error) or type(error).__name__,
                     extra={"fields": {"payment_id": attempt.payment_id, "tries": attempt.tries}},
                 )
                 return ChargeResult(attempt, None)
 
-    async def _asked(self, attempt: ChargeAttempt) -> ChargeOutcome:
-        step = domain.next_step(attempt)
+    async def _outcome_of(self, attempt: ChargeAttempt) -> ChargeOutcome:
+        step = next_step(attempt)
         if step is None:
             return ChargeOutcome(ChargeState.VOIDED, ORDER_CANCELLED if attempt.cancelled else None)
         if step is ChargeStep.CHARGE and attempt.method is None:
             if attempt.tries == 1:
                 return ChargeOutcome(ChargeState.DECLINED, METHOD_MISSING)
-            step = ChargeStep.VOID  # the method is lost, and the gateway may have heard of it
+            step = ChargeStep.VOID  # the method is lost, and the gateway may have received the charge
         try:
             return await self._call(step, attempt)
         except GatewayUnavailable:
@@ -142,17 +137,17 @@ class ChargeWorker:
             return await self._call_again(step, attempt)
 
     async def _call(self, step: ChargeStep, attempt: ChargeAttempt) -> ChargeOutcome:
-        gateway = self._gateway(step, attempt)
+        gateway = self._gateway_for(step, attempt)
         if gateway is None:
             return ChargeOutcome(ChargeState.DECLINED, METHOD_UNKNOWN)
-        with self.gateways.guarded_call(gateway):
-            async with asyncio.timeout(self.timeout_seconds):
-                outcome = await self._take(gateway, step, attempt)
-        _crash_points(step)
+        with self.deps.gateways.guarded_call(gateway):
+            async with asyncio.timeout(self.deps.gateway_timeout_seconds):
+                outcome = await _request(gateway, step, attempt)
+        _failpoint_after(step)
         return outcome
 
     async def _call_again(self, step: ChargeStep, attempt: ChargeAttempt) -> ChargeOutcome:
-        """A gateway that failed at once may have recovered at once. One that is late is left for later."""
+        """Retries at once, since a gateway that failed at once may recover at once. A timeout is retried later."""
         async for call in AsyncRetrying(
             retry=retry_if_exception_type(GatewayError),
             stop=stop_after_attempt(MAX_CALLS - 1),
@@ -162,91 +157,54 @@ class ChargeWorker:
             with call:
                 try:
                     return await self._call(step, attempt)
-                except GatewayUnavailable as away:  # by now it may have heard of the attempt, which counts
-                    raise TimeoutError(str(away)) from away
+                except GatewayUnavailable as error:  # the first call may have reached it, so this try counts
+                    raise TimeoutError(str(error)) from error
         raise GatewayError
 
-    def _gateway(self, step: ChargeStep, attempt: ChargeAttempt) -> PaymentGateway | None:
+    def _gateway_for(self, step: ChargeStep, attempt: ChargeAttempt) -> PaymentGateway | None:
         if step is ChargeStep.CHARGE:
-            return self.gateways.for_method(attempt.method or "")
-        return self.gateways.by_name(attempt.provider)
-
-    def _take(self, gateway: PaymentGateway, step: ChargeStep, attempt: ChargeAttempt) -> Awaitable[ChargeOutcome]:
-        key, money = attempt.payment_id, attempt.money
-        if step is ChargeStep.CHARGE:
-            return gateway.charge(key, money, attempt.method or "")
-        return gateway.confirm(key) if step is ChargeStep.CONFIRM else gateway.void(key, money)
+            return self.deps.gateways.for_method(attempt.method or "")
+        return self.deps.gateways.by_name(attempt.provider)
 
     async def settle(self, results: list[ChargeResult]) -> None:
-        """Writes down, in one transaction, what became of as many attempts as there are."""
-        outcomes = {one.attempt.payment_id: one.outcome for one in results if one.outcome is not None}
-        untold = [one.attempt for one in results if one.outcome is None and one.gateway_called]
-        unknown = [(attempt.payment_id, domain.retry_delay_seconds(attempt.tries)) for attempt in untold]
-        not_asked = [one.attempt.payment_id for one in results if not one.gateway_called]
-        async with self.db.transaction() as tx:
-            if not_asked:
-                await attempts.return_unused(tx.connection, not_asked, self.gateways.pause_seconds)
-            if unknown:
-                await attempts.postpone(tx.connection, unknown)
+        """Stores the results in one transaction: settles known outcomes, postpones unknown ones, returns the rest."""
+        outcomes = {result.attempt.payment_id: result.outcome for result in results if result.outcome is not None}
+        unknown = [result.attempt for result in results if result.outcome is None and result.gateway_called]
+        delays = [(attempt.payment_id, retry_delay_seconds(attempt.tries)) for attempt in unknown]
+        not_called = [result.attempt.payment_id for result in results if not result.gateway_called]
+        async with self.deps.db.transaction() as tx:
+            if not_called:
+                await attempts.return_unused(tx.connection, not_called, self.deps.gateways.pause_seconds)
+            if delays:
+                await attempts.postpone(tx.connection, delays)
             if outcomes:
-                steps = {one.attempt.payment_id: one.attempt.step for one in results}
-                await self._settle_known(tx, outcomes, steps)
+                steps = {result.attempt.payment_id: result.attempt.step for result in results}
+                await settle_payments(self.deps, tx, outcomes, steps)
         if outcomes:
             failpoint("payment.settled")
         else:
-            failpoint("payment.put_off")
-
-    async def settle_from_gateway(self, tx: Transaction, payment: domain.PaymentRecord, outcome: ChargeOutcome) -> None:
-        """Settles one payment, whatever it is now. The caller has locked it and knows how it ended."""
-        settlement = domain.settle(payment, outcome)
-        if settlement.follow_up is None:
-            await payments.settle(tx.connection, [settlement])
-        await self._follow(tx, payment, settlement)
-
-    async def _settle_known(
-        self, tx: Transaction, outcomes: dict[UUID, ChargeOutcome], steps: dict[UUID, ChargeStep]
-    ) -> None:
-        under_way = await payments.lock_processing(tx.connection, list(outcomes))
-        if acting := {
-            one.id: steps[one.id] for one in under_way if outcomes[one.id].state is ChargeState.ACTION_REQUIRED
-        }:
-            # Whoever slept through its lease tells of a second step that the customer may have taken meanwhile.
-            over = await attempts.advanced(tx.connection, acting)
-            under_way = [payment for payment in under_way if payment.id not in over]
-        settled = [(payment, domain.settle(payment, outcomes[payment.id])) for payment in under_way]
-        await payments.settle(tx.connection, [one for _, one in settled if one.follow_up is None])
-        for payment, settlement in settled:
-            with trace.activate(trace.parse(payment.traceparent, request_id=payment.request_id)):
-                await self._follow(tx, payment, settlement)
-
-    async def _follow(self, tx: Transaction, payment: domain.PaymentRecord, settlement: domain.Settlement) -> None:
-        """What is said of a settled payment, and what has to be done next."""
-        if settlement.follow_up is not None:
-            await payments.schedule_step(tx.connection, payment.id, settlement.follow_up)
-            tx.on_commit(self.worker.wake)
-            return
-        if event := domain.settlement_event(payment, settlement):
-            tx.publish(event)
-        if settlement.refund:
-            await refunds.add(tx.connection, new_id(), payment.id, settlement.refund, domain.ORDER_CANCELLED)
-            tx.on_commit(self.refund_worker.worker.wake)
-        tx.on_commit(self.completions.notifier(payment.id))
-        fields = {"payment_id": payment.id, "order_id": payment.order_id, "status": settlement.status}
-        log.info("settled", extra={"fields": fields})
+            failpoint("payment.postponed")
 
 
-def _crash_points(answered: ChargeStep) -> None:
-    """Between what a gateway has done and our knowing it."""
-    if answered is ChargeStep.CHARGE:
+def _request(gateway: PaymentGateway, step: ChargeStep, attempt: ChargeAttempt) -> Awaitable[ChargeOutcome]:
+    key, money = attempt.payment_id, attempt.money
+    if step is ChargeStep.CHARGE:
+        return gateway.charge(key, money, attempt.method or "")
+    return gateway.confirm(key) if step is ChargeStep.CONFIRM else gateway.void(key, money)
+
+
+def _failpoint_after(step: ChargeStep) -> None:
+    """Fails between the gateway's effect and this process learning of it."""
+    if step is ChargeStep.CHARGE:
         failpoint("payment.charged")
-    elif answered is ChargeStep.CONFIRM:
+    elif step is ChargeStep.CONFIRM:
         failpoint("payment.confirmed")
     else:
         failpoint("payment.voided")
 
 
-def _informed(attempt: ChargeAttempt, payable: Payable | None) -> ChargeAttempt:
-    """The attempt with what its order says."""
+def _with_payable(attempt: ChargeAttempt, payable: Payable | None) -> ChargeAttempt:
+    """The attempt with its order's payment method, or marked as cancelled."""
     if payable is None or payable.status is not OrderStatus.PENDING:
         return replace(attempt, cancelled=True)
     return replace(attempt, method=payable.payment_method)

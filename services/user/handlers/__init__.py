@@ -1,4 +1,1 @@
-"""Use cases, by what they are about.
-
-`registering`, `sessions`, `second_factor`, `recovering`, `profile`, `addresses`, `administration`, `api_keys`.
-"""
+"""The operations of the user service, grouped by subject; each handler is named after its operation."""

@@ -1,4 +1,4 @@
-"""What somebody may ask for of their own data: all of it, or that it be gone."""
+"""What customers may request about their own data: an export of all of it, or its erasure."""
 
 import asyncio
 import secrets
@@ -19,105 +19,109 @@ from infra.database.postgres import Connection
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
 from infra.messaging.rpc import Reply, Request, RpcClient
-from services.user.deps import TOKEN_BYTES, UserDeps
-from services.user.domain import accounts as domain
+from services.user.deps import UserDeps
+from services.user.domain.accounts import require_other_admin
+from services.user.domain.emails import normalize_email
+from services.user.domain.tokens import hash_token
 from services.user.store import accounts, addresses, administration, api_keys, erasures, sessions
 from services.user.store.erasures import ErasureReceipt
 
 MAX_EXPORT_BYTES = 1_000_000
-"""Bytes: a message takes little more."""
+"""A reply holds little more (`contracts.size_limits.MAX_REPLY_BYTES`)."""
 PAGE_SIZE = 100
+ERASURE_ID_BYTES = 32
 
 
-async def export(desk: UserDeps, ask: Request[Empty]) -> Reply[DataExport]:
-    """Whole, or not at all: a service that does not answer fails it."""
-    async with desk.db.connection() as connection:
-        account = await accounts.by_id(connection, ask.user.user_id)
+async def export(deps: UserDeps, request: Request[Empty]) -> Reply[DataExport]:
+    """Returns everything stored about the caller; fails when any service cannot answer."""
+    async with deps.db.connection() as connection:
+        account = await accounts.by_id(connection, request.user.user_id)
         if account is None:
             raise NotFound
-        kept = await addresses.page(connection, account.id, None, PAGE_SIZE)
-        signed_in = await _signed_in(connection, ask)
+        saved_addresses = await addresses.page(connection, account.id, None, PAGE_SIZE)
+        active_sessions = await _all_active_sessions(connection, request)
         keys = await api_keys.made_by(connection, account.id)
-    emails = sorted({account.email.lower(), domain.normalize_email(account.email)}) if account.email_verified else []
-    wanted = ExportUserData(user_id=account.id, emails=emails)
-    parts = await asyncio.gather(*(_held(desk.rpc, service, wanted) for service in DATA_HOLDERS))
-    held = _joined([part for several in parts for part in several])
-    answer = Reply(
+    emails = sorted({account.email.lower(), normalize_email(account.email)}) if account.email_verified else []
+    query = ExportUserData(user_id=account.id, emails=emails)
+    parts = await asyncio.gather(*(_export_from(deps.rpc, service, query) for service in DATA_HOLDERS))
+    data = _merge([part for service_parts in parts for part in service_parts])
+    reply = Reply(
         DataExport(
             id=account.id,
             made_at=now(),
-            user=account.user,
-            addresses=kept,
-            sessions=signed_in,
+            user=account.to_contract(),
+            addresses=saved_addresses,
+            sessions=active_sessions,
             api_keys=keys,
-            carts=held.carts,
-            orders=held.orders,
-            payments=held.payments,
-            notifications=held.notifications,
+            carts=data.carts,
+            orders=data.orders,
+            payments=data.payments,
+            notifications=data.notifications,
         )
     )
-    if len(answer.body) > MAX_EXPORT_BYTES:
+    if len(reply.body) > MAX_EXPORT_BYTES:
         raise ExportTooLarge
-    return answer
+    return reply
 
 
-async def _signed_in(connection: Connection, ask: Request[Empty]) -> list[UserSession]:
-    who = ask.user
-    signed_in: list[UserSession] = []
+async def _all_active_sessions(connection: Connection, request: Request[Empty]) -> list[UserSession]:
+    user = request.user
+    found: list[UserSession] = []
     while True:
-        before = signed_in[-1].id if signed_in else None
-        found = await sessions.active(connection, who.user_id, before=before, limit=PAGE_SIZE, current=who.session_id)
-        signed_in += found
-        if len(found) < PAGE_SIZE:
-            return signed_in
+        before = found[-1].id if found else None
+        page = await sessions.active(connection, user.user_id, before=before, limit=PAGE_SIZE, current=user.session_id)
+        found += page
+        if len(page) < PAGE_SIZE:
+            return found
 
 
-async def _held(asker: RpcClient, service: str, wanted: ExportUserData) -> list[UserDataPart]:
-    """All that a service holds, part by part, but never more than can be answered."""
-    parts, size = [await asker.request(EXPORT[service], wanted)], 0
+async def _export_from(rpc: RpcClient, service: str, query: ExportUserData) -> list[UserDataPart]:
+    """Requests all parts that a service holds, but stops once they exceed what one reply can hold."""
+    parts, size = [await rpc.request(EXPORT[service], query)], 0
     while (after := parts[-1].next) is not None:
         size += len(parts[-1].model_dump_json())
         if size > MAX_EXPORT_BYTES:
             raise ExportTooLarge
-        parts.append(await asker.request(EXPORT[service], wanted.model_copy(update={"after": after})))
+        parts.append(await rpc.request(EXPORT[service], query.model_copy(update={"after": after})))
     return parts
 
 
-def _joined(parts: list[UserDataPart]) -> UserDataPart:
+def _merge(parts: list[UserDataPart]) -> UserDataPart:
     return UserDataPart(
-        carts=[one for part in parts for one in part.carts],
-        orders=[one for part in parts for one in part.orders],
-        payments=[one for part in parts for one in part.payments],
-        notifications=[one for part in parts for one in part.notifications],
+        carts=[cart for part in parts for cart in part.carts],
+        orders=[order for part in parts for order in part.orders],
+        payments=[payment for part in parts for payment in part.payments],
+        notifications=[notification for part in parts for notification in part.notifications],
     )
 
 
-async def erase(desk: UserDeps, ask: Request[Empty]) -> Reply[Erasure]:
-    """Closes the account for good, and ends its sessions and API keys; the saga does the rest."""
-    who, handle = ask.user.user_id, secrets.token_urlsafe(TOKEN_BYTES)
-    async with desk.db.transaction(ask) as tx:
-        await sessions.lock_sessions(tx.connection, who)
-        domain.require_other_admin(who, await administration.lock_admins(tx.connection))
-        asked_at = await erasures.begin(tx.connection, domain.hash_token(handle), who, desk.erase_delay_seconds)
+async def erase(deps: UserDeps, request: Request[Empty]) -> Reply[Erasure]:
+    """Closes the account for good and ends its sessions and API keys; the erasure saga does the rest."""
+    user_id, erasure_id = request.user.user_id, secrets.token_urlsafe(ERASURE_ID_BYTES)
+    async with deps.db.transaction(request) as tx:
+        await sessions.lock_sessions(tx.connection, user_id)
+        require_other_admin(user_id, await administration.lock_admins(tx.connection))
+        asked_at = await erasures.begin(tx.connection, hash_token(erasure_id), user_id, deps.erase_delay_seconds)
         if asked_at is None:
             raise NotFound
-        await sessions.end_all(tx.connection, who)
-        await api_keys.revoke_all(tx.connection, who)
+        await sessions.end_all(tx.connection, user_id)
+        await api_keys.revoke_all(tx.connection, user_id)
         tx.on_commit(lambda: failpoint("privacy.closed"))
-        return tx.reply(_receipt(handle, ErasureReceipt({}, asked_at, None)))
+        return tx.reply(_to_contract(erasure_id, ErasureReceipt({}, asked_at, None)))
 
 
-async def get_erasure(desk: UserDeps, ask: Request[ErasureRef]) -> Erasure:
-    async with desk.db.connection() as connection:
-        found = await erasures.receipt(connection, domain.hash_token(ask.body.id))
-    if found is None:
+async def get_erasure(deps: UserDeps, request: Request[ErasureRef]) -> Erasure:
+    """Returns the progress of an erasure to a caller who knows its id."""
+    async with deps.db.connection() as connection:
+        receipt = await erasures.receipt(connection, hash_token(request.body.id))
+    if receipt is None:
         raise NotFound
-    return _receipt(ask.body.id, found)
+    return _to_contract(request.body.id, receipt)
 
 
-def _receipt(handle: str, receipt: ErasureReceipt) -> Erasure:
+def _to_contract(erasure_id: str, receipt: ErasureReceipt) -> Erasure:
     return Erasure(
-        id=handle,
+        id=erasure_id,
         status=ErasureStatus.RUNNING if receipt.done_at is None else ErasureStatus.DONE,
         services=[ServiceErasure(service=service, erased_at=at) for service, at in receipt.services.items()],
         asked_at=receipt.asked_at,

@@ -1,0 +1,1 @@
+"""How identity is proved and protected: passwords, tokens, codes, signing keys, throttles."""

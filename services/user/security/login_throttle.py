@@ -1,92 +1,46 @@
-"""Failed proofs of who somebody is: refused when there were too many, counted before they are told.
+"""Throttling of logins: a failed attempt is counted before it is reported, and too many are refused.
 
-A wrong code counts as a wrong password does, by account and address. Codes are short, though, and whoever guesses them
-knows the password already and may come from many addresses: wrong ones count by account alone as well, and the next one
-waits, a little at first and then for hours. A recovery code cannot be guessed and never waits, so that its owner gets
-in at any time.
+Failures count by account and client address together, so that a stranger cannot lock an owner out.
 """
 
+from dataclasses import dataclass
 from typing import NoReturn
 
-from pydantic import SecretStr
-
-from contracts.user import InvalidCode, InvalidCredentials, SecondFactorRequired, TooManyAttempts, TotpNotOn
+from contracts.user import InvalidCredentials, TooManyAttempts
 from infra.database.audit_log import ANONYMOUS_ACTOR
-from infra.database.postgres import Connection
+from infra.database.postgres import Connection, Database
 from infra.foundation.failpoints import failpoint
-from services.user.deps import UserDeps
-from services.user.domain import accounts as domain
-from services.user.domain.accounts import AccountRecord, FailedLogin, ThrottleKey
-from services.user.security import totp
-from services.user.security.totp import EnteredCode, SecondFactor, VerifiedCode
-from services.user.store import failed_logins as failures
-from services.user.store import second_factors
+from services.user.domain.throttling import FailedLogin, LoginLimits, ThrottleKey, login_wait_seconds
+from services.user.store import failed_logins
 
 
-async def refuse_if_throttled(connection: Connection, desk: UserDeps, attempt: ThrottleKey) -> list[FailedLogin]:
-    """After too many failures not even the right password is listened to. Those that are too few for that."""
-    found = await failures.recent(connection, attempt, desk.login_limits)
-    seconds = domain.login_wait_seconds(found, desk.login_limits)
-    if seconds is not None:
-        raise TooManyAttempts(retry_after=seconds)
-    return found
+@dataclass(frozen=True)
+class LoginThrottle:
+    """Counts failed logins and refuses further ones beyond the limits."""
 
+    db: Database
+    limits: LoginLimits
 
-async def reject_password(desk: UserDeps, attempt: ThrottleKey) -> NoReturn:
-    """Counts a wrong password."""
-    async with desk.db.transaction() as tx:
-        await failures.lock_address(tx.connection, attempt)
-        found = await refuse_if_throttled(tx.connection, desk, attempt)
-        await failures.add(tx.connection, attempt)
-        if (
-            domain.login_wait_seconds([*found, FailedLogin(same_account=True, age_seconds=0)], desk.login_limits)
-            is not None
-        ):
-            tx.audit("user.logins_refused", ANONYMOUS_ACTOR, attempt.address)
-    failpoint("user.failure_noted")
-    raise InvalidCredentials
+    async def require_allowed(self, connection: Connection, key: ThrottleKey) -> list[FailedLogin]:
+        """Returns the recent failures; raises `TooManyAttempts` when a limit is reached, even for a right password."""
+        failures = await failed_logins.recent(connection, key, self.limits)
+        seconds = login_wait_seconds(failures, self.limits)
+        if seconds is not None:
+            raise TooManyAttempts(retry_after=seconds)
+        return failures
 
+    async def lock_and_require_allowed(self, connection: Connection, key: ThrottleKey) -> list[FailedLogin]:
+        """Does the same with the address locked until the commit: concurrent attempts count one after another."""
+        await failed_logins.lock_address(connection, key)
+        return await self.require_allowed(connection, key)
 
-async def verify_code(
-    desk: UserDeps, account: AccountRecord, attempt: ThrottleKey, code: SecretStr | None
-) -> VerifiedCode:
-    """What a code proves. It is not used up yet: that is for the transaction that has its effect, and of two who were
-    found right here one may still come too late there. A wrong one is counted, one after another.
-    """
-    async with desk.db.transaction() as tx:
-        await failures.lock_address(tx.connection, attempt)
-        await refuse_if_throttled(tx.connection, desk, attempt)
-        if code is None:
-            raise SecondFactorRequired
-        factor = await second_factors.lock(tx.connection, account.id)
-        if factor is None or not (account.totp or factor.is_pending):
-            raise InvalidCode if account.totp else TotpNotOn
-        typed = totp.parse_code(code)
-        proven = await _proven(tx.connection, desk, factor, typed)
-        if proven is not None:
-            return proven
-        await failures.add(tx.connection, attempt)
-        if not typed.is_recovery:
-            await second_factors.count_wrong_code(tx.connection, account.id)
-            if factor.wrong + 1 >= totp.WRONG_CODES_BEFORE_WAIT:
-                tx.audit("user.codes_refused", ANONYMOUS_ACTOR, attempt.address, subject=account.id)
-    raise InvalidCode
-
-
-async def _proven(
-    connection: Connection, desk: UserDeps, factor: SecondFactor, typed: EnteredCode
-) -> VerifiedCode | None:
-    if typed.is_recovery:
-        digest = desk.totp.recovery_code_digest(factor.account_id, typed)
-        kept = await second_factors.has_recovery_code(connection, factor.account_id, digest)
-        return VerifiedCode(factor.secret, recovery_digest=digest) if kept else None
-    if factor.retry_after_seconds is not None:
-        raise TooManyAttempts(retry_after=factor.retry_after_seconds)
-    step = desk.totp.matching_step(factor, typed)
-    return VerifiedCode(factor.secret, step) if step is not None else None
-
-
-async def consume_code(connection: Connection, account: AccountRecord, proven: VerifiedCode) -> None:
-    """Of all who bring one code at once, one goes on from here."""
-    if not await second_factors.consume_code(connection, account.id, proven):
-        raise InvalidCode
+    async def reject_password(self, key: ThrottleKey) -> NoReturn:
+        """Counts a wrong password and raises `InvalidCredentials`, or `TooManyAttempts` beyond the limits."""
+        async with self.db.transaction() as tx:
+            failures = await self.lock_and_require_allowed(tx.connection, key)
+            await failed_logins.add(tx.connection, key)
+            failures.append(FailedLogin(same_account=True, age_seconds=0))
+            if login_wait_seconds(failures, self.limits) is not None:
+                tx.audit("user.logins_refused", ANONYMOUS_ACTOR, key.address)
+        failpoint("user.failure_noted")
+        raise InvalidCredentials

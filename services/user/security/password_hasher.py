@@ -1,7 +1,8 @@
-"""Passwords: bcrypt in a few threads of low priority, with a short line before them.
+"""Password hashing with bcrypt, in a few threads of low priority behind a short queue.
 
-A hash takes a fifth of a second of a core, on purpose. So that a flood of logins slows logins alone, no more run at
-once than there are cores, they yield to everything else on the machine, and whoever would wait too long is refused.
+A hash takes about 0.2 s of one core, on purpose. A flood of logins must slow down logins alone: no more hashes run at
+once than there are threads, the threads yield to everything else on the machine, and a request that would wait too long
+is refused.
 """
 
 import asyncio
@@ -25,14 +26,14 @@ T = TypeVar("T")
 
 NICENESS = 10
 SECONDS_PER_ROUND = 60e-6
-"""What a hash takes, before the first one was measured."""
+"""Estimated duration of one bcrypt round, used until the first hash was measured."""
 AVERAGE_WEIGHT = 0.7
-"""How much of the known duration stays when a new one is measured."""
+"""Weight of the previous average when a new duration is measured."""
 DECOY_HASH_BODY = b"." * 31
 
 
 class PasswordHasher:
-    """Hashes passwords and compares them; what it did is counted in `souk_password_hash_seconds`."""
+    """Hashes and verifies passwords; durations are observed in `souk_password_hash_seconds`."""
 
     def __init__(self, cost: int, *, threads: int, max_wait_seconds: float, registry: CollectorRegistry) -> None:
         self.cost = cost
@@ -42,36 +43,43 @@ class PasswordHasher:
         self.estimated_seconds = 2**cost * SECONDS_PER_ROUND
         self.registry = registry
         self.duration_histogram = Histogram(
-            "souk_password_hash_seconds", "Passwords hashed.", buckets=DURATION_BUCKETS_SECONDS, registry=registry
+            "souk_password_hash_seconds",
+            "Duration of password hashes in seconds.",
+            buckets=DURATION_BUCKETS_SECONDS,
+            registry=registry,
         )
-        self._decoy = bcrypt.gensalt(cost) + DECOY_HASH_BODY
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt", initializer=_yield_to_others)
+        self._decoy_hash = bcrypt.gensalt(cost) + DECOY_HASH_BODY
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt", initializer=_lower_thread_priority)
 
     async def hash(self, password: SecretStr) -> str:
+        """Returns the bcrypt hash of a password."""
         plain = password.get_secret_value().encode()
         return (await self._run(lambda: bcrypt.hashpw(plain, bcrypt.gensalt(self.cost)))).decode()
 
     async def rehash_if_outdated(self, password: SecretStr, password_hash: str) -> str | None:
-        """A password that was found right, hashed with the cost of today; None where it has that already."""
-        kept = int(password_hash.split("$")[2])
-        return None if kept == self.cost else await self.hash(password)
+        """Hashes a verified password again when the configured cost has changed; returns None otherwise."""
+        stored_cost = int(password_hash.split("$")[2])
+        return None if stored_cost == self.cost else await self.hash(password)
 
     async def verify(self, password: SecretStr, password_hash: str | None) -> bool:
-        """Takes the same time without a hash, for an unknown account, and for a password that no account can have."""
+        """Returns whether the password matches.
+
+        An unknown account (no hash) and a password that no account can have take as long as any other check.
+        """
         plain = password.get_secret_value().encode()
-        real = password_hash is not None and len(plain) <= MAX_PASSWORD_BYTES
-        kept = password_hash.encode() if password_hash is not None and real else self._decoy
-        return await self._run(lambda: bcrypt.checkpw(plain[:MAX_PASSWORD_BYTES], kept)) and real
+        can_match = password_hash is not None and len(plain) <= MAX_PASSWORD_BYTES
+        expected = password_hash.encode() if password_hash is not None and can_match else self._decoy_hash
+        return await self._run(lambda: bcrypt.checkpw(plain[:MAX_PASSWORD_BYTES], expected)) and can_match
 
     async def _run(self, work: Callable[[], T]) -> T:
-        ahead = max(0, self.in_flight - self.threads + 1)
-        if ahead and (ahead / self.threads + 1) * self.estimated_seconds > self.max_wait_seconds:
+        queued = max(0, self.in_flight - self.threads + 1)
+        if queued and (queued / self.threads + 1) * self.estimated_seconds > self.max_wait_seconds:
             raise Overloaded(retry_after=1)
         self.in_flight += 1
         deadline = trace.current().deadline
         try:
             loop = asyncio.get_running_loop()
-            result, seconds = await loop.run_in_executor(self._pool, _timed, work, deadline)
+            result, seconds = await loop.run_in_executor(self._pool, _run_timed, work, deadline)
         finally:
             self.in_flight -= 1
         self.duration_histogram.observe(seconds)
@@ -79,13 +87,13 @@ class PasswordHasher:
         return result
 
 
-def _timed(work: Callable[[], T], deadline: float | None) -> tuple[T, float]:
+def _run_timed(work: Callable[[], T], deadline: float | None) -> tuple[T, float]:
     if deadline is not None and deadline < time.monotonic():
         raise TimedOut
     started = time.perf_counter()
     return work(), time.perf_counter() - started
 
 
-def _yield_to_others() -> None:
-    if sys.platform == "linux":  # where niceness is a thread's own
+def _lower_thread_priority() -> None:
+    if sys.platform == "linux":  # only here does niceness belong to a thread
         os.nice(NICENESS)

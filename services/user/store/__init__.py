@@ -1,1 +1,1 @@
-"""All SQL of the user service: one statement a function, on the caller's connection."""
+"""All SQL of the user service: one statement per function, on the caller's connection."""

@@ -1,4 +1,4 @@
-"""Accounts."""
+"""SQL of accounts."""
 
 from uuid import UUID
 
@@ -27,7 +27,7 @@ SELECT id, email, password_hash, first_name, last_name, role, is_active, email_v
        totp, created_at, updated_at
 FROM account WHERE id = $1 AND NOT erasing
 """
-_STILL = """
+_LOCK_IF_UNCHANGED = """
 SELECT true FROM account WHERE id = $1 AND password_hash = $2 AND totp = $3 AND is_active FOR SHARE
 """
 _RENAME = """
@@ -52,12 +52,12 @@ WHERE email_key = $1
 RETURNING id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
           totp, created_at, updated_at
 """
-_SET_HASH = """
+_CHANGE_HASH = """
 UPDATE account SET password_hash = $2, email_verified = email_verified OR $3, version = version + 1, updated_at = now()
 WHERE id = $1 AND is_active
 """
-_REHASH = "UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
-_VERIFY = """
+_UPDATE_HASH = "UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
+_MARK_EMAIL_VERIFIED = """
 UPDATE account SET email_verified = true, version = version + 1, updated_at = now()
 WHERE id = $1 AND NOT email_verified
 RETURNING true
@@ -75,7 +75,7 @@ async def add(
     last_name: str,
     role: Role,
 ) -> AccountRecord:
-    """The new account; `EmailTaken` when there is one with this e-mail, also one that comes at the same moment."""
+    """Inserts an account and returns it; raises `EmailTaken` when another account has the e-mail."""
     row = await connection.fetchrow(_ADD, account_id, email, email_key, password_hash, first_name, last_name, role)
     if row is None:
         raise EmailTaken
@@ -83,27 +83,29 @@ async def add(
 
 
 async def by_email(connection: Connection, email_key: str) -> AccountRecord | None:
+    """Returns the account with this normalized e-mail, or None."""
     row = await connection.fetchrow(_BY_EMAIL, email_key)
     return account_from_row(row) if row else None
 
 
 async def by_id(connection: Connection, account_id: UUID) -> AccountRecord | None:
-    """None also for one that is being erased: nobody signs in, and nobody is told where its mail goes."""
+    """Returns the account, or None; also None while it is being erased, so that nothing can use it any more."""
     row = await connection.fetchrow(_BY_ID, account_id)
     return account_from_row(row) if row else None
 
 
 async def lock_if_unchanged(connection: Connection, account: AccountRecord) -> bool:
-    """Whether it is active and takes the same password, and a code or none, as when it was read; so it stays until the
-    commit.
+    """Returns whether the account is active with the same password and second-factor state as when it was read.
+
+    It is locked, and so stays unchanged until the commit.
     """
-    return await connection.fetchval(_STILL, account.id, account.password_hash, account.totp) is not None
+    return await connection.fetchval(_LOCK_IF_UNCHANGED, account.id, account.password_hash, account.totp) is not None
 
 
 async def rename(
     connection: Connection, account_id: UUID, first_name: str, last_name: str, version: int | None
 ) -> AccountRecord | None:
-    """None when there is no such account, or not in this version."""
+    """Changes the names and returns the account; None when it does not exist in this version."""
     row = await connection.fetchrow(_RENAME, account_id, first_name, last_name, version)
     return account_from_row(row) if row else None
 
@@ -111,26 +113,29 @@ async def rename(
 async def set_password(
     connection: Connection, account_id: UUID, password_hash: str, *, email_verified: bool = False
 ) -> bool:
-    """Whether there is such an account, and it is open; `verified` when its owner was shown to read its mail."""
-    done: str = await connection.execute(_SET_HASH, account_id, password_hash, email_verified)
-    return done == "UPDATE 1"
+    """Sets the password and returns whether an active account has this id.
+
+    `email_verified` is true when a mailed token has proved that the owner reads the mail.
+    """
+    status: str = await connection.execute(_CHANGE_HASH, account_id, password_hash, email_verified)
+    return status == "UPDATE 1"
 
 
 async def update_hash(connection: Connection, account: AccountRecord, password_hash: str) -> None:
-    """The same password, hashed anew."""
-    await connection.execute(_REHASH, account.id, account.password_hash, password_hash)
+    """Stores another hash of the same password, unless the password has changed since."""
+    await connection.execute(_UPDATE_HASH, account.id, account.password_hash, password_hash)
 
 
 async def mark_email_verified(connection: Connection, account_id: UUID) -> bool:
-    """Whether it was not verified before."""
-    return await connection.fetchval(_VERIFY, account_id) is not None
+    """Marks the e-mail as verified and returns whether it was not before."""
+    return await connection.fetchval(_MARK_EMAIL_VERIFIED, account_id) is not None
 
 
 async def promote_to_admin(connection: Connection, email_key: str, password_hash: str) -> AccountRecord:
-    """The account as an administrator's; an administrator's stays as it is.
+    """Makes the account an administrator's and returns it; an administrator's account stays as it is.
 
-    A customer's gets the operator's password, and its sessions and its second factor end: whoever registered that
-    e-mail first was perhaps a stranger.
+    A customer's account gets the operator's password, and its sessions and second factor end: the person who
+    registered the e-mail first may have been a stranger.
     """
     row = await connection.fetchrow(_PROMOTE, email_key, password_hash)
     if row is None:
@@ -139,5 +144,5 @@ async def promote_to_admin(connection: Connection, email_key: str, password_hash
 
 
 def account_from_row(row: asyncpg.Record) -> AccountRecord:
-    """The account whose columns a row has."""
+    """Builds an account from a row with all its columns."""
     return AccountRecord(**{**row, "role": Role(row["role"])})

@@ -1,4 +1,4 @@
-"""Accounts as administrators find and change them."""
+"""SQL of what administrators find and change: any account, not their own."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,7 +8,7 @@ from infra.database.postgres import Connection
 from services.user.domain.accounts import AccountRecord
 from services.user.store.accounts import account_from_row
 
-LAST_ID = UUID(int=2**128 - 1)
+HIGHEST_ID = UUID(int=2**128 - 1)
 
 _COLUMNS = """id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
           totp, created_at, updated_at"""
@@ -30,18 +30,18 @@ UPDATE account SET
 WHERE id = $1 AND ($5::int IS NULL OR version = $5)
 RETURNING {_COLUMNS}
 """  # noqa: S608 - as above
-_OPEN = f"""
+_SET_ACTIVE = f"""
 UPDATE account SET is_active = $2, version = version + 1, updated_at = now()
 WHERE id = $1 AND is_active <> $2 AND NOT erasing
 RETURNING {_COLUMNS}
 """  # noqa: S608 - as above
-# In the order of their ids, so that two who change administrators never wait for one another.
-_ADMINS = "SELECT id FROM account WHERE role = 'admin' AND is_active ORDER BY id FOR UPDATE"
+# In the order of their ids, so that two concurrent changes of administrators cannot deadlock.
+_LOCK_ADMINS = "SELECT id FROM account WHERE role = 'admin' AND is_active ORDER BY id FOR UPDATE"
 
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
-    """Which accounts a list holds; None leaves it open. `after` is the last one on the page before."""
+    """Which accounts a list holds; None matches all. `after` is the last id of the previous page."""
 
     email: str | None
     role: Role | None
@@ -50,15 +50,16 @@ class UserFilter:
 
 
 async def newest(connection: Connection, criteria: UserFilter, limit: int) -> list[AccountRecord]:
+    """Returns up to `limit` matching accounts, newest first."""
     rows = await connection.fetch(
-        _LIST, criteria.after or LAST_ID, criteria.email, criteria.role, criteria.is_active, limit
+        _LIST, criteria.after or HIGHEST_ID, criteria.email, criteria.role, criteria.is_active, limit
     )
     return [account_from_row(row) for row in rows]
 
 
 async def lock_admins(connection: Connection) -> list[UUID]:
-    """The administrators who can sign in; nobody becomes one less until the commit."""
-    return [row["id"] for row in await connection.fetch(_ADMINS)]
+    """Returns the administrators who can sign in, locked until the commit: none can lose the role meanwhile."""
+    return [row["id"] for row in await connection.fetch(_LOCK_ADMINS)]
 
 
 async def change(
@@ -70,12 +71,12 @@ async def change(
     role: Role | None,
     version: int | None,
 ) -> AccountRecord | None:
-    """None when there is no such account, or not in this version."""
+    """Changes an account and returns it; None when it does not exist in this version."""
     row = await connection.fetchrow(_CHANGE, account_id, first_name, last_name, role, version)
     return account_from_row(row) if row else None
 
 
 async def set_active(connection: Connection, account_id: UUID, *, active: bool) -> AccountRecord | None:
-    """None when there is nothing to change."""
-    row = await connection.fetchrow(_OPEN, account_id, active)
+    """Bans or unbans an account and returns it; None when nothing changes."""
+    row = await connection.fetchrow(_SET_ACTIVE, account_id, active)
     return account_from_row(row) if row else None

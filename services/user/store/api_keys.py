@@ -1,4 +1,4 @@
-"""API keys, which are known by their digests alone."""
+"""SQL of API keys, which are stored as digests only."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,13 +8,14 @@ from contracts.failure import Forbidden, InvalidToken, NotFound
 from contracts.user import MAX_API_KEYS, ApiKey, ApiKeyGrant, MakeApiKey, TooManyApiKeys
 from infra.database.postgres import Connection
 
-LAST_ID = UUID(int=2**128 - 1)
+HIGHEST_ID = UUID(int=2**128 - 1)
 LAST_USE_PRECISION_SECONDS = 60.0
-"""Seconds between two notes that a key is in use."""
+"""Seconds between two updates of the time at which a key was last used."""
 
 _COLUMNS = "id, name, scopes, made_by, created_at, expires_at, used_at AS last_used_at"
-# The account's row is locked: of two at once the second counts the first, and a ban ends what is made before it.
-_MAKER = "SELECT id FROM account WHERE id = $1 AND is_active AND role = 'admin' FOR UPDATE"
+# The account's row is locked: of two concurrent additions the second counts the first, and a ban that comes after one
+# also revokes the new key.
+_LOCK_ADMIN = "SELECT id FROM account WHERE id = $1 AND is_active AND role = 'admin' FOR UPDATE"
 _COUNT = "SELECT count(*) FROM api_key WHERE made_by = $1 AND revoked_at IS NULL"
 _ADD = f"""
 INSERT INTO api_key (id, made_by, name, scopes, expires_at, digest) VALUES ($1, $2, $3, $4, $5, $6) RETURNING {_COLUMNS}
@@ -22,7 +23,7 @@ INSERT INTO api_key (id, made_by, name, scopes, expires_at, digest) VALUES ($1, 
 _LIST = f"""
 SELECT {_COLUMNS} FROM api_key WHERE revoked_at IS NULL AND id < $1 ORDER BY id DESC LIMIT $2
 """  # noqa: S608 - as above
-_OF = f"SELECT {_COLUMNS} FROM api_key WHERE made_by = $1 ORDER BY id"  # noqa: S608 - as above
+_MADE_BY = f"SELECT {_COLUMNS} FROM api_key WHERE made_by = $1 ORDER BY id"  # noqa: S608 - as above
 _FIND = """
 WITH found AS (
          SELECT k.id, k.scopes, k.expires_at, k.used_at FROM api_key k JOIN account a ON a.id = k.made_by
@@ -38,37 +39,38 @@ SELECT id, scopes, expires_at FROM found
 """
 _REVOKE = "UPDATE api_key SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL RETURNING id"
 _REVOKE_ALL = "UPDATE api_key SET revoked_at = now() WHERE made_by = $1 AND revoked_at IS NULL"
-_UNTOLD = """
+_UNPUBLISHED = """
 SELECT id FROM api_key
 WHERE revoked_at IS NOT NULL AND told_at IS NULL AND revoked_at > now() - make_interval(secs => $1)
 ORDER BY revoked_at LIMIT $2
 """
-_TOLD = "UPDATE api_key SET told_at = now() WHERE id = ANY($1::uuid[])"
-_PRUNE = "DELETE FROM api_key WHERE revoked_at < now() - make_interval(secs => $1)"
+_MARK_PUBLISHED = "UPDATE api_key SET told_at = now() WHERE id = ANY($1::uuid[])"
+_DELETE_REVOKED = "DELETE FROM api_key WHERE revoked_at < now() - make_interval(secs => $1)"
 
 
 async def require_capacity(connection: Connection, admin_id: UUID) -> None:
-    """There is such an administrator, who has room for another key; so it stays until the commit."""
-    if await connection.fetchval(_MAKER, admin_id) is None:
+    """Locks the account until the commit; raises when it is no administrator's or has no room for another key."""
+    if await connection.fetchval(_LOCK_ADMIN, admin_id) is None:
         raise Forbidden
     if await connection.fetchval(_COUNT, admin_id) >= MAX_API_KEYS:
         raise TooManyApiKeys
 
 
 async def add(connection: Connection, key_id: UUID, admin_id: UUID, request: MakeApiKey, digest: bytes) -> ApiKey:
+    """Inserts a key and returns it."""
     row = await connection.fetchrow(_ADD, key_id, admin_id, request.name, request.scopes, request.expires_at, digest)
-    assert row is not None, "what is inserted is returned"
-    return _key(row)
+    assert row is not None, "INSERT ... RETURNING returns the row"
+    return _to_contract(row)
 
 
 async def newest(connection: Connection, before: UUID | None, limit: int) -> list[ApiKey]:
-    """Those that are not revoked, also where they have expired."""
-    return [_key(row) for row in await connection.fetch(_LIST, before or LAST_ID, limit)]
+    """Returns up to `limit` keys that are not revoked, newest first, including expired ones."""
+    return [_to_contract(row) for row in await connection.fetch(_LIST, before or HIGHEST_ID, limit)]
 
 
 async def made_by(connection: Connection, admin_id: UUID) -> list[ApiKey]:
-    """All that somebody has made and are kept, revoked ones as well."""
-    return [_key(row) for row in await connection.fetch(_OF, admin_id)]
+    """Returns all stored keys that the administrator made, including revoked ones."""
+    return [_to_contract(row) for row in await connection.fetch(_MADE_BY, admin_id)]
 
 
 async def find(connection: Connection, digest: bytes, *, admins_need_totp: bool) -> ApiKeyGrant:
@@ -80,28 +82,30 @@ async def find(connection: Connection, digest: bytes, *, admins_need_totp: bool)
 
 
 async def revoke(connection: Connection, key_id: UUID) -> None:
+    """Revokes a key; raises `NotFound` when there is no active one with this id."""
     if await connection.fetchval(_REVOKE, key_id) is None:
         raise NotFound
 
 
 async def revoke_all(connection: Connection, admin_id: UUID) -> None:
-    """The keys of an administrator who is one no longer."""
+    """Revokes every key that an administrator made, when the account loses the role, is banned or erased."""
     await connection.execute(_REVOKE_ALL, admin_id)
 
 
 async def unpublished(connection: Connection, seconds: float, limit: int) -> list[UUID]:
-    """Keys that ended within so many seconds, and that the edges may not know of."""
-    return [row["id"] for row in await connection.fetch(_UNTOLD, seconds, limit)]
+    """Returns up to `limit` keys revoked within the last `seconds` that are not yet published to the edges."""
+    return [row["id"] for row in await connection.fetch(_UNPUBLISHED, seconds, limit)]
 
 
 async def mark_published(connection: Connection, key_ids: list[UUID]) -> None:
-    await connection.execute(_TOLD, key_ids)
+    """Records that the edges know of these revocations."""
+    await connection.execute(_MARK_PUBLISHED, key_ids)
 
 
 async def delete_revoked(connection: Connection, seconds: float) -> None:
-    """Forgets keys that ended so long ago that no edge knows them."""
-    await connection.execute(_PRUNE, seconds)
+    """Deletes keys that were revoked more than `seconds` ago: no edge caches them any more."""
+    await connection.execute(_DELETE_REVOKED, seconds)
 
 
-def _key(row: Mapping[str, Any]) -> ApiKey:
+def _to_contract(row: Mapping[str, Any]) -> ApiKey:
     return ApiKey.model_validate(dict(row), strict=False)

@@ -1,4 +1,4 @@
-"""Proofs: mailed tokens, known by their digests, and who waits to have one mailed."""
+"""SQL of mailed tokens, which are stored as digests, and of the queue of password resets."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,28 +10,28 @@ from infra.database.postgres import Connection
 from services.user.domain.accounts import AccountRecord
 from services.user.store.accounts import account_from_row
 
-_PUT = """
+_SAVE = """
 INSERT INTO proof (id, account_id, purpose, seed, digest, expires_at)
 VALUES ($1, $2, $3, $4, $5, now() + $6::interval)
 ON CONFLICT ON CONSTRAINT proof_one_a_purpose DO UPDATE
     SET id = excluded.id, seed = excluded.seed, digest = excluded.digest, expires_at = excluded.expires_at
 """
-_LETTER = """
+_FIND_FOR_MAIL = """
 SELECT p.seed, p.purpose, p.expires_at, a.email, a.first_name, a.last_name
 FROM proof p JOIN account a ON a.id = p.account_id
 WHERE p.id = $1 AND p.expires_at > now() AND a.is_active
 """
-_HOLDER = """
+_FIND_ACCOUNT = """
 SELECT a.id, a.email, a.password_hash, a.first_name, a.last_name, a.role, a.is_active, a.email_verified, a.version,
        a.totp, a.created_at, a.updated_at
 FROM proof p JOIN account a ON a.id = p.account_id
 WHERE p.digest = $1 AND p.purpose = $2 AND p.expires_at > now() AND a.is_active
 """
-_USE = "DELETE FROM proof WHERE digest = $1 AND purpose = $2 AND expires_at > now() RETURNING account_id"
-_WITHDRAW = "DELETE FROM proof WHERE account_id = $1 AND purpose = $2"
-_PRUNE = "DELETE FROM proof WHERE expires_at < now()"
-_LINE_UP = "INSERT INTO forgotten (email_key) VALUES ($1)"
-_NEXT_FORGOTTEN = """
+_CONSUME = "DELETE FROM proof WHERE digest = $1 AND purpose = $2 AND expires_at > now() RETURNING account_id"
+_REVOKE = "DELETE FROM proof WHERE account_id = $1 AND purpose = $2"
+_DELETE_EXPIRED = "DELETE FROM proof WHERE expires_at < now()"
+_ENQUEUE_RESET = "INSERT INTO forgotten (email_key) VALUES ($1)"
+_DEQUEUE_RESET = """
 DELETE FROM forgotten WHERE position = (
     SELECT position FROM forgotten ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED
 ) RETURNING email_key
@@ -40,7 +40,7 @@ DELETE FROM forgotten WHERE position = (
 
 @dataclass(frozen=True, slots=True)
 class EmailTokenRecord:
-    """What a mail with a token is made of."""
+    """A mailed token with the recipient of its mail."""
 
     seed: bytes = field(repr=False)
     purpose: EmailTokenPurpose
@@ -52,7 +52,7 @@ class EmailTokenRecord:
 
 async def save(
     connection: Connection,
-    proof_id: UUID,
+    token_id: UUID,
     account_id: UUID,
     purpose: EmailTokenPurpose,
     *,
@@ -60,49 +60,53 @@ async def save(
     digest: bytes,
     lifetime: timedelta,
 ) -> None:
-    """Keeps a proof; the one before for the same purpose is void."""
-    await connection.execute(_PUT, proof_id, account_id, purpose, seed, digest, lifetime)
+    """Stores a token; the previous one for the same purpose becomes void."""
+    await connection.execute(_SAVE, token_id, account_id, purpose, seed, digest, lifetime)
 
 
-async def find_for_mail(connection: Connection, proof_id: UUID) -> EmailTokenRecord:
-    """`NotFound` for one that is void, used or expired, or whose account is closed."""
-    row = await connection.fetchrow(_LETTER, proof_id)
+async def find_for_mail(connection: Connection, token_id: UUID) -> EmailTokenRecord:
+    """Returns the token for its mail; raises `NotFound` when it is void, used or expired, or its account is closed."""
+    row = await connection.fetchrow(_FIND_FOR_MAIL, token_id)
     if row is None:
         raise NotFound
     return EmailTokenRecord(**{**row, "purpose": EmailTokenPurpose(row["purpose"])})
 
 
 async def find_account(connection: Connection, digest: bytes, purpose: EmailTokenPurpose) -> AccountRecord:
-    """Whose proof it is, while it is good."""
-    row = await connection.fetchrow(_HOLDER, digest, purpose)
+    """Returns the account of a valid token; raises `InvalidEmailToken` otherwise."""
+    row = await connection.fetchrow(_FIND_ACCOUNT, digest, purpose)
     if row is None:
         raise InvalidEmailToken
     return account_from_row(row)
 
 
 async def consume(connection: Connection, digest: bytes, purpose: EmailTokenPurpose) -> UUID:
-    """Uses a proof up, once, whoever else tries; the account it is of."""
-    account_id: UUID | None = await connection.fetchval(_USE, digest, purpose)
+    """Uses a token up and returns its account; of concurrent requests, one succeeds.
+
+    Raises `InvalidEmailToken` when it is unknown, used or expired.
+    """
+    account_id: UUID | None = await connection.fetchval(_CONSUME, digest, purpose)
     if account_id is None:
         raise InvalidEmailToken
     return account_id
 
 
 async def revoke(connection: Connection, account_id: UUID, purpose: EmailTokenPurpose) -> None:
-    """Makes the proof of an account void, if there is one."""
-    await connection.execute(_WITHDRAW, account_id, purpose)
+    """Voids the account's token for this purpose, if it has one."""
+    await connection.execute(_REVOKE, account_id, purpose)
 
 
 async def delete_expired(connection: Connection) -> None:
-    await connection.execute(_PRUNE)
+    """Deletes tokens that have expired."""
+    await connection.execute(_DELETE_EXPIRED)
 
 
 async def enqueue_reset(connection: Connection, email_key: str) -> None:
-    """Notes that somebody forgot a password, known or not."""
-    await connection.execute(_LINE_UP, email_key)
+    """Queues a password reset for an e-mail, whether or not it has an account."""
+    await connection.execute(_ENQUEUE_RESET, email_key)
 
 
 async def dequeue_reset(connection: Connection) -> str | None:
-    """Takes the oldest note."""
-    key: str | None = await connection.fetchval(_NEXT_FORGOTTEN)
-    return key
+    """Removes the oldest queued e-mail and returns it; None when the queue is empty."""
+    email_key: str | None = await connection.fetchval(_DEQUEUE_RESET)
+    return email_key

@@ -1,7 +1,7 @@
-"""Erasures: accounts that are closed for good, and how far each service has come in forgetting them.
+"""SQL of erasures: accounts that are closed for good, and which services have erased their data.
 
-The e-mail stays in the account's own row until the last step, and is copied nowhere. An erasure has ids and moments
-only, and stays: it is the receipt.
+The e-mail stays in the account's own row until the last step and is copied nowhere. An erasure holds ids and times
+only. It is never deleted: it is the customer's receipt.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ _BEGIN = """
 INSERT INTO erasure (digest, account_id, due_at) VALUES ($1, $2, now() + make_interval(secs => $3)) RETURNING asked_at
 """
 _RECEIPT = "SELECT services, asked_at, done_at FROM erasure WHERE digest = $1"
-# Of one whose sessions and keys every edge has been told of for so long that nothing begun with them is still at work.
+# Claims one whose revoked sessions and keys were published to the edges so long ago that no request begun with them can
+# still be running.
 _CLAIM = """
 UPDATE erasure SET tries = tries + 1, due_at = now() + make_interval(secs => $3) WHERE digest = (
     SELECT digest FROM erasure WHERE done_at IS NULL AND due_at <= now() AND NOT EXISTS (
@@ -37,22 +38,22 @@ UPDATE erasure SET tries = tries + 1, due_at = now() + make_interval(secs => $3)
 )
 RETURNING digest, account_id, services, orders, tries
 """
-_KEEP_ORDERS = "UPDATE erasure SET orders = $2, due_at = now() + make_interval(secs => $3) WHERE digest = $1"
-_NOTE = """
+_SAVE_ORDERS = "UPDATE erasure SET orders = $2, due_at = now() + make_interval(secs => $3) WHERE digest = $1"
+_MARK_SERVICE_DONE = """
 UPDATE erasure SET
     services = services || jsonb_build_object($2::text, now()), tries = 0, due_at = now() + make_interval(secs => $3)
 WHERE digest = $1
 """
-_PUT_OFF = "UPDATE erasure SET due_at = now() + make_interval(secs => $2) WHERE digest = $1 AND done_at IS NULL"
-_PERSON = "SELECT email, email_key, email_verified FROM account WHERE id = $1"
-# Sessions, tokens, proofs, addresses and all else that is the account's go with its row.
-_REMOVE = "DELETE FROM account WHERE id = $1 RETURNING true"
-_FORGET_ATTEMPTS = """
+_POSTPONE = "UPDATE erasure SET due_at = now() + make_interval(secs => $2) WHERE digest = $1 AND done_at IS NULL"
+_SUBJECT = "SELECT email, email_key, email_verified FROM account WHERE id = $1"
+# Sessions, tokens, addresses and everything else of the account are deleted by cascade.
+_DELETE_ACCOUNT = "DELETE FROM account WHERE id = $1 RETURNING true"
+_DELETE_COUNTERS = """
 WITH failures AS (DELETE FROM login_failure WHERE account = $1),
      requests AS (DELETE FROM counted_request WHERE account = $1)
 DELETE FROM forgotten WHERE email_key = $2
 """
-_END = """
+_FINISH = """
 UPDATE erasure SET services = services || jsonb_build_object($2::text, now()), orders = NULL, done_at = now()
 WHERE digest = $1 AND done_at IS NULL
 RETURNING true
@@ -61,7 +62,7 @@ RETURNING true
 
 @dataclass(frozen=True, slots=True)
 class ErasureReceipt:
-    """When each service was done with it, the first one first."""
+    """When each service finished, in that order."""
 
     services: Mapping[str, datetime]
     asked_at: datetime
@@ -70,7 +71,7 @@ class ErasureReceipt:
 
 @dataclass(frozen=True, slots=True)
 class ErasureRecord:
-    """One that is to go on. `orders` are the guests' orders of its person, once they are known."""
+    """A claimed erasure. `orders` are the orders that the customer placed as a guest, once they are known."""
 
     digest: bytes
     account_id: UUID
@@ -81,13 +82,15 @@ class ErasureRecord:
 
 @dataclass(frozen=True, slots=True)
 class ErasureSubject:
+    """The customer whose data is erased."""
+
     email: str = field(repr=False)
     email_key: str = field(repr=False)
     email_verified: bool
 
 
 async def begin(connection: Connection, digest: bytes, account_id: UUID, delay_seconds: float) -> datetime | None:
-    """Closes the account for good; None when there is none, or it is closed so already."""
+    """Closes the account for good and returns when; None when it does not exist or is being erased already."""
     if await connection.fetchval(_CLOSE, account_id) is None:
         return None
     asked_at: datetime = await connection.fetchval(_BEGIN, digest, account_id, delay_seconds)
@@ -95,50 +98,57 @@ async def begin(connection: Connection, digest: bytes, account_id: UUID, delay_s
 
 
 async def receipt(connection: Connection, digest: bytes) -> ErasureReceipt | None:
+    """Returns the receipt with this digest, or None."""
     row = await connection.fetchrow(_RECEIPT, digest)
     if row is None:
         return None
     services = {service: datetime.fromisoformat(at) for service, at in row["services"].items()}
-    in_turn = dict(sorted(services.items(), key=lambda item: item[1]))
-    return ErasureReceipt(MappingProxyType(in_turn), row["asked_at"], row["done_at"])
+    in_order = dict(sorted(services.items(), key=lambda item: item[1]))
+    return ErasureReceipt(MappingProxyType(in_order), row["asked_at"], row["done_at"])
 
 
 async def claim(
     connection: Connection, *, delay_seconds: float, revocation_ttl_seconds: float, lease_seconds: float
 ) -> ErasureRecord | None:
-    """One that is due, for `lease` seconds. An ended session is told of for `board` seconds at the most."""
+    """Claims a due erasure for `lease_seconds`, or returns None.
+
+    A revocation is published for at most `revocation_ttl_seconds`; older ones need no publication.
+    """
     row = await connection.fetchrow(_CLAIM, delay_seconds, revocation_ttl_seconds, lease_seconds)
     return ErasureRecord(**{**row, "services": frozenset(row["services"])}) if row else None
 
 
 async def save_orders(connection: Connection, digest: bytes, orders: Sequence[UUID], lease_seconds: float) -> None:
-    await connection.execute(_KEEP_ORDERS, digest, list(orders), lease_seconds)
+    """Stores the guest orders to be erased and renews the lease."""
+    await connection.execute(_SAVE_ORDERS, digest, list(orders), lease_seconds)
 
 
 async def mark_service_done(connection: Connection, digest: bytes, service: str, lease_seconds: float) -> None:
-    """The service has erased what it held."""
-    await connection.execute(_NOTE, digest, service, lease_seconds)
+    """Records that the service has erased its data, and renews the lease."""
+    await connection.execute(_MARK_SERVICE_DONE, digest, service, lease_seconds)
 
 
 async def postpone(connection: Connection, digest: bytes, seconds: float) -> None:
-    await connection.execute(_PUT_OFF, digest, seconds)
+    """Makes the erasure due again in `seconds`."""
+    await connection.execute(_POSTPONE, digest, seconds)
 
 
 async def subject(connection: Connection, account_id: UUID) -> ErasureSubject | None:
-    row: Any = await connection.fetchrow(_PERSON, account_id)
+    """Returns the customer of an account, or None once the account is deleted."""
+    row: Any = await connection.fetchrow(_SUBJECT, account_id)
     return ErasureSubject(**row) if row else None
 
 
 async def delete_account(connection: Connection, account_id: UUID) -> bool:
-    """Whether it was there."""
-    return await connection.fetchval(_REMOVE, account_id) is not None
+    """Deletes the account and returns whether it existed."""
+    return await connection.fetchval(_DELETE_ACCOUNT, account_id) is not None
 
 
-async def delete_counters(connection: Connection, account: bytes, email_key: str) -> None:
-    """What was counted of an e-mail: by its keyed digest, and where somebody waits for a mail, by itself."""
-    await connection.execute(_FORGET_ATTEMPTS, account, email_key)
+async def delete_counters(connection: Connection, account_digest: bytes, email_key: str) -> None:
+    """Deletes failed logins and counted requests of the e-mail's digest, and its queued password resets."""
+    await connection.execute(_DELETE_COUNTERS, account_digest, email_key)
 
 
 async def finish(connection: Connection, digest: bytes, service: str) -> bool:
-    """Whether it was not ended before."""
-    return await connection.fetchval(_END, digest, service) is not None
+    """Marks the erasure as done and returns whether it was not before."""
+    return await connection.fetchval(_FINISH, digest, service) is not None

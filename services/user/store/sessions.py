@@ -1,4 +1,4 @@
-"""Sessions and their refresh tokens, which are known by their digests alone."""
+"""SQL of sessions and their refresh tokens, which are stored as digests."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,9 +10,9 @@ from infra.database.postgres import Connection
 from services.user.domain.accounts import AccountRecord
 from services.user.store.accounts import account_from_row
 
-LAST_ID = UUID(int=2**128 - 1)
+HIGHEST_ID = UUID(int=2**128 - 1)
 
-_OPEN = """
+_CREATE = """
 WITH opened AS (
     INSERT INTO session (id, account_id, expires_at, address) VALUES ($1, $2, now() + $4::interval, $5)
 )
@@ -23,14 +23,14 @@ UPDATE refresh_token SET spent_at = now()
 WHERE digest = $1 AND spent_at IS NULL AND expires_at > now()
 RETURNING session_id
 """
-_OWNER = """
+_LOCK_OWNER = """
 SELECT a.id, a.email, a.password_hash, a.first_name, a.last_name, a.role, a.is_active, a.email_verified, a.version,
        a.totp, a.created_at, a.updated_at
 FROM session s JOIN account a ON a.id = s.account_id
 WHERE s.id = $1 AND s.revoked_at IS NULL AND a.is_active
 FOR UPDATE OF s FOR SHARE OF a
 """
-_CONTINUE = """
+_ROTATE = """
 WITH continued AS (
          UPDATE session SET expires_at = now() + $3::interval, used_at = now(), address = $4 WHERE id = $1
      ),
@@ -48,15 +48,17 @@ WITH reused AS (SELECT session_id FROM refresh_token WHERE digest = $1 AND spent
      )
 SELECT session_id, account_id, EXISTS (SELECT FROM revoked) AS ended FROM reused JOIN session ON id = session_id
 """
-_SUCCESSOR = """
+_CLAIM_SUCCESSOR = """
 UPDATE refresh_token spent SET successor = NULL FROM refresh_token next
 WHERE spent.digest = $1 AND spent.successor IS NOT NULL
       AND spent.spent_at > now() - make_interval(secs => $2)
       AND next.digest = $3 AND next.session_id = spent.session_id AND next.spent_at IS NULL
 RETURNING spent.session_id
 """
-_SEALED = "SELECT successor FROM refresh_token WHERE digest = $1 AND spent_at > now() - make_interval(secs => $2)"
-_LINE_UP = "SELECT id FROM session WHERE account_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE"
+_SEALED_SUCCESSOR = (
+    "SELECT successor FROM refresh_token WHERE digest = $1 AND spent_at > now() - make_interval(secs => $2)"
+)
+_LOCK_SESSIONS = "SELECT id FROM session WHERE account_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE"
 _END_ALL = """
 UPDATE session SET revoked_at = now() WHERE account_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2)
 """
@@ -65,18 +67,18 @@ UPDATE session SET revoked_at = now()
 WHERE id = $2 AND account_id = $1 AND revoked_at IS NULL AND expires_at > now()
 RETURNING id
 """
-_LIST = """
+_ACTIVE = """
 SELECT id, created_at, used_at, expires_at, address FROM session
 WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > now() AND id < $2
 ORDER BY id DESC LIMIT $3
 """
-_UNTOLD = """
+_UNPUBLISHED = """
 SELECT id FROM session
 WHERE revoked_at IS NOT NULL AND told_at IS NULL AND revoked_at > now() - make_interval(secs => $1)
 ORDER BY revoked_at LIMIT $2
 """
-_TOLD = "UPDATE session SET told_at = now() WHERE id = ANY($1::uuid[])"
-_PRUNE = """
+_MARK_PUBLISHED = "UPDATE session SET told_at = now() WHERE id = ANY($1::uuid[])"
+_DELETE_EXPIRED = """
 WITH ended AS (DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < now() LIMIT $1)),
      old AS (
          DELETE FROM refresh_token
@@ -89,7 +91,7 @@ SELECT count(*) FROM old
 
 @dataclass(frozen=True, slots=True)
 class SpentToken:
-    """A token that was spent: its digest, and its successor sealed under the token itself."""
+    """A spent refresh token: its digest, and its successor encrypted under the token itself."""
 
     digest: bytes
     sealed_successor: bytes = field(repr=False)
@@ -97,7 +99,7 @@ class SpentToken:
 
 @dataclass(frozen=True, slots=True)
 class ReusedToken:
-    """The session of a token that came a second time; `ended` when it was this that ended it."""
+    """The session of a token that was presented again; `session_ended` is true when this ended it."""
 
     session_id: UUID
     account_id: UUID
@@ -107,12 +109,15 @@ class ReusedToken:
 async def create(
     connection: Connection, session_id: UUID, account_id: UUID, token_digest: bytes, lifetime: timedelta, address: str
 ) -> None:
-    """A session with its first refresh token."""
-    await connection.execute(_OPEN, session_id, account_id, token_digest, lifetime, address)
+    """Inserts a session with its first refresh token."""
+    await connection.execute(_CREATE, session_id, account_id, token_digest, lifetime, address)
 
 
 async def spend_token(connection: Connection, token_digest: bytes) -> UUID:
-    """Spends a refresh token, once, whoever else tries; the session it is of. `InvalidRefreshToken` if it cannot be."""
+    """Spends a refresh token and returns its session; of concurrent requests, one succeeds.
+
+    Raises `InvalidRefreshToken` when it is unknown, spent or expired.
+    """
     session_id: UUID | None = await connection.fetchval(_SPEND, token_digest)
     if session_id is None:
         raise InvalidRefreshToken
@@ -120,8 +125,8 @@ async def spend_token(connection: Connection, token_digest: bytes) -> UUID:
 
 
 async def lock_owner(connection: Connection, session_id: UUID) -> AccountRecord:
-    """The account of a session; neither changes until the commit. `InvalidRefreshToken` if one of them has ended."""
-    row = await connection.fetchrow(_OWNER, session_id)
+    """Returns the account of a session, both locked until the commit; raises `InvalidRefreshToken` if one has ended."""
+    row = await connection.fetchrow(_LOCK_OWNER, session_id)
     if row is None:
         raise InvalidRefreshToken
     return account_from_row(row)
@@ -130,38 +135,42 @@ async def lock_owner(connection: Connection, session_id: UUID) -> AccountRecord:
 async def rotate(
     connection: Connection, session_id: UUID, token_digest: bytes, lifetime: timedelta, address: str, spent: SpentToken
 ) -> None:
-    """The session's next refresh token; what was spent for it keeps it, sealed."""
-    await connection.execute(
-        _CONTINUE, session_id, token_digest, lifetime, address, spent.digest, spent.sealed_successor
-    )
+    """Inserts the session's next refresh token, and stores it encrypted with the token that was spent for it."""
+    await connection.execute(_ROTATE, session_id, token_digest, lifetime, address, spent.digest, spent.sealed_successor)
 
 
 async def find_sealed_successor(connection: Connection, token_digest: bytes, grace_seconds: float) -> bytes | None:
-    """What a token was spent for less than `grace` seconds ago, as it was sealed."""
-    sealed: bytes | None = await connection.fetchval(_SEALED, token_digest, grace_seconds)
+    """Returns the encrypted successor of a token that was spent less than `grace_seconds` ago, or None."""
+    sealed: bytes | None = await connection.fetchval(_SEALED_SUCCESSOR, token_digest, grace_seconds)
     return sealed
 
 
 async def claim_successor(
     connection: Connection, token_digest: bytes, successor_digest: bytes, grace_seconds: float
 ) -> UUID | None:
-    """The session, where the successor of a spent token may be given once more: it is unspent, and was not given so."""
-    session_id: UUID | None = await connection.fetchval(_SUCCESSOR, token_digest, grace_seconds, successor_digest)
+    """Allows the successor of a spent token to be returned once more, and returns the session.
+
+    Returns None when the successor is spent itself or was returned again before.
+    """
+    session_id: UUID | None = await connection.fetchval(_CLAIM_SUCCESSOR, token_digest, grace_seconds, successor_digest)
     return session_id
 
 
 async def lock_sessions(connection: Connection, account_id: UUID) -> None:
-    """Locks the sessions of an account. Whoever changes both locks these before the account, as a refresh does."""
-    await connection.execute(_LINE_UP, account_id)
+    """Locks the active sessions of an account.
+
+    A transaction that changes both locks the sessions before the account, as a refresh does, to avoid deadlocks.
+    """
+    await connection.execute(_LOCK_SESSIONS, account_id)
 
 
 async def end_all(connection: Connection, account_id: UUID, *, except_session_id: UUID | None = None) -> None:
-    """Ends the sessions of an account, save one that is to stay."""
+    """Ends the sessions of an account, except one that stays."""
     await connection.execute(_END_ALL, account_id, except_session_id)
 
 
 async def end(connection: Connection, account_id: UUID, session_id: UUID) -> None:
-    """Ends one of an account's sessions."""
+    """Ends one of the account's sessions; raises `NotFound` when it has no active one with this id."""
     if await connection.fetchval(_END, account_id, session_id) is None:
         raise NotFound
 
@@ -169,32 +178,33 @@ async def end(connection: Connection, account_id: UUID, session_id: UUID) -> Non
 async def active(
     connection: Connection, account_id: UUID, *, before: UUID | None, limit: int, current: UUID | None
 ) -> list[UserSession]:
-    """Sessions that go on, the newest first."""
-    rows = await connection.fetch(_LIST, account_id, before or LAST_ID, limit)
+    """Returns up to `limit` active sessions of the account, newest first."""
+    rows = await connection.fetch(_ACTIVE, account_id, before or HIGHEST_ID, limit)
     return [UserSession.model_validate({**row, "current": row["id"] == current}, strict=False) for row in rows]
 
 
 async def revoke(connection: Connection, token_digest: bytes) -> None:
-    """Ends the session that a token is of, if there is one."""
+    """Ends the session of a refresh token, if there is one."""
     await connection.execute(_REVOKE, token_digest)
 
 
 async def revoke_reused(connection: Connection, token_digest: bytes) -> ReusedToken | None:
-    """Ends the session of a token that was spent before, and says which; None when it was not."""
+    """Ends the session of a token that was spent before and returns it; None when the token was not spent."""
     row = await connection.fetchrow(_REVOKE_REUSED, token_digest)
     return ReusedToken(row["session_id"], row["account_id"], row["ended"]) if row else None
 
 
 async def unpublished(connection: Connection, seconds: float, limit: int) -> list[UUID]:
-    """Sessions that ended within so many seconds, and that the edges may not know of."""
-    return [row["id"] for row in await connection.fetch(_UNTOLD, seconds, limit)]
+    """Returns up to `limit` sessions ended within the last `seconds` that are not yet published to the edges."""
+    return [row["id"] for row in await connection.fetch(_UNPUBLISHED, seconds, limit)]
 
 
 async def mark_published(connection: Connection, session_ids: list[UUID]) -> None:
-    await connection.execute(_TOLD, session_ids)
+    """Records that the edges know that these sessions have ended."""
+    await connection.execute(_MARK_PUBLISHED, session_ids)
 
 
 async def delete_expired(connection: Connection, limit: int) -> int:
-    """Forgets tokens and sessions that have expired; how many tokens."""
-    found: int = await connection.fetchval(_PRUNE, limit)
-    return found
+    """Deletes up to `limit` expired tokens and as many sessions; returns the number of tokens."""
+    deleted: int = await connection.fetchval(_DELETE_EXPIRED, limit)
+    return deleted

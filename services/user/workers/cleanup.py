@@ -1,22 +1,19 @@
-"""Forgetting what is of no more use: expired sessions and proofs, revoked keys, and what no longer counts."""
+"""Deletes what no longer has an effect: expired sessions and tokens, revoked keys, and old counters."""
 
 from infra.messaging.topology import REVOKED_SESSIONS
 from services.user.deps import UserDeps
-from services.user.security.totp import PENDING_SECONDS
-from services.user.store import api_keys, second_factors, sessions
-from services.user.store import email_tokens as proofs
-from services.user.store import failed_logins as failures
-from services.user.store import request_counts as requests
+from services.user.domain.second_factor import PENDING_SECONDS
+from services.user.store import api_keys, email_tokens, failed_logins, request_counts, second_factors, sessions
 
 BATCH_SIZE = 1000
 
 
-async def delete_expired(desk: UserDeps) -> bool:
-    """One piece; whether there may be more."""
-    async with desk.db.connection() as connection:
-        await failures.delete_expired(connection, desk.login_limits.window_seconds)
-        await requests.delete_expired(connection, desk.request_limits.window_seconds)
-        await proofs.delete_expired(connection)
+async def delete_expired(deps: UserDeps) -> bool:
+    """Deletes one batch; returns whether there may be more."""
+    async with deps.db.connection() as connection:
+        await failed_logins.delete_expired(connection, deps.login_throttle.limits.window_seconds)
+        await request_counts.delete_expired(connection, deps.request_throttle.limits.window_seconds)
+        await email_tokens.delete_expired(connection)
         await api_keys.delete_revoked(connection, REVOKED_SESSIONS.ttl_seconds)
         await second_factors.delete_unconfirmed(connection, PENDING_SECONDS)
         return await sessions.delete_expired(connection, BATCH_SIZE) == BATCH_SIZE

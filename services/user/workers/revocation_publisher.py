@@ -1,7 +1,8 @@
-"""Telling the edges which sessions and API keys have ended: at once, and in any case.
+"""Publishes to the edges which sessions and API keys have ended: at once, and in any case.
 
-What is revoked in the database is posted on a board that every edge watches. Whoever ended it posts it before
-answering; what could not be posted, because NATS was away or the process died, a worker posts as soon as it can.
+Revocations are committed to the database first, then put into a NATS key-value bucket that every edge watches. The
+handler that ended something publishes before it replies. What could not be published, because NATS was unreachable or
+the process died, a background task publishes as soon as it can.
 """
 
 import asyncio
@@ -16,12 +17,13 @@ from nats.js.errors import Error as JetStreamError
 from infra.database.postgres import CONTENTION_ERRORS, UNAVAILABLE_ERRORS, Database
 from infra.messaging.rpc import Request
 from infra.messaging.topology import REVOKED_SESSIONS
+from services.user.deps import UserDeps
 from services.user.store import api_keys, sessions
 
 BATCH_SIZE = 200
 ACK_TIMEOUT_SECONDS = 2.0
 PUBLISH_NOW_TIMEOUT_SECONDS = 1.0
-"""Seconds an answer waits at the most for the edges to be told."""
+"""Longest time that a reply waits for the edges to be told."""
 
 TRANSIENT_ERRORS: tuple[type[Exception], ...] = (
     nats.errors.Error,
@@ -29,52 +31,51 @@ TRANSIENT_ERRORS: tuple[type[Exception], ...] = (
     *UNAVAILABLE_ERRORS,
     *CONTENTION_ERRORS,
 )
-"""What keeps the edges from being told now, and not for ever."""
+"""Errors after which publishing is left to the background task."""
 
 log = logging.getLogger("souk.user")
 
+ReplyHandler = Callable[[UserDeps, Request[Any]], Awaitable[Any]]
+
 
 class RevocationPublisher:
-    """Posts ended sessions and keys. A notice that is posted twice is the same notice."""
+    """Publishes revocations; publishing one twice has no further effect."""
 
     def __init__(self, db: Database, client: Client) -> None:
         self.db = db
         self._js = client.jetstream(timeout=ACK_TIMEOUT_SECONDS)
 
     async def publish_pending(self) -> bool:
-        """One piece; whether there may be more."""
+        """Publishes one batch; returns whether there may be more."""
         async with self.db.connection() as connection:
-            untold = await sessions.unpublished(connection, REVOKED_SESSIONS.ttl_seconds, BATCH_SIZE)
-            keys = await api_keys.unpublished(connection, REVOKED_SESSIONS.ttl_seconds, BATCH_SIZE)
-        if untold or keys:
-            posting = (
-                self._js.publish(REVOKED_SESSIONS.subject_for(one), b"", stream=REVOKED_SESSIONS.stream_name)
-                for one in (*untold, *keys)
+            session_ids = await sessions.unpublished(connection, REVOKED_SESSIONS.ttl_seconds, BATCH_SIZE)
+            key_ids = await api_keys.unpublished(connection, REVOKED_SESSIONS.ttl_seconds, BATCH_SIZE)
+        if session_ids or key_ids:
+            subjects = (REVOKED_SESSIONS.subject_for(revoked_id) for revoked_id in (*session_ids, *key_ids))
+            await asyncio.gather(
+                *(self._js.publish(subject, b"", stream=REVOKED_SESSIONS.stream_name) for subject in subjects)
             )
-            await asyncio.gather(*posting)
             async with self.db.connection() as connection:
-                await sessions.mark_published(connection, untold)
-                await api_keys.mark_published(connection, keys)
-        return BATCH_SIZE in {len(untold), len(keys)}
+                await sessions.mark_published(connection, session_ids)
+                await api_keys.mark_published(connection, key_ids)
+        return BATCH_SIZE in {len(session_ids), len(key_ids)}
 
     async def publish_now(self) -> None:
-        """What cannot be told now is told later: it does not fail what was done."""
+        """Publishes before a reply; an error does not fail the request, since the background task retries."""
         try:
             async with asyncio.timeout(PUBLISH_NOW_TIMEOUT_SECONDS):
                 await self.publish_pending()
         except TRANSIENT_ERRORS as error:
-            log.warning("the edges are told later what has ended: %s", type(error).__name__)
+            log.warning("publishing revocations postponed: %s", type(error).__name__)
 
 
-def publish_revocations_after(
-    handler: Callable[[Any, Request[Any]], Awaitable[Any]],
-) -> Callable[[Any, Request[Any]], Awaitable[Any]]:
-    """A handler that ends sessions or keys: its answer, or its refusal, is given once the edges have been told."""
+def publish_revocations_after(handler: ReplyHandler) -> ReplyHandler:
+    """Wraps a handler that ends sessions or keys: its reply or failure is sent once the edges were told."""
 
-    async def told(desk: Any, ask: Request[Any]) -> Any:
+    async def handle(deps: UserDeps, request: Request[Any]) -> Any:
         try:
-            return await handler(desk, ask)
+            return await handler(deps, request)
         finally:
-            await desk.teller.tell_at_once()
+            await deps.publish_revocations()
 
-    return told
+    return handle

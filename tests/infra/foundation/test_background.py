@@ -1,4 +1,4 @@
-"""Work in the background: woken, repeated while there is more, and stubborn."""
+"""Periodic tasks: woken, repeated while there is more work, and retried after failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,54 +9,54 @@ from tests.support.eventually import eventually
 
 
 @asynccontextmanager
-async def running(work: Callable[[], Awaitable[bool]], every: float) -> AsyncIterator[PeriodicTask]:
-    worker = PeriodicTask("test", work, interval_seconds=every)
-    task = asyncio.create_task(worker.run())
+async def running(action: Callable[[], Awaitable[bool]], interval_seconds: float) -> AsyncIterator[PeriodicTask]:
+    periodic = PeriodicTask("test", action, interval_seconds=interval_seconds)
+    task = asyncio.create_task(periodic.run())
     try:
-        yield worker
+        yield periodic
     finally:
         task.cancel()
 
 
 class Backlog:
-    """Work for some rounds."""
+    """Work for some runs, after some failures."""
 
-    def __init__(self, rounds: int = 0, failures: int = 0) -> None:
-        self.rounds = rounds
+    def __init__(self, runs: int = 0, failures: int = 0) -> None:
+        self.runs = runs
         self.failures = failures
         self.calls = 0
 
-    async def work(self) -> bool:
+    async def run(self) -> bool:
         self.calls += 1
         if self.failures:
             self.failures -= 1
             raise ConnectionResetError
-        self.rounds -= self.rounds > 0
-        return self.rounds > 0
+        self.runs -= self.runs > 0
+        return self.runs > 0
 
 
-async def test_goes_on_while_there_is_more() -> None:
-    pile = Backlog(rounds=5)
-    async with running(pile.work, every=3600):
-        await eventually(lambda: pile.calls == 5)
+async def test_runs_again_while_there_is_more() -> None:
+    backlog = Backlog(runs=5)
+    async with running(backlog.run, interval_seconds=3600):
+        await eventually(lambda: backlog.calls == 5)
 
 
-async def test_wakes_when_called() -> None:
-    pile = Backlog()
-    async with running(pile.work, every=3600) as worker:
-        await eventually(lambda: pile.calls == 1)
-        worker.wake()
-        await eventually(lambda: pile.calls == 2)
+async def test_wake_starts_a_run() -> None:
+    backlog = Backlog()
+    async with running(backlog.run, interval_seconds=3600) as periodic:
+        await eventually(lambda: backlog.calls == 1)
+        periodic.wake()
+        await eventually(lambda: backlog.calls == 2)
 
 
-async def test_looks_by_itself() -> None:
-    pile = Backlog()
-    async with running(pile.work, every=0.01):
-        await eventually(lambda: pile.calls > 3)
+async def test_runs_periodically() -> None:
+    backlog = Backlog()
+    async with running(backlog.run, interval_seconds=0.01):
+        await eventually(lambda: backlog.calls > 3)
 
 
-async def test_tries_again_after_a_failure() -> None:
-    pile = Backlog(failures=2)
-    async with running(pile.work, every=3600) as worker:
-        await eventually(lambda: pile.calls == 3)
-        assert worker.failures == 0
+async def test_failed_run_is_retried() -> None:
+    backlog = Backlog(failures=2)
+    async with running(backlog.run, interval_seconds=3600) as periodic:
+        await eventually(lambda: backlog.calls == 3)
+        assert periodic.failures == 0

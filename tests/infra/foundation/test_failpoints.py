@@ -1,4 +1,4 @@
-"""A crash point: nothing, until somebody has ordered it."""
+"""A failpoint does nothing until its file arms it."""
 
 import signal
 import subprocess
@@ -7,26 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from infra.foundation import failpoints as crash
+from infra.foundation import failpoints
 
-DYING = """
+PROGRAM = """
 import sys
 from pathlib import Path
-from infra.foundation.failpoints import arm, crash_point
-arm(Path(sys.argv[1]))
-crash_point("place.reached")
-crash_point("place.left")
+from infra.foundation.failpoints import enable, failpoint
+enable(Path(sys.argv[1]))
+failpoint("place.reached")
+failpoint("place.left")
 """
 
 
-@pytest.mark.parametrize("armed", [True, False])
-def test_without_an_order_nothing_happens(tmp_path: Path, armed: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter of the test
-    monkeypatch.setattr(crash, "_folder", tmp_path if armed else None)
-    crash.failpoint("place.reached")
+@pytest.mark.parametrize("enabled", [True, False])
+def test_unarmed_failpoint_does_nothing(tmp_path: Path, enabled: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter of the test
+    monkeypatch.setattr(failpoints, "_folder", tmp_path if enabled else None)
+    failpoints.failpoint("place.reached")
 
 
-def test_an_order_is_carried_out_once(tmp_path: Path) -> None:
+def test_armed_failpoint_kills_once(tmp_path: Path) -> None:
     (tmp_path / "place.left").touch()
-    codes = [subprocess.run([sys.executable, "-c", DYING, str(tmp_path)], check=False).returncode for _ in range(2)]
+    codes = [subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], check=False).returncode for _ in range(2)]
     assert codes == [-signal.SIGKILL, 0]
     assert not list(tmp_path.iterdir())

@@ -1,9 +1,11 @@
-"""Settings: nothing secret has a default, and production takes no weak secret."""
+"""Settings: where they come from, and which secrets are accepted."""
+
+from pathlib import Path
 
 import pytest
 
 from infra.foundation.settings import MongoSettings, PostgresSettings, Settings, load_settings
-from services.user.app import UserSettings
+from services.user.settings import UserSettings
 
 STRONG = "uXr3-0hJ_4qkTbN8wZyA6vEs"
 SECRETS = {
@@ -15,8 +17,8 @@ SECRETS = {
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Nothing of this machine's."""
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without secrets of this machine."""
     for name in ("SOUK_SECRETS_DIR", "SOUK_NATS_PASSWORD", "SOUK_DATABASE_PASSWORD", "SOUK_KEYS_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SOUK_DATABASE_URL", "postgresql://souk_user@127.0.0.1/souk_user")
@@ -24,31 +26,55 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@pytest.mark.parametrize("kind", SECRETS, ids=lambda kind: kind.__name__)
-def test_without_its_secrets_nothing_starts(bare: pytest.MonkeyPatch, kind: type[Settings]) -> None:
-    with pytest.raises(SystemExit) as told:
-        load_settings(kind)
-    assert all(f"SOUK_{name.upper()}" in str(told.value) for name in SECRETS[kind])
+@pytest.mark.parametrize("settings_class", SECRETS, ids=lambda settings_class: settings_class.__name__)
+def test_missing_secrets_are_named(environment: pytest.MonkeyPatch, settings_class: type[Settings]) -> None:
+    with pytest.raises(SystemExit) as exit_error:
+        load_settings(settings_class)
+    assert all(f"SOUK_{name.upper()}" in str(exit_error.value) for name in SECRETS[settings_class])
 
 
-@pytest.mark.parametrize("kind", SECRETS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("settings_class", SECRETS, ids=lambda settings_class: settings_class.__name__)
 @pytest.mark.parametrize("weak", ["changeme", "", "a" * 40, "password-password"])
-def test_production_takes_no_weak_secret(bare: pytest.MonkeyPatch, kind: type[Settings], weak: str) -> None:
-    """And it is told by its name, never by what it is."""
-    bare.setenv("SOUK_ENVIRONMENT", "production")
-    for name in SECRETS[kind]:
-        bare.setenv(f"SOUK_{name.upper()}", STRONG)
-    assert load_settings(kind).environment == "production"
-    for name in SECRETS[kind]:
-        bare.setenv(f"SOUK_{name.upper()}", weak)
-        with pytest.raises(SystemExit) as told:
-            load_settings(kind)
-        assert f"SOUK_{name.upper()}" in str(told.value)
-        assert not weak or weak not in str(told.value)
-        bare.setenv(f"SOUK_{name.upper()}", STRONG)
+def test_production_refuses_weak_secrets(
+    environment: pytest.MonkeyPatch, settings_class: type[Settings], weak: str
+) -> None:
+    """The message names the setting and never contains its value."""
+    environment.setenv("SOUK_ENVIRONMENT", "production")
+    for name in SECRETS[settings_class]:
+        environment.setenv(f"SOUK_{name.upper()}", STRONG)
+    assert load_settings(settings_class).environment == "production"
+    for name in SECRETS[settings_class]:
+        environment.setenv(f"SOUK_{name.upper()}", weak)
+        with pytest.raises(SystemExit) as exit_error:
+            load_settings(settings_class)
+        assert f"SOUK_{name.upper()}" in str(exit_error.value)
+        assert not weak or weak not in str(exit_error.value)
+        environment.setenv(f"SOUK_{name.upper()}", STRONG)
 
 
-def test_no_secret_is_shown(bare: pytest.MonkeyPatch) -> None:
-    bare.setenv("SOUK_NATS_PASSWORD", STRONG)
+def test_secrets_are_never_shown(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SOUK_NATS_PASSWORD", STRONG)
     settings = load_settings(Settings)
     assert STRONG not in f"{settings} {settings!r} {settings.model_dump_json()}"
+
+
+def test_settings_come_from_files_and_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "souk_nats_password").write_text("hush")
+    (tmp_path / "souk_database_password").write_text("hush")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOUK_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("SOUK_DATABASE_URL", "postgresql://here")
+    settings = load_settings(PostgresSettings)
+    assert settings.nats_password.get_secret_value() == "hush"
+    assert "hush" not in repr(settings)
+
+
+def test_wrong_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SOUK_SECRETS_DIR", raising=False)
+    monkeypatch.setenv("SOUK_OPS_PORT", "hunter2")
+    with pytest.raises(SystemExit) as exit_error:
+        load_settings(PostgresSettings)
+    assert "SOUK_NATS_PASSWORD" in str(exit_error.value)
+    assert "SOUK_OPS_PORT" in str(exit_error.value)
+    assert "hunter2" not in str(exit_error.value)

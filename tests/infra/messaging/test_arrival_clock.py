@@ -1,4 +1,4 @@
-"""When a message can have come, told by a clock of the test's own."""
+"""The estimated arrival of messages, with a clock that the test controls."""
 
 import pytest
 
@@ -6,53 +6,53 @@ from infra.messaging.arrival_clock import CATCH_UP_SECONDS, ArrivalClock
 
 
 class FakeLoop:
-    """A heart whose time the test moves."""
+    """An arrival clock whose time the test moves."""
 
     def __init__(self) -> None:
-        self.at = 100.0
-        self.heart = ArrivalClock(lambda: self.at)
+        self.now = 100.0
+        self.clock = ArrivalClock(lambda: self.now)
 
     def advance(self, seconds: float) -> None:
-        """Time passes on a loop that beats."""
+        """Lets time pass on a loop that is not stalled."""
         for _ in range(round(seconds / 0.05)):
-            self.at += 0.05
-            self.heart.record_tick()
+            self.now += 0.05
+            self.clock.record_tick()
 
     def age(self) -> float:
-        """Seconds for which what is read now may have waited."""
-        return self.at - self.heart.earliest_arrival()
+        """Returns the seconds for which a message read now may have waited."""
+        return self.now - self.clock.earliest_arrival()
 
 
 @pytest.fixture
-def beating() -> FakeLoop:
-    found = FakeLoop()
-    found.advance(1)
-    return found
+def loop() -> FakeLoop:
+    loop = FakeLoop()
+    loop.advance(1)
+    return loop
 
 
-def test_what_comes_to_a_beating_loop_has_just_come(beating: FakeLoop) -> None:
-    beating.at += 0.04
-    assert beating.age() < 0.11
+def test_message_on_a_running_loop_has_just_arrived(loop: FakeLoop) -> None:
+    loop.now += 0.04
+    assert loop.age() < 0.11
 
 
-@pytest.mark.parametrize("beat_first", [False, True])
-def test_what_is_read_after_a_pause_may_have_waited_through_it(beating: FakeLoop, *, beat_first: bool) -> None:
-    beating.at += 10
-    if beat_first:
-        beating.heart.record_tick()
-    assert beating.age() >= 10
-    beating.advance(CATCH_UP_SECONDS / 2)
-    assert beating.age() >= 10
+@pytest.mark.parametrize("tick_first", [False, True])
+def test_message_after_a_stall_may_have_waited_through_it(loop: FakeLoop, *, tick_first: bool) -> None:
+    loop.now += 10
+    if tick_first:
+        loop.clock.record_tick()
+    assert loop.age() >= 10
+    loop.advance(CATCH_UP_SECONDS / 2)
+    assert loop.age() >= 10
 
 
-def test_a_pause_is_forgotten(beating: FakeLoop) -> None:
-    beating.at += 10
-    beating.advance(CATCH_UP_SECONDS + 0.15)
-    assert beating.age() < 0.11
+def test_stall_is_forgotten(loop: FakeLoop) -> None:
+    loop.now += 10
+    loop.advance(CATCH_UP_SECONDS + 0.15)
+    assert loop.age() < 0.11
 
 
-def test_a_loop_that_always_lags_is_not_old_for_ever(beating: FakeLoop) -> None:
+def test_age_is_limited_on_a_loop_that_always_lags(loop: FakeLoop) -> None:
     for _ in range(100):
-        beating.at += 0.3
-        beating.heart.record_tick()
-    assert beating.age() <= 0.3 + 0.3 + CATCH_UP_SECONDS + 0.3
+        loop.now += 0.3
+        loop.clock.record_tick()
+    assert loop.age() <= 0.3 + 0.3 + CATCH_UP_SECONDS + 0.3

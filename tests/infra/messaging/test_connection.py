@@ -1,24 +1,37 @@
-"""What a connection complains of, and what of it makes a process not ready."""
+"""The errors that a connection reports, and which of them make a process not ready."""
+
+import pytest
+from asyncpg import InterfaceError
 
 from infra.foundation.telemetry import Metrics
-from infra.messaging import connection as messaging
-from infra.messaging.connection import ConnectionMonitor
+from infra.messaging.connection import ConnectionMonitor, connect
 from tests.infra.conftest import KernelStack
 from tests.support.eventually import eventually
 
 
-async def test_a_denied_subject_is_remembered_and_a_late_reply_is_not(kernel: KernelStack) -> None:
-    """A server that was restarted has forgotten whom a service may answer."""
-    watch = ConnectionMonitor(Metrics())
+async def test_denied_subject_is_remembered_and_expired_reply_is_not(kernel: KernelStack) -> None:
+    """A restarted server has forgotten which replies a service may send."""
+    monitor = ConnectionMonitor(Metrics())
 
-    def counted(kind: str) -> float | None:
-        return watch.metrics.registry.get_sample_value("souk_nats_errors_total", {"kind": kind})
+    def error_count(kind: str) -> float | None:
+        return monitor.metrics.registry.get_sample_value("souk_nats_errors_total", {"kind": kind})
 
-    password = kernel.stack.password("order")
-    async with messaging.connect(kernel.stack.nats_url, "order", password, watch) as client:
+    password = kernel.stack.nats_password("order")
+    async with connect(kernel.stack.nats_url, "order", password, monitor) as client:
         await client.publish("_INBOX_edge.gone.1", b"too late")
-        await eventually(lambda: counted("late reply"))
-        assert watch.denied_subjects == []
+        await eventually(lambda: error_count("expired_reply"))
+        assert monitor.denied_subjects == []
         await client.publish("event.user.1.banned", b"not ours to say")
-        await eventually(lambda: watch.denied_subjects)
-    assert counted("permission") == 1
+        await eventually(lambda: monitor.denied_subjects)
+    assert error_count("permission") == 1
+
+
+async def test_replaced_database_connection_is_a_short_event(caplog: pytest.LogCaptureFixture) -> None:
+    """Asyncpg raises this for work that a freeze interrupted; a traceback would help no one."""
+    monitor = ConnectionMonitor(Metrics())
+    await monitor.on_error(
+        InterfaceError("cannot call Connection.execute(): connection has been released back to the pool")
+    )
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert monitor.denied_subjects == []

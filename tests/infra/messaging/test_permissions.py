@@ -1,4 +1,4 @@
-"""NATS permissions: each user touches what contracts give it, and is refused everything else."""
+"""NATS permissions: each user may use what the contracts allow, and is refused everything else."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ from infra.messaging.permissions import NATS_USERS, permissions_for
 from infra.messaging.topology import KV_BUCKETS, OBJECT_BUCKETS, ObjectBucket, consumers_for, stream_configs
 from tests.infra.conftest import KernelStack
 
-SOMETHING = UUID("019a0000-0000-7000-8000-000000000000")
-ADMINISTRATION = (
+AGGREGATE_ID = UUID("019a0000-0000-7000-8000-000000000000")
+ADMIN_SUBJECTS = (
     "$JS.API.STREAM.CREATE.ORDER",
     "$JS.API.STREAM.UPDATE.ORDER",
     "$JS.API.STREAM.DELETE.ORDER",
@@ -31,23 +31,23 @@ ADMINISTRATION = (
     "$JS.API.CONSUMER.DELETE.PAYMENT.order",
     "$SYS.REQ.SERVER.PING",
 )
-ORDINARY = [name for name in NATS_USERS if name != "operator"]
+USERS = [name for name in NATS_USERS if name != "operator"]
 
 
 def publishable() -> dict[str, set[str]]:
-    """Every subject there is, and who may publish it. Written by hand from what the architecture says."""
+    """Returns every subject and the users that may publish to it, written by hand from the architecture."""
     table: dict[str, set[str]] = {operation.subject: set(operation.callers) for operation in OPERATIONS}
     for service in SERVICES:
-        table[f"event.{service}.{SOMETHING}.anything"] = {service}
+        table[f"event.{service}.{AGGREGATE_ID}.anything"] = {service}
         table[f"dead.{service}.ORDER"] = {service}
         table[f"wake.{service}"] = {service}
         table[f"deliver.{service}.ORDER"] = set()
         table[f"_INBOX_{service}.x"] = set()
     for stream in stream_configs():
         for service in SERVICES:
-            hears = stream.name in {consumer.stream for consumer in consumers_for(service)}
-            table[f"$JS.API.CONSUMER.INFO.{stream.name}.{service}"] = {service} if hears else set()
-            table[f"$JS.ACK.{stream.name}.{service}.1.1.1.1.0"] = {service} if hears else set()
+            is_subscribed = stream.name in {consumer.stream for consumer in consumers_for(service)}
+            table[f"$JS.API.CONSUMER.INFO.{stream.name}.{service}"] = {service} if is_subscribed else set()
+            table[f"$JS.ACK.{stream.name}.{service}.1.1.1.1.0"] = {service} if is_subscribed else set()
     for service in SERVICES:
         table[f"trail.{service}"] = {service} if service != "cart" else set()
     for what in ("STREAM.INFO", "STREAM.PURGE", "STREAM.DELETE", "STREAM.MSG.GET", "STREAM.MSG.DELETE", "DIRECT.GET"):
@@ -56,19 +56,19 @@ def publishable() -> dict[str, set[str]]:
         table |= {subject: set(bucket.users) for subject in reading_and_writing(bucket)}
         table[f"$JS.API.STREAM.DELETE.OBJ_{bucket.name}"] = set()
         table[f"$JS.API.STREAM.UPDATE.OBJ_{bucket.name}"] = set()
-    for board in KV_BUCKETS:
-        table[board.subject_for("x")] = {board.writer}
-        table[board.direct_get_subject] = {board.reader}
-        table[f"$JS.API.STREAM.PURGE.{board.stream_name}"] = set()
-        table[f"$JS.API.STREAM.MSG.GET.{board.stream_name}"] = set()
-        table[f"$JS.API.CONSUMER.CREATE.{board.stream_name}"] = set()
+    for kv_bucket in KV_BUCKETS:
+        table[kv_bucket.subject_for("x")] = {kv_bucket.writer}
+        table[kv_bucket.direct_get_subject] = {kv_bucket.reader}
+        table[f"$JS.API.STREAM.PURGE.{kv_bucket.stream_name}"] = set()
+        table[f"$JS.API.STREAM.MSG.GET.{kv_bucket.stream_name}"] = set()
+        table[f"$JS.API.CONSUMER.CREATE.{kv_bucket.stream_name}"] = set()
     table["counts.edge"] = {"edge"}
     table["$JS.API.STREAM.NAMES"] = set()
-    return table | {subject: set() for subject in ADMINISTRATION}
+    return table | {subject: set() for subject in ADMIN_SUBJECTS}
 
 
 def reading_and_writing(bucket: ObjectBucket) -> tuple[str, ...]:
-    """What the client of an object store publishes."""
+    """Returns the subjects to which the client of an object store publishes."""
     stream = f"OBJ_{bucket.name}"
     return (
         f"$O.{bucket.name}.M.x",
@@ -85,11 +85,12 @@ def reading_and_writing(bucket: ObjectBucket) -> tuple[str, ...]:
 
 
 def subscribable() -> dict[str, set[str]]:
+    """Returns every subject and the users that may subscribe to it."""
     table: dict[str, set[str]] = {operation.subject: {operation.service} for operation in OPERATIONS}
     table |= {event.subject_pattern(): set() for event in EVENTS}
-    for name in ORDINARY:
+    for name in USERS:
         table[f"_INBOX_{name}.x"] = {name}
-    table |= {board.subject_filter: {board.reader} for board in KV_BUCKETS}
+    table |= {bucket.subject_filter: {bucket.reader} for bucket in KV_BUCKETS}
     table["counts.edge"] = {"edge"}
     for service in SERVICES:
         table[f"deliver.{service}.ORDER"] = {service}
@@ -100,14 +101,18 @@ def subscribable() -> dict[str, set[str]]:
 
 @asynccontextmanager
 async def recording_errors(kernel: KernelStack, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
-    """A connection of a user, and what the server refused it."""
+    """Connects as a user, and collects the permission errors of the server."""
     refused: list[str] = []
 
-    async def complain(error: Exception) -> None:
+    async def record(error: Exception) -> None:
         refused.append(str(error))
 
     client = await nats.connect(
-        kernel.stack.nats_url, user=user, password=kernel.stack.password(user), error_cb=complain, allow_reconnect=False
+        kernel.stack.nats_url,
+        user=user,
+        password=kernel.stack.nats_password(user),
+        error_cb=record,
+        allow_reconnect=False,
     )
     try:
         yield client, refused
@@ -115,25 +120,27 @@ async def recording_errors(kernel: KernelStack, user: str) -> AsyncIterator[tupl
         await client.close()
 
 
-def allowed(subjects: list[str], refused: list[str]) -> set[str]:
+def without_refused(subjects: list[str], refused: list[str]) -> set[str]:
+    """Returns the subjects that no permission error names."""
     return {subject for subject in subjects if not any(f'"{subject.lower()}"' in line.lower() for line in refused)}
 
 
 async def permitted(client: Client, refused: list[str], subjects: list[str], *, publish: bool) -> set[str]:
+    """Returns the subjects that the server lets a user publish or subscribe to."""
     for subject in subjects:
         if publish:
-            await client.publish(subject, b"{}", reply="_INBOX.nobody")
+            await client.publish(subject, b"{}", reply="_INBOX.test")
         else:
             await client.subscribe(subject)
     await client.flush()
     await asyncio.sleep(0)
     await client.flush()
-    return allowed(subjects, refused)
+    return without_refused(subjects, refused)
 
 
-@pytest.mark.parametrize("user", ORDINARY)
+@pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize(("table", "publish"), [(publishable, True), (subscribable, False)])
-async def test_the_whole_table(
+async def test_permissions_match_the_table(
     kernel: KernelStack,
     user: str,
     table: Callable[[], dict[str, set[str]]],
@@ -146,37 +153,37 @@ async def test_the_whole_table(
 
 
 def covers(pattern: str, subject: str) -> bool:
-    """Whether a subject of NATS fits a pattern."""
-    wanted, found = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted, found = wanted[:-1], found[: len(wanted) - 1] if len(found) >= len(wanted) else []
-    return len(wanted) == len(found) and all(w in {"*", f} for w, f in zip(wanted, found, strict=True))
+    """Whether a NATS subject matches a pattern."""
+    expected, tokens = pattern.split("."), subject.split(".")
+    if expected[-1] == ">":
+        expected, tokens = expected[:-1], tokens[: len(expected) - 1] if len(tokens) >= len(expected) else []
+    return len(expected) == len(tokens) and all(e in {"*", t} for e, t in zip(expected, tokens, strict=True))
 
 
-@pytest.mark.parametrize("user", ORDINARY)
-def test_every_right_has_its_row(user: str) -> None:
-    """A right that nobody has written down above is one too many, or a row too few."""
+@pytest.mark.parametrize("user", USERS)
+def test_every_permission_is_in_the_table(user: str) -> None:
+    """A permission without a row is one too many, or a row is missing."""
     rights = permissions_for(user)
     for patterns, table in ((rights.publish, publishable()), (rights.subscribe, subscribable())):
         for pattern in patterns:
             assert any(user in users and covers(pattern, subject) for subject, users in table.items()), pattern
 
 
-def test_no_service_may_ask_what_trusts_an_identity() -> None:
+def test_services_may_not_request_operations_that_trust_an_identity() -> None:
     for operation in BY_SUBJECT.values():
         assert not (set(operation.callers) & set(SERVICES)) or operation.access == "service"
 
 
 @pytest.mark.parametrize("credentials", [{}, {"user": "order"}, {"user": "order", "password": "guess"}])
-async def test_a_stranger_is_refused(kernel: KernelStack, credentials: dict[str, str]) -> None:
-    """Said over the plain protocol: a client library would keep the socket of a refused connection open."""
+async def test_unknown_user_is_refused(kernel: KernelStack, credentials: dict[str, str]) -> None:
+    """Uses the plain protocol, since nats-py would leave the socket of a refused connection open."""
     port = int(kernel.stack.nats_url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    said = {"verbose": False, "pedantic": False, "lang": "test", "version": "1", "protocol": 1}
-    said |= {"pass" if name == "password" else name: value for name, value in credentials.items()}
-    writer.write(f"CONNECT {json.dumps(said)}\r\nPING\r\n".encode())
-    answer = await reader.read()
+    options = {"verbose": False, "pedantic": False, "lang": "test", "version": "1", "protocol": 1}
+    options |= {"pass" if name == "password" else name: value for name, value in credentials.items()}
+    writer.write(f"CONNECT {json.dumps(options)}\r\nPING\r\n".encode())
+    reply = await reader.read()
     writer.close()
     await writer.wait_closed()
-    assert b"-ERR 'Authorization Violation'" in answer
-    assert b"PONG" not in answer
+    assert b"-ERR 'Authorization Violation'" in reply
+    assert b"PONG" not in reply

@@ -1,25 +1,25 @@
-"""Streams and consumers: made as contracts say, mended when they differ, and missed when they are not there."""
+"""Provisioning: streams and consumers are created, corrected when they differ, and required at the start."""
 
 import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
 
 from contracts.registry import EVENTS, SERVICES, SUBSCRIPTIONS
-from infra.messaging import topology as streams
+from infra.messaging import provisioning, topology
 from infra.messaging.topology import NotProvisioned
 from tests.infra.conftest import KernelStack
 
 
 async def provision(kernel: KernelStack) -> list[str]:
-    return await streams.provision(kernel.stack.nats_url, kernel.stack.password("operator"))
+    return await provisioning.provision(kernel.stack.nats_url, kernel.stack.nats_password("operator"))
 
 
-async def test_a_second_run_changes_nothing(kernel: KernelStack) -> None:
+async def test_second_run_changes_nothing(kernel: KernelStack) -> None:
     await provision(kernel)
     assert await provision(kernel) == []
 
 
-async def test_every_event_has_a_stream_and_every_listener_a_consumer(
+async def test_every_event_has_a_stream_and_every_subscription_a_consumer(
     kernel: KernelStack, kernel_client: Client
 ) -> None:
     await provision(kernel)
@@ -27,35 +27,35 @@ async def test_every_event_has_a_stream_and_every_listener_a_consumer(
     for event in EVENTS:
         assert await js.find_stream_name_by_subject(f"event.{event.service}.x.{event.name}") == event.service.upper()
     for service in SERVICES:
-        await streams.require_provisioned(kernel_client, service)
-    for service, heard in SUBSCRIPTIONS.items():
-        for event in heard:
+        await topology.require_provisioned(kernel_client, service)
+    for service, events in SUBSCRIPTIONS.items():
+        for event in events:
             info = await js.consumer_info(event.service.upper(), service)
             assert event.subject_pattern() in (info.config.filter_subjects or [info.config.filter_subject])
 
 
-async def test_a_missing_consumer_is_told_and_made_again(kernel: KernelStack, kernel_client: Client) -> None:
+async def test_missing_consumer_is_reported_and_created(kernel: KernelStack, kernel_client: Client) -> None:
     js = kernel_client.jetstream()
     await js.delete_consumer("ORDER", "notification")
     with pytest.raises(NotProvisioned, match="souk provision"):
-        await streams.require_provisioned(kernel_client, "notification")
-    assert await provision(kernel) == ["consumer notification of ORDER made"]
-    await streams.require_provisioned(kernel_client, "notification")
+        await topology.require_provisioned(kernel_client, "notification")
+    assert await provision(kernel) == ["consumer notification of ORDER created"]
+    await topology.require_provisioned(kernel_client, "notification")
 
 
-async def test_a_consumer_that_differs_is_told_and_mended(kernel: KernelStack, kernel_client: Client) -> None:
+async def test_differing_consumer_is_reported_and_updated(kernel: KernelStack, kernel_client: Client) -> None:
     js = kernel_client.jetstream()
-    (consumer,) = streams.consumers_for("cart")
-    changed: ConsumerConfig = streams.consumer_config(consumer).evolve(max_deliver=3)
-    await js.add_consumer("ORDER", changed)
+    (consumer,) = topology.consumers_for("cart")
+    differing: ConsumerConfig = topology.consumer_config(consumer).evolve(max_deliver=3)
+    await js.add_consumer("ORDER", differing)
     with pytest.raises(NotProvisioned, match="max_deliver"):
-        await streams.require_provisioned(kernel_client, "cart")
-    assert await provision(kernel) == ["consumer cart of ORDER changed"]
-    await streams.require_provisioned(kernel_client, "cart")
+        await topology.require_provisioned(kernel_client, "cart")
+    assert await provision(kernel) == ["consumer cart of ORDER updated"]
+    await topology.require_provisioned(kernel_client, "cart")
 
 
-async def test_a_stream_that_differs_is_mended(kernel: KernelStack, kernel_client: Client) -> None:
+async def test_differing_stream_is_updated(kernel: KernelStack, kernel_client: Client) -> None:
     js = kernel_client.jetstream()
     config = (await js.stream_info("USER")).config
     await js.update_stream(config.evolve(max_age=60, duplicate_window=30))
-    assert await provision(kernel) == ["stream USER changed"]
+    assert await provision(kernel) == ["stream USER updated"]

@@ -1,4 +1,4 @@
-"""A cart in somebody's hands, and the cart's store without its service."""
+"""A client of one cart, and the cart's dependencies without its service."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ from contracts.identity import Identity
 from infra.database.mongo import Mongo, connect
 from infra.messaging.rpc import RpcClient
 from infra.ops.devstack.stack import Stack
-from services.cart.deps import MINE, CartDeps, CartSettings
+from services.cart.deps import CartDeps
+from services.cart.handlers.cart_access import MY_CART_ID
 from services.cart.price_client import PriceClient
+from services.cart.settings import CartSettings
 from services.cart.store.carts import INDEXES, CartStore
 from services.cart.write_cache import WriteCache
 from tests.support.rpc import RpcCaller
@@ -21,23 +23,23 @@ from tests.support.rpc import RpcCaller
 
 @dataclass(frozen=True)
 class CartClient:
-    """One cart, by the id and as the person that somebody uses it."""
+    """Sends requests for one cart, under its id and as one caller."""
 
-    ask: RpcCaller
+    rpc: RpcCaller
     id: str
     identity: Identity | None = None
 
-    async def add(self, sku: str, quantity: Any = 1, **how: Any) -> Cart:
-        return await self._change(contract.ADD, {"sku": sku, "quantity": quantity}, **how)
+    async def add(self, sku: str, quantity: Any = 1, **options: Any) -> Cart:
+        return await self._change(contract.ADD, {"sku": sku, "quantity": quantity}, **options)
 
-    async def set(self, sku: str, quantity: Any, **how: Any) -> Cart:
-        return await self._change(contract.SET, {"sku": sku, "quantity": quantity}, **how)
+    async def set(self, sku: str, quantity: Any, **options: Any) -> Cart:
+        return await self._change(contract.SET, {"sku": sku, "quantity": quantity}, **options)
 
-    async def remove(self, sku: str, **how: Any) -> Cart:
-        return await self._change(contract.REMOVE, {"sku": sku}, **how)
+    async def remove(self, sku: str, **options: Any) -> Cart:
+        return await self._change(contract.REMOVE, {"sku": sku}, **options)
 
-    async def clear(self, **how: Any) -> Cart:
-        return await self._change(contract.CLEAR, {}, **how)
+    async def clear(self, **options: Any) -> Cart:
+        return await self._change(contract.CLEAR, {}, **options)
 
     async def get(self) -> Cart:
         return await self._change(contract.GET, {})
@@ -45,21 +47,21 @@ class CartClient:
     async def units(self) -> dict[str, int]:
         return {item.sku: item.quantity for item in (await self.get()).items}
 
-    async def _change(self, operation: Any, body: dict[str, Any], **how: Any) -> Cart:
-        found: Cart = await self.ask(operation, {"id": self.id, **body}, identity=self.identity, **how)
-        return found
+    async def _change(self, operation: Any, body: dict[str, Any], **options: Any) -> Cart:
+        cart: Cart = await self.rpc(operation, {"id": self.id, **body}, identity=self.identity, **options)
+        return cart
 
 
 @pytest.fixture
-async def guest(ask: RpcCaller) -> CartClient:
-    """A guest's cart, new."""
-    return CartClient(ask, (await ask(contract.CREATE)).id)
+async def guest_cart(rpc: RpcCaller) -> CartClient:
+    """A new cart of a guest."""
+    return CartClient(rpc, (await rpc(contract.CREATE)).id)
 
 
 @pytest.fixture
-def mine(ask: RpcCaller, new_customer: Callable[[], Identity]) -> CartClient:
-    """A new customer's own cart."""
-    return CartClient(ask, MINE, new_customer())
+def my_cart(rpc: RpcCaller, new_customer: Callable[[], Identity]) -> CartClient:
+    """The own cart of a new customer."""
+    return CartClient(rpc, MY_CART_ID, new_customer())
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +69,9 @@ def cart_settings(stack: Stack) -> CartSettings:
     return CartSettings(
         _env_file=None,
         nats_url=stack.nats_url,
-        nats_password=stack.password("cart"),
+        nats_password=stack.nats_password("cart"),
         mongo_url=stack.cart_url(),
-        mongo_password=stack.mongo_password(),
+        mongo_password=stack.cart_mongo_password(),
     )
 
 
@@ -80,7 +82,7 @@ async def store(cart_settings: CartSettings) -> AsyncIterator[Mongo]:
 
 
 @pytest.fixture(scope="session")
-async def shop(store: Mongo, cart_settings: CartSettings, as_service: Callable[[str], Any]) -> CartDeps:
-    """What the handlers get, here."""
-    asker: RpcClient = (await as_service("cart")).asker
-    return CartDeps(store, CartStore(store.database), PriceClient(asker), WriteCache(), cart_settings)
+async def deps(store: Mongo, cart_settings: CartSettings, as_service: Callable[[str], Any]) -> CartDeps:
+    """The dependencies of the handlers, in the test process."""
+    rpc: RpcClient = (await as_service("cart")).rpc
+    return CartDeps(store, CartStore(store.database), PriceClient(rpc), WriteCache(), cart_settings)

@@ -1,4 +1,4 @@
-"""What may become of a cart, by its laws."""
+"""The rules of a cart, checked as invariants."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -61,7 +61,7 @@ def quote(sku: str, *, available: int = 1000, price: int = 100) -> SkuQuote:
     return SkuQuote(sku=sku, product_id=PRODUCT, name="Lamp", options={}, unit_price=unit_price, available=available)
 
 
-def sold(*quotes: SkuQuote) -> QuotesBySku:
+def on_sale(*quotes: SkuQuote) -> QuotesBySku:
     return {one.sku: one for one in quotes}
 
 
@@ -74,16 +74,16 @@ markets = st.dictionaries(skus, st.builds(quote, skus, available=st.integers(0, 
 
 
 @given(carts, skus, units, markets)
-def test_adding_never_passes_what_there_is_and_what_a_line_holds(
+def test_adding_never_exceeds_available_units_or_the_line_limit(
     cart: CartRecord, sku: str, quantity: int, quotes: QuotesBySku
 ) -> None:
-    in_all = cart.quantity_of(sku) + quantity
+    total = cart.quantity_of(sku) + quantity
     try:
         edit = add_units(cart, sku, quantity, quotes)
     except Fail:
-        assert sku not in quotes or in_all > min(MAX_UNITS, quotes[sku].available)
+        assert sku not in quotes or total > min(MAX_UNITS, quotes[sku].available)
         return
-    assert in_all <= min(MAX_UNITS, quotes[sku].available)
+    assert total <= min(MAX_UNITS, quotes[sku].available)
     if cart.quantity_of(sku):
         assert edit == IncreaseQuantity(sku, quantity, min(MAX_UNITS, quotes[sku].available))
     else:
@@ -92,28 +92,28 @@ def test_adding_never_passes_what_there_is_and_what_a_line_holds(
         assert edit.line.price == quotes[sku].unit_price.amount
 
 
-def test_adding_says_what_is_wrong() -> None:
+def test_add_units_names_the_reason_for_a_refusal() -> None:
     with pytest.raises(SkuUnknown):
         add_units(cart_of(), "A", 1, {})
     with pytest.raises(OutOfStock, match="3 of A left") as short:
-        add_units(cart_of(line("A", 2)), "A", 2, sold(quote("A", available=3)))
+        add_units(cart_of(line("A", 2)), "A", 2, on_sale(quote("A", available=3)))
     assert short.value.errors[0].pointer == "/quantity"
-    with pytest.raises(InvalidRequest) as much:
-        add_units(cart_of(line("A", MAX_UNITS)), "A", 1, sold(quote("A", available=5000)))
-    assert much.value.errors[0].pointer == "/quantity"
+    with pytest.raises(InvalidRequest) as refused:
+        add_units(cart_of(line("A", MAX_UNITS)), "A", 1, on_sale(quote("A", available=5000)))
+    assert refused.value.errors[0].pointer == "/quantity"
 
 
-def test_a_cart_holds_so_many_skus() -> None:
+def test_a_full_cart_takes_no_new_sku() -> None:
     full = cart_of(*(line(f"S{number}") for number in range(MAX_LINES)))
     with pytest.raises(CartFull):
-        add_units(full, "A", 1, sold(quote("A")))
+        add_units(full, "A", 1, on_sale(quote("A")))
     with pytest.raises(CartFull):
-        set_units(full, "A", 1, sold(quote("A")))
-    assert add_units(full, "S5", 1, sold(quote("S5"))) == IncreaseQuantity("S5", 1, MAX_UNITS)
+        set_units(full, "A", 1, on_sale(quote("A")))
+    assert add_units(full, "S5", 1, on_sale(quote("S5"))) == IncreaseQuantity("S5", 1, MAX_UNITS)
 
 
-def test_setting() -> None:
-    cart, quotes = cart_of(line("A", 2)), sold(quote("A", available=5), quote("B"))
+def test_set_units() -> None:
+    cart, quotes = cart_of(line("A", 2)), on_sale(quote("A", available=5), quote("B"))
     assert set_units(cart, "A", 3, quotes) == SetQuantity("A", 3)
     assert set_units(cart, "A", 2, quotes) is None
     assert set_units(cart, "A", 0, {}) == RemoveLine("A")
@@ -125,7 +125,7 @@ def test_setting() -> None:
         set_units(cart, "C", 1, quotes)
 
 
-def test_removing_and_clearing() -> None:
+def test_remove_line_and_clear_lines() -> None:
     assert remove_line(cart_of(line("A")), "A") == RemoveLine("A")
     with pytest.raises(NotFound):
         remove_line(cart_of(line("A")), "B")
@@ -134,65 +134,64 @@ def test_removing_and_clearing() -> None:
 
 
 @given(carts, carts)
-def test_merging_loses_nothing_but_what_a_line_cannot_hold(mine: CartRecord, guest: CartRecord) -> None:
-    edit = merge_lines(mine, guest)
-    lines = edit.lines if isinstance(edit, ReplaceLines) else mine.lines
-    joined = {one.sku: one.quantity for one in lines}
-    assert len(joined) == len(lines)
-    assert joined == {
-        sku: min(MAX_UNITS, mine.quantity_of(sku) + guest.quantity_of(sku))
-        for sku in {*mine.lines_by_sku, *guest.lines_by_sku}
+def test_merging_adds_units_up_to_the_line_limit(own: CartRecord, guest: CartRecord) -> None:
+    edit = merge_lines(own, guest)
+    lines = edit.lines if isinstance(edit, ReplaceLines) else own.lines
+    merged = {one.sku: one.quantity for one in lines}
+    assert len(merged) == len(lines)
+    assert merged == {
+        sku: min(MAX_UNITS, own.quantity_of(sku) + guest.quantity_of(sku))
+        for sku in {*own.lines_by_sku, *guest.lines_by_sku}
     }
 
 
-def test_merging_does_not_overfill() -> None:
-    mine = cart_of(*(line(f"M{number}") for number in range(60)))
+def test_refuses_a_merge_with_too_many_lines() -> None:
+    own = cart_of(*(line(f"M{number}") for number in range(60)))
     guest = cart_of(*(line(f"G{number}") for number in range(41)))
     with pytest.raises(CartFull, match="101"):
-        merge_lines(mine, guest)
+        merge_lines(own, guest)
 
 
 @given(carts, st.dictionaries(skus, units), versions)
-def test_what_was_ordered_leaves_and_nothing_else(cart: CartRecord, ordered: UnitsBySku, version: int) -> None:
-    """Nothing of a line that came after the version that was ordered from."""
+def test_an_order_removes_exactly_the_ordered_units(cart: CartRecord, ordered: UnitsBySku, version: int) -> None:
+    """A line added after the version that was ordered keeps all its units."""
     left = {one.sku: one.quantity for one in after_order(cart, ordered, version)}
     for one in cart.lines:
-        gone = ordered.get(one.sku, 0) if one.since <= version else 0
-        assert left.get(one.sku, 0) == max(0, one.quantity - gone)
+        taken = ordered.get(one.sku, 0) if one.since <= version else 0
+        assert left.get(one.sku, 0) == max(0, one.quantity - taken)
     assert left.keys() <= cart.lines_by_sku.keys()
 
 
 @given(carts, carts, st.dictionaries(skus, units), versions)
-def test_a_guest_s_order_takes_what_the_guest_brought(
-    mine: CartRecord, guest: CartRecord, ordered: UnitsBySku, version: int
+def test_a_guests_order_takes_only_units_from_the_guests_cart(
+    own: CartRecord, guest: CartRecord, ordered: UnitsBySku, version: int
 ) -> None:
-    """What came later into either cart stays, and so does what the customer had besides."""
-    edit = merge_lines(mine, guest)
-    joined = replace(mine, lines=edit.lines) if isinstance(edit, ReplaceLines) else mine
+    """Units added later to either cart stay, and so do the units that the customer had before."""
+    edit = merge_lines(own, guest)
+    merged = replace(own, lines=edit.lines) if isinstance(edit, ReplaceLines) else own
     left = {
-        one.sku: one.quantity
-        for one in after_order(joined, lines_from_guest(guest, ordered, version), mine.version + 1)
+        one.sku: one.quantity for one in after_order(merged, lines_from_guest(guest, ordered, version), own.version + 1)
     }
-    for one in joined.lines:
-        theirs = guest.lines_by_sku.get(one.sku)
-        most = theirs.quantity if theirs and theirs.since <= version else 0
-        assert left.get(one.sku, 0) == max(0, one.quantity - min(most, ordered.get(one.sku, 0)))
+    for one in merged.lines:
+        guest_line = guest.lines_by_sku.get(one.sku)
+        limit = guest_line.quantity if guest_line and guest_line.since <= version else 0
+        assert left.get(one.sku, 0) == max(0, one.quantity - min(limit, ordered.get(one.sku, 0)))
 
 
 @given(carts, markets)
-def test_totals_are_the_sums_of_what_is_sold(cart: CartRecord, quotes: QuotesBySku) -> None:
-    found = render_cart(cart, quotes, "USD")
-    assert [item.sku for item in found.items] == [one.sku for one in cart.lines]
-    for item in found.items:
+def test_totals_are_the_sums_of_lines_on_sale(cart: CartRecord, quotes: QuotesBySku) -> None:
+    view = render_cart(cart, quotes, "USD")
+    assert [item.sku for item in view.items] == [one.sku for one in cart.lines]
+    for item in view.items:
         counts = item.quantity if item.sku in quotes else 0
         assert item.line_total.amount == item.unit_price.amount * counts
-    assert found.subtotal.amount == sum(item.line_total.amount for item in found.items)
-    assert found.total.amount == found.subtotal.amount - found.discount.amount
-    assert found == type(found).model_validate_json(found.model_dump_json())
+    assert view.subtotal.amount == sum(item.line_total.amount for item in view.items)
+    assert view.total.amount == view.subtotal.amount - view.discount.amount
+    assert view == type(view).model_validate_json(view.model_dump_json())
 
 
 @given(carts, markets)
-def test_a_change_is_marked_until_it_was_seen(cart: CartRecord, quotes: QuotesBySku) -> None:
+def test_a_change_is_marked_until_it_was_read(cart: CartRecord, quotes: QuotesBySku) -> None:
     changed = [item for item in render_cart(cart, quotes, "USD").items if item.changes]
     lines = mark_seen(cart, quotes)
     assert (lines is not None) >= bool(changed)
@@ -202,9 +201,9 @@ def test_a_change_is_marked_until_it_was_seen(cart: CartRecord, quotes: QuotesBy
         assert mark_seen(later, quotes) is None
 
 
-def test_each_kind_of_change() -> None:
+def test_marks_each_kind_of_change() -> None:
     cart = cart_of(line("A", 3), line("B", 3), line("C", 3), line("D", 3, shortage=CartItemChange.LOW_STOCK))
-    quotes = sold(quote("A", price=120), quote("B", price=80, available=2), quote("D", available=1))
+    quotes = on_sale(quote("A", price=120), quote("B", price=80, available=2), quote("D", available=1))
     up, down, gone, known = render_cart(cart, quotes, "USD").items
     assert up.changes == [CartItemChange.PRICE_UP]
     assert down.changes == [CartItemChange.PRICE_DOWN, CartItemChange.LOW_STOCK]
@@ -214,9 +213,9 @@ def test_each_kind_of_change() -> None:
     assert known.available == 1
 
 
-def test_a_shortage_that_ended_is_marked_when_it_comes_again() -> None:
+def test_a_shortage_is_marked_again_after_it_ended() -> None:
     cart = cart_of(line("A", 3, shortage=CartItemChange.LOW_STOCK))
-    lines = mark_seen(cart, sold(quote("A")))
+    lines = mark_seen(cart, on_sale(quote("A")))
     assert lines is not None
-    (again,) = render_cart(replace(cart, lines=lines), sold(quote("A", available=1)), "USD").items
+    (again,) = render_cart(replace(cart, lines=lines), on_sale(quote("A", available=1)), "USD").items
     assert again.changes == [CartItemChange.LOW_STOCK]

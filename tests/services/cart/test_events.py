@@ -1,4 +1,4 @@
-"""An order was placed: what was ordered leaves the cart, however often and however late the cart hears of it."""
+"""A placed order removes its units from the cart once, however often and however late its event arrives."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ from services.cart.handlers.events import order_placed
 from services.cart.store.carts import MAX_REMEMBERED_ORDERS
 from tests.services.cart.conftest import CartClient
 from tests.services.cart.test_items import sku_of
-from tests.services.cart.test_views import price
+from tests.services.cart.test_views import set_price
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS
 from tests.support.rpc import RpcCaller
@@ -39,7 +39,7 @@ def _item(sku: str, product_id: UUID, quantity: int) -> PlacedOrderItem:
 
 
 def placed(cart: contract.Cart) -> OrderPlaced:
-    """An order of everything that is in the cart."""
+    """The event of an order of everything in the cart."""
     order_id = new_id()
     items = [_item(i.sku, i.product_id, i.quantity) for i in cart.items]
     return OrderPlaced(
@@ -55,186 +55,188 @@ def placed(cart: contract.Cart) -> OrderPlaced:
     )
 
 
-async def hear(shop: CartDeps, *events: OrderPlaced, event_id: UUID | None = None) -> list[RedeliveryOutcome]:
-    async def effect(session: Any, delivery: ReceivedEvent) -> RedeliveryOutcome:
-        return await order_placed(shop, session, cast("OrderPlaced", delivery.event))
+async def deliver(deps: CartDeps, *events: OrderPlaced, event_id: UUID | None = None) -> list[RedeliveryOutcome]:
+    async def apply(session: Any, delivery: ReceivedEvent) -> RedeliveryOutcome:
+        return await order_placed(deps, session, cast("OrderPlaced", delivery.event))
 
     deliveries = [ReceivedEvent(event_id or new_id(), event, trace.start()) for event in events]
-    return list((await shop.mongo.apply(deliveries, effect)).values())
+    return list((await deps.mongo.apply(deliveries, apply)).values())
 
 
-async def test_an_order_empties_its_cart(ask: RpcCaller, mine: CartClient, new_product: NewProduct) -> None:
-    """From the order service, over the broker."""
-    await mine.add(await sku_of(new_product), 2)
+async def test_an_order_empties_its_cart(rpc: RpcCaller, my_cart: CartClient, new_product: NewProduct) -> None:
+    """The event comes from the order service over the broker."""
+    await my_cart.add(await sku_of(new_product), 2)
     body = {"cart_id": "mine", "shipping_address": ADDRESS}
-    await ask(order.PLACE, body, identity=mine.identity)
+    await rpc(order.PLACE, body, identity=my_cart.identity)
 
     async def emptied() -> bool:
-        return not await mine.units()
+        return not await my_cart.units()
 
     await eventually(emptied)
 
 
-async def test_an_order_is_heard_once(guest: CartClient, shop: CartDeps, new_product: NewProduct) -> None:
+async def test_an_order_is_applied_once(guest_cart: CartClient, deps: CartDeps, new_product: NewProduct) -> None:
     one, two = await sku_of(new_product), await sku_of(new_product)
-    await guest.add(one, 2)
-    event, event_id = placed(await guest.add(two)), new_id()
-    await hear(shop, event, event_id=event_id)
-    cart = await guest.get()
+    await guest_cart.add(one, 2)
+    event, event_id = placed(await guest_cart.add(two)), new_id()
+    await deliver(deps, event, event_id=event_id)
+    cart = await guest_cart.get()
     assert (cart.items, cart.version) == ([], event.cart_version + 1)  # type: ignore[operator]
-    await guest.add(one, 2)
-    await hear(shop, event, event_id=event_id)
-    await asyncio.gather(*(hear(shop, event, event_id=event_id) for _ in range(3)))
-    assert await guest.units() == {one: 2}
+    await guest_cart.add(one, 2)
+    await deliver(deps, event, event_id=event_id)
+    await asyncio.gather(*(deliver(deps, event, event_id=event_id) for _ in range(3)))
+    assert await guest_cart.units() == {one: 2}
 
 
-async def test_what_came_in_since_stays(guest: CartClient, shop: CartDeps, new_product: NewProduct) -> None:
-    one, two, three = [await sku_of(new_product) for _ in range(3)]
-    await guest.add(one, 2)
-    event = placed(await guest.add(two, 3))
-    await guest.add(one, 1)
-    await guest.add(three, 4)
-    await guest.set(two, 1)
-    await hear(shop, event)
-    assert await guest.units() == {one: 1, three: 4}
-
-
-async def test_a_line_that_was_put_in_anew_is_not_what_was_ordered(
-    guest: CartClient, shop: CartDeps, new_product: NewProduct
+async def test_units_added_since_the_order_stay(
+    guest_cart: CartClient, deps: CartDeps, new_product: NewProduct
 ) -> None:
-    """Nobody learnt of the order, the cart was emptied and filled again, and only then it is heard of."""
+    one, two, three = [await sku_of(new_product) for _ in range(3)]
+    await guest_cart.add(one, 2)
+    event = placed(await guest_cart.add(two, 3))
+    await guest_cart.add(one, 1)
+    await guest_cart.add(three, 4)
+    await guest_cart.set(two, 1)
+    await deliver(deps, event)
+    assert await guest_cart.units() == {one: 1, three: 4}
+
+
+async def test_a_late_order_takes_nothing_from_a_line_added_again(
+    guest_cart: CartClient, deps: CartDeps, new_product: NewProduct
+) -> None:
+    """The cart is emptied and filled again before the event of the order arrives."""
     one, two = await sku_of(new_product), await sku_of(new_product)
-    await guest.add(one, 2)
-    event = placed(await guest.add(two, 3))
-    await guest.clear()
-    await guest.add(one, 2)
-    cart = await guest.get()
-    assert await hear(shop, event) == [RedeliveryOutcome.APPLIED]
-    assert (await guest.units(), (await guest.get()).version) == ({one: 2}, cart.version)
+    await guest_cart.add(one, 2)
+    event = placed(await guest_cart.add(two, 3))
+    await guest_cart.clear()
+    await guest_cart.add(one, 2)
+    cart = await guest_cart.get()
+    assert await deliver(deps, event) == [RedeliveryOutcome.APPLIED]
+    assert (await guest_cart.units(), (await guest_cart.get()).version) == ({one: 2}, cart.version)
 
 
-async def test_a_line_stays_the_same_one_when_its_new_price_was_read(
-    ask: RpcCaller, admin: Identity, guest: CartClient, shop: CartDeps, new_product: NewProduct
+async def test_reading_a_new_price_does_not_change_the_age_of_a_line(
+    rpc: RpcCaller, admin: Identity, guest_cart: CartClient, deps: CartDeps, new_product: NewProduct
 ) -> None:
     product = await new_product()
-    event = placed(await guest.add(sku := product.variants[0].sku))
-    await guest.clear()
-    await guest.add(sku, 2)
-    await price(ask, admin, product, 4999)
+    event = placed(await guest_cart.add(sku := product.variants[0].sku))
+    await guest_cart.clear()
+    await guest_cart.add(sku, 2)
+    await set_price(rpc, admin, product, 4999)
     for changes in ([CartItemChange.PRICE_UP], []):
-        assert [item.changes for item in (await guest.get()).items] == [changes]
-    await hear(shop, event)
-    assert await guest.units() == {sku: 2}
+        assert [item.changes for item in (await guest_cart.get()).items] == [changes]
+    await deliver(deps, event)
+    assert await guest_cart.units() == {sku: 2}
 
 
-async def test_a_guest_s_order_takes_only_what_the_guest_brought(
-    ask: RpcCaller, guest: CartClient, mine: CartClient, shop: CartDeps, new_product: NewProduct
+async def test_a_guests_order_takes_only_units_from_the_guests_cart(
+    rpc: RpcCaller, guest_cart: CartClient, my_cart: CartClient, deps: CartDeps, new_product: NewProduct
 ) -> None:
-    """The customer had one of the same already; another was put in anew before the merge, a third one after it."""
-    had, anew, later, brought = [await sku_of(new_product) for _ in range(4)]
-    for sku in (had, anew, later, brought):
-        await guest.add(sku, 2)
-    event = placed(await guest.get())
-    for sku in (had, anew):
-        await guest.remove(sku)
-    await guest.add(anew, 1)
-    await mine.add(had, 2)
-    await mine.add(brought, 1)
-    await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
-    await mine.remove(later)
-    await mine.add(later, 2)
-    assert await hear(shop, event) == [RedeliveryOutcome.APPLIED]
-    assert await mine.units() == {had: 2, brought: 1, anew: 1, later: 2}
+    """The customer had one of the SKUs already; another was added again before the merge, a third one after it."""
+    had, readded, later, unchanged = [await sku_of(new_product) for _ in range(4)]
+    for sku in (had, readded, later, unchanged):
+        await guest_cart.add(sku, 2)
+    event = placed(await guest_cart.get())
+    for sku in (had, readded):
+        await guest_cart.remove(sku)
+    await guest_cart.add(readded, 1)
+    await my_cart.add(had, 2)
+    await my_cart.add(unchanged, 1)
+    await rpc(contract.MERGE, {"cart_id": guest_cart.id}, identity=my_cart.identity)
+    await my_cart.remove(later)
+    await my_cart.add(later, 2)
+    assert await deliver(deps, event) == [RedeliveryOutcome.APPLIED]
+    assert await my_cart.units() == {had: 2, unchanged: 1, readded: 1, later: 2}
 
 
-async def test_the_lines_may_have_moved_to_the_customers_cart(
-    ask: RpcCaller, guest: CartClient, mine: CartClient, shop: CartDeps, new_product: NewProduct
+async def test_a_guests_order_is_applied_to_the_cart_it_was_merged_into(
+    rpc: RpcCaller, guest_cart: CartClient, my_cart: CartClient, deps: CartDeps, new_product: NewProduct
 ) -> None:
     one, two = await sku_of(new_product), await sku_of(new_product)
-    await mine.add(two)
-    event = placed(await guest.add(one, 2))
-    await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
-    await hear(shop, event)
-    assert await mine.units() == {two: 1}
+    await my_cart.add(two)
+    event = placed(await guest_cart.add(one, 2))
+    await rpc(contract.MERGE, {"cart_id": guest_cart.id}, identity=my_cart.identity)
+    await deliver(deps, event)
+    assert await my_cart.units() == {two: 1}
 
 
-async def test_an_order_is_heard_once_by_whichever_cart_has_its_lines(
-    ask: RpcCaller, guest: CartClient, mine: CartClient, shop: CartDeps, new_product: NewProduct
+async def test_an_order_applied_before_a_merge_is_not_applied_after_it(
+    rpc: RpcCaller, guest_cart: CartClient, my_cart: CartClient, deps: CartDeps, new_product: NewProduct
 ) -> None:
-    """Heard before the guest signs in, and again afterwards."""
+    """The event arrives before the guest signs in, and again afterwards."""
     sku = await sku_of(new_product)
-    event = placed(await guest.add(sku, 2))
-    await hear(shop, event)
-    await guest.add(sku, 3)
-    await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
-    await hear(shop, event, event)
-    assert await mine.units() == {sku: 3}
+    event = placed(await guest_cart.add(sku, 2))
+    await deliver(deps, event)
+    await guest_cart.add(sku, 3)
+    await rpc(contract.MERGE, {"cart_id": guest_cart.id}, identity=my_cart.identity)
+    await deliver(deps, event, event)
+    assert await my_cart.units() == {sku: 3}
 
 
-async def test_an_order_is_known_when_its_cart_remembers_newer_ones_only(
-    ask: RpcCaller, guest: CartClient, shop: CartDeps, new_product: NewProduct
+async def test_an_order_dropped_from_the_list_is_not_applied_again(
+    rpc: RpcCaller, guest_cart: CartClient, deps: CartDeps, new_product: NewProduct
 ) -> None:
-    """As when its events are replayed months later: nothing leaves the cart a second time."""
+    """When events are replayed months later, nothing is removed from the cart a second time."""
     sku = await sku_of(new_product, stock=100)
     events = []
     for _ in range(MAX_REMEMBERED_ORDERS + 5):
-        events.append(placed(await guest.add(sku, 2)))
-        assert await hear(shop, events[-1]) == [RedeliveryOutcome.APPLIED]
-        assert await guest.units() == {}
-    await guest.add(sku, 3)
-    version = (await guest.get()).version
+        events.append(placed(await guest_cart.add(sku, 2)))
+        assert await deliver(deps, events[-1]) == [RedeliveryOutcome.APPLIED]
+        assert await guest_cart.units() == {}
+    await guest_cart.add(sku, 3)
+    version = (await guest_cart.get()).version
     for event in events:
-        assert await hear(shop, event) == [RedeliveryOutcome.ALREADY_APPLIED]
-    cart = await guest.get()
-    assert (await guest.units(), cart.version) == ({sku: 3}, version)
-    document = await shop.mongo.database.carts.find_one({"_id": guest.id})
+        assert await deliver(deps, event) == [RedeliveryOutcome.ALREADY_APPLIED]
+    cart = await guest_cart.get()
+    assert (await guest_cart.units(), cart.version) == ({sku: 3}, version)
+    document = await deps.mongo.database.carts.find_one({"_id": guest_cart.id})
     assert document is not None
     assert len(document["ordered"]) == len(document["ordered_at"]) == MAX_REMEMBERED_ORDERS
 
 
-async def test_a_guests_order_is_known_however_many_the_customer_has_placed_since(
-    ask: RpcCaller, guest: CartClient, mine: CartClient, shop: CartDeps, new_product: NewProduct
+async def test_a_guests_order_is_never_dropped_from_the_list(
+    rpc: RpcCaller, guest_cart: CartClient, my_cart: CartClient, deps: CartDeps, new_product: NewProduct
 ) -> None:
     sku = await sku_of(new_product, stock=100)
-    early = placed(await guest.add(sku, 2))
-    await ask(contract.MERGE, {"cart_id": guest.id}, identity=mine.identity)
-    assert await hear(shop, early) == [RedeliveryOutcome.APPLIED]
-    assert await mine.units() == {}
+    early = placed(await guest_cart.add(sku, 2))
+    await rpc(contract.MERGE, {"cart_id": guest_cart.id}, identity=my_cart.identity)
+    assert await deliver(deps, early) == [RedeliveryOutcome.APPLIED]
+    assert await my_cart.units() == {}
     for _ in range(MAX_REMEMBERED_ORDERS + 1):
-        await hear(shop, placed(await mine.add(sku, 2)))
-    await mine.add(sku, 3)
-    assert await hear(shop, early) == [RedeliveryOutcome.ALREADY_APPLIED]
-    assert await mine.units() == {sku: 3}
+        await deliver(deps, placed(await my_cart.add(sku, 2)))
+    await my_cart.add(sku, 3)
+    assert await deliver(deps, early) == [RedeliveryOutcome.ALREADY_APPLIED]
+    assert await my_cart.units() == {sku: 3}
 
 
-async def test_many_orders_at_once(ask: RpcCaller, shop: CartDeps, new_product: NewProduct) -> None:
-    """Each of the carts of a batch is emptied."""
+async def test_applies_a_batch_of_orders(rpc: RpcCaller, deps: CartDeps, new_product: NewProduct) -> None:
+    """Each cart of a batch is emptied."""
     sku = await sku_of(new_product)
-    trolleys = [CartClient(ask, (await ask(contract.CREATE)).id) for _ in range(5)]
-    events = [placed(await trolley.add(sku)) for trolley in trolleys]
-    await hear(shop, *events)
-    assert [await trolley.units() for trolley in trolleys] == [{}] * 5
+    clients = [CartClient(rpc, (await rpc(contract.CREATE)).id) for _ in range(5)]
+    events = [placed(await client.add(sku)) for client in clients]
+    await deliver(deps, *events)
+    assert [await client.units() for client in clients] == [{}] * 5
 
 
-async def test_adding_while_an_order_is_heard_loses_nothing(
-    guest: CartClient, shop: CartDeps, new_product: NewProduct
+async def test_adding_while_an_order_is_applied_loses_nothing(
+    guest_cart: CartClient, deps: CartDeps, new_product: NewProduct
 ) -> None:
     sku, more = await sku_of(new_product, stock=100), await sku_of(new_product, stock=100)
-    event = placed(await guest.add(sku, 5))
-    await asyncio.gather(hear(shop, event), *(guest.add(more) for _ in range(20)))
-    assert await guest.units() == {more: 20}
+    event = placed(await guest_cart.add(sku, 5))
+    await asyncio.gather(deliver(deps, event), *(guest_cart.add(more) for _ in range(20)))
+    assert await guest_cart.units() == {more: 20}
 
 
-async def test_an_order_without_a_cart_or_of_one_that_is_gone(
-    ask: RpcCaller, guest: CartClient, shop: CartDeps
+async def test_ignores_an_order_without_a_cart_or_of_an_unknown_cart(
+    rpc: RpcCaller, guest_cart: CartClient, deps: CartDeps
 ) -> None:
-    event = placed(await guest.get())
-    await hear(
-        shop,
+    event = placed(await guest_cart.get())
+    await deliver(
+        deps,
         event.model_copy(update={"cart_id": None, "cart_version": None}),
         event.model_copy(update={"cart_id": "x" * 22}),
         event.model_copy(update={"cart_version": 9}),
     )
-    assert (await guest.get()).version == 1
+    assert (await guest_cart.get()).version == 1
     with pytest.raises(NotFound):
-        await ask(contract.GET, {"id": "x" * 22})
+        await rpc(contract.GET, {"id": "x" * 22})

@@ -1,4 +1,4 @@
-"""The catalog as tests use it: its own asks, and events stated as the order service states them."""
+"""A client of the catalog for tests, and events of orders as the order service publishes them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,20 +33,20 @@ def line(sku: str, quantity: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CatalogClient:
-    """Asks of an administrator, of the order service and of the cart."""
+    """Sends requests as an administrator, as the order service and as the cart, and publishes events of orders."""
 
     edge: RpcCaller
     order: RpcCaller
     cart: RpcCaller
     admin: Identity
 
-    async def as_admin(self, operation: Any, body: Any = None, **how: Any) -> Any:
-        return await self.edge(operation, body, identity=self.admin, **how)
+    async def as_admin(self, operation: Any, body: Any = None, **options: Any) -> Any:
+        return await self.edge(operation, body, identity=self.admin, **options)
 
     async def hold(self, *lines: dict[str, Any], hold_id: UUID | None = None, seconds: int = 600) -> Hold:
         body = {"hold_id": str(hold_id or new_id()), "lines": list(lines), "seconds": seconds}
-        held: Hold = await self.order(catalog.HOLD, body)
-        return held
+        hold: Hold = await self.order(catalog.HOLD, body)
+        return hold
 
     async def stock_level(self, sku: str) -> tuple[int, int]:
         """Units on hand and reserved."""
@@ -54,18 +54,20 @@ class CatalogClient:
         return level.on_hand, level.reserved
 
     async def wait_for_stock(self, sku: str, on_hand: int, reserved: int) -> None:
-        async def so() -> bool:
+        """Waits until the SKU has these units on hand and reserved."""
+
+        async def is_reached() -> bool:
             assert await self.stock_level(sku) == (on_hand, reserved)
             return True
 
-        await eventually(so)
+        await eventually(is_reached)
 
     async def publish(self, event: Event) -> None:
-        """States a fact of an order, in the stream of orders."""
-        header = {headers.EVENT_ID: str(new_id()), headers.EVENT_TYPE: event.ce_type()}
+        """Publishes an event of an order to the stream of orders."""
+        event_headers = {headers.EVENT_ID: str(new_id()), headers.EVENT_TYPE: event.ce_type()}
         stream = stream_name(event.service)
         body = event.model_dump_json().encode()
-        await self.order.client.jetstream().publish(event.subject, body, stream=stream, headers=header)
+        await self.order.client.jetstream().publish(event.subject, body, stream=stream, headers=event_headers)
 
     async def publish_paid(self, hold_id: UUID, sku: str, quantity: int) -> None:
         await self.publish(order_paid(hold_id, sku, quantity))
@@ -102,46 +104,46 @@ def order_cancelled(hold_id: UUID) -> OrderCancelled:
 
 @dataclass(frozen=True)
 class ImportFiles:
-    """Files on their way to the catalog, put where the edge puts them."""
+    """Uploads files to where the edge stores them, and imports them."""
 
-    catalog: CatalogClient
+    client: CatalogClient
 
     async def upload(self, content: bytes) -> str:
-        bucket = await self.catalog.edge.client.jetstream().object_store("UPLOADS")
+        bucket = await self.client.edge.client.jetstream().object_store("UPLOADS")
         name = new_id().hex
         await bucket.put(name, content)
         return name
 
     async def start(self, content: bytes | str) -> ProductImport:
         encoded = content if isinstance(content, bytes) else content.encode()
-        job: ProductImport = await self.catalog.as_admin(catalog.START_IMPORT, {"upload": await self.upload(encoded)})
+        job: ProductImport = await self.client.as_admin(catalog.START_IMPORT, {"upload": await self.upload(encoded)})
         return job
 
     async def run_import(self, content: bytes | str) -> ProductImport:
-        """The job, once it is done."""
+        """Imports the file and returns the finished import."""
         return await self.wait_until_done(await self.start(content))
 
     async def wait_until_done(self, job: ProductImport) -> ProductImport:
-        async def ended() -> ProductImport:
-            now: ProductImport = await self.catalog.as_admin(catalog.GET_IMPORT, {"id": str(job.id)})
-            assert now.status in {ProductImportStatus.DONE, ProductImportStatus.FAILED}
-            return now
+        async def finished() -> ProductImport:
+            current: ProductImport = await self.client.as_admin(catalog.GET_IMPORT, {"id": str(job.id)})
+            assert current.status in {ProductImportStatus.DONE, ProductImportStatus.FAILED}
+            return current
 
-        return await eventually(ended, timeout_seconds=60)
-
-
-@pytest.fixture(scope="session")
-async def shelf(ask: RpcCaller, as_service: Callable[[str], Awaitable[RpcCaller]], admin: Identity) -> CatalogClient:
-    return CatalogClient(ask, await as_service("order"), await as_service("cart"), admin)
+        return await eventually(finished, timeout_seconds=60)
 
 
 @pytest.fixture(scope="session")
-def files(shelf: CatalogClient) -> ImportFiles:
-    return ImportFiles(shelf)
+async def client(rpc: RpcCaller, as_service: Callable[[str], Awaitable[RpcCaller]], admin: Identity) -> CatalogClient:
+    return CatalogClient(rpc, await as_service("order"), await as_service("cart"), admin)
+
+
+@pytest.fixture(scope="session")
+def files(client: CatalogClient) -> ImportFiles:
+    return ImportFiles(client)
 
 
 @pytest.fixture
 async def sku(new_product: Callable[..., Awaitable[Product]]) -> str:
-    """Of a product with ten units."""
+    """The SKU of a new product with ten units."""
     product = await new_product(stock=10)
     return product.variants[0].sku

@@ -1,4 +1,4 @@
-"""Slugs, SKUs, prices, search words, stock and the lines of holds, without any server."""
+"""The rules for slugs, SKUs, prices, search terms, stock and the lines of holds, without servers."""
 
 import re
 from uuid import UUID
@@ -16,8 +16,8 @@ from contracts.catalog import (
     ProductSort,
     RequestedLine,
     StockReserved,
+    VariantInUse,
 )
-from contracts.catalog import VariantInUse as InUse
 from contracts.failure import InvalidRequest
 from infra.foundation.ids import new_id, now
 from services.catalog.content.html_sanitizer import sanitize_html
@@ -34,26 +34,26 @@ SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 
 
 @given(st.text(max_size=300), st.uuids())
-def test_any_name_makes_a_slug(name: str, thing: UUID) -> None:
+def test_every_name_makes_a_valid_slug(name: str, id_: UUID) -> None:
     slug = slugify(name, "product")
     assert SLUG.fullmatch(slug)
     assert len(slug) <= 120
-    apart = make_unique(slug, thing)
-    assert SLUG.fullmatch(apart)
-    assert len(apart) <= 120
-    assert apart != slug
+    unique = make_unique(slug, id_)
+    assert SLUG.fullmatch(unique)
+    assert len(unique) <= 120
+    assert unique != slug
 
 
 @pytest.mark.parametrize(
     ("name", "slug"),
     [("Brass Lamp", "brass-lamp"), ("Café Größe №5", "cafe-grosse-no5"), ("  --x--  ", "x"), ("лампа", "product")],
 )
-def test_slugs_read_like_the_name(name: str, slug: str) -> None:
+def test_slugs_resemble_the_name(name: str, slug: str) -> None:
     assert slugify(name, "product") == slug
 
 
 @given(st.text(min_size=1, max_size=100), st.lists(st.text(min_size=1, max_size=40), max_size=3))
-def test_a_made_sku_is_one_and_always_the_same(handle: str, values: list[str]) -> None:
+def test_a_derived_sku_is_valid_and_stable(handle: str, values: list[str]) -> None:
     assert SKU.fullmatch(derive_sku(handle, values))
     assert derive_sku(handle, values) == derive_sku(handle, values)
 
@@ -62,20 +62,20 @@ def test_a_made_sku_is_one_and_always_the_same(handle: str, values: list[str]) -
     st.tuples(st.text(max_size=20), st.lists(st.text(min_size=1, max_size=9), max_size=3)),
     st.tuples(st.text(max_size=20), st.lists(st.text(min_size=1, max_size=9), max_size=3)),
 )
-def test_other_options_make_another_sku(one: tuple[str, list[str]], other: tuple[str, list[str]]) -> None:
-    def alike(parts: tuple[str, list[str]]) -> list[str]:
+def test_different_options_derive_different_skus(one: tuple[str, list[str]], other: tuple[str, list[str]]) -> None:
+    def normalize(parts: tuple[str, list[str]]) -> list[str]:
         return ["-".join(part.lower().split()) for part in (parts[0], *parts[1])]
 
-    if alike(one) != alike(other):
+    if normalize(one) != normalize(other):
         assert derive_sku(*one) != derive_sku(*other)
 
 
-def test_a_made_sku_reads_like_what_it_is_of() -> None:
+def test_a_derived_sku_resembles_handle_and_options() -> None:
     assert derive_sku("leather-anchor", ["Gold", "Extra Large"]) == "leather-anchor.gold.extra-large"
 
 
 @given(st.integers(min_value=0, max_value=10**12))
-def test_a_price_is_its_minor_units(amount: int) -> None:
+def test_parses_a_price_into_minor_units(amount: int) -> None:
     assert parse_price(f"{amount // 100}.{amount % 100:02}", "USD") == amount
     assert parse_price(str(amount), "JPY") == amount
 
@@ -83,12 +83,12 @@ def test_a_price_is_its_minor_units(amount: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "-1", "1e3", "NaN", "1,50", "1.005", "$5", "\u0661", "9" * 13, " 5", "5.", "1000000000000"]
 )
-def test_what_is_not_a_price_is_refused(text: str) -> None:
+def test_refuses_text_that_is_not_a_price(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not|has more|is more"):
         parse_price(text, "USD")
 
 
-def article(description: str = "") -> ProductRecord:
+def product_record(description: str = "") -> ProductRecord:
     return ProductRecord(
         id=new_id(),
         slug="lamp",
@@ -105,21 +105,21 @@ def article(description: str = "") -> ProductRecord:
 
 
 @given(st.text(alphabet=st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=200))
-def test_a_document_is_the_product_once_its_holes_are_filled(description: str) -> None:
-    one = article(description)
-    filled = (one.document_template("USD") % ('"lamps"', 7, 0, 9)).encode()
+def test_a_filled_document_template_is_the_product(description: str) -> None:
+    record = product_record(description)
+    filled = (record.document_template("USD") % ('"lamps"', 7, 0, 9)).encode()
     product = Product.model_validate_json(filled)
     assert product.description == description
     assert [variant.available for variant in product.variants] == [7, 0, 9]
     assert (product.category, product.price.amount, product.name) == ("lamps", 100, "100 % brass")
 
 
-def test_a_card_has_what_a_line_says() -> None:
-    one = article()
-    card = orjson.loads("{" + one.line_snapshot(one.variants[1], "USD") + "}")
-    assert card == {
+def test_a_line_snapshot_has_the_fields_of_a_line() -> None:
+    record = product_record()
+    snapshot = orjson.loads("{" + record.line_snapshot(record.variants[1], "USD") + "}")
+    assert snapshot == {
         "sku": "L-1",
-        "product_id": str(one.id),
+        "product_id": str(record.id),
         "name": "100 % brass",
         "options": {"Size": "1 %s"},
         "unit_price": {"amount": 101, "currency": "USD"},
@@ -127,7 +127,7 @@ def test_a_card_has_what_a_line_says() -> None:
 
 
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(-150, 150))
-def test_stock_is_never_adjusted_below_what_is_reserved(left: int, reserved: int, delta: int) -> None:
+def test_on_hand_is_never_adjusted_below_reserved(left: int, reserved: int, delta: int) -> None:
     level = StockRecord(left + reserved, reserved)
     body = AdjustStock(sku="A", delta=delta, reason="counted")
     if left + delta < 0:
@@ -137,10 +137,10 @@ def test_stock_is_never_adjusted_below_what_is_reserved(left: int, reserved: int
         assert adjust_on_hand(level, body) == level.on_hand + delta
 
 
-def test_what_goes_with_its_variant_is_written_off() -> None:
+def test_removed_variants_lose_their_stock() -> None:
     levels = {"A": StockRecord(5, 0), "B": StockRecord(3, 1), "C": StockRecord(2, 2)}
     assert plan_on_hand(levels, {"B": 3}, {}, ["A"]) == {"A": 0}
-    with pytest.raises(InUse):
+    with pytest.raises(VariantInUse):
         plan_on_hand(levels, {}, {}, ["B"])
     with pytest.raises(StockReserved) as refused:
         plan_on_hand(levels, {"C": 1}, {"C": "/variants/2/stock"}, [])
@@ -151,7 +151,7 @@ LINES = st.lists(st.tuples(st.sampled_from(["A", "B", "C"]), st.integers(1, 50))
 
 
 @given(LINES, st.randoms())
-def test_a_hold_is_known_by_its_units_not_by_how_they_are_listed(pairs: list[tuple[str, int]], chance: object) -> None:
+def test_a_fingerprint_depends_only_on_the_units(pairs: list[tuple[str, int]], chance: object) -> None:
     lines = [RequestedLine(sku=sku, quantity=quantity) for sku, quantity in pairs]
     shuffled = sorted(lines, key=lambda _: chance.random())  # type: ignore[attr-defined]
     assert holds.fingerprint(lines) == holds.fingerprint(shuffled)
@@ -160,7 +160,7 @@ def test_a_hold_is_known_by_its_units_not_by_how_they_are_listed(pairs: list[tup
     assert sum(holds.merge_lines(lines, {}).values()) == sum(quantity for _, quantity in pairs)
 
 
-def test_one_sku_is_held_at_most_999_times_however_split() -> None:
+def test_a_hold_takes_at_most_999_units_of_a_sku() -> None:
     lines = [
         RequestedLine(sku="A", quantity=999),
         RequestedLine(sku="B", quantity=1),
@@ -171,14 +171,14 @@ def test_one_sku_is_held_at_most_999_times_however_split() -> None:
     assert [error.pointer for error in refused.value.errors] == ["/items/0/quantity", "/items/2/quantity"]
 
 
-def test_the_first_line_of_a_short_sku_is_named() -> None:
+def test_the_error_points_to_the_first_line_of_a_short_sku() -> None:
     lines = [RequestedLine(sku="B", quantity=1), RequestedLine(sku="A", quantity=2), RequestedLine(sku="A", quantity=1)]
     refused = holds.out_of_stock_error(lines, {}, {"B": 1, "A": 3}, {"A": 2})
-    assert [(error.pointer, error.detail) for error in refused.errors] == [("/items/1", "3 asked, 2 left")]
+    assert [(error.pointer, error.detail) for error in refused.errors] == [("/items/1", "3 requested, 2 left.")]
 
 
 @given(st.text(min_size=1, max_size=50))
-def test_whatever_is_typed_makes_queries_of_words(q: str) -> None:
+def test_every_text_makes_valid_queries(q: str) -> None:
     words = search.parse_terms(q)
     assert words.text == q
     assert re.fullmatch(r"(\w+:\*)?", words.prefix)
@@ -186,20 +186,20 @@ def test_whatever_is_typed_makes_queries_of_words(q: str) -> None:
     assert query is None or re.fullmatch(r"(\w+ & )*\w+:\*", query)
 
 
-def test_quotes_and_operators_are_left_to_the_search() -> None:
+def test_quotes_and_operators_are_left_to_postgresql() -> None:
     assert search.parse_terms('"brass lamp"').prefix == ""
     assert search.parse_terms("lamp or shade").prefix == ""
     assert search.parse_terms("brass lam") == search.SearchTerms("brass lam", "brass", "lam:*")
 
 
-def test_relevance_needs_something_to_be_relevant_to() -> None:
+def test_sorts_by_relevance_only_with_a_search_text() -> None:
     assert search.effective_sort(ListProducts()) is ProductSort.NEWEST
     assert search.effective_sort(ListProducts(sort=ProductSort.RELEVANCE)) is ProductSort.NEWEST
     assert search.effective_sort(ListProducts(q="x")) is ProductSort.RELEVANCE
     assert search.effective_sort(ListProducts(q="x", sort=ProductSort.PRICE)) is ProductSort.PRICE
 
 
-def test_a_category_is_never_its_own_ancestor() -> None:
+def test_refuses_a_category_below_itself() -> None:
     category, parent = new_id(), new_id()
     refuse_cycle(category, [parent])
     with pytest.raises(CategoryCycle):
@@ -207,7 +207,7 @@ def test_a_category_is_never_its_own_ancestor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "kept"),
+    ("text", "sanitized"),
     [
         ("salt & pepper, 5 < 6", "salt & pepper, 5 < 6"),
         ("<b>bold</b><script>alert(1)</script>", "<b>bold</b>"),
@@ -216,5 +216,5 @@ def test_a_category_is_never_its_own_ancestor() -> None:
         ("<img src=x onerror=alert(1)", ""),
     ],
 )
-def test_descriptions_are_made_safe(written: str, kept: str) -> None:
-    assert sanitize_html(written) == kept
+def test_sanitizes_descriptions(text: str, sanitized: str) -> None:
+    assert sanitize_html(text) == sanitized

@@ -1,4 +1,4 @@
-"""Pictures: stored at a few widths, without anything but their pixels."""
+"""Images are stored at a few widths, with nothing but their pixels."""
 
 import io
 from collections.abc import Awaitable, Callable
@@ -13,111 +13,111 @@ from contracts.failure import NotFound, PayloadTooLarge, Unavailable
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
 from infra.ops.devstack.stack import Stack
-from services.catalog.content import image_processing as pictures
-from services.catalog.store.object_files import IMAGES, ObjectBucket
+from services.catalog.content import image_processing
+from services.catalog.store.object_files import IMAGES, ObjectFiles
 from tests.services.catalog.conftest import CatalogClient, ImportFiles
 
 Make = Callable[..., Awaitable[Product]]
 
 
-def picture(width: int = 900, height: int = 600, kind: str = "JPEG", mode: str = "RGB", **how: Any) -> bytes:
+def image_file(width: int = 900, height: int = 600, kind: str = "JPEG", mode: str = "RGB", **options: Any) -> bytes:
     target = io.BytesIO()
-    Pillow.new(mode, (width, height), "orange").save(target, kind, **how)
+    Pillow.new(mode, (width, height), "orange").save(target, kind, **options)
     return target.getvalue()
 
 
-def opened(content: bytes) -> Pillow.Image:
+def open_image(content: bytes) -> Pillow.Image:
     return Pillow.open(io.BytesIO(content))
 
 
 async def add(
-    shelf: CatalogClient, files: ImportFiles, product: Product, content: bytes, alt: str = "A lamp"
+    client: CatalogClient, files: ImportFiles, product: Product, content: bytes, alt: str = "A lamp"
 ) -> ProductImage:
     body = {"id": str(product.id), "upload": await files.upload(content), "alt": alt}
-    image: ProductImage = await shelf.as_admin(catalog.ADD_IMAGE, body)
+    image: ProductImage = await client.as_admin(catalog.ADD_IMAGE, body)
     return image
 
 
-async def get(shelf: CatalogClient, image: ProductImage, width: int) -> Pillow.Image:
-    content, header = await shelf.edge.raw(catalog.GET_IMAGE, {"image_id": str(image.id), "width": width})
+async def get(client: CatalogClient, image: ProductImage, width: int) -> Pillow.Image:
+    content, header = await client.edge.raw(catalog.GET_IMAGE, {"image_id": str(image.id), "width": width})
     assert header["Content-Type"] == "image/webp"
-    return opened(content)
+    return open_image(content)
 
 
-async def test_a_picture_is_served_at_the_next_width(
-    shelf: CatalogClient, files: ImportFiles, new_product: Make
+async def test_serves_an_image_at_the_next_stored_width(
+    client: CatalogClient, files: ImportFiles, new_product: Make
 ) -> None:
     product = await new_product()
-    image = await add(shelf, files, product, picture())
+    image = await add(client, files, product, image_file())
     assert image.url == f"/images/{image.id}/1024.webp"
-    for asked, served in ((16, 160), (160, 160), (161, 320), (640, 640), (641, 900), (2048, 900)):
-        found = await get(shelf, image, asked)
+    for requested, served in ((16, 160), (160, 160), (161, 320), (640, 640), (641, 900), (2048, 900)):
+        found = await get(client, image, requested)
         assert (found.format, found.width) == ("WEBP", served)
-    second = await add(shelf, files, product, picture(kind="PNG", mode="RGBA"), alt="Another")
-    after = await shelf.edge(catalog.GET_PRODUCT, {"key": str(product.id)})
+    second = await add(client, files, product, image_file(kind="PNG", mode="RGBA"), alt="Another")
+    after = await client.edge(catalog.GET_PRODUCT, {"key": str(product.id)})
     assert after.images == [image, second]
     assert after.updated_at > product.updated_at
 
 
-async def test_what_is_not_a_picture_is_refused(shelf: CatalogClient, files: ImportFiles, new_product: Make) -> None:
+async def test_refuses_files_that_are_not_images(client: CatalogClient, files: ImportFiles, new_product: Make) -> None:
     product = await new_product()
-    broken = picture()[:200]
-    for content in (b"", b"GIF89a", picture(kind="GIF", mode="P"), picture(kind="BMP"), broken, b"<svg/>"):
+    broken = image_file()[:200]
+    for content in (b"", b"GIF89a", image_file(kind="GIF", mode="P"), image_file(kind="BMP"), broken, b"<svg/>"):
         with pytest.raises(UnreadableImage):
-            await add(shelf, files, product, content)
+            await add(client, files, product, content)
     with pytest.raises(PayloadTooLarge):
-        await add(shelf, files, product, picture() + bytes(10 * 1024 * 1024))
-    assert (await shelf.edge(catalog.GET_PRODUCT, {"key": str(product.id)})).images == []
+        await add(client, files, product, image_file() + bytes(10 * 1024 * 1024))
+    assert (await client.edge(catalog.GET_PRODUCT, {"key": str(product.id)})).images == []
 
 
-async def test_pictures_are_of_products_that_are_there(shelf: CatalogClient, files: ImportFiles) -> None:
-    body = {"id": str(new_id()), "upload": await files.upload(picture())}
+async def test_refuses_an_unknown_product_or_image(client: CatalogClient, files: ImportFiles) -> None:
+    body = {"id": str(new_id()), "upload": await files.upload(image_file())}
     with pytest.raises(NotFound):
-        await shelf.as_admin(catalog.ADD_IMAGE, body)
+        await client.as_admin(catalog.ADD_IMAGE, body)
     with pytest.raises(NotFound):
-        await shelf.edge.raw(catalog.GET_IMAGE, {"image_id": str(new_id()), "width": 160})
+        await client.edge.raw(catalog.GET_IMAGE, {"image_id": str(new_id()), "width": 160})
 
 
-def test_a_bomb_is_not_opened() -> None:
+def test_refuses_a_decompression_bomb() -> None:
     with pytest.raises(UnreadableImage):
-        pictures.render_widths(picture(20_000, 20_000, "PNG", "1"))
+        image_processing.render_widths(image_file(20_000, 20_000, "PNG", "1"))
     with pytest.raises(UnreadableImage):
-        pictures.render_widths(picture(8_000, 8_000, "PNG", "1"))
+        image_processing.render_widths(image_file(8_000, 8_000, "PNG", "1"))
     with pytest.raises(UnreadableImage):
-        pictures.render_widths(picture(40, 40_000, "PNG", "1"))
+        image_processing.render_widths(image_file(40, 40_000, "PNG", "1"))
 
 
-def test_pictures_are_upright_and_say_nothing_else() -> None:
+def test_images_are_upright_and_without_metadata() -> None:
     exif = Pillow.Exif()
-    exif[0x0112] = 6  # turned a quarter
+    exif[0x0112] = 6  # rotated by 90 degrees
     exif[0x010E] = "where I live"
-    rendered = pictures.render_widths(picture(400, 200, exif=exif))
+    rendered = image_processing.render_widths(image_file(400, 200, exif=exif))
     assert list(rendered) == [160, 200]
-    found = opened(rendered[200])
+    found = open_image(rendered[200])
     assert found.size == (200, 400)
     assert not found.getexif()
     assert b"where I live" not in rendered[200]
 
 
-def test_what_is_seen_through_stays_so() -> None:
+def test_transparency_is_preserved() -> None:
     target = io.BytesIO()
     Pillow.new("RGBA", (200, 100), (255, 0, 0, 99)).save(target, "PNG")
-    found = opened(pictures.render_widths(target.getvalue())[200])
+    found = open_image(image_processing.render_widths(target.getvalue())[200])
     assert found.mode == "RGBA"
 
 
-def test_the_busiest_picture_fits_into_a_message() -> None:
+def test_a_noisy_image_fits_into_a_message() -> None:
     noise = Pillow.effect_noise((2048, 2048), 200).convert("RGB")
     target = io.BytesIO()
     noise.save(target, "JPEG", quality=95)
-    rendered = pictures.render_widths(target.getvalue())
+    rendered = image_processing.render_widths(target.getvalue())
     assert list(rendered)[:3] == [160, 320, 640]
-    assert max(map(len, rendered.values())) <= pictures.MAX_IMAGE_BYTES
+    assert max(map(len, rendered.values())) <= image_processing.MAX_IMAGE_BYTES
 
 
-async def test_without_the_object_store_nothing_is_read_or_kept(stack: Stack) -> None:
-    async with messaging.connect(stack.nats_url, "catalog", stack.password("catalog")) as client:
-        images = ObjectBucket(client, IMAGES)
+async def test_is_unavailable_without_the_object_store(stack: Stack) -> None:
+    async with messaging.connect(stack.nats_url, "catalog", stack.nats_password("catalog")) as nats:
+        images = ObjectFiles(nats, IMAGES)
     for attempt in (images.get("0"), images.size("0"), images.put("0", b"0")):
         with pytest.raises(Unavailable):
             await attempt

@@ -1,4 +1,4 @@
-"""Product files that come in: whole, broken, again, and after a death in the middle."""
+"""Imports of product files: valid, partly invalid, repeated, and continued after a crash."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,16 +10,17 @@ from contracts import catalog
 from contracts.catalog import NotCsv, Product, ProductImport, ProductImportStatus
 from contracts.failure import InvalidRequest, NotFound
 from infra.foundation.ids import new_id
+from infra.ops.devstack.stack import Stack
 from services.catalog.domain.slugs import slugify
 from tests.services.catalog.conftest import HEADER, CatalogClient, ImportFiles, line, usd
 from tests.support.eventually import eventually
 
 REAL = Path(__file__).parents[3] / ".." / "shared" / "data" / "shopify"
 REAL_FILES = {"jewelery.csv": (20, 23), "apparel.csv": (20, 22)}
-"""Products and variants in them."""
+"""Each file with its numbers of products and variants."""
 
 
-def row(handle: str, *, title: str = "", price: str = "", size: str = "", quantity: str = "", **more: str) -> str:
+def row(handle: str, *, title: str = "", price: str = "", size: str = "", quantity: str = "", **more_cells: str) -> str:
     cells = {
         "Handle": handle,
         "Title": title,
@@ -27,17 +28,17 @@ def row(handle: str, *, title: str = "", price: str = "", size: str = "", quanti
         "Option1 Value": size,
         "Variant Price": price,
         "Variant Inventory Qty": quantity,
-        **more,
+        **more_cells,
     }
     return ",".join(cells.get(column, "") for column in HEADER.strip().split(",")) + "\n"
 
 
-def told(job: ProductImport) -> tuple[int, int, int]:
+def outcomes(job: ProductImport) -> tuple[int, int, int]:
     return job.created, job.updated, job.unchanged
 
 
-async def find(shelf: CatalogClient, handle: str) -> Product:
-    product: Product = await shelf.as_admin(catalog.GET_PRODUCT, {"key": handle})
+async def find(client: CatalogClient, handle: str) -> Product:
+    product: Product = await client.as_admin(catalog.GET_PRODUCT, {"key": handle})
     return product
 
 
@@ -46,7 +47,9 @@ def handle() -> str:
     return f"lamp-{new_id().hex}"
 
 
-async def test_a_file_comes_in_once(shelf: CatalogClient, files: ImportFiles, handle: str) -> None:
+async def test_imports_a_file_and_changes_nothing_the_second_time(
+    client: CatalogClient, files: ImportFiles, handle: str
+) -> None:
     kind = f"Kind {new_id().hex}"
     first = {
         "Body (HTML)": "<b>x</b><script>y</script>",
@@ -60,7 +63,7 @@ async def test_a_file_comes_in_once(shelf: CatalogClient, files: ImportFiles, ha
     queued = await files.start(text)
     assert (queued.status, queued.rows) == (ProductImportStatus.QUEUED, 0)
     job = await files.wait_until_done(queued)
-    assert (job.status, job.rows, job.products, job.variants, told(job)) == (
+    assert (job.status, job.rows, job.products, job.variants, outcomes(job)) == (
         ProductImportStatus.DONE,
         2,
         1,
@@ -68,41 +71,45 @@ async def test_a_file_comes_in_once(shelf: CatalogClient, files: ImportFiles, ha
         (1, 0, 0),
     )
     assert job.errors == []
-    product = await find(shelf, handle)
+    product = await find(client, handle)
     assert (product.name, product.description, product.tags) == ("Lamp", "<b>x</b>", ["one"])
     assert (product.attributes, product.category) == ({"Vendor": "Acme"}, slugify(kind))
-    assert [(one.sku, one.options, one.price.amount, one.available) for one in product.variants] == [
+    assert [
+        (variant.sku, variant.options, variant.price.amount, variant.available) for variant in product.variants
+    ] == [
         (f"{handle}.s", {"Size": "S"}, 4299, 3),
         (f"{handle}.m", {"Size": "M"}, 5000, 0),
     ]
-    assert told(await files.run_import(text)) == (0, 0, 1)
-    assert await find(shelf, handle) == product
+    assert outcomes(await files.run_import(text)) == (0, 0, 1)
+    assert await find(client, handle) == product
     changed = await files.run_import(text.replace("42.99", "41.99"))
-    assert told(changed) == (0, 1, 0)
-    assert (await find(shelf, handle)).variants[0].price.amount == 4199
+    assert outcomes(changed) == (0, 1, 0)
+    assert (await find(client, handle)).variants[0].price.amount == 4199
 
 
-async def test_what_was_sold_is_not_put_back(shelf: CatalogClient, files: ImportFiles, handle: str) -> None:
+async def test_the_same_quantity_again_does_not_undo_sales(
+    client: CatalogClient, files: ImportFiles, handle: str
+) -> None:
     text = HEADER + row(handle, title="Lamp", price="1", quantity="5")
     await files.run_import(text)
-    sku = (await find(shelf, handle)).variants[0].sku
-    held = await shelf.hold(line(sku, 2))
-    await shelf.publish_paid(held.hold_id, sku, 2)
-    await shelf.wait_for_stock(sku, 3, 0)
-    assert told(await files.run_import(text)) == (0, 0, 1)
-    assert await shelf.stock_level(sku) == (3, 0)
+    sku = (await find(client, handle)).variants[0].sku
+    held = await client.hold(line(sku, 2))
+    await client.publish_paid(held.hold_id, sku, 2)
+    await client.wait_for_stock(sku, 3, 0)
+    assert outcomes(await files.run_import(text)) == (0, 0, 1)
+    assert await client.stock_level(sku) == (3, 0)
     more = text.replace(",5,1,", ",6,1,")
-    assert told(await files.run_import(more)) == (0, 1, 0)
-    assert await shelf.stock_level(sku) == (6, 0)
-    await shelf.hold(line(sku, 4))
+    assert outcomes(await files.run_import(more)) == (0, 1, 0)
+    assert await client.stock_level(sku) == (6, 0)
+    await client.hold(line(sku, 4))
     fewer = await files.run_import(text.replace(",5,1,", ",3,1,"))
-    assert told(fewer) == (0, 0, 1)
+    assert outcomes(fewer) == (0, 0, 1)
     assert [fault.line for fault in fewer.errors] == [2]
-    assert await shelf.stock_level(sku) == (6, 4)
+    assert await client.stock_level(sku) == (6, 4)
 
 
-async def test_a_broken_row_in_the_middle_is_reported_and_the_rest_comes_in(
-    shelf: CatalogClient, files: ImportFiles, handle: str
+async def test_reports_an_invalid_row_and_imports_the_rest(
+    client: CatalogClient, files: ImportFiles, handle: str
 ) -> None:
     other = f"other-{handle}"
     text = HEADER
@@ -112,66 +119,66 @@ async def test_a_broken_row_in_the_middle_is_reported_and_the_rest_comes_in(
     text += row(other, title="Other", price="nothing")
     text += row(f"last-{handle}", title="Last", price="5")
     job = await files.run_import(text)
-    assert (job.rows, job.products, job.variants, told(job)) == (5, 2, 3, (2, 0, 0))
+    assert (job.rows, job.products, job.variants, outcomes(job)) == (5, 2, 3, (2, 0, 0))
     assert [fault.line for fault in job.errors] == [4, 6]
     assert "Variant Price" in job.errors[0].detail
-    assert [one.options["Size"] for one in (await find(shelf, handle)).variants] == ["S", "L"]
+    assert [variant.options["Size"] for variant in (await find(client, handle)).variants] == ["S", "L"]
     with pytest.raises(NotFound):
-        await find(shelf, other)
+        await find(client, other)
 
 
-async def test_a_variant_goes_with_its_row_but_not_with_a_broken_one(
-    shelf: CatalogClient, files: ImportFiles, handle: str
+async def test_removes_a_variant_without_a_row_but_not_one_with_an_invalid_row(
+    client: CatalogClient, files: ImportFiles, handle: str
 ) -> None:
     rows = [row(handle, title="Lamp", price="1", size="S"), row(handle, price="2", size="M")]
     await files.run_import(HEADER + "".join(rows))
     broken = await files.run_import(HEADER + rows[0] + row(handle, price="two", size="M"))
-    assert (told(broken), len(broken.errors)) == ((0, 0, 1), 1)
-    assert len((await find(shelf, handle)).variants) == 2
-    assert told(await files.run_import(HEADER + rows[0])) == (0, 1, 0)
-    assert len((await find(shelf, handle)).variants) == 1
+    assert (outcomes(broken), len(broken.errors)) == ((0, 0, 1), 1)
+    assert len((await find(client, handle)).variants) == 2
+    assert outcomes(await files.run_import(HEADER + rows[0])) == (0, 1, 0)
+    assert len((await find(client, handle)).variants) == 1
 
 
-async def test_what_another_product_has_is_reported(
+async def test_reports_a_sku_of_another_product(
     files: ImportFiles, handle: str, new_product: Callable[..., Awaitable[Product]]
 ) -> None:
     taken = (await new_product()).variants[0].sku
     text = HEADER + row(handle, title="Lamp", price="1", size="S", **{"Variant SKU": taken})
     job = await files.run_import(text + row(handle, price="2", size="M"))
-    assert (told(job), job.variants) == ((1, 0, 0), 1)
+    assert (outcomes(job), job.variants) == ((1, 0, 0), 1)
     assert [fault.line for fault in job.errors] == [2]
     assert taken in job.errors[0].detail
     alone = row(f"alone-{handle}", title="Lamp", price="1", **{"Variant SKU": taken})
     job = await files.run_import(HEADER + alone)
-    assert (told(job), job.products, len(job.errors)) == ((0, 0, 0), 0, 1)
+    assert (outcomes(job), job.products, len(job.errors)) == ((0, 0, 0), 0, 1)
 
 
-async def test_a_variant_on_hold_keeps_its_product_as_it_is(
-    shelf: CatalogClient, files: ImportFiles, handle: str
-) -> None:
+async def test_does_not_remove_a_variant_on_hold(client: CatalogClient, files: ImportFiles, handle: str) -> None:
     rows = [row(handle, title="Lamp", price="1", size="S"), row(handle, price="2", size="M", quantity="1")]
     await files.run_import(HEADER + "".join(rows))
-    await shelf.hold(line(f"{handle}.m", 1))
+    await client.hold(line(f"{handle}.m", 1))
     job = await files.run_import(HEADER + rows[0])
-    assert told(job) == (0, 0, 0)
+    assert outcomes(job) == (0, 0, 0)
     assert "on hold" in job.errors[0].detail
-    assert len((await find(shelf, handle)).variants) == 2
+    assert len((await find(client, handle)).variants) == 2
 
 
-async def test_a_product_is_found_again_after_its_slug_changed_and_may_leave(
-    shelf: CatalogClient, files: ImportFiles, handle: str
+async def test_finds_a_product_by_handle_after_its_slug_changed(
+    client: CatalogClient, files: ImportFiles, handle: str
 ) -> None:
     text = HEADER + row(handle, title="Lamp", price="1", Published="true")
     await files.run_import(text)
-    product = await find(shelf, handle)
-    await shelf.as_admin(catalog.CHANGE_PRODUCT, {"id": str(product.id), "slug": f"new-{handle}"})
-    assert told(await files.run_import(text)) == (0, 0, 1)
-    assert told(await files.run_import(text.replace("true", "false"))) == (0, 1, 0)
-    assert not (await find(shelf, f"new-{handle}")).is_active
+    product = await find(client, handle)
+    await client.as_admin(catalog.CHANGE_PRODUCT, {"id": str(product.id), "slug": f"new-{handle}"})
+    assert outcomes(await files.run_import(text)) == (0, 0, 1)
+    assert outcomes(await files.run_import(text.replace("true", "false"))) == (0, 1, 0)
+    assert not (await find(client, f"new-{handle}")).is_active
 
 
-async def test_a_product_made_by_hand_is_taken_over(shelf: CatalogClient, files: ImportFiles, handle: str) -> None:
-    said = {
+async def test_updates_a_product_that_an_administrator_created(
+    client: CatalogClient, files: ImportFiles, handle: str
+) -> None:
+    body = {
         "name": "Lamp",
         "slug": handle,
         "sku": f"H-{handle}",
@@ -179,75 +186,75 @@ async def test_a_product_made_by_hand_is_taken_over(shelf: CatalogClient, files:
         "stock": 7,
         "attributes": {"Of": "tin"},
     }
-    made = await shelf.as_admin(catalog.CREATE_PRODUCT, said)
+    created = await client.as_admin(catalog.CREATE_PRODUCT, body)
     text = HEADER + row(handle, title="Lamp", price="2", **{"Variant SKU": f"H-{handle}", "Vendor": "Acme"})
-    assert told(await files.run_import(text)) == (0, 1, 0)
-    after = await find(shelf, handle)
-    assert after.id == made.id
+    assert outcomes(await files.run_import(text)) == (0, 1, 0)
+    after = await find(client, handle)
+    assert after.id == created.id
     assert after.attributes == {"Of": "tin", "Vendor": "Acme"}
     assert (after.variants[0].price.amount, after.variants[0].available) == (200, 7)
 
 
-async def test_what_is_not_a_product_file_is_refused(shelf: CatalogClient, files: ImportFiles) -> None:
+async def test_refuses_what_is_not_a_product_file(client: CatalogClient, files: ImportFiles) -> None:
     for content in (b"", b"\x89PNG\r\n\x1a\n", b"a,b,c\n1,2,3\n", b"Handle,Title,Variant Price\nx,\xff,1\n"):
         with pytest.raises(NotCsv):
             await files.start(content)
     with pytest.raises(InvalidRequest):
-        await shelf.as_admin(catalog.START_IMPORT, {"upload": new_id().hex})
+        await client.as_admin(catalog.START_IMPORT, {"upload": new_id().hex})
     with pytest.raises(NotFound):
-        await shelf.as_admin(catalog.GET_IMPORT, {"id": str(new_id())})
+        await client.as_admin(catalog.GET_IMPORT, {"id": str(new_id())})
     empty = await files.run_import("Handle,Title,Variant Price\n")
     assert (empty.status, empty.rows, empty.errors) == (ProductImportStatus.DONE, 0, [])
 
 
-async def test_only_so_many_faults_are_told(files: ImportFiles, handle: str) -> None:
+async def test_reports_at_most_1000_errors(files: ImportFiles, handle: str) -> None:
     text = HEADER + row(handle, title="Lamp", price="1") + "".join(row(handle, price="x") for _ in range(1200))
     job = await files.run_import(text)
-    assert (job.rows, told(job), len(job.errors)) == (1201, (1, 0, 0), 1000)
+    assert (job.rows, outcomes(job), len(job.errors)) == (1201, (1, 0, 0), 1000)
 
 
-async def test_an_import_survives_its_runner(
-    stack: Any, shelf: CatalogClient, files: ImportFiles, handle: str, database: Callable[[str], Awaitable[Any]]
+async def test_an_import_continues_after_its_process_died(
+    stack: Stack, client: CatalogClient, files: ImportFiles, handle: str, database: Callable[[str], Awaitable[Any]]
 ) -> None:
     text = HEADER + "".join(row(f"{handle}-{n}", title=f"Lamp {n}", price="1", quantity="1") for n in range(600))
     job = await files.start(text)
 
-    async def under_way() -> bool:
-        now: ProductImport = await shelf.as_admin(catalog.GET_IMPORT, {"id": str(job.id)})
-        assert now.status is not ProductImportStatus.DONE, "it was too quick to be caught in the middle"
+    async def is_under_way() -> bool:
+        now: ProductImport = await client.as_admin(catalog.GET_IMPORT, {"id": str(job.id)})
+        assert now.status is not ProductImportStatus.DONE, "the import finished before the process was killed"
         return now.rows > 20
 
-    await eventually(under_way)
+    await eventually(is_under_way)
     stack.kill("catalog")
     await (await database("catalog")).execute(
         "UPDATE import_job SET alive_at = now() - interval '1 hour' WHERE id = $1", job.id
     )
-    await stack.until_ready("catalog")
+    await stack.wait_until_ready("catalog")
     done = await files.wait_until_done(job)
-    assert (done.status, done.rows, done.products, told(done)) == (ProductImportStatus.DONE, 600, 600, (600, 0, 0))
-    assert told(await files.run_import(text)) == (0, 0, 600)
+    assert (done.status, done.rows, done.products, outcomes(done)) == (ProductImportStatus.DONE, 600, 600, (600, 0, 0))
+    assert outcomes(await files.run_import(text)) == (0, 0, 600)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not here")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real files are not available")
 @pytest.mark.parametrize("name", REAL_FILES)
-async def test_real_files_come_in_as_they_are(shelf: CatalogClient, files: ImportFiles, name: str) -> None:
+async def test_imports_real_shopify_files(client: CatalogClient, files: ImportFiles, name: str) -> None:
     content = (REAL / name).read_bytes()
     first = await files.run_import(content)
     assert (first.products, first.variants, first.errors) == (*REAL_FILES[name], [])
     again = await files.run_import(content)
-    assert told(again) == (0, 0, first.products)
+    assert outcomes(again) == (0, 0, first.products)
     if name == "jewelery.csv":
-        bracelet = await find(shelf, "chain-bracelet")
+        bracelet = await find(client, "chain-bracelet")
         assert (bracelet.name, bracelet.category, bracelet.tags) == ("7 Shakra Bracelet", "bracelet", ["Beads"])
         assert [
             (
-                one.sku,
-                one.options,
-                one.price.amount,
-                one.compare_at_price and one.compare_at_price.amount,
-                one.available,
+                variant.sku,
+                variant.options,
+                variant.price.amount,
+                variant.compare_at_price and variant.compare_at_price.amount,
+                variant.available,
             )
-            for one in bracelet.variants
+            for variant in bracelet.variants
         ] == [
             ("chain-bracelet.blue", {"Color": "Blue"}, 4299, 4499, 1),
             ("chain-bracelet.black", {"Color": "Black"}, 4299, 4499, 0),

@@ -1,4 +1,4 @@
-"""Lists and search: every sort and filter, pages that hold under inserts, facets and suggestions."""
+"""Lists and search: every sort and filter, stable pages, facets and suggestions."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -8,38 +8,38 @@ import pytest
 from contracts import catalog
 from contracts.catalog import Product, ProductSort
 from contracts.failure import InvalidCursor, InvalidRequest
-from infra.foundation import pagination as cursor
 from infra.foundation.ids import new_id
+from infra.foundation.pagination import encode_cursor
 from tests.services.catalog.conftest import CatalogClient, line, usd
 
-Make = Callable[..., Awaitable[Product]]
+NewProduct = Callable[..., Awaitable[Product]]
 SORTS = [sort for sort in ProductSort if sort is not ProductSort.RELEVANCE]
 
 
-class Corner:
-    """Products that nobody else's lists hold: all are under one category of their own."""
+class ListedCategory:
+    """A category of one test with its products, so that lists of it hold no products of other tests."""
 
-    def __init__(self, shelf: CatalogClient, make: Make, category: catalog.Category) -> None:
-        self.shelf = shelf
-        self.make = make
+    def __init__(self, client: CatalogClient, new_product: NewProduct, category: catalog.Category) -> None:
+        self.client = client
+        self.new_product = new_product
         self.category = category
         self.word = f"w{new_id().hex}"
 
-    async def put(self, name: str, price: int = 1000, **more: Any) -> Product:
-        more.setdefault("category_id", str(self.category.id))
-        return await self.make(name=name, price=price, **more)
+    async def add(self, name: str, price: int = 1000, **fields: Any) -> Product:
+        fields.setdefault("category_id", str(self.category.id))
+        return await self.new_product(name=name, price=price, **fields)
 
-    async def names(self, operation: Any = catalog.LIST_PRODUCTS, **asked: Any) -> list[str]:
-        page = await self.shelf.edge(operation, {"category": self.category.slug, "limit": 100, **asked})
+    async def names(self, operation: Any = catalog.LIST_PRODUCTS, **params: Any) -> list[str]:
+        page = await self.client.edge(operation, {"category": self.category.slug, "limit": 100, **params})
         return [product.name for product in page.items]
 
-    async def pages(self, between: Callable[[], Awaitable[object]] | None = None, **asked: Any) -> list[str]:
-        """All names, two at a time, with something done between the pages."""
+    async def pages(self, between: Callable[[], Awaitable[object]] | None = None, **params: Any) -> list[str]:
+        """The names on all pages of two products; `between` runs after each page but the last."""
         found: list[str] = []
         after = None
         while True:
-            said = {"category": self.category.slug, "limit": 2, "after": after, **asked}
-            page = await self.shelf.edge(catalog.LIST_PRODUCTS, said)
+            body = {"category": self.category.slug, "limit": 2, "after": after, **params}
+            page = await self.client.edge(catalog.LIST_PRODUCTS, body)
             found += [product.name for product in page.items]
             if page.next is None:
                 return found
@@ -49,162 +49,162 @@ class Corner:
 
 
 @pytest.fixture
-async def corner(shelf: CatalogClient, new_product: Make) -> Corner:
-    category = await shelf.as_admin(catalog.CREATE_CATEGORY, {"name": f"Corner {new_id().hex}"})
-    return Corner(shelf, new_product, category)
+async def listed(client: CatalogClient, new_product: NewProduct) -> ListedCategory:
+    category = await client.as_admin(catalog.CREATE_CATEGORY, {"name": f"Listed {new_id().hex}"})
+    return ListedCategory(client, new_product, category)
 
 
-async def test_sorts(corner: Corner, database: Callable[[str], Awaitable[Any]]) -> None:
-    made = {name: await corner.put(name, price) for name, price in (("bolt", 300), ("Anvil", 100), ("crate", 200))}
+async def test_every_sort(listed: ListedCategory, database: Callable[[str], Awaitable[Any]]) -> None:
+    created = {name: await listed.add(name, price) for name, price in (("bolt", 300), ("Anvil", 100), ("crate", 200))}
     connection = await database("catalog")
     for name, stars in (("bolt", 2.5), ("Anvil", 4.5)):
-        await connection.execute("UPDATE product SET rating_average = $2 WHERE id = $1", made[name].id, stars)
-    assert await corner.names() == ["crate", "Anvil", "bolt"]
-    assert await corner.names(sort="newest") == ["crate", "Anvil", "bolt"]
-    assert await corner.names(sort="price") == ["Anvil", "crate", "bolt"]
-    assert await corner.names(sort="-price") == ["bolt", "crate", "Anvil"]
-    assert await corner.names(sort="name") == ["Anvil", "bolt", "crate"]
-    assert await corner.names(sort="rating") == ["Anvil", "bolt", "crate"]
-    assert await corner.names(min_rating=2.5) == ["Anvil", "bolt"]
+        await connection.execute("UPDATE product SET rating_average = $2 WHERE id = $1", created[name].id, stars)
+    assert await listed.names() == ["crate", "Anvil", "bolt"]
+    assert await listed.names(sort="newest") == ["crate", "Anvil", "bolt"]
+    assert await listed.names(sort="price") == ["Anvil", "crate", "bolt"]
+    assert await listed.names(sort="-price") == ["bolt", "crate", "Anvil"]
+    assert await listed.names(sort="name") == ["Anvil", "bolt", "crate"]
+    assert await listed.names(sort="rating") == ["Anvil", "bolt", "crate"]
+    assert await listed.names(min_rating=2.5) == ["Anvil", "bolt"]
 
 
-async def test_filters(corner: Corner) -> None:
-    below = await corner.shelf.as_admin(
-        catalog.CREATE_CATEGORY, {"name": "Below", "parent_id": str(corner.category.id)}
+async def test_every_filter(listed: ListedCategory) -> None:
+    below = await listed.client.as_admin(
+        catalog.CREATE_CATEGORY, {"name": "Below", "parent_id": str(listed.category.id)}
     )
-    await corner.put("one", 100, tags=["red", "big"])
-    await corner.put("two", 200, tags=["red"], stock=0)
-    deep = await corner.put("three", 300, category_id=str(below.id))
-    gone = await corner.put("gone", 150)
-    await corner.shelf.as_admin(catalog.DEACTIVATE_PRODUCT, {"id": str(gone.id)})
-    await corner.shelf.hold(line(deep.variants[0].sku, 10))
-    assert await corner.names() == ["three", "two", "one"]
-    assert await corner.names(category=below.slug) == ["three"]
-    assert await corner.names(category="no-such-category") == []
-    assert await corner.names(tag="red") == ["two", "one"]
-    assert await corner.names(tag="big") == ["one"]
-    assert await corner.names(min_price=200) == ["three", "two"]
-    assert await corner.names(max_price=200) == ["two", "one"]
-    assert await corner.names(min_price=150, max_price=250) == ["two"]
-    assert await corner.names(in_stock=True) == ["one"]
-    assert await corner.names(in_stock=False) == ["three", "two"]
+    await listed.add("one", 100, tags=["red", "big"])
+    await listed.add("two", 200, tags=["red"], stock=0)
+    deep = await listed.add("three", 300, category_id=str(below.id))
+    gone = await listed.add("gone", 150)
+    await listed.client.as_admin(catalog.DEACTIVATE_PRODUCT, {"id": str(gone.id)})
+    await listed.client.hold(line(deep.variants[0].sku, 10))
+    assert await listed.names() == ["three", "two", "one"]
+    assert await listed.names(category=below.slug) == ["three"]
+    assert await listed.names(category="no-such-category") == []
+    assert await listed.names(tag="red") == ["two", "one"]
+    assert await listed.names(tag="big") == ["one"]
+    assert await listed.names(min_price=200) == ["three", "two"]
+    assert await listed.names(max_price=200) == ["two", "one"]
+    assert await listed.names(min_price=150, max_price=250) == ["two"]
+    assert await listed.names(in_stock=True) == ["one"]
+    assert await listed.names(in_stock=False) == ["three", "two"]
 
 
-async def test_the_price_of_a_product_is_its_cheapest(corner: Corner) -> None:
+async def test_a_product_has_the_price_of_its_cheapest_variant(listed: ListedCategory) -> None:
     variants = [{"sku": f"L-{new_id().hex}", "price": usd(price), "stock": 1} for price in (900, 400, 600)]
-    said = {"name": "three", "category_id": str(corner.category.id), "variants": variants}
-    await corner.shelf.as_admin(catalog.CREATE_PRODUCT, said)
-    assert await corner.names(max_price=400) == ["three"]
-    assert await corner.names(min_price=401) == []
+    body = {"name": "three", "category_id": str(listed.category.id), "variants": variants}
+    await listed.client.as_admin(catalog.CREATE_PRODUCT, body)
+    assert await listed.names(max_price=400) == ["three"]
+    assert await listed.names(min_price=401) == []
 
 
 @pytest.mark.parametrize("sort", SORTS)
-async def test_pages_hold_while_products_come_in(corner: Corner, sort: ProductSort) -> None:
-    """Each product that was there at the beginning is on exactly one page, in order; same keys included."""
+async def test_pages_are_stable_while_products_are_added(listed: ListedCategory, sort: ProductSort) -> None:
+    """Each product from before is on exactly one page, in order, also among equal sort keys."""
     for n in range(7):
-        await corner.put(f"p{n // 2}", 100 * (n // 3))
-    before = await corner.pages(sort=sort)
+        await listed.add(f"p{n // 2}", 100 * (n // 3))
+    before = await listed.pages(sort=sort)
 
-    async def come_in() -> None:
+    async def add_products() -> None:
         for name, price in (("a", 0), ("p1", 100), ("z", 900)):
-            await corner.put(f"{name} new", price)
+            await listed.add(f"{name} new", price)
 
-    after = await corner.pages(come_in, sort=sort)
+    after = await listed.pages(add_products, sort=sort)
     assert [name for name in after if not name.endswith("new")] == before
     assert len(before) == 7
 
 
-async def test_pages_of_a_search_hold_while_products_come_in(corner: Corner) -> None:
-    word = corner.word
+async def test_search_pages_are_stable_while_products_are_added(listed: ListedCategory) -> None:
+    word = listed.word
     for n in range(5):
-        await corner.put(f"{word} {n}", description=f"{word} " * n)
-    before = await corner.pages(q=word)
-    again = await corner.pages(lambda: corner.put(f"{word} new", description=word), q=word)
+        await listed.add(f"{word} {n}", description=f"{word} " * n)
+    before = await listed.pages(q=word)
+    again = await listed.pages(lambda: listed.add(f"{word} new", description=word), q=word)
     assert [name for name in again if not name.endswith("new")] == before
     assert len(before) == 5
 
 
-async def test_cursors_are_of_one_sort_and_of_our_making(corner: Corner) -> None:
+async def test_refuses_invalid_cursors_and_limits(listed: ListedCategory) -> None:
     for n in range(3):
-        await corner.put(f"p{n}")
-    asked = {"category": corner.category.slug, "limit": 1}
-    page = await corner.shelf.edge(catalog.LIST_PRODUCTS, {**asked, "sort": "price"})
-    thing = str(new_id())
+        await listed.add(f"p{n}")
+    params = {"category": listed.category.slug, "limit": 1}
+    page = await listed.client.edge(catalog.LIST_PRODUCTS, {**params, "sort": "price"})
+    some_id = str(new_id())
     bad: Sequence[tuple[str, str]] = [
         ("-price", page.next),
         ("price", "nonsense"),
-        ("price", cursor.encode_cursor("price", 10**18, thing)),
-        ("price", cursor.encode_cursor("price", -1, thing)),
-        ("price", cursor.encode_cursor("price", 1, "no id")),
-        ("price", cursor.encode_cursor("price", 1)),
-        ("name", cursor.encode_cursor("name", "a\0b", thing)),
-        ("rating", cursor.encode_cursor("rating", "nan", thing)),
-        ("newest", cursor.encode_cursor("newest", None)),
+        ("price", encode_cursor("price", 10**18, some_id)),
+        ("price", encode_cursor("price", -1, some_id)),
+        ("price", encode_cursor("price", 1, "no id")),
+        ("price", encode_cursor("price", 1)),
+        ("name", encode_cursor("name", "a\0b", some_id)),
+        ("rating", encode_cursor("rating", "nan", some_id)),
+        ("newest", encode_cursor("newest", None)),
     ]
     for sort, after in bad:
         with pytest.raises(InvalidCursor):
-            await corner.shelf.edge(catalog.LIST_PRODUCTS, {**asked, "sort": sort, "after": after})
+            await listed.client.edge(catalog.LIST_PRODUCTS, {**params, "sort": sort, "after": after})
     for limit in (0, 101):
         with pytest.raises(InvalidRequest):
-            await corner.shelf.edge(catalog.LIST_PRODUCTS, {"limit": limit})
+            await listed.client.edge(catalog.LIST_PRODUCTS, {"limit": limit})
 
 
-async def test_search_looks_into_names_before_tags_before_descriptions(corner: Corner) -> None:
-    word = corner.word
-    await corner.put("in description", description=f"<p>made of {word}</p>")
-    await corner.put(f"in name {word}")
-    await corner.put("in tags", tags=[word])
-    await corner.put("nowhere")
-    assert await corner.names(q=word) == [f"in name {word}", "in tags", "in description"]
-    assert await corner.names(q=word, sort="name") == ["in description", f"in name {word}", "in tags"]
-    assert await corner.names(q=word[:-3]) == [f"in name {word}", "in tags", "in description"]
-    assert await corner.names(q=f'"name {word}"') == [f"in name {word}"]
-    assert await corner.names(q=f"{word} -tags") == [f"in name {word}", "in description"]
+async def test_search_ranks_names_above_tags_above_descriptions(listed: ListedCategory) -> None:
+    word = listed.word
+    await listed.add("in description", description=f"<p>created of {word}</p>")
+    await listed.add(f"in name {word}")
+    await listed.add("in tags", tags=[word])
+    await listed.add("nowhere")
+    assert await listed.names(q=word) == [f"in name {word}", "in tags", "in description"]
+    assert await listed.names(q=word, sort="name") == ["in description", f"in name {word}", "in tags"]
+    assert await listed.names(q=word[:-3]) == [f"in name {word}", "in tags", "in description"]
+    assert await listed.names(q=f'"name {word}"') == [f"in name {word}"]
+    assert await listed.names(q=f"{word} -tags") == [f"in name {word}", "in description"]
 
 
-async def test_search_knows_forms_of_words(corner: Corner) -> None:
-    await corner.put("Brass lamps")
-    assert await corner.names(q="lamp") == ["Brass lamps"]
-    assert await corner.names(q="brass lam") == ["Brass lamps"]
-    assert await corner.names(q="brass chair") == []
+async def test_search_matches_word_forms_and_prefixes(listed: ListedCategory) -> None:
+    await listed.add("Brass lamps")
+    assert await listed.names(q="lamp") == ["Brass lamps"]
+    assert await listed.names(q="brass lam") == ["Brass lamps"]
+    assert await listed.names(q="brass chair") == []
 
 
 @pytest.mark.parametrize(
     "q", ["'", '"', "a & | ! :* ()", "\\", "-", "or or", "the", "💡", "x" * 200, "a'b\"c", "<->", "%s"]
 )
-async def test_nothing_typed_breaks_the_search(shelf: CatalogClient, q: str) -> None:
+async def test_no_search_text_causes_an_error(client: CatalogClient, q: str) -> None:
     for operation in (catalog.LIST_PRODUCTS, catalog.SEARCH_PRODUCTS):
-        await shelf.edge(operation, {"q": q})
-    await shelf.edge(catalog.SUGGEST, {"q": q})
+        await client.edge(operation, {"q": q})
+    await client.edge(catalog.SUGGEST, {"q": q})
 
 
-async def test_facets_count_what_matches(corner: Corner) -> None:
+async def test_facets_count_the_matching_products(listed: ListedCategory) -> None:
     for n, (price, tags) in enumerate([(500, ["red"]), (1500, ["red", "big"]), (200_000, ["red"])]):
-        await corner.put(f"{corner.word} {n}", price, tags=tags)
-    await corner.put("other", tags=["blue"])
-    asked = {"q": corner.word, "category": corner.category.slug, "limit": 2}
-    found = await corner.shelf.edge(catalog.SEARCH_PRODUCTS, asked)
+        await listed.add(f"{listed.word} {n}", price, tags=tags)
+    await listed.add("other", tags=["blue"])
+    params = {"q": listed.word, "category": listed.category.slug, "limit": 2}
+    found = await listed.client.edge(catalog.SEARCH_PRODUCTS, params)
     assert len(found.items) == 2
     assert found.next is not None
     counted = {name: [(one.value, one.count) for one in facet] for name, facet in found.facets.items()}
     assert counted == {
-        "category": [(corner.category.slug, 3)],
+        "category": [(listed.category.slug, 3)],
         "price": [("0..1000", 1), ("1000..2500", 1), ("100000..", 1)],
         "tag": [("red", 3), ("big", 1)],
     }
-    rest = await corner.shelf.edge(catalog.SEARCH_PRODUCTS, {**asked, "after": found.next})
+    rest = await listed.client.edge(catalog.SEARCH_PRODUCTS, {**params, "after": found.next})
     assert len(rest.items) == 1
     assert rest.facets == found.facets
 
 
-async def test_names_are_suggested_as_they_are_typed(corner: Corner) -> None:
-    word = corner.word
-    await corner.put(f"Lamp {word}")
-    await corner.put(f"{word} lamp of brass")
-    await corner.put(f"{word} lamp")
-    gone = await corner.put(f"{word} lamp gone")
-    await corner.shelf.as_admin(catalog.DEACTIVATE_PRODUCT, {"id": str(gone.id)})
-    found = await corner.shelf.edge(catalog.SUGGEST, {"q": f"{word} la"})
+async def test_suggests_names_for_a_prefix(listed: ListedCategory) -> None:
+    word = listed.word
+    await listed.add(f"Lamp {word}")
+    await listed.add(f"{word} lamp of brass")
+    await listed.add(f"{word} lamp")
+    gone = await listed.add(f"{word} lamp gone")
+    await listed.client.as_admin(catalog.DEACTIVATE_PRODUCT, {"id": str(gone.id)})
+    found = await listed.client.edge(catalog.SUGGEST, {"q": f"{word} la"})
     assert found.items == [f"{word} lamp", f"{word} lamp of brass", f"Lamp {word}"]
-    assert (await corner.shelf.edge(catalog.SUGGEST, {"q": word[:20].upper(), "limit": 1})).items == [f"{word} lamp"]
-    assert (await corner.shelf.edge(catalog.SUGGEST, {"q": "?!"})).items == []
+    assert (await listed.client.edge(catalog.SUGGEST, {"q": word[:20].upper(), "limit": 1})).items == [f"{word} lamp"]
+    assert (await listed.client.edge(catalog.SUGGEST, {"q": "?!"})).items == []

@@ -1,4 +1,7 @@
-"""Stock put right on an operator's word. What the stock keeper would mend itself meanwhile is tried apart from it."""
+"""Repairs of holds and stock by an operator.
+
+What the hold settler would repair first is tested in a transaction that it does not see.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -22,104 +25,104 @@ Database = Callable[[str], Awaitable[Any]]
 
 
 @pytest.fixture
-async def apart(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
-    """A transaction that nobody sees and that comes to nothing."""
+async def isolated(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
+    """A connection whose transaction is rolled back after the test."""
     connection = await asyncpg.connect(stack.dsn("catalog"))
-    begun = connection.transaction()
-    await begun.start()
+    transaction = connection.transaction()
+    await transaction.start()
     try:
         yield connection
     finally:
-        await begun.rollback()
+        await transaction.rollback()
         await connection.close()
 
 
-async def mend(operator: RpcCaller, **what: Any) -> Any:
-    return await operator(catalog.REPAIR, what)
+async def repair(operator: RpcCaller, **body: Any) -> Any:
+    return await operator(catalog.REPAIR, body)
 
 
-async def test_what_is_right_is_left_alone(shelf: CatalogClient, sku: str, operator: RpcCaller) -> None:
-    hold = await shelf.hold(line(sku, 3))
-    mended = await mend(operator, ids=[str(hold.hold_id), str(new_id())], skus=[sku, "no-such-sku"], say=True)
-    assert [one.did for one in (*mended.items, *mended.skus)] == [[], [], [], []]
-    assert await shelf.stock_level(sku) == (10, 3)
+async def test_consistent_stock_is_not_changed(client: CatalogClient, sku: str, operator: RpcCaller) -> None:
+    hold = await client.hold(line(sku, 3))
+    repaired = await repair(operator, ids=[str(hold.hold_id), str(new_id())], skus=[sku, "no-such-sku"], say=True)
+    assert [item.did for item in (*repaired.items, *repaired.skus)] == [[], [], [], []]
+    assert await client.stock_level(sku) == (10, 3)
 
 
 @pytest.mark.parametrize("wrong", [0, 5, 10])
-async def test_as_much_is_reserved_as_holds_have(
-    shelf: CatalogClient, sku: str, operator: RpcCaller, database: Database, wrong: int
+async def test_reserved_units_are_set_to_the_held_units(
+    client: CatalogClient, sku: str, operator: RpcCaller, database: Database, wrong: int
 ) -> None:
-    await shelf.hold(line(sku, 2))
-    sold = await shelf.hold(line(sku, 1))
-    await shelf.publish_paid(sold.hold_id, sku, 1)
-    await shelf.wait_for_stock(sku, 9, 2)
+    await client.hold(line(sku, 2))
+    sold = await client.hold(line(sku, 1))
+    await client.publish_paid(sold.hold_id, sku, 1)
+    await client.wait_for_stock(sku, 9, 2)
     await (await database("catalog")).execute(
         "UPDATE stock SET reserved = least($2, on_hand) WHERE sku = $1", sku, wrong
     )
-    assert [(one.sku, one.did) for one in (await mend(operator, skus=[sku])).skus] == [(sku, ["2 are reserved"])]
-    assert [one.did for one in (await mend(operator, skus=[sku])).skus] == [[]]
-    assert await shelf.stock_level(sku) == (9, 2)
+    assert [(one.sku, one.did) for one in (await repair(operator, skus=[sku])).skus] == [
+        (sku, ["reserved units set to 2"])
+    ]
+    assert [item.did for item in (await repair(operator, skus=[sku])).skus] == [[]]
+    assert await client.stock_level(sku) == (9, 2)
 
 
-async def test_a_hold_that_could_not_be_settled_is_settled_after_its_sku(
-    shelf: CatalogClient,
+async def test_a_hold_that_cannot_be_settled_is_settled_after_its_sku_is_repaired(
+    client: CatalogClient,
     sku: str,
     new_product: Callable[..., Awaitable[Product]],
     operator: RpcCaller,
     database: Database,
 ) -> None:
-    """The law of stock forbids to return what is not reserved. The holds of others do not wait for that."""
+    """The stock constraint forbids returning units that are not reserved. Other holds are settled meanwhile."""
     untouched = (await new_product()).variants[0].sku
-    hold = await shelf.hold(line(sku, 4))
+    hold = await client.hold(line(sku, 4))
     await (await database("catalog")).execute("UPDATE stock SET reserved = 0 WHERE sku = $1", sku)
     await (await database("catalog")).execute("UPDATE hold SET status = 'released' WHERE id = $1", hold.hold_id)
-    other = await shelf.hold(line(untouched, 4))
-    await shelf.publish_paid(other.hold_id, untouched, 4)
-    await shelf.wait_for_stock(untouched, 6, 0)
-    only = await mend(operator, ids=[str(hold.hold_id)])
+    other = await client.hold(line(untouched, 4))
+    await client.publish_paid(other.hold_id, untouched, 4)
+    await client.wait_for_stock(untouched, 6, 0)
+    only = await repair(operator, ids=[str(hold.hold_id)])
     assert only.items[0].did == []
-    await mend(operator, ids=[str(hold.hold_id)], skus=[sku])
-    await shelf.wait_for_stock(sku, 10, 0)
-    assert (await mend(operator, ids=[str(hold.hold_id)], skus=[sku])).items[0].did == []
+    await repair(operator, ids=[str(hold.hold_id)], skus=[sku])
+    await client.wait_for_stock(sku, 10, 0)
+    assert (await repair(operator, ids=[str(hold.hold_id)], skus=[sku])).items[0].did == []
 
 
-async def test_what_has_run_out_ends_and_its_stock_returns(
-    shelf: CatalogClient, sku: str, apart: asyncpg.Connection
-) -> None:
-    hold = await shelf.hold(line(sku, 4))
-    assert await repairing.expire(apart, hold.hold_id) is None
-    await apart.execute("UPDATE hold SET expires_at = now() WHERE id = $1", hold.hold_id)
-    expired = await repairing.expire(apart, hold.hold_id)
+async def test_an_expired_hold_returns_its_stock(client: CatalogClient, sku: str, isolated: asyncpg.Connection) -> None:
+    hold = await client.hold(line(sku, 4))
+    assert await repairing.expire(isolated, hold.hold_id) is None
+    await isolated.execute("UPDATE hold SET expires_at = now() WHERE id = $1", hold.hold_id)
+    expired = await repairing.expire(isolated, hold.hold_id)
     assert expired is not None
     assert expired.hold_id == hold.hold_id
-    assert await repairing.settle(apart, hold.hold_id) is None
-    found = await repairing.lock_hold(apart, hold.hold_id)
+    assert await repairing.settle(isolated, hold.hold_id) is None
+    found = await repairing.lock_hold(isolated, hold.hold_id)
     assert found is not None
     assert (found.status, found.wanted, found.taken) == ("expired", "nothing", "nothing")
-    assert await apart.fetchval("SELECT reserved FROM stock WHERE sku = $1", sku) == 0
+    assert await isolated.fetchval("SELECT reserved FROM stock WHERE sku = $1", sku) == 0
 
 
-async def test_what_was_paid_and_sold_out_meanwhile_is_lost_and_said_so(
-    shelf: CatalogClient, sku: str, operator: RpcCaller, events: EventRecorder
+async def test_a_lost_hold_is_published_again(
+    client: CatalogClient, sku: str, operator: RpcCaller, events: EventRecorder
 ) -> None:
-    hold = await shelf.hold(line(sku, 6))
-    await shelf.order(catalog.RELEASE, {"hold_id": str(hold.hold_id)})
-    await shelf.hold(line(sku, 10))
+    hold = await client.hold(line(sku, 6))
+    await client.order(catalog.RELEASE, {"hold_id": str(hold.hold_id)})
+    await client.hold(line(sku, 10))
     with pytest.raises(OutOfStock):
-        await shelf.hold(line(sku, 1))
-    await shelf.publish_paid(hold.hold_id, sku, 6)
+        await client.hold(line(sku, 1))
+    await client.publish_paid(hold.hold_id, sku, 6)
     await events.wait_for(hold.hold_id, "hold_lost")
 
-    mended = await mend(operator, ids=[str(hold.hold_id)], say=True)
+    repaired = await repair(operator, ids=[str(hold.hold_id)], say=True)
 
-    assert mended.items[0].did == ["said again: hold_lost"]
-    assert (await mend(operator, ids=[str(hold.hold_id)])).items[0].did == []
+    assert repaired.items[0].did == ["published again: hold_lost"]
+    assert (await repair(operator, ids=[str(hold.hold_id)])).items[0].did == []
 
 
 amounts = st.integers(min_value=0, max_value=20)
 
 
 @given(on_hand=amounts, reserved=amounts, held=amounts)
-def test_what_is_reserved_is_what_is_held_and_never_more_than_there_is(on_hand: int, reserved: int, held: int) -> None:
+def test_corrects_reserved_to_held_but_never_above_on_hand(on_hand: int, reserved: int, held: int) -> None:
     changes = correct_reserved({"A": StockRecord(on_hand, reserved)}, {"A": held} if held else {})
     assert changes == ({"A": held} if held != reserved and held <= on_hand else {})

@@ -1,4 +1,4 @@
-"""Shopify's CSV as products, without any server."""
+"""Shopify's product CSV is parsed into products, without servers."""
 
 import csv
 import io
@@ -17,19 +17,19 @@ HEADER = (
 )
 
 
-def read(text: str) -> list[tuple[FileProduct | None, list[ProductImportError]]]:
+def parse(text: str) -> list[tuple[FileProduct | None, list[ProductImportError]]]:
     return [parse_product(group, "USD") for group in group_rows(read_rows(text.encode()))]
 
 
-def one(text: str) -> FileProduct:
-    ((product, faults),) = read(HEADER + text)
+def parse_one(text: str) -> FileProduct:
+    ((product, faults),) = parse(HEADER + text)
     assert not faults
     assert product is not None
     return product
 
 
-def test_a_product_without_options() -> None:
-    product = one(
+def test_parses_a_product_without_options() -> None:
+    product = parse_one(
         'lamp,Lamp,<p>Brass</p>,Acme,Lamps,"a, b,a",true,Title,Default Title,,,\'007,120,4,42.99,50,http://x/1,A lamp\n'
     )
     variant = product.variants[0].variant
@@ -43,26 +43,26 @@ def test_a_product_without_options() -> None:
     assert product.is_active
 
 
-def test_variants_take_the_names_of_options_from_the_first_row() -> None:
-    product = one(
+def test_variants_take_option_names_from_the_first_row() -> None:
+    product = parse_one(
         "top,Top,,,,,,Size,S,Colour,Red,,,,10,,,\ntop,,,,,,,,M,,Red,,,,11,,,\ntop,,,,,,,,,,,,,,,,http://x/2,\n"
     )
-    assert [one.variant.options for one in product.variants] == [
+    assert [item.variant.options for item in product.variants] == [
         {"Size": "S", "Colour": "Red"},
         {"Size": "M", "Colour": "Red"},
     ]
-    assert [one.variant.sku for one in product.variants] == ["top.s.red", "top.m.red"]
+    assert [item.variant.sku for item in product.variants] == ["top.s.red", "top.m.red"]
     assert product.quantities == {}
     assert product.sources == ({"src": "http://x/2", "alt": ""},)
 
 
 @pytest.mark.parametrize(("published", "active"), [("true", True), ("", True), ("false", False), ("FALSE", False)])
-def test_what_is_not_published_is_not_on_sale(published: str, active: bool) -> None:  # noqa: FBT001 - a table
-    assert one(f"x,X,,,,,{published},,,,,,,,1,,,\n").is_active is active
+def test_an_unpublished_product_is_not_on_sale(published: str, active: bool) -> None:  # noqa: FBT001 - a table
+    assert parse_one(f"x,X,,,,,{published},,,,,,,,1,,,\n").is_active is active
 
 
-def test_what_was_oversold_is_nothing() -> None:
-    assert one("x,X,,,,,,,,,,A,,-3,1,,,\n").quantities == {"A": 0}
+def test_a_negative_quantity_counts_as_zero() -> None:
+    assert parse_one("x,X,,,,,,,,,,A,,-3,1,,,\n").quantities == {"A": 0}
 
 
 BROKEN = {
@@ -70,17 +70,17 @@ BROKEN = {
     "no price": ("x,,,,,,,,M,,,,,,,,,\n", "Variant Price is missing"),
     "bad quantity": ("x,,,,,,,,M,,,,,many,1,,,\n", "Variant Inventory Qty is not a whole number"),
     "bad sku": ("x,,,,,,,,M,,,a b,,,1,,,\n", "Variant SKU"),
-    "same sku": ("x,,,,,,,,S,,,,,,1,,,\n", "stands twice"),
+    "same sku": ("x,,,,,,,,S,,,,,,1,,,\n", "has the SKU"),
     "too many cells": ("x,,,,,,,,M,,,,,,1,,,,surplus\n", "more cells"),
 }
 
 
 @pytest.mark.parametrize(("row", "detail"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_row_in_the_middle_is_named_by_its_line(row: str, detail: str) -> None:
+def test_an_invalid_row_is_reported_with_its_line(row: str, detail: str) -> None:
     text = HEADER + 'x,X,"two\nlines",,,,,Size,S,,,,,,1,,,\n' + row + "x,,,,,,,,L,,,,,,3,,,\n"
-    ((product, faults),) = read(text)
+    ((product, faults),) = parse(text)
     assert product is not None
-    assert [one.variant.options["Size"] for one in product.variants] == ["S", "L"]
+    assert [item.variant.options["Size"] for item in product.variants] == ["S", "L"]
     assert not product.is_complete
     assert [fault.line for fault in faults] == [4]
     assert detail in faults[0].detail
@@ -95,21 +95,21 @@ def test_a_broken_row_in_the_middle_is_named_by_its_line(row: str, detail: str) 
         (f"x,X,{'b' * 20001},,,,,,,,,,,,1,,,\n", 2, "Body (HTML)"),
     ],
 )
-def test_a_product_that_cannot_be_read_is_left_out(text: str, line: int, detail: str) -> None:
-    ((product, faults),) = read(HEADER + text)
+def test_an_unreadable_product_is_reported_and_skipped(text: str, line: int, detail: str) -> None:
+    ((product, faults),) = parse(HEADER + text)
     assert product is None
     assert [fault.line for fault in faults] == [line]
     assert detail in faults[0].detail
 
 
-def test_rows_of_one_product_stand_together() -> None:
+def test_rows_of_one_product_must_stand_together() -> None:
     text = HEADER + "x,X,,,,,,,,,,,,,1,,,\ny,Y,,,,,,,,,,,,,1,,,\nx,X,,,,,,,,,,,,,2,,,\n"
-    found = read(text)
+    found = parse(text)
     assert [product is not None for product, _ in found] == [True, True, False]
     assert found[2][1][0].line == 4
 
 
-def test_a_file_is_text_with_the_columns() -> None:
+def test_a_file_needs_utf8_text_and_the_required_columns() -> None:
     check_csv(b"\xef\xbb\xbfHandle,Title,Variant Price\n")
     for content in (b"", b"\x89PNG\r\n\x1a\n\0\0", b"Handle,Title\n", b'{"a": 1}', b"Handle,Title,Variant Price\n\xff"):
         with pytest.raises(NotCsv):
@@ -120,12 +120,12 @@ CELL = st.text(alphabet=st.characters(blacklist_categories=["Cs"], blacklist_cha
 
 
 @given(st.lists(st.lists(CELL, min_size=18, max_size=18), max_size=6))
-def test_no_cell_breaks_the_reading(cells: list[list[str]]) -> None:
-    """Whatever stands in the cells, every product has variants or faults, and every fault has a line of the file."""
+def test_no_cell_content_breaks_the_parser(cells: list[list[str]]) -> None:
+    """With any cells, every product has variants or errors, and every error has a line of the file."""
     target = io.StringIO()
     csv.writer(target).writerows(cells)
     text = HEADER + target.getvalue()
     lines = len(text.splitlines()) + text.count("\r") + 2
-    for product, faults in read(text):
+    for product, faults in parse(text):
         assert faults or (product is not None and product.variants)
         assert all(1 < fault.line <= lines for fault in faults)

@@ -1,4 +1,4 @@
-"""A sender of the test's own: its database, real contacts, and a real mail server that answers as it is told."""
+"""A mail sender of the test's own: its own database, real recipient lookup, and a real mail server."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,95 +21,97 @@ from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.ops.devstack.stack import Stack
-from services.notification.domain.deliveries import subject_line
-from services.notification.mail.contacts import RecipientLookup
+from services.notification.domain.mails import subject_line
+from services.notification.mail.recipients import RecipientLookup
 from services.notification.mail.smtp import SmtpConnection
 from services.notification.mail.templates import MailTemplates
 from services.notification.mail.token_bucket import TokenBucket
-from services.notification.store import deliveries as store
+from services.notification.store import deliveries
 from services.notification.workers.mail_sender import MailSender
-from tests.services.notification.sample_mails import TRACEPARENT, facts
+from tests.services.notification.sample_mails import TRACEPARENT, order_facts
 from tests.services.notification.smtp_server import MailServer
 from tests.support.rpc import RpcCaller
 
 
 @dataclass(frozen=True)
-class Office:
-    """Deliveries in a database that no running service looks at."""
+class MailQueue:
+    """Deliveries in a database that no running service uses."""
 
     db: Database
-    contacts: RecipientLookup
+    recipients: RecipientLookup
 
-    def sender(self, server: MailServer, *, rate: float = 1000.0, lines: int = 1) -> MailSender:
+    def sender(self, server: MailServer, *, rate_per_second: float = 1000.0, connections: int = 1) -> MailSender:
+        """Builds a sender that sends these deliveries through the server."""
+
         def client() -> aiosmtplib.SMTP:
             return aiosmtplib.SMTP(hostname="127.0.0.1", port=server.port, timeout=1, local_hostname="souk.example")
 
         return MailSender(
             self.db,
-            self.contacts,
+            self.recipients,
             MailTemplates("Souk", ""),
-            [SmtpConnection(client()) for _ in range(lines)],
+            [SmtpConnection(client()) for _ in range(connections)],
             from_address=Address(display_name="Souk", addr_spec="orders@souk.example"),
-            rate_limit=TokenBucket(rate, time.monotonic),
+            rate_limit=TokenBucket(rate_per_second, time.monotonic),
             mail_counter=Counter("mails", "Mails.", ("kind", "status"), registry=CollectorRegistry()),
         )
 
-    async def queue(self, user_id: UUID | None, kind: NotificationKind = NotificationKind.ORDER_PAID) -> UUID:
-        """The delivery's id."""
-        delivery_id, about = new_id(), facts()
-        subject = subject_line(kind, about.number)
+    async def enqueue(self, user_id: UUID | None, kind: NotificationKind = NotificationKind.ORDER_PAID) -> UUID:
+        """Queues a mail and returns the delivery's id."""
+        delivery_id, facts = new_id(), order_facts()
         async with self.db.connection() as connection:
             with trace.activate(trace.parse(TRACEPARENT, request_id="req-1")):
-                await store.enqueue(
+                await deliveries.enqueue(
                     connection,
                     delivery_id=delivery_id,
                     kind=kind,
                     order_id=new_id(),
                     user_id=user_id,
-                    subject=subject,
-                    facts=about,
+                    subject=subject_line(kind, facts.number),
+                    facts=facts,
                 )
         return delivery_id
 
     async def row(self, delivery_id: UUID) -> Any:
-        """What is kept of a delivery; `wait` is the seconds until it is due."""
+        """Returns the stored delivery; `due_in` is the number of seconds until it is due."""
         async with self.db.connection() as connection:
             return await connection.fetchrow(
-                "SELECT status, attempts, reason, sent_at, extract(epoch FROM due_at - now())::float8 AS wait"
+                "SELECT status, attempts, reason, sent_at, extract(epoch FROM due_at - now())::float8 AS due_in"
                 " FROM delivery WHERE id = $1",
                 delivery_id,
             )
 
     async def make_due(self, delivery_id: UUID) -> None:
+        """Makes a delivery due now."""
         async with self.db.connection() as connection:
             await connection.execute("UPDATE delivery SET due_at = now() WHERE id = $1", delivery_id)
 
 
 @asynccontextmanager
-async def _own_database(stack: Stack) -> AsyncIterator[Database]:
-    name = f"post_{new_id().hex}"
-    administrator = await asyncpg.connect(stack.postgres_url)
-    await administrator.execute(f"CREATE DATABASE {name} OWNER souk_notification")
+async def _new_database(stack: Stack) -> AsyncIterator[Database]:
+    name = f"mails_{new_id().hex}"
+    owner = await asyncpg.connect(stack.postgres_url)
+    await owner.execute(f"CREATE DATABASE {name} OWNER souk_notification")
     dsn = f"{stack.dsn('notification').rpartition('/')[0]}/{name}"
     await migrate(dsn, migrations_of("notification"))
     settings = PostgresSettings(
         _env_file=None,
         nats_password="unused",
         database_url=dsn,
-        database_password=stack.vault.secret("notification", "souk_database_password"),
+        database_password=stack.secrets.get_or_create("notification", "souk_database_password"),
     )
     try:
-        async with connect(settings, "post") as db:
+        async with connect(settings, "mails") as db:
             yield db
     finally:
-        await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await administrator.close()
+        await owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await owner.close()
 
 
 @pytest.fixture
-async def office(stack: Stack, as_service: Callable[[str], Awaitable[RpcCaller]]) -> AsyncIterator[Office]:
-    async with _own_database(stack) as db:
-        yield Office(db, RecipientLookup((await as_service("notification")).rpc))
+async def mail_queue(stack: Stack, as_service: Callable[[str], Awaitable[RpcCaller]]) -> AsyncIterator[MailQueue]:
+    async with _new_database(stack) as db:
+        yield MailQueue(db, RecipientLookup((await as_service("notification")).rpc))
 
 
 @pytest.fixture
@@ -119,16 +121,16 @@ async def mail_server() -> AsyncIterator[MailServer]:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Somebody with an account, who gets mail."""
+class Addressee:
+    """A registered customer who receives mail."""
 
     id: UUID
     email: str
 
 
 @pytest.fixture
-async def reader(ask: RpcCaller) -> Reader:
+async def addressee(rpc: RpcCaller) -> Addressee:
     email = f"{new_id().hex}@example.com"
-    said = {"email": email, "password": "correct horse", "first_name": "Ada", "last_name": "Lovelace"}
-    session = await ask(user.REGISTER, said)
-    return Reader(session.user.id, email)
+    body = {"email": email, "password": "correct horse", "first_name": "Ada", "last_name": "Lovelace"}
+    session = await rpc(user.REGISTER, body)
+    return Addressee(session.user.id, email)

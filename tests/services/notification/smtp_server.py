@@ -1,4 +1,4 @@
-"""A real SMTP server whose answers a test can choose."""
+"""A real SMTP server whose replies a test can choose."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,18 +10,18 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class MailServer:
-    """Keeps what it takes. `rcpt` and `data` are its next answers; when they run out it takes everything."""
+    """Collects accepted mails. It gives the replies in `rcpt_replies` and `data_replies` first, then accepts all."""
 
-    def __init__(self, *, speaks_unicode: bool = True) -> None:
-        self.speaks_unicode = speaks_unicode
+    def __init__(self, *, supports_unicode: bool = True) -> None:
+        self.supports_unicode = supports_unicode
         self.port = 0
         self.connections = 0
         self.mails: list[EmailMessage] = []
-        self.rcpt: list[str] = []
-        self.data: list[str] = []
-        self.open = asyncio.Event()
-        self.open.set()
-        self.reading = asyncio.Event()
+        self.rcpt_replies: list[str] = []
+        self.data_replies: list[str] = []
+        self.may_reply = asyncio.Event()
+        self.may_reply.set()
+        self.data_received = asyncio.Event()
         self._transports: set[asyncio.BaseTransport] = set()
         self._server: asyncio.Server | None = None
 
@@ -34,19 +34,20 @@ class MailServer:
             await self.stop()
 
     async def start(self) -> None:
-        """On the port it had before, if it had one."""
+        """Starts, on the same port as before if it ran before."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._session, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Ends, and cuts off whoever is connected."""
-        self.open.set()
+        """Stops and drops all connections."""
+        self.may_reply.set()
         if self._server:
             self._server.close()
-        self.cut()
+        self.drop_connections()
 
-    def cut(self) -> None:
+    def drop_connections(self) -> None:
+        """Closes all connections without a goodbye."""
         for transport in self._transports:
             transport.close()
         self._transports.clear()
@@ -60,21 +61,21 @@ class MailServer:
                 server._transports.add(transport)
                 super().connection_made(transport)
 
-        return Connection(self, hostname="mail.example", enable_SMTPUTF8=self.speaks_unicode, loop=loop)
+        return Connection(self, hostname="mail.example", enable_SMTPUTF8=self.supports_unicode, loop=loop)
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        if self.rcpt:
-            return self.rcpt.pop(0).format(address=address)
+        if self.rcpt_replies:
+            return self.rcpt_replies.pop(0).format(address=address)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - as above
-        self.reading.set()
-        await self.open.wait()
-        if self.data:
-            return self.data.pop(0)
+        self.data_received.set()
+        await self.may_reply.wait()
+        if self.data_replies:
+            return self.data_replies.pop(0)
         assert isinstance(envelope.content, bytes)
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(mail, EmailMessage)

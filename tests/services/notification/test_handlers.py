@@ -1,4 +1,4 @@
-"""What notification hears and answers, as the running service does it."""
+"""Events and operations of the running notification service."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,17 +15,17 @@ from contracts.money import Money
 from contracts.notification import DeliveryStatus, NotificationChannel, NotificationKind
 from contracts.order import OrderShipped, ShipmentTracking
 from infra.foundation.ids import new_id
-from infra.ops.devstack.mail_files import Mail
-from tests.services.notification.conftest import Reader
+from infra.ops.devstack.mail_files import ReceivedMail
+from tests.services.notification.conftest import Addressee
 from tests.services.notification.sample_mails import TRACE_ID, TRACEPARENT
 from tests.support.rpc import RpcCaller
 
 Eventually = Callable[..., Awaitable[Any]]
 AsService = Callable[[str], Awaitable[RpcCaller]]
-Mails = Callable[[str], list[Mail]]
+Mails = Callable[[str], list[ReceivedMail]]
 
 
-def shipped(user_id: UUID | None, *, order_id: UUID | None = None, number: str = "S-42") -> OrderShipped:
+def order_shipped(user_id: UUID | None, *, order_id: UUID | None = None, number: str = "S-42") -> OrderShipped:
     return OrderShipped(
         order_id=order_id or new_id(),
         number=number,
@@ -35,140 +35,142 @@ def shipped(user_id: UUID | None, *, order_id: UUID | None = None, number: str =
     )
 
 
-async def say(order: RpcCaller, event: Event, event_id: UUID | None = None) -> None:
-    """Publishes an event as order does, save that the stream does not know it again."""
-    said = {
+async def publish(order_rpc: RpcCaller, event: Event, event_id: UUID | None = None) -> None:
+    """Publishes an event as order does, but under a new message id, so that the stream does not drop a repeated one."""
+    message_headers = {
         headers.MESSAGE_ID: str(new_id()),
         headers.EVENT_ID: str(event_id or new_id()),
         headers.EVENT_TYPE: event.ce_type(),
         headers.TRACEPARENT: TRACEPARENT,
         headers.REQUEST_ID: "req-7",
     }
-    await order.client.jetstream().publish(
-        event.subject, event.model_dump_json(by_alias=True).encode(), stream="ORDER", headers=said
+    await order_rpc.client.jetstream().publish(
+        event.subject, event.model_dump_json(by_alias=True).encode(), stream="ORDER", headers=message_headers
     )
 
 
 @pytest.fixture
-async def order(as_service: AsService) -> RpcCaller:
+async def order_rpc(as_service: AsService) -> RpcCaller:
     return await as_service("order")
 
 
-async def test_an_event_becomes_a_mail(order: RpcCaller, reader: Reader, mails: Mails, eventually: Eventually) -> None:
-    event = shipped(reader.id)
-    await say(order, event)
-    (mail,) = await eventually(lambda: mails(reader.email))
+async def test_event_sends_a_mail(
+    order_rpc: RpcCaller, addressee: Addressee, mails: Mails, eventually: Eventually
+) -> None:
+    event = order_shipped(addressee.id)
+    await publish(order_rpc, event)
+    (mail,) = await eventually(lambda: mails(addressee.email))
     assert mail.subject == "Your order S-42 is on its way"
     assert "C-1" in mail.text
     assert "C-1" in mail.html
-    named = dict(mail.headers)
-    assert named["traceparent"].split("-")[1] == TRACE_ID
-    assert named["X-Request-Id"] == "req-7"
+    mail_headers = dict(mail.headers)
+    assert mail_headers["traceparent"].split("-")[1] == TRACE_ID
+    assert mail_headers["X-Request-Id"] == "req-7"
 
 
-async def test_an_event_that_comes_twice_is_one_mail(
-    order: RpcCaller, reader: Reader, mails: Mails, eventually: Eventually
+async def test_redelivered_event_sends_one_mail(
+    order_rpc: RpcCaller, addressee: Addressee, mails: Mails, eventually: Eventually
 ) -> None:
-    event, event_id = shipped(reader.id), new_id()
-    await say(order, event, event_id)
-    await say(order, event, event_id)
-    await say(order, event)  # as another event: the order is told to be on its way once
-    last = shipped(reader.id, number="S-43")
-    await say(order, last)
-    await eventually(lambda: any(mail.subject.startswith("Your order S-43") for mail in mails(reader.email)))
-    assert sorted(mail.subject for mail in mails(reader.email)) == [
+    event, event_id = order_shipped(addressee.id), new_id()
+    await publish(order_rpc, event, event_id)
+    await publish(order_rpc, event, event_id)
+    await publish(order_rpc, event)  # another event about the same order: still one mail of this kind
+    last = order_shipped(addressee.id, number="S-43")
+    await publish(order_rpc, last)
+    await eventually(lambda: any(mail.subject.startswith("Your order S-43") for mail in mails(addressee.email)))
+    assert sorted(mail.subject for mail in mails(addressee.email)) == [
         "Your order S-42 is on its way",
         "Your order S-43 is on its way",
     ]
 
 
-async def test_nothing_of_the_customer_is_kept(
-    order: RpcCaller,
-    reader: Reader,
+async def test_delivery_stores_no_personal_data(
+    order_rpc: RpcCaller,
+    addressee: Addressee,
     mails: Mails,
     eventually: Eventually,
     database: Callable[[str], Awaitable[asyncpg.Connection]],
 ) -> None:
-    event = shipped(reader.id)
-    await say(order, event)
-    await eventually(lambda: mails(reader.email))
+    event = order_shipped(addressee.id)
+    await publish(order_rpc, event)
+    await eventually(lambda: mails(addressee.email))
     connection = await database("notification")
     row = await connection.fetchval("SELECT delivery::text FROM delivery WHERE order_id = $1", event.order_id)
     assert "Caravan" in row
-    for personal in (reader.email, "Ada", "Lovelace"):
+    for personal in (addressee.email, "Ada", "Lovelace"):
         assert personal not in row
 
 
-async def test_everybody_sees_their_own(
-    order: RpcCaller,
-    ask: RpcCaller,
-    reader: Reader,
+async def test_customers_see_their_own_notifications(
+    order_rpc: RpcCaller,
+    rpc: RpcCaller,
+    addressee: Addressee,
     admin: Identity,
     new_customer: Callable[[], Identity],
     eventually: Eventually,
 ) -> None:
-    await say(order, shipped(reader.id))
-    own = Identity(user_id=reader.id, role=Role.CUSTOMER)
+    await publish(order_rpc, order_shipped(addressee.id))
+    own = Identity(user_id=addressee.id, role=Role.CUSTOMER)
 
     async def sent() -> Any:
-        everything = (await ask(notification.LIST, identity=own)).items
-        found = [one for one in everything if one.kind is not NotificationKind.VERIFY_EMAIL]
-        assert [one.status for one in found] == [DeliveryStatus.SENT]
+        notifications = (await rpc(notification.LIST, identity=own)).items
+        found = [item for item in notifications if item.kind is not NotificationKind.VERIFY_EMAIL]
+        assert [item.status for item in found] == [DeliveryStatus.SENT]
         return found[0]
 
-    one = await eventually(sent)
-    assert (one.kind, one.channel, one.subject) == (
+    item = await eventually(sent)
+    assert (item.kind, item.channel, item.subject) == (
         NotificationKind.ORDER_SHIPPED,
         NotificationChannel.EMAIL,
         "Your order S-42 is on its way",
     )
-    assert one.sent_at >= one.created_at
-    assert (await ask(notification.LIST, identity=new_customer())).items == []
-    everybodys = await ask(notification.LIST, {"limit": 100}, identity=admin)
-    assert one in everybodys.items
+    assert item.sent_at >= item.created_at
+    assert (await rpc(notification.LIST, identity=new_customer())).items == []
+    all_notifications = await rpc(notification.LIST, {"limit": 100}, identity=admin)
+    assert item in all_notifications.items
 
 
-async def test_pages_hold_each_once_newest_first(
-    order: RpcCaller, ask: RpcCaller, new_customer: Callable[[], Identity], eventually: Eventually
+async def test_notifications_are_listed_newest_first_in_pages(
+    order_rpc: RpcCaller, rpc: RpcCaller, new_customer: Callable[[], Identity], eventually: Eventually
 ) -> None:
-    somebody = new_customer()
+    customer = new_customer()
     for number in range(5):
-        await say(order, shipped(somebody.user_id, number=f"S-{number}"))
+        await publish(order_rpc, order_shipped(customer.user_id, number=f"S-{number}"))
 
-    async def all_there() -> bool:
-        return len((await ask(notification.LIST, identity=somebody)).items) == 5
+    async def all_queued() -> bool:
+        return len((await rpc(notification.LIST, identity=customer)).items) == 5
 
-    await eventually(all_there)
+    await eventually(all_queued)
     found: list[notification.Notification] = []
     after, pages = None, 0
     while pages == 0 or after:
-        page = await ask(notification.LIST, {"limit": 2, "after": after}, identity=somebody)
+        page = await rpc(notification.LIST, {"limit": 2, "after": after}, identity=customer)
         found, after, pages = [*found, *page.items], page.next, pages + 1
     assert pages == 3
-    assert [one.subject for one in found] == [f"Your order S-{number} is on its way" for number in (4, 3, 2, 1, 0)]
+    assert [item.subject for item in found] == [f"Your order S-{number} is on its way" for number in (4, 3, 2, 1, 0)]
 
 
-async def test_a_customer_who_is_not_there_gets_no_mail(
-    order: RpcCaller, ask: RpcCaller, new_customer: Callable[[], Identity], eventually: Eventually
+async def test_mail_to_an_unknown_customer_is_suppressed(
+    order_rpc: RpcCaller, rpc: RpcCaller, new_customer: Callable[[], Identity], eventually: Eventually
 ) -> None:
-    nobody = new_customer()
-    await say(order, shipped(nobody.user_id))
+    stranger = new_customer()
+    await publish(order_rpc, order_shipped(stranger.user_id))
 
     async def suppressed() -> bool:
-        found = (await ask(notification.LIST, identity=nobody)).items
-        return [(one.status, one.sent_at) for one in found] == [(DeliveryStatus.SUPPRESSED, None)]
+        found = (await rpc(notification.LIST, identity=stranger)).items
+        return [(item.status, item.sent_at) for item in found] == [(DeliveryStatus.SUPPRESSED, None)]
 
     await eventually(suppressed)
 
 
-async def test_a_list_is_refused_to_strangers_and_to_made_up_cursors(
-    ask: RpcCaller, new_customer: Callable[[], Identity]
+async def test_list_refuses_anonymous_callers_and_invalid_pages(
+    rpc: RpcCaller, new_customer: Callable[[], Identity]
 ) -> None:
     with pytest.raises(Unauthorized):
-        await ask(notification.LIST)
+        await rpc(notification.LIST)
     for after in ("nonsense", "WyJub3QtYS11dWlkIl0", "W10"):
         with pytest.raises(InvalidCursor):
-            await ask(notification.LIST, {"after": after}, identity=new_customer())
+            await rpc(notification.LIST, {"after": after}, identity=new_customer())
     for limit in (0, 101, "ten"):
         with pytest.raises(InvalidRequest):
-            await ask(notification.LIST, {"limit": limit}, identity=new_customer())
+            await rpc(notification.LIST, {"limit": limit}, identity=new_customer())

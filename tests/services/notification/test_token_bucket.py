@@ -1,4 +1,4 @@
-"""So many mails a second, and no more."""
+"""The rate limit of mails."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from services.notification.mail.token_bucket import TokenBucket
 
 
-class Clock:
+class FakeClock:
     def __init__(self) -> None:
         self.now = 100.0
 
@@ -14,49 +14,49 @@ class Clock:
         return self.now
 
 
-def test_an_idle_sender_may_begin_at_once() -> None:
-    pace = TokenBucket(50, Clock())
-    assert pace.take(1) == 1
-    assert pace.take(10) == 10
+def test_idle_bucket_serves_at_once() -> None:
+    bucket = TokenBucket(50, FakeClock())
+    assert bucket.take(1) == 1
+    assert bucket.take(10) == 10
 
 
-def test_under_load_permits_come_in_batches() -> None:
-    clock = Clock()
-    pace = TokenBucket(50, clock)
-    assert pace.take(50) == 50
+def test_tokens_come_in_batches_under_load() -> None:
+    clock = FakeClock()
+    bucket = TokenBucket(50, clock)
+    assert bucket.take(50) == 50
     clock.now += 0.1
-    assert pace.take(50) == 0
+    assert bucket.take(50) == 0
     clock.now += 0.1001
-    assert pace.take(50) == 10
+    assert bucket.take(50) == 10
 
 
-def test_what_is_not_used_is_not_lost() -> None:
-    pace = TokenBucket(50, Clock())
-    taken = pace.take(50)
-    pace.give_back(taken - 1)
-    assert pace.take(50) == 49
+def test_unused_tokens_are_returned() -> None:
+    bucket = TokenBucket(50, FakeClock())
+    taken = bucket.take(50)
+    bucket.give_back(taken - 1)
+    assert bucket.take(50) == 49
 
 
-def test_a_slow_pace_still_sends() -> None:
-    clock = Clock()
-    pace = TokenBucket(0.1, clock)
-    assert pace.take(50) == 1
-    assert pace.take(50) == 0
+def test_slow_rate_still_serves() -> None:
+    clock = FakeClock()
+    bucket = TokenBucket(0.1, clock)
+    assert bucket.take(50) == 1
+    assert bucket.take(50) == 0
     clock.now += 11
-    assert pace.take(50) == 1
+    assert bucket.take(50) == 1
 
 
 @given(
-    rate=st.floats(0.01, 1000),
-    looks=st.lists(st.tuples(st.floats(0, 5), st.integers(1, 100)), max_size=50),
+    rate_per_second=st.floats(0.01, 1000),
+    calls=st.lists(st.tuples(st.floats(0, 5), st.integers(1, 100)), max_size=50),
 )
-def test_never_more_than_a_second_ahead(rate: float, looks: list[tuple[float, int]]) -> None:
-    clock = Clock()
-    pace = TokenBucket(rate, clock)
+def test_never_more_than_one_second_ahead(rate_per_second: float, calls: list[tuple[float, int]]) -> None:
+    clock = FakeClock()
+    bucket = TokenBucket(rate_per_second, clock)
     taken = 0
-    for passed, most in looks:
-        clock.now += passed
-        got = pace.take(most)
-        assert 0 <= got <= most
-        taken += got
-    assert taken <= max(rate, 1) + rate * (clock.now - 100.0) + 1e-6
+    for elapsed, limit in calls:
+        clock.now += elapsed
+        granted = bucket.take(limit)
+        assert 0 <= granted <= limit
+        taken += granted
+    assert taken <= max(rate_per_second, 1) + rate_per_second * (clock.now - 100.0) + 1e-6

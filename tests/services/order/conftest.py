@@ -1,4 +1,4 @@
-"""Orders as tests make them: products of their own, placed over the real broker."""
+"""Fixtures for order tests: each test creates its own products, and orders go over the real broker."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ from tests.support.rpc import RpcCaller
 
 @dataclass(frozen=True)
 class OrderClient:
-    """Where orders are placed and looked after in tests."""
+    """Places orders and reads orders and stock."""
 
-    ask: RpcCaller
+    rpc: RpcCaller
     admin: Identity
 
     def body(self, *lines: tuple[Product, int], **more: Any) -> dict[str, Any]:
@@ -33,17 +33,17 @@ class OrderClient:
         return {"items": items, "shipping_address": ADDRESS, **more}
 
     async def place(
-        self, who: Identity | None, *lines: tuple[Product, int], key: str | None = None, **more: Any
+        self, buyer: Identity | None, *lines: tuple[Product, int], key: str | None = None, **more: Any
     ) -> Order:
-        order: Order = await self.ask(contract.PLACE, self.body(*lines, **more), identity=who, key=key)
+        order: Order = await self.rpc(contract.PLACE, self.body(*lines, **more), identity=buyer, key=key)
         return order
 
     async def stock(self, product: Product) -> StockLevel:
-        level: StockLevel = await self.ask(catalog.GET_STOCK, {"sku": product.variants[0].sku}, identity=self.admin)
+        level: StockLevel = await self.rpc(catalog.GET_STOCK, {"sku": product.variants[0].sku}, identity=self.admin)
         return level
 
     async def wait_for_stock(self, product: Product, *, on_hand: int, reserved: int) -> None:
-        """Waits until so much is on hand and reserved."""
+        """Waits until the stock level has these values."""
 
         async def as_expected() -> bool:
             level = await self.stock(product)
@@ -53,11 +53,11 @@ class OrderClient:
         await eventually(as_expected)
 
     async def read(self, order_id: UUID) -> Order:
-        order: Order = await self.ask(contract.GET, {"id": str(order_id)}, identity=self.admin)
+        order: Order = await self.rpc(contract.GET, {"id": str(order_id)}, identity=self.admin)
         return order
 
     async def wait_for_status(self, order_id: UUID, status: OrderStatus) -> Order:
-        """The order, once it has come to a status."""
+        """Waits until the order has this status, and returns it."""
 
         async def there() -> Order:
             order = await self.read(order_id)
@@ -68,17 +68,17 @@ class OrderClient:
 
 
 @pytest.fixture(scope="session")
-def counter(ask: RpcCaller, admin: Identity, events: EventRecorder) -> OrderClient:
-    """Whatever is said of its orders is heard from the beginning."""
+def order_client(rpc: RpcCaller, admin: Identity, events: EventRecorder) -> OrderClient:
+    """An order client; `events` records from the start what its orders publish."""
     assert events
-    return OrderClient(ask, admin)
+    return OrderClient(rpc, admin)
 
 
 @pytest.fixture(scope="session")
-def say(database: Callable[[str], Awaitable[Any]]) -> Callable[[Event], Awaitable[None]]:
-    """States a fact as the service that owns it would, through its outbox."""
+def publish(database: Callable[[str], Awaitable[Any]]) -> Callable[[Event], Awaitable[None]]:
+    """Publishes an event as its service does, through the outbox of that service."""
 
-    async def state(event: Event) -> None:
+    async def insert(event: Event) -> None:
         await outbox.insert_events(await database(event.service), [(event, trace.start())])
 
-    return state
+    return insert

@@ -1,4 +1,4 @@
-"""What customers and administrators do with an order."""
+"""Commands of customers and administrators: pay, cancel, ship, deliver, change the address."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,12 +22,12 @@ NewProduct = Callable[..., Awaitable[Product]]
 TRACKING = {"carrier": "Royal Mail", "number": "RM123456785GB"}
 
 
-def of(order: Order, **more: Any) -> dict[str, Any]:
+def ref(order: Order, **more: Any) -> dict[str, Any]:
     return {"id": str(order.id), **more}
 
 
 @pytest.fixture
-def who(new_customer: Callable[[], Identity]) -> Identity:
+def buyer(new_customer: Callable[[], Identity]) -> Identity:
     return new_customer()
 
 
@@ -37,115 +37,117 @@ async def lamp(new_product: NewProduct) -> Product:
 
 
 @pytest.fixture
-async def pending(counter: OrderClient, who: Identity, lamp: Product) -> Order:
-    return await counter.place(who, (lamp, 2))
+async def pending(order_client: OrderClient, buyer: Identity, lamp: Product) -> Order:
+    return await order_client.place(buyer, (lamp, 2))
 
 
 @pytest.fixture
-async def paid(counter: OrderClient, ask: RpcCaller, who: Identity, pending: Order) -> Order:
-    await ask(contract.PAY, of(pending, payment_method="sim_ok"), identity=who)
-    return await counter.wait_for_status(pending.id, OrderStatus.PAID)
+async def paid(order_client: OrderClient, rpc: RpcCaller, buyer: Identity, pending: Order) -> Order:
+    await rpc(contract.PAY, ref(pending, payment_method="sim_ok"), identity=buyer)
+    return await order_client.wait_for_status(pending.id, OrderStatus.PAID)
 
 
-async def test_a_pending_order_is_cancelled_and_its_stock_returns(
-    counter: OrderClient, ask: RpcCaller, who: Identity, lamp: Product, pending: Order, events: EventRecorder
+async def test_cancelling_a_pending_order_returns_its_stock(
+    order_client: OrderClient, rpc: RpcCaller, buyer: Identity, lamp: Product, pending: Order, events: EventRecorder
 ) -> None:
-    cancelled = await ask(contract.CANCEL, of(pending), identity=who)
+    cancelled = await rpc(contract.CANCEL, ref(pending), identity=buyer)
 
     assert cancelled.status is OrderStatus.CANCELLED
     assert [(entry.status, entry.note) for entry in cancelled.history] == [
         (OrderStatus.PENDING, None),
         (OrderStatus.CANCELLED, "customer"),
     ]
-    assert await counter.read(pending.id) == cancelled
-    said = (await events.wait_for(pending.id, "cancelled")).event
-    assert isinstance(said, OrderCancelled)
-    assert (said.was, said.reason) == (OrderStatus.PENDING, CancelReason.CUSTOMER)
-    await counter.wait_for_stock(lamp, on_hand=10, reserved=0)
+    assert await order_client.read(pending.id) == cancelled
+    event = (await events.wait_for(pending.id, "cancelled")).event
+    assert isinstance(event, OrderCancelled)
+    assert (event.was, event.reason) == (OrderStatus.PENDING, CancelReason.CUSTOMER)
+    await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)
 
 
-async def test_a_paid_order_is_cancelled_and_the_money_goes_back(
-    counter: OrderClient, ask: RpcCaller, who: Identity, lamp: Product, paid: Order, events: EventRecorder
+async def test_cancelling_a_paid_order_refunds_it(
+    order_client: OrderClient, rpc: RpcCaller, buyer: Identity, lamp: Product, paid: Order, events: EventRecorder
 ) -> None:
-    await counter.wait_for_stock(lamp, on_hand=8, reserved=0)
+    await order_client.wait_for_stock(lamp, on_hand=8, reserved=0)
 
-    cancelled = await ask(contract.CANCEL, of(paid), identity=who)
+    cancelled = await rpc(contract.CANCEL, ref(paid), identity=buyer)
 
     assert cancelled.status is OrderStatus.CANCELLED
     assert cancelled.payment_id == paid.payment_id
-    said = (await events.wait_for(paid.id, "cancelled")).event
-    assert isinstance(said, OrderCancelled)
-    assert (said.was, said.payment_id) == (OrderStatus.PAID, paid.payment_id)
+    event = (await events.wait_for(paid.id, "cancelled")).event
+    assert isinstance(event, OrderCancelled)
+    assert (event.was, event.payment_id) == (OrderStatus.PAID, paid.payment_id)
     refunded = (await events.wait_for_fields("refunded", order_id=paid.id)).event
     assert isinstance(refunded, PaymentRefunded)
     assert (refunded.payment_id, refunded.full) == (paid.payment_id, True)
-    await counter.wait_for_stock(lamp, on_hand=10, reserved=0)
-    assert (await counter.read(paid.id)).status is OrderStatus.CANCELLED
+    await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)
+    assert (await order_client.read(paid.id)).status is OrderStatus.CANCELLED
 
 
-async def test_cancelling_twice_is_refused_unless_it_is_the_same_request(
-    ask: RpcCaller, who: Identity, pending: Order
+async def test_a_second_cancellation_is_refused_unless_it_repeats_the_request(
+    rpc: RpcCaller, buyer: Identity, pending: Order
 ) -> None:
     key = new_id().hex
-    first, _ = await ask.raw(contract.CANCEL, of(pending), identity=who, key=key)
-    again, said = await ask.raw(contract.CANCEL, of(pending), identity=who, key=key)
-    assert (first, said[headers.REPLAYED]) == (again, "true")
+    first, _ = await rpc.raw(contract.CANCEL, ref(pending), identity=buyer, key=key)
+    again, reply_headers = await rpc.raw(contract.CANCEL, ref(pending), identity=buyer, key=key)
+    assert (first, reply_headers[headers.REPLAYED]) == (again, "true")
     with pytest.raises(IllegalTransition):
-        await ask(contract.CANCEL, of(pending), identity=who)
+        await rpc(contract.CANCEL, ref(pending), identity=buyer)
 
 
-async def test_an_administrator_cancels_anybodys(ask: RpcCaller, admin: Identity, pending: Order) -> None:
-    cancelled = await ask(contract.CANCEL, of(pending), identity=admin)
+async def test_an_administrator_can_cancel_any_order(rpc: RpcCaller, admin: Identity, pending: Order) -> None:
+    cancelled = await rpc(contract.CANCEL, ref(pending), identity=admin)
     assert cancelled.history[-1].note == "admin"
 
 
-async def test_anothers_order_is_not_there(
-    ask: RpcCaller, pending: Order, new_customer: Callable[[], Identity]
+async def test_another_customers_order_is_not_found(
+    rpc: RpcCaller, pending: Order, new_customer: Callable[[], Identity]
 ) -> None:
     other = new_customer()
     with pytest.raises(NotFound):
-        await ask(contract.GET, of(pending), identity=other)
+        await rpc(contract.GET, ref(pending), identity=other)
     with pytest.raises(NotFound):
-        await ask(contract.CANCEL, of(pending), identity=other)
+        await rpc(contract.CANCEL, ref(pending), identity=other)
     with pytest.raises(NotFound):
-        await ask(contract.PAY, of(pending, payment_method="sim_ok"), identity=other)
+        await rpc(contract.PAY, ref(pending, payment_method="sim_ok"), identity=other)
     with pytest.raises(Forbidden):
-        await ask(contract.UPDATE, of(pending, status="delivered"), identity=other)
+        await rpc(contract.UPDATE, ref(pending, status="delivered"), identity=other)
     for operation in (contract.GET, contract.CANCEL):
         with pytest.raises(Unauthorized):
-            await ask(operation, of(pending))
+            await rpc(operation, ref(pending))
 
 
 async def test_only_the_version_that_was_read_is_changed(
-    ask: RpcCaller, who: Identity, admin: Identity, pending: Order
+    rpc: RpcCaller, buyer: Identity, admin: Identity, pending: Order
 ) -> None:
-    _, said = await ask.raw(contract.GET, of(pending), identity=who)
-    version = int(said[headers.VERSION])
+    _, reply_headers = await rpc.raw(contract.GET, ref(pending), identity=buyer)
+    version = int(reply_headers[headers.VERSION])
     moved = {**ADDRESS, "city": "Leeds"}
-    _, said = await ask.raw(contract.UPDATE, of(pending, shipping_address=moved), identity=admin, if_match=version)
-    assert int(said[headers.VERSION]) == version + 1
+    _, reply_headers = await rpc.raw(
+        contract.UPDATE, ref(pending, shipping_address=moved), identity=admin, if_match=version
+    )
+    assert int(reply_headers[headers.VERSION]) == version + 1
     with pytest.raises(PreconditionFailed):
-        await ask(contract.CANCEL, of(pending), identity=who, if_match=version)
+        await rpc(contract.CANCEL, ref(pending), identity=buyer, if_match=version)
     with pytest.raises(PreconditionFailed):
-        await ask(contract.UPDATE, of(pending, shipping_address=ADDRESS), identity=admin, if_match=version)
-    cancelled = await ask(contract.CANCEL, of(pending), identity=who, if_match=version + 1)
+        await rpc(contract.UPDATE, ref(pending, shipping_address=ADDRESS), identity=admin, if_match=version)
+    cancelled = await rpc(contract.CANCEL, ref(pending), identity=buyer, if_match=version + 1)
     assert cancelled.shipping_address.city == "Leeds"
 
 
 async def test_a_paid_order_is_shipped_and_delivered(
-    ask: RpcCaller, admin: Identity, who: Identity, paid: Order, events: EventRecorder
+    rpc: RpcCaller, admin: Identity, buyer: Identity, paid: Order, events: EventRecorder
 ) -> None:
-    shipped = await ask(contract.UPDATE, of(paid, status="shipped", tracking=TRACKING), identity=admin)
+    shipped = await rpc(contract.UPDATE, ref(paid, status="shipped", tracking=TRACKING), identity=admin)
     assert (shipped.status, shipped.tracking.number) == (OrderStatus.SHIPPED, TRACKING["number"])
-    said = (await events.wait_for(paid.id, "shipped")).event
-    assert isinstance(said, OrderShipped)
-    assert said.tracking == shipped.tracking
+    event = (await events.wait_for(paid.id, "shipped")).event
+    assert isinstance(event, OrderShipped)
+    assert event.tracking == shipped.tracking
     with pytest.raises(IllegalTransition):
-        await ask(contract.CANCEL, of(paid), identity=who)
+        await rpc(contract.CANCEL, ref(paid), identity=buyer)
     with pytest.raises(IllegalTransition):
-        await ask(contract.UPDATE, of(paid, shipping_address=ADDRESS), identity=admin)
+        await rpc(contract.UPDATE, ref(paid, shipping_address=ADDRESS), identity=admin)
 
-    delivered = await ask(contract.UPDATE, of(paid, status="delivered"), identity=admin)
+    delivered = await rpc(contract.UPDATE, ref(paid, status="delivered"), identity=admin)
 
     assert delivered.status is OrderStatus.DELIVERED
     assert delivered.tracking == shipped.tracking
@@ -166,11 +168,11 @@ async def test_a_paid_order_is_shipped_and_delivered(
         *({"status": status} for status in OrderStatus if status != "shipped"),
     ],
 )
-async def test_a_pending_order_is_not_moved_by_hand(
-    change: dict[str, Any], ask: RpcCaller, admin: Identity, pending: Order
+async def test_the_status_of_a_pending_order_cannot_be_set(
+    change: dict[str, Any], rpc: RpcCaller, admin: Identity, pending: Order
 ) -> None:
     with pytest.raises(IllegalTransition):
-        await ask(contract.UPDATE, of(pending, **change), identity=admin)
+        await rpc(contract.UPDATE, ref(pending, **change), identity=admin)
 
 
 @pytest.mark.parametrize(
@@ -183,40 +185,42 @@ async def test_a_pending_order_is_not_moved_by_hand(
         {"tracking": TRACKING},
     ],
 )
-async def test_an_update_that_says_something_else_is_refused(
-    change: dict[str, Any], ask: RpcCaller, admin: Identity, pending: Order
+async def test_an_invalid_update_is_refused(
+    change: dict[str, Any], rpc: RpcCaller, admin: Identity, pending: Order
 ) -> None:
     with pytest.raises(InvalidRequest):
-        await ask(contract.UPDATE, of(pending, **change), identity=admin)
+        await rpc(contract.UPDATE, ref(pending, **change), identity=admin)
 
 
-async def test_a_pending_order_is_paid(counter: OrderClient, ask: RpcCaller, who: Identity, pending: Order) -> None:
+async def test_a_pending_order_is_paid(
+    order_client: OrderClient, rpc: RpcCaller, buyer: Identity, pending: Order
+) -> None:
     key = new_id().hex
-    payment = await ask(contract.PAY, of(pending, payment_method="sim_ok"), identity=who, key=key)
+    payment = await rpc(contract.PAY, ref(pending, payment_method="sim_ok"), identity=buyer, key=key)
     assert isinstance(payment, Payment)
     assert (payment.order_id, payment.amount) == (pending.id, pending.total)
-    again = await ask(contract.PAY, of(pending, payment_method="sim_ok"), identity=who, key=key)
+    again = await rpc(contract.PAY, ref(pending, payment_method="sim_ok"), identity=buyer, key=key)
     assert again.id == payment.id
 
-    paid = await counter.wait_for_status(pending.id, OrderStatus.PAID)
+    paid = await order_client.wait_for_status(pending.id, OrderStatus.PAID)
 
     assert paid.payment_id == payment.id
     with pytest.raises(IllegalTransition):
-        await ask(contract.PAY, of(pending, payment_method="sim_ok"), identity=who)
+        await rpc(contract.PAY, ref(pending, payment_method="sim_ok"), identity=buyer)
 
 
-async def test_an_order_is_charged_once(ask: RpcCaller, who: Identity, pending: Order) -> None:
-    await ask(contract.PAY, of(pending, payment_method="sim_action"), identity=who)
+async def test_an_order_is_charged_once(rpc: RpcCaller, buyer: Identity, pending: Order) -> None:
+    await rpc(contract.PAY, ref(pending, payment_method="sim_action"), identity=buyer)
     with pytest.raises(AlreadyPaid):
-        await ask(contract.PAY, of(pending, payment_method="sim_ok"), identity=who)
+        await rpc(contract.PAY, ref(pending, payment_method="sim_ok"), identity=buyer)
 
 
-async def test_a_payment_method_that_nobody_knows_is_refused(ask: RpcCaller, who: Identity, pending: Order) -> None:
+async def test_an_unknown_payment_method_is_refused(rpc: RpcCaller, buyer: Identity, pending: Order) -> None:
     with pytest.raises(PaymentMethodUnknown):
-        await ask(contract.PAY, of(pending, payment_method="pm_nobody"), identity=who)
+        await rpc(contract.PAY, ref(pending, payment_method="pm_nobody"), identity=buyer)
 
 
-async def test_a_cancelled_order_is_not_paid(ask: RpcCaller, who: Identity, pending: Order) -> None:
-    await ask(contract.CANCEL, of(pending), identity=who)
+async def test_a_cancelled_order_cannot_be_paid(rpc: RpcCaller, buyer: Identity, pending: Order) -> None:
+    await rpc(contract.CANCEL, ref(pending), identity=buyer)
     with pytest.raises(IllegalTransition):
-        await ask(contract.PAY, of(pending, payment_method="sim_ok"), identity=who)
+        await rpc(contract.PAY, ref(pending, payment_method="sim_ok"), identity=buyer)

@@ -1,4 +1,4 @@
-"""Decisions about orders: the state machine, what one costs, its number."""
+"""Decisions about orders: state machine, numbers, prices, access, events."""
 
 from datetime import UTC, datetime
 from itertools import permutations
@@ -24,91 +24,89 @@ from contracts.order import (
     ShipmentTracking,
 )
 from contracts.payment import CardNumberRefused
-from services.order.domain import events as told
-from services.order.domain import orders, states
-from services.order.domain import pricing as prices
+from services.order.domain import events, orders, pricing, states
 from services.order.domain.order_numbers import format_order_number, parse_order_number
 from services.order.domain.orders import Buyer, OrderRecord
 from services.order.domain.states import COMMANDS, FACTS, NEXT_STATUSES, Decision, Transition, decide
 from tests.support.http import ADDRESS
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-ENDS = {OrderStatus.CANCELLED, OrderStatus.REFUNDED}
+FINAL_STATUSES = {OrderStatus.CANCELLED, OrderStatus.REFUNDED}
 
-steps = st.sampled_from([*FACTS, *COMMANDS])
-
-
-def after(status: OrderStatus, step: Transition) -> OrderStatus:
-    return step.target if decide(step, status) is Decision.APPLY else status
+transitions = st.sampled_from([*FACTS, *COMMANDS])
 
 
-def heard(history: list[Transition]) -> OrderStatus:
-    """Where an order ends up that hears this. What waits comes again after everything else that is heard."""
+def apply(status: OrderStatus, transition: Transition) -> OrderStatus:
+    return transition.target if decide(transition, status) is Decision.APPLY else status
+
+
+def final_status(history: list[Transition]) -> OrderStatus:
+    """The status of an order after these events. One that has to be retried is delivered again after each later one."""
     status, waiting = OrderStatus.PENDING, list[Transition]()
-    for step in history:
-        waiting.append(step)
-        while ready := [one for one in waiting if decide(one, status) is not Decision.RETRY]:
+    for transition in history:
+        waiting.append(transition)
+        while ready := [candidate for candidate in waiting if decide(candidate, status) is not Decision.RETRY]:
             waiting.remove(ready[-1])
-            status = after(status, ready[-1])
+            status = apply(status, ready[-1])
     return status
 
 
-def test_every_step_stays_in_the_state_machine() -> None:
-    for step in (*FACTS, *COMMANDS):
-        assert step.sources
-        for source in step.sources:
-            assert step.target in NEXT_STATUSES[source]
+def test_every_transition_is_allowed_by_the_state_machine() -> None:
+    for transition in (*FACTS, *COMMANDS):
+        assert transition.sources
+        for source in transition.sources:
+            assert transition.target in NEXT_STATUSES[source]
 
 
-def test_every_transition_has_a_step_that_takes_it() -> None:
-    taken = {(source, step.target) for step in (*FACTS, *COMMANDS) for source in step.sources}
+def test_every_allowed_change_has_a_transition() -> None:
+    taken = {(source, transition.target) for transition in (*FACTS, *COMMANDS) for source in transition.sources}
     assert taken == {(source, target) for source, targets in NEXT_STATUSES.items() for target in targets}
 
 
-@given(st.lists(steps, max_size=30))
-def test_whatever_happens_an_order_never_leaves_the_machine(history: list[Transition]) -> None:
+@given(st.lists(transitions, max_size=30))
+def test_no_history_leaves_the_state_machine(history: list[Transition]) -> None:
     status = OrderStatus.PENDING
-    for step in history:
-        reached = after(status, step)
+    for transition in history:
+        reached = apply(status, transition)
         assert reached == status or reached in NEXT_STATUSES[status]
-        assert status not in ENDS or reached == status
+        assert status not in FINAL_STATUSES or reached == status
         status = reached
 
 
-@given(st.lists(steps, max_size=12), st.data())
-def test_a_fact_heard_again_changes_nothing(history: list[Transition], data: st.DataObject) -> None:
+@given(st.lists(transitions, max_size=12), st.data())
+def test_a_redelivered_fact_changes_nothing(history: list[Transition], data: st.DataObject) -> None:
     twice = list(history)
-    for step in history:
-        if step in FACTS and data.draw(st.booleans()):
-            first = twice.index(step)
-            twice.insert(data.draw(st.integers(first + 1, len(twice))), step)
-    assert heard(twice) == heard(history)
+    for transition in history:
+        if transition in FACTS and data.draw(st.booleans()):
+            first = twice.index(transition)
+            twice.insert(data.draw(st.integers(first + 1, len(twice))), transition)
+    assert final_status(twice) == final_status(history)
 
 
-def test_money_that_went_back_is_seen_in_whatever_order_it_is_heard() -> None:
+def test_a_refund_counts_in_any_order_of_events() -> None:
     for order in permutations([states.CAPTURE, states.REFUND]):
-        assert heard(list(order)) is OrderStatus.REFUNDED
+        assert final_status(list(order)) is OrderStatus.REFUNDED
 
 
-def test_of_two_payments_the_one_heard_first_decides() -> None:
-    assert heard([states.CAPTURE, states.DECLINE]) is OrderStatus.PAID
-    assert heard([states.DECLINE, states.CAPTURE]) is OrderStatus.CANCELLED
+def test_the_first_event_of_two_payments_decides() -> None:
+    assert final_status([states.CAPTURE, states.DECLINE]) is OrderStatus.PAID
+    assert final_status([states.DECLINE, states.CAPTURE]) is OrderStatus.CANCELLED
 
 
-def test_a_hold_is_lost_from_pending_and_paid_but_not_once_shipped() -> None:
-    assert heard([states.HOLD_LOST]) is OrderStatus.CANCELLED
-    assert heard([states.CAPTURE, states.HOLD_LOST]) is OrderStatus.CANCELLED
-    assert heard([states.CAPTURE, states.SHIP, states.HOLD_LOST]) is OrderStatus.SHIPPED
+def test_a_lost_hold_cancels_pending_and_paid_but_not_shipped_orders() -> None:
+    assert final_status([states.HOLD_LOST]) is OrderStatus.CANCELLED
+    assert final_status([states.CAPTURE, states.HOLD_LOST]) is OrderStatus.CANCELLED
+    assert final_status([states.CAPTURE, states.SHIP, states.HOLD_LOST]) is OrderStatus.SHIPPED
 
 
 def test_a_cancelled_order_stays_cancelled() -> None:
-    assert heard([states.CAPTURE, states.CANCEL_AS_OWNER, states.REFUND]) is OrderStatus.CANCELLED
-    assert heard([states.EXPIRE_UNPAID, states.CAPTURE]) is OrderStatus.CANCELLED
+    assert final_status([states.CAPTURE, states.CANCEL_AS_OWNER, states.REFUND]) is OrderStatus.CANCELLED
+    assert final_status([states.EXPIRE_UNPAID, states.CAPTURE]) is OrderStatus.CANCELLED
 
 
 @pytest.mark.parametrize("status", list(OrderStatus))
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_is_refused_where_it_cannot_be(command: Transition, status: OrderStatus) -> None:
+def test_a_command_is_refused_in_any_other_status(command: Transition, status: OrderStatus) -> None:
     if status in command.sources:
         states.require_allowed(command, status)
         return
@@ -124,7 +122,7 @@ def test_only_shipped_and_delivered_can_be_set() -> None:
             states.transition_to(status)
 
 
-def test_the_address_changes_until_the_goods_leave() -> None:
+def test_the_address_can_change_until_shipping() -> None:
     for status in OrderStatus:
         if status in (OrderStatus.PENDING, OrderStatus.PAID):
             states.require_address_changeable(status)
@@ -137,12 +135,12 @@ def test_the_address_changes_until_the_goods_leave() -> None:
 
 
 @given(st.integers(1, 10**12))
-def test_a_number_names_one_order(serial: int) -> None:
+def test_a_number_identifies_one_order(serial: int) -> None:
     assert parse_order_number(format_order_number(serial)) == serial
 
 
 @given(st.integers(1, 10**9), st.data())
-def test_a_mistyped_number_names_none(serial: int, data: st.DataObject) -> None:
+def test_a_mistyped_number_identifies_none(serial: int, data: st.DataObject) -> None:
     number = format_order_number(serial)
     place = data.draw(st.integers(2, len(number) - 1))
     other = data.draw(st.sampled_from("0123456789".replace(number[place], "")))
@@ -150,15 +148,15 @@ def test_a_mistyped_number_names_none(serial: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("number", ["", "S-", "S-abc", "S-١٢٣", "S-" + "1" * 40, "1\n"])
-def test_what_is_no_number_names_none(number: str) -> None:
+def test_an_invalid_number_identifies_none(number: str) -> None:
     assert parse_order_number(number) is None
 
 
-# What an order costs
+# Prices
 
 
-def a_hold(*lines: tuple[int, int]) -> Hold:
-    """Of lines of so many units at such a price."""
+def make_hold(*lines: tuple[int, int]) -> Hold:
+    """Builds a hold from lines of (quantity, unit price)."""
     held = [
         HeldLine(
             sku=f"SKU-{place}",
@@ -173,18 +171,18 @@ def a_hold(*lines: tuple[int, int]) -> Hold:
     return Hold(hold_id=uuid4(), lines=held, currency="USD", expires_at=AT)
 
 
-def a_request(**more: Any) -> PlaceOrder:
+def make_request(**more: Any) -> PlaceOrder:
     body = {"items": [{"sku": "SKU-0", "quantity": 1}], "shipping_address": ADDRESS, **more}
     return PlaceOrder.model_validate(body)
 
 
-def a_draft(hold: Hold, **more: Any) -> orders.OrderDraft:
-    return orders.draft_order(a_request(**more), Buyer(uuid4(), None), hold, None, order_id=uuid4(), at=AT)
+def make_draft(hold: Hold, **more: Any) -> orders.OrderDraft:
+    return orders.draft_order(make_request(**more), Buyer(uuid4(), None), hold, None, order_id=uuid4(), at=AT)
 
 
 @given(st.lists(st.tuples(st.integers(1, 999), st.integers(0, 10_000_000)), min_size=1, max_size=8))
-def test_an_order_costs_what_its_lines_cost(lines: list[tuple[int, int]]) -> None:
-    order = a_draft(a_hold(*lines)).order
+def test_the_total_is_the_sum_of_the_lines(lines: list[tuple[int, int]]) -> None:
+    order = make_draft(make_hold(*lines)).order
     assert order.total.amount == sum(quantity * price for quantity, price in lines)
     assert order.total.amount == (
         order.subtotal.amount - order.discount.amount + order.shipping.amount + order.tax.amount
@@ -192,81 +190,81 @@ def test_an_order_costs_what_its_lines_cost(lines: list[tuple[int, int]]) -> Non
     assert [item.line_total.amount for item in order.items] == [quantity * price for quantity, price in lines]
 
 
-def test_an_order_worth_more_than_money_can_say_is_refused() -> None:
+def test_a_total_above_the_largest_amount_is_refused() -> None:
     with pytest.raises(InvalidRequest):
-        a_draft(a_hold((999, 10**11)))
+        make_draft(make_hold((999, 10**11)))
 
 
-def test_tax_is_by_the_country(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prices, "TAX", {"GB": 200})
-    monkeypatch.setattr(prices, "SHIPPING", dict.fromkeys(prices.SHIPPING, 495))
-    order = a_draft(a_hold((2, 1999))).order
+def test_tax_depends_on_the_country(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pricing, "TAX", {"GB": 200})
+    monkeypatch.setattr(pricing, "SHIPPING", dict.fromkeys(pricing.SHIPPING, 495))
+    order = make_draft(make_hold((2, 1999))).order
     assert (order.tax.amount, order.shipping.amount, order.total.amount) == (799, 495, 3998 + 799 + 495)
 
 
-# Whose it is
+# Access
 
 
-def an_identity(role: Role = Role.CUSTOMER, user_id: UUID | None = None) -> Identity:
+def make_identity(role: Role = Role.CUSTOMER, user_id: UUID | None = None) -> Identity:
     return Identity(user_id=user_id or uuid4(), role=role)
 
 
-def a_kept(status: OrderStatus = OrderStatus.PENDING, **more: Any) -> OrderRecord:
-    drafted = a_draft(a_hold((1, 1999)))
+def make_record(status: OrderStatus = OrderStatus.PENDING, **more: Any) -> OrderRecord:
+    drafted = make_draft(make_hold((1, 1999)))
     order = drafted.order.model_copy(update={"status": status, "number": format_order_number(1), **more})
     return OrderRecord(order, 3, drafted.hold.hold_id, None, OrderStatus.PENDING)
 
 
-def test_a_customer_is_known_by_the_account() -> None:
-    identity = an_identity()
-    assert orders.resolve_buyer(identity, a_request(email="other@example.com")) == Buyer(identity.user_id, None)
+def test_a_customer_is_identified_by_the_account() -> None:
+    identity = make_identity()
+    assert orders.resolve_buyer(identity, make_request(email="other@example.com")) == Buyer(identity.user_id, None)
 
 
-def test_a_guest_is_known_by_an_email_and_has_no_own_cart() -> None:
-    assert orders.resolve_buyer(None, a_request(email="guest@example.com")) == Buyer(None, "guest@example.com")
+def test_a_guest_is_identified_by_email_and_has_no_own_cart() -> None:
+    assert orders.resolve_buyer(None, make_request(email="guest@example.com")) == Buyer(None, "guest@example.com")
     with pytest.raises(EmailRequired):
-        orders.resolve_buyer(None, a_request())
+        orders.resolve_buyer(None, make_request())
     with pytest.raises(Unauthorized):
-        orders.resolve_buyer(None, a_request(items=None, cart_id="mine", email="guest@example.com"))
+        orders.resolve_buyer(None, make_request(items=None, cart_id="mine", email="guest@example.com"))
 
 
-def test_an_order_is_its_owners_and_every_administrators() -> None:
-    kept = a_kept()
-    assert orders.require_access(kept, an_identity(user_id=kept.order.user_id)) is kept
-    assert orders.require_access(kept, an_identity(Role.ADMIN)) is kept
-    for found, who in ((kept, an_identity()), (None, an_identity(Role.ADMIN))):
+def test_only_the_owner_and_administrators_have_access() -> None:
+    record = make_record()
+    assert orders.require_access(record, make_identity(user_id=record.order.user_id)) is record
+    assert orders.require_access(record, make_identity(Role.ADMIN)) is record
+    for found, identity in ((record, make_identity()), (None, make_identity(Role.ADMIN))):
         with pytest.raises(NotFound):
-            orders.require_access(found, who)
+            orders.require_access(found, identity)
 
 
-def test_a_version_that_is_not_current_is_refused() -> None:
-    orders.require_version(a_kept(), None)
-    orders.require_version(a_kept(), 3)
+def test_an_outdated_version_is_refused() -> None:
+    orders.require_version(make_record(), None)
+    orders.require_version(make_record(), 3)
     with pytest.raises(PreconditionFailed):
-        orders.require_version(a_kept(), 2)
+        orders.require_version(make_record(), 2)
 
 
-def test_an_order_from_the_same_cart_is_told_to_its_buyer_alone() -> None:
-    kept = a_kept()
-    assert orders.require_same_buyer(kept, Buyer(kept.order.user_id, None)) is kept
+def test_an_order_of_the_same_cart_is_revealed_to_its_buyer_alone() -> None:
+    record = make_record()
+    assert orders.require_same_buyer(record, Buyer(record.order.user_id, None)) is record
     for buyer in (Buyer(uuid4(), None), Buyer(None, "guest@example.com")):
         with pytest.raises(CartChanged):
-            orders.require_same_buyer(kept, buyer)
+            orders.require_same_buyer(record, buyer)
 
 
-def test_a_card_number_is_no_payment_method() -> None:
+def test_a_card_number_is_not_a_payment_method() -> None:
     orders.reject_card_number(None)
     orders.reject_card_number("sim_ok")
     with pytest.raises(CardNumberRefused):
         orders.reject_card_number("4242 4242 4242 4242")
 
 
-# What is said
+# Events
 
 
-def test_placed_says_what_is_bought_and_whether_to_charge() -> None:
-    drafted = a_draft(a_hold((2, 1999)), payment_method="sim_ok")
-    event = told.placed_event(drafted, drafted.order)
+def test_placed_carries_the_items_and_whether_to_charge() -> None:
+    drafted = make_draft(make_hold((2, 1999)), payment_method="sim_ok")
+    event = events.placed_event(drafted, drafted.order)
     assert event.charge
     assert event.hold_id == drafted.hold.hold_id
     assert [(item.sku, item.quantity) for item in event.items] == [("SKU-0", 2)]
@@ -274,22 +272,24 @@ def test_placed_says_what_is_bought_and_whether_to_charge() -> None:
     assert "Lovelace" not in event.model_dump_json()
 
 
-def test_paid_says_by_which_payment() -> None:
-    kept = a_kept(OrderStatus.PAID, payment_id=uuid4())
-    event = told.transition_event(states.CAPTURE, kept)
+def test_paid_carries_the_payment() -> None:
+    record = make_record(OrderStatus.PAID, payment_id=uuid4())
+    event = events.transition_event(states.CAPTURE, record)
     assert isinstance(event, OrderPaid)
-    assert (event.payment_id, event.hold_id) == (kept.order.payment_id, kept.hold_id)
+    assert (event.payment_id, event.hold_id) == (record.order.payment_id, record.hold_id)
 
 
-@pytest.mark.parametrize("step", [step for step in (*FACTS, *COMMANDS) if step.target is OrderStatus.CANCELLED])
-def test_cancelled_says_why_and_what_it_was(step: Transition) -> None:
-    event = told.transition_event(step, a_kept(OrderStatus.CANCELLED))
+@pytest.mark.parametrize(
+    "transition", [transition for transition in (*FACTS, *COMMANDS) if transition.target is OrderStatus.CANCELLED]
+)
+def test_cancelled_carries_the_reason_and_the_previous_status(transition: Transition) -> None:
+    event = events.transition_event(transition, make_record(OrderStatus.CANCELLED))
     assert isinstance(event, OrderCancelled)
-    assert (event.reason, event.was) == (step.reason, OrderStatus.PENDING)
+    assert (event.reason, event.was) == (transition.reason, OrderStatus.PENDING)
 
 
-@pytest.mark.parametrize("step", [*FACTS, *COMMANDS])
-def test_every_step_is_told_under_the_name_of_its_status(step: Transition) -> None:
+@pytest.mark.parametrize("transition", [*FACTS, *COMMANDS])
+def test_every_transition_publishes_the_event_of_its_status(transition: Transition) -> None:
     tracking = ShipmentTracking(carrier="Post", number="1")
-    kept = a_kept(step.target, payment_id=uuid4(), tracking=tracking)
-    assert told.transition_event(step, kept).name == step.target
+    record = make_record(transition.target, payment_id=uuid4(), tracking=tracking)
+    assert events.transition_event(transition, record).name == transition.target

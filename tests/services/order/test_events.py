@@ -1,4 +1,4 @@
-"""What becomes of an order by what is heard about it: early, late, twice, the wrong way round."""
+"""How events change an order: early, late, repeated or out of order."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,7 +19,7 @@ from tests.support.eventually import eventually
 from tests.support.rpc import RpcCaller
 
 NewProduct = Callable[..., Awaitable[Product]]
-Say = Callable[[Event], Awaitable[None]]
+Publish = Callable[[Event], Awaitable[None]]
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ async def lamp(new_product: NewProduct) -> Product:
 
 
 @pytest.fixture
-async def pending(counter: OrderClient, new_customer: Callable[[], Identity], lamp: Product) -> Order:
-    return await counter.place(new_customer(), (lamp, 2))
+async def pending(order_client: OrderClient, new_customer: Callable[[], Identity], lamp: Product) -> Order:
+    return await order_client.place(new_customer(), (lamp, 2))
 
 
 def captured(order: Order, payment_id: UUID) -> PaymentCaptured:
@@ -53,164 +53,168 @@ async def hold_of(database: Callable[[str], Awaitable[Any]], order: Order) -> UU
 
 
 @pytest.fixture
-def all_heard(say: Say, counter: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]) -> Any:
-    """Waits until everything that payment has said so far is heard: a fact about another order, said last."""
+def wait_until_consumed(
+    publish: Publish, order_client: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
+) -> Any:
+    """Waits until all events published so far are consumed: a last one, about another order, has had its effect."""
 
     async def wait() -> None:
-        other = await counter.place(new_customer(), (await new_product(), 1))
-        await say(captured(other, new_id()))
-        await counter.wait_for_status(other.id, OrderStatus.PAID)
+        other = await order_client.place(new_customer(), (await new_product(), 1))
+        await publish(captured(other, new_id()))
+        await order_client.wait_for_status(other.id, OrderStatus.PAID)
 
     return wait
 
 
-async def test_what_is_captured_is_paid_and_sold(
-    counter: OrderClient, lamp: Product, new_customer: Callable[[], Identity], events: EventRecorder
+async def test_a_capture_pays_the_order_and_sells_the_stock(
+    order_client: OrderClient, lamp: Product, new_customer: Callable[[], Identity], events: EventRecorder
 ) -> None:
-    order = await counter.place(new_customer(), (lamp, 3), payment_method="sim_ok")
-    paid = await counter.wait_for_status(order.id, OrderStatus.PAID)
+    order = await order_client.place(new_customer(), (lamp, 3), payment_method="sim_ok")
+    paid = await order_client.wait_for_status(order.id, OrderStatus.PAID)
     assert paid.payment_id is not None
-    said = (await events.wait_for(order.id, "paid")).event
-    assert isinstance(said, OrderPaid)
-    assert (said.payment_id, [(item.sku, item.quantity) for item in said.items]) == (
+    event = (await events.wait_for(order.id, "paid")).event
+    assert isinstance(event, OrderPaid)
+    assert (event.payment_id, [(item.sku, item.quantity) for item in event.items]) == (
         paid.payment_id,
         [(lamp.variants[0].sku, 3)],
     )
-    await counter.wait_for_stock(lamp, on_hand=7, reserved=0)
+    await order_client.wait_for_stock(lamp, on_hand=7, reserved=0)
 
 
 @pytest.mark.parametrize("method", ["sim_declined", "sim_insufficient_funds"])
-async def test_what_is_declined_is_cancelled_and_its_stock_returns(
-    method: str, counter: OrderClient, lamp: Product, new_customer: Callable[[], Identity], events: EventRecorder
+async def test_a_decline_cancels_the_order_and_returns_the_stock(
+    method: str, order_client: OrderClient, lamp: Product, new_customer: Callable[[], Identity], events: EventRecorder
 ) -> None:
-    order = await counter.place(new_customer(), (lamp, 3), payment_method=method)
-    cancelled = await counter.wait_for_status(order.id, OrderStatus.CANCELLED)
+    order = await order_client.place(new_customer(), (lamp, 3), payment_method=method)
+    cancelled = await order_client.wait_for_status(order.id, OrderStatus.CANCELLED)
     assert cancelled.history[-1].note == "payment_failed"
-    said = (await events.wait_for(order.id, "cancelled")).event
-    assert isinstance(said, OrderCancelled)
-    assert said.reason is CancelReason.PAYMENT_FAILED
-    await counter.wait_for_stock(lamp, on_hand=10, reserved=0)
+    event = (await events.wait_for(order.id, "cancelled")).event
+    assert isinstance(event, OrderCancelled)
+    assert event.reason is CancelReason.PAYMENT_FAILED
+    await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)
 
 
-async def test_captured_twice_is_paid_once(
-    counter: OrderClient, pending: Order, say: Say, all_heard: Any, events: EventRecorder
+async def test_a_repeated_capture_pays_once(
+    order_client: OrderClient, pending: Order, publish: Publish, wait_until_consumed: Any, events: EventRecorder
 ) -> None:
     payment_id = new_id()
     for _ in range(3):
-        await say(captured(pending, payment_id))
-    await say(failed(pending, new_id()))
-    await all_heard()
-    order = await counter.read(pending.id)
+        await publish(captured(pending, payment_id))
+    await publish(failed(pending, new_id()))
+    await wait_until_consumed()
+    order = await order_client.read(pending.id)
     assert (order.status, order.payment_id, len(order.history)) == (OrderStatus.PAID, payment_id, 2)
     await events.wait_for(pending.id, "paid")
     assert events.event_names(pending.id).count("paid") == 1
 
 
-async def test_failed_before_captured_stays_cancelled(
-    counter: OrderClient, pending: Order, say: Say, all_heard: Any
+async def test_a_failure_before_a_capture_cancels_for_good(
+    order_client: OrderClient, pending: Order, publish: Publish, wait_until_consumed: Any
 ) -> None:
-    await say(failed(pending, new_id()))
-    await say(captured(pending, new_id()))
-    await all_heard()
-    order = await counter.read(pending.id)
+    await publish(failed(pending, new_id()))
+    await publish(captured(pending, new_id()))
+    await wait_until_consumed()
+    order = await order_client.read(pending.id)
     assert (order.status, order.payment_id, len(order.history)) == (OrderStatus.CANCELLED, None, 2)
 
 
-async def test_a_refund_in_part_changes_nothing_and_a_full_one_ends_the_order(
-    counter: OrderClient, pending: Order, say: Say, all_heard: Any, events: EventRecorder
+async def test_a_partial_refund_changes_nothing_and_a_full_one_ends_the_order(
+    order_client: OrderClient, pending: Order, publish: Publish, wait_until_consumed: Any, events: EventRecorder
 ) -> None:
     payment_id = new_id()
-    await say(captured(pending, payment_id))
-    await say(refunded(pending, payment_id, full=False))
-    await say(refunded(pending, new_id(), full=True))
-    await all_heard()
-    assert (await counter.read(pending.id)).status is OrderStatus.PAID
+    await publish(captured(pending, payment_id))
+    await publish(refunded(pending, payment_id, full=False))
+    await publish(refunded(pending, new_id(), full=True))
+    await wait_until_consumed()
+    assert (await order_client.read(pending.id)).status is OrderStatus.PAID
 
     for _ in range(2):
-        await say(refunded(pending, payment_id, full=True))
+        await publish(refunded(pending, payment_id, full=True))
 
-    order = await counter.wait_for_status(pending.id, OrderStatus.REFUNDED)
+    order = await order_client.wait_for_status(pending.id, OrderStatus.REFUNDED)
     assert len(order.history) == 3
     await events.wait_for(pending.id, "refunded")
 
 
-async def test_a_refund_heard_before_its_capture_waits_for_it(counter: OrderClient, pending: Order, say: Say) -> None:
+async def test_a_refund_before_its_capture_is_retried(
+    order_client: OrderClient, pending: Order, publish: Publish
+) -> None:
     payment_id = new_id()
-    await say(refunded(pending, payment_id, full=True))
-    await say(captured(pending, payment_id))
-    order = await counter.wait_for_status(pending.id, OrderStatus.REFUNDED)
+    await publish(refunded(pending, payment_id, full=True))
+    await publish(captured(pending, payment_id))
+    order = await order_client.wait_for_status(pending.id, OrderStatus.REFUNDED)
     assert [entry.status for entry in order.history] == [OrderStatus.PENDING, OrderStatus.PAID, OrderStatus.REFUNDED]
 
 
 @pytest.mark.parametrize("was", [OrderStatus.PENDING, OrderStatus.PAID])
-async def test_an_order_that_lost_its_hold_is_cancelled(
+async def test_a_lost_hold_cancels_the_order(
     was: OrderStatus,
-    counter: OrderClient,
+    order_client: OrderClient,
     pending: Order,
-    say: Say,
+    publish: Publish,
     database: Callable[[str], Awaitable[Any]],
     events: EventRecorder,
 ) -> None:
     if was is OrderStatus.PAID:
-        await say(captured(pending, new_id()))
-        await counter.wait_for_status(pending.id, OrderStatus.PAID)
-    await say(HoldLost(hold_id=await hold_of(database, pending), order_id=None))
-    order = await counter.wait_for_status(pending.id, OrderStatus.CANCELLED)
+        await publish(captured(pending, new_id()))
+        await order_client.wait_for_status(pending.id, OrderStatus.PAID)
+    await publish(HoldLost(hold_id=await hold_of(database, pending), order_id=None))
+    order = await order_client.wait_for_status(pending.id, OrderStatus.CANCELLED)
     assert order.history[-1].note == "hold_lost"
-    said = (await events.wait_for(pending.id, "cancelled")).event
-    assert isinstance(said, OrderCancelled)
-    assert (said.was, said.reason) == (was, CancelReason.HOLD_LOST)
+    event = (await events.wait_for(pending.id, "cancelled")).event
+    assert isinstance(event, OrderCancelled)
+    assert (event.was, event.reason) == (was, CancelReason.HOLD_LOST)
 
 
-async def test_a_lost_hold_that_no_order_came_for_is_passed_over(
-    counter: OrderClient, pending: Order, say: Say, database: Callable[[str], Awaitable[Any]]
+async def test_a_lost_hold_without_an_order_is_ignored(
+    order_client: OrderClient, pending: Order, publish: Publish, database: Callable[[str], Awaitable[Any]]
 ) -> None:
-    await say(HoldLost(hold_id=new_id(), order_id=None))
-    await say(HoldLost(hold_id=await hold_of(database, pending), order_id=pending.id))
-    await counter.wait_for_status(pending.id, OrderStatus.CANCELLED)
+    await publish(HoldLost(hold_id=new_id(), order_id=None))
+    await publish(HoldLost(hold_id=await hold_of(database, pending), order_id=pending.id))
+    await order_client.wait_for_status(pending.id, OrderStatus.CANCELLED)
 
 
-async def test_nobody_pays_in_time(
-    counter: OrderClient,
+async def test_an_order_not_paid_in_time_is_cancelled(
+    order_client: OrderClient,
     pending: Order,
     lamp: Product,
     database: Callable[[str], Awaitable[Any]],
     events: EventRecorder,
 ) -> None:
     await (await database("order")).execute("UPDATE orders SET pay_by = now() WHERE id = $1", pending.id)
-    order = await counter.wait_for_status(pending.id, OrderStatus.CANCELLED)
+    order = await order_client.wait_for_status(pending.id, OrderStatus.CANCELLED)
     assert order.history[-1].note == "unpaid"
-    said = (await events.wait_for(pending.id, "cancelled")).event
-    assert isinstance(said, OrderCancelled)
-    assert (said.was, said.reason) == (OrderStatus.PENDING, CancelReason.UNPAID)
-    await counter.wait_for_stock(lamp, on_hand=10, reserved=0)
+    event = (await events.wait_for(pending.id, "cancelled")).event
+    assert isinstance(event, OrderCancelled)
+    assert (event.was, event.reason) == (OrderStatus.PENDING, CancelReason.UNPAID)
+    await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)
 
 
-async def test_money_that_comes_after_the_deadline_goes_back(
-    counter: OrderClient,
+async def test_a_capture_after_the_deadline_is_refunded(
+    order_client: OrderClient,
     lamp: Product,
     new_customer: Callable[[], Identity],
-    ask: RpcCaller,
+    rpc: RpcCaller,
     database: Callable[[str], Awaitable[Any]],
     events: EventRecorder,
 ) -> None:
-    """The gateway answers late; the order has ended by then."""
-    who = new_customer()
-    order = await counter.place(who, (lamp, 1), payment_method="sim_timeout")
+    """The gateway answers only after the order has ended."""
+    buyer = new_customer()
+    order = await order_client.place(buyer, (lamp, 1), payment_method="sim_timeout")
     await (await database("order")).execute("UPDATE orders SET pay_by = now() WHERE id = $1", order.id)
-    await counter.wait_for_status(order.id, OrderStatus.CANCELLED)
+    await order_client.wait_for_status(order.id, OrderStatus.CANCELLED)
 
-    async def nothing_kept() -> bool:
+    async def nothing_captured() -> bool:
         found = await (await database("payment")).fetch("SELECT status FROM payment WHERE order_id = $1", order.id)
         return all(row["status"] in ("failed", "refunded") for row in found)
 
     await events.wait_for(order.id, "cancelled")
-    await eventually(nothing_kept)
-    assert (await ask(contract.GET, {"id": str(order.id)}, identity=who)).status is OrderStatus.CANCELLED
-    await counter.wait_for_stock(lamp, on_hand=10, reserved=0)
+    await eventually(nothing_captured)
+    assert (await rpc(contract.GET, {"id": str(order.id)}, identity=buyer)).status is OrderStatus.CANCELLED
+    await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)
 
 
-async def test_a_deadline_is_before_the_end_of_the_hold(
+async def test_the_deadline_is_before_the_end_of_the_hold(
     pending: Order, database: Callable[[str], Awaitable[Any]]
 ) -> None:
     hold_id = await hold_of(database, pending)

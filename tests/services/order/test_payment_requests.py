@@ -1,4 +1,4 @@
-"""An answer that was lost is given again, however far its order has come since."""
+"""A lost reply is returned again, even when the order has changed since."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,46 +17,46 @@ from tests.support.rpc import RpcCaller
 
 
 @pytest.fixture
-def who(new_customer: Callable[[], Identity]) -> Identity:
+def buyer(new_customer: Callable[[], Identity]) -> Identity:
     return new_customer()
 
 
 @pytest.fixture
-async def pending(counter: OrderClient, who: Identity, new_product: Callable[..., Awaitable[Product]]) -> Order:
-    return await counter.place(who, (await new_product(), 2))
+async def pending(order_client: OrderClient, buyer: Identity, new_product: Callable[..., Awaitable[Product]]) -> Order:
+    return await order_client.place(buyer, (await new_product(), 2))
 
 
 @pytest.fixture
-def pay(ask: RpcCaller, who: Identity, pending: Order) -> Callable[..., Awaitable[Payment]]:
-    async def asked(method: str, key: str | None) -> Payment:
+def pay(rpc: RpcCaller, buyer: Identity, pending: Order) -> Callable[..., Awaitable[Payment]]:
+    async def request(method: str, key: str | None) -> Payment:
         body = {"id": str(pending.id), "payment_method": method}
-        paid: Payment = await ask(contract.PAY, body, identity=who, key=key)
+        paid: Payment = await rpc(contract.PAY, body, identity=buyer, key=key)
         return paid
 
-    return asked
+    return request
 
 
-async def lose(database: Callable[[str], Awaitable[Any]], payment: Payment) -> None:
-    """As when order died, or was not heard, before it could keep what payment had answered."""
-    forgotten = await (await database("order")).execute(
+async def delete_stored_reply(database: Callable[[str], Awaitable[Any]], payment: Payment) -> None:
+    """Leaves the state after order died before it stored payment's reply."""
+    command_tag = await (await database("order")).execute(
         "DELETE FROM idempotency WHERE position(convert_to($1, 'UTF8') IN answer) > 0", str(payment.id)
     )
-    assert forgotten == "DELETE 1"
+    assert command_tag == "DELETE 1"
 
 
 @pytest.mark.parametrize(("method", "status"), [("sim_ok", OrderStatus.PAID), ("sim_declined", OrderStatus.CANCELLED)])
-async def test_the_same_request_has_the_same_payment(
+async def test_a_repeated_request_returns_the_same_payment(
     method: str,
     status: OrderStatus,
     pay: Callable[..., Awaitable[Payment]],
     pending: Order,
-    counter: OrderClient,
+    order_client: OrderClient,
     database: Callable[[str], Awaitable[Any]],
 ) -> None:
     key = new_id().hex
     payment = await pay(method, key)
-    await counter.wait_for_status(pending.id, status)
-    await lose(database, payment)
+    await order_client.wait_for_status(pending.id, status)
+    await delete_stored_reply(database, payment)
 
     assert await pay(method, key) == payment
     with pytest.raises(IllegalTransition):
@@ -67,15 +67,15 @@ async def test_the_same_request_has_the_same_payment(
     assert await (await database("payment")).fetchval(payments, pending.id) == 1
 
 
-async def test_another_request_under_the_same_key_has_nothing(
+async def test_another_request_under_the_same_key_is_refused(
     pay: Callable[..., Awaitable[Payment]],
     pending: Order,
-    counter: OrderClient,
+    order_client: OrderClient,
     database: Callable[[str], Awaitable[Any]],
 ) -> None:
     key = new_id().hex
     payment = await pay("sim_ok", key)
-    await counter.wait_for_status(pending.id, OrderStatus.PAID)
-    await lose(database, payment)
+    await order_client.wait_for_status(pending.id, OrderStatus.PAID)
+    await delete_stored_reply(database, payment)
     with pytest.raises(IdempotencyKeyReused):
         await pay("sim_declined", key)

@@ -1,6 +1,6 @@
-"""The payment service by itself, as a process of its own on real servers, and a test that speaks as `order` to it.
+"""The payment service alone, as a process on real servers, with a fake order service run by the test.
 
-So a test can say what orders are like and let their events come twice, late and out of order.
+So a test decides what orders look like, and can publish their events twice, late and out of order.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,7 +36,7 @@ from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.messaging import connection as messaging
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from services.payment.gateways.simulator import Simulator
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.support.event_recorder import EventRecorder
@@ -47,7 +47,7 @@ ADMIN = Identity(user_id=new_id(), role=Role.ADMIN)
 
 
 class FakeOrderService:
-    """What the test says that orders are like, with the rights of the order service."""
+    """Answers `rpc.order.payables` and publishes order events, with the NATS rights of the order service."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -55,12 +55,12 @@ class FakeOrderService:
         self.requested_ids: list[UUID] = []
 
     async def serve(self) -> None:
-        await self.client.subscribe(order.PAYABLES.subject, queue="order", cb=self._answer)
+        await self.client.subscribe(order.PAYABLES.subject, queue="order", cb=self._reply)
 
-    async def _answer(self, message: Msg) -> None:
-        wanted = PayablesRequest.model_validate_json(message.data).order_ids
-        self.requested_ids += wanted
-        found = [self.payables[order_id] for order_id in wanted if order_id in self.payables]
+    async def _reply(self, message: Msg) -> None:
+        order_ids = PayablesRequest.model_validate_json(message.data).order_ids
+        self.requested_ids += order_ids
+        found = [self.payables[order_id] for order_id in order_ids if order_id in self.payables]
         await message.respond(PayableList(items=found).model_dump_json().encode())
 
     def add(self, amount: int, method: str | None, currency: str = "USD") -> "PlacedOrder":
@@ -78,11 +78,10 @@ class FakeOrderService:
         )
 
     async def publish(self, event: Event, *, event_id: UUID | None = None, traceparent: str | None = None) -> None:
-        """Published as the outbox does, but as often as the test likes."""
-        name = str(event_id or new_id())
+        """Publishes an event as the outbox does, as often as the test calls it."""
         header = {
             headers.MESSAGE_ID: str(new_id()),
-            headers.EVENT_ID: name,
+            headers.EVENT_ID: str(event_id or new_id()),
             headers.EVENT_TYPE: event.ce_type(),
             headers.EVENT_SOURCE: event.ce_source(),
             headers.TRACEPARENT: traceparent or trace.start().traceparent,
@@ -92,7 +91,7 @@ class FakeOrderService:
 
 @dataclass(frozen=True)
 class PlacedOrder:
-    """An order of the test's, and what can happen to it."""
+    """An order of the fake order service, and what can happen to it."""
 
     orders: FakeOrderService
     id: UUID
@@ -106,26 +105,26 @@ class PlacedOrder:
         return Money(amount=self.amount, currency=self.currency)
 
     @property
-    def _facts(self) -> dict[str, Any]:
+    def _common_fields(self) -> dict[str, Any]:
         number, user_id = f"T-{self.id.hex[-8:]}", self.customer.user_id
         return {"order_id": self.id, "number": number, "user_id": user_id, "total": self.total, "hold_id": self.id}
 
-    async def place(self, *, charge: bool = True, **how: Any) -> None:
-        event = OrderPlaced(**self._facts, cart_id=None, cart_version=None, charge=charge, items=[])
-        await self.orders.publish(event, event_id=self.event_ids["placed"], **how)
+    async def place(self, *, charge: bool = True, **options: Any) -> None:
+        event = OrderPlaced(**self._common_fields, cart_id=None, cart_version=None, charge=charge, items=[])
+        await self.orders.publish(event, event_id=self.event_ids["placed"], **options)
 
     async def cancel(self, was: OrderStatus = OrderStatus.PENDING) -> None:
-        event = OrderCancelled(**self._facts, payment_id=None, was=was, reason=CancelReason.CUSTOMER)
+        event = OrderCancelled(**self._common_fields, payment_id=None, was=was, reason=CancelReason.CUSTOMER)
         self.orders.set(self, OrderStatus.CANCELLED)
         await self.orders.publish(event, event_id=self.event_ids["cancelled"])
 
 
 @dataclass(frozen=True)
 class PaymentHarness:
-    """The payment service at work, and everything around it."""
+    """The running payment service, and the clients and stores around it."""
 
     stack: Stack
-    ask: RpcCaller
+    rpc: RpcCaller
     as_order: RpcCaller
     as_operator: RpcCaller
     orders: FakeOrderService
@@ -136,12 +135,12 @@ class PaymentHarness:
         return self.orders.add(amount, method, currency)
 
     async def payments(self, placed: PlacedOrder) -> list[Payment]:
-        found = await self.ask(contract.LIST, {"order_id": str(placed.id)}, identity=ADMIN)
+        found = await self.rpc(contract.LIST, {"order_id": str(placed.id)}, identity=ADMIN)
         payments: list[Payment] = found.items
         return payments
 
     async def wait_for_payment(self, placed: PlacedOrder, status: str) -> Payment:
-        """The one payment of the order, once it has this status."""
+        """Waits until the one payment of the order has this status, and returns it."""
 
         async def found() -> Payment:
             (payment,) = await self.payments(placed) or [None]
@@ -151,22 +150,22 @@ class PaymentHarness:
 
         return await eventually(found)
 
-    async def captured(self, **how: Any) -> tuple[PlacedOrder, Payment]:
-        placed = self.order(**how)
+    async def captured(self, **options: Any) -> tuple[PlacedOrder, Payment]:
+        placed = self.order(**options)
         await placed.place()
         return placed, await self.wait_for_payment(placed, "captured")
 
-    async def pay(self, placed: PlacedOrder, method: str = "sim_ok", **how: Any) -> Payment:
+    async def pay(self, placed: PlacedOrder, method: str = "sim_ok", **options: Any) -> Payment:
         body = {"order_id": str(placed.id), "payment_method": method}
-        paid: Payment = await self.ask(contract.CREATE, body, identity=placed.customer, **how)
+        paid: Payment = await self.rpc(contract.CREATE, body, identity=placed.customer, **options)
         return paid
 
     async def refund(self, payment: Payment, amount: int | None = None, *, key: str | None = None, **more: Any) -> Any:
         body = {"id": str(payment.id), "amount": amount, **more}
-        return await self.ask(contract.REFUND, body, identity=ADMIN, key=key)
+        return await self.rpc(contract.REFUND, body, identity=ADMIN, key=key)
 
     async def captured_at_gateway(self, placed: PlacedOrder) -> int:
-        """What the gateway itself says that it took for the order, less what it gave back."""
+        """What the gateway reports as captured for the order, less what it refunded."""
         return await self.db.fetchval(
             """
             SELECT coalesce(sum(charge.amount - (
@@ -180,7 +179,7 @@ class PaymentHarness:
         )
 
     async def wait_until_consumed(self) -> None:
-        """Whatever orders have said so far was applied: one said after it was."""
+        """Waits until all published order events are applied: a marker published after them is in the inbox."""
         marker = self.order(None)
         await marker.place(charge=False)
         await eventually(lambda: self._in_inbox(marker.event_ids["placed"]))
@@ -189,7 +188,7 @@ class PaymentHarness:
         return bool(await self.db.fetchval("SELECT true FROM inbox WHERE event_id = $1", event_id))
 
     async def wait_until_idle(self) -> None:
-        """Nothing is left to be done at a gateway."""
+        """Waits until no gateway work is pending."""
         await eventually(self._nothing_due)
 
     async def _nothing_due(self) -> bool:
@@ -199,10 +198,11 @@ class PaymentHarness:
 
 
 @pytest.fixture(scope="session")
-async def till(data_folder: Path) -> AsyncIterator[PaymentHarness]:
-    options = Options(
+async def harness(data_folder: Path) -> AsyncIterator[PaymentHarness]:
+    """A stack that runs the payment service only."""
+    options = StackSettings(
         _env_file=None,
-        data=data_folder / "till",
+        data=data_folder / "payment",
         parts=frozenset({"nats", "postgres", "services"}),
         services=("payment",),
         process_env={**FAST_SETTINGS, "SOUK_CHARGE_DEADLINE": "30"},
@@ -211,7 +211,7 @@ async def till(data_folder: Path) -> AsyncIterator[PaymentHarness]:
     async with Stack(options).running() as stack, AsyncExitStack() as opened:
 
         async def client(name: str) -> Client:
-            return await opened.enter_async_context(messaging.connect(stack.nats_url, name, stack.password(name)))
+            return await opened.enter_async_context(messaging.connect(stack.nats_url, name, stack.nats_password(name)))
 
         orders = FakeOrderService(await client("order"))
         await orders.serve()
@@ -225,8 +225,8 @@ async def till(data_folder: Path) -> AsyncIterator[PaymentHarness]:
 
 
 @pytest.fixture(scope="session")
-def parallel() -> Callable[..., Awaitable[list[Any]]]:
-    """Runs all at once; what each returned or raised."""
+def run_concurrently() -> Callable[..., Awaitable[list[Any]]]:
+    """Runs coroutines concurrently and returns what each returned or raised."""
     from asyncio import gather  # noqa: PLC0415
 
     async def run(*calls: Awaitable[Any]) -> list[Any]:
@@ -236,27 +236,28 @@ def parallel() -> Callable[..., Awaitable[list[Any]]]:
 
 
 @pytest.fixture(scope="session")
-async def till_simulator(till: PaymentHarness) -> AsyncIterator[Simulator]:
-    """The gateway of the running service, on the same books."""
-    async with connect(settings_of(till.stack), "payment-test") as db:
+async def simulator(harness: PaymentHarness) -> AsyncIterator[Simulator]:
+    """A simulator on the database of the running service."""
+    async with connect(settings_of(harness.stack), "payment-test") as db:
         yield Simulator(db, late_seconds=0.3)
 
 
 @pytest.fixture(scope="session")
-def lost_simulator(till: PaymentHarness) -> Callable[[], Awaitable[Simulator]]:
-    """A gateway whose books cannot be reached any more."""
+def disconnected_simulator(harness: PaymentHarness) -> Callable[[], Awaitable[Simulator]]:
+    """A simulator whose database connection is closed."""
 
-    async def lose() -> Simulator:
-        async with connect(settings_of(till.stack), "payment-test") as db:
+    async def disconnect() -> Simulator:
+        async with connect(settings_of(harness.stack), "payment-test") as db:
             return Simulator(db, late_seconds=0)
 
-    return lose
+    return disconnect
 
 
 def settings_of(stack: Stack) -> PostgresSettings:
+    """The database settings of the running payment service."""
     return PostgresSettings(
         _env_file=None,
         nats_password="",
         database_url=stack.dsn("payment", with_password=False),
-        database_password=stack.vault.secret("payment", "souk_database_password"),
+        database_password=stack.secrets.get_or_create("payment", "souk_database_password"),
     )

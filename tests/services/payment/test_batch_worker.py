@@ -1,4 +1,4 @@
-"""How work flows: side by side, settled together, and nobody is held up by the slow, the broken or the spoilt."""
+"""Batch processing: concurrent jobs, results settled together, and no job blocked by a slow or failing one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,41 +11,46 @@ from tests.support.eventually import eventually
 
 
 class RecordedWork:
-    """Jobs are numbers; their results are the same numbers, settled in batches."""
+    """Jobs are numbers, and their results are the same numbers. Records what is running and settled."""
 
-    def __init__(self, jobs: int, *, limit: int = 10) -> None:
+    def __init__(self, jobs: int, *, concurrency: int = 10) -> None:
         self.jobs = list(range(jobs))
-        self.limit = limit
+        self.concurrency = concurrency
         self.gates: dict[int, asyncio.Event] = {}
-        self.broken: set[int] = set()
-        self.spoilt: set[int] = set()
-        self.away = 0
-        self.at_work = self.most_at_work = 0
+        self.failing: set[int] = set()
+        self.unsettleable: set[int] = set()
+        self.store_failures = 0
+        self.running_jobs = self.max_running_jobs = 0
         self.settled: list[list[int]] = []
-        self.pipeline: BatchWorker[int, int] = BatchWorker(
-            "numbers", self.claim, self.perform, self.settle, unavailable_errors=(ConnectionError,), concurrency=limit
+        self.batch_worker: BatchWorker[int, int] = BatchWorker(
+            "numbers",
+            self.claim,
+            self.perform,
+            self.settle,
+            unavailable_errors=(ConnectionError,),
+            concurrency=concurrency,
         )
 
     async def claim(self, limit: int) -> list[int]:
-        taken, self.jobs = self.jobs[:limit], self.jobs[limit:]
-        return taken
+        claimed, self.jobs = self.jobs[:limit], self.jobs[limit:]
+        return claimed
 
     async def perform(self, job: int) -> int:
-        self.at_work += 1
-        self.most_at_work = max(self.most_at_work, self.at_work)
+        self.running_jobs += 1
+        self.max_running_jobs = max(self.max_running_jobs, self.running_jobs)
         try:
             await self.gates.get(job, _open()).wait()
-            if job in self.broken:
+            if job in self.failing:
                 raise LookupError
             return job
         finally:
-            self.at_work -= 1
+            self.running_jobs -= 1
 
     async def settle(self, results: list[int]) -> None:
-        if self.away:
-            self.away -= 1
+        if self.store_failures:
+            self.store_failures -= 1
             raise ConnectionError
-        if self.spoilt & set(results):
+        if self.unsettleable & set(results):
             raise LookupError
         self.settled.append(results)
 
@@ -55,7 +60,7 @@ class RecordedWork:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["RecordedWork"]:
-        task = asyncio.create_task(self.pipeline.run())
+        task = asyncio.create_task(self.batch_worker.run())
         yield self
         task.cancel()
         await asyncio.wait([task])
@@ -67,14 +72,14 @@ def _open() -> asyncio.Event:
     return gate
 
 
-async def test_everything_is_done_within_the_limit() -> None:
+async def test_all_jobs_are_done_within_the_concurrency_limit() -> None:
     async with RecordedWork(95).running() as work:
         await eventually(lambda: work.done == list(range(95)))
-    assert work.most_at_work <= work.limit
+    assert work.max_running_jobs <= work.concurrency
     assert len(work.settled) < 95
 
 
-async def test_the_slow_hold_up_nobody() -> None:
+async def test_a_slow_job_delays_no_other() -> None:
     work = RecordedWork(30)
     work.gates[3] = asyncio.Event()
     async with work.running():
@@ -83,35 +88,35 @@ async def test_the_slow_hold_up_nobody() -> None:
         await eventually(lambda: 3 in work.done)
 
 
-async def test_the_broken_are_left_for_another_time() -> None:
+async def test_failed_jobs_are_left_for_another_claim() -> None:
     work = RecordedWork(20)
-    work.broken = {4, 5}
+    work.failing = {4, 5}
     async with work.running():
         await eventually(lambda: len(work.done) == 18)
 
 
-async def test_a_spoilt_result_is_left_and_the_others_are_settled() -> None:
+async def test_a_result_that_cannot_be_settled_blocks_no_other() -> None:
     work = RecordedWork(20)
-    work.spoilt = {7}
+    work.unsettleable = {7}
     async with work.running():
         await eventually(lambda: len(work.done) == 19)
     assert 7 not in work.done
 
 
-async def test_results_wait_for_a_store_that_is_away() -> None:
+async def test_results_wait_while_the_store_is_unavailable() -> None:
     work = RecordedWork(20)
-    work.away = 2
+    work.store_failures = 2
     async with work.running():
         await eventually(lambda: work.done == list(range(20)))
 
 
 @pytest.mark.parametrize("away", [0, 1])
-async def test_what_is_at_work_at_the_end_is_finished(away: int) -> None:
+async def test_running_jobs_are_finished_at_shutdown(away: int) -> None:
     work = RecordedWork(5)
     work.gates = {job: asyncio.Event() for job in range(5)}
     async with work.running():
-        await eventually(lambda: work.at_work == 5)
-        work.away = away
+        await eventually(lambda: work.running_jobs == 5)
+        work.store_failures = away
         for gate in work.gates.values():
             gate.set()
     assert work.done == ([] if away else [0, 1, 2, 3, 4])

@@ -1,4 +1,4 @@
-"""Which texts hold a card number, and which only look busy."""
+"""Which texts contain a card number, and which only contain other numbers."""
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ CARDS = [
 
 
 @pytest.mark.parametrize("card", CARDS)
-def test_every_issuer_is_known(card: str) -> None:
+def test_every_issuer_is_recognised(card: str) -> None:
     assert contains_card_number(card)
     assert contains_card_number(" ".join(card[place : place + 4] for place in range(0, len(card), 4)))
     assert contains_card_number("-".join(card))
@@ -45,7 +45,7 @@ def test_every_issuer_is_known(card: str) -> None:
         "42424242",  # too short
         "9400111899223100001234",  # a tracking number
         "4006381333931",  # a barcode that only begins like a card... and whose check digit is another
-        "1234567812345670",  # nobody issues these
+        "1234567812345670",  # no issuer has this prefix
         "01890a5d-ac96-774b-bcce-b302099a8057",
         "2720990000000000",
         "37828224631000",  # American Express has 15
@@ -57,7 +57,7 @@ def test_other_numbers_are_not_cards(text: str) -> None:
 
 
 @given(st.sampled_from(ISSUER_PREFIXES), st.data())
-def test_whatever_has_prefix_length_and_check_digit_is_found_anywhere(
+def test_a_number_with_prefix_length_and_check_digit_is_found_in_any_text(
     issuer: tuple[range, frozenset[int]], data: st.DataObject
 ) -> None:
     prefixes, lengths = issuer
@@ -70,10 +70,10 @@ def test_whatever_has_prefix_length_and_check_digit_is_found_anywhere(
 
 
 @given(st.text("0123456789", min_size=1, max_size=18))
-def test_one_check_digit_in_ten_is_right(body: str) -> None:
+def test_exactly_one_check_digit_is_valid(body: str) -> None:
     assert sum(has_valid_luhn_digit(body + digit) for digit in "0123456789") == 1
 
 
 @given(st.text())
-def test_any_text_can_be_looked_at(text: str) -> None:
+def test_any_text_can_be_checked(text: str) -> None:
     assert contains_card_number(text) in (True, False)

@@ -1,4 +1,4 @@
-"""A gateway that is away is not hammered, and takes nobody else along."""
+"""An unavailable gateway is not called all the time, and does not affect the others."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -9,79 +9,80 @@ import pytest
 from contracts.money import Money
 from infra.database.postgres import connect
 from infra.messaging.rpc import RpcClient
-from services.payment.domain.payments import ChargeOutcome, ChargeState
+from services.payment.deps import PaymentDeps
+from services.payment.domain.charges import ChargeOutcome, ChargeState
 from services.payment.gateways import GatewayError, GatewayRegistry
 from services.payment.gateways.circuit_breaker import GatewayBreaker
 from services.payment.workers.charge import ChargeWorker
-from services.payment.workers.completion import Completions
-from services.payment.workers.refund import RefundWorker
 from tests.services.payment.conftest import PaymentHarness, settings_of
 from tests.services.payment.test_redelivery import claim_attempt
 
-ENOUGH, PAUSE = 3, 5.0
+FAILURE_THRESHOLD, PAUSE_SECONDS = 3, 5.0
 
 
 class FakeClock:
+    """A clock that moves only when the test moves it."""
+
     now = 100.0
 
     def __call__(self) -> float:
         return self.now
 
 
-def breaker(clock: FakeClock) -> GatewayBreaker:
-    return GatewayBreaker("bank", failure_threshold=ENOUGH, pause_seconds=PAUSE, clock=clock)
+def make_breaker(clock: FakeClock) -> GatewayBreaker:
+    return GatewayBreaker("bank", failure_threshold=FAILURE_THRESHOLD, pause_seconds=PAUSE_SECONDS, clock=clock)
 
 
-def opened(clock: FakeClock) -> GatewayBreaker:
-    made = breaker(clock)
-    for _ in range(ENOUGH):
-        assert made.allow_call()
-        made.record_failure()
-    return made
+def open_breaker(clock: FakeClock) -> GatewayBreaker:
+    breaker = make_breaker(clock)
+    for _ in range(FAILURE_THRESHOLD):
+        assert breaker.allow_call()
+        breaker.record_failure()
+    return breaker
 
 
-def test_opens_after_failures_in_a_row_only() -> None:
-    made = breaker(FakeClock())
+def test_the_breaker_opens_only_after_failures_in_a_row() -> None:
+    breaker = make_breaker(FakeClock())
     for _ in range(5):
-        for _ in range(ENOUGH - 1):
-            made.record_failure()
-        made.record_success()
-    assert not made.is_open
-    assert opened(FakeClock()).is_open
+        for _ in range(FAILURE_THRESHOLD - 1):
+            breaker.record_failure()
+        breaker.record_success()
+    assert not breaker.is_open
+    assert open_breaker(FakeClock()).is_open
 
 
-def test_one_call_goes_through_now_and_then() -> None:
+def test_an_open_breaker_allows_a_trial_call_after_each_pause() -> None:
     clock = FakeClock()
-    made = opened(clock)
-    assert not made.allow_call()
-    clock.now += PAUSE
-    assert [made.allow_call() for _ in range(3)] == [True, False, False]
-    made.record_failure()
-    clock.now += PAUSE
-    assert made.allow_call()
+    breaker = open_breaker(clock)
+    assert not breaker.allow_call()
+    clock.now += PAUSE_SECONDS
+    assert [breaker.allow_call() for _ in range(3)] == [True, False, False]
+    breaker.record_failure()
+    clock.now += PAUSE_SECONDS
+    assert breaker.allow_call()
 
 
-def test_any_answer_closes_it() -> None:
-    made = opened(FakeClock())
-    made.record_success()
-    assert not made.is_open
-    assert made.allow_call()
+def test_any_answer_closes_the_breaker() -> None:
+    breaker = open_breaker(FakeClock())
+    breaker.record_success()
+    assert not breaker.is_open
+    assert breaker.allow_call()
 
 
 class FakeGateway:
-    """A gateway of another company, which answers or does not."""
+    """A gateway that counts its calls, and fails while `is_down`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.away = False
-        self.asked = 0
+        self.is_down = False
+        self.calls = 0
 
     def accepts(self, method: str) -> bool:
         return method == self.name
 
     async def charge(self, _key: UUID, _money: Money, _method: str) -> ChargeOutcome:
-        self.asked += 1
-        if self.away:
+        self.calls += 1
+        if self.is_down:
             raise GatewayError
         return ChargeOutcome(ChargeState.CAPTURED)
 
@@ -92,49 +93,53 @@ def banks() -> tuple[FakeGateway, FakeGateway]:
 
 
 @pytest.fixture
-async def charger(till: PaymentHarness, banks: tuple[FakeGateway, FakeGateway]) -> AsyncIterator[ChargeWorker]:
-    """On the books of the running service, which leaves alone what is put off for so long."""
-    async with connect(settings_of(till.stack), "payment-test") as db:
-        gateways, outcomes = GatewayRegistry(banks, failure_threshold=ENOUGH, pause_seconds=600), Completions()
-        refunder = RefundWorker(db, gateways, outcomes, timeout_seconds=1, concurrency=1)
-        asker = RpcClient(till.orders.client, 1)
-        yield ChargeWorker(
-            db, asker, gateways, refunder, outcomes, timeout_seconds=1, deadline_seconds=60, concurrency=1
+async def charge_worker(harness: PaymentHarness, banks: tuple[FakeGateway, FakeGateway]) -> AsyncIterator[ChargeWorker]:
+    """A worker on the database of the running service, which leaves work alone that is postponed for so long."""
+    async with connect(settings_of(harness.stack), "payment-test") as db:
+        deps = PaymentDeps(
+            db,
+            RpcClient(harness.orders.client, 1),
+            GatewayRegistry(banks, failure_threshold=FAILURE_THRESHOLD, pause_seconds=600),
+            gateway_timeout_seconds=1,
+            gateway_concurrency=1,
+            charge_deadline_seconds=60,
+            wait_seconds=1,
         )
-    await till.db.execute("UPDATE attempt SET due_at = now()")  # what is left is the running service's
-    await till.wait_until_idle()
+        yield ChargeWorker(deps)
+    await harness.db.execute("UPDATE attempt SET due_at = now()")  # the running service finishes the rest
+    await harness.wait_until_idle()
 
 
-async def tries(till: PaymentHarness, payment_id: UUID) -> int:
-    return int(await till.db.fetchval("SELECT tries FROM attempt WHERE payment_id = $1", payment_id))
+async def tries(harness: PaymentHarness, payment_id: UUID) -> int:
+    return int(await harness.db.fetchval("SELECT tries FROM attempt WHERE payment_id = $1", payment_id))
 
 
-async def test_what_is_not_asked_goes_back_untouched(
-    till: PaymentHarness, charger: ChargeWorker, banks: tuple[FakeGateway, FakeGateway]
+async def test_an_attempt_without_a_call_is_returned_unused(
+    harness: PaymentHarness, charge_worker: ChargeWorker, banks: tuple[FakeGateway, FakeGateway]
 ) -> None:
     bank, other = banks
-    bank.away = True
-    first = await claim_attempt(till, till.order(), "bank")
-    await charger.settle([await charger.perform(first)])
-    assert (bank.asked, await tries(till, first.payment_id)) == (ENOUGH, 1)
+    bank.is_down = True
+    first = await claim_attempt(harness, harness.order(), "bank")
+    await charge_worker.settle([await charge_worker.perform(first)])
+    assert (bank.calls, await tries(harness, first.payment_id)) == (FAILURE_THRESHOLD, 1)
 
-    second = await claim_attempt(till, till.order(), "bank")
-    await charger.settle([await charger.perform(second)])
-    assert (bank.asked, await tries(till, second.payment_id)) == (ENOUGH, 0)
+    second = await claim_attempt(harness, harness.order(), "bank")
+    await charge_worker.settle([await charge_worker.perform(second)])
+    assert (bank.calls, await tries(harness, second.payment_id)) == (FAILURE_THRESHOLD, 0)
 
-    third = await claim_attempt(till, till.order(), "other")
-    await charger.settle([await charger.perform(third)])
-    assert other.asked == 1
-    await till.events.wait_for(third.payment_id, "captured")
+    third = await claim_attempt(harness, harness.order(), "other")
+    await charge_worker.settle([await charge_worker.perform(third)])
+    assert other.calls == 1
+    await harness.events.wait_for(third.payment_id, "captured")
 
 
-async def test_the_deadline_holds_all_the_same(
-    till: PaymentHarness, charger: ChargeWorker, banks: tuple[FakeGateway, FakeGateway]
+async def test_an_overdue_attempt_ends_without_a_call(
+    harness: PaymentHarness, charge_worker: ChargeWorker, banks: tuple[FakeGateway, FakeGateway]
 ) -> None:
-    """Whoever was never asked need not be asked to forget it."""
-    banks[0].away = True
-    await charger.perform(await claim_attempt(till, till.order(), "bank"))
-    late = replace(await claim_attempt(till, till.order(), "bank"), overdue=True)
-    await charger.settle([await charger.perform(late)])
-    assert banks[0].asked == ENOUGH
-    await till.events.wait_for(late.payment_id, "failed")
+    """A gateway that was never called needs no void."""
+    banks[0].is_down = True
+    await charge_worker.perform(await claim_attempt(harness, harness.order(), "bank"))
+    late = replace(await claim_attempt(harness, harness.order(), "bank"), overdue=True)
+    await charge_worker.settle([await charge_worker.perform(late)])
+    assert banks[0].calls == FAILURE_THRESHOLD
+    await harness.events.wait_for(late.payment_id, "failed")

@@ -1,4 +1,4 @@
-"""The decisions by themselves: whatever happens in whatever order, what was taken and given back adds up."""
+"""Decisions about payments: in any order of events, captured and refunded amounts add up."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,11 +22,12 @@ from contracts.payment import (
     RefundExceedsPayment,
 )
 from infra.foundation.ids import new_id
-from services.payment.domain import payments as domain
-from services.payment.domain.payments import ChargeAttempt, ChargeOutcome, ChargeState, ChargeStep, PaymentRecord
+from services.payment.domain import charges, events, payments, refunds
+from services.payment.domain.charges import ChargeAttempt, ChargeOutcome, ChargeState, ChargeStep
+from services.payment.domain.payments import PaymentRecord
 
 
-def payment(**changed: Any) -> PaymentRecord:
+def make_payment(**changed: Any) -> PaymentRecord:
     fresh = PaymentRecord(
         id=new_id(),
         order_id=new_id(),
@@ -47,7 +48,7 @@ def payment(**changed: Any) -> PaymentRecord:
     return replace(fresh, **changed)
 
 
-def attempt(**changed: Any) -> ChargeAttempt:
+def make_attempt(**changed: Any) -> ChargeAttempt:
     fresh = ChargeAttempt(
         payment_id=new_id(),
         order_id=new_id(),
@@ -79,22 +80,20 @@ def attempt(**changed: Any) -> ChargeAttempt:
         ({"step": ChargeStep.VOID, "overdue": True}, ChargeStep.VOID),
     ],
 )
-def test_a_gateway_that_may_have_heard_of_it_has_the_last_word(
-    changed: dict[str, Any], step: ChargeStep | None
-) -> None:
-    assert domain.next_step(attempt(**changed)) is step
+def test_a_charge_the_gateway_may_have_received_is_voided(changed: dict[str, Any], step: ChargeStep | None) -> None:
+    assert charges.next_step(make_attempt(**changed)) is step
 
 
-def test_only_a_charge_that_goes_on_needs_a_method() -> None:
-    assert domain.needs_method(attempt())
-    assert not domain.needs_method(attempt(method="sim_ok"))
-    assert not domain.needs_method(attempt(cancelled=True))
-    assert not domain.needs_method(attempt(step=ChargeStep.CONFIRM))
+def test_only_a_requested_amount_charge_needs_a_method() -> None:
+    assert charges.needs_method(make_attempt())
+    assert not charges.needs_method(make_attempt(method="sim_ok"))
+    assert not charges.needs_method(make_attempt(cancelled=True))
+    assert not charges.needs_method(make_attempt(step=ChargeStep.CONFIRM))
 
 
 @given(st.integers(0, 10_000))
-def test_delays_grow_to_a_limit(tries: int) -> None:
-    assert 0 < domain.retry_delay_seconds(tries) <= domain.retry_delay_seconds(tries + 1) <= domain.MAX_DELAY_SECONDS
+def test_retry_delays_grow_to_a_maximum(tries: int) -> None:
+    assert 0 < charges.retry_delay_seconds(tries) <= charges.retry_delay_seconds(tries + 1) <= charges.MAX_DELAY_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -111,15 +110,17 @@ def test_delays_grow_to_a_limit(tries: int) -> None:
     ],
 )
 @pytest.mark.parametrize("cancelled", [True, False])
-def test_each_outcome_is_said(outcome: ChargeOutcome, status: PaymentStatus, event: type, *, cancelled: bool) -> None:
-    under_way = payment(cancelled=cancelled)
-    settlement = domain.settle(under_way, outcome)
+def test_every_outcome_has_its_event(
+    outcome: ChargeOutcome, status: PaymentStatus, event: type, *, cancelled: bool
+) -> None:
+    processing = make_payment(cancelled=cancelled)
+    settlement = payments.settle(processing, outcome)
     if cancelled and outcome.state is ChargeState.ACTION_REQUIRED:
         assert settlement.follow_up is ChargeStep.VOID
-        assert domain.settlement_event(under_way, settlement) is None
+        assert events.settlement_event(processing, settlement) is None
         return
     assert settlement.status is status
-    assert isinstance(domain.settlement_event(under_way, settlement), event)
+    assert isinstance(events.settlement_event(processing, settlement), event)
     assert settlement.refund == (1000 if cancelled and status is PaymentStatus.CAPTURED else 0)
 
 
@@ -135,90 +136,88 @@ def test_each_outcome_is_said(outcome: ChargeOutcome, status: PaymentStatus, eve
 )
 def test_only_a_pending_order_is_payable(status: OrderStatus, refusal: type[Exception] | None) -> None:
     if refusal is None:
-        domain.require_payable(status)
+        payments.require_payable(status)
     else:
         with pytest.raises(refusal):
-            domain.require_payable(status)
+            payments.require_payable(status)
 
 
 def test_a_card_number_is_refused_in_any_of_the_texts() -> None:
-    domain.reject_card_number(None, "", "thanks")
+    payments.reject_card_number(None, "", "thanks")
     with pytest.raises(CardNumberRefused):
-        domain.reject_card_number("thanks", "4242 4242 4242 4242")
+        payments.reject_card_number("thanks", "4242 4242 4242 4242")
 
 
-def test_the_secret_is_told_only_while_it_is_needed() -> None:
-    acting = payment(status=PaymentStatus.REQUIRES_ACTION, client_secret="s")
+def test_the_secret_is_returned_only_while_it_is_needed() -> None:
+    acting = make_payment(status=PaymentStatus.REQUIRES_ACTION, client_secret="s")
     assert acting.to_contract().client_secret == "s"
     assert replace(acting, status=PaymentStatus.CAPTURED).to_contract().client_secret is None
 
 
-@pytest.mark.parametrize("status", sorted(set(PaymentStatus) - domain.REFUNDABLE - {PaymentStatus.REFUNDED}))
-def test_only_what_was_captured_goes_back(status: PaymentStatus) -> None:
+@pytest.mark.parametrize("status", sorted(set(PaymentStatus) - refunds.REFUNDABLE - {PaymentStatus.REFUNDED}))
+def test_only_a_captured_payment_is_refundable(status: PaymentStatus) -> None:
     with pytest.raises(NotRefundable):
-        domain.refund_amount(payment(status=status), 1)
+        refunds.refund_amount(make_payment(status=status), 1)
 
 
-Moves = st.lists(st.tuples(st.sampled_from(["ask", "done", "refused", "cancel"]), st.none() | st.integers(1, 1500)))
+Moves = st.lists(st.tuples(st.sampled_from(["request", "done", "refused", "cancel"]), st.none() | st.integers(1, 1500)))
 
 
 @given(st.integers(1, 1000), Moves)
-def test_no_sequence_of_refunds_gives_back_more_than_was_taken(
-    amount: int, moves: list[tuple[str, int | None]]
-) -> None:
-    now, under_way, given_back = payment(amount=amount, status=PaymentStatus.CAPTURED), [], 0
-    for move, asked in moves:
-        if move == "ask":
+def test_no_sequence_of_refunds_exceeds_the_capture(amount: int, moves: list[tuple[str, int | None]]) -> None:
+    now, pending_amounts, refunded_total = make_payment(amount=amount, status=PaymentStatus.CAPTURED), [], 0
+    for move, requested in moves:
+        if move == "request":
             try:
-                wanted = domain.refund_amount(now, asked)
+                requested_amount = refunds.refund_amount(now, requested)
             except RefundExceedsPayment:
-                assert (asked or 1) > now.refundable
+                assert (requested or 1) > now.refundable
                 continue
-            under_way.append(wanted)
-            now = replace(now, refunding=now.refunding + wanted)
+            pending_amounts.append(requested_amount)
+            now = replace(now, refunding=now.refunding + requested_amount)
         elif move == "cancel":
-            wanted = domain.decide_reversal(now).refund
-            assert wanted == (now.refundable if now.status in domain.REFUNDABLE else 0)
-            if wanted:
-                under_way.append(wanted)
-                now = replace(now, refunding=now.refunding + wanted)
-        elif under_way:
-            part = under_way.pop()
+            requested_amount = refunds.decide_reversal(now).refund
+            assert requested_amount == (now.refundable if now.status in refunds.REFUNDABLE else 0)
+            if requested_amount:
+                pending_amounts.append(requested_amount)
+                now = replace(now, refunding=now.refunding + requested_amount)
+        elif pending_amounts:
+            part = pending_amounts.pop()
             now = replace(now, refunding=now.refunding - part)
             if move == "done":
-                given_back += part
-                event = domain.refunded_event(now, new_id(), part)
-                total, status = domain.total_refunded(now, part)
+                refunded_total += part
+                event = events.refunded_event(now, new_id(), part)
+                total, status = refunds.total_refunded(now, part)
                 now = replace(now, refunded=total, status=status)
-                assert event.refunded.amount == given_back
-                assert event.full == (status is PaymentStatus.REFUNDED) == (given_back == amount)
+                assert event.refunded.amount == refunded_total
+                assert event.full == (status is PaymentStatus.REFUNDED) == (refunded_total == amount)
         assert now.refunded + now.refunding <= amount
-        assert now.refunded == given_back
+        assert now.refunded == refunded_total
 
 
 @given(st.permutations(["cancel", "cancel", "outcome", "outcome"]), st.sampled_from(list(ChargeState)))
-def test_a_cancelled_order_ends_with_nothing_taken_in_any_order(order: list[str], state: ChargeState) -> None:
-    now, refunds, said = payment(), 0, []
+def test_a_cancelled_order_keeps_no_money_in_any_order_of_events(order: list[str], state: ChargeState) -> None:
+    now, refunded, published = make_payment(), 0, []
     for move in order:
         if move == "cancel":
             now = replace(now, cancelled=True)
-            reversal = domain.decide_reversal(now)
-            refunds, now = refunds + reversal.refund, replace(now, refunding=now.refunding + reversal.refund)
+            reversal = refunds.decide_reversal(now)
+            refunded, now = refunded + reversal.refund, replace(now, refunding=now.refunding + reversal.refund)
             if reversal.void:
                 now = replace(now, status=PaymentStatus.PROCESSING)
         elif now.status is PaymentStatus.PROCESSING:
-            now, refund, event = _settled(now, ChargeOutcome(state))
-            refunds += refund
-            said += [event] if event else []
+            now, refund, event = _settle(now, ChargeOutcome(state))
+            refunded += refund
+            published += [event] if event else []
     if now.status is PaymentStatus.PROCESSING:
-        now, refund, event = _settled(now, ChargeOutcome(ChargeState.VOIDED))
-        said += [event] if event else []
+        now, refund, event = _settle(now, ChargeOutcome(ChargeState.VOIDED))
+        published += [event] if event else []
     assert now.status in (PaymentStatus.CAPTURED, PaymentStatus.FAILED)
-    assert refunds == (now.amount if now.status is PaymentStatus.CAPTURED else 0)
-    assert sum(isinstance(event, PaymentCaptured | PaymentFailed) for event in said) == 1
+    assert refunded == (now.amount if now.status is PaymentStatus.CAPTURED else 0)
+    assert sum(isinstance(event, PaymentCaptured | PaymentFailed) for event in published) == 1
 
 
-def _settled(now: PaymentRecord, outcome: ChargeOutcome) -> tuple[PaymentRecord, int, object]:
-    settlement = domain.settle(now, outcome)
-    event = domain.settlement_event(now, settlement)
+def _settle(now: PaymentRecord, outcome: ChargeOutcome) -> tuple[PaymentRecord, int, object]:
+    settlement = payments.settle(now, outcome)
+    event = events.settlement_event(now, settlement)
     return replace(now, status=settlement.status, refunding=now.refunding + settlement.refund), settlement.refund, event

@@ -1,9 +1,10 @@
-"""People with accounts, and the user service's own parts over the stack's database."""
+"""Registered customers, and the user service's own parts over the stack's database."""
 
+import itertools
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -14,25 +15,31 @@ import pytest
 
 from contracts import user
 from contracts.identity import Identity
+from contracts.notification import NotificationKind
 from contracts.user import SessionTokens
 from infra.database.migrate import migrate, migrations_of
 from infra.database.postgres import connect
 from infra.foundation.ids import new_id, now
 from infra.foundation.telemetry import Metrics
 from infra.messaging.rpc import RpcClient
+from infra.ops.devstack.mail_files import list_mails
 from infra.ops.devstack.stack import Stack
 from infra.runtime.service import Resources
-from services.user.app import UserSettings, build_deps
-from services.user.deps import UserDeps
+from services.notification.domain.mails import SUBJECT_LINES
+from services.user.deps import UserDeps, build_deps
+from services.user.settings import UserSettings
+from services.user.workers.revocation_publisher import RevocationPublisher
 from tests.support.rpc import RpcCaller
 
 PASSWORD = "correct horse battery"
-_hosts = count(1)
+MailedTokens = Callable[..., Awaitable[list[str]]]
+_TOKEN_LINE = re.compile(r"^ {2}([A-Za-z0-9_-]{43})$", re.MULTILINE)
+_hosts = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody with an account, as they signed in when they registered."""
+    """A registered customer, with the session that the registration opened."""
 
     email: str
     session: SessionTokens
@@ -43,115 +50,153 @@ class Member:
 
 
 def identity_of(session: SessionTokens) -> Identity:
-    """As the edge reads it from the access token."""
-    said = jwt.decode(session.access_token, options={"verify_signature": False})
-    return Identity(user_id=session.user.id, role=session.user.role, session_id=UUID(said["sid"]))
+    """Returns the identity that the edge reads from the access token."""
+    claims = jwt.decode(session.access_token, options={"verify_signature": False})
+    return Identity(user_id=session.user.id, role=session.user.role, session_id=UUID(claims["sid"]))
 
 
-def newcomer(**changed: Any) -> dict[str, Any]:
-    """What somebody whom nobody has met before registers with."""
+def registration_body(**changed: Any) -> dict[str, Any]:
+    """Returns a valid registration with a new e-mail."""
     body = {"email": f"{new_id().hex}@example.com", "password": PASSWORD, "first_name": "Ada", "last_name": "Lovelace"}
     return {**body, **changed}
 
 
 @pytest.fixture
-async def member(ask: RpcCaller) -> Member:
-    body = newcomer()
-    return Member(body["email"], await ask(user.REGISTER, body))
+async def member(rpc: RpcCaller) -> Member:
+    body = registration_body()
+    return Member(body["email"], await rpc(user.REGISTER, body))
 
 
 @dataclass(frozen=True)
-class Guarded:
-    """Somebody whose account has a second factor, with the authenticator and the recovery codes."""
+class TotpMember:
+    """A customer whose account has a second factor, with the authenticator and the recovery codes."""
 
     member: Member
-    who: Identity
+    identity: Identity
     authenticator: pyotp.TOTP
     recovery_codes: list[str]
-    store: asyncpg.Connection
+    connection: asyncpg.Connection
 
-    async def code(self) -> str:
-        """A code that is good, as if time had passed since the last one."""
-        await self.store.execute("UPDATE second_factor SET last_step = 1 WHERE account_id = $1", self.who.user_id)
+    async def fresh_code(self) -> str:
+        """Returns a valid code, as if time had passed since the last one was used."""
+        await self.connection.execute(
+            "UPDATE second_factor SET last_step = 1 WHERE account_id = $1", self.identity.user_id
+        )
         return self.authenticator.now()
 
     @property
-    def wrong(self) -> str:
-        """One that is not good now, and will not be in a while."""
+    def wrong_code(self) -> str:
+        """A code that is invalid now and for the next few minutes."""
         step = self.authenticator.timecode(now())
-        good = {self.authenticator.generate_otp(step + off) for off in range(-2, 10)}
-        return next(code for code in map("{:06}".format, range(100)) if code not in good)
+        valid = {self.authenticator.generate_otp(step + offset) for offset in range(-2, 10)}
+        return next(code for code in map("{:06}".format, range(100)) if code not in valid)
 
-    async def tried(self, ask: RpcCaller, code: str | None, address: str = "203.0.113.40") -> SessionTokens:
-        """A login with a code."""
-        said = {} if code is None else {"code": code}
-        session: SessionTokens = await ask(user.LOGIN, {**self.member.credentials, **said}, client=address)
+    async def login(self, rpc: RpcCaller, code: str | None, client_ip: str = "203.0.113.40") -> SessionTokens:
+        """Signs in with a code."""
+        extra = {} if code is None else {"code": code}
+        session: SessionTokens = await rpc(user.LOGIN, {**self.member.credentials, **extra}, client=client_ip)
         return session
 
 
-async def started(ask: RpcCaller, member: Member) -> pyotp.TOTP:
-    pending = await ask(user.START_TOTP, {"password": PASSWORD}, identity=identity_of(member.session))
-    read = pyotp.parse_uri(pending.uri)
-    assert isinstance(read, pyotp.TOTP)
-    assert (read.secret, read.name) == (pending.secret, member.email)
-    return read
+async def start_totp(rpc: RpcCaller, member: Member) -> pyotp.TOTP:
+    """Starts a second factor and returns its authenticator."""
+    pending = await rpc(user.START_TOTP, {"password": PASSWORD}, identity=identity_of(member.session))
+    authenticator = pyotp.parse_uri(pending.uri)
+    assert isinstance(authenticator, pyotp.TOTP)
+    assert (authenticator.secret, authenticator.name) == (pending.secret, member.email)
+    return authenticator
 
 
-async def left(guarded: Guarded, table: str = "recovery_code") -> int:
-    many: int = await guarded.store.fetchval(
-        f"SELECT count(*) FROM {table} WHERE account_id = $1",  # noqa: S608 - the test's own
-        guarded.who.user_id,
+async def count_rows(totp_member: TotpMember, table: str = "recovery_code") -> int:
+    """Counts the customer's rows in a table."""
+    count: int = await totp_member.connection.fetchval(
+        f"SELECT count(*) FROM {table} WHERE account_id = $1",  # noqa: S608 - the test's own table names
+        totp_member.identity.user_id,
     )
-    return many
+    return count
 
 
 @pytest.fixture
-async def guarded(ask: RpcCaller, member: Member, database: Callable[[str], Awaitable[asyncpg.Connection]]) -> Guarded:
-    authenticator, who = await started(ask, member), identity_of(member.session)
-    confirmed = await ask(user.CONFIRM_TOTP, {"code": authenticator.now()}, identity=who)
-    return Guarded(member, who, authenticator, confirmed.recovery_codes, await database("user"))
+async def totp_member(
+    rpc: RpcCaller, member: Member, database: Callable[[str], Awaitable[asyncpg.Connection]]
+) -> TotpMember:
+    authenticator, identity = await start_totp(rpc, member), identity_of(member.session)
+    confirmed = await rpc(user.CONFIRM_TOTP, {"code": authenticator.now()}, identity=identity)
+    return TotpMember(member, identity, authenticator, confirmed.recovery_codes, await database("user"))
+
+
+async def all_rows_as_text(connection: asyncpg.Connection) -> str:
+    """Returns every row of every table, with bytes as text."""
+    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    rows = [row for (table,) in tables for row in await connection.fetch(f'SELECT * FROM "{table}"')]  # noqa: S608
+    return "\n".join(
+        value.decode("latin-1") if isinstance(value, bytes) else str(value) for row in rows for value in row.values()
+    )
 
 
 @pytest.fixture
-def address() -> str:
-    """One that nobody has come from before, and so without failed logins."""
+def client_ip() -> str:
+    """Returns an address that no test has used before, so it has no failed logins."""
     host = next(_hosts)
     return f"198.18.{host // 250}.{host % 250 + 1}"
 
 
 @pytest.fixture
-async def desk_with(stack: Stack, ask: RpcCaller) -> AsyncIterator[Callable[..., Awaitable[UserDeps]]]:
-    """The parts of the service in this process, with settings of the test's own, on the real database."""
-    async with AsyncExitStack() as opened:
+async def deps_with(stack: Stack, rpc: RpcCaller) -> AsyncIterator[Callable[..., Awaitable[UserDeps]]]:
+    """Builds the service's parts in this process with other settings, on the stack's database."""
+    async with AsyncExitStack() as exit_stack:
 
         async def make(**changed: Any) -> UserDeps:
             settings = UserSettings(
                 _env_file=None,
                 nats_password="not used",
-                database_password=stack.vault.secret("user", "souk_database_password"),
+                database_password=stack.secrets.get_or_create("user", "souk_database_password"),
                 **{
                     "database_url": stack.dsn("user", with_password=False),
-                    "keys_secret": stack.vault.secret("user", "souk_keys_secret"),
+                    "keys_secret": stack.secrets.get_or_create("user", "souk_keys_secret"),
                     "bcrypt_cost": 4,
                     **changed,
                 },
             )
-            database = await opened.enter_async_context(connect(settings, "user"))
-            return build_deps(Resources(settings, database, RpcClient(ask.client, 3.0), ask.client, Metrics()))
+            database = await exit_stack.enter_async_context(connect(settings, "user"))
+            return build_deps(
+                Resources(settings, database, RpcClient(rpc.client, 3.0), rpc.client, Metrics()),
+                publish_revocations=RevocationPublisher(database, rpc.client).publish_now,
+            )
 
         yield make
 
 
 @pytest.fixture
-async def own_desk(stack: Stack, desk_with: Callable[..., Awaitable[UserDeps]]) -> AsyncIterator[UserDeps]:
-    """The same on a database of the test's own: nobody is an administrator there yet, and there is no signing key."""
+async def fresh_deps(stack: Stack, deps_with: Callable[..., Awaitable[UserDeps]]) -> AsyncIterator[UserDeps]:
+    """Returns the service's parts on a new database, which has no administrator and no signing key."""
     name = f"accounts_{new_id().hex}"
     owner = await asyncpg.connect(stack.postgres_url)
     await owner.execute(f"CREATE DATABASE {name} OWNER souk_user")
-    here = stack.dsn("user", with_password=False).rpartition("/")[0]
+    server_dsn = stack.dsn("user", with_password=False).rpartition("/")[0]
     await migrate(f"{stack.dsn('user').rpartition('/')[0]}/{name}", migrations_of("user"))
     try:
-        yield await desk_with(database_url=f"{here}/{name}")
+        yield await deps_with(database_url=f"{server_dsn}/{name}")
     finally:
         await owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await owner.close()
+
+
+@pytest.fixture
+def mailed_tokens(stack: Stack, eventually: Callable[..., Awaitable[Any]]) -> MailedTokens:
+    """Returns a function that waits for so many tokens mailed to an e-mail and returns them, oldest first."""
+
+    async def wait_for_tokens(email: str, kind: NotificationKind, count: int = 1) -> list[str]:
+        def find_tokens() -> list[str]:
+            mails = list_mails(stack.data_dir.mail_dir, to=email)
+            texts = [mail.text for mail in mails if mail.subject == SUBJECT_LINES[kind]]
+            return [token for text in texts for token in _TOKEN_LINE.findall(text)]
+
+        return list(await eventually(lambda: len(find_tokens()) >= count and find_tokens()))
+
+    return wait_for_tokens
+
+
+async def request_reset(rpc: RpcCaller, email: str, client_ip: str) -> None:
+    """Requests a password reset."""
+    await rpc(user.FORGOT_PASSWORD, {"email": email}, client=client_ip)

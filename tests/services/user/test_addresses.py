@@ -1,4 +1,4 @@
-"""Addresses that customers keep, and orders that name one."""
+"""Saved addresses of customers, and orders that ship to them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,28 +19,28 @@ from tests.support.rpc import RpcCaller
 PARIS = {**ADDRESS, "city": "Paris", "postal_code": "75001", "country": "FR", "line2": "2e étage"}
 
 
-async def kept(ask: RpcCaller, who: Identity) -> list[SavedAddress]:
-    found: list[SavedAddress] = (await ask(user.LIST_ADDRESSES, identity=who)).items
+async def list_addresses(rpc: RpcCaller, identity: Identity) -> list[SavedAddress]:
+    found: list[SavedAddress] = (await rpc(user.LIST_ADDRESSES, identity=identity)).items
     return found
 
 
-async def test_an_address_is_kept_replaced_and_removed(ask: RpcCaller, member: Member) -> None:
-    who = identity_of(member.session)
-    home = await ask(user.ADD_ADDRESS, ADDRESS, identity=who)
+async def test_address_is_added_replaced_and_removed(rpc: RpcCaller, member: Member) -> None:
+    identity = identity_of(member.session)
+    home = await rpc(user.ADD_ADDRESS, ADDRESS, identity=identity)
     assert home.model_dump(exclude_none=True, exclude={"id"}) == ADDRESS
-    moved = await ask(user.REPLACE_ADDRESS, {**PARIS, "id": str(home.id)}, identity=who)
+    moved = await rpc(user.REPLACE_ADDRESS, {**PARIS, "id": str(home.id)}, identity=identity)
     assert (moved.id, moved.city, moved.line2) == (home.id, "Paris", "2e étage")
-    assert await kept(ask, who) == [moved]
-    await ask(user.REMOVE_ADDRESS, {"id": str(home.id)}, identity=who)
-    assert await kept(ask, who) == []
+    assert await list_addresses(rpc, identity) == [moved]
+    await rpc(user.REMOVE_ADDRESS, {"id": str(home.id)}, identity=identity)
+    assert await list_addresses(rpc, identity) == []
 
 
-async def test_addresses_come_page_by_page(ask: RpcCaller, member: Member) -> None:
-    who = identity_of(member.session)
-    made = [await ask(user.ADD_ADDRESS, {**ADDRESS, "name": f"Ada {n}"}, identity=who) for n in range(5)]
+async def test_addresses_are_listed_in_pages(rpc: RpcCaller, member: Member) -> None:
+    identity = identity_of(member.session)
+    made = [await rpc(user.ADD_ADDRESS, {**ADDRESS, "name": f"Ada {n}"}, identity=identity) for n in range(5)]
     found, after = [], None
     while True:
-        page = await ask(user.LIST_ADDRESSES, {"limit": 2, "after": after}, identity=who)
+        page = await rpc(user.LIST_ADDRESSES, {"limit": 2, "after": after}, identity=identity)
         found += page.items
         after = page.next
         if after is None:
@@ -48,21 +48,21 @@ async def test_addresses_come_page_by_page(ask: RpcCaller, member: Member) -> No
     assert found == made
 
 
-async def test_nobody_touches_the_address_of_another(
-    ask: RpcCaller, member: Member, new_customer: Callable[[], Identity]
+async def test_addresses_of_other_customers_are_out_of_reach(
+    rpc: RpcCaller, member: Member, new_customer: Callable[[], Identity]
 ) -> None:
-    who, stranger = identity_of(member.session), new_customer()
-    home = await ask(user.ADD_ADDRESS, ADDRESS, identity=who)
+    identity, stranger = identity_of(member.session), new_customer()
+    home = await rpc(user.ADD_ADDRESS, ADDRESS, identity=identity)
     with pytest.raises(NotFound):
-        await ask(user.REPLACE_ADDRESS, {**PARIS, "id": str(home.id)}, identity=stranger)
+        await rpc(user.REPLACE_ADDRESS, {**PARIS, "id": str(home.id)}, identity=stranger)
     with pytest.raises(NotFound):
-        await ask(user.REMOVE_ADDRESS, {"id": str(home.id)}, identity=stranger)
+        await rpc(user.REMOVE_ADDRESS, {"id": str(home.id)}, identity=stranger)
     with pytest.raises(NotFound):
-        await ask(user.ADD_ADDRESS, ADDRESS, identity=stranger)
+        await rpc(user.ADD_ADDRESS, ADDRESS, identity=stranger)
     with pytest.raises(Unauthorized):
-        await ask(user.LIST_ADDRESSES)
-    assert await kept(ask, stranger) == []
-    assert await kept(ask, who) == [home]
+        await rpc(user.LIST_ADDRESSES)
+    assert await list_addresses(rpc, stranger) == []
+    assert await list_addresses(rpc, identity) == [home]
 
 
 @pytest.mark.parametrize(
@@ -79,20 +79,20 @@ async def test_nobody_touches_the_address_of_another(
         {"user_id": str(new_id())},
     ],
 )
-async def test_what_is_no_address_is_refused(ask: RpcCaller, member: Member, changed: dict[str, Any]) -> None:
+async def test_invalid_addresses_are_refused(rpc: RpcCaller, member: Member, changed: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        await ask(user.ADD_ADDRESS, {**ADDRESS, **changed}, identity=identity_of(member.session))
+        await rpc(user.ADD_ADDRESS, {**ADDRESS, **changed}, identity=identity_of(member.session))
 
 
-async def test_an_account_has_room_for_so_many(ask: RpcCaller, member: Member) -> None:
-    who = identity_of(member.session)
-    outcomes = await asyncio.gather(
-        *(ask(user.ADD_ADDRESS, ADDRESS, identity=who) for _ in range(MAX_ADDRESSES + 3)), return_exceptions=True
+async def test_account_has_a_limit_of_addresses(rpc: RpcCaller, member: Member) -> None:
+    identity = identity_of(member.session)
+    results = await asyncio.gather(
+        *(rpc(user.ADD_ADDRESS, ADDRESS, identity=identity) for _ in range(MAX_ADDRESSES + 3)), return_exceptions=True
     )
-    assert sum(isinstance(outcome, TooManyAddresses) for outcome in outcomes) == 3
+    assert sum(isinstance(result, TooManyAddresses) for result in results) == 3
 
 
-async def test_an_order_goes_to_the_address_it_names(
+async def test_order_ships_to_the_saved_address(
     customer: RegisteredCustomer, new_product: Callable[..., Awaitable[Product]]
 ) -> None:
     made = await customer.http.post("/users/profile/addresses", PARIS)
@@ -111,7 +111,7 @@ async def test_an_order_goes_to_the_address_it_names(
     assert both.status == 422
 
 
-async def test_an_order_does_not_go_to_the_address_of_another(
+async def test_order_cannot_ship_to_the_address_of_another_customer(
     customer: RegisteredCustomer, new_product: Callable[..., Awaitable[Product]]
 ) -> None:
     made = await customer.http.post("/users/profile/addresses", ADDRESS)

@@ -1,4 +1,4 @@
-"""Accounts that are closed for good. What becomes of the rest of the shop is in tests/e2e."""
+"""Accounts that are closed for good. The erasure in the other services is tested in tests/e2e."""
 
 from collections.abc import Awaitable, Callable
 
@@ -19,40 +19,40 @@ Services = Callable[[str], Awaitable[RpcCaller]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 
 
-async def test_who_is_erased_is_not_there_from_the_first_moment_on(
-    ask: RpcCaller, as_service: Services, admin: Identity, member: Member
+async def test_erased_account_is_gone_at_once(
+    rpc: RpcCaller, as_service: Services, admin: Identity, member: Member
 ) -> None:
-    """Also not for an administrator, who could let them in again."""
-    who = identity_of(member.session)
-    erasure = await ask(user.ERASE, identity=who)
+    """An administrator does not find it either, so the account cannot be opened again."""
+    identity = identity_of(member.session)
+    erasure = await rpc(user.ERASE, identity=identity)
     assert erasure.status is ErasureStatus.RUNNING
     with pytest.raises(InvalidCredentials):
-        await ask(user.LOGIN, member.credentials)
+        await rpc(user.LOGIN, member.credentials)
     for operation in (user.ERASE, user.PROFILE, user.EXPORT, user.REQUEST_VERIFICATION):
         with pytest.raises(NotFound):
-            await ask(operation, identity=who)
+            await rpc(operation, identity=identity)
     for operation in (user.GET_USER, user.UNBAN, user.BAN):
         with pytest.raises(NotFound):
-            await ask(operation, {"id": who.user_id.hex}, identity=admin)
+            await rpc(operation, {"id": identity.user_id.hex}, identity=admin)
     with pytest.raises(NotFound):
-        await (await as_service("notification"))(user.CONTACT, {"user_id": str(who.user_id)})
+        await (await as_service("notification"))(user.CONTACT, {"user_id": str(identity.user_id)})
 
 
-async def test_the_receipt_alone_stays(ask: RpcCaller, database: Databases, member: Member) -> None:
-    who = identity_of(member.session)
-    erasure = await ask(user.ERASE, identity=who)
+async def test_only_the_receipt_stays(rpc: RpcCaller, database: Databases, member: Member) -> None:
+    identity = identity_of(member.session)
+    erasure = await rpc(user.ERASE, identity=identity)
 
     async def done() -> bool:
-        return bool((await ask(user.ERASURE, {"id": erasure.id})).status is ErasureStatus.DONE)
+        return bool((await rpc(user.ERASURE, {"id": erasure.id})).status is ErasureStatus.DONE)
 
     await eventually(done)
-    kept = await (await database("user")).fetchrow("SELECT * FROM erasure WHERE account_id = $1", who.user_id)
-    assert kept is not None
-    assert kept["orders"] is None
-    assert erasure.id.encode() not in kept["digest"]
-    assert not await (await database("user")).fetch("SELECT id FROM account WHERE id = $1", who.user_id)
+    stored = await (await database("user")).fetchrow("SELECT * FROM erasure WHERE account_id = $1", identity.user_id)
+    assert stored is not None
+    assert stored["orders"] is None
+    assert erasure.id.encode() not in stored["digest"]
+    assert not await (await database("user")).fetch("SELECT id FROM account WHERE id = $1", identity.user_id)
 
 
-def test_orders_are_named_a_hundred_at_a_time() -> None:
+def test_orders_are_erased_in_batches_of_a_hundred() -> None:
     assert list(batches([])) == [[]]
-    assert [len(some) for some in batches([new_id() for _ in range(250)])] == [100, 100, 50]
+    assert [len(batch) for batch in batches([new_id() for _ in range(250)])] == [100, 100, 50]

@@ -1,4 +1,4 @@
-"""What is known of an account."""
+"""The profile of a customer, and the contact that notification looks up."""
 
 from collections.abc import Awaitable, Callable
 
@@ -14,49 +14,51 @@ from tests.support.rpc import RpcCaller
 GRACE = {"first_name": "Grace", "last_name": "Hopper"}
 
 
-def of(member: Member) -> Identity:
+def identity_of(member: Member) -> Identity:
     return Identity(user_id=member.session.user.id, role=member.session.user.role)
 
 
-async def test_somebody_reads_and_renames_themselves(ask: RpcCaller, member: Member) -> None:
-    _, header = await ask.raw(user.PROFILE, identity=of(member))
+async def test_customer_reads_and_changes_the_profile(rpc: RpcCaller, member: Member) -> None:
+    _, header = await rpc.raw(user.PROFILE, identity=identity_of(member))
     assert header[headers.VERSION] == "1"
-    renamed = await ask(user.UPDATE_PROFILE, {"first_name": " Grace ", "last_name": "Hopper"}, identity=of(member))
+    renamed = await rpc(
+        user.UPDATE_PROFILE, {"first_name": " Grace ", "last_name": "Hopper"}, identity=identity_of(member)
+    )
     assert (renamed.first_name, renamed.last_name) == ("Grace", "Hopper")
     assert renamed.updated_at > renamed.created_at
-    assert await ask(user.PROFILE, identity=of(member)) == renamed
+    assert await rpc(user.PROFILE, identity=identity_of(member)) == renamed
 
 
-async def test_a_change_of_another_version_is_refused(ask: RpcCaller, member: Member) -> None:
-    _, header = await ask.raw(user.UPDATE_PROFILE, GRACE, identity=of(member), if_match=1)
+async def test_change_of_an_outdated_version_is_refused(rpc: RpcCaller, member: Member) -> None:
+    _, header = await rpc.raw(user.UPDATE_PROFILE, GRACE, identity=identity_of(member), if_match=1)
     assert header[headers.VERSION] == "2"
     with pytest.raises(PreconditionFailed):
-        await ask(user.UPDATE_PROFILE, GRACE, identity=of(member), if_match=1)
+        await rpc(user.UPDATE_PROFILE, GRACE, identity=identity_of(member), if_match=1)
 
 
-async def test_the_same_change_again_is_made_once(ask: RpcCaller, member: Member) -> None:
+async def test_repeated_request_changes_once(rpc: RpcCaller, member: Member) -> None:
     key = new_id().hex
-    answers = [await ask.raw(user.UPDATE_PROFILE, GRACE, identity=of(member), key=key) for _ in range(2)]
+    answers = [await rpc.raw(user.UPDATE_PROFILE, GRACE, identity=identity_of(member), key=key) for _ in range(2)]
     assert answers[0][0] == answers[1][0]
     assert answers[1][1][headers.REPLAYED] == "true"
 
 
-async def test_a_profile_is_for_the_signed_in(ask: RpcCaller, new_customer: Callable[[], Identity]) -> None:
+async def test_profile_requires_a_signed_in_user(rpc: RpcCaller, new_customer: Callable[[], Identity]) -> None:
     with pytest.raises(Unauthorized):
-        await ask(user.PROFILE)
+        await rpc(user.PROFILE)
     with pytest.raises(NotFound):
-        await ask(user.PROFILE, identity=new_customer())
+        await rpc(user.PROFILE, identity=new_customer())
     with pytest.raises(NotFound):
-        await ask(user.UPDATE_PROFILE, GRACE, identity=new_customer())
+        await rpc(user.UPDATE_PROFILE, GRACE, identity=new_customer())
 
 
 @pytest.mark.parametrize("changed", [{"role": "admin"}, {"email": "other@example.com"}, {"first_name": "a\r\nb"}])
-async def test_only_the_name_can_be_changed(ask: RpcCaller, member: Member, changed: dict[str, str]) -> None:
+async def test_only_the_name_can_be_changed(rpc: RpcCaller, member: Member, changed: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest):
-        await ask(user.UPDATE_PROFILE, {**GRACE, **changed}, identity=of(member))
+        await rpc(user.UPDATE_PROFILE, {**GRACE, **changed}, identity=identity_of(member))
 
 
-async def test_who_writes_to_a_customer_learns_where(
+async def test_notification_can_look_up_the_contact(
     as_service: Callable[[str], Awaitable[RpcCaller]], member: Member
 ) -> None:
     notification = await as_service("notification")

@@ -1,4 +1,4 @@
-"""What ends a session ends its access tokens with it, on the very next request."""
+"""Ending a session ends its access tokens on the next request."""
 
 import asyncio
 import time
@@ -21,29 +21,27 @@ Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 PROFILE = "/users/profile"
 
 
-async def signed_in_again(customer: RegisteredCustomer) -> HttpClient:
+async def sign_in_again(customer: RegisteredCustomer) -> HttpClient:
     login = {"email": customer.email, "password": customer.password}
-    answered = await customer.http.with_token(None).post("/auth/login", login)
-    return customer.http.with_token(answered.json["access_token"])
+    response = await customer.http.with_token(None).post("/auth/login", login)
+    return customer.http.with_token(response.json["access_token"])
 
 
-async def test_a_ban_is_felt_on_the_next_request_everywhere(
-    admin_http: HttpClient, customer: RegisteredCustomer
-) -> None:
-    elsewhere = await signed_in_again(customer)
+async def test_ban_takes_effect_on_the_next_request(admin_http: HttpClient, customer: RegisteredCustomer) -> None:
+    other_client = await sign_in_again(customer)
     assert (await admin_http.post(f"/users/{customer.user['id']}/ban")).status == 200
-    for http in (customer.http, elsewhere):
-        answered = await http.get(PROFILE)
-        assert (answered.status, answered.code) == (401, "invalid_token")
+    for http in (customer.http, other_client):
+        response = await http.get(PROFILE)
+        assert (response.status, response.code) == (401, "invalid_token")
 
 
 @pytest.fixture
 async def another_edge(stack: Stack) -> AsyncIterator[str]:
-    """Beside the stack's own; its address."""
+    """Starts a second edge beside the stack's own and returns its URL."""
     settings = EdgeSettings(
         _env_file=None,
         nats_url=stack.nats_url,
-        nats_password=stack.password("edge"),
+        nats_password=stack.nats_password("edge"),
         edge_port=0,
         edge_limits=1000,
         edge_linger=0,
@@ -52,69 +50,71 @@ async def another_edge(stack: Stack) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-async def refused_at(http: HttpClient) -> float:
+async def wait_until_refused(http: HttpClient) -> float:
     while (await http.get(PROFILE)).status == 200:
         pass
     return time.perf_counter()
 
 
-async def test_a_ban_takes_less_than_a_tenth_of_a_second_on_two_edges(
+async def test_ban_takes_effect_within_100_ms_on_two_edges(
     admin_http: HttpClient, http: HttpClient, another_edge: str
 ) -> None:
-    """From the moment at which an administrator asks for it, and from the answer."""
+    """The time is measured from the administrator's request and from its reply."""
     from_request, from_answer = [], []
     for _ in range(10):
         customer = await register_customer(http)
         holders = [customer.http, HttpClient(http.session, another_edge, customer.http.token)]
         assert [(await one.get(PROFILE)).status for one in holders] == [200, 200]
-        waiting = [asyncio.create_task(refused_at(one)) for one in holders]
-        asked = time.perf_counter()
+        waiting = [asyncio.create_task(wait_until_refused(one)) for one in holders]
+        requested_at = time.perf_counter()
         assert (await admin_http.post(f"/users/{customer.user['id']}/ban")).status == 200
-        answered = time.perf_counter()
+        replied_at = time.perf_counter()
         found = await asyncio.gather(*waiting)
-        from_request += [at - asked for at in found]
-        from_answer += [max(at - answered, 0.0) for at in found]
+        from_request += [at - requested_at for at in found]
+        from_answer += [max(at - replied_at, 0.0) for at in found]
     figures = [f"{median(took) * 1000:.1f} (at most {max(took) * 1000:.1f})" for took in (from_request, from_answer)]
     print(f"\nban to refusal on two edges, ms: from the request {figures[0]}, the answer {figures[1]}")  # noqa: T201
     assert median(from_request) < 0.1, from_request
 
 
-async def test_another_role_is_felt_on_the_next_request(admin_http: HttpClient, customer: RegisteredCustomer) -> None:
+async def test_role_change_takes_effect_on_the_next_request(
+    admin_http: HttpClient, customer: RegisteredCustomer
+) -> None:
     path = f"/users/{customer.user['id']}"
     assert (await admin_http.put(path, {"role": "admin"})).status == 200
     assert (await customer.http.get(PROFILE)).status == 401
-    promoted = await signed_in_again(customer)
+    promoted = await sign_in_again(customer)
     assert (await promoted.get(path)).status == 200
     assert (await admin_http.put(path, {"role": "customer"})).status == 200
     assert (await promoted.get(path)).status == 401
 
 
-async def test_a_logout_ends_the_access_token_too(customer: RegisteredCustomer) -> None:
-    elsewhere = await signed_in_again(customer)
+async def test_logout_ends_the_access_token(customer: RegisteredCustomer) -> None:
+    other_client = await sign_in_again(customer)
     body = {"refresh_token": customer.session["refresh_token"]}
     assert (await customer.http.post("/auth/logout", body)).status == 204
     assert (await customer.http.get(PROFILE)).status == 401
-    assert (await elsewhere.get(PROFILE)).status == 200
+    assert (await other_client.get(PROFILE)).status == 200
 
 
-async def test_one_ends_a_session_and_keeps_ones_own(customer: RegisteredCustomer) -> None:
-    elsewhere = await signed_in_again(customer)
+async def test_ending_another_session_keeps_the_callers(customer: RegisteredCustomer) -> None:
+    other_client = await sign_in_again(customer)
     found = (await customer.http.get("/users/profile/sessions")).json["items"]
     (other,) = [one for one in found if not one["current"]]
     assert (await customer.http.delete(f"/users/profile/sessions/{other['id']}")).status == 204
-    assert (await elsewhere.get(PROFILE)).status == 401
+    assert (await other_client.get(PROFILE)).status == 401
     assert (await customer.http.get(PROFILE)).status == 200
 
 
-async def test_a_changed_password_ends_the_other_access_tokens(customer: RegisteredCustomer) -> None:
-    elsewhere = await signed_in_again(customer)
+async def test_password_change_ends_the_other_access_tokens(customer: RegisteredCustomer) -> None:
+    other_client = await sign_in_again(customer)
     body = {"current_password": customer.password, "new_password": PASSWORD}
     assert (await customer.http.put("/users/profile/password", body)).status == 204
-    assert (await elsewhere.get(PROFILE)).status == 401
+    assert (await other_client.get(PROFILE)).status == 401
     assert (await customer.http.get(PROFILE)).status == 200
 
 
-async def test_a_stolen_refresh_token_ends_the_access_token_too(customer: RegisteredCustomer) -> None:
+async def test_refresh_token_reuse_ends_the_access_token(customer: RegisteredCustomer) -> None:
     stolen = {"refresh_token": customer.session["refresh_token"]}
     guest = customer.http.with_token(None)
     second = (await guest.post("/auth/refresh", stolen)).json
@@ -123,22 +123,20 @@ async def test_a_stolen_refresh_token_ends_the_access_token_too(customer: Regist
     assert (await customer.http.with_token(third["access_token"]).get(PROFILE)).status == 401
 
 
-async def test_what_was_not_told_when_the_process_died_is_told_by_the_next(
+async def test_revocation_is_published_after_a_crash(
     customer: RegisteredCustomer, database: Databases, eventually: Callable[..., Awaitable[Any]]
 ) -> None:
-    """The row is as a process leaves it that dies between the commit and the telling."""
+    """The row is as a process leaves it that dies between the commit and the publication."""
     connection = await database("user")
     await connection.execute("UPDATE session SET revoked_at = now() WHERE account_id = $1::uuid", customer.user["id"])
 
-    async def refused() -> bool:
+    async def error() -> bool:
         return (await customer.http.get(PROFILE)).status == 401
 
-    await eventually(refused)
+    await eventually(error)
 
 
 @pytest.mark.parametrize("path", [PROFILE, "/products"])
-async def test_a_token_of_an_ended_session_is_refused_wherever_it_is_presented(
-    customer: RegisteredCustomer, path: str
-) -> None:
+async def test_token_of_an_ended_session_is_refused_on_every_route(customer: RegisteredCustomer, path: str) -> None:
     await customer.http.post("/auth/logout", {"refresh_token": customer.session["refresh_token"]})
     assert (await customer.http.get(path)).status == 401

@@ -1,1 +1,1 @@
-"""Shopify's product CSV: a row a variant or a picture, the rows of one product side by side, under one handle."""
+"""Shopify's product CSV: one row for each variant or image; the rows of a product share a handle and stand together."""

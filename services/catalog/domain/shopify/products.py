@@ -1,4 +1,4 @@
-"""A group of rows as a product, and what it makes of the product that is there."""
+"""Reads a group of rows as a product, and merges it into the stored product."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,11 +22,12 @@ from services.catalog.domain.slugs import slugify
 MAX_HANDLE_LENGTH = 255
 MAX_URL_LENGTH = 2048
 PLACEHOLDER_ID = UUID(int=0)
+"""Stands for the product's id where a contract model only validates the cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileProduct:
-    """A product as a file says it. `whole` is not so when rows of it could not be read."""
+    """A product as a file states it. It is not complete when some of its rows could not be read."""
 
     handle: str
     line: int
@@ -42,30 +43,35 @@ class FileProduct:
 
     @property
     def slug(self) -> str:
+        """The slug that the handle makes."""
         return slugify(self.handle, "product")
 
     @property
     def quantities(self) -> dict[str, int]:
-        return {one.variant.sku: one.quantity for one in self.variants if one.quantity is not None}
+        """Units by SKU, of the variants whose rows have a quantity."""
+        return {item.variant.sku: item.quantity for item in self.variants if item.quantity is not None}
 
     def line_of(self, sku: str) -> int:
-        return next((one.line for one in self.variants if one.variant.sku == sku), self.line)
+        """The line of the variant with that SKU, else of the product."""
+        return next((item.line for item in self.variants if item.variant.sku == sku), self.line)
 
     def without_skus(self, skus: Sequence[str]) -> "FileProduct":
-        kept = tuple(one for one in self.variants if one.variant.sku not in skus)
-        return replace(self, variants=kept, is_complete=False)
+        """The product without some of its variants, which makes it incomplete."""
+        rest = tuple(item for item in self.variants if item.variant.sku not in skus)
+        return replace(self, variants=rest, is_complete=False)
 
     def without_quantities(self, skus: Sequence[str]) -> "FileProduct":
-        kept = (replace(one, quantity=None) if one.variant.sku in skus else one for one in self.variants)
-        return replace(self, variants=tuple(kept))
+        """The product with the stock of some of its variants left as it is."""
+        variants = (replace(item, quantity=None) if item.variant.sku in skus else item for item in self.variants)
+        return replace(self, variants=tuple(variants))
 
 
 def parse_product(group: ProductRows, currency: str) -> tuple[FileProduct | None, list[ProductImportError]]:
-    """The product, unless there is too little of it, and what is wrong with its rows."""
+    """The product and the errors in its rows; None when the rows do not make a product."""
     first = group.rows[0]
-    if problem := _problem(group):
+    if problem := _find_problem(group):
         return None, [ProductImportError(line=first.line, detail=problem)]
-    variants, faults = _variants(group, currency)
+    variants, faults = _parse_variants(group, currency)
     try:
         checked = ChangeProduct(
             id=PLACEHOLDER_ID,
@@ -73,7 +79,7 @@ def parse_product(group: ProductRows, currency: str) -> tuple[FileProduct | None
             description=first["Body (HTML)"],
             tags=list(dict.fromkeys(tag for part in first["Tags"].split(",") if (tag := part.strip()))),
             attributes={"Vendor": first["Vendor"]} if first["Vendor"] else {},
-            variants=[one.variant for one in variants] or None,
+            variants=[item.variant for item in variants] or None,
         )
     except ValidationError as error:
         return None, [*faults, ProductImportError(line=first.line, detail=describe_error(error))]
@@ -86,7 +92,7 @@ def parse_product(group: ProductRows, currency: str) -> tuple[FileProduct | None
         tags=tuple(checked.tags or ()),
         attributes=checked.attributes or {},
         is_active=_is_active(first),
-        sources=_sources(group.rows),
+        sources=_parse_sources(group.rows),
         variants=tuple(variants),
         is_complete=not faults,
     )
@@ -94,11 +100,11 @@ def parse_product(group: ProductRows, currency: str) -> tuple[FileProduct | None
 
 
 def merge_into(before: ProductRecord, product: FileProduct, category_id: UUID | None, now: datetime) -> ProductRecord:
-    """The product that is there as the file says it; `before` itself when the file says nothing new.
+    """The stored product after the import; `before` itself when the file changes nothing.
 
-    Variants that the file does not have go, unless it could not be read wholly. What the file does not speak of stays.
+    A complete file product removes the variants that it does not have. Fields that a file cannot state stay.
     """
-    variants = [VariantRecord.from_contract(one.variant) for one in product.variants]
+    variants = [VariantRecord.from_contract(item.variant) for item in product.variants]
     if not product.is_complete:
         skus = {variant.sku for variant in variants}
         variants += [variant for variant in before.variants if variant.sku not in skus]
@@ -118,7 +124,7 @@ def merge_into(before: ProductRecord, product: FileProduct, category_id: UUID | 
 
 
 def build_product(product: FileProduct, product_id: UUID, category_id: UUID | None, now: datetime) -> ProductRecord:
-    """A product that was not there before."""
+    """A new product from a file."""
     return ProductRecord(
         id=product_id,
         slug=product.slug,
@@ -127,7 +133,7 @@ def build_product(product: FileProduct, product_id: UUID, category_id: UUID | No
         category_id=category_id,
         tags=product.tags,
         attributes=product.attributes,
-        variants=tuple(VariantRecord.from_contract(one.variant) for one in product.variants),
+        variants=tuple(VariantRecord.from_contract(item.variant) for item in product.variants),
         is_active=product.is_active,
         created_at=now,
         updated_at=now,
@@ -136,21 +142,22 @@ def build_product(product: FileProduct, product_id: UUID, category_id: UUID | No
     )
 
 
-def _problem(group: ProductRows) -> str | None:
+def _find_problem(group: ProductRows) -> str | None:
     """Why none of the rows can be used."""
-    rest = f"; {len(group.rows) - 1} more rows of it are left out" if len(group.rows) > 1 else ""
+    others = len(group.rows) - 1
+    skipped = f"; {others} more rows of this product are skipped" if others else ""
     if not group.handle:
         return "Handle is missing"
     if len(group.handle) > MAX_HANDLE_LENGTH or not group.handle.isprintable():
-        return f"Handle is not a line of at most {MAX_HANDLE_LENGTH} characters{rest}"
+        return f"Handle is not one line of at most {MAX_HANDLE_LENGTH} printable characters{skipped}"
     if group.is_scattered:
-        return f"the rows of {group.handle} do not stand together{rest}"
+        return f"The rows of {group.handle} do not stand together{skipped}"
     if not group.rows[0]["Title"]:
-        return f"Title is missing{rest}"
+        return f"Title is missing{skipped}"
     return None
 
 
-def _variants(group: ProductRows, currency: str) -> tuple[list[FileVariant], list[ProductImportError]]:
+def _parse_variants(group: ProductRows, currency: str) -> tuple[list[FileVariant], list[ProductImportError]]:
     variants: list[FileVariant] = []
     faults: list[ProductImportError] = []
     for row in group.rows:
@@ -158,28 +165,28 @@ def _variants(group: ProductRows, currency: str) -> tuple[list[FileVariant], lis
         if not (has_variant(row) or is_first) and row["Image Src"]:
             continue
         try:
-            variants.append(parse_variant(row, group.rows[0], currency))
-            _refuse_twice(variants)
-        except InvalidRowError as bad:
-            faults.append(ProductImportError(line=row.line, detail=str(bad)))
+            variant = parse_variant(row, group.rows[0], currency)
+            _refuse_duplicate(variant, variants)
+            variants.append(variant)
+        except InvalidRowError as error:
+            faults.append(ProductImportError(line=row.line, detail=str(error)))
     return variants, faults
 
 
-def _refuse_twice(variants: list[FileVariant]) -> None:
-    """Takes the last one out again when its SKU is there already."""
-    sku = variants[-1].variant.sku
-    if any(sku == other.variant.sku for other in variants[:-1]):
-        variants.pop()
-        raise InvalidRowError(f"{sku} stands twice in this product")
+def _refuse_duplicate(variant: FileVariant, others: Sequence[FileVariant]) -> None:
+    sku = variant.variant.sku
+    if any(sku == other.variant.sku for other in others):
+        raise InvalidRowError(f"Another variant of this product has the SKU {sku}")
 
 
-def _sources(rows: Sequence[CsvRow]) -> tuple[Mapping[str, str], ...]:
-    found = {
+def _parse_sources(rows: Sequence[CsvRow]) -> tuple[Mapping[str, str], ...]:
+    """The images of a product by URL, each once, with the text of its first row."""
+    by_url = {
         row["Image Src"]: {"src": row["Image Src"], "alt": row["Image Alt Text"]}
         for row in reversed(rows)
         if row["Image Src"].startswith(("https://", "http://")) and len(row["Image Src"]) <= MAX_URL_LENGTH
     }
-    return tuple(reversed(found.values()))
+    return tuple(reversed(by_url.values()))
 
 
 def _is_active(row: CsvRow) -> bool:

@@ -1,4 +1,4 @@
-"""SKUs for variants that a file gives none: the same for the same product and options, whenever it comes again."""
+"""Derives SKUs for variants without one, the same each time for the same handle and options."""
 
 import hashlib
 import json
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from services.catalog.domain.slugs import slugify
 
 MAX_SKU_LENGTH = 64
-_DIGITS = 10
+_DIGEST_LENGTH = 10
 
 
 def derive_sku(handle: str, values: Sequence[str]) -> str:
-    """Handle and option values, told apart by a digest where writing them plainly loses something."""
+    """The handle and the option values, with a digest at the end where their plain form would lose something."""
     parts = [handle, *values]
     slugs = [slugify(part) for part in parts]
     plain = ".".join(slugs)
-    exact = ["-".join(part.lower().split()) for part in parts]
-    if all(slugs) and slugs == exact and len(plain) <= MAX_SKU_LENGTH:
+    lossless = ["-".join(part.lower().split()) for part in parts]
+    if all(slugs) and slugs == lossless and len(plain) <= MAX_SKU_LENGTH:
         return plain
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGITS]
-    return f"{plain[: MAX_SKU_LENGTH - _DIGITS - 1].strip('.-') or 'sku'}-{digest}"
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"{plain[: MAX_SKU_LENGTH - _DIGEST_LENGTH - 1].strip('.-') or 'sku'}-{digest}"

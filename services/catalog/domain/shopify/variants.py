@@ -1,4 +1,4 @@
-"""A row as a variant."""
+"""Reads a row as a variant."""
 
 import re
 from collections.abc import Callable
@@ -29,16 +29,17 @@ COLUMNS = {
     "attributes": "Vendor",
     "variants": "Variants",
 }
-_WHOLE = re.compile(r"(-?[0-9]{1,12})(\.0*)?")
+"""Fields of the contracts, by the column that they come from."""
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]{1,12})(\.0*)?")
 
 
 class InvalidRowError(Exception):
-    """What is wrong with a row."""
+    """What is wrong with a row, in words for the sender of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileVariant:
-    """A variant as its row says it; `quantity` is None where the row says none."""
+    """A variant as its row states it; `quantity` is None where the row has none."""
 
     line: int
     variant: VariantInput
@@ -46,25 +47,26 @@ class FileVariant:
 
 
 def has_variant(row: CsvRow) -> bool:
+    """Whether the row describes a variant, rather than only an image."""
     return any(row[column] for column in ("Variant Price", "Variant SKU", "Option1 Value"))
 
 
 def parse_variant(row: CsvRow, first: CsvRow, currency: str) -> FileVariant:
-    """Raises `BadRow`. Option names stand in the `first` row of the product only."""
-    options = _options(row, first)
-    price = _cell(row, "Variant Price", lambda text: parse_price(text, currency))
+    """The variant of a row; raises `InvalidRowError`. Only the `first` row of a product has the option names."""
+    options = _parse_options(row, first)
+    price = _parse_cell(row, "Variant Price", lambda text: parse_price(text, currency))
     if price is None:
         raise InvalidRowError("Variant Price is missing")
-    compared = _cell(row, "Variant Compare At Price", lambda text: parse_price(text, currency))
-    grams = _cell(row, "Variant Grams", lambda text: _whole(text, MAX_GRAMS))
-    quantity = _cell(row, "Variant Inventory Qty", lambda text: _whole(text, MAX_STOCK))
+    compare_at = _parse_cell(row, "Variant Compare At Price", lambda text: parse_price(text, currency))
+    grams = _parse_cell(row, "Variant Grams", lambda text: _parse_whole_number(text, MAX_GRAMS))
+    quantity = _parse_cell(row, "Variant Inventory Qty", lambda text: _parse_whole_number(text, MAX_STOCK))
     if row.surplus_cells:
-        raise InvalidRowError("has more cells than the header has columns")
+        raise InvalidRowError("The row has more cells than the header has columns")
     try:
         variant = VariantInput(
             sku=row["Variant SKU"].removeprefix("'") or derive_sku(row["Handle"], list(options.values())),
             price=Money(amount=price, currency=currency),
-            compare_at_price=Money(amount=compared, currency=currency) if compared else None,
+            compare_at_price=Money(amount=compare_at, currency=currency) if compare_at else None,
             options=options,
             weight_grams=grams,
         )
@@ -74,36 +76,36 @@ def parse_variant(row: CsvRow, first: CsvRow, currency: str) -> FileVariant:
 
 
 def describe_error(error: ValidationError) -> str:
-    """What a contract says of a product or variant, in the words of the file."""
+    """The first error of a contract model, with the column of the file instead of the field."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     column = COLUMNS.get(str(first["loc"][0]), "") if first["loc"] else ""
     return f"{column}: {first['msg']}" if column else first["msg"]
 
 
-def _options(row: CsvRow, first: CsvRow) -> dict[str, str]:
-    """Shopify writes a product without options as one whose `Title` is `Default Title`."""
-    found = {
+def _parse_options(row: CsvRow, first: CsvRow) -> dict[str, str]:
+    """Shopify writes a product without options as one with the option `Title` and the value `Default Title`."""
+    options = {
         first[f"Option{number} Name"] or f"Option {number}": value
         for number in OPTION_NUMBERS
         if (value := row[f"Option{number} Value"])
     }
-    return {} if found == {"Title": "Default Title"} else found
+    return {} if options == {"Title": "Default Title"} else options
 
 
-def _cell(row: CsvRow, column: str, read: Callable[[str], T]) -> T | None:
+def _parse_cell(row: CsvRow, column: str, parse: Callable[[str], T]) -> T | None:
     if not row[column]:
         return None
     try:
-        return read(row[column])
+        return parse(row[column])
     except ValueError as error:
         raise InvalidRowError(f"{column} {error}") from error
 
 
-def _whole(text: str, most: int) -> int:
-    """Shopify counts below nothing what was sold without being there; here that is nothing."""
-    match = _WHOLE.fullmatch(text)
+def _parse_whole_number(text: str, maximum: int) -> int:
+    """A number from 0. Shopify writes a negative quantity for oversold stock; that counts as 0."""
+    match = _WHOLE_NUMBER.fullmatch(text)
     if match is None:
         raise ValueError("is not a whole number")
-    if int(match[1]) > most:
-        raise ValueError(f"is more than {most}")
+    if int(match[1]) > maximum:
+        raise ValueError(f"is more than {maximum}")
     return max(int(match[1]), 0)

@@ -1,4 +1,4 @@
-"""`souk import`: what is told of a file, of a shop that is not there, and of rows that do not come in."""
+"""`souk import`: its result, its errors, and the rows that are not imported."""
 
 import asyncio
 import io
@@ -10,85 +10,87 @@ import pytest
 from rich.console import Console
 
 from infra.foundation.ids import new_id
-from infra.ops.cli.import_products import read, rows_of, show
+from infra.ops.cli.import_products import count_rows, print_result, read_product_file
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.stack import Stack
 
 HEADER = "Handle,Title,Body (HTML),Tags,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price\n"
 
 
-async def souk(*words: str, **environment: str) -> tuple[int, str]:
-    """The command as a person runs it: its exit code, and all that it says."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SOUK_")}
+async def run_souk(*words: str, **environment: str) -> tuple[int, str]:
+    """Runs the command. Returns its exit code and its output."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SOUK_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "infra.ops.cli.app",
         *words,
-        env={**kept, "COLUMNS": "120", **environment},
+        env={**inherited, "COLUMNS": "120", **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await process.communicate()
+    output, _ = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, said.decode()
+    return process.returncode, output.decode()
 
 
 def product_file(folder: Path, *, broken: bool = False) -> Path:
-    mark = new_id().hex
+    suffix = new_id().hex
     rows = [
-        f"lamp-{mark},Lamp,A lamp,light,Size,Small,S-{mark},3,19.99",
-        f"lamp-{mark},,,,,Large,L-{mark},4,29.99",
-        f"tea-{mark},Tea,A tea,leaf,,,T-{mark},5,{'a lot' if broken else '4.50'}",
-        f"rug-{mark},Rug,A rug,wool,,,R-{mark},1,199.00",
+        f"lamp-{suffix},Lamp,A lamp,light,Size,Small,S-{suffix},3,19.99",
+        f"lamp-{suffix},,,,,Large,L-{suffix},4,29.99",
+        f"tea-{suffix},Tea,A tea,leaf,,,T-{suffix},5,{'a lot' if broken else '4.50'}",
+        f"rug-{suffix},Rug,A rug,wool,,,R-{suffix},1,199.00",
     ]
     path = folder / "products.csv"
     path.write_text(HEADER + "\n".join(rows) + "\n")
     return path
 
 
-async def test_a_file_comes_in_and_a_second_time_changes_nothing(stack: Stack, tmp_path: Path) -> None:
-    file, data = str(product_file(tmp_path)), str(stack.options.data)
-    code, said = await souk("import", file, "--data", data)
-    assert code == 0, said
-    assert "products.csv is in the shop: 4 rows read." in said
-    assert said.split()[-5:] == ["3", "4", "3", "0", "0"]
-    code, said = await souk("import", file, "--data", data)
-    assert code == 0, said
-    assert said.split()[-5:] == ["3", "4", "0", "0", "3"]
+async def test_importing_a_file_again_changes_nothing(stack: Stack, tmp_path: Path) -> None:
+    file, data = str(product_file(tmp_path)), str(stack.settings.data)
+    code, output = await run_souk("import", file, "--data", data)
+    assert code == 0, output
+    assert "products.csv was imported: 4 rows read." in output
+    assert output.split()[-5:] == ["3", "4", "3", "0", "0"]
+    code, output = await run_souk("import", file, "--data", data)
+    assert code == 0, output
+    assert output.split()[-5:] == ["3", "4", "0", "0", "3"]
 
 
-async def test_a_broken_row_is_shown_with_its_line(stack: Stack, tmp_path: Path) -> None:
-    code, said = await souk("import", str(product_file(tmp_path, broken=True)), "--data", str(stack.options.data))
-    assert code == 0, said
-    assert "1 row did not come in" in said
-    (fault,) = [line for line in said.splitlines() if line.strip().startswith("4 ")]
-    assert len(fault.split()) > 2
+async def test_a_row_that_fails_is_shown_with_its_line_and_exit_code_1(stack: Stack, tmp_path: Path) -> None:
+    code, output = await run_souk(
+        "import", str(product_file(tmp_path, broken=True)), "--data", str(stack.settings.data)
+    )
+    assert code == 1, output
+    assert "1 row not imported" in output
+    (error,) = [line for line in output.splitlines() if line.strip().startswith("4 ")]
+    assert len(error.split()) > 2
 
 
-async def test_what_is_no_csv_is_told_plainly(stack: Stack, tmp_path: Path) -> None:
+async def test_a_file_that_is_no_csv_gets_a_clear_error(stack: Stack, tmp_path: Path) -> None:
     path = tmp_path / "picture.csv"
     path.write_bytes(bytes(range(256)) * 10)
-    code, said = await souk("import", str(path), "--data", str(stack.options.data))
+    code, output = await run_souk("import", str(path), "--data", str(stack.settings.data))
     assert code == 1
-    assert "Traceback" not in said
-    assert "CSV" in said
+    assert "Traceback" not in output
+    assert "CSV" in output
 
 
-async def test_a_missing_file_is_told_plainly(tmp_path: Path) -> None:
-    code, said = await souk("import", str(tmp_path / "nothing.csv"))
-    assert (code, said.strip()) == (1, f"There is no file {tmp_path / 'nothing.csv'}.")
+async def test_a_missing_file_gets_a_clear_error(tmp_path: Path) -> None:
+    code, output = await run_souk("import", str(tmp_path / "nothing.csv"))
+    assert (code, output.strip()) == (1, f"There is no file {tmp_path / 'nothing.csv'}.")
 
 
-async def test_a_shop_that_does_not_run_is_told_plainly(tmp_path: Path) -> None:
-    code, said = await souk("import", str(product_file(tmp_path)), "--data", str(tmp_path / "souk"))
+async def test_a_local_shop_that_does_not_run_gets_a_clear_error(tmp_path: Path) -> None:
+    code, output = await run_souk("import", str(product_file(tmp_path)), "--data", str(tmp_path / "souk"))
     assert code == 1
-    assert "Start it with `souk up`" in said
-    assert "Traceback" not in said
+    assert "Start it with `souk up`" in output
+    assert "Traceback" not in output
 
 
-async def test_a_shop_elsewhere_that_does_not_answer_is_told_plainly(tmp_path: Path) -> None:
-    code, said = await souk(
+async def test_a_remote_shop_that_does_not_answer_gets_a_clear_error(tmp_path: Path) -> None:
+    code, output = await run_souk(
         "import",
         str(product_file(tmp_path)),
         "--url",
@@ -97,27 +99,27 @@ async def test_a_shop_elsewhere_that_does_not_answer_is_told_plainly(tmp_path: P
         SOUK_ADMIN_PASSWORD="correct horse",
     )
     assert code == 1
-    assert "Nobody answers at http://127.0.0.1:9" in said
-    assert "Traceback" not in said
+    assert "No shop answers at http://127.0.0.1:9" in output
+    assert "Traceback" not in output
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="is a folder"):
-        read(tmp_path)
+        read_product_file(tmp_path)
 
 
-def test_rows_are_counted_as_csv_has_them() -> None:
-    assert rows_of(b'a,b\n1,"two\nlines"\n\n3,4\n') == 2
-    assert rows_of(b"") == 0
-    assert rows_of(b"\xff\xfe\x00") is None
+def test_rows_are_counted_as_csv() -> None:
+    assert count_rows(b'a,b\n1,"two\nlines"\n\n3,4\n') == 2
+    assert count_rows(b"") == 0
+    assert count_rows(b"\xff\xfe\x00") is None
 
 
-def test_a_fault_is_shown_as_it_is() -> None:
+def test_errors_are_printed_without_markup() -> None:
     written = io.StringIO()
-    fault = {"line": 7, "detail": "[red]3[/red] is no price"}
+    error = {"line": 7, "detail": "[red]3[/red] is no price"}
     counts = dict.fromkeys(("rows", "products", "variants", "created", "updated", "unchanged"), 0)
-    show({**counts, "status": "failed", "errors": [fault] * 60}, "a.csv", Console(file=written, width=100))
-    said = written.getvalue()
-    assert "a.csv could not be brought in" in said
-    assert "[red]3[/red] is no price" in said
-    assert "... and 10 more." in said
+    print_result({**counts, "status": "failed", "errors": [error] * 60}, "a.csv", Console(file=written, width=100))
+    output = written.getvalue()
+    assert "a.csv could not be imported" in output
+    assert "[red]3[/red] is no price" in output
+    assert "... and 10 more." in output

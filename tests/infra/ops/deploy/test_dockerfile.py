@@ -1,4 +1,4 @@
-"""The Dockerfile's steps, done without Docker: copied folders, the same commands, another root."""
+"""Runs the Dockerfile's steps without Docker: the same copies and commands, below another root."""
 
 import os
 import re
@@ -37,7 +37,7 @@ class Step:
 
 
 def steps() -> Iterator[Step]:
-    """The instructions, continued lines joined, comments and mounts left out."""
+    """Yields the instructions, with continued lines joined, without comments and mounts."""
     lines = [line for line in DOCKERFILE.read_text().splitlines() if line.strip() and not line.startswith("#")]
     for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines():
         word, _, rest = line.partition(" ")
@@ -50,13 +50,13 @@ BUILDER, RUNTIME = STEPS[FROM[0] : FROM[1]], STEPS[FROM[1] :]
 
 
 def sources(stage: list[Step]) -> list[str]:
-    """What a stage copies from the repository."""
+    """Returns what a stage copies from the repository."""
     copies = [shlex.split(step.rest) for step in stage if step.word == "COPY"]
     return [source for words in copies if not words[0].startswith("--from") for source in words[:-1]]
 
 
 def ignored(path: str) -> bool:
-    """As .dockerignore says: the last line that fits decides."""
+    """Tells whether .dockerignore excludes a path: the last matching line decides."""
     result = False
     for line in (ROOT / ".dockerignore").read_text().splitlines():
         if line and not line.startswith("#"):
@@ -71,35 +71,35 @@ def ignored(path: str) -> bool:
 # What it says.
 
 
-def test_it_uses_no_instruction_that_is_not_tried_here() -> None:
+def test_every_instruction_is_known_to_these_tests() -> None:
     assert {step.word for step in STEPS} <= KNOWN
     assert len(FROM) == 2, "what builds is not in what runs"
 
 
-def test_what_runs_is_small_and_is_nobody() -> None:
-    said = {step.word: step.rest for step in RUNTIME}
-    assert said["USER"] == "10001:10001"
-    assert said["STOPSIGNAL"] == "SIGTERM"
-    assert "org.opencontainers.image.title" in said["LABEL"]
-    assert "ENTRYPOINT" not in said
+def test_the_runtime_stage_is_small_and_unprivileged() -> None:
+    instructions = {step.word: step.rest for step in RUNTIME}
+    assert instructions["USER"] == "10001:10001"
+    assert instructions["STOPSIGNAL"] == "SIGTERM"
+    assert "org.opencontainers.image.title" in instructions["LABEL"]
+    assert "ENTRYPOINT" not in instructions
     runs = " ".join(step.rest for step in STEPS if step.word == "RUN")
     assert not re.search(r"\b(apt-get|gcc|build-essential|curl|wget)\b", runs)
 
 
-def test_its_base_is_pinned_and_is_the_python_that_is_tried() -> None:
+def test_the_base_image_is_pinned() -> None:
     version = next(step.rest for step in STEPS if step.word == "ARG").removeprefix("PYTHON=")
     assert re.fullmatch(r"3\.11\.\d+-slim-\w+", version)
     assert {step.rest.split()[0] for step in STEPS if step.word == "FROM"} == {"python:${PYTHON}"}
 
 
-def test_dependencies_come_with_hashes() -> None:
+def test_dependencies_have_hashes() -> None:
     installs = [part for step in BUILDER if step.word == "RUN" for part in step.rest.split("&&") if " install " in part]
     assert len(installs) == 3
     assert all("--require-hashes" in part or "--no-index" in part for part in installs)
 
 
-def test_volumes_find_their_owner() -> None:
-    """A folder that a volume of ours is mounted on is in the image, with the owner that the volume takes."""
+def test_volume_folders_have_their_owner() -> None:
+    """The image has every folder on which one of our volumes is mounted, with the owner that the volume takes."""
     made = " ".join(step.rest for step in RUNTIME if step.word == "RUN")
     assert made.count("-o 10001 -g 10001") == made.count("install -d")
     for service in load_compose_file()["services"].values():
@@ -108,7 +108,7 @@ def test_volumes_find_their_owner() -> None:
     assert load_compose_file()["services"]["nats"]["user"] == "10001:10001"
 
 
-def test_the_builder_gets_what_is_copied_and_nothing_else() -> None:
+def test_only_copied_files_reach_the_builder() -> None:
     copied = sources(BUILDER)
     for source in copied:
         assert (ROOT / source).exists(), source
@@ -132,7 +132,7 @@ def test_the_builder_gets_what_is_copied_and_nothing_else() -> None:
 
 @dataclass(frozen=True)
 class Image:
-    """What the steps made; `root` stands for the container's."""
+    """The result of the steps. `root` stands for the root of the container."""
 
     root: Path
 
@@ -141,7 +141,7 @@ class Image:
         return self.root / "opt/souk/bin"
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """In an empty folder, with this environment and nothing else."""
+        """Runs a command in an empty folder with this environment only."""
         folder = self.root / "var/lib/souk"
         return subprocess.run(
             [self.binaries / command[0], *command[1:]],
@@ -155,7 +155,7 @@ class Image:
 
 @dataclass
 class Build:
-    """Follows the instructions below `root`; the builder's python is one of its own."""
+    """Runs the instructions below `root`, with a Python environment for the builder."""
 
     root: Path
     environment: Mapping[str, str]
@@ -206,8 +206,8 @@ def _ignored(folder: str, names: list[str]) -> list[str]:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     root = tmp_path_factory.mktemp("image")
     subprocess.run([sys.executable, "-m", "venv", root / "usr"], check=True)  # as the base image has python and pip
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SOUK_", "PYTHON", "COV_"))}
-    environment = {**kept, "PATH": f"{root}/usr/bin:/usr/bin:/bin", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SOUK_", "PYTHON", "COV_"))}
+    environment = {**inherited, "PATH": f"{root}/usr/bin:/usr/bin:/bin", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     build = Build(root, environment, root)
     build.follow(BUILDER)
     build.follow(RUNTIME)
@@ -217,35 +217,35 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("module", MODULES)
-def test_every_process_can_be_loaded(image: Image, module: str) -> None:
+def test_every_process_can_be_imported(image: Image, module: str) -> None:
     done = image.run("python", "-c", f"import {module} as found; print(found.__file__)")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(image.root / "opt/souk/lib"))
 
 
-def test_a_process_says_what_it_misses(image: Image) -> None:
+def test_a_process_names_missing_settings(image: Image) -> None:
     done = image.run("python", "-m", "services.order.app")
     assert done.returncode == 1
     assert "SOUK_DATABASE_URL" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_is_there(image: Image) -> None:
-    done = image.run("souk", "prepare")
+def test_the_command_is_installed(image: Image) -> None:
+    done = image.run("souk", "init-servers")
     assert done.returncode == 1
     assert "SOUK_VAULT" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_nginx_is_configured_from_the_installed_templates(image: Image) -> None:
+def test_nginx_is_rendered_from_installed_templates(image: Image) -> None:
     environment = load_compose_file()["services"]["front"]["environment"]
     done = image.run("python", "-m", "infra.ops.devstack.nginx_config", **environment)
     assert done.returncode == 0, done.stderr
     assert "server edge:8081" in done.stdout
 
 
-def test_no_file_is_left_out_of_the_wheel(image: Image) -> None:
-    """Migrations, templates and pages, too."""
+def test_the_wheel_contains_every_file(image: Image) -> None:
+    """Including migrations, templates and pages."""
     site = next((image.root / "opt/souk/lib").glob("python*/site-packages"))
     known = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
     suffixes = {".py", ".sql", ".j2", ".html", ".css", ".js", ".toml", ".json", ".typed"}
@@ -254,7 +254,7 @@ def test_no_file_is_left_out_of_the_wheel(image: Image) -> None:
     assert [name for name in wanted if not (site / name).exists()] == []
 
 
-def test_nothing_that_builds_or_tests_is_in_it(image: Image) -> None:
+def test_the_image_contains_no_build_or_test_tools(image: Image) -> None:
     done = image.run("python", "-c", "from importlib import metadata as m; print(*(d.name for d in m.distributions()))")
     installed = {name.lower() for name in done.stdout.split()}
     assert "souk" in installed

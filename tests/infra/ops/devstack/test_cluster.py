@@ -1,4 +1,4 @@
-"""NATS as three nodes: everything on each of them, and any one may die or freeze."""
+"""NATS as a cluster of three nodes: each stores everything, and any one may die or freeze."""
 
 import asyncio
 import gc
@@ -17,18 +17,17 @@ from contracts.payment import PaymentCaptured
 from infra.database.postgres import Database, Transaction
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
-from infra.messaging import connection as messaging
-from infra.messaging import topology as streams
+from infra.messaging import connection, provisioning, topology
 from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
-from infra.ops.cli.running_stack import Running
+from infra.ops.cli.running_stack import RunningStack
 from infra.ops.devstack.errors import StackError
-from infra.ops.devstack.secret_files import READERS
+from infra.ops.devstack.secret_files import READERS_DIR
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 from infra.runtime.service import Resources, ServiceParts
 from tests.conftest import FREE_PORTS
 from tests.infra.conftest import KernelStack
-from tests.infra.ops.devstack.test_up import Terminals
+from tests.infra.ops.devstack.test_up import SoukCommands
 from tests.support.eventually import eventually
 
 # The NATS client forgets to close what it had opened to a frozen node.
@@ -36,16 +35,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 NODES = ["nats-1", "nats-2", "nats-3"]
 STREAMS = [
-    *(str(stream.name) for stream in streams.stream_configs()),
-    *(f"OBJ_{bucket.name}" for bucket in streams.OBJECT_BUCKETS),
-    *(board.stream_name for board in streams.KV_BUCKETS),
+    *(str(stream.name) for stream in topology.stream_configs()),
+    *(f"OBJ_{bucket.name}" for bucket in topology.OBJECT_BUCKETS),
+    *(board.stream_name for board in topology.KV_BUCKETS),
     AUDIT_ANCHOR_STREAM.name,
 ]
 
 
 @pytest.fixture(scope="module")
 async def cluster(data_folder: Path) -> AsyncIterator[KernelStack]:
-    options = Options(
+    options = StackSettings(
         _env_file=None,
         data=data_folder / "cluster",
         parts=frozenset({"nats", "postgres"}),
@@ -67,21 +66,21 @@ async def js(cluster: KernelStack) -> AsyncIterator[JetStreamContext]:
 
 @pytest.fixture(scope="module")
 async def effects(cluster: KernelStack) -> AsyncIterator[Counter[UUID]]:
-    """How often the service has had the effect of each payment."""
+    """Counts how often the service has applied each payment."""
     done: Counter[UUID] = Counter()
 
     async def captured(_deps: object, tx: Transaction, event: PaymentCaptured) -> None:
         tx.on_commit(lambda: done.update([event.payment_id]))
 
-    def build(_kit: Resources[PostgresSettings, Database]) -> ServiceParts:
-        return ServiceParts(None, {}, {PaymentCaptured: captured})
+    def build(_resources: Resources[PostgresSettings, Database]) -> ServiceParts:
+        return ServiceParts(None)
 
-    async with cluster.serve(build):
+    async with cluster.serve(build, event_handlers={PaymentCaptured: captured}):
         yield done
 
 
-async def say(js: JetStreamContext) -> UUID:
-    """Publishes an event until it is acknowledged, as the relay does: at once, or after an election."""
+async def publish_payment(js: JetStreamContext) -> UUID:
+    """Publishes an event until it is acknowledged, as the relay does."""
     event = PaymentCaptured(payment_id=new_id(), order_id=new_id(), amount=Money(amount=100, currency="USD"))
     event_id = str(event.payment_id)
     header = {headers.EVENT_ID: event_id, headers.EVENT_TYPE: event.ce_type(), headers.MESSAGE_ID: event_id}
@@ -97,81 +96,79 @@ async def say(js: JetStreamContext) -> UUID:
 
 
 async def provision(stack: Stack, replicas: int) -> list[str]:
-    return await streams.provision(stack.nats_url, stack.password("operator"), replicas=replicas)
+    return await provisioning.provision(stack.nats_url, stack.nats_password("operator"), replicas=replicas)
 
 
-async def test_everything_is_kept_on_every_node(cluster: KernelStack, js: JetStreamContext) -> None:
+async def test_every_stream_is_stored_on_every_node(cluster: KernelStack, js: JetStreamContext) -> None:
     assert await provision(cluster.stack, 3) == []
     for name in STREAMS:
         info = await js.stream_info(name)
         assert info.cluster
         assert info.cluster.replicas
         assert {info.cluster.leader, *(peer.name for peer in info.cluster.replicas)} == set(NODES)
-    for consumer in streams.consumers_for("order"):
+    for consumer in topology.consumers_for("order"):
         found = await js.consumer_info(consumer.stream, "order")
         assert found.cluster
         assert len(found.cluster.replicas or []) == 2
 
 
-async def test_a_stream_of_one_copy_becomes_one_of_three(cluster: KernelStack, js: JetStreamContext) -> None:
+async def test_a_stream_with_one_copy_gets_three(cluster: KernelStack, js: JetStreamContext) -> None:
     config = (await js.stream_info("USER")).config
     await js.update_stream(config.evolve(num_replicas=1))
-    assert await provision(cluster.stack, 3) == ["stream USER changed"]
+    assert await provision(cluster.stack, 3) == ["stream USER updated"]
 
 
-async def test_more_copies_than_nodes_are_refused_in_plain_words(cluster: KernelStack) -> None:
-    with pytest.raises(streams.NotEnoughNodes, match="too few nodes to keep 5 copies of CATALOG"):
+async def test_more_copies_than_nodes_are_refused(cluster: KernelStack) -> None:
+    with pytest.raises(provisioning.NotEnoughNodes, match="too few nodes for 5 replicas of CATALOG"):
         await provision(cluster.stack, 5)
 
 
-async def test_the_leader_dies_and_no_event_with_it(
+async def test_a_killed_leader_loses_no_event(
     cluster: KernelStack, js: JetStreamContext, effects: Counter[UUID]
 ) -> None:
-    before = await say(js)
+    before = await publish_payment(js)
     cluster.stack.kill(await cluster.stack.nats_leader("PAYMENT"))
-    after = await say(js)
+    after = await publish_payment(js)
     await eventually(lambda: effects[before] and effects[after])
     found = await js.get_last_msg("PAYMENT", "event.payment.>")
     assert (found.headers or {})[headers.EVENT_ID] == str(after)
-    await asyncio.wait_for(cluster.stack.until_ready("nats"), 20)
+    await asyncio.wait_for(cluster.stack.wait_until_ready("nats"), 20)
     assert (effects[before], effects[after]) == (1, 1)
 
 
 @pytest.mark.parametrize("node", NODES)
 async def test_any_node_may_die(cluster: KernelStack, js: JetStreamContext, effects: Counter[UUID], node: str) -> None:
-    before = await say(js)
+    before = await publish_payment(js)
     await eventually(lambda: effects[before])  # one that is on its way when its node dies comes again after ten seconds
     cluster.stack.kill(node)
-    said = [before, *[await say(js) for _ in range(5)]]
-    await eventually(lambda: [effects[one] for one in said] == [1] * 6)
-    await asyncio.wait_for(cluster.stack.until_ready("nats"), 20)
+    published = [before, *[await publish_payment(js) for _ in range(5)]]
+    await eventually(lambda: [effects[one] for one in published] == [1] * 6)
+    await asyncio.wait_for(cluster.stack.wait_until_ready("nats"), 20)
 
 
-async def test_a_frozen_node_is_left_for_another(
-    cluster: KernelStack, js: JetStreamContext, effects: Counter[UUID]
-) -> None:
+async def test_a_frozen_leader_is_replaced(cluster: KernelStack, js: JetStreamContext, effects: Counter[UUID]) -> None:
     frozen = await cluster.stack.nats_leader("PAYMENT")
     cluster.stack.pause(frozen)
     try:
-        said = [await say(js) for _ in range(5)]
-        await eventually(lambda: [effects[one] for one in said] == [1] * 5)
+        published = [await publish_payment(js) for _ in range(5)]
+        await eventually(lambda: [effects[one] for one in published] == [1] * 5)
     finally:
         cluster.stack.resume(frozen)
-    behind = await say(js)
+    behind = await publish_payment(js)
     await eventually(lambda: effects[behind] == 1)
 
 
-async def test_a_reader_is_let_in_by_every_node(cluster: KernelStack) -> None:
+async def test_every_node_accepts_a_new_reader(cluster: KernelStack) -> None:
     stack = cluster.stack
-    (stack.vault.of(READERS) / "warehouse").write_text("a-secret-of-the-warehouse")
-    stack.reload_users()
+    (stack.secrets.owner_dir(READERS_DIR) / "warehouse").write_text("a-secret-of-the-warehouse")
+    stack.reload_nats_users()
 
-    for url in messaging.server_urls(stack.nats_url):
+    for url in connection.server_urls(stack.nats_url):
 
         async def enters(url: str = url) -> bool:
-            password = stack.password("warehouse")
+            password = stack.nats_password("warehouse")
             try:
-                async with messaging.connect(url, "warehouse", password, allow_reconnect=False) as client:
+                async with connection.connect(url, "warehouse", password, allow_reconnect=False) as client:
                     return client.is_connected
             except (NatsError, OSError):
                 return False
@@ -179,11 +176,11 @@ async def test_a_reader_is_let_in_by_every_node(cluster: KernelStack) -> None:
         await eventually(enters)
 
 
-async def test_another_number_of_nodes_is_refused_before_anything_is_lost(tmp_path: Path) -> None:
-    alone = Options(_env_file=None, data=tmp_path / "souk", parts=frozenset({"nats"}), **FREE_PORTS)
+async def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:
+    alone = StackSettings(_env_file=None, data=tmp_path / "souk", parts=frozenset({"nats"}), **FREE_PORTS)
     async with Stack(alone).running():
         pass
-    with pytest.raises(StackError, match=r"kept by 1 NATS node, and 3 cannot.*--nats-nodes 1"):
+    with pytest.raises(StackError, match=r"stored by 1 NATS node; 3 cannot.*--nats-nodes 1"):
         async with Stack(alone.model_copy(update={"nats_nodes": 3})).running():
             pytest.fail("it should not start")
 
@@ -191,18 +188,18 @@ async def test_another_number_of_nodes_is_refused_before_anything_is_lost(tmp_pa
 @pytest.mark.long
 @pytest.mark.timeout(120)  # four processes of Python, one after the other
 async def test_commands_see_every_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    souk = Terminals(tmp_path / "souk")
+    souk = SoukCommands(tmp_path / "souk")
     up = await souk.up("--nats-nodes", "3")
     try:
         monkeypatch.setenv("SOUK_DATA", str(souk.data))
-        running = Running(None)
+        running = RunningStack(None)
         assert len(running.pids("nats")) == 3
-        assert len(messaging.server_urls(running.nats_url)) == len(running.nats_monitor_urls) == 3
+        assert len(connection.server_urls(running.nats_url)) == len(running.nats_monitor_urls) == 3
         _, status = await souk.run("status")
         _, logs = await souk.run("logs", "nats")
         for node in NODES:
             assert node in status
-            assert f"{node}         | " in logs
+            assert f" {node} " in logs
     finally:
         await souk.run("down")
         await up.communicate()

@@ -1,3 +1,5 @@
+"""The SMTP sink stores mails, and they are read and deleted."""
+
 import asyncio
 import sys
 from collections.abc import AsyncIterator
@@ -8,15 +10,15 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
-from infra.ops.devstack.data_dir import open_data_folder
-from infra.ops.devstack.free_ports import LOOPBACK, Ports
-from infra.ops.devstack.mail_files import forget, mail, mails
-from infra.ops.devstack.service_programs import mailbox
-from infra.ops.devstack.smtp_sink import Keeper
-from infra.ops.devstack.supervised_process import Process
+from infra.ops.devstack.data_dir import open_data_dir
+from infra.ops.devstack.free_ports import LOOPBACK, PortPicker
+from infra.ops.devstack.mail_files import delete_mails, list_mails, read_mail
+from infra.ops.devstack.service_programs import smtp_sink_program
+from infra.ops.devstack.smtp_sink import MailStore
+from infra.ops.devstack.supervised_process import SupervisedProcess
 
 
-def letter(to: str = "ada@example.com", subject: str = "Your order") -> EmailMessage:
+def new_mail(to: str = "ada@example.com", subject: str = "Your order") -> EmailMessage:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "shop@example.com", to, subject
     message["traceparent"] = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
@@ -33,66 +35,66 @@ class Sink:
 
 @pytest.fixture(scope="module")
 async def sink(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sink]:
-    layout = open_data_folder(tmp_path_factory.mktemp("mail") / "souk")
-    port = Ports().take(0, "mail", "")
-    process = Process(mailbox(layout, port), lambda: None)
+    layout = open_data_dir(tmp_path_factory.mktemp("mail") / "souk")
+    port = PortPicker().reserve(0, "mail", "")
+    process = SupervisedProcess(smtp_sink_program(layout, port), lambda: None)
     await process.start()
-    yield Sink(port, layout.mail)
+    yield Sink(port, layout.mail_dir)
     await process.stop()
 
 
-async def test_a_mail_is_kept_as_it_was_sent(sink: Sink) -> None:
-    await aiosmtplib.send(letter(subject="Für Zoë"), hostname=LOOPBACK, port=sink.port)
-    (kept,) = mails(sink.folder, to="ADA@example.com")
-    assert (kept.to, kept.sender, kept.subject) == ("ada@example.com", "shop@example.com", "Für Zoë")
-    assert kept.text == "Thank you, Zoë.\n"
-    assert kept.html == "<p>Thank you, Zoë.</p>\n"
-    assert dict(kept.headers)["traceparent"].startswith("00-aaaa")
+async def test_a_mail_is_stored_unchanged(sink: Sink) -> None:
+    await aiosmtplib.send(new_mail(subject="Für Zoë"), hostname=LOOPBACK, port=sink.port)
+    (stored,) = list_mails(sink.folder, to="ADA@example.com")
+    assert (stored.to, stored.sender, stored.subject) == ("ada@example.com", "shop@example.com", "Für Zoë")
+    assert stored.text == "Thank you, Zoë.\n"
+    assert stored.html == "<p>Thank you, Zoë.</p>\n"
+    assert dict(stored.headers)["traceparent"].startswith("00-aaaa")
 
 
-async def test_many_at_once(sink: Sink) -> None:
+async def test_many_concurrent_mails_are_stored(sink: Sink) -> None:
     async def send(sender: int) -> None:
         async with aiosmtplib.SMTP(hostname=LOOPBACK, port=sink.port) as client:
             for n in range(25):
-                await client.send_message(letter(to=f"many-{sender}-{n}@example.com"))
+                await client.send_message(new_mail(to=f"many-{sender}-{n}@example.com"))
 
     async with asyncio.timeout(5):
         await asyncio.gather(*(send(n) for n in range(8)))
-    kept = mails(sink.folder, to="many-")
-    assert len({one.to for one in kept}) == 200
-    assert [one.number for one in kept] == sorted(one.number for one in kept)
+    stored = list_mails(sink.folder, to="many-")
+    assert len({one.to for one in stored}) == 200
+    assert [one.number for one in stored] == sorted(one.number for one in stored)
 
 
-def test_only_the_newest_are_kept_and_numbers_go_on(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path, kept=3)
+def test_only_the_newest_mails_are_kept(tmp_path: Path) -> None:
+    keeper = MailStore(tmp_path, max_kept=3)
     for n in range(5):
-        keeper.keep(bytes(letter(subject=str(n + 1))))
-    Keeper(tmp_path, kept=3).keep(bytes(letter(subject="6")))
-    assert [(one.number, one.subject) for one in mails(tmp_path)] == [(4, "4"), (5, "5"), (6, "6")]
-    assert [one.number for one in mails(tmp_path, newest=1)] == [6]
-    assert mail(tmp_path, 1) is None
+        keeper.store(bytes(new_mail(subject=str(n + 1))))
+    MailStore(tmp_path, max_kept=3).store(bytes(new_mail(subject="6")))
+    assert [(one.number, one.subject) for one in list_mails(tmp_path)] == [(4, "4"), (5, "5"), (6, "6")]
+    assert [one.number for one in list_mails(tmp_path, newest=1)] == [6]
+    assert read_mail(tmp_path, 1) is None
 
 
-def test_a_mailbox_is_emptied_and_no_other(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path)
+def test_deletion_affects_one_address(tmp_path: Path) -> None:
+    keeper = MailStore(tmp_path)
     for to in ("Ada <Ada@example.com>", "ada@example.com", "nevada@example.com"):
-        keeper.keep(bytes(letter(to=to)))
-    assert forget(tmp_path, to="ADA@example.com") == 2
-    assert [one.to for one in mails(tmp_path)] == ["nevada@example.com"]
+        keeper.store(bytes(new_mail(to=to)))
+    assert delete_mails(tmp_path, to="ADA@example.com") == 2
+    assert [one.to for one in list_mails(tmp_path)] == ["nevada@example.com"]
 
 
-def test_a_mail_that_is_no_mail_is_shown_nevertheless(tmp_path: Path) -> None:
-    Keeper(tmp_path).keep(b"\xff\xfe no headers")
-    (kept,) = mails(tmp_path)
-    assert (kept.to, kept.subject) == ("", "")
+def test_a_malformed_mail_can_be_read(tmp_path: Path) -> None:
+    MailStore(tmp_path).store(b"\xff\xfe no headers")
+    (stored,) = list_mails(tmp_path)
+    assert (stored.to, stored.subject) == ("", "")
 
 
 def test_the_sink_takes_its_port_and_folder_from_the_command_line(tmp_path: Path) -> None:
-    layout = open_data_folder(tmp_path / "souk")
-    assert list(mailbox(layout, 2525).argv) == [
+    layout = open_data_dir(tmp_path / "souk")
+    assert list(smtp_sink_program(layout, 2525).argv) == [
         sys.executable,
         "-m",
         "infra.ops.devstack.smtp_sink",
         "2525",
-        str(layout.mail),
+        str(layout.mail_dir),
     ]

@@ -1,4 +1,4 @@
-"""The four servers of one stack, started for real on free ports."""
+"""The four servers of one stack, on free ports."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
 from infra.ops.devstack.errors import StackError
-from infra.ops.devstack.secret_files import READERS
+from infra.ops.devstack.secret_files import READERS_DIR
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import SERVERS, STORES, Options
+from infra.ops.devstack.stack_settings import SERVER_PARTS, SERVICE_STORES, StackSettings
 from infra.ops.devstack.state_file import read_state
 from tests.support.eventually import eventually
 
@@ -36,11 +36,16 @@ FREE: dict[str, Any] = dict.fromkeys(
     ],
     0,
 )
-OTHERS = [(service, other) for service in STORES for other in STORES if "mongo" not in {STORES[service], STORES[other]}]
+OTHERS = [
+    (service, other)
+    for service in SERVICE_STORES
+    for other in SERVICE_STORES
+    if "mongo" not in {SERVICE_STORES[service], SERVICE_STORES[other]}
+]
 
 
-def options(data: Path, **given: Any) -> Options:
-    return Options(_env_file=None, data=data, parts=given.pop("parts", SERVERS), **FREE, **given)
+def options(data: Path, **given: Any) -> StackSettings:
+    return StackSettings(_env_file=None, data=data, parts=given.pop("parts", SERVER_PARTS), **FREE, **given)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,7 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sta
 
 async def connect(stack: Stack, user: str, password: str) -> Client:
     async def ignore(_error: Exception) -> None:
-        """`connect` raises it."""
+        """Ignores the error, since `connect` raises it."""
 
     client = Client()
     try:
@@ -66,9 +71,9 @@ async def connect(stack: Stack, user: str, password: str) -> Client:
     return client
 
 
-async def test_nats_knows_every_user_and_nobody_else(servers: Stack) -> None:
-    for user in (*STORES, "edge", "operator"):
-        client = await connect(servers, user, servers.password(user))
+async def test_nats_accepts_known_users_only(servers: Stack) -> None:
+    for user in (*SERVICE_STORES, "edge", "operator"):
+        client = await connect(servers, user, servers.nats_password(user))
         await client.close()
     with pytest.raises((NatsError, OSError)):  # the server closes the connection, sometimes before its words are read
         await connect(servers, "operator", "guess")
@@ -80,23 +85,23 @@ async def test_nats_syncs_every_write(servers: Stack) -> None:
     async with aiohttp.ClientSession() as session, session.get(f"{servers.nats_monitor_url}/varz") as answer:
         config = (await answer.json())["jetstream"]["config"]
     assert config["sync_always"] is True
-    assert config["store_dir"].startswith(str(servers.layout.data))
+    assert config["store_dir"].startswith(str(servers.data_dir.path))
 
 
-async def test_a_reader_is_let_in_after_a_reload_and_others_stay(servers: Stack) -> None:
-    operator = await connect(servers, "operator", servers.password("operator"))
-    (servers.vault.of(READERS) / "warehouse").write_text("a-secret-of-the-warehouse")
-    servers.reload_users()
-    log = servers.layout.log("nats")
+async def test_a_new_reader_is_accepted_after_a_reload(servers: Stack) -> None:
+    operator = await connect(servers, "operator", servers.nats_password("operator"))
+    (servers.secrets.owner_dir(READERS_DIR) / "warehouse").write_text("a-secret-of-the-warehouse")
+    servers.reload_nats_users()
+    log = servers.data_dir.log_file("nats")
     await eventually(lambda: "Reloaded server configuration" in log.read_text())
-    reader = await connect(servers, "warehouse", servers.password("warehouse"))
+    reader = await connect(servers, "warehouse", servers.nats_password("warehouse"))
     assert operator.is_connected
     await reader.close()
     await operator.close()
 
 
-async def test_each_service_enters_its_own_database_and_no_other(servers: Stack) -> None:
-    for service in (name for name, store in STORES.items() if store == "postgres"):
+async def test_each_service_can_open_its_own_database_only(servers: Stack) -> None:
+    for service in (name for name, store in SERVICE_STORES.items() if store == "postgres"):
         connection = await asyncpg.connect(servers.dsn(service))
         assert await connection.fetchval("SELECT current_user") == f"souk_{service}"
         assert not await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
@@ -107,7 +112,7 @@ async def test_each_service_enters_its_own_database_and_no_other(servers: Stack)
                 await asyncpg.connect(servers.dsn(service), database=f"souk_{other}")
 
 
-async def test_postgres_asks_for_a_password_and_keeps_what_it_acknowledged(servers: Stack) -> None:
+async def test_postgres_requires_a_password_and_is_durable(servers: Stack) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(servers.dsn("order", with_password=False), password="guess")
     connection = await asyncpg.connect(servers.postgres_url)
@@ -117,9 +122,9 @@ async def test_postgres_asks_for_a_password_and_keeps_what_it_acknowledged(serve
     await connection.close()
 
 
-async def test_the_carts_user_has_its_database_and_no_other(servers: Stack) -> None:
+async def test_the_cart_user_can_open_its_own_database_only(servers: Stack) -> None:
     async with AsyncMongoClient[dict[str, Any]](
-        servers.cart_url(), username="souk_cart", password=servers.mongo_password()
+        servers.cart_url(), username="souk_cart", password=servers.cart_mongo_password()
     ) as client:
         await client["souk_cart"]["trial"].insert_one({"_id": 1})
         assert await client["souk_cart"]["trial"].count_documents({}) == 1
@@ -132,47 +137,47 @@ async def test_the_carts_user_has_its_database_and_no_other(servers: Stack) -> N
             await client["souk_cart"]["trial"].count_documents({})
 
 
-async def test_the_state_shows_all_and_no_secret(servers: Stack) -> None:
-    state = read_state(servers.layout.state)
+async def test_the_state_lists_processes_without_secrets(servers: Stack) -> None:
+    state = read_state(servers.data_dir.state_file)
     assert state
     assert state.is_running()
     assert {one.name: one.state for one in state.processes} == dict.fromkeys(
         ["nats", "postgres", "mongo", "mail"], "ready"
     )
-    text = servers.layout.state.read_text()
-    assert not [path for path in servers.layout.secrets.rglob("*") if path.is_file() and path.read_text() in text]
+    text = servers.data_dir.state_file.read_text()
+    assert not [path for path in servers.data_dir.secrets_dir.rglob("*") if path.is_file() and path.read_text() in text]
     assert {one.pid for one in state.processes} == {pid for name in servers.processes for pid in servers.pids(name)}
 
 
-async def test_no_command_line_holds_a_secret(servers: Stack) -> None:
-    secrets = [path.read_text() for path in servers.layout.secrets.rglob("*") if path.is_file()]
+async def test_no_command_line_contains_a_secret(servers: Stack) -> None:
+    secrets = [path.read_text() for path in servers.data_dir.secrets_dir.rglob("*") if path.is_file()]
     for one in servers.processes.values():
         shown = [*psutil.Process(one.pid).cmdline(), *psutil.Process(one.pid).environ().values()]
         assert not [secret for secret in secrets if any(secret in text for text in shown)]
 
 
 @pytest.mark.parametrize("name", ["nats", "postgres", "mongo"])
-async def test_a_killed_server_comes_back(servers: Stack, name: str) -> None:
+async def test_a_killed_server_is_restarted(servers: Stack, name: str) -> None:
     before = servers.processes[name].restarts
     servers.kill(name)
     async with asyncio.timeout(20):
-        await servers.until_ready(name)
+        await servers.wait_until_ready(name)
     assert servers.processes[name].restarts > before
 
 
-async def test_a_killed_postgres_is_ready_only_when_it_lets_one_in(servers: Stack) -> None:
-    """The pid file of the killed one says `ready` until the new one has written its own."""
+async def test_a_restarted_postgres_is_ready_when_it_accepts_connections(servers: Stack) -> None:
+    """The pid file of the killed server says `ready` until the new server has written its own."""
     servers.kill("postgres")
     async with asyncio.timeout(20):
-        await servers.until_ready("postgres")
+        await servers.wait_until_ready("postgres")
     connection = await asyncpg.connect(servers.dsn("order"))
     await connection.close()
 
 
-async def test_a_frozen_server_goes_on(servers: Stack) -> None:
+async def test_a_paused_server_continues(servers: Stack) -> None:
     servers.pause("nats")
     servers.resume("nats")
-    client = await connect(servers, "operator", servers.password("operator"))
+    client = await connect(servers, "operator", servers.nats_password("operator"))
     await client.close()
 
 
@@ -184,25 +189,25 @@ async def test_a_stopped_server_stays_down_until_it_is_started(servers: Stack) -
     assert len(servers.pids("mail")) == 1
 
 
-def test_an_unknown_name_is_told_with_those_there_are(servers: Stack) -> None:
-    with pytest.raises(StackError, match="no process nope here; there are nats, postgres, mongo, mail"):
+def test_an_unknown_name_lists_the_known_ones(servers: Stack) -> None:
+    with pytest.raises(StackError, match=r"no process nope\. Choose one of nats, postgres, mongo, mail"):
         servers.kill("nope")
 
 
-async def test_a_server_that_dies_at_start_is_told_with_its_last_lines(tmp_path: Path) -> None:
+async def test_a_server_that_dies_at_start_shows_its_log(tmp_path: Path) -> None:
     stack = Stack(options(tmp_path / "souk", parts=frozenset({"nats"}), prepare=False))
-    stack.layout.data.mkdir()
-    (stack.layout.data / "souk-data.txt").write_text("")
-    (stack.layout.data / "nats").write_text("a file where the store should be")
+    stack.data_dir.path.mkdir()
+    (stack.data_dir.path / "souk-data.txt").write_text("")
+    (stack.data_dir.path / "nats").write_text("a file where the store should be")
     with pytest.raises(StackError, match="nats did not start: it ended with code 1") as caught:
         async with stack.running():
             pytest.fail("it should not start")
-    assert "not a directory" in "\n".join(caught.value.lines)
-    assert json.dumps(str(stack.layout.data / "nats")) in (stack.layout.run / "nats.conf").read_text()
+    assert "not a directory" in "\n".join(caught.value.details)
+    assert json.dumps(str(stack.data_dir.path / "nats")) in (stack.data_dir.run_dir / "nats.conf").read_text()
 
 
-async def test_servers_elsewhere_are_used(servers: Stack, tmp_path: Path) -> None:
-    """A second stack that starts nothing of its own and takes the first one's servers by their URLs."""
+async def test_external_servers_are_used(servers: Stack, tmp_path: Path) -> None:
+    """A second stack starts no servers and uses those of the first by their URLs."""
     elsewhere = options(
         tmp_path / "souk",
         parts=frozenset({"postgres", "mongo"}),
@@ -210,7 +215,7 @@ async def test_servers_elsewhere_are_used(servers: Stack, tmp_path: Path) -> Non
         postgres_url=servers.postgres_url,
         mongo_url=servers.mongo_url,
     )
-    changed = {service: servers.dsn(service) for service in STORES}
+    changed = {service: servers.dsn(service) for service in SERVICE_STORES}
     async with Stack(elsewhere).running() as stack:
         assert not stack.processes
         connection = await asyncpg.connect(stack.dsn("order"))

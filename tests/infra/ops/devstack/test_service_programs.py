@@ -1,26 +1,26 @@
+"""The environments of services and edges."""
+
 from pathlib import Path
 
 import pytest
 
-from infra.ops.devstack.process_plan import Plan
-from infra.ops.devstack.secret_files import DATABASE, MONGO, NATS
-from infra.ops.devstack.server_binaries import Search
+from infra.ops.devstack.process_plan import ProcessPlan
+from infra.ops.devstack.secret_files import DATABASE_PASSWORD, MONGO_PASSWORD, NATS_PASSWORD
+from infra.ops.devstack.server_binaries import ServerFinder
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import Options
+from infra.ops.devstack.stack_settings import StackSettings
 
 
 def programs(data: Path, **given: object) -> dict[str, dict[str, str]]:
-    options = Options.model_validate({"data": data, "parts": {"services", "edge"}, **given})
+    options = StackSettings.model_validate({"data": data, "parts": {"services", "edge"}, **given})
     stack = Stack(options)
-    from infra.ops.devstack.port_allocation import choose  # noqa: PLC0415
+    from infra.ops.devstack.port_allocation import allocate_ports  # noqa: PLC0415
 
-    stack.addresses = choose(options)
-    return {program.name: dict(program.env) for program in Plan(stack, Search()).programs()}
+    stack.ports = allocate_ports(options)
+    return {program.name: dict(program.env) for program in ProcessPlan(stack, ServerFinder()).programs()}
 
 
-def test_each_process_gets_its_own_folder_of_secrets_and_no_secret(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environments_contain_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOUK_ADMIN_PASSWORD", "hush")
     monkeypatch.setenv("SOUK_LOG_LEVEL", "DEBUG")
     found = programs(tmp_path / "souk", ops_port=0, edge_port=0)
@@ -30,12 +30,12 @@ def test_each_process_gets_its_own_folder_of_secrets_and_no_secret(
         assert environment["SOUK_SECRETS_DIR"] == str(secrets / name)
         assert environment["SOUK_LOG_LEVEL"] == "DEBUG"
         assert not [variable for variable, value in environment.items() if any(secret in value for secret in values)]
-    assert {path.name for path in (secrets / "order").iterdir()} == {NATS, DATABASE}
-    assert {path.name for path in (secrets / "cart").iterdir()} == {NATS, MONGO}
-    assert {path.name for path in (secrets / "edge").iterdir()} == {NATS}
+    assert {path.name for path in (secrets / "order").iterdir()} == {NATS_PASSWORD, DATABASE_PASSWORD}
+    assert {path.name for path in (secrets / "cart").iterdir()} == {NATS_PASSWORD, MONGO_PASSWORD}
+    assert {path.name for path in (secrets / "edge").iterdir()} == {NATS_PASSWORD}
 
 
-def test_each_knows_its_own_store(tmp_path: Path) -> None:
+def test_each_service_gets_its_own_store_only(tmp_path: Path) -> None:
     found = programs(
         tmp_path / "souk",
         ops_port=0,
@@ -49,7 +49,7 @@ def test_each_knows_its_own_store(tmp_path: Path) -> None:
     assert "SOUK_MONGO_URL" not in found["order"]
 
 
-def test_ports_differ_and_options_reach_their_service(tmp_path: Path) -> None:
+def test_ports_differ_and_variables_reach_their_service(tmp_path: Path) -> None:
     found = programs(tmp_path / "souk", ops_port=0, edge_port=0, env_of={"user": {"SOUK_BCRYPT_COST": "4"}})
     assert len({environment["SOUK_OPS_PORT"] for environment in found.values()}) == 7
     assert found["user"]["SOUK_BCRYPT_COST"] == "4"

@@ -1,4 +1,4 @@
-"""`souk up` and its companions as a person runs them: processes of their own, two terminals."""
+"""`souk up` and other commands as processes, as in two terminals."""
 
 import asyncio
 import os
@@ -14,15 +14,15 @@ import psutil
 import pytest
 
 from infra.ops.devstack.free_ports import LOOPBACK
-from infra.ops.devstack.state_file import read_state, until_gone
+from infra.ops.devstack.state_file import read_state, wait_until_gone
 
 PORTS = ["HTTP", "NATS", "NATS_MONITOR", "NATS_ROUTE", "POSTGRES", "MONGO", "SMTP", "EDGE", "OPS"]
 SOUK = [sys.executable, "-m", "infra.ops.cli.app"]
 
 
 @dataclass
-class Terminals:
-    """Runs `souk` with a data folder of its own, and nothing but NATS and the mail sink to start."""
+class SoukCommands:
+    """Runs `souk` on its own data folder, with NATS and the SMTP sink as the only parts."""
 
     data: Path
     running: list[Process] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Terminals:
 
     async def up(self, *options: str) -> Process:
         process = await self.start("up", *options)
-        await said(process, lambda line: line.startswith("Souk is ready"))
+        await read_until(process, lambda line: line.startswith("Souk is ready"))
         return process
 
     def pids(self) -> list[int]:
@@ -51,8 +51,8 @@ class Terminals:
         return [one.pid for one in state.processes if one.pid] if state else []
 
 
-async def said(process: Process, wanted: Callable[[str], bool]) -> str:
-    """All lines until the one that is waited for."""
+async def read_until(process: Process, wanted: Callable[[str], bool]) -> str:
+    """Returns all lines up to the wanted one."""
     assert process.stdout
     lines: list[str] = []
     async with asyncio.timeout(20):
@@ -64,8 +64,8 @@ async def said(process: Process, wanted: Callable[[str], bool]) -> str:
 
 
 @pytest.fixture
-async def souk(tmp_path: Path) -> AsyncIterator[Terminals]:
-    terminals = Terminals(tmp_path / "souk")
+async def souk(tmp_path: Path) -> AsyncIterator[SoukCommands]:
+    terminals = SoukCommands(tmp_path / "souk")
     yield terminals
     for process in terminals.running:
         if process.returncode is None:
@@ -73,7 +73,7 @@ async def souk(tmp_path: Path) -> AsyncIterator[Terminals]:
             await process.communicate()
 
 
-async def test_up_tells_what_runs_and_another_terminal_sees_and_stops_it(souk: Terminals) -> None:
+async def test_another_terminal_can_inspect_and_stop_the_shop(souk: SoukCommands) -> None:
     up = await souk.up()
     code, status = await souk.run("status")
     assert code == 0
@@ -81,7 +81,7 @@ async def test_up_tells_what_runs_and_another_terminal_sees_and_stops_it(souk: T
         assert word in status
     code, second = await souk.run("up")
     assert code == 1
-    assert f"already (process {up.pid})" in second
+    assert f"(process {up.pid})" in second
     assert "souk down" in second
     code, logs = await souk.run("logs", "nats")
     assert code == 0
@@ -93,81 +93,81 @@ async def test_up_tells_what_runs_and_another_terminal_sees_and_stops_it(souk: T
     output, _ = await up.communicate()
     assert up.returncode == 0
     assert "Souk has stopped." in output.decode()
-    assert not until_gone(servers, 0)
+    assert not wait_until_gone(servers, 0)
     code, status = await souk.run("status")
     assert code == 1
     assert "Start it with `souk up`" in status
 
 
-async def test_ctrl_c_ends_it_cleanly(souk: Terminals) -> None:
+async def test_ctrl_c_stops_cleanly(souk: SoukCommands) -> None:
     up = await souk.up()
     servers = [psutil.Process(pid) for pid in souk.pids()]
     up.send_signal(signal.SIGINT)
     up.send_signal(signal.SIGINT)
     await up.communicate()
     assert up.returncode == 0
-    assert not until_gone(servers, 0)
+    assert not wait_until_gone(servers, 0)
 
 
-async def test_ctrl_c_while_it_starts_ends_it_cleanly(souk: Terminals) -> None:
+async def test_ctrl_c_during_the_start_stops_cleanly(souk: SoukCommands) -> None:
     up = await souk.start("up")
-    await said(up, lambda line: "starting" in line)
+    await read_until(up, lambda line: "starting" in line)
     up.send_signal(signal.SIGINT)
     await up.communicate()
     assert up.returncode == 0
     assert souk.pids() == []
 
 
-async def test_a_killed_souk_leaves_nothing_and_the_next_one_says_so(souk: Terminals) -> None:
+async def test_leftovers_of_a_killed_supervisor_are_cleaned_up(souk: SoukCommands) -> None:
     up = await souk.up()
     servers = [psutil.Process(pid) for pid in souk.pids()]
     up.kill()
     await up.communicate()
-    assert not until_gone(servers, 10)
+    assert not wait_until_gone(servers, 10)
     again = await souk.start("up")
-    told = await said(again, lambda line: line.startswith("Souk is ready"))
-    assert f"(process {up.pid}) did not end by itself" in told
+    output = await read_until(again, lambda line: line.startswith("Souk is ready"))
+    assert f"(process {up.pid}) did not end by itself" in output
 
 
-async def test_down_removes_the_data_only_when_told(souk: Terminals) -> None:
-    code, told = await souk.run("down")
+async def test_down_removes_the_data_only_with_purge(souk: SoukCommands) -> None:
+    code, output = await souk.run("down")
     assert (code, souk.data.exists()) == (0, False)
-    assert "does not run" in told
+    assert "does not run" in output
     await souk.up()
     await souk.run("down")
     assert souk.data.exists()
-    code, told = await souk.run("down", "--purge")
+    code, output = await souk.run("down", "--purge")
     assert code == 0
-    assert "is removed" in told
+    assert "Removed " in output
     assert not souk.data.exists()
 
 
-async def test_a_taken_port_is_told_before_anything_starts(souk: Terminals) -> None:
+async def test_a_port_in_use_is_reported_before_anything_starts(souk: SoukCommands) -> None:
     with socket.socket() as holder:
         holder.bind((LOOPBACK, 0))
         holder.listen()
         port = str(holder.getsockname()[1])
-        code, told = await souk.run("up", "--nats-port", port)
+        code, output = await souk.run("up", "--nats-port", port)
     assert code == 1
-    assert f"Port {port}, which NATS needs, is taken" in told
-    assert "Traceback" not in told
-    assert "starting" not in told
+    assert f"Port {port} for NATS is in use" in output
+    assert "Traceback" not in output
+    assert "starting" not in output
 
 
 @pytest.mark.parametrize(
     ("command", "settings", "words"),
     [
-        (["up"], {"SOUK_HTTP_PORT": "many"}, "SOUK_HTTP_PORT makes no sense"),
-        (["up"], {"SOUK_DATA": "/proc/souk"}, "cannot be used"),
-        (["logs", "nope"], {}, "There is no log of nope here"),
+        (["up"], {"SOUK_HTTP_PORT": "many"}, "SOUK_HTTP_PORT has an invalid value"),
+        (["up"], {"SOUK_DATA": "/proc/souk"}, "is not usable"),
+        (["logs", "nope"], {}, "There are no logs in"),
         (["mail"], {}, "No mail has been sent yet"),
         (["mail", "7"], {}, "There is no mail 7"),
     ],
 )
-async def test_bad_luck_is_told_in_plain_words(
-    souk: Terminals, command: list[str], settings: dict[str, str], words: str
+async def test_errors_are_printed_without_a_traceback(
+    souk: SoukCommands, command: list[str], settings: dict[str, str], words: str
 ) -> None:
-    code, told = await souk.run(*command, **settings)
+    code, output = await souk.run(*command, **settings)
     assert code == 1
-    assert words in told
-    assert "Traceback" not in told
+    assert words in output
+    assert "Traceback" not in output

@@ -1,6 +1,6 @@
-"""A kind of corruption, planted into an order of its own, and what the audit is to say of it.
+"""One kind of corruption, planted into an order of its own, and the violations that `souk verify` must report.
 
-`{order_id}` and so on are the ids of that order's things; `{other}` and `{more}` are ids that nobody has.
+`{order_id}` and so on stand for the ids of that order's items; `{other}` and `{more}` are ids that exist nowhere.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,7 +13,7 @@ CorruptionAction = Callable[[ShopScene, SceneOrder], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Corruption:
-    """A corruption: what it is done to, how, what is found (check: names of its ids), and whether it can be mended."""
+    """A corruption: the state of its order, how it is made, the expected violations, and if it is repairable."""
 
     name: str
     order_state: str
@@ -23,12 +23,13 @@ class Corruption:
     is_repairable: bool = False
 
     def expected_violations(self, scene_order: SceneOrder) -> list[tuple[str, ...]]:
-        """Check and ids of what is to be found; `.` is whatever it is."""
+        """The expected violations as check and ids; `.` matches any id."""
         return [
             (check, *(str(scene_order.ids.get(name, name)) for name in names)) for check, names in self.expected.items()
         ]
 
     async def apply(self, scene: ShopScene, scene_order: SceneOrder) -> None:
+        """Corrupts the stores."""
         for service, statement in self.sql:
             await scene.execute(service, statement, scene_order.ids)
         if self.action is not None:

@@ -1,4 +1,4 @@
-"""A shop of its own for the audit: orders that came to different ends, and a hand that reaches into its stores."""
+"""A shop for the tests of `souk verify`: it brings orders into every state, and changes its stores directly."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -21,14 +21,13 @@ from infra.database.checks import VerifyReport
 from infra.foundation.ids import new_id
 from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
 from infra.messaging.topology import consumer_config, consumers_for, stream_name
-from infra.ops.cli.verify import stores_of
+from infra.ops.cli.verify import store_addresses
 from infra.ops.devstack.secret_files import OPERATOR
 from infra.ops.devstack.stack import Stack
 from infra.ops.verify.runner import Verifier, VerifyTarget
-from tests.support import rpc as asking
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS
-from tests.support.rpc import RpcCaller
+from tests.support.rpc import RpcCaller, admin_identity, customer_identity
 
 PRICE = 1999
 POSTGRES = ("user", "catalog", "order", "payment", "notification")
@@ -36,7 +35,7 @@ POSTGRES = ("user", "catalog", "order", "payment", "notification")
 
 @dataclass
 class SceneOrder:
-    """An order and all that belongs to it, by the names that the audit tells."""
+    """An order and the ids of its items, by the names that the checks use."""
 
     order: Order
     ids: dict[str, Any]
@@ -44,11 +43,13 @@ class SceneOrder:
 
 @dataclass
 class ShopScene:
+    """A running shop with direct access to its stores and streams."""
+
     stack: Stack
     rpc: RpcCaller
     operator: Client
     databases: dict[str, Any] = field(default_factory=dict)
-    """Pools, as each service; Any: their stubs know no functions of their own."""
+    """A pool per service, with its rights. Any: the stubs of asyncpg lack pool methods."""
     carts: Any = None
 
     async def open(self) -> None:
@@ -57,7 +58,7 @@ class ShopScene:
         client: Any = AsyncIOMotorClient(
             self.stack.cart_url(),
             username="souk_cart",
-            password=self.stack.mongo_password(),
+            password=self.stack.cart_mongo_password(),
             authSource="souk_cart",
             uuidRepresentation="standard",
         )
@@ -70,24 +71,25 @@ class ShopScene:
 
     @property
     def target(self) -> VerifyTarget:
-        """Where the audit finds it."""
-        return VerifyTarget(self.stack.nats_url, self.stack.password(OPERATOR), stores_of(self.stack))
+        """The shop as `souk verify` reaches it."""
+        return VerifyTarget(self.stack.nats_url, self.stack.nats_password(OPERATOR), store_addresses(self.stack))
 
-    async def verify(self, **how: Any) -> VerifyReport:
-        return await Verifier(self.target, **{"patience": 0.3, "most": 30.0, **how}).run()
+    async def verify(self, **options: Any) -> VerifyReport:
+        """Verifies the shop; `options` are those of `Verifier`."""
+        return await Verifier(self.target, **{"confirm_after_seconds": 0.3, "timeout_seconds": 30.0, **options}).run()
 
     async def wait_for_audit_anchors(self) -> None:
-        """The end of each audit trail stands where no database reaches it, too."""
+        """Waits until the end of each audit log is published."""
 
-        async def all_posted() -> bool:
+        async def all_published() -> bool:
             for service, database in self.databases.items():
                 end = await database.fetchval("SELECT max(seq) FROM trail")
-                assert end is None or await self._posted(service) == end, service
+                assert end is None or await self._published_seq(service) == end, service
             return True
 
-        await eventually(all_posted)
+        await eventually(all_published)
 
-    async def _posted(self, service: str) -> int:
+    async def _published_seq(self, service: str) -> int:
         try:
             last = await self.operator.jetstream().get_last_msg(
                 AUDIT_ANCHOR_STREAM.name, AUDIT_ANCHOR_STREAM.subject_for(service)
@@ -96,7 +98,7 @@ class ShopScene:
             return 0
         return int((last.headers or {})[headers.AUDIT_SEQ])
 
-    # How it sells.
+    # Orders.
 
     async def create_product(self) -> str:
         sku = f"T-{new_id().hex}"
@@ -104,18 +106,18 @@ class ShopScene:
         await self.rpc(
             catalog.CREATE_PRODUCT,
             {"name": "Lamp", "sku": sku, "price": price, "stock": 10},
-            identity=asking.admin_identity(),
+            identity=admin_identity(),
         )
         return sku
 
-    async def place_order(self, who: Identity, sku: str, **more: Any) -> Order:
+    async def place_order(self, customer: Identity, sku: str, **more: Any) -> Order:
         lines = {"items": [{"sku": sku, "quantity": 1}], "shipping_address": ADDRESS}
-        placed: Order = await self.rpc(order.PLACE, {**lines, **more}, identity=who)
+        placed: Order = await self.rpc(order.PLACE, {**lines, **more}, identity=customer)
         return placed
 
-    async def wait_for_status(self, order_id: UUID, status: str, who: Identity) -> Order:
+    async def wait_for_status(self, order_id: UUID, status: str, customer: Identity) -> Order:
         async def found() -> Order | None:
-            one: Order = await self.rpc(order.GET, {"id": order_id}, identity=who)
+            one: Order = await self.rpc(order.GET, {"id": order_id}, identity=customer)
             return one if one.status == status else None
 
         reached: Order | None = await eventually(found, timeout_seconds=60)
@@ -123,66 +125,71 @@ class ShopScene:
         return reached
 
     async def pending(self) -> SceneOrder:
-        who, sku = asking.customer_identity(), await self.create_product()
-        return await self._thing(await self.place_order(who, sku), sku)
+        customer, sku = customer_identity(), await self.create_product()
+        return await self._scene_order(await self.place_order(customer, sku), sku)
 
     async def paid(self) -> SceneOrder:
-        who, sku = asking.customer_identity(), await self.create_product()
-        placed = await self.place_order(who, sku, payment_method="sim_ok")
-        return await self._thing(await self.wait_for_status(placed.id, "paid", who), sku)
+        customer, sku = customer_identity(), await self.create_product()
+        placed = await self.place_order(customer, sku, payment_method="sim_ok")
+        return await self._scene_order(await self.wait_for_status(placed.id, "paid", customer), sku)
 
     async def declined(self) -> SceneOrder:
-        who, sku = asking.customer_identity(), await self.create_product()
-        placed = await self.place_order(who, sku, payment_method="sim_declined")
-        return await self._thing(await self.wait_for_status(placed.id, "cancelled", who), sku)
+        customer, sku = customer_identity(), await self.create_product()
+        placed = await self.place_order(customer, sku, payment_method="sim_declined")
+        return await self._scene_order(await self.wait_for_status(placed.id, "cancelled", customer), sku)
 
     async def cancelled(self) -> SceneOrder:
-        who, sku = asking.customer_identity(), await self.create_product()
-        placed = await self.place_order(who, sku)
-        return await self._thing(await self.rpc(order.CANCEL, {"id": placed.id}, identity=who), sku)
+        customer, sku = customer_identity(), await self.create_product()
+        placed = await self.place_order(customer, sku)
+        return await self._scene_order(await self.rpc(order.CANCEL, {"id": placed.id}, identity=customer), sku)
 
     async def refunded(self) -> SceneOrder:
-        thing = await self.paid()
-        await self.rpc(payment.REFUND, {"id": thing.ids["payment_id"]}, identity=asking.admin_identity())
-        await self.wait_for_status(thing.order.id, "refunded", asking.admin_identity())
-        return thing
+        scene_order = await self.paid()
+        await self.rpc(payment.REFUND, {"id": scene_order.ids["payment_id"]}, identity=admin_identity())
+        await self.wait_for_status(scene_order.order.id, "refunded", admin_identity())
+        return scene_order
 
     async def from_cart(self) -> SceneOrder:
-        who, sku = asking.customer_identity(), await self.create_product()
-        await self.rpc(cart.CREATE, {}, identity=who)
-        await self.rpc(cart.ADD, {"id": "mine", "sku": sku, "quantity": 1}, identity=who)
+        customer, sku = customer_identity(), await self.create_product()
+        await self.rpc(cart.CREATE, {}, identity=customer)
+        await self.rpc(cart.ADD, {"id": "mine", "sku": sku, "quantity": 1}, identity=customer)
         lines = {"cart_id": "mine", "shipping_address": ADDRESS}
-        placed = await self.rpc(order.PLACE, {**lines, "payment_method": "sim_ok"}, identity=who)
-        return await self._thing(await self.wait_for_status(placed.id, "paid", who), sku)
+        placed = await self.rpc(order.PLACE, {**lines, "payment_method": "sim_ok"}, identity=customer)
+        return await self._scene_order(await self.wait_for_status(placed.id, "paid", customer), sku)
 
-    async def _thing(self, one: Order, sku: str) -> SceneOrder:
-        held = await self.databases["order"].fetchrow("SELECT hold_id, cart_id FROM orders WHERE id = $1", one.id)
+    async def _scene_order(self, one: Order, sku: str) -> SceneOrder:
+        order_row = await self.databases["order"].fetchrow("SELECT hold_id, cart_id FROM orders WHERE id = $1", one.id)
         paid = await self.databases["payment"].fetchval("SELECT id FROM payment WHERE order_id = $1", one.id)
         payment_id = UUID(int=paid.int) if paid else None  # the driver's own kind of UUID cannot be sent
-        ids = {"order_id": one.id, "hold_id": held["hold_id"], "payment_id": payment_id, "cart": held["cart_id"]}
+        ids = {
+            "order_id": one.id,
+            "hold_id": order_row["hold_id"],
+            "payment_id": payment_id,
+            "cart": order_row["cart_id"],
+        }
         return SceneOrder(one, {**ids, "sku": sku, "user_id": one.user_id, "other": new_id(), "more": new_id()})
 
-    # The hand that reaches in, while no service runs.
+    # Direct changes, while no service runs.
 
     async def execute(self, service: str, statement: str, ids: dict[str, Any]) -> None:
-        """`{order_id}` and so on stand for what the thing is called by."""
+        """Runs a statement in which `{order_id}` and so on stand for the ids."""
         await self.databases[service].execute(statement.format(**ids))
 
     async def publish_raw(self, event: type[Event], aggregate: UUID, event_id: UUID | None = None, **body: Any) -> int:
-        """An event in its stream, where nothing is checked of it; its sequence."""
-        said = event_id or new_id()
-        header = {headers.EVENT_ID: str(said), headers.EVENT_TYPE: event.ce_type()}
+        """Publishes an event without any check; returns its sequence."""
+        published_id = event_id or new_id()
+        header = {headers.EVENT_ID: str(published_id), headers.EVENT_TYPE: event.ce_type()}
         subject = event.subject_pattern().replace("*", str(aggregate))
         done = await self.operator.jetstream().publish(subject, orjson.dumps(body), headers=header)
         return int(done.seq)
 
     async def mark_consumed(self, event_id: UUID, *services: str) -> None:
-        """As if they had heard it."""
+        """Adds an event to inboxes, as if the services had applied it."""
         for service in services:
             await self.databases[service].execute("INSERT INTO inbox (event_id) VALUES ($1)", event_id)
 
     async def first_event(self, event: type[Event], aggregate: UUID) -> tuple[int, UUID, bytes]:
-        """The event as it was said first: where, its id and its body."""
+        """The first event of this kind: sequence, id and body."""
         subject = event.subject_pattern().replace("*", str(aggregate))
         message = await self.operator.jetstream().get_msg(stream_name(event.service), seq=1, next=True, subject=subject)
         assert message.seq is not None
@@ -195,7 +202,7 @@ class ShopScene:
         return found
 
     async def skip_to_stream_ends(self) -> None:
-        """Moves every consumer behind what has been said by now."""
+        """Moves every consumer to the current end of its stream."""
         js = self.operator.jetstream()
         for consumer in (one for service in SUBSCRIPTIONS for one in consumers_for(service)):
             last = (await js.stream_info(consumer.stream)).state.last_seq

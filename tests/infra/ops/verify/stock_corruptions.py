@@ -1,19 +1,26 @@
-"""What can be wrong with stock and with the holds on it."""
+"""Corruptions of stock and holds."""
 
-from tests.infra.ops.verify import planted_actions as deeds
+from tests.infra.ops.verify import planted_actions
 from tests.infra.ops.verify.corruption import Corruption
 
 STOCK_CORRUPTIONS = (
     Corruption(
-        "more is on hand than was moved", "paid", {"stock_out_of_balance": ("sku",)},
+        "more is on hand than was moved",
+        "paid",
+        {"stock_out_of_balance": ("sku",)},
         (("catalog", "UPDATE stock SET on_hand = on_hand + 1 WHERE sku = '{sku}'"),),
     ),
     Corruption(
-        "more is reserved than is held", "paid", {"stock_out_of_balance": ("sku",)},
-        (("catalog", "UPDATE stock SET reserved = reserved + 1 WHERE sku = '{sku}'"),), is_repairable=True,
+        "more is reserved than is held",
+        "paid",
+        {"stock_out_of_balance": ("sku",)},
+        (("catalog", "UPDATE stock SET reserved = reserved + 1 WHERE sku = '{sku}'"),),
+        is_repairable=True,
     ),
     Corruption(
-        "more is reserved than there is", "paid", {"stock_out_of_bounds": ("sku",), "stock_out_of_balance": ("sku",)},
+        "more is reserved than there is",
+        "paid",
+        {"stock_out_of_bounds": ("sku",), "stock_out_of_balance": ("sku",)},
         (
             ("catalog", "ALTER TABLE stock DROP CONSTRAINT stock_law"),
             ("catalog", "UPDATE stock SET reserved = on_hand + 1 WHERE sku = '{sku}'"),
@@ -21,20 +28,29 @@ STOCK_CORRUPTIONS = (
         is_repairable=True,
     ),
     Corruption(
-        "a hold has other goods", "paid", {"hold_of_other_goods": ("order_id", "hold_id")},
+        "a hold has other goods",
+        "paid",
+        {"hold_of_other_goods": ("order_id", "hold_id")},
         (("catalog", "UPDATE hold SET quantities = '{{7}}' WHERE id = '{hold_id}'"),),
     ),
     Corruption(
-        "a hold is gone", "pending", {"order_without_hold": ("order_id", "hold_id"), "stock_out_of_balance": ("sku",)},
+        "a hold is gone",
+        "pending",
+        {"order_without_hold": ("order_id", "hold_id"), "stock_out_of_balance": ("sku",)},
         (("catalog", "DELETE FROM hold WHERE id = '{hold_id}'"),),
         is_repairable=True,
     ),
     Corruption(
-        "a hold has run out", "pending", {"hold_not_ended": ("hold_id",)},
-        (("catalog", "UPDATE hold SET expires_at = now() - interval '1 hour' WHERE id = '{hold_id}'"),), is_repairable=True,
+        "a hold has run out",
+        "pending",
+        {"hold_not_ended": ("hold_id",)},
+        (("catalog", "UPDATE hold SET expires_at = now() - interval '1 hour' WHERE id = '{hold_id}'"),),
+        is_repairable=True,
     ),
     Corruption(
-        "stock does not follow a hold", "cancelled", {"hold_not_settled": ("hold_id",)},
+        "stock does not follow a hold",
+        "cancelled",
+        {"hold_not_settled": ("hold_id",)},
         (
             ("catalog", "UPDATE hold SET taken = 'reserved' WHERE id = '{hold_id}'"),
             ("catalog", "UPDATE stock SET reserved = reserved + 1 WHERE sku = '{sku}'"),
@@ -42,7 +58,9 @@ STOCK_CORRUPTIONS = (
         is_repairable=True,
     ),
     Corruption(
-        "a sale was missed", "paid", {"order_not_sold": ("order_id", "hold_id")},
+        "a sale was missed",
+        "paid",
+        {"order_not_sold": ("order_id", "hold_id")},
         (
             ("catalog", "UPDATE hold SET status = 'held', taken = 'reserved' WHERE id = '{hold_id}'"),
             ("catalog", "UPDATE stock SET reserved = 1, on_hand = on_hand + 1 WHERE sku = '{sku}'"),
@@ -51,7 +69,9 @@ STOCK_CORRUPTIONS = (
         is_repairable=True,
     ),
     Corruption(
-        "a cancellation was missed", "cancelled", {"cancelled_order_keeps_stock": ("order_id", "hold_id")},
+        "a cancellation was missed",
+        "cancelled",
+        {"cancelled_order_keeps_stock": ("order_id", "hold_id")},
         (
             ("catalog", "UPDATE hold SET status = 'held', taken = 'reserved' WHERE id = '{hold_id}'"),
             ("catalog", "UPDATE stock SET reserved = 1 WHERE sku = '{sku}'"),
@@ -59,7 +79,9 @@ STOCK_CORRUPTIONS = (
         is_repairable=True,
     ),
     Corruption(
-        "stock was sold for nobody", "pending", {"sold_without_order": ("hold_id", "order_id")},
+        "stock was sold without an order",
+        "pending",
+        {"sold_without_order": ("hold_id", "order_id")},
         (
             ("catalog", "UPDATE hold SET status = 'sold', taken = 'sold' WHERE id = '{hold_id}'"),
             ("catalog", "UPDATE stock SET reserved = 0, on_hand = on_hand - 1 WHERE sku = '{sku}'"),
@@ -67,12 +89,15 @@ STOCK_CORRUPTIONS = (
         ),
     ),
     Corruption(
-        "a lost hold was missed", "paid", {"lost_hold_kept_order": ("order_id", "hold_id")},
+        "a lost hold was missed",
+        "paid",
+        {"lost_hold_kept_order": ("order_id", "hold_id")},
         (
             ("catalog", "UPDATE hold SET status = 'lost', taken = 'nothing' WHERE id = '{hold_id}'"),
             ("catalog", "UPDATE stock SET on_hand = on_hand + 1 WHERE sku = '{sku}'"),
             ("catalog", "DELETE FROM stock_movement WHERE sku = '{sku}' AND kind = 'sold'"),
         ),
-        deeds.hold_loss_consumed_by_order, is_repairable=True,
+        planted_actions.hold_loss_consumed_by_order,
+        is_repairable=True,
     ),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""The audit over a real shop: clean while it sells, and exactly what was planted is found, and mended once."""
+"""`souk verify` over a real shop: no violation while it sells; planted corruptions are all found, and repaired once."""
 
 import asyncio
 import sys
@@ -11,12 +11,12 @@ import orjson
 import pytest
 
 from contracts.order import OrderPlaced
-from infra.database import outbox
+from infra.database.advisory_locks import AdvisoryLock
 from infra.database.checks import VerifyReport, Violation
 from infra.messaging import connection as messaging
 from infra.ops.devstack.secret_files import OPERATOR
 from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import EVERYTHING, Options
+from infra.ops.devstack.stack_settings import ALL_PARTS, StackSettings
 from infra.ops.verify.repair import repair_violations
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.infra.ops.verify.corruption import Corruption
@@ -26,21 +26,21 @@ from tests.infra.ops.verify.shop_scene import SceneOrder, ShopScene
 from tests.infra.ops.verify.stock_corruptions import STOCK_CORRUPTIONS
 from tests.support.rpc import RpcCaller
 
-PARTS = EVERYTHING - {"edge", "nginx"}
-PLANTS = (*STOCK_CORRUPTIONS, *MONEY_CORRUPTIONS, *EVENT_CORRUPTIONS)
-LISTENERS = {"cart", "notification", "payment"}
-"""Who hears that an order was placed."""
+PARTS = ALL_PARTS - {"edge", "nginx"}
+CORRUPTIONS = (*STOCK_CORRUPTIONS, *MONEY_CORRUPTIONS, *EVENT_CORRUPTIONS)
+CONSUMERS = {"cart", "notification", "payment"}
+"""The services that consume the event of a placed order."""
 
 
 @pytest.fixture(scope="module")
 async def scene(data_folder: Path) -> AsyncIterator[ShopScene]:
-    options = Options(
+    options = StackSettings(
         _env_file=None, data=data_folder / "audit", parts=PARTS, seed=False, process_env=FAST_SETTINGS, **FREE_PORTS
     )
     async with (
         Stack(options).running() as stack,
-        messaging.connect(stack.nats_url, "edge", stack.password("edge")) as edge,
-        messaging.connect(stack.nats_url, OPERATOR, stack.password(OPERATOR)) as operator,
+        messaging.connect(stack.nats_url, "edge", stack.nats_password("edge")) as edge,
+        messaging.connect(stack.nats_url, OPERATOR, stack.nats_password(OPERATOR)) as operator,
     ):
         made = ShopScene(stack, RpcCaller(edge), operator)
         await made.open()
@@ -50,45 +50,45 @@ async def scene(data_folder: Path) -> AsyncIterator[ShopScene]:
 
 @dataclass
 class Planted:
-    """What was planted where, and what the audit said of it."""
+    """The corrupted orders and the report."""
 
-    things: dict[str, SceneOrder]
-    unheard: SceneOrder
+    orders: dict[str, SceneOrder]
+    unconsumed: SceneOrder
     report: VerifyReport
 
-    def of(self, plant: Corruption) -> list[tuple[str, ...]]:
-        return plant.expected_violations(self.things[plant.name])
+    def expected(self, corruption: Corruption) -> list[tuple[str, ...]]:
+        return corruption.expected_violations(self.orders[corruption.name])
 
 
 @pytest.fixture(scope="module")
 async def planted(scene: ShopScene) -> Planted:
-    """All of it at once, each in an order of its own, while no service runs that could mend it by itself."""
-    made = await asyncio.gather(*(getattr(scene, plant.order_state)() for plant in PLANTS), scene.paid())
-    things = {plant.name: thing for plant, thing in zip(PLANTS, made, strict=False)}
+    """All corruptions at once, each in its own order, while no service runs that could repair them."""
+    made = await asyncio.gather(*(getattr(scene, corruption.order_state)() for corruption in CORRUPTIONS), scene.paid())
+    orders = {corruption.name: order for corruption, order in zip(CORRUPTIONS, made, strict=False)}
     report = await scene.verify()
     assert not report.violations
     await scene.wait_for_audit_anchors()
     await scene.set_services_running(run=False)
-    for plant in PLANTS:
-        await plant.apply(scene, things[plant.name])
+    for corruption in CORRUPTIONS:
+        await corruption.apply(scene, orders[corruption.name])
     await scene.skip_to_stream_ends()
-    unheard: SceneOrder = made[-1]
-    _, event_id, body = await scene.first_event(OrderPlaced, unheard.order.id)
-    await scene.publish_raw(OrderPlaced, unheard.order.id, event_id, **orjson.loads(body))
-    return Planted(things, unheard, await scene.verify(late=-5))
+    unconsumed: SceneOrder = made[-1]
+    _, event_id, body = await scene.first_event(OrderPlaced, unconsumed.order.id)
+    await scene.publish_raw(OrderPlaced, unconsumed.order.id, event_id, **orjson.loads(body))
+    return Planted(orders, unconsumed, await scene.verify(late_seconds=-5))
 
 
-def told(violations: Sequence[Violation]) -> list[tuple[str, ...]]:
+def keys(violations: Sequence[Violation]) -> list[tuple[str, ...]]:
     return [(one.check, *one.ids.values()) for one in violations]
 
 
-def same(expected: tuple[str, ...], found: tuple[str, ...]) -> bool:
+def matches(expected: tuple[str, ...], found: tuple[str, ...]) -> bool:
     pairs = zip(expected, found, strict=False)
     return len(expected) == len(found) and all(one in (".", other) for one, other in pairs)
 
 
-async def test_a_shop_that_sells_has_nothing_wrong(scene: ShopScene) -> None:
-    """Orders in every state are under way at each look."""
+async def test_a_shop_that_sells_has_no_violation(scene: ShopScene) -> None:
+    """Orders in every state are in progress during each pass."""
     selling = [scene.paid, scene.pending, scene.cancelled, scene.refunded, scene.from_cart, scene.declined] * 3
     tasks = [asyncio.create_task(sell()) for sell in selling]
     first = await scene.verify()
@@ -98,57 +98,57 @@ async def test_a_shop_that_sells_has_nothing_wrong(scene: ShopScene) -> None:
     assert (await scene.verify()).violations == ()
 
 
-@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.name)
-def test_what_was_planted_is_found(planted: Planted, plant: Corruption) -> None:
-    found = told(planted.report.violations)
-    for expected in planted.of(plant):
-        assert sum(same(expected, one) for one in found) == 1, (
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.name)
+def test_every_corruption_is_found(planted: Planted, corruption: Corruption) -> None:
+    found = keys(planted.report.violations)
+    for expected in planted.expected(corruption):
+        assert sum(matches(expected, one) for one in found) == 1, (
             expected,
             [one for one in found if one[0] == expected[0]],
         )
 
 
-def test_nobody_hears_is_found(planted: Planted) -> None:
+def test_services_that_stopped_consuming_are_found(planted: Planted) -> None:
     found = [one for one in planted.report.violations if one.check == "events_not_heard"]
-    assert {one.ids["service"] for one in found} == LISTENERS
+    assert {one.ids["service"] for one in found} == CONSUMERS
     assert {one.invariant for one in found} == {2}
 
 
 def test_nothing_else_is_found(planted: Planted) -> None:
-    expected = [one for plant in PLANTS for one in planted.of(plant)]
+    expected = [one for corruption in CORRUPTIONS for one in planted.expected(corruption)]
     others = [
         one
-        for one in told(planted.report.violations)
-        if one[0] != "events_not_heard" and not any(same(each, one) for each in expected)
+        for one in keys(planted.report.violations)
+        if one[0] != "events_not_heard" and not any(matches(each, one) for each in expected)
     ]
     assert others == []
 
 
-async def test_what_has_one_answer_is_mended_and_the_rest_is_told(scene: ShopScene, planted: Planted) -> None:
-    """By the command, as an operator calls it. A second time there is nothing left to do."""
+async def test_repairable_violations_are_repaired_and_the_rest_reported(scene: ShopScene, planted: Planted) -> None:
+    """By the command, as an operator runs it. A second time there is nothing left to do."""
     stuck = await asyncpg.connect(scene.stack.dsn("order"))
-    await stuck.execute("SELECT pg_advisory_lock($1)", outbox.LOCK)
+    await stuck.execute("SELECT pg_advisory_lock($1)", AdvisoryLock.OUTBOX_RELAY)
     await scene.set_services_running(run=True)
-    code, said = await souk_audit(scene, "--repair")
+    code, output = await run_souk_verify(scene, "--repair")
     assert code == 1
-    assert said["mended"]
-    assert stuck.is_closed(), "whoever keeps the relay's lock and publishes nothing loses it"
-    mended = [one for plant in PLANTS if plant.is_repairable for one in planted.of(plant)]
-    rest = [one for plant in PLANTS if not plant.is_repairable for one in planted.of(plant)]
-    consequence = ("dead_letter", ".", "order", ".")  # order knows nothing of a payment that was for no order
+    assert output["mended"]
+    assert stuck.is_closed(), "a session that holds the relay's lock and publishes nothing is ended"
+    repaired = [one for corruption in CORRUPTIONS if corruption.is_repairable for one in planted.expected(corruption)]
+    rest = [one for corruption in CORRUPTIONS if not corruption.is_repairable for one in planted.expected(corruption)]
+    consequence = ("dead_letter", ".", "order", ".")  # order does not know a payment without an order
     report = await scene.verify()
-    found = told(report.violations)
-    assert [one for one in found if any(same(each, one) for each in mended)] == []
-    assert [one for one in rest if not any(same(one, each) for each in found)] == []
-    assert [one for one in found if not any(same(each, one) for each in (*rest, consequence))] == []
+    found = keys(report.violations)
+    assert [one for one in found if any(matches(each, one) for each in repaired)] == []
+    assert [one for one in rest if not any(matches(one, each) for each in found)] == []
+    assert [one for one in found if not any(matches(each, one) for each in (*rest, consequence))] == []
     again = await repair_violations(scene.target, report.violations)
     assert [one for one in again if not one.result.startswith(("nothing", "could not"))] == []
 
 
-async def souk_audit(scene: ShopScene, *more: str) -> tuple[int, dict[str, list[dict[str, object]]]]:
-    command = (sys.executable, "-m", "infra.ops.cli.app", "audit", "--data", str(scene.stack.layout.data), "--json")
+async def run_souk_verify(scene: ShopScene, *more: str) -> tuple[int, dict[str, list[dict[str, object]]]]:
+    command = (sys.executable, "-m", "infra.ops.cli.app", "verify", "--data", str(scene.stack.data_dir.path), "--json")
     child = await asyncio.create_subprocess_exec(
-        *command, "--patience", "0.5", *more, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command, "--confirm-after", "0.5", *more, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, err = await child.communicate()
     assert out, err.decode()
@@ -156,8 +156,8 @@ async def souk_audit(scene: ShopScene, *more: str) -> tuple[int, dict[str, list[
     return child.returncode, orjson.loads(out)
 
 
-async def test_what_cannot_be_checked_is_not_clean(tmp_path: Path) -> None:
-    command = (sys.executable, "-m", "infra.ops.cli.app", "audit", "--data", str(tmp_path))
+async def test_a_stopped_stack_exits_with_2(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "infra.ops.cli.app", "verify", "--data", str(tmp_path))
     child = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     _, err = await child.communicate()
     assert child.returncode == 2

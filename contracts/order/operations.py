@@ -1,0 +1,136 @@
+"""The operations of order."""
+
+from contracts.cart import CartChanged, CartEmpty
+from contracts.catalog import HoldMismatch, OutOfStock, SkuUnknown
+from contracts.failure import Forbidden, InvalidCursor, NotFound, PreconditionFailed, Unauthorized
+from contracts.identity import Access
+from contracts.model import ListPage
+from contracts.operation import OPERATOR, Operation, OwnedResource
+from contracts.order.orders import (
+    SERVICE,
+    EmailRequired,
+    GuestContact,
+    GuestContactRequest,
+    IllegalTransition,
+    ListOrders,
+    Order,
+    OrderRef,
+    PayableList,
+    PayablesRequest,
+    PayOrder,
+    PlaceOrder,
+    UpdateOrder,
+)
+from contracts.payment import AlreadyPaid, CardNumberRefused, NotPayable, Payment, PaymentMethodUnknown
+from contracts.repair import RepairRequest, RepairResult
+
+PLACE_FAILURES = (
+    NotFound,
+    Unauthorized,
+    SkuUnknown,
+    OutOfStock,
+    HoldMismatch,
+    CartEmpty,
+    CartChanged,
+    EmailRequired,
+    CardNumberRefused,
+)
+CUSTOMER, INTERNAL = Access.CUSTOMER, Access.SERVICE
+
+PLACE = Operation(
+    SERVICE,
+    "place",
+    PlaceOrder,
+    Order,
+    "Place an order and hold its stock",
+    Access.ANYONE,
+    PLACE_FAILURES,
+    writes=True,
+    owned_resources=(
+        OwnedResource("cart", id_field="cart_id", open_to_guests=True),
+        OwnedResource("address", id_field="address_id"),
+    ),
+)
+LIST = Operation(
+    SERVICE,
+    "list",
+    ListOrders,
+    ListPage[Order],
+    "List orders",
+    CUSTOMER,
+    (InvalidCursor, Forbidden),
+    owned_resources=(OwnedResource("orders", open_to_admins=True),),
+)
+GET = Operation(
+    SERVICE,
+    "get",
+    OrderRef,
+    Order,
+    "Read an order",
+    CUSTOMER,
+    (NotFound,),
+    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True),),
+)
+CANCEL = Operation(
+    SERVICE,
+    "cancel",
+    OrderRef,
+    Order,
+    "Cancel an order",
+    CUSTOMER,
+    (NotFound, IllegalTransition, PreconditionFailed),
+    writes=True,
+    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True),),
+)
+PAY = Operation(
+    SERVICE,
+    "pay",
+    PayOrder,
+    Payment,
+    "Pay an order",
+    CUSTOMER,
+    (NotFound, IllegalTransition, AlreadyPaid, NotPayable, PaymentMethodUnknown, CardNumberRefused),
+    writes=True,
+    owned_resources=(OwnedResource("order", id_field="id"),),
+)
+UPDATE = Operation(
+    SERVICE,
+    "update",
+    UpdateOrder,
+    Order,
+    "Ship or deliver an order, or change its address",
+    Access.ADMIN,
+    (NotFound, IllegalTransition, PreconditionFailed),
+    writes=True,
+)
+PAYABLES = Operation(
+    SERVICE,
+    "payables",
+    PayablesRequest,
+    PayableList,
+    "Read what is to be charged for orders",
+    INTERNAL,
+    callers=("payment",),
+)
+GUEST = Operation(
+    SERVICE,
+    "guest",
+    GuestContactRequest,
+    GuestContact,
+    "Read the contact details of an order's guest",
+    INTERNAL,
+    (NotFound,),
+    ("notification",),
+)
+REPAIR = Operation(
+    SERVICE,
+    "repair",
+    RepairRequest,
+    RepairResult,
+    "Correct orders that are stuck",
+    INTERNAL,
+    callers=(OPERATOR,),
+    writes=True,
+)
+
+OPERATIONS = (PLACE, LIST, GET, CANCEL, PAY, UPDATE, PAYABLES, GUEST, REPAIR)

@@ -1,0 +1,246 @@
+"""Orders: their states and parts, and the requests about them."""
+
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+
+from contracts.cart import CartId
+from contracts.catalog import Attributes, RequestedLine
+from contracts.failure import Fail
+from contracts.model import (
+    CountryCode,
+    Email,
+    Id,
+    InputTimestamp,
+    Model,
+    NonEmptyLine,
+    PageParams,
+    Quantity,
+    SingleLine,
+    Sku,
+    Timestamp,
+    exactly_one_message,
+    require_exactly_one,
+)
+from contracts.money import Money
+from contracts.payment import PaymentMethod
+
+SERVICE = "order"
+
+
+class IllegalTransition(Fail, status=HTTPStatus.CONFLICT, code="illegal_transition"):
+    """The order's status does not allow this."""
+
+
+class EmailRequired(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="email_required"):
+    """A guest's order needs an `email`."""
+
+
+class OrderStatus(StrEnum):
+    """How far an order has come."""
+
+    PENDING = "pending"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+    REFUNDED = "refunded"
+
+
+class CancelReason(StrEnum):
+    """Why an order was cancelled."""
+
+    CUSTOMER = "customer"
+    ADMIN = "admin"
+    PAYMENT_FAILED = "payment_failed"
+    UNPAID = "unpaid"
+    HOLD_LOST = "hold_lost"
+
+
+class Address(Model):
+    """A postal address."""
+
+    name: Annotated[NonEmptyLine, StringConstraints(max_length=200), Field(description="The recipient.")]
+    line1: Annotated[NonEmptyLine, StringConstraints(max_length=200), Field(description="Street and number.")]
+    line2: Annotated[
+        SingleLine | None, StringConstraints(max_length=200), Field(description="Flat, floor or company.")
+    ] = None
+    city: Annotated[NonEmptyLine, StringConstraints(max_length=100), Field(description="Town or city.")]
+    region: Annotated[
+        SingleLine | None, StringConstraints(max_length=100), Field(description="State, province or county.")
+    ] = None
+    postal_code: Annotated[NonEmptyLine, StringConstraints(max_length=20), Field(description="Postal or ZIP code.")]
+    country: Annotated[CountryCode, Field(description="ISO 3166-1 alpha-2 code.")]
+    phone: Annotated[
+        str | None,
+        StringConstraints(pattern=r"^\+?[0-9 ()./-]{3,32}$"),
+        Field(description="For the carrier's questions."),
+    ] = None
+
+
+class OrderItem(Model):
+    """One line of an order, at the price of its placing."""
+
+    sku: Sku
+    product_id: Id
+    name: Annotated[SingleLine, Field(description="The product's name.")]
+    options: Annotated[Attributes, Field(description="The variant's options, such as size and colour.")]
+    quantity: Annotated[Quantity, Field(description="Units ordered.")]
+    unit_price: Annotated[Money, Field(description="The price of one unit.")]
+    line_total: Annotated[Money, Field(description="The price of all units.")]
+
+
+class ShipmentTracking(Model):
+    """How to follow a shipment."""
+
+    carrier: Annotated[NonEmptyLine, StringConstraints(max_length=100), Field(description="The carrier's name.")]
+    number: Annotated[
+        NonEmptyLine, StringConstraints(max_length=100), Field(description="The carrier's tracking number.")
+    ]
+
+
+class OrderHistoryEntry(Model):
+    """A status that an order has reached."""
+
+    status: OrderStatus
+    at: Annotated[Timestamp, Field(description="When the order reached it.")]
+    note: Annotated[SingleLine | None, Field(description="Why, such as the reason of a cancellation.")] = None
+
+
+class Order(Model):
+    """An order."""
+
+    id: Id
+    number: Annotated[str, Field(description="A short number for customers and support.")]
+    user_id: Annotated[Id | None, Field(description="The customer; null for a guest.")]
+    status: OrderStatus
+    items: Annotated[list[OrderItem], Field(description="What was ordered.")]
+    subtotal: Annotated[Money, Field(description="The sum of the items.")]
+    discount: Annotated[Money, Field(description="What is taken off the subtotal.")]
+    shipping: Annotated[Money, Field(description="The cost of shipping.")]
+    tax: Annotated[Money, Field(description="The tax on the order.")]
+    total: Annotated[Money, Field(description="What the customer pays.")]
+    shipping_address: Address
+    payment_id: Annotated[Id | None, Field(description="The payment that paid it, once there is one.")] = None
+    tracking: Annotated[ShipmentTracking | None, Field(description="Set once the order is shipped.")] = None
+    history: Annotated[list[OrderHistoryEntry], Field(description="The statuses so far, the oldest first.")]
+    created_at: Timestamp
+    updated_at: Timestamp
+
+
+class ShippingMethod(StrEnum):
+    """How an order is shipped."""
+
+    STANDARD = "standard"
+
+
+class PlaceOrder(Model):
+    """An order of `items` or of a cart. With a `payment_method` it is charged at once."""
+
+    items: Annotated[
+        list[RequestedLine] | None,
+        Field(min_length=1, max_length=100, description="What to order, unless a `cart_id` is given."),
+    ] = None
+    cart_id: Annotated[CartId | None, Field(description="The cart to order, unless `items` are given.")] = None
+    address_id: Annotated[
+        Id | None, Field(description="One of the customer's saved addresses, unless a `shipping_address` is given.")
+    ] = None
+    shipping_address: Annotated[
+        Address | None, Field(validate_default=True, description="Where to ship, unless an `address_id` is given.")
+    ] = None
+    shipping_method: ShippingMethod = ShippingMethod.STANDARD
+    payment_method: Annotated[
+        PaymentMethod | None, Field(description="The payment provider's token to charge; without it, pay later.")
+    ] = None
+    email: Annotated[Email | None, Field(description="Required for a guest's order.")] = None
+
+    @model_validator(mode="after")
+    def _require_items_or_cart(self) -> "PlaceOrder":
+        require_exactly_one(self, "items", "cart_id")
+        return self
+
+    @field_validator("shipping_address")
+    @classmethod
+    def _require_one_address(cls, value: Address | None, info: ValidationInfo) -> Address | None:
+        if (value is None) == (info.data.get("address_id") is None):
+            raise ValueError(exactly_one_message("shipping_address", "address_id"))
+        return value
+
+
+class OrderRef(Model):
+    """Names an order."""
+
+    id: Id
+
+
+class ListOrders(PageParams):
+    """Filters of a list of orders."""
+
+    status: Annotated[OrderStatus | None, Field(description="Only orders with this status.")] = None
+    user_id: Annotated[Id | None, Field(description="Only orders of this customer; for administrators.")] = None
+    from_: Annotated[
+        InputTimestamp | None, Field(alias="from", description="Only orders placed at this time or later.")
+    ] = None
+    to: Annotated[InputTimestamp | None, Field(description="Only orders placed before this time.")] = None
+    number: Annotated[SingleLine | None, Field(description="Only the order with this number.")] = None
+
+
+class PayOrder(Model):
+    """How to pay an order."""
+
+    id: Id
+    payment_method: Annotated[PaymentMethod, Field(description="The payment provider's token to charge.")]
+
+
+class UpdateOrder(Model):
+    """A new status or a new shipping address. `shipped` needs `tracking`; the address can change until then."""
+
+    id: Id
+    status: Annotated[OrderStatus | None, Field(description="The new status: `shipped` or `delivered`.")] = None
+    tracking: Annotated[ShipmentTracking | None, Field(description="Required with the status `shipped`.")] = None
+    shipping_address: Annotated[Address | None, Field(description="The new address.")] = None
+
+    @model_validator(mode="after")
+    def _require_one_change(self) -> "UpdateOrder":
+        require_exactly_one(self, "status", "shipping_address")
+        if (self.status is OrderStatus.SHIPPED) != (self.tracking is not None):
+            message = "Provide `tracking` if, and only if, `status` is `shipped`."
+            raise ValueError(message)
+        return self
+
+
+class PayablesRequest(Model):
+    """Asks what is to be charged for these orders."""
+
+    order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
+
+
+class Payable(Model):
+    """What payment needs to charge an order. The payment method is never part of an event."""
+
+    order_id: Id
+    user_id: Id | None
+    status: OrderStatus
+    total: Money
+    payment_method: PaymentMethod | None
+
+
+class PayableList(Model):
+    """What is to be charged, order by order."""
+
+    items: list[Payable]
+
+
+class GuestContactRequest(Model):
+    """Asks for the contact details of the guest who placed an order."""
+
+    order_id: Id
+
+
+class GuestContact(Model):
+    """The contact details of the guest who placed an order."""
+
+    email: Email
+    name: SingleLine

@@ -1,0 +1,147 @@
+"""The operations of the OpenAPI document: what one route takes and returns, and who may call it."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from contracts.access import access_rules
+from contracts.identity import Access
+from contracts.operation import AnyOperation, OwnedResource
+from edge.openapi.errors import ErrorResponses
+from edge.openapi.examples import REQUEST_EXAMPLES, parameter_example
+from edge.openapi.headers import request_headers, response_headers
+from edge.openapi.links import ResponseLinks
+from edge.openapi.reply_examples import reply_example
+from edge.openapi.schemas import ComponentSchemas, Schema
+from edge.router import PATH_PARAMETER
+from edge.routes import BodyFormat, Route
+
+SERVICE_TAGS = {
+    "user": ("Accounts", "Registration, sign-in, profiles, sessions, addresses and API keys."),
+    "catalog": ("Catalog", "Products, categories, images, stock and imports."),
+    "cart": ("Carts", "The carts of guests and customers, at current prices."),
+    "order": ("Orders", "Orders from placed to delivered."),
+    "payment": ("Payments", "Charges and refunds. A payment method is a provider's token, never a card number."),
+    "notification": ("Notifications", "The messages sent to customers."),
+}
+ACCESS_SENTENCES = {
+    Access.ANYONE: "Needs no sign-in.",
+    Access.CUSTOMER: "Needs a signed-in user.",
+    Access.ADMIN: "For administrators.",
+}
+IMPORT_EXAMPLE = "Handle,Title,Variant SKU,Variant Price\nbrass-lamp,Brass lamp,LAMP-BRASS,19.99\n"
+
+
+class OperationWriter:
+    """Writes the operations of routes. `operation_ids` are those of all routes."""
+
+    def __init__(
+        self,
+        schemas: ComponentSchemas,
+        errors: ErrorResponses,
+        links: ResponseLinks,
+        operation_ids: Mapping[Route, str],
+    ) -> None:
+        self._schemas = schemas
+        self._errors = errors
+        self._links = links
+        self._operation_ids = operation_ids
+        self.examples: dict[str, Schema] = {}
+        """The examples of replies, for `components/examples`."""
+
+    def operation(self, path: str, route: Route) -> Schema:
+        """Returns the operation of a route at its documented path."""
+        body = {} if route.body_format is BodyFormat.NONE else {"requestBody": self._body(route)}
+        return {
+            "operationId": self._operation_ids[route],
+            "tags": [SERVICE_TAGS[route.operation.service][0]],
+            "summary": route.operation.summary,
+            "description": describe(route),
+            "security": _security(route.operation),
+            "parameters": [*self._parameters(path, route), *request_headers(route)],
+            **body,
+            "responses": {**self._success(route), **self._errors.for_route(route)},
+        }
+
+    def _parameters(self, path: str, route: Route) -> list[Schema]:
+        documented: dict[str, str] = dict(
+            zip(PATH_PARAMETER.findall(route.path), PATH_PARAMETER.findall(path), strict=True)
+        )
+        fields, required = self._schemas.fields(route)
+        names = fields if route.body_format is BodyFormat.NONE else documented
+        return [
+            {
+                "name": documented.get(name, name),
+                "in": "path" if name in documented else "query",
+                "required": name in documented or name in required,
+                "description": fields[name].get("description", "The id."),
+                "schema": _parameter_schema(fields[name]),
+                "example": parameter_example(route.operation, documented.get(name, name)),
+            }
+            for name in names
+        ]
+
+    def _body(self, route: Route) -> Schema:
+        if route.body_format is BodyFormat.CSV:
+            media: Schema = {"schema": {"type": "string"}, "example": IMPORT_EXAMPLE}
+            return {"description": "A CSV file in UTF-8.", "required": True, "content": {"text/csv": media}}
+        media = {"schema": self._schemas.body(route)}
+        if route.operation in REQUEST_EXAMPLES:
+            media["example"] = REQUEST_EXAMPLES[route.operation]
+        required = bool(self._schemas.required_in_body(route)) or route.body_format is BodyFormat.IMAGE
+        return {"required": required, "content": {route.body_format.value: media}}
+
+    def _success(self, route: Route) -> Schema:
+        reply = route.operation.reply
+        response: Schema = {"description": HTTPStatus(route.status).phrase, "headers": response_headers(route)}
+        if links := self._links.for_route(route):
+            response["links"] = links
+        if route.content_type != "application/json":
+            response["content"] = {route.content_type: {"schema": {"type": "string", "format": "binary"}}}
+        elif route.status is not HTTPStatus.NO_CONTENT:
+            self.examples[reply.__name__] = {"value": reply_example(reply)}
+            example = {"$ref": f"#/components/examples/{reply.__name__}"}
+            media = {"schema": self._schemas.reply(reply), "examples": {"success": example}}
+            response["content"] = {"application/json": media}
+        responses = {str(int(route.status)): response}
+        if "ETag" in response["headers"] and route.method == "GET" and not route.is_unversioned:
+            responses["304"] = {"description": "Not changed since the version in If-None-Match."}
+        return responses
+
+
+def describe(route: Route) -> str:
+    """Says who may call a route, on which resources, and with which API key."""
+    operation = route.operation
+    sentences = [ACCESS_SENTENCES[operation.access], *map(_describe_resource, operation.owned_resources)]
+    if any(rule.needs_scope for rule in access_rules(operation)):
+        sentences.append(f"An API key needs the scope `{operation.scope}`.")
+    elif not operation.open_to_api_keys:
+        sentences.append("Closed to API keys.")
+    if route.moves_money:
+        sentences.append("It moves money: send an `Idempotency-Key`, which the shop can be set to require.")
+    return " ".join(sentences)
+
+
+def _describe_resource(resource: OwnedResource) -> str:
+    name = resource.name
+    if resource.open_to_guests:
+        return f"A customer's {name} is open only to that customer, a guest's {name} to any caller with its id."
+    if resource.open_to_admins:
+        return f"Customers reach only their own {name}; administrators reach all users'."
+    return f"It concerns only the caller's own {name}."
+
+
+def _security(operation: AnyOperation) -> list[Schema]:
+    """The ways to authenticate, in the order in which they are shown: none, an access token, an API key."""
+    ways: list[Schema] = [{}] if operation.access is Access.ANYONE else []
+    ways.append({"bearer": []})
+    if operation.open_to_api_keys:
+        ways.append({"api_key": [] if operation.is_public else [operation.scope.value]})
+    return ways
+
+
+def _parameter_schema(field: Schema) -> Schema:
+    """A parameter cannot be null: it is left out instead."""
+    schema: dict[str, Any] = {key: value for key, value in field.items() if key != "description"}
+    choices = [choice for choice in schema.pop("anyOf", []) if choice != {"type": "null"}]
+    return {**schema, **choices[0]} if len(choices) == 1 else {**schema, **({"anyOf": choices} if choices else {})}

@@ -1,0 +1,221 @@
+"""Examples of successful responses, one for each kind of reply. A test holds each against its contract."""
+
+from typing import Any, get_args
+
+from contracts import cart, catalog, notification, order, payment, user
+from contracts.audit_log import AuditLogEntry
+from contracts.model import Empty, ListPage, Model
+from edge.openapi.examples import ADDRESS, ERASURE_ID, EXAMPLE_ID, PRICE
+
+Example = dict[str, Any]
+
+NOW = "2026-01-31T12:00:00Z"
+LATER = "2026-03-02T12:00:00Z"
+NOTHING = {"amount": 0, "currency": "USD"}
+TWO_LAMPS = {"amount": 3998, "currency": "USD"}
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.the-claims.the-signature"  # noqa: S105 - not a real token
+FULL_ADDRESS = {**ADDRESS, "line2": None, "region": None, "phone": "+44 20 7946 0958"}
+SAVED_ADDRESS = {"id": EXAMPLE_ID, **FULL_ADDRESS}
+
+USER: Example = {
+    "id": EXAMPLE_ID,
+    "email": "ada@example.com",
+    "first_name": "Ada",
+    "last_name": "Lovelace",
+    "role": "customer",
+    "is_active": True,
+    "email_verified": True,
+    "totp": False,
+    "created_at": NOW,
+    "updated_at": NOW,
+}
+USER_SESSION: Example = {
+    "id": EXAMPLE_ID,
+    "created_at": NOW,
+    "used_at": NOW,
+    "expires_at": LATER,
+    "address": "203.0.113.7",
+    "current": True,
+}
+API_KEY: Example = {
+    "id": EXAMPLE_ID,
+    "name": "Warehouse",
+    "scopes": ["catalog:write", "order:read"],
+    "made_by": EXAMPLE_ID,
+    "created_at": NOW,
+    "expires_at": None,
+    "last_used_at": NOW,
+}
+LAMP: Example = {
+    "id": EXAMPLE_ID,
+    "slug": "brass-lamp",
+    "name": "Brass lamp",
+    "description": "Hand-chased, with a cotton wick.",
+    "category": "lamps",
+    "tags": ["light", "brass"],
+    "attributes": {"material": "brass"},
+    "price": PRICE,
+    "variants": [
+        {
+            "sku": "LAMP-BRASS",
+            "options": {},
+            "price": PRICE,
+            "compare_at_price": None,
+            "available": 12,
+            "weight_grams": 850,
+        }
+    ],
+    "images": [{"id": EXAMPLE_ID, "url": f"/images/{EXAMPLE_ID}/2048.webp", "alt": "A brass lamp"}],
+    "rating": {"average": 4.5, "count": 12},
+    "is_active": True,
+    "created_at": NOW,
+    "updated_at": NOW,
+}
+LINE: Example = {
+    "sku": "LAMP-BRASS",
+    "product_id": EXAMPLE_ID,
+    "name": "Brass lamp",
+    "options": {},
+    "quantity": 2,
+    "unit_price": PRICE,
+    "line_total": TWO_LAMPS,
+}
+CART: Example = {
+    "id": "mVq3Zr8nB1kXw5yQe7tJg2dL",
+    "items": [{**LINE, "available": 12, "changes": []}],
+    "subtotal": TWO_LAMPS,
+    "discount": NOTHING,
+    "total": TWO_LAMPS,
+    "coupon": None,
+    "version": 3,
+    "expires_at": LATER,
+}
+ORDER: Example = {
+    "id": EXAMPLE_ID,
+    "number": "SK-20391",
+    "user_id": EXAMPLE_ID,
+    "status": "pending",
+    "items": [LINE],
+    "subtotal": TWO_LAMPS,
+    "discount": NOTHING,
+    "shipping": NOTHING,
+    "tax": NOTHING,
+    "total": TWO_LAMPS,
+    "shipping_address": FULL_ADDRESS,
+    "payment_id": None,
+    "tracking": None,
+    "history": [{"status": "pending", "at": NOW, "note": None}],
+    "created_at": NOW,
+    "updated_at": NOW,
+}
+PAYMENT: Example = {
+    "id": EXAMPLE_ID,
+    "order_id": EXAMPLE_ID,
+    "amount": TWO_LAMPS,
+    "refunded": NOTHING,
+    "status": "captured",
+    "provider": "simulator",
+    "failure_code": None,
+    "client_secret": None,
+    "created_at": NOW,
+}
+NOTIFICATION: Example = {
+    "id": EXAMPLE_ID,
+    "kind": "order_placed",
+    "channel": "email",
+    "status": "sent",
+    "subject": "Your order SK-20391",
+    "created_at": NOW,
+    "sent_at": NOW,
+}
+AUDIT_LOG_ENTRY: Example = {
+    "seq": 1,
+    "at": NOW,
+    "act": "user.ban",
+    "actor": {"kind": "person", "id": EXAMPLE_ID},
+    "client": "203.0.113.7",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "request_id": "b6a1f0d2",
+    "subject": EXAMPLE_ID,
+    "before": {"is_active": True},
+    "after": {"is_active": False},
+    "previous": "0" * 64,
+    "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+}
+CATEGORY: Example = {"id": EXAMPLE_ID, "slug": "lamps", "name": "Lamps", "parent_id": None}
+
+REPLY_EXAMPLES: dict[type[Model], Example] = {
+    Empty: {},
+    user.User: USER,
+    user.SessionTokens: {
+        "user": USER,
+        "access_token": TOKEN,
+        "refresh_token": "q1w2e3r4t5y6u7i8o9p0a1s2d3f4g5h6j7k8l9z0x1c",
+        "token_type": "Bearer",
+        "expires_in": 900,
+    },
+    user.UserSession: USER_SESSION,
+    user.SavedAddress: SAVED_ADDRESS,
+    user.ApiKey: API_KEY,
+    user.NewApiKey: {**API_KEY, "last_used_at": None, "key": "souk_V7nq2Jr0sB4kXw8yQe1tZg5mLd9cHf3aPu6oTi0jRsE"},
+    user.TotpEnrollment: {
+        "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+        "uri": "otpauth://totp/Souk:ada%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Souk",
+    },
+    user.RecoveryCodeList: {"recovery_codes": ["f3k9-q7mz", "x2vb-8dwn"]},
+    user.DataExport: {
+        "id": EXAMPLE_ID,
+        "made_at": NOW,
+        "user": USER,
+        "addresses": [SAVED_ADDRESS],
+        "sessions": [USER_SESSION],
+        "api_keys": [],
+        "carts": [],
+        "orders": [ORDER],
+        "payments": [PAYMENT],
+        "notifications": [NOTIFICATION],
+    },
+    user.Erasure: {
+        "id": ERASURE_ID,
+        "status": "running",
+        "services": [{"service": "order", "erased_at": NOW}],
+        "asked_at": NOW,
+        "done_at": None,
+    },
+    user.Jwks: {"keys": [{"kty": "RSA", "kid": "2026-01", "use": "sig", "alg": "RS256", "n": "sXch...", "e": "AQAB"}]},
+    catalog.Product: LAMP,
+    catalog.ProductSearchResult: {
+        "items": [LAMP],
+        "next": None,
+        "facets": {"category": [{"value": "lamps", "count": 1}], "tag": [{"value": "brass", "count": 1}]},
+    },
+    catalog.ProductSuggestions: {"items": ["Brass lamp", "Brass lantern"]},
+    catalog.Category: CATEGORY,
+    catalog.StockLevel: {"sku": "LAMP-BRASS", "on_hand": 14, "reserved": 2, "available": 12},
+    catalog.ProductImport: {
+        "id": EXAMPLE_ID,
+        "status": "done",
+        "rows": 3,
+        "products": 2,
+        "variants": 3,
+        "created": 1,
+        "updated": 1,
+        "unchanged": 0,
+        "errors": [],
+        "created_at": NOW,
+    },
+    catalog.ProductImage: {"id": EXAMPLE_ID, "url": f"/images/{EXAMPLE_ID}/2048.webp", "alt": "A brass lamp"},
+    cart.Cart: CART,
+    order.Order: ORDER,
+    payment.Payment: PAYMENT,
+    notification.Notification: NOTIFICATION,
+    AuditLogEntry: AUDIT_LOG_ENTRY,
+}
+
+
+def reply_example(model: type[Model]) -> Example:
+    """Returns an example of a reply; a page of a list holds one item."""
+    if issubclass(model, ListPage):
+        (item,) = get_args(model.model_fields["items"].annotation)
+        return {"items": [REPLY_EXAMPLES[item]], "next": None}
+    return REPLY_EXAMPLES[model]

@@ -1,0 +1,142 @@
+"""Writes products. Requests, product files and new images all write a product through these functions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from contracts.catalog import (
+    Product,
+    ProductCreated,
+    ProductDeactivated,
+    ProductUpdated,
+    SkuTaken,
+    SlugTaken,
+    StockAdjusted,
+)
+from contracts.failure import FieldError, InvalidRequest
+from contracts.size_limits import MAX_DOCUMENT_BYTES, MAX_SNAPSHOT_BYTES
+from infra.database.postgres import Transaction
+from services.catalog.content.html_sanitizer import sanitize_html
+from services.catalog.domain.product_changes import ProductChange
+from services.catalog.domain.product_records import ProductRecord
+from services.catalog.domain.slugs import make_unique
+from services.catalog.domain.stock import plan_on_hand
+from services.catalog.store import product_documents, products, stock
+from services.catalog.store.stock import StockChangeSource
+
+MAX_DESCRIPTION_LENGTH = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPointers:
+    """Where the request has the SKU and the stock of each variant, by SKU, for the errors about them."""
+
+    sku: Mapping[str, str] = field(default_factory=dict)
+    stock: Mapping[str, str] = field(default_factory=dict)
+
+
+async def create_product(
+    tx: Transaction,
+    change: ProductChange,
+    source: StockChangeSource,
+    pointers: FieldPointers,
+    *,
+    currency: str,
+    slug_requested: bool,
+) -> ProductRecord:
+    """Writes a new product. A slug that is taken is refused if the request asked for it, else made unique."""
+    product = _sanitize(change.product)
+    if not await products.insert(tx.connection, product, _document(product, currency)):
+        if slug_requested:
+            raise SlugTaken(errors=[FieldError(pointer="/slug", detail="Another product has this slug.")])
+        product = replace(product, slug=make_unique(product.slug, product.id))
+        if not await products.insert(tx.connection, product, _document(product, currency)):
+            raise SlugTaken
+    tx.publish(ProductCreated(product_id=product.id))
+    await _write_variants(tx, product, change.stock, (), source, pointers, currency)
+    return product
+
+
+async def update_product(
+    tx: Transaction,
+    before: ProductRecord,
+    change: ProductChange,
+    source: StockChangeSource,
+    pointers: FieldPointers,
+    *,
+    currency: str,
+) -> ProductRecord:
+    """Writes a product whose row the transaction has locked."""
+    product = _sanitize(change.product)
+    await products.update(tx.connection, product, _document(product, currency))
+    removed = sorted(set(before.skus) - set(product.skus))
+    if removed:
+        await products.delete_variants(tx.connection, product.id, removed)
+    was_deactivated = before.is_active and not product.is_active
+    event_type = ProductDeactivated if was_deactivated else ProductUpdated
+    tx.publish(event_type(product_id=product.id))
+    await _write_variants(tx, product, change.stock, removed, source, pointers, currency)
+    return product
+
+
+async def read_back(tx: Transaction, product: ProductRecord) -> Product:
+    """The product as the transaction leaves it, in the contract's form."""
+    document = await product_documents.read_product(tx.connection, product.id)
+    assert document is not None, "the transaction has written it"
+    return Product.model_validate_json(document)
+
+
+async def _write_variants(
+    tx: Transaction,
+    product: ProductRecord,
+    wanted: Mapping[str, int],
+    removed: Sequence[str],
+    source: StockChangeSource,
+    pointers: FieldPointers,
+    currency: str,
+) -> None:
+    """Writes the variants and the `wanted` units on hand, and sets the stock of `removed` SKUs to 0."""
+    snapshots = [product.line_snapshot(variant, currency) for variant in product.variants]
+    _check_snapshots(snapshots)
+    if taken := await products.upsert_variants(tx.connection, product, snapshots):
+        raise SkuTaken(
+            errors=[
+                FieldError(pointer=pointers.sku.get(sku, "/variants"), detail=f"Another product has the SKU {sku}.")
+                for sku in product.skus
+                if sku in taken
+            ]
+        )
+    levels = await stock.assign_skus(tx.connection, product.id, product.skus, removed)
+    changes = plan_on_hand(levels, wanted, pointers.stock, removed)
+    if changes:
+        await stock.set_on_hand(tx.connection, changes, source)
+    for sku, on_hand in changes.items():
+        tx.publish(StockAdjusted(product_id=product.id, sku=sku, on_hand=on_hand, reserved=levels[sku].reserved))
+
+
+def _document(product: ProductRecord, currency: str) -> str:
+    """The product's document. A page of a list holds at least one, so it may not be larger than a page."""
+    document = product.document_template(currency)
+    if (size := len(document.encode())) > MAX_DOCUMENT_BYTES:
+        limit = MAX_DOCUMENT_BYTES // 1024
+        detail = f"The product takes {size // 1024} KiB; at most {limit} KiB are possible."
+        raise InvalidRequest(errors=[FieldError(pointer="", detail=detail)])
+    return document
+
+
+def _check_snapshots(snapshots: Sequence[str]) -> None:
+    limit = MAX_SNAPSHOT_BYTES // 1024
+    too_large = [index for index, snapshot in enumerate(snapshots) if len(snapshot.encode()) > MAX_SNAPSHOT_BYTES]
+    if too_large:
+        detail = f"The name and the options of a variant may take at most {limit} KiB together. Shorten the options."
+        raise InvalidRequest(
+            errors=[FieldError(pointer=f"/variants/{index}/options", detail=detail) for index in too_large]
+        )
+
+
+def _sanitize(product: ProductRecord) -> ProductRecord:
+    """The product with a harmless description. Sanitizing may lengthen it beyond the limit, which is an error."""
+    description = sanitize_html(product.description)
+    if len(description) > MAX_DESCRIPTION_LENGTH:
+        detail = f"With its HTML escaped, the description has more than {MAX_DESCRIPTION_LENGTH} characters."
+        raise InvalidRequest(errors=[FieldError(pointer="/description", detail=detail)])
+    return replace(product, description=description)

@@ -1,0 +1,15 @@
+"""What the handlers of the notification service use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from infra.database.postgres import Database
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationDeps:
+    """The parts that handlers share."""
+
+    db: Database
+    wake_mail_sender: Callable[[], None]
+    """Wakes the worker that sends queued mails."""

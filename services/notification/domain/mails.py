@@ -1,0 +1,80 @@
+"""What mails say: the kind of mail for each event, subject lines, and the facts about an order."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pydantic import ConfigDict
+
+from contracts.event import Event
+from contracts.model import Model
+from contracts.money import Money
+from contracts.notification import NotificationKind
+from contracts.order import (
+    CancelReason,
+    OrderCancelled,
+    OrderPaid,
+    OrderPlaced,
+    OrderShipped,
+    OrderStatus,
+    PlacedOrderItem,
+    ShipmentTracking,
+)
+from contracts.user import ResetRequested, VerificationRequested
+
+OrderMailEvent = OrderPlaced | OrderPaid | OrderCancelled | OrderShipped
+TokenMailEvent = VerificationRequested | ResetRequested
+
+MAIL_KINDS: Mapping[type[Event], NotificationKind] = MappingProxyType(
+    {
+        OrderPlaced: NotificationKind.ORDER_PLACED,
+        OrderPaid: NotificationKind.ORDER_PAID,
+        OrderCancelled: NotificationKind.ORDER_CANCELLED,
+        OrderShipped: NotificationKind.ORDER_SHIPPED,
+        VerificationRequested: NotificationKind.VERIFY_EMAIL,
+        ResetRequested: NotificationKind.RESET_PASSWORD,
+    }
+)
+SUBJECT_LINES: Mapping[NotificationKind, str] = MappingProxyType(
+    {
+        NotificationKind.ORDER_PLACED: "Thank you for your order {number}",
+        NotificationKind.ORDER_PAID: "Payment received for order {number}",
+        NotificationKind.ORDER_CANCELLED: "Your order {number} has been cancelled",
+        NotificationKind.ORDER_SHIPPED: "Your order {number} is on its way",
+        NotificationKind.VERIFY_EMAIL: "Confirm your email address",
+        NotificationKind.RESET_PASSWORD: "Reset your password",
+    }
+)
+MAX_SUBJECT_LENGTH = 255
+
+
+class OrderFacts(Model):
+    """What a mail says about an order. It is stored with the delivery, so it holds nothing about the customer."""
+
+    model_config = ConfigDict(extra="ignore")  # another release may have written it
+
+    number: str
+    total: Money
+    items: list[PlacedOrderItem] = []
+    tracking: ShipmentTracking | None = None
+    reason: CancelReason | None = None
+    was: OrderStatus | None = None
+
+    @property
+    def is_refunded(self) -> bool:
+        """Whether the cancelled order was paid, so that the money is refunded."""
+        return self.was is OrderStatus.PAID
+
+
+def order_facts(event: OrderMailEvent) -> OrderFacts:
+    """Extracts from an event what the mail about it says."""
+    return OrderFacts.model_validate(event.model_dump())
+
+
+def subject_line(kind: NotificationKind, number: str = "") -> str:
+    """Returns the subject of a mail, as one line whatever the order number contains."""
+    return to_one_line(SUBJECT_LINES[kind].format(number=number))[:MAX_SUBJECT_LENGTH]
+
+
+def to_one_line(text: str) -> str:
+    """Removes line breaks and control characters, so that the text can stand in a mail header."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

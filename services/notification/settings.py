@@ -1,0 +1,34 @@
+"""Settings of the notification service, read from `SOUK_*` variables."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from contracts.model import Email
+from infra.foundation.settings import PostgresSettings
+
+
+class NotificationSettings(PostgresSettings):
+    """Everything an operator can set for the notification service."""
+
+    pace: float = Field(0.5, ge=0, le=5, description="Shortest interval between two batches of events, in seconds.")
+    niceness: int = Field(
+        10, ge=0, le=19, description="CPU priority of the process; low by default, as a mail can wait for a checkout."
+    )
+    smtp_host: str = Field("127.0.0.1", description="Host of the mail server.")
+    smtp_port: int = Field(10025, ge=0, le=65535, description="Port of the mail server.")
+    smtp_tls: Literal["auto", "off", "starttls", "tls"] = Field(
+        "auto", description="Encryption to the mail server; `auto` uses STARTTLS where the server offers it."
+    )
+    smtp_user: str = Field("", description="User at the mail server; empty for no login.")
+    smtp_password: SecretStr = Field(SecretStr(""), description="Password at the mail server.")
+    smtp_timeout: float = Field(10.0, gt=0, description="Seconds that the mail server has for each reply.")
+    smtp_connections: int = Field(
+        1, ge=1, le=32, description="Connections to the mail server, each sending one mail at a time."
+    )
+    mail_from: Email = Field("orders@souk.example", description="Sender address of all mails.")
+    mail_rate: float = Field(20.0, gt=0, description="Mails per second that one process sends at most.")
+    shop_name: str = Field("Souk", description="Name of the shop in mails.")
+    shop_url: str = Field(
+        "", pattern="^(https?://.*)?$", description="Address of the shop for links in mails; empty for no links."
+    )

@@ -1,0 +1,21 @@
+"""Deletes expired idempotency keys."""
+
+from functools import partial
+
+from infra.foundation.background import PeriodicTask
+from services.payment.deps import PaymentDeps
+from services.payment.store import idempotency_keys
+
+HOUR_SECONDS = 3600.0
+
+
+def task(deps: PaymentDeps) -> PeriodicTask:
+    """Returns the background task, which runs once an hour."""
+    return PeriodicTask("prune idempotency keys", partial(prune_idempotency_keys, deps), interval_seconds=HOUR_SECONDS)
+
+
+async def prune_idempotency_keys(deps: PaymentDeps) -> bool:
+    """Deletes the reserved ids whose idempotency keys have expired."""
+    async with deps.db.connection() as connection:
+        await idempotency_keys.prune(connection)
+    return False

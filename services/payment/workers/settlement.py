@@ -1,0 +1,69 @@
+"""Settles payments: stores what a charge's outcome makes of them, publishes it, and starts what has to follow."""
+
+import logging
+from collections.abc import Mapping
+from uuid import UUID
+
+from infra.database.postgres import Transaction
+from infra.foundation import trace
+from infra.foundation.ids import new_id
+from services.payment.deps import PaymentDeps
+from services.payment.domain.charges import ORDER_CANCELLED, ChargeOutcome, ChargeState, ChargeStep
+from services.payment.domain.events import settlement_event
+from services.payment.domain.payments import PaymentRecord, Settlement, settle
+from services.payment.store import attempts, payments, refunds
+
+log = logging.getLogger("souk.payment")
+
+
+async def settle_payments(
+    deps: PaymentDeps,
+    tx: Transaction,
+    outcomes: Mapping[UUID, ChargeOutcome],
+    steps: Mapping[UUID, ChargeStep],
+) -> None:
+    """Settles those payments that are still processing. `steps` are the steps that led to the outcomes, by payment.
+
+    A process whose lease has expired may report a second step as required after the customer has taken it. So
+    `action_required` counts only while the payment has not advanced to another step.
+    """
+    processing = await payments.lock_processing(tx.connection, list(outcomes))
+    if acting := {
+        payment.id: steps[payment.id]
+        for payment in processing
+        if outcomes[payment.id].state is ChargeState.ACTION_REQUIRED
+    }:
+        advanced = await attempts.advanced(tx.connection, acting)
+        processing = [payment for payment in processing if payment.id not in advanced]
+    settled = [(payment, settle(payment, outcomes[payment.id])) for payment in processing]
+    final = [settlement for _, settlement in settled if settlement.follow_up is None]
+    await payments.settle(tx.connection, final)
+    for payment, settlement in settled:
+        with trace.activate(trace.parse(payment.traceparent, request_id=payment.request_id)):
+            await _follow_up(deps, tx, payment, settlement)
+
+
+async def settle_from_gateway(
+    deps: PaymentDeps, tx: Transaction, payment: PaymentRecord, outcome: ChargeOutcome
+) -> None:
+    """Settles one payment by what its gateway reports, in any status. The caller has locked its row."""
+    settlement = settle(payment, outcome)
+    if settlement.follow_up is None:
+        await payments.settle(tx.connection, [settlement])
+    await _follow_up(deps, tx, payment, settlement)
+
+
+async def _follow_up(deps: PaymentDeps, tx: Transaction, payment: PaymentRecord, settlement: Settlement) -> None:
+    """Publishes the settlement and starts what has to be done next."""
+    if settlement.follow_up is not None:
+        await payments.schedule_step(tx.connection, payment.id, settlement.follow_up)
+        tx.on_commit(deps.charges_due.notify)
+        return
+    if event := settlement_event(payment, settlement):
+        tx.publish(event)
+    if settlement.refund:
+        await refunds.add(tx.connection, new_id(), payment.id, settlement.refund, ORDER_CANCELLED)
+        tx.on_commit(deps.refunds_due.notify)
+    tx.on_commit(deps.completions.notifier(payment.id))
+    fields = {"payment_id": payment.id, "order_id": payment.order_id, "status": settlement.status}
+    log.info("payment settled", extra={"fields": fields})
