@@ -5,7 +5,7 @@ from contracts.audit_log import audit_log_operation
 from contracts.event import Event
 from contracts.health import health_operation
 from contracts.operation import AnyOperation
-from contracts.redelivery import redelivery_operation
+from contracts.operator_redelivery import redelivery_operation
 
 SERVICES = ("user", "catalog", "cart", "order", "payment", "notification")
 

@@ -10,8 +10,8 @@ from contracts import user
 from contracts.model import Empty
 from contracts.operation import EDGE
 from edge.auth.api_keys import ApiKeyAuthenticator
+from edge.auth.authenticator import Authenticator, JwksCache
 from edge.auth.revocations import RevokedSessions
-from edge.auth.tokens import Authenticator, JwksCache
 from edge.endpoint import Endpoint, EndpointDeps
 from edge.gateway import ApiGateway, RouteHandler
 from edge.listener import serve_http

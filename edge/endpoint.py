@@ -9,7 +9,7 @@ from aiohttp import web
 from contracts import headers
 from contracts.access import authorize
 from contracts.failure import Fail, InvalidToken, PreconditionFailed, TooManyRequests
-from edge.auth.tokens import Authenticator
+from edge.auth.authenticator import Authenticator
 from edge.caller import Caller
 from edge.etags import parse_if_match
 from edge.ratelimit.limiter import RateLimiter

@@ -50,6 +50,14 @@ from contracts.catalog.operations import (
     START_IMPORT,
     SUGGEST,
 )
+from contracts.catalog.product_lists import (
+    FacetCount,
+    ListProducts,
+    ProductSearchResult,
+    ProductSort,
+    ProductSuggestions,
+    SuggestProducts,
+)
 from contracts.catalog.products import (
     ChangeProduct,
     CreateProduct,
@@ -68,14 +76,6 @@ from contracts.catalog.products import (
     SkuTaken,
     VariantInput,
     VariantInUse,
-)
-from contracts.catalog.search import (
-    FacetCount,
-    ListProducts,
-    ProductSearchResult,
-    ProductSort,
-    ProductSuggestions,
-    SuggestProducts,
 )
 from contracts.catalog.stock import (
     AdjustStock,

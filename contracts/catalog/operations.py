@@ -10,6 +10,7 @@ from contracts.catalog.categories import (
 )
 from contracts.catalog.images import AddProductImage, GetProductImage, ProductImageFile, UnreadableImage
 from contracts.catalog.imports import NotCsv, ProductImport, ProductImportRef, StartProductImport
+from contracts.catalog.product_lists import ListProducts, ProductSearchResult, ProductSuggestions, SuggestProducts
 from contracts.catalog.products import (
     ChangeProduct,
     CreateProduct,
@@ -22,7 +23,6 @@ from contracts.catalog.products import (
     SkuTaken,
     VariantInUse,
 )
-from contracts.catalog.search import ListProducts, ProductSearchResult, ProductSuggestions, SuggestProducts
 from contracts.catalog.stock import (
     AdjustStock,
     Hold,

@@ -17,8 +17,8 @@ from contracts.failure import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from edge.openapi.examples import EXAMPLE_ID
 from edge.openapi.headers import RATE_LIMIT_HEADERS, header_refs
+from edge.openapi.request_examples import EXAMPLE_ID
 from edge.openapi.schemas import Schema
 from edge.responses import PROBLEM_CONTENT_TYPE
 from edge.router import PATH_PARAMETER

@@ -8,10 +8,10 @@ from contracts.access import access_rules
 from contracts.identity import Access
 from contracts.operation import AnyOperation, OwnedResource
 from edge.openapi.errors import ErrorResponses
-from edge.openapi.examples import REQUEST_EXAMPLES, parameter_example
 from edge.openapi.headers import request_headers, response_headers
 from edge.openapi.links import ResponseLinks
 from edge.openapi.reply_examples import reply_example
+from edge.openapi.request_examples import REQUEST_EXAMPLES, parameter_example
 from edge.openapi.schemas import ComponentSchemas, Schema
 from edge.router import PATH_PARAMETER
 from edge.routes import BodyFormat, Route

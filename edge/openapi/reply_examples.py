@@ -5,7 +5,7 @@ from typing import Any, get_args
 from contracts import cart, catalog, notification, order, payment, user
 from contracts.audit_log import AuditLogEntry
 from contracts.model import Empty, ListPage, Model
-from edge.openapi.examples import ADDRESS, ERASURE_ID, EXAMPLE_ID, PRICE
+from edge.openapi.request_examples import ADDRESS, ERASURE_ID, EXAMPLE_ID, PRICE
 
 Example = dict[str, Any]
 

@@ -35,7 +35,7 @@ from tenacity import (
 
 from contracts.model import Model
 from contracts.operation import AnyOperation
-from contracts.redelivery import RedeliveryOutcome
+from contracts.operator_redelivery import RedeliveryOutcome
 from infra.foundation.background import BackgroundTask
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now

@@ -19,7 +19,7 @@ from contracts.failure import IdempotencyInProgress
 from contracts.identity import Role
 from contracts.model import ListPage, Model
 from contracts.operation import AnyOperation
-from contracts.redelivery import RedeliveryOutcome
+from contracts.operator_redelivery import RedeliveryOutcome
 from contracts.registry import AUDIT_LOGS
 from infra.database import audit_log, outbox, stored_replies
 from infra.database.audit_anchor import AuditAnchor

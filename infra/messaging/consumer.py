@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from contracts import headers
 from contracts.event import Event
 from contracts.failure import Fail, TimedOut, Unavailable
-from contracts.redelivery import RedeliveryOutcome
+from contracts.operator_redelivery import RedeliveryOutcome
 from contracts.registry import EVENT_BY_TYPE
 from infra.foundation import trace
 from infra.foundation.background import MinInterval

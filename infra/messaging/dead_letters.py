@@ -14,7 +14,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import APIError, NotFoundError
 
 from contracts import headers
-from contracts.redelivery import RedeliverEvent
+from contracts.operator_redelivery import RedeliverEvent
 from contracts.size_limits import MAX_EVENT_BYTES
 from infra.foundation.failpoints import failpoint
 from infra.messaging.topology import DEAD_LETTER_STREAM

@@ -4,7 +4,7 @@ from nats.aio.client import Client
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from contracts.failure import Overloaded, TimedOut, Unavailable
-from contracts.redelivery import RedeliverEvent, RedeliveryOutcome
+from contracts.operator_redelivery import RedeliverEvent, RedeliveryOutcome
 from contracts.registry import REDELIVER
 from infra.foundation import trace
 from infra.messaging.rpc import RpcClient

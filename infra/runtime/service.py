@@ -30,7 +30,7 @@ from infra.runtime.application import EVENT_CONSUMERS, ServiceBroker, build_brok
 from infra.runtime.fast_path import FastPath
 from infra.runtime.health import Readiness, serve_health
 from infra.runtime.middlewares import RPC_SERVER
-from infra.runtime.redelivery_handler import RedeliveryHandler
+from infra.runtime.operator_redelivery import RedeliveryHandler
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 StoreT = TypeVar("StoreT", bound="Store")

@@ -8,7 +8,7 @@ from datetime import timedelta
 from infra.database.postgres import Database
 from infra.messaging.rpc import RpcClient
 from infra.runtime.service import Resources
-from services.user.domain.throttling import LoginLimits, RequestLimits
+from services.user.domain.attempt_limits import LoginLimits, RequestLimits
 from services.user.security.code_verifier import CodeVerifier
 from services.user.security.email_tokens import EmailTokens
 from services.user.security.login_throttle import LoginThrottle

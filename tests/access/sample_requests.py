@@ -10,7 +10,7 @@ from contracts.notification import NotificationKind
 from contracts.operation import AnyOperation
 from contracts.registry import AUDIT_LOGS
 from contracts.user.api_keys import API_KEY_PREFIX
-from edge.openapi.examples import REQUEST_EXAMPLES
+from edge.openapi.request_examples import REQUEST_EXAMPLES
 from edge.routes import API_PREFIX, BodyFormat, Route
 from infra.foundation.ids import new_id
 from tests.access.fixtures import FORM_CONTENT_TYPE, AccessFixtures, image_form

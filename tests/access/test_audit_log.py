@@ -28,7 +28,7 @@ AUDITED_ROUTES = [(path, route) for path, route in all_routes() if is_audited(ro
 OPERATOR_ACTIONS = [
     one for one in OPERATIONS if one.callers == (OPERATOR,) and one.writes and one not in REDELIVER.values()
 ]
-"""`tests/infra/runtime/test_redelivery_handler.py` shows that redelivered events are audited."""
+"""`tests/infra/runtime/test_operator_redelivery.py` shows that redelivered events are audited."""
 
 
 def _action(operation: AnyOperation) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from contracts import catalog
 from contracts.identity import Access
-from edge.openapi.examples import REQUEST_EXAMPLES
+from edge.openapi.request_examples import REQUEST_EXAMPLES
 from edge.request_parsing import RequestParser
 from edge.router import PATH_PARAMETER
 from edge.routes import BodyFormat, Route, all_routes

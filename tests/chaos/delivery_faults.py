@@ -13,7 +13,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from contracts import headers
-from contracts.redelivery import DeliveredTooEarly, RedeliverEvent
+from contracts.operator_redelivery import DeliveredTooEarly, RedeliverEvent
 from contracts.registry import EVENT_BY_TYPE, REDELIVER, SUBSCRIPTIONS
 from infra.messaging.rpc import RpcClient
 

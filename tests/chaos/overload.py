@@ -130,7 +130,7 @@ def _percentile(seconds: list[float], share: float) -> float:
 
 
 if __name__ == "__main__":
-    from tests.chaos.isolated_stack import run_isolated
+    from tests.chaos.isolated_measurement import run_isolated
 
     async def main(options: StackSettings) -> None:
         async with Stack(options).running() as stack:

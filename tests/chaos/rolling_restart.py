@@ -82,7 +82,7 @@ async def _unpaid(clients: CheckoutClients) -> int:
 
 
 if __name__ == "__main__":
-    from tests.chaos.isolated_stack import run_isolated
+    from tests.chaos.isolated_measurement import run_isolated
 
     async def main(options: StackSettings) -> None:
         async with Stack(options.model_copy(update={"processes": 2, "edge_processes": 2})).running() as stack:

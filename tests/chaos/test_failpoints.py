@@ -29,7 +29,7 @@ from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.support.eventually import eventually
 from tests.support.http import HttpClient
 from tests.support.rpc import RpcCaller
-from tests.support.uninstrumented import uninstrumented_stack
+from tests.support.stack_without_coverage import uninstrumented_stack
 
 pytestmark = pytest.mark.timeout(600)
 """For a busy machine: seventy processes have to start."""

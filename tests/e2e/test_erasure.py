@@ -20,7 +20,7 @@ from infra.ops.devstack.mail_files import delete_mails, list_mails
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import SERVICE_STORES
 from services.notification.domain.mails import SUBJECT_LINES
-from services.user.domain.throttling import throttle_key
+from services.user.domain.attempt_limits import throttle_key
 from tests.support import data_scan
 from tests.support.data_scan import ScanTerms
 from tests.support.eventually import eventually

@@ -7,7 +7,7 @@ from pathlib import Path
 from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos.rolling_restart import measure_rolling_restart
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
-from tests.support.uninstrumented import uninstrumented_stack
+from tests.support.stack_without_coverage import uninstrumented_stack
 
 RESTARTED = ("edge", "cart", "order")
 """One of each kind: the edge, a service on MongoDB, and a service on PostgreSQL that calls others."""

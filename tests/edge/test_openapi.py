@@ -14,8 +14,8 @@ from contracts.operation import AnyOperation
 from edge.openapi.docs_site import documentation_pages
 from edge.openapi.document import build_openapi, documented_path
 from edge.openapi.errors import failures_for_route
-from edge.openapi.examples import EXAMPLE_ID, REQUEST_EXAMPLES
 from edge.openapi.reply_examples import reply_example
+from edge.openapi.request_examples import EXAMPLE_ID, REQUEST_EXAMPLES
 from edge.router import PATH_PARAMETER
 from edge.routes import BodyFormat, Route, all_routes
 from infra.contract_tools.json_schema import schema_refs

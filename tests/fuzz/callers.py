@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 from contracts import catalog, user
-from edge.openapi.examples import REQUEST_EXAMPLES
+from edge.openapi.request_examples import REQUEST_EXAMPLES
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
 from infra.ops.devstack.stack import Stack

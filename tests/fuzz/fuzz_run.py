@@ -12,7 +12,7 @@ from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.fuzz.callers import create_callers, create_example_product
 from tests.fuzz.schemathesis import FuzzBudget, FuzzResult, run_schemathesis
 from tests.support.http import HttpClient
-from tests.support.uninstrumented import uninstrumented_stack
+from tests.support.stack_without_coverage import uninstrumented_stack
 
 UNTHROTTLED_SETTINGS = {**FAST_SETTINGS, "SOUK_LOGIN_FAILURES": "100000", "SOUK_LOGIN_FAILURES_OF_ADDRESS": "100000"}
 """Settings under which no caller is throttled."""

@@ -150,7 +150,7 @@ ACCESS_SAFEGUARDS = (
         "edge/endpoint.py",
         "authorize(self.route.operation, caller.identity if caller is not None else None)",
         "pass",
-        "tests/edge/test_edge.py::test_access_is_refused_before_a_service_is_called",
+        "tests/edge/test_requests_and_replies.py::test_access_is_refused_before_a_service_is_called",
     ),
     _check("unknown fields are ignored", "contracts/model.py", 'extra="forbid",', 'extra="ignore",', FIELDS),
     _check(
@@ -183,10 +183,10 @@ ACCESS_SAFEGUARDS = (
     ),
     _check(
         "a refresh token is accepted as an access token",
-        "edge/auth/tokens.py",
+        "edge/auth/authenticator.py",
         'if claims["typ"] != ACCESS_TOKEN_TYPE:',
         "if False:",
-        "tests/edge/test_tokens.py::test_any_other_token_is_refused",
+        "tests/edge/test_authenticator.py::test_any_other_token_is_refused",
     ),
     _check(
         "rate limit counts: the signature is not checked",

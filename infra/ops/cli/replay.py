@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from contracts.redelivery import RedeliveryOutcome
+from contracts.operator_redelivery import RedeliveryOutcome
 from contracts.registry import REDELIVER
 from infra.messaging.replay import Replay, ReplayInterrupted, ReplayStats, TimeRange
 from infra.messaging.topology import Consumer, consumers_for

@@ -19,7 +19,7 @@ from contracts import headers
 from contracts.failure import Fail
 from contracts.model import Model
 from contracts.operation import AnyOperation
-from contracts.redelivery import RedeliverEvent
+from contracts.operator_redelivery import RedeliverEvent
 from contracts.registry import OPERATIONS
 from infra.database.advisory_locks import AdvisoryLock
 from infra.database.checks import RepairAction, RepairBy, Violation

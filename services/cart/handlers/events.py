@@ -7,8 +7,8 @@ effect and its inbox entry, so no transaction delays a customer who keeps adding
 from collections import Counter
 from collections.abc import Sequence
 
+from contracts.operator_redelivery import RedeliveryOutcome
 from contracts.order import OrderPlaced
-from contracts.redelivery import RedeliveryOutcome
 from infra.database.mongo import Session
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now

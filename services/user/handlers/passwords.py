@@ -18,9 +18,9 @@ from contracts.user import (
 )
 from infra.messaging.rpc import Reply, Request
 from services.user.deps import UserDeps
+from services.user.domain.attempt_limits import throttle_key
 from services.user.domain.emails import normalize_email
 from services.user.domain.passwords import validate_password
-from services.user.domain.throttling import throttle_key
 from services.user.domain.tokens import hash_token
 from services.user.store import accounts, email_tokens, sessions
 

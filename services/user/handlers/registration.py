@@ -17,9 +17,9 @@ from infra.foundation.ids import new_id
 from infra.messaging.rpc import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.accounts import AccountRecord
+from services.user.domain.attempt_limits import throttle_key
 from services.user.domain.emails import validate_email
 from services.user.domain.passwords import validate_password
-from services.user.domain.throttling import throttle_key
 from services.user.store import accounts
 
 

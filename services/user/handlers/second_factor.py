@@ -24,8 +24,8 @@ from infra.database.postgres import Connection
 from infra.messaging.rpc import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.accounts import AccountRecord, needs_totp
+from services.user.domain.attempt_limits import ThrottleKey, throttle_key
 from services.user.domain.second_factor import parse_code
-from services.user.domain.throttling import ThrottleKey, throttle_key
 from services.user.security.totp import new_recovery_codes
 from services.user.store import accounts, second_factors, sessions
 

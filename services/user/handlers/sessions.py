@@ -19,8 +19,8 @@ from infra.foundation.pagination import decode_id_cursor, paginate
 from infra.messaging.idempotency import AlreadyProcessed
 from infra.messaging.rpc import Reply, Request
 from services.user.deps import UserDeps
+from services.user.domain.attempt_limits import throttle_key
 from services.user.domain.emails import normalize_email
-from services.user.domain.throttling import throttle_key
 from services.user.domain.tokens import hash_token
 from services.user.security.refresh_grace import open_successor
 from services.user.store import accounts, failed_logins, sessions

@@ -14,6 +14,7 @@ from contracts.user import InvalidCode, SecondFactorRequired, TooManyAttempts, T
 from infra.database.audit_log import ANONYMOUS_ACTOR
 from infra.database.postgres import Connection, Database
 from services.user.domain.accounts import AccountRecord
+from services.user.domain.attempt_limits import ThrottleKey
 from services.user.domain.second_factor import (
     WRONG_CODES_BEFORE_WAIT,
     EnteredCode,
@@ -21,7 +22,6 @@ from services.user.domain.second_factor import (
     VerifiedCode,
     parse_code,
 )
-from services.user.domain.throttling import ThrottleKey
 from services.user.security.login_throttle import LoginThrottle
 from services.user.security.totp import TotpCodes
 from services.user.store import failed_logins, second_factors

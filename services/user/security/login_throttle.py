@@ -10,7 +10,7 @@ from contracts.user import InvalidCredentials, TooManyAttempts
 from infra.database.audit_log import ANONYMOUS_ACTOR
 from infra.database.postgres import Connection, Database
 from infra.foundation.failpoints import failpoint
-from services.user.domain.throttling import FailedLogin, LoginLimits, ThrottleKey, login_wait_seconds
+from services.user.domain.attempt_limits import FailedLogin, LoginLimits, ThrottleKey, login_wait_seconds
 from services.user.store import failed_logins
 
 

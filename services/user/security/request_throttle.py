@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from contracts.user import TooManyAttempts
 from infra.database.postgres import Connection, Database
-from services.user.domain.throttling import RequestLimits, ThrottleKey, seconds_until_expired
+from services.user.domain.attempt_limits import RequestLimits, ThrottleKey, seconds_until_expired
 from services.user.store import request_counts
 from services.user.store.request_counts import CountedRequest, RequestCount
 

@@ -2,7 +2,7 @@
 
 from infra.database.advisory_locks import AdvisoryLockSeed, lock_text
 from infra.database.postgres import Connection
-from services.user.domain.throttling import FailedLogin, LoginLimits, ThrottleKey
+from services.user.domain.attempt_limits import FailedLogin, LoginLimits, ThrottleKey
 
 _RECENT = """
 SELECT account = $1 AS same_account, extract(epoch FROM clock_timestamp() - failed_at)::float8 AS age_seconds

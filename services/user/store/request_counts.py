@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from infra.database.advisory_locks import AdvisoryLockSeed, lock_text
 from infra.database.postgres import Connection
-from services.user.domain.throttling import ThrottleKey
+from services.user.domain.attempt_limits import ThrottleKey
 
 _COUNT = """
 SELECT count(*) FILTER (WHERE account = $2) AS for_account,

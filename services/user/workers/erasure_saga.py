@@ -20,7 +20,7 @@ from infra.database.postgres import Database
 from infra.foundation.failpoints import failpoint
 from infra.messaging.rpc import RpcClient
 from infra.messaging.topology import REVOKED_SESSIONS
-from services.user.domain.throttling import throttle_key
+from services.user.domain.attempt_limits import throttle_key
 from services.user.store import erasures
 from services.user.store.erasures import ErasureRecord, ErasureSubject
 

@@ -14,8 +14,8 @@ from contracts.catalog import Product
 from contracts.failure import NotFound
 from contracts.identity import Identity
 from contracts.money import Money
+from contracts.operator_redelivery import RedeliveryOutcome
 from contracts.order import OrderPlaced, PlacedOrderItem
-from contracts.redelivery import RedeliveryOutcome
 from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.messaging.consumer import ReceivedEvent

@@ -12,15 +12,15 @@ from contracts.failure import InvalidRequest
 from contracts.identity import Role
 from contracts.user import ACCESS_TOKEN_TTL_SECONDS, TOKEN_AUDIENCE, TOKEN_ISSUER, LastAdmin
 from services.user.domain.accounts import AccountRecord, require_other_admin
-from services.user.domain.emails import normalize_email, validate_email
-from services.user.domain.passwords import common_passwords, validate_password
-from services.user.domain.throttling import (
+from services.user.domain.attempt_limits import (
     FailedLogin,
     LoginLimits,
     login_wait_seconds,
     seconds_until_expired,
     throttle_key,
 )
+from services.user.domain.emails import normalize_email, validate_email
+from services.user.domain.passwords import common_passwords, validate_password
 from services.user.domain.tokens import access_token_claims
 
 LIMITS = LoginLimits(per_account=5, per_address=50, window_seconds=900.0)

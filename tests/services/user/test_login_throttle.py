@@ -12,7 +12,7 @@ from contracts.user import InvalidCredentials, SessionTokens, TooManyAttempts
 from infra.foundation.ids import new_id
 from infra.messaging.rpc import Request
 from services.user.deps import UserDeps
-from services.user.domain.throttling import throttle_key
+from services.user.domain.attempt_limits import throttle_key
 from services.user.handlers import sessions
 from services.user.workers.cleanup import delete_expired
 from tests.services.user.conftest import PASSWORD, Member

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from contracts.event import Event
 from contracts.failure import Fail, FieldError, InvalidRequest
-from contracts.redelivery import (
+from contracts.operator_redelivery import (
     DeliveredTooEarly,
     EventHandlingFailed,
     RedeliverEvent,

@@ -8,9 +8,9 @@ from nats.aio.client import Client
 
 from contracts.failure import InvalidRequest, Unavailable
 from contracts.operation import EDGE, OPERATOR
+from contracts.operator_redelivery import DeliveredTooEarly, EventHandlingFailed, RedeliverEvent, RedeliveryOutcome
 from contracts.order import OrderPaid
 from contracts.payment import PaymentCaptured
-from contracts.redelivery import DeliveredTooEarly, EventHandlingFailed, RedeliverEvent, RedeliveryOutcome
 from contracts.registry import REDELIVER, SERVICES, SUBSCRIPTIONS, operations_for
 from infra.foundation.ids import new_id
 from infra.messaging.connection import ConnectionMonitor

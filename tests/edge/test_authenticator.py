@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from contracts.failure import InvalidToken, Unavailable
 from contracts.identity import Role
 from contracts.user import Jwks
-from edge.auth.tokens import KEYS_STALE_SECONDS, REFETCH_PAUSE_SECONDS, Authenticator, JwksCache
+from edge.auth.authenticator import KEYS_STALE_SECONDS, REFETCH_PAUSE_SECONDS, Authenticator, JwksCache
 from edge.caller import Caller
 from tests.edge.token_signing import SUBJECT, TokenSigner, hmac_signed_token, unsigned_token, valid_claims
 
