@@ -102,7 +102,6 @@ def build(resources: Resources[UserSettings, Database]) -> ServiceParts:
 
 SERVICE = ServiceDefinition("user", UserSettings, open_store, build, HANDLERS)
 app = SERVICE.application()
-app = SERVICE.application()
 
 if __name__ == "__main__":
     SERVICE.main()

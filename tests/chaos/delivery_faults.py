@@ -16,9 +16,13 @@ from contracts import headers
 from contracts.operator_redelivery import DeliveredTooEarly, RedeliverEvent
 from contracts.registry import EVENT_BY_TYPE, REDELIVER, SUBSCRIPTIONS
 from infra.messaging.rpc import RpcClient
+from infra.messaging.topology import DEAD_LETTER_STREAM
 
 MAX_EVENTS = 25
 """How many events one fault repeats."""
+
+UNREADABLE_BODY = b"nonsense"
+"""The body of the events that no service can parse."""
 
 
 class DeliveryFaults:
@@ -83,3 +87,18 @@ def _to_redelivery(event: RawStreamMsg) -> RedeliverEvent:
         traceparent=header.get(headers.TRACEPARENT),
         request_id=header.get(headers.REQUEST_ID),
     )
+
+
+async def delete_unreadable_events(deliveries: DeliveryFaults) -> int:
+    """Deletes the unparseable events of the failpoint scenarios and their dead letters, as an operator would."""
+    removed = 0
+    for sequence in range(1, (await deliveries.js.stream_info(DEAD_LETTER_STREAM)).state.last_seq + 1):
+        with suppress(NotFoundError):
+            dead_letter = await deliveries.js.get_msg(DEAD_LETTER_STREAM, sequence)
+            header = dead_letter.headers or {}
+            if dead_letter.data == UNREADABLE_BODY:
+                await deliveries.js.delete_msg(DEAD_LETTER_STREAM, sequence)
+                with suppress(NotFoundError):
+                    await deliveries.js.delete_msg(header[headers.DEAD_STREAM], int(header[headers.DEAD_SEQUENCE]))
+                removed += 1
+    return removed

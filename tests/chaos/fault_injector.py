@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,10 +17,15 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from contracts.failure import Fail
 from infra.ops.devstack.errors import StackError
+from infra.ops.devstack.stack import Stack
+from tests.chaos.crash_harness import CrashTestShop
+from tests.chaos.delivery_faults import DeliveryFaults
 from tests.chaos.failpoint_scenarios import SCENARIOS
+from tests.chaos.fake_clock import ProcessClock
 from tests.chaos.fault_schedule import NON_EXCLUSIVE, Fault, FaultKind
-from tests.chaos.fault_tools import FaultTools, SharedCrashOrder, run_until_triggered
 from tests.chaos.process_trees import pause_tree, resume_processes
+from tests.chaos.shared_crashes import SharedCrashOrder, run_until_triggered
+from tests.chaos.small_disk import SmallDisk
 
 MAX_ATTEMPTS = 8
 """How often a fault is tried that another fault prevents."""
@@ -32,6 +38,18 @@ ORGANIC_SECONDS = 4.0
 
 CLOCK_OFFSET_SECONDS = 120
 RETRYABLE_ERRORS: tuple[type[Exception], ...] = (OSError, TimeoutError, StackError, NatsError, Fail)
+
+
+@dataclass(frozen=True)
+class FaultTools:
+    """What the fault injector works with."""
+
+    stack: Stack
+    deliveries: DeliveryFaults
+    crash_folder: Path
+    clocks: Mapping[str, ProcessClock]
+    disks: Mapping[str, SmallDisk]
+    shop: CrashTestShop | None = None
 
 
 @dataclass(slots=True)

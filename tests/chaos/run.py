@@ -17,10 +17,10 @@ from contracts.registry import SERVICES
 from infra.messaging import connection as messaging
 from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos import shop_under_test as shop
-from tests.chaos.delivery_faults import DeliveryFaults
+from tests.chaos.delivery_faults import DeliveryFaults, delete_unreadable_events
 from tests.chaos.failpoint_scenarios import FAILPOINT_NAMES
 from tests.chaos.fake_clock import ProcessClock
-from tests.chaos.fault_injector import FaultInjector
+from tests.chaos.fault_injector import FaultInjector, FaultTools
 from tests.chaos.fault_schedule import (
     CALM_SECONDS,
     DEFAULT_REPEATS,
@@ -31,19 +31,14 @@ from tests.chaos.fault_schedule import (
     StackShape,
     draw_timeline,
 )
-from tests.chaos.fault_tools import (
-    FaultTools,
-    SharedCrashShop,
-    clock_environments,
-    create_clocks,
-    delete_unreadable_events,
-    mount_disks,
-)
 from tests.chaos.journeys import CustomerJourneys
 from tests.chaos.load_generator import LoadGenerator
 from tests.chaos.order_stories import OrderStories
 from tests.chaos.quiescence import Quiescence, wait_until_quiet
+from tests.chaos.service_clocks import clock_environments, create_clocks
+from tests.chaos.shared_crashes import SharedCrashShop
 from tests.chaos.small_disk import SmallDisk, unavailable_reason
+from tests.chaos.store_disks import mount_disks
 from tests.chaos.verify_run import VerifyRun, check_store_views, run_verify
 from tests.chaos.write_verification import WriteVerification, verify_writes
 from tests.support.http import HttpClient
