@@ -7,7 +7,28 @@ const el = (tag, props = {}, ...children) => {
   return node;
 };
 const VERBS = ["get", "post", "put", "patch", "delete"];
-let doc, token = sessionStorage.getItem("souk.token") || "";
+let doc;
+
+// The credentials that every "Try it" sends. They stay in this tab.
+const credentials = { token: document.getElementById("token"), order: document.getElementById("order-access") };
+const credentialsChanged = () => {
+  for (const [name, input] of Object.entries(credentials)) sessionStorage.setItem(`souk.${name}`, input.value.trim());
+  document.getElementById("signed-in").textContent = Object.values(credentials).some(input => input.value) ? "· filled in" : "";
+};
+for (const [name, input] of Object.entries(credentials)) {
+  input.value = sessionStorage.getItem(`souk.${name}`) || "";
+  input.addEventListener("input", credentialsChanged);
+}
+document.getElementById("forget").addEventListener("click", () => {
+  for (const input of Object.values(credentials)) input.value = "";
+  credentialsChanged();
+});
+credentialsChanged();
+const keepCredentials = answer => {
+  if (!answer || !answer.access_token) return;
+  credentials[answer.token_type ? "token" : "order"].value = answer.access_token;
+  credentialsChanged();
+};
 
 // Of Markdown, the contracts use only `code`, **bold** and lists.
 const prose = text => text.split(/(`[^`]+`|\*\*[^*]+\*\*)/).map(part =>
@@ -78,33 +99,61 @@ function responseTable(responses) {
   }))];
 }
 
+// The inputs of a body, and a function that returns what they say.
+function bodyInputs(content) {
+  const [type, media] = Object.entries(content)[0];
+  if (type === "application/json") {
+    const text = el("textarea", { value: JSON.stringify(media.example || {}, null, 2), spellcheck: false, ariaLabel: "Request body" });
+    return [[text], () => ({ type, body: text.value })];
+  }
+  if (type === "multipart/form-data") {
+    const shown = Object.entries(resolve(media.schema).properties).map(([name, field]) =>
+      [name, el("input", { name, type: field.format === "binary" || field.contentMediaType ? "file" : "text" })]);
+    const read = () => {
+      const form = new FormData();
+      for (const [name, input] of shown) {
+        if (input.type === "file" ? input.files.length : input.value) form.set(name, input.type === "file" ? input.files[0] : input.value);
+      }
+      return { body: form };
+    };
+    return [shown.map(([name, input]) => el("label", {}, el("code", {}, name), input)), read];
+  }
+  const file = el("input", { type: "file", accept: type });
+  const text = el("textarea", { value: media.example || "", spellcheck: false, ariaLabel: "Request body" });
+  file.addEventListener("change", async () => { if (file.files.length) text.value = await file.files[0].text(); });
+  return [[el("label", {}, el("code", {}, "file"), file), text], () => ({ type, body: file.files[0] || text.value })];
+}
+
 function tryIt(method, route, operation) {
-  const inputs = operation.parameters.map(resolve).map(one => [one, el("input", { name: one.name, placeholder: one.required ? "required" : "" })]);
-  const media = operation.requestBody && operation.requestBody.content["application/json"];
-  const body = media && el("textarea", { value: JSON.stringify(media.example || {}, null, 2), spellcheck: false });
-  const bearer = el("input", { type: "password", value: token, placeholder: "access token", autocomplete: "off" });
-  const out = el("pre", { hidden: true });
+  const asked = operation.parameters.map(resolve).filter(one => one.name !== "Order-Access");
+  const inputs = asked.map(one => [one, el("input", { name: one.name, placeholder: one.required ? "required" : "" })]);
+  const [bodyFields, readBody] = operation.requestBody ? bodyInputs(operation.requestBody.content) : [[], () => ({})];
+  const out = el("pre", { hidden: true, tabIndex: 0, ariaLabel: "Response" });
+  const say = text => { out.hidden = false; out.textContent = text; };
   const send = async event => {
     event.preventDefault();
-    token = bearer.value.trim(); sessionStorage.setItem("souk.token", token);
-    let url = route; const query = new URLSearchParams(), headers = {};
+    let url = route;
+    const query = new URLSearchParams(), headers = {};
     for (const [one, input] of inputs) {
       if (one.in === "path") url = url.replace(`{${one.name}}`, encodeURIComponent(input.value));
       else if (input.value) one.in === "query" ? query.set(one.name, input.value) : (headers[one.name] = input.value);
     }
-    if (token) headers.Authorization = `Bearer ${token}`;
-    if (body) headers["Content-Type"] = "application/json";
+    const { type, body } = readBody();
+    if (type) headers["Content-Type"] = type;
+    if (credentials.token.value) headers.Authorization = `Bearer ${credentials.token.value.trim()}`;
+    if (credentials.order.value) headers["Order-Access"] = credentials.order.value.trim();
     const started = performance.now();
-    const response = await fetch(url + (query.size ? `?${query}` : ""), { method: method.toUpperCase(), headers, body: body ? body.value : undefined });
+    const response = await fetch(url + (query.size ? `?${query}` : ""), { method: method.toUpperCase(), headers, body });
     const text = await response.text();
-    let shown = text; try { shown = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: shown unchanged */ }
-    out.hidden = false;
-    out.textContent = `${response.status} ${response.statusText} · ${Math.round(performance.now() - started)} ms · ${response.headers.get("X-Request-Id") || ""}\n\n${shown.slice(0, 20000)}`;
-    try { const session = JSON.parse(text); if (session.access_token) { token = session.access_token; sessionStorage.setItem("souk.token", token); } } catch { /* not a session */ }
+    let answer = null;
+    try { answer = JSON.parse(text); } catch { /* not JSON: shown unchanged */ }
+    const shown = answer === null ? text : JSON.stringify(answer, null, 2);
+    say(`${response.status} ${response.statusText} · ${Math.round(performance.now() - started)} ms · ${response.headers.get("X-Request-Id") || ""}\n\n${shown.slice(0, 20000)}`);
+    keepCredentials(answer);
   };
-  return [el("h3", {}, "Try it"), el("form", { onsubmit: event => send(event).catch(error => { out.hidden = false; out.textContent = String(error); }) },
+  return [el("h3", {}, "Try it"), el("form", { onsubmit: event => send(event).catch(error => say(String(error))) },
     inputs.map(([one, input]) => el("label", {}, el("code", {}, one.name), input)),
-    el("label", {}, el("code", {}, "Authorization"), bearer), body, el("button", {}, "Send")), out];
+    bodyFields, el("button", {}, "Send")), out];
 }
 
 function operationDetails(method, route, operation) {
@@ -115,10 +164,13 @@ function operationDetails(method, route, operation) {
     responseTable(operation.responses), tryIt(method, route, operation));
 }
 
+// What an operation is found by, in the menu and in the page alike.
+const wordsOf = (method, route, operation) => [method, route, operation.summary, ...operation.tags].join(" ").toLowerCase();
+
 function operationSection(method, route, operation) {
   const isOpen = operation.security.some(one => !Object.keys(one).length);
   const who = operation.description.startsWith("For administrators") ? "administrators" : isOpen ? "" : "signed in";
-  const details = el("details", { className: "operation", id: operation.operationId },
+  const details = el("details", { className: "operation", id: operation.operationId, "data-words": wordsOf(method, route, operation) },
     el("summary", {}, el("span", { className: `verb ${method}` }, method.toUpperCase()), path(route), el("span", {}, operation.summary), el("span", { className: "who" }, who)));
   details.addEventListener("toggle", () => details.children.length < 2 && details.append(operationDetails(method, route, operation)));
   return details;
@@ -132,10 +184,11 @@ function draw() {
   for (const tag of doc.tags) {
     const tagged = operations.filter(one => one.operation.tags.includes(tag.name));
     if (!tagged.length) continue;
-    menu.append(el("h2", {}, tag.name), ...tagged.map(one => el("a", { className: "op", href: `#${one.operation.operationId}`, onclick: () => show(one.operation.operationId) },
-      el("span", { className: `verb ${one.verb}` }, one.verb.toUpperCase()), el("span", {}, one.operation.summary))));
+    menu.append(el("section", {}, el("h2", {}, tag.name), tagged.map(one => el("a", { className: "op", href: `#${one.operation.operationId}`, "data-words": wordsOf(one.verb, one.route, one.operation), onclick: () => show(one.operation.operationId) },
+      el("span", { className: `verb ${one.verb}` }, one.verb.toUpperCase()), el("span", {}, one.operation.summary)))));
     main.append(el("section", {}, el("h2", {}, tag.name), el("p", { className: "quiet" }, tag.description), tagged.map(one => operationSection(one.verb, one.route, one.operation))));
   }
+  if (matchMedia("(max-width: 60rem)").matches) document.getElementById("contents").open = false;
   if (location.hash) show(location.hash.slice(1));
 }
 
@@ -143,9 +196,12 @@ const show = id => { const found = document.getElementById(id); if (found && "op
 const find = document.getElementById("find");
 find.addEventListener("input", () => {
   const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
-  const fits = node => words.every(word => node.textContent.toLowerCase().includes(word));
-  for (const node of document.querySelectorAll("nav a.op")) node.hidden = !fits(node);
-  for (const node of document.querySelectorAll("details.operation")) node.hidden = !fits(node.firstChild);
+  const fits = node => words.every(word => node.dataset.words.includes(word));
+  const nodes = [...document.querySelectorAll("[data-words]")];
+  for (const node of nodes) node.hidden = !fits(node);
+  for (const group of document.querySelectorAll("#menu section, main > section")) group.hidden = !nodes.some(node => !node.hidden && group.contains(node));
+  document.getElementById("no-hits").hidden = nodes.some(node => !node.hidden);
+  if (words.length) document.getElementById("contents").open = true;
 });
 document.addEventListener("keydown", event => { if (event.key === "/" && !/INPUT|TEXTAREA/.test(event.target.tagName)) { event.preventDefault(); find.focus(); } });
 addEventListener("hashchange", () => show(location.hash.slice(1)));
