@@ -36,7 +36,7 @@ compose: $(STAMP) ## start the shop in containers (needs Docker Compose)
 
 test: $(STAMP) ## run every test against real servers, with coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage combine -q --keep 2>/dev/null || true
 	@$(BIN)/coverage report
 

@@ -7,6 +7,9 @@ shows them, and a test checks them for every route.
 An API key belongs to a machine, not to an account. Within its scopes it may do what an administrator may do with other
 users' resources, and it may read what is public. It owns nothing. Operations for people only (`people_only`) stay
 closed to every key.
+
+A guest's order has a token, which the guest sends with requests about that order and its payments. The token opens that
+order and nothing else, whether or not its sender is signed in; any other token is as good as none that exists.
 """
 
 from collections.abc import Iterator
@@ -27,6 +30,8 @@ class CallerKind(StrEnum):
     ADMIN = "administrator"
     API_KEY = "API key"
     """A machine whose key has the scope that the operation needs."""
+    GUEST = "guest with the order's token"
+    OTHER_GUEST = "guest with another token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,10 @@ class AccessRule:
     def refusal(self, caller: CallerKind) -> type[Fail] | None:
         """Returns the failure that refuses the caller, or None if the caller is allowed."""
         if caller is CallerKind.API_KEY:
-            return None if self.operation.open_to_api_keys else Forbidden
-        if caller is CallerKind.ANONYMOUS:
+            return None if self.operation.open_to_api_keys or self.operation.ignores_tokens else Forbidden
+        if caller in (CallerKind.GUEST, CallerKind.OTHER_GUEST) and self._is_open_to_token:
+            return None if caller is CallerKind.GUEST else NotFound
+        if caller in (CallerKind.ANONYMOUS, CallerKind.GUEST, CallerKind.OTHER_GUEST):
             return self._refusal_of_anonymous()
         if self.operation.access is Access.ADMIN:
             return None if caller is CallerKind.ADMIN else Forbidden
@@ -54,6 +61,10 @@ class AccessRule:
         if not self.id_field:
             return None
         return NotFound if self.resource and self.resource.open_to_guests else Unauthorized
+
+    @property
+    def _is_open_to_token(self) -> bool:
+        return self.resource is not None and self.resource.open_to_order_tokens
 
     @property
     def needs_scope(self) -> bool:
@@ -74,6 +85,8 @@ class AccessRule:
             return f"`{self.operation.scope}`"
         if self.resource is None or self.id_field:
             return "yes"
+        if caller is CallerKind.GUEST and self._is_open_to_token:
+            return "the order's"
         return "all users'" if caller is CallerKind.ADMIN and self.resource.open_to_admins else "their own"
 
 
@@ -92,15 +105,18 @@ def access_rules(operation: AnyOperation) -> Iterator[AccessRule]:
         yield AccessRule(operation, one)
 
 
-def authorize(operation: AnyOperation, identity: Identity | None) -> Identity | None:
+def authorize(operation: AnyOperation, identity: Identity | None, *, has_order_token: bool = False) -> Identity | None:
     """Returns the identity that the operation may see; raises a `Fail` if the caller may not use the operation.
 
-    The edge checks this first, to refuse early; the service always checks it again.
+    The edge checks this first, to refuse early; the service always checks it again. Whether the token that a guest
+    sends is that of the order is checked by the operation's handler.
     """
     if identity is not None and identity.scopes is not None:
         return _authorize_api_key(operation, identity)
     if operation.access in (Access.CUSTOMER, Access.ADMIN):
         if identity is None:
+            if has_order_token and operation.open_to_order_tokens:
+                return None
             raise Unauthorized
         if operation.access is Access.ADMIN and not identity.is_admin:
             raise Forbidden

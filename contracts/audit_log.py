@@ -8,20 +8,23 @@ list, an id, a SKU or an amount; any other value is stored as `not told`.
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue
 
 from contracts.failure import InvalidCursor
 from contracts.identity import Access
 from contracts.model import Id, ListPage, Model, PageParams, Sku, Timestamp
 from contracts.operation import Operation
+from contracts.text_formats import SHA256_DETAIL, SHA256_HEX, text_format
 
 REDACTED = "not told"
 """Stored in place of a value that may be personal: it shows only that there was a value."""
 
-AuditAction = Annotated[str, StringConstraints(pattern=r"^[a-z]+\.[a-z0-9_]+$", max_length=64)]
+AuditAction = Annotated[
+    str, text_format(r"^[a-z]+\.[a-z0-9_]+$", "Send a service and an operation, such as `order.cancel`.", max_length=64)
+]
 """The service and the action: `user.ban`. If an operation did it, this is its subject without `rpc.`."""
 
-Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256Hex = Annotated[str, text_format(SHA256_HEX, SHA256_DETAIL)]
 """A SHA-256 hash in hexadecimal digits."""
 
 AuditFields = dict[str, JsonValue]

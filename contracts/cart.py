@@ -4,7 +4,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from contracts.catalog import Attributes, OutOfStock, SkuUnknown
 from contracts.failure import Fail, NotFound, PreconditionFailed, Unauthorized
@@ -12,10 +12,11 @@ from contracts.identity import Access
 from contracts.model import Empty, Id, Model, Quantity, SingleLine, Sku, Timestamp
 from contracts.money import Money
 from contracts.operation import Operation, OwnedResource
+from contracts.text_formats import text_format
 
 SERVICE = "cart"
 
-CartId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+CartId = Annotated[str, text_format(r"^[A-Za-z0-9_-]{1,64}$", "Send the `id` of a cart, or `mine`.")]
 """A guest's cart id is secret: it is the only proof of ownership. `mine` names the signed-in customer's own cart."""
 
 
@@ -42,6 +43,7 @@ class CartItemChange(StrEnum):
     PRICE_DOWN = "price_down"
     LOW_STOCK = "low_stock"
     UNAVAILABLE = "unavailable"
+    CAPPED = "capped"
 
 
 class CartItem(Model):
@@ -56,6 +58,10 @@ class CartItem(Model):
     line_total: Annotated[Money, Field(description="The price of all units.")]
     available: Annotated[int, Field(description="Units that can be ordered now.")]
     changes: Annotated[list[CartItemChange], Field(description="What has changed since the cart was last read.")] = []
+    left_out: Annotated[
+        int,
+        Field(description="Units that a merge has left out, because an item holds at most 999; see `capped`."),
+    ] = 0
 
 
 class Cart(Model):

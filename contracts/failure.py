@@ -129,6 +129,10 @@ class InvalidIdempotencyKey(Fail, status=HTTPStatus.BAD_REQUEST, code="invalid_i
     """An Idempotency-Key must have 1 to 255 printable ASCII characters."""
 
 
+class IdempotencyKeyTooShort(Fail, status=HTTPStatus.BAD_REQUEST, code="idempotency_key_too_short"):
+    """Without signing in, an Idempotency-Key needs 128 random bits: a UUID, or 22 random letters and digits."""
+
+
 class IdempotencyKeyRequired(Fail, status=HTTPStatus.BAD_REQUEST, code="idempotency_key_required"):
     """This request needs an Idempotency-Key header."""
 

@@ -1,10 +1,12 @@
 """The base model and the types that all messages are made of."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -15,7 +17,12 @@ from pydantic import (
     StringConstraints,
 )
 
+from contracts.email_addresses import MAX_EMAIL_LENGTH, clean_email, find_email_problem
+from contracts.text_formats import TIME_DETAIL, text_format
+from contracts.visible_text import is_visible
+
 __all__ = [
+    "VISIBLE",
     "CountryCode",
     "Cursor",
     "Email",
@@ -24,12 +31,14 @@ __all__ = [
     "ListPage",
     "Model",
     "MultilineText",
+    "PageCursor",
     "PageParams",
     "Quantity",
     "Secret",
     "SingleLine",
     "Sku",
     "Slug",
+    "StoredEmail",
     "Timestamp",
 ]
 
@@ -60,49 +69,128 @@ Timestamp = AwareDatetime
 """A time in UTC, sent as RFC 3339 with `Z`."""
 
 
-def _require_rfc3339(value: object) -> object:
-    """Refuses a number, which pydantic would read as seconds since 1970."""
-    if not isinstance(value, datetime) and not (isinstance(value, str) and "-" in value[1:]):
-        message = "Input should be an RFC 3339 timestamp, such as 2026-01-31T12:00:00Z"
-        raise ValueError(message)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_BLANK_OFFSET = re.compile(r"([0-9-]{10}[Tt ][0-9:.]{5,}) ([0-9]{2}:?[0-9]{2})")
+
+
+def _read_timestamp(value: object) -> object:
+    """Completes a date, and an offset whose plus sign a query did not escape, so that it became a space. Refuses a
+    number, which pydantic would read as seconds since 1970.
+    """
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or "-" not in value[1:]:
+        raise ValueError(TIME_DETAIL)
+    if _DATE.fullmatch(value):
+        return f"{value}T00:00:00Z"
+    if match := _BLANK_OFFSET.fullmatch(value):
+        return f"{match[1]}+{match[2]}"
     return value
 
 
-InputTimestamp = Annotated[Timestamp, Field(strict=False), BeforeValidator(_require_rfc3339)]
+def _require_utc_range(value: datetime) -> datetime:
+    """Refuses a time that is no time in UTC, because it is before the year 1 or after 9999 there."""
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        message = "Send a time between the years 1 and 9999 in UTC."
+        raise ValueError(message) from None
+    return value
+
+
+InputTimestamp = Annotated[
+    Timestamp, Field(strict=False), BeforeValidator(_read_timestamp), AfterValidator(_require_utc_range)
+]
 """A time that a client sends. Not strict: after the validator, pydantic sees a string and no longer JSON."""
 
-SingleLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=255)]
+SingleLine = Annotated[
+    str, text_format(r"^[^\x00-\x1f\x7f]*$", "Send one line of text without control characters.", max_length=255)
+]
 """One line of text without control characters, so that it is safe in a mail header and in a log."""
 
-MultilineText = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=20_000)]
+MultilineText = Annotated[
+    str, text_format(r"^[^\x00]*$", "Send text without the NUL character (U+0000).", max_length=20_000)
+]
 """Text of any number of lines, without NUL, which PostgreSQL cannot store."""
 
 NonEmptyLine = Annotated[SingleLine, StringConstraints(min_length=1, strip_whitespace=True)]
 """One line of text that is not blank."""
 
-Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=64)]
-"""The stock keeping unit: what is counted, priced and sold."""
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=120)]
+def _require_visible(text: str) -> str:
+    if not is_visible(text):
+        message = "Send at least one visible character."
+        raise ValueError(message)
+    return text
+
+
+VISIBLE = AfterValidator(_require_visible)
+"""For a line that a request names something by. Older rows may hold invisible characters alone."""
+
+SKU_PATTERN = (
+    r"^[^\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]"
+    r"([^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]*"
+    r"[^\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff])?$"
+)
+"""Printable characters, blanks only between others. Control characters and invisible ones are not printable."""
+
+MAX_SKU_LENGTH = 255
+
+Sku = Annotated[
+    str,
+    text_format(
+        SKU_PATTERN, "Send a SKU of printable characters, without a space at either end.", max_length=MAX_SKU_LENGTH
+    ),
+]
+"""The stock keeping unit: what is counted, priced and sold. In a path it is percent-encoded."""
+
+Slug = Annotated[
+    str,
+    text_format(
+        r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        "Send lower-case letters, digits and single hyphens between them, such as `brass-lamp`.",
+        max_length=120,
+    ),
+]
 """The readable part of a URL."""
 
-Email = Annotated[
+StoredEmail = Annotated[
     str,
-    StringConstraints(
-        pattern=r'^[^@\s\x00-\x1f\x7f<>,;:"\\]+@[^@\s\x00-\x1f\x7f<>,;:"\\]+\.[^@\s\x00-\x1f\x7f<>,;:"\\.]+$',
-        max_length=254,
+    text_format(
+        r'^[^@\s\x00-\x1f\x7f<>,;:"\\]+@[^@\s\x00-\x1f\x7f<>,;:"\\]+\.[^@\s\x00-\x1f\x7f<>,;:"\\.]+$',
+        "Send one e-mail address, such as name@example.com.",
+        max_length=MAX_EMAIL_LENGTH,
     ),
     Field(json_schema_extra={"format": "email"}),
 ]
-"""One e-mail address without a display name."""
+"""One e-mail address without a display name, as a reply holds it. Older rows may hold one that cannot be mailed."""
 
-CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+
+def _clean_mailable(email: str) -> str:
+    cleaned = clean_email(email)
+    if problem := find_email_problem(cleaned):
+        raise ValueError(problem)
+    return cleaned
+
+
+Email = Annotated[StoredEmail, AfterValidator(_clean_mailable)]
+"""One e-mail address that mail can be sent to, as a request or a setting gives it.
+
+Wide letters become plain ones, and invisible characters are removed.
+"""
+
+CountryCode = Annotated[
+    str, text_format(r"^[A-Z]{2}$", "Send the two capital letters of a country's ISO 3166 code, such as `DE`.")
+]
 """ISO 3166-1 alpha-2."""
 
 Quantity = Annotated[int, Field(ge=1, le=999)]
 """Units of one SKU in one line."""
 
-Cursor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_=-]+$", max_length=1024)]
+CURSOR_PATTERN = r"^[A-Za-z0-9_=-]+$"
+Cursor = Annotated[
+    str, text_format(CURSOR_PATTERN, "Send the `next` of the previous page, unchanged.", max_length=2048)
+]
 """The position where a list continues; opaque to clients."""
 
 Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
@@ -113,11 +201,20 @@ class Empty(Model):
     """A request or a reply without fields."""
 
 
+def _read_cursor(value: object) -> object:
+    """An empty cursor is the first page: forms and templates send the parameter without a value."""
+    return None if value == "" else value
+
+
+PageCursor = Annotated[Cursor | None, BeforeValidator(_read_cursor)]
+"""The cursor of a request. Empty means the first page."""
+
+
 class PageParams(Model):
     """Which part of a list to return."""
 
     limit: Annotated[int, Field(ge=1, le=100, description="The maximum number of items to return.")] = 20
-    after: Annotated[Cursor | None, Field(description="The `next` of the previous page.")] = None
+    after: Annotated[PageCursor, Field(description="The `next` of the previous page.")] = None
 
 
 class ListPage(Model, Generic[ItemT]):

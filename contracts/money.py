@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from contracts.model import Model
+from contracts.text_formats import text_format
 
 MAX_AMOUNT = 10**12
 """The largest amount, in minor units."""
@@ -36,7 +37,8 @@ def _require_iso_4217(code: str) -> str:
 
 CurrencyCode = Annotated[
     str,
-    Field(pattern=r"^[A-Z]{3}$", description="An ISO 4217 currency code.", examples=["USD"]),
+    text_format(r"^[A-Z]{3}$", "Send an ISO 4217 currency code, such as USD."),
+    Field(description="An ISO 4217 currency code.", examples=["USD"]),
     AfterValidator(_require_iso_4217),
 ]
 

@@ -51,6 +51,7 @@ class Notification(Model):
     subject: Annotated[SingleLine, Field(description="The subject line.")]
     created_at: Timestamp
     sent_at: Annotated[Timestamp | None, Field(description="When the mail server accepted it.")] = None
+    reason: Annotated[SingleLine | None, Field(description="Why it is suppressed, if it is.")] = None
 
 
 LIST = Operation(

@@ -37,6 +37,8 @@ class OwnedResource:
     """Whether administrators may use it too: the resource that is named, or those of all users."""
     open_to_guests: bool = False
     """Whether a resource without an owner is open to any caller who knows its id, signed in or not."""
+    open_to_order_tokens: bool = False
+    """Whether the resource is a guest's order, or belongs to one, and is open to who sends that order's token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,19 @@ class Operation(Generic[RequestT, ReplyT]):
     """Whether it concerns the security of an account. Then every call is written to the audit log."""
     people_only: bool = False
     """Whether it is closed to API keys, whatever their scopes."""
+    ignores_tokens: bool = False
+    """Whether the edge reads no access token or API key: the request itself proves what it must, and a browser may send
+    an old token with it.
+    """
 
     def __post_init__(self) -> None:
         internal = self.access is Access.SERVICE
         assert internal == (EDGE not in self.callers), (
             f"{self.subject}: an operation is closed to the edge exactly if its access is SERVICE"
+        )
+        assert self.access is Access.ANYONE or not self.ignores_tokens, f"{self.subject}: it needs the caller's token"
+        assert self.access is Access.CUSTOMER or not self.open_to_order_tokens, (
+            f"{self.subject}: an order's token stands in for its customer"
         )
 
     @property
@@ -78,6 +88,16 @@ class Operation(Generic[RequestT, ReplyT]):
     def is_public(self) -> bool:
         """Whether anyone may read it, because it has no owner."""
         return self.access is Access.ANYONE and not self.writes and not self.owned_resources
+
+    @property
+    def open_to_order_tokens(self) -> bool:
+        """Whether a guest may use it with the token of their order."""
+        return any(one.open_to_order_tokens for one in self.owned_resources)
+
+    @property
+    def open_to_guests(self) -> bool:
+        """Whether a caller who has not signed in may use it."""
+        return self.access is Access.ANYONE or self.open_to_order_tokens
 
     @property
     def open_to_api_keys(self) -> bool:
@@ -103,9 +123,9 @@ class Operation(Generic[RequestT, ReplyT]):
             yield Unauthorized
         if self.access is Access.ADMIN:
             yield Forbidden
-        if EDGE in self.callers and not self.open_to_api_keys:
+        if EDGE in self.callers and not (self.open_to_api_keys or self.ignores_tokens):
             yield Forbidden
-        elif EDGE in self.callers and not self.is_public:
+        elif EDGE in self.callers and not (self.is_public or self.ignores_tokens):
             yield ScopeMissing
         if self.writes:
             yield from (IdempotencyInProgress, IdempotencyKeyReused)

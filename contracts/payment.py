@@ -13,10 +13,19 @@ from contracts.model import Id, ListPage, Model, MultilineText, PageParams, Secr
 from contracts.money import MAX_AMOUNT, Money
 from contracts.operation import OPERATOR, Operation, OwnedResource
 from contracts.repair import RepairRequest, RepairResult
+from contracts.text_formats import text_format
 
 SERVICE = "payment"
 
-PaymentMethod = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_ -]+$", min_length=1, max_length=128)]
+PaymentMethod = Annotated[
+    str,
+    text_format(
+        r"^[A-Za-z0-9_ -]+$",
+        "Send a payment method's token: letters, digits, spaces, `_` and `-`.",
+        min_length=1,
+        max_length=128,
+    ),
+]
 """A gateway's token for a means of payment. Card numbers are refused."""
 
 
@@ -173,7 +182,7 @@ CREATE = Operation(
     CUSTOMER,
     (NotFound, NotPayable, AlreadyPaid, PaymentMethodUnknown, CardNumberRefused),
     writes=True,
-    owned_resources=(OwnedResource("order", id_field="order_id"),),
+    owned_resources=(OwnedResource("order", id_field="order_id", open_to_order_tokens=True),),
 )
 GET = Operation(
     SERVICE,
@@ -183,7 +192,7 @@ GET = Operation(
     "Read a payment",
     CUSTOMER,
     (NotFound,),
-    owned_resources=(OwnedResource("payment", id_field="id", open_to_admins=True),),
+    owned_resources=(OwnedResource("payment", id_field="id", open_to_admins=True, open_to_order_tokens=True),),
 )
 LIST = Operation(
     SERVICE,
@@ -192,8 +201,8 @@ LIST = Operation(
     ListPage[Payment],
     "List payments",
     CUSTOMER,
-    (InvalidCursor,),
-    owned_resources=(OwnedResource("payments", open_to_admins=True),),
+    (InvalidCursor, NotFound),
+    owned_resources=(OwnedResource("payments", open_to_admins=True, open_to_order_tokens=True),),
 )
 CONFIRM = Operation(
     SERVICE,
@@ -204,7 +213,7 @@ CONFIRM = Operation(
     CUSTOMER,
     (NotFound, NotPayable),
     writes=True,
-    owned_resources=(OwnedResource("payment", id_field="id"),),
+    owned_resources=(OwnedResource("payment", id_field="id", open_to_order_tokens=True),),
 )
 REFUND = Operation(
     SERVICE,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from contracts.cart import CheckoutLine
 from contracts.identity import Access
-from contracts.model import Cursor, Id, Model, SingleLine, Timestamp
+from contracts.model import Cursor, Id, Model, PageCursor, SingleLine, Timestamp
 from contracts.notification import Notification
 from contracts.operation import AnyOperation, Operation
 from contracts.order import Order
@@ -57,7 +57,7 @@ class ExportUserData(Model):
         list[SingleLine],
         Field(max_length=2, description="The verified e-mail in lower case, as a guest may have entered it."),
     ]
-    after: Annotated[Cursor | None, Field(description="The `next` of the previous part.")] = None
+    after: Annotated[PageCursor, Field(description="The `next` of the previous part.")] = None
 
 
 class ExportedCart(Model):

@@ -14,7 +14,7 @@ HEALTH = {service: health_operation(service) for service in SERVICES}
 SUBSCRIPTIONS: dict[str, tuple[type[Event], ...]] = {
     "user": (),
     "catalog": (order.OrderPaid, order.OrderCancelled),
-    "cart": (order.OrderPlaced,),
+    "cart": (order.OrderPaid,),
     "order": (payment.PaymentCaptured, payment.PaymentFailed, payment.PaymentRefunded, catalog.HoldLost),
     "payment": (order.OrderPlaced, order.OrderCancelled),
     "notification": (

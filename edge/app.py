@@ -26,7 +26,7 @@ from edge.upstream.circuit_breaker import CircuitBreakers
 from edge.upstream.client import UpstreamClient
 from edge.upstream.load_shedding import LoadShedder
 from infra.foundation.background import PeriodicTask
-from infra.foundation.telemetry import Metrics, build_tracer
+from infra.foundation.telemetry import Metrics, exporting_spans
 from infra.messaging.connection import ConnectionMonitor, connect
 from infra.messaging.rpc import RpcClient
 from infra.runtime.health import Readiness, serve_health
@@ -39,10 +39,8 @@ JWKS_TIMEOUT_SECONDS = 3.0
 async def serve_edge(settings: EdgeSettings, monitor: ConnectionMonitor) -> AsyncIterator[int]:
     """Runs the edge within the block and yields its port. At the end it finishes the requests it has accepted."""
     metrics = monitor.metrics
-    tracer, provider = build_tracer(settings.otlp_endpoint, EDGE)
     async with AsyncExitStack() as stack:
-        if provider is not None:
-            stack.callback(provider.shutdown)
+        stack.enter_context(exporting_spans(settings.otlp_endpoint, EDGE))
         password = settings.nats_password.get_secret_value()
         # No buffer for the time without a connection: a request during an outage of NATS fails at once.
         connecting = connect(settings.nats_url, EDGE, password, monitor, pending_size=0)
@@ -54,7 +52,7 @@ async def serve_edge(settings: EdgeSettings, monitor: ConnectionMonitor) -> Asyn
         rate_limiter = RateLimiter(settings, metrics.registry)
         await stack.enter_async_context(_sharing_counts(client, rate_limiter, password))
         handlers = _handlers(settings, client, revoked_sessions, rate_limiter, readiness, metrics)
-        gateway = ApiGateway(settings, handlers, metrics, tracer)
+        gateway = ApiGateway(settings, handlers, metrics)
         port = await stack.enter_async_context(serve_http(settings, gateway))
         stack.enter_context(readiness.accepting())
         yield port

@@ -6,16 +6,17 @@ from typing import Any
 
 from aiohttp import web
 
-from contracts import headers
+from contracts import headers, order
 from contracts.access import authorize
-from contracts.failure import Fail, InvalidToken, PreconditionFailed, TooManyRequests
+from contracts.failure import Fail, PreconditionFailed, TooManyRequests
 from edge.auth.authenticator import Authenticator
 from edge.caller import Caller
 from edge.etags import parse_if_match
+from edge.idempotency_keys import read_idempotency_key
 from edge.ratelimit.limiter import RateLimiter
-from edge.request_context import RequestContext, read_idempotency_key
-from edge.request_parsing import RequestParser, check_body_headers, read_body
-from edge.responses import build_response
+from edge.request_context import RequestContext, read_order_token
+from edge.request_parsing import RequestParser, check_body_headers, read_body, refuse_body
+from edge.responses import build_response, forbid_storing
 from edge.routes import BodyFormat, Route
 from edge.settings import EdgeSettings
 from edge.uploads import UploadStore
@@ -47,6 +48,7 @@ class Endpoint:
         self.route = route
         self.is_write = route.operation.writes
         self._takes_if_match = PreconditionFailed in route.operation.failures
+        self._concerns_guest_orders = route.operation is order.PLACE or route.operation.open_to_order_tokens
         self._has_priority = self.is_write and route.operation.service in PRIORITY_SERVICES
         # Hashing a password is slow by design, and an upload is as slow as its sender: neither says how busy the shop
         # is.
@@ -78,27 +80,40 @@ class Endpoint:
 
     async def _respond(self, context: RequestContext, path_params: dict[str, str]) -> web.Response:
         caller = await self._authenticate(context)
-        authorize(self.route.operation, caller.identity if caller is not None else None)
+        order_token = read_order_token(context) if self.route.operation.open_to_order_tokens else None
+        identity = caller.identity if caller is not None else None
+        authorize(self.route.operation, identity, has_order_token=order_token is not None)
         extra_headers = self._extra_headers(context, caller)
+        if order_token is not None:
+            extra_headers[headers.ORDER_TOKEN] = order_token
         payload = await self._read_payload(context.request, path_params, context.query)
         reply, reply_headers = await self._deps.upstream.request(self.route.operation, payload, extra_headers)
         if self.is_write:
             failpoint("edge.asked")
-        return build_response(
+        response = build_response(
             self.route,
             reply,
             reply_headers,
-            if_none_match=context.header("If-None-Match"),
+            if_none_match=context.header_lines("If-None-Match"),
             is_personal=caller is not None,
         )
+        if caller is None and self._concerns_guest_orders:
+            forbid_storing(response)
+        return response
 
     async def _authenticate(self, context: RequestContext) -> Caller | None:
-        """Returns the caller, and counts the request. One with an invalid token counts by its address."""
+        """Returns the caller, and counts the request. One with an invalid token counts by its address.
+
+        What is open to all can be read with an invalid token too: an old one in a browser must not close the shop.
+        """
+        caller = None
         try:
-            caller = await self._deps.authenticator.authenticate(context.header("Authorization"), context.client_ip)
-        except (InvalidToken, TooManyRequests):
-            self._count(context, None)
-            raise
+            if not self.route.operation.ignores_tokens:
+                caller = await self._deps.authenticator.authenticate(context.header("Authorization"), context.client_ip)
+        except Fail:
+            if not self.route.operation.is_public:
+                self._count(context, None)
+                raise
         self._count(context, caller)
         return caller
 
@@ -114,15 +129,17 @@ class Endpoint:
         if caller is not None:
             extra_headers[headers.IDENTITY] = caller.identity_header
         required = self._deps.settings.edge_idempotency_required
-        if (key := read_idempotency_key(context, self.route, required=required)) is not None:
+        key = read_idempotency_key(context, self.route, is_anonymous=caller is None, required=required)
+        if key is not None:
             extra_headers[headers.IDEMPOTENCY_KEY] = key
-        if self._takes_if_match and (version := parse_if_match(context.header("If-Match"))) is not None:
-            extra_headers[headers.IF_MATCH] = version
+        if self._takes_if_match and (versions := parse_if_match(context.header_lines("If-Match"))) is not None:
+            extra_headers[headers.IF_MATCH] = ",".join(versions)
         return extra_headers
 
     async def _read_payload(self, request: web.BaseRequest, path_params: dict[str, str], query: str) -> bytes:
         body_format = self.route.body_format
         if body_format is BodyFormat.NONE:
+            await refuse_body(request)
             return self._parser.parse_query(path_params, query)
         path_values = self._parser.parse_path(path_params, query)
         check_body_headers(request, body_format)

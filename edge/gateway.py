@@ -1,13 +1,12 @@
 """Every request and response passes here: it is routed, traced, answered or refused as a problem, and measured."""
 
-import logging
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
-from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.trace import SpanKind
 
 from contracts.failure import Fail, InternalError, MalformedRequest, MethodNotAllowed, NotFound
 from edge.client_ip import ClientIpResolver
@@ -17,11 +16,11 @@ from edge.responses import problem_response, set_rate_limit_headers
 from edge.router import NO_ROUTE_DETAIL, NoRouteMatch, RouteMatch, Router
 from edge.settings import EdgeSettings
 from infra.foundation import trace
-from infra.foundation.telemetry import Metrics
+from infra.foundation.telemetry import Metrics, get_logger
 
 UNKNOWN_ROUTE = "unknown"
 
-log = logging.getLogger("souk.http")
+log = get_logger("souk.http")
 
 
 class RouteHandler(Protocol):
@@ -44,14 +43,13 @@ class ApiGateway:
         settings: EdgeSettings,
         handlers: Iterable[tuple[str, str, RouteHandler]],
         metrics: Metrics,
-        tracer: Tracer | None,
     ) -> None:
         self._router = Router(handlers)
         self._sample_rate = settings.edge_sample
-        self._client_ips = ClientIpResolver(settings.edge_trusted_proxies)
+        secret = settings.edge_proxy_secret.get_secret_value()
+        self._client_ips = ClientIpResolver(settings.edge_trusted_proxies, secret)
         self._cors = CorsPolicy(settings.edge_cors_origins)
         self._metrics = metrics
-        self._tracer = tracer
         self.is_stopping = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -62,12 +60,17 @@ class ApiGateway:
         handler = match.handler if isinstance(match, RouteMatch) else None
         route = handler.path if handler is not None else UNKNOWN_ROUTE
         current = start_trace(context, self._sample_rate)
-        with trace.span(current, self._tracer, f"{context.method} {route}", SpanKind.SERVER):
+        attributes = {"http.request.method": context.method, "http.route": route}  # a path may hold a guest's secret
+        with trace.span(current, f"{context.method} {route}", SpanKind.SERVER, attributes):
             response = await self._respond(context, match)
             self._add_common_headers(context, response)
             is_write = handler is not None and handler.is_write and not context.is_rate_limited
             seconds = time.perf_counter() - started_at
             self._record(context.method, route, response.status, seconds, is_write=is_write)
+            is_error = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            trace.annotate(
+                {"http.response.status_code": response.status}, error=str(response.status) if is_error else ""
+            )
         return response
 
     async def _respond(
@@ -101,8 +104,7 @@ class ApiGateway:
         """
         self._metrics.http_duration.labels(method if route != UNKNOWN_ROUTE else "any", route, status).observe(seconds)
         if (is_write or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and status != HTTPStatus.SERVICE_UNAVAILABLE:
-            fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
-            log.info("request handled", extra={"fields": fields})
+            log.info("request handled", method=method, route=route, status=status, ms=round(seconds * 1000, 2))
 
 
 def _no_route_response(context: RequestContext, match: NoRouteMatch) -> web.Response:

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from contracts.failure import IdempotencyKeyRequired, InvalidIdempotencyKey
-from edge.client_ip import ClientIpResolver
+from contracts.order import MAX_TOKEN_LENGTH
+from edge.client_ip import PROXY_SECRET_HEADER, ClientIpResolver
 from edge.ratelimit.policies import Allowance
-from edge.routes import Route
+from edge.routes import ORDER_ACCESS_HEADER
 from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.foundation.trace import Trace
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_ORDER_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_TOKEN_LENGTH}}}")
+_NO_TOKEN = "-"  # noqa: S105 - no secret
+"""A token that opens nothing."""
 
 
 @dataclass(slots=True)
@@ -40,6 +42,10 @@ class RequestContext:
         """Returns a request header; None without it."""
         return self.request.headers.get(name)
 
+    def header_lines(self, name: str) -> list[str]:
+        """Returns every line of a request header that holds a list."""
+        return self.request.headers.getall(name, [])
+
 
 def create_context(request: web.BaseRequest, client_ips: ClientIpResolver) -> RequestContext:
     """Reads the path, the request id and the client's address. A missing or unsafe request id is replaced."""
@@ -48,7 +54,12 @@ def create_context(request: web.BaseRequest, client_ips: ClientIpResolver) -> Re
     request_id = headers.get("X-Request-Id", "")
     if not _REQUEST_ID.fullmatch(request_id):
         request_id = str(new_id())
-    client_ip = client_ips.resolve(request.remote or "", headers.get("X-Forwarded-For"), headers.get("X-Real-IP"))
+    client_ip = client_ips.resolve(
+        request.remote or "",
+        headers.getall("X-Forwarded-For", ()),
+        headers.get("X-Real-IP"),
+        headers.get(PROXY_SECRET_HEADER),
+    )
     return RequestContext(request, request.method, path, query, request_id, client_ip)
 
 
@@ -61,15 +72,7 @@ def start_trace(context: RequestContext, sample_rate: float) -> Trace:
     return trace.start(sampled=is_sampled, request_id=context.request_id)
 
 
-def read_idempotency_key(context: RequestContext, route: Route, *, required: bool) -> str | None:
-    """Returns the idempotency key of a POST; None without one."""
-    if context.method != "POST":
-        return None
-    key = context.header("Idempotency-Key")
-    if key is None:
-        if required and route.moves_money:
-            raise IdempotencyKeyRequired
-        return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise InvalidIdempotencyKey
-    return key
+def read_order_token(context: RequestContext) -> str | None:
+    """Returns the token of a guest's order; None without one. What cannot be a token becomes one that opens nothing."""
+    token = context.header(ORDER_ACCESS_HEADER)
+    return token if token is None or _ORDER_TOKEN.fullmatch(token) else _NO_TOKEN

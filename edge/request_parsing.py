@@ -6,7 +6,8 @@ that cannot be decoded, and a body of the wrong type, over its size, or not JSON
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import orjson
@@ -14,6 +15,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from contracts.failure import (
+    Fail,
     FieldError,
     InvalidRequest,
     MalformedRequest,
@@ -25,11 +27,13 @@ from contracts.model import Model
 from contracts.size_limits import MAX_JSON_DEPTH, MAX_JSON_KEYS
 from edge.router import PATH_PARAMETER
 from edge.routes import MEBIBYTE, BodyFormat, Route
-from infra.messaging.rpc_server import validation_failure
+from infra.messaging.request_parsing import validation_failure
 
 UPLOAD_FIELD = "upload"
 """The field that only the edge sets: the name of a stored object."""
 MAX_QUERY_PARAMETERS = 50
+MAX_REFUSED_BODY_BYTES = 64 * 1024
+"""How much is read of a body that no request of its route has, to name its fields in the error."""
 FORM_OVERHEAD_BYTES = 64 * 1024
 """What a form's own lines may add to the file it carries."""
 
@@ -39,6 +43,25 @@ _TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
 
+@dataclass(frozen=True, slots=True)
+class NumberFormat:
+    """How a number is written in a path or a query, and the error for one that is not."""
+
+    pattern: re.Pattern[str]
+    detail: str
+
+
+_NUMBER_FORMATS = {
+    int: NumberFormat(
+        re.compile("-?[0-9]{1,40}"), "Send a whole number in digits only, such as 20: no spaces, plus sign or decimals."
+    ),
+    float: NumberFormat(
+        re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?"),
+        "Send a number in digits, such as 4 or 4.5: no spaces or plus.",
+    ),
+}
+
+
 class RequestParser:
     """Reads the requests of one route."""
 
@@ -46,33 +69,54 @@ class RequestParser:
         self.request_model: type[Model] = route.operation.request
         self.path_fields: tuple[str, ...] = tuple(PATH_PARAMETER.findall(route.path))
         fields = self.request_model.model_fields
-        self._path_model = _create_path_model(self.request_model, self.path_fields)
+        self._number_formats = {
+            field.alias or name: number_format
+            for name, field in fields.items()
+            if (number_format := _find_number_format(field.annotation))
+        }
+        self._path_model = _create_model(self.request_model, self.path_fields)
         self.query_fields = {
             field.alias or name: name for name, field in fields.items() if name not in (*self.path_fields, UPLOAD_FIELD)
         }
+        is_file = route.body_format is BodyFormat.CSV
+        self._file_options = _create_model(self.request_model, tuple(self.query_fields.values())) if is_file else None
 
     def parse_query(self, path_params: Mapping[str, str], query: str) -> bytes:
         """Returns the payload of a request without a body. Text is converted to the fields' types."""
         if not path_params and not query:
             return b"{}"
-        params = self._read_query(query) if query else {}
+        params = {**(self._read_query(query) if query else {}), **path_params}
+        self._check_numbers(params)
         try:
-            request = self.request_model.model_validate_strings({**params, **path_params})
+            request = self.request_model.model_validate_strings(params)
         except ValidationError as error:
             raise self._failure(error) from None
         return request.__pydantic_serializer__.to_json(request, by_alias=True, exclude_unset=True)
 
     def parse_path(self, path_params: Mapping[str, str], query: str) -> dict[str, Any]:
-        """Returns the fields in the path of a request with a body. Such a request takes no query."""
+        """Returns the fields beside a body: those of the path, and of the query where the body is a file itself."""
+        if query and self._file_options is not None:
+            return self._parse_file_options(path_params, query)
         if query:
             name = _split_query(query)[0][0]
             raise MalformedRequest(errors=[unknown_field(name)])
         if not path_params:
             return {}
+        self._check_numbers(path_params)
         try:
             return self._path_model.model_validate_strings(dict(path_params)).model_dump()
         except ValidationError:
             raise NotFound from None
+
+    def _parse_file_options(self, path_params: Mapping[str, str], query: str) -> dict[str, Any]:
+        assert self._file_options is not None, "the caller has checked it"
+        params = self._read_query(query)
+        self._check_numbers(params)
+        try:
+            options = self._file_options.model_validate_strings(params).model_dump(exclude_unset=True)
+        except ValidationError as error:
+            raise self._failure(error) from None
+        return {**self.parse_path(path_params, ""), **options}
 
     def parse_body(self, body: bytes, path_values: Mapping[str, Any]) -> bytes:
         """Returns the payload of a JSON body. It is serialized again, so that every reader sees the same values.
@@ -104,6 +148,20 @@ class RequestParser:
             raise _invalid_query(errors)
         return params
 
+    def _check_numbers(self, params: Mapping[str, str]) -> None:
+        """Refuses numbers that only Python reads, and spaces that were a plus sign: ` 1`, `+1`, `1_000`, `1.0`."""
+        wrong = [
+            name
+            for name, number_format in self._number_formats.items()
+            if name in params and not number_format.pattern.fullmatch(params[name])
+        ]
+        if any(name in self.path_fields for name in wrong):
+            raise NotFound
+        if wrong:
+            raise _invalid_query(
+                [FieldError(pointer=f"/{name}", detail=self._number_formats[name].detail) for name in wrong]
+            )
+
     def _failure(self, error: ValidationError) -> MalformedRequest | NotFound:
         if any(item["loc"] and item["loc"][0] in self.path_fields for item in error.errors()):
             return NotFound()
@@ -117,8 +175,9 @@ def check_body_headers(request: web.BaseRequest, body_format: BodyFormat) -> Non
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body uncompressed, without a `Content-Encoding` header.")
     is_utf8 = (request.charset or "utf-8").lower() in ("utf-8", "utf8")
-    if request.content_type != body_format.value or not is_utf8:
-        raise UnsupportedMediaType(f"Send the body as `{body_format.value}` in UTF-8.")
+    is_csv = body_format is BodyFormat.CSV  # its encoding is found out when it is read
+    if request.content_type != body_format.value or not (is_utf8 or is_csv):
+        raise UnsupportedMediaType(f"Send the body as `{body_format.value}`{'' if is_csv else ' in UTF-8'}.")
     overhead = FORM_OVERHEAD_BYTES if body_format is BodyFormat.IMAGE else 0
     if (request.content_length or 0) > body_format.max_bytes + overhead:
         raise body_too_large(body_format)
@@ -134,6 +193,24 @@ async def read_body(request: web.BaseRequest, body_format: BodyFormat) -> bytes:
         if len(body) > body_format.max_bytes:
             raise body_too_large(body_format)
     return bytes(body)
+
+
+async def refuse_body(request: web.BaseRequest) -> None:
+    """Refuses the body of a request that takes none, so that no client believes that it had an effect.
+
+    Some clients send an empty JSON object with every request. That is allowed.
+    """
+    if not request.body_exists:
+        return
+    body = bytearray()
+    while len(body) <= MAX_REFUSED_BODY_BYTES and (chunk := await request.content.readany()):
+        body += chunk
+    try:
+        fields = parse_json_object(bytes(body)) if body.strip() else {}
+    except Fail:
+        raise MalformedRequest("This request takes no body. Remove it.") from None
+    if fields:
+        raise InvalidRequest(errors=[unknown_field(name) for name in fields])
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
@@ -190,8 +267,17 @@ def body_too_large(body_format: BodyFormat) -> PayloadTooLarge:
     return PayloadTooLarge(f"Send at most {mebibytes} MiB in the request body.")
 
 
-def _create_path_model(request_model: type[Model], names: tuple[str, ...]) -> type[BaseModel]:
-    """Returns a model of the path's fields only, which reads them from text."""
+def _find_number_format(annotation: Any) -> NumberFormat | None:
+    """Returns the format of a field that holds a number, or optionally one; None for other fields."""
+    parts = get_args(annotation)
+    if not parts:
+        return _NUMBER_FORMATS.get(annotation)
+    parts = parts[:1] if get_origin(annotation) is Annotated else parts
+    return next((found for part in parts if (found := _find_number_format(part))), None)
+
+
+def _create_model(request_model: type[Model], names: tuple[str, ...]) -> type[BaseModel]:
+    """Returns a model of some fields only, which reads them from text."""
     model_fields = request_model.model_fields
     fields: Any = {name: (model_fields[name].annotation, model_fields[name]) for name in names}
     return create_model(f"{request_model.__name__}Path", __config__=ConfigDict(hide_input_in_errors=True), **fields)

@@ -1,6 +1,6 @@
 """Builds HTTP responses: a service's reply with its bytes unchanged, or a problem (RFC 9457), and their headers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import orjson
@@ -10,7 +10,7 @@ from contracts import headers
 from contracts.failure import Fail
 from edge.etags import format_etag, is_not_modified
 from edge.ratelimit.policies import Allowance
-from edge.routes import API_PREFIX, Route
+from edge.routes import API_PREFIX, ORDER_ACCESS_HEADER, Route
 
 PROBLEM_CONTENT_TYPE = "application/problem+json"
 PRIVATE_CACHE = "private, no-cache"
@@ -53,7 +53,7 @@ def set_rate_limit_headers(response: web.StreamResponse, allowance: Allowance) -
 
 
 def build_response(
-    route: Route, body: bytes, reply_headers: Mapping[str, str], *, if_none_match: str | None, is_personal: bool
+    route: Route, body: bytes, reply_headers: Mapping[str, str], *, if_none_match: Sequence[str], is_personal: bool
 ) -> web.Response:
     """Returns the response for a service's reply. `is_personal`: the caller is known, so no shared cache keeps it."""
     if headers.ERROR_CODE in reply_headers:
@@ -65,34 +65,36 @@ def build_response(
     return response
 
 
+def forbid_storing(response: web.Response) -> None:
+    """Keeps a response about a guest's order out of every cache: a secret in the request or the response opens it."""
+    response.headers["Cache-Control"] = NO_STORE
+    response.headers["Vary"] = f"Authorization, {ORDER_ACCESS_HEADER}"
+
+
 def _error_response(body: bytes, reply_headers: Mapping[str, str]) -> web.Response:
     status, code = int(reply_headers[headers.ERROR_CODE]), reply_headers.get(headers.ERROR, "")
     return failure_response(body, status, code=code, retry_after=orjson.loads(body).get("retry_after"))
 
 
 def _success_response(
-    route: Route, body: bytes, reply_headers: Mapping[str, str], *, if_none_match: str | None, is_personal: bool
+    route: Route, body: bytes, reply_headers: Mapping[str, str], *, if_none_match: Sequence[str], is_personal: bool
 ) -> web.Response:
     response_headers = {"Cache-Control": route.cache_control if route.cache_control and not is_personal else NO_STORE}
-    version = reply_headers.get(headers.VERSION)
-    if version is not None:
-        response_headers["ETag"] = format_etag(version)
-        if response_headers["Cache-Control"] == NO_STORE:
-            response_headers["Cache-Control"] = PRIVATE_CACHE
-        if _is_conditional(route) and if_none_match is not None and is_not_modified(if_none_match, version):
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=response_headers)
     if route.cache_control:
         response_headers["Vary"] = "Authorization"
+    version = reply_headers.get(headers.VERSION)
+    if version is not None:
+        etag = response_headers["ETag"] = format_etag(version, body)
+        if response_headers["Cache-Control"] == NO_STORE:
+            response_headers["Cache-Control"] = PRIVATE_CACHE
+        if route.method == "GET" and if_none_match and is_not_modified(if_none_match, etag):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=response_headers)
     if route.location:
         response_headers["Location"] = _location(route, body)
     if route.status == HTTPStatus.NO_CONTENT:
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=response_headers)
     response_headers["Content-Type"] = reply_headers.get(headers.CONTENT_TYPE, route.content_type)
     return web.Response(body=body, status=route.status, headers=response_headers)
-
-
-def _is_conditional(route: Route) -> bool:
-    return route.method == "GET" and not route.is_unversioned
 
 
 def _location(route: Route, body: bytes) -> str:

@@ -18,6 +18,8 @@ from edge.ratelimit import policies
 from edge.ratelimit.policies import ORDINARY, SEARCH, RateLimitPolicy
 
 API_PREFIX = "/api/v1"
+ORDER_ACCESS_HEADER = "Order-Access"
+"""The request header with the token of a guest's order."""
 MEBIBYTE = 1024 * 1024
 
 
@@ -59,8 +61,6 @@ class Route:
     moves_money: bool = False
     """The operation moves money: a setting makes the Idempotency-Key required."""
     content_type: str = "application/json"
-    is_unversioned: bool = False
-    """The response holds data that changes without its version (current stock, prices): it is never `304`."""
     rate_limit: RateLimitPolicy = ORDINARY
     """How often it may be requested."""
 
@@ -76,7 +76,6 @@ def _get(
     *,
     cache_control: str = "",
     content_type: str = "application/json",
-    is_unversioned: bool = False,
     rate_limit: RateLimitPolicy = ORDINARY,
 ) -> Route:
     return Route(
@@ -85,7 +84,6 @@ def _get(
         operation,
         cache_control=cache_control,
         content_type=content_type,
-        is_unversioned=is_unversioned,
         rate_limit=rate_limit,
     )
 
@@ -133,8 +131,17 @@ ACCOUNT_ROUTES = (
     _post("/users/profile/totp/confirm", user.CONFIRM_TOTP, rate_limit=policies.LOGIN),
     _post("/users/profile/totp/recovery-codes", user.RENEW_RECOVERY_CODES, rate_limit=policies.LOGIN),
     _post("/users/profile/totp/disable", user.DISABLE_TOTP, NO_CONTENT, rate_limit=policies.LOGIN),
+    Route("DELETE", "/users/profile/totp", user.DISABLE_TOTP, NO_CONTENT, BodyFormat.JSON, rate_limit=policies.LOGIN),
     _get("/users/profile/export", user.EXPORT, rate_limit=policies.EXPORT),
-    Route("DELETE", "/users/profile", user.ERASE, ACCEPTED, location="/users/erasures/{id}"),
+    Route(
+        "DELETE",
+        "/users/profile",
+        user.ERASE,
+        ACCEPTED,
+        BodyFormat.JSON,
+        location="/users/erasures/{id}",
+        rate_limit=policies.LOGIN,
+    ),
     _get("/users/erasures/{id}", user.ERASURE),
     _get("/users/profile/sessions", user.LIST_SESSIONS),
     _delete("/users/profile/sessions/{id}", user.END_SESSION),
@@ -157,7 +164,7 @@ CATALOG_ROUTES = (
     _get("/products", catalog.LIST_PRODUCTS, cache_control=SHORT_CACHE),
     _get("/products/search", catalog.SEARCH_PRODUCTS, cache_control=SHORT_CACHE, rate_limit=SEARCH),
     _get("/products/suggest", catalog.SUGGEST, cache_control=SHORT_CACHE, rate_limit=SEARCH),
-    _get("/products/{key}", catalog.GET_PRODUCT, cache_control=SHORT_CACHE, is_unversioned=True),
+    _get("/products/{key}", catalog.GET_PRODUCT, cache_control=SHORT_CACHE),
     _post("/products", catalog.CREATE_PRODUCT, CREATED, location="/products/{id}"),
     _put("/products/{id}", catalog.REPLACE_PRODUCT),
     _patch("/products/{id}", catalog.CHANGE_PRODUCT),
@@ -185,7 +192,7 @@ CATALOG_ROUTES = (
 CART_ROUTES = (
     _post("/carts", cart.CREATE, CREATED, location="/carts/{id}"),
     _post("/carts/mine/merge", cart.MERGE),
-    _get("/carts/{id}", cart.GET, is_unversioned=True),
+    _get("/carts/{id}", cart.GET),
     _delete("/carts/{id}", cart.CLEAR, HTTPStatus.OK),
     _post("/carts/{id}/items", cart.ADD),
     _put("/carts/{id}/items/{sku}", cart.SET),

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from infra.foundation.settings import Settings
@@ -37,7 +37,9 @@ class EdgeSettings(Settings):
     edge_probe_pause: float = Field(
         1.0, gt=0, description="Seconds between two health probes of a service whose circuit is open."
     )
-    edge_sample: float = Field(0.0, ge=0, le=1, description="Share of new traces that are recorded.")
+    edge_sample: float = Field(
+        0.1, ge=0, le=1, description="Share of new traces that are recorded, where traces are exported."
+    )
     edge_idempotency_required: bool = Field(
         default=False, description="Refuse orders, payments and refunds without an Idempotency-Key."
     )
@@ -48,10 +50,13 @@ class EdgeSettings(Settings):
     edge_cors_origins: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Origins whose pages may call the API (CORS)."
     )
+    edge_proxy_secret: SecretStr = Field(
+        SecretStr(""), description="Secret by which the edge knows its own Nginx, whose X-Forwarded-For is trusted."
+    )
     edge_trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
-        LOOPBACK_NETWORKS,
+        "",
         validate_default=True,
-        description="Networks of the proxies (Nginx) whose X-Forwarded-For is trusted.",
+        description="Networks of other proxies, without the secret, whose X-Forwarded-For is trusted.",
     )
     edge_metrics_networks: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         LOOPBACK_NETWORKS, validate_default=True, description="Networks that may read /metrics."

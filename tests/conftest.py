@@ -5,7 +5,7 @@ The stack listens on free ports. Nothing is cleaned up between tests: each uses 
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from infra.ops.devstack.mail_files import ReceivedMail, list_mails
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import StackSettings
 from services.notification.domain.mails import SUBJECT_LINES
+from tests.support.coverage_files import remove_damaged_coverage_files
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually as _eventually
 from tests.support.http import HttpClient, RegisteredCustomer, register_customer
 from tests.support.rpc import RpcCaller, admin_identity, customer_identity
+from tests.support.trace_collector import TraceCollector, trace_collector
 
 FREE_PORTS: dict[str, Any] = {
     "http_port": 0,
@@ -40,6 +42,8 @@ FREE_PORTS: dict[str, Any] = {
     "edge_port": 0,
     "ops_port": 0,
 }
+ADMIN_PASSWORD = "open sesame"
+"""The password of `admin_http`."""
 FAST_SETTINGS = {
     "SOUK_BCRYPT_COST": "4",
     "SOUK_ERASE_WAIT": "0.5",
@@ -48,7 +52,45 @@ FAST_SETTINGS = {
     "SOUK_GATEWAY_TIMEOUT": "0.3",
     "SOUK_MAIL_RATE": "500",
     "SOUK_EDGE_LATENCY_TARGET": "5",
+    "OTEL_BSP_SCHEDULE_DELAY": "500",
 }
+
+PLANTED_VARIABLES = {
+    "SOUK_ADMIN_PASSWORD": "planted-password-of-the-administrator",
+    "SOUK_NATS_PASSWORD": "planted-password-of-another-shop",
+    "SOUK_SMTP_PASSWORD": "planted-password-of-the-mail-server",
+    "AWS_SECRET_ACCESS_KEY": "planted-key-of-another-program",
+}
+"""In the environment while the stack starts. `e2e/test_secrets.py` looks for them in that of every process."""
+
+
+LONG_FILES = (
+    "chaos/test_failpoints.py",
+    "chaos/test_short_run.py",
+    "fuzz/test_fuzz.py",
+    "e2e/test_rolling_restart.py",
+    "infra/ops/verify/test_verify.py",
+    "infra/ops/deploy/test_dockerfile.py",
+    "infra/ops/devstack/test_cluster.py",
+    "infra/ops/devstack/test_up.py",
+)
+"""The files that take longest, longest first. Parallel test processes begin with them, so that none runs last alone."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Moves long files to the front and keeps the order of all others."""
+    rank = {str(Path(__file__).parent / name): number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: rank.get(str(item.path), len(rank)))
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, Any, Any]:
+    """Before pytest-cov combines the data of all processes, removes what a killed process left half written."""
+    result = yield
+    if session.config.getoption("cov_source", None) and not hasattr(session.config, "workerinput"):
+        remove_damaged_coverage_files(session.config.rootpath)
+    return result
 
 
 @pytest.fixture(scope="session")
@@ -61,17 +103,28 @@ def data_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-async def stack(data_folder: Path) -> AsyncIterator[Stack]:
+def stack_spans() -> Iterator[TraceCollector]:
+    """What the processes of the stack record: only requests with a sampled `traceparent`, as the edge samples none."""
+    with trace_collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+async def stack(data_folder: Path, stack_spans: TraceCollector) -> AsyncIterator[Stack]:
     """The running stack."""
     options = StackSettings(
         _env_file=None,
         data=data_folder / "shop",
         nginx_limits=False,
         seed=False,
-        process_env=FAST_SETTINGS,
+        process_env={**FAST_SETTINGS, "SOUK_OTLP_ENDPOINT": stack_spans.endpoint},
         **FREE_PORTS,
     )
-    async with Stack(options).running() as running:
+    async with AsyncExitStack() as opened:
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in PLANTED_VARIABLES.items():
+                environment.setenv(name, value)
+            running = await opened.enter_async_context(Stack(options).running())
         yield running
 
 
@@ -176,9 +229,9 @@ def admin() -> Identity:
 @pytest.fixture
 async def admin_http(operator: RpcCaller, http: HttpClient) -> HttpClient:
     """An administrator who has just logged in: an access token lasts for less than a whole test session."""
-    email, password = f"admin-{new_id().hex}@example.com", "open sesame"
-    await operator(user.MAKE_ADMIN, {"email": email, "password": password})
-    response = await http.post("/auth/login", {"email": email, "password": password})
+    credentials = {"email": f"admin-{new_id().hex}@example.com", "password": ADMIN_PASSWORD}
+    await operator(user.MAKE_ADMIN, credentials)
+    response = await http.post("/auth/login", credentials)
     assert response.status == 200, response.body
     return http.with_token(response.json["access_token"])
 

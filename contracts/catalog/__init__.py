@@ -20,6 +20,7 @@ from contracts.catalog.imports import (
     ProductImportError,
     ProductImportRef,
     ProductImportStatus,
+    ProductImportWarning,
     StartProductImport,
 )
 from contracts.catalog.operations import (
@@ -79,6 +80,8 @@ from contracts.catalog.products import (
 )
 from contracts.catalog.stock import (
     AdjustStock,
+    GuestHoldLimit,
+    GuestStockLimit,
     HeldLine,
     Hold,
     HoldLost,
@@ -153,6 +156,8 @@ __all__ = [
     "CurrencyMismatch",
     "FacetCount",
     "GetProductImage",
+    "GuestHoldLimit",
+    "GuestStockLimit",
     "HeldLine",
     "Hold",
     "HoldLost",
@@ -172,6 +177,7 @@ __all__ = [
     "ProductImportError",
     "ProductImportRef",
     "ProductImportStatus",
+    "ProductImportWarning",
     "ProductLookup",
     "ProductName",
     "ProductRating",

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from contracts.failure import Fail
-from contracts.model import Id, Model, NonEmptyLine, SingleLine, Slug
+from contracts.model import VISIBLE, Id, Model, NonEmptyLine, SingleLine, Slug
 
 
 class CategoryInUse(Fail, status=HTTPStatus.CONFLICT, code="category_in_use"):
@@ -29,7 +29,9 @@ class Category(Model):
 class CreateCategory(Model):
     """The fields of a category."""
 
-    name: Annotated[NonEmptyLine, StringConstraints(max_length=100), Field(description="The name that shoppers see.")]
+    name: Annotated[
+        NonEmptyLine, StringConstraints(max_length=100), VISIBLE, Field(description="The name that shoppers see.")
+    ]
     slug: Annotated[Slug | None, Field(description="Without it, the slug is made from the name.")] = None
     parent_id: Annotated[Id | None, Field(description="The category above, if any.")] = None
 

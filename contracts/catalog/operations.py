@@ -25,6 +25,7 @@ from contracts.catalog.products import (
 )
 from contracts.catalog.stock import (
     AdjustStock,
+    GuestStockLimit,
     Hold,
     HoldMismatch,
     HoldRef,
@@ -190,7 +191,7 @@ HOLD = Operation(
     Hold,
     "Price and reserve all lines or none",
     INTERNAL,
-    (SkuUnknown, OutOfStock, HoldMismatch),
+    (SkuUnknown, OutOfStock, GuestStockLimit, HoldMismatch),
     ("order",),
     writes=True,
 )

@@ -8,8 +8,9 @@ from pydantic import Field, StringConstraints, model_validator
 from contracts.catalog.types import SERVICE, Attributes, ProductTag, StockUnits
 from contracts.event import Event
 from contracts.failure import Fail
-from contracts.model import Id, Model, MultilineText, NonEmptyLine, SingleLine, Sku, Slug, Timestamp
+from contracts.model import VISIBLE, Id, Model, MultilineText, NonEmptyLine, SingleLine, Sku, Slug, Timestamp
 from contracts.money import Money
+from contracts.text_formats import text_format
 
 
 class SkuTaken(Fail, status=HTTPStatus.CONFLICT, code="sku_taken"):
@@ -82,7 +83,7 @@ class VariantInput(Model):
     weight_grams: Annotated[int | None, Field(ge=0, le=10_000_000, description="Weight of one unit in grams.")] = None
 
 
-ProductName = Annotated[NonEmptyLine, StringConstraints(max_length=200)]
+ProductName = Annotated[NonEmptyLine, StringConstraints(max_length=200), VISIBLE]
 
 
 class CreateProduct(Model):
@@ -156,7 +157,9 @@ class ProductLookup(Model):
     """Names a product by its id or slug."""
 
     key: Annotated[
-        str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,120}$"), Field(description="The product's id or slug.")
+        str,
+        text_format(r"^[A-Za-z0-9-]{1,120}$", "Send a product's id or slug."),
+        Field(description="The product's id or slug."),
     ]
 
 

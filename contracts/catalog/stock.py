@@ -9,6 +9,7 @@ from contracts.catalog.types import MAX_STOCK, SERVICE, Attributes, StockUnits
 from contracts.event import Event
 from contracts.failure import Fail
 from contracts.model import (
+    VISIBLE,
     Id,
     Model,
     NonEmptyLine,
@@ -32,6 +33,10 @@ class StockReserved(Fail, status=HTTPStatus.CONFLICT, code="stock_reserved"):
 
 class HoldMismatch(Fail, status=HTTPStatus.CONFLICT, code="hold_mismatch"):
     """A hold with this id exists with different lines."""
+
+
+class GuestStockLimit(Fail, status=HTTPStatus.CONFLICT, code="guest_stock_limit"):
+    """An order without an account may hold only a part of the stock; nothing was held."""
 
 
 class StockLevel(Model):
@@ -64,7 +69,10 @@ class AdjustStock(Model):
     ] = None
     set: Annotated[StockUnits | None, Field(description="The new number of units on hand.")] = None
     reason: Annotated[
-        NonEmptyLine, StringConstraints(max_length=200), Field(description="Why the stock changes, for the records.")
+        NonEmptyLine,
+        StringConstraints(max_length=200),
+        VISIBLE,
+        Field(description="Why the stock changes, for the records."),
     ]
 
     @model_validator(mode="after")
@@ -109,12 +117,20 @@ class RequestedLine(Model):
         return self
 
 
+class GuestHoldLimit(Model):
+    """What a guest's hold may take: shares of each SKU's units on hand, rounded up, and five units in any case."""
+
+    order_share: Annotated[float, Field(gt=0, le=1, description="What this hold may take.")]
+    total_share: Annotated[float, Field(gt=0, le=1, description="What all holds of guests may take together.")]
+
+
 class PlaceHold(Model):
     """Prices and reserves all lines or none. The same `hold_id` with the same lines returns the same hold again."""
 
     hold_id: Id
     lines: Annotated[list[RequestedLine], Field(min_length=1, max_length=100)]
     seconds: Annotated[int, Field(ge=1, le=7 * 86_400, description="How long the hold lasts, in seconds.")]
+    guest_limit: Annotated[GuestHoldLimit | None, Field(description="Set if the order is a guest's.")] = None
 
 
 class HeldLine(Model):

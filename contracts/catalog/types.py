@@ -7,13 +7,21 @@ from pydantic import Field, StringConstraints
 
 from contracts.failure import Fail
 from contracts.model import NonEmptyLine, SingleLine
+from contracts.text_formats import text_format
 
 SERVICE = "catalog"
 MAX_STOCK = 1_000_000_000
 """Units of one SKU."""
 StockUnits = Annotated[int, Field(ge=0, le=MAX_STOCK, description="Units.")]
 ProductTag = Annotated[
-    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f,]+$", min_length=1, max_length=64, strip_whitespace=True)
+    str,
+    text_format(
+        r"^[^\x00-\x1f\x7f,]+$",
+        "Send a tag without commas and control characters.",
+        min_length=1,
+        max_length=64,
+        strip_whitespace=True,
+    ),
 ]
 Attributes = Annotated[
     dict[

@@ -1,5 +1,6 @@
 """order: orders, from placed to delivered, and the saga that brings each order to a final state."""
 
+from contracts.order.addresses import Address, AddressInput
 from contracts.order.events import (
     EVENTS,
     OrderCancelled,
@@ -13,8 +14,8 @@ from contracts.order.events import (
 )
 from contracts.order.operations import CANCEL, GET, GUEST, LIST, OPERATIONS, PAY, PAYABLES, PLACE, REPAIR, UPDATE
 from contracts.order.orders import (
+    MAX_TOKEN_LENGTH,
     SERVICE,
-    Address,
     CancelReason,
     EmailRequired,
     GuestContact,
@@ -30,9 +31,11 @@ from contracts.order.orders import (
     PayableList,
     PayablesRequest,
     PayOrder,
+    PlacedOrder,
     PlaceOrder,
     ShipmentTracking,
     ShippingMethod,
+    TooManyGuestOrders,
     UpdateOrder,
 )
 
@@ -42,6 +45,7 @@ __all__ = [
     "GET",
     "GUEST",
     "LIST",
+    "MAX_TOKEN_LENGTH",
     "OPERATIONS",
     "PAY",
     "PAYABLES",
@@ -50,6 +54,7 @@ __all__ = [
     "SERVICE",
     "UPDATE",
     "Address",
+    "AddressInput",
     "CancelReason",
     "EmailRequired",
     "GuestContact",
@@ -73,8 +78,10 @@ __all__ = [
     "PayableList",
     "PayablesRequest",
     "PlaceOrder",
+    "PlacedOrder",
     "PlacedOrderItem",
     "ShipmentTracking",
     "ShippingMethod",
+    "TooManyGuestOrders",
     "UpdateOrder",
 ]

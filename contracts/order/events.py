@@ -42,10 +42,15 @@ class OrderPlaced(OrderEvent, Event, service=SERVICE, name="placed", key="order_
 
 
 class OrderPaid(OrderEvent, Event, service=SERVICE, name="paid", key="order_id"):
-    """The order is paid; the held stock is sold."""
+    """The order is paid; the held stock is sold, and the cart that it was placed from gives up the ordered units.
+
+    Events published before the cart was named here lack `cart_id` and `cart_version`.
+    """
 
     hold_id: Id
     payment_id: Id
+    cart_id: str | None = None
+    cart_version: int | None = None
     items: list[PlacedOrderItem]
 
 

@@ -1,7 +1,7 @@
 """The operations of order."""
 
 from contracts.cart import CartChanged, CartEmpty
-from contracts.catalog import HoldMismatch, OutOfStock, SkuUnknown
+from contracts.catalog import GuestStockLimit, HoldMismatch, OutOfStock, SkuUnknown
 from contracts.failure import Forbidden, InvalidCursor, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Access
 from contracts.model import ListPage
@@ -18,7 +18,9 @@ from contracts.order.orders import (
     PayableList,
     PayablesRequest,
     PayOrder,
+    PlacedOrder,
     PlaceOrder,
+    TooManyGuestOrders,
     UpdateOrder,
 )
 from contracts.payment import AlreadyPaid, CardNumberRefused, NotPayable, Payment, PaymentMethodUnknown
@@ -30,6 +32,8 @@ PLACE_FAILURES = (
     SkuUnknown,
     OutOfStock,
     HoldMismatch,
+    GuestStockLimit,
+    TooManyGuestOrders,
     CartEmpty,
     CartChanged,
     EmailRequired,
@@ -41,7 +45,7 @@ PLACE = Operation(
     SERVICE,
     "place",
     PlaceOrder,
-    Order,
+    PlacedOrder,
     "Place an order and hold its stock",
     Access.ANYONE,
     PLACE_FAILURES,
@@ -69,7 +73,7 @@ GET = Operation(
     "Read an order",
     CUSTOMER,
     (NotFound,),
-    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True),),
+    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True, open_to_order_tokens=True),),
 )
 CANCEL = Operation(
     SERVICE,
@@ -80,7 +84,7 @@ CANCEL = Operation(
     CUSTOMER,
     (NotFound, IllegalTransition, PreconditionFailed),
     writes=True,
-    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True),),
+    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True, open_to_order_tokens=True),),
 )
 PAY = Operation(
     SERVICE,
@@ -91,7 +95,7 @@ PAY = Operation(
     CUSTOMER,
     (NotFound, IllegalTransition, AlreadyPaid, NotPayable, PaymentMethodUnknown, CardNumberRefused),
     writes=True,
-    owned_resources=(OwnedResource("order", id_field="id"),),
+    owned_resources=(OwnedResource("order", id_field="id", open_to_order_tokens=True),),
 )
 UPDATE = Operation(
     SERVICE,

@@ -10,7 +10,6 @@ from contracts.cart import CartId
 from contracts.catalog import Attributes, RequestedLine
 from contracts.failure import Fail
 from contracts.model import (
-    CountryCode,
     Email,
     Id,
     InputTimestamp,
@@ -20,14 +19,18 @@ from contracts.model import (
     Quantity,
     SingleLine,
     Sku,
+    StoredEmail,
     Timestamp,
     exactly_one_message,
     require_exactly_one,
 )
 from contracts.money import Money
+from contracts.order.addresses import Address, AddressInput
 from contracts.payment import PaymentMethod
 
 SERVICE = "order"
+MAX_TOKEN_LENGTH = 128
+"""Of the token of a guest's order, as a client may send it."""
 
 
 class IllegalTransition(Fail, status=HTTPStatus.CONFLICT, code="illegal_transition"):
@@ -36,6 +39,10 @@ class IllegalTransition(Fail, status=HTTPStatus.CONFLICT, code="illegal_transiti
 
 class EmailRequired(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="email_required"):
     """A guest's order needs an `email`."""
+
+
+class TooManyGuestOrders(Fail, status=HTTPStatus.TOO_MANY_REQUESTS, code="too_many_guest_orders"):
+    """Too many orders were placed without an account."""
 
 
 class OrderStatus(StrEnum):
@@ -57,27 +64,6 @@ class CancelReason(StrEnum):
     PAYMENT_FAILED = "payment_failed"
     UNPAID = "unpaid"
     HOLD_LOST = "hold_lost"
-
-
-class Address(Model):
-    """A postal address."""
-
-    name: Annotated[NonEmptyLine, StringConstraints(max_length=200), Field(description="The recipient.")]
-    line1: Annotated[NonEmptyLine, StringConstraints(max_length=200), Field(description="Street and number.")]
-    line2: Annotated[
-        SingleLine | None, StringConstraints(max_length=200), Field(description="Flat, floor or company.")
-    ] = None
-    city: Annotated[NonEmptyLine, StringConstraints(max_length=100), Field(description="Town or city.")]
-    region: Annotated[
-        SingleLine | None, StringConstraints(max_length=100), Field(description="State, province or county.")
-    ] = None
-    postal_code: Annotated[NonEmptyLine, StringConstraints(max_length=20), Field(description="Postal or ZIP code.")]
-    country: Annotated[CountryCode, Field(description="ISO 3166-1 alpha-2 code.")]
-    phone: Annotated[
-        str | None,
-        StringConstraints(pattern=r"^\+?[0-9 ()./-]{3,32}$"),
-        Field(description="For the carrier's questions."),
-    ] = None
 
 
 class OrderItem(Model):
@@ -130,6 +116,15 @@ class Order(Model):
     updated_at: Timestamp
 
 
+class PlacedOrder(Order):
+    """An order that was just placed; a guest gets the token that opens it."""
+
+    access_token: Annotated[
+        str | None,
+        Field(description="A guest's key to this order and its payments: send it as `Order-Access`. Keep it secret."),
+    ] = None
+
+
 class ShippingMethod(StrEnum):
     """How an order is shipped."""
 
@@ -148,7 +143,7 @@ class PlaceOrder(Model):
         Id | None, Field(description="One of the customer's saved addresses, unless a `shipping_address` is given.")
     ] = None
     shipping_address: Annotated[
-        Address | None, Field(validate_default=True, description="Where to ship, unless an `address_id` is given.")
+        AddressInput | None, Field(validate_default=True, description="Where to ship, unless an `address_id` is given.")
     ] = None
     shipping_method: ShippingMethod = ShippingMethod.STANDARD
     payment_method: Annotated[
@@ -163,7 +158,7 @@ class PlaceOrder(Model):
 
     @field_validator("shipping_address")
     @classmethod
-    def _require_one_address(cls, value: Address | None, info: ValidationInfo) -> Address | None:
+    def _require_one_address(cls, value: AddressInput | None, info: ValidationInfo) -> AddressInput | None:
         if (value is None) == (info.data.get("address_id") is None):
             raise ValueError(exactly_one_message("shipping_address", "address_id"))
         return value
@@ -181,9 +176,13 @@ class ListOrders(PageParams):
     status: Annotated[OrderStatus | None, Field(description="Only orders with this status.")] = None
     user_id: Annotated[Id | None, Field(description="Only orders of this customer; for administrators.")] = None
     from_: Annotated[
-        InputTimestamp | None, Field(alias="from", description="Only orders placed at this time or later.")
+        InputTimestamp | None,
+        Field(alias="from", description="Only orders placed at this time or later; a date is its midnight in UTC."),
     ] = None
-    to: Annotated[InputTimestamp | None, Field(description="Only orders placed before this time.")] = None
+    to: Annotated[
+        InputTimestamp | None,
+        Field(description="Only orders placed before this time; a date is its midnight in UTC."),
+    ] = None
     number: Annotated[SingleLine | None, Field(description="Only the order with this number.")] = None
 
 
@@ -200,7 +199,7 @@ class UpdateOrder(Model):
     id: Id
     status: Annotated[OrderStatus | None, Field(description="The new status: `shipped` or `delivered`.")] = None
     tracking: Annotated[ShipmentTracking | None, Field(description="Required with the status `shipped`.")] = None
-    shipping_address: Annotated[Address | None, Field(description="The new address.")] = None
+    shipping_address: Annotated[AddressInput | None, Field(description="The new address.")] = None
 
     @model_validator(mode="after")
     def _require_one_change(self) -> "UpdateOrder":
@@ -215,6 +214,9 @@ class PayablesRequest(Model):
     """Asks what is to be charged for these orders."""
 
     order_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
+    access_token: Annotated[
+        str | None, Field(max_length=MAX_TOKEN_LENGTH, description="The token that a guest sent, to be checked.")
+    ] = None
 
 
 class Payable(Model):
@@ -225,6 +227,7 @@ class Payable(Model):
     status: OrderStatus
     total: Money
     payment_method: PaymentMethod | None
+    open_to_token: Annotated[bool, Field(description="Whether the request's token is that of this order.")] = False
 
 
 class PayableList(Model):
@@ -242,5 +245,5 @@ class GuestContactRequest(Model):
 class GuestContact(Model):
     """The contact details of the guest who placed an order."""
 
-    email: Email
+    email: StoredEmail
     name: SingleLine

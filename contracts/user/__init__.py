@@ -18,6 +18,8 @@ from contracts.user.accounts import (
     User,
     UserContact,
     UserRegistered,
+    WrongPassword,
+    compose_password,
 )
 from contracts.user.addresses import (
     ADD_ADDRESS,
@@ -104,6 +106,7 @@ from contracts.user.privacy import (
     ERASURE,
     EXPORT,
     DataExport,
+    EraseAccount,
     Erasure,
     ErasureRef,
     ErasureStatus,
@@ -145,6 +148,7 @@ from contracts.user.totp import (
     TotpEnrollment,
     TotpNotOn,
     TotpRequired,
+    WrongCode,
 )
 from contracts.user.totp_operations import (
     CONFIRM_TOTP,
@@ -242,6 +246,7 @@ __all__ = [
     "EmailTokenRequested",
     "EmailTokenSecret",
     "EmailVerified",
+    "EraseAccount",
     "Erasure",
     "ErasureRef",
     "ErasureStatus",
@@ -303,4 +308,7 @@ __all__ = [
     "UserUnbanned",
     "VerificationRequested",
     "VerifyEmail",
+    "WrongCode",
+    "WrongPassword",
+    "compose_password",
 ]

@@ -1,16 +1,24 @@
 """Accounts: the fields of an account, and what is needed to create one."""
 
+import unicodedata
 from http import HTTPStatus
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 
 from contracts.event import Event
 from contracts.failure import Fail
 from contracts.identity import Role
-from contracts.model import Email, Id, Model, NonEmptyLine, Secret, SingleLine, Timestamp
+from contracts.model import VISIBLE, Email, Id, Model, NonEmptyLine, Secret, SingleLine, StoredEmail, Timestamp
 
 MIN_PASSWORD_BYTES, MAX_PASSWORD_BYTES = 8, 72
+MAX_ATTEMPT_LENGTH = 1024
+"""Characters of a password as it is typed."""
+
+
+def compose_password(password: str) -> str:
+    """Returns the form in which passwords are compared: NFC (RFC 8265), whichever way a keyboard composes letters."""
+    return unicodedata.normalize("NFC", password)
 
 
 class EmailTaken(Fail, status=HTTPStatus.CONFLICT, code="email_taken"):
@@ -21,9 +29,15 @@ class TooManyAttempts(Fail, status=HTTPStatus.TOO_MANY_REQUESTS, code="too_many_
     """Too many failed attempts; wait before trying again."""
 
 
+def _compose(value: object) -> object:
+    """Returns a password in NFC, so that every keyboard's `é` is the same. One that is far too long is left alone."""
+    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return compose_password(plain) if isinstance(plain, str) and len(plain) <= MAX_ATTEMPT_LENGTH else value
+
+
 def _check_password(value: SecretStr) -> SecretStr:
     if not MIN_PASSWORD_BYTES <= len(value.get_secret_value().encode()) <= MAX_PASSWORD_BYTES:
-        message = f"A password must have {MIN_PASSWORD_BYTES} to {MAX_PASSWORD_BYTES} bytes in UTF-8"
+        message = f"A password must have {MIN_PASSWORD_BYTES} to {MAX_PASSWORD_BYTES} bytes in UTF-8."
         raise ValueError(message)
     if "\0" in value.get_secret_value():
         message = "A password must not contain a NUL character"
@@ -31,25 +45,34 @@ def _check_password(value: SecretStr) -> SecretStr:
     return value
 
 
-Password = Annotated[Secret, Field(min_length=1, max_length=MAX_PASSWORD_BYTES), AfterValidator(_check_password)]
-"""A new password: 8 to 72 bytes in UTF-8, because bcrypt reads no more. user also refuses common passwords and the
-account's own e-mail.
+class WrongPassword(Fail, status=HTTPStatus.FORBIDDEN, code="wrong_password"):
+    """This needs your password, and the one sent is wrong."""
+
+
+Password = Annotated[
+    Secret,
+    Field(min_length=1, max_length=MAX_PASSWORD_BYTES),
+    BeforeValidator(_compose),
+    AfterValidator(_check_password),
+]
+"""A new password in NFC: 8 to 72 bytes in UTF-8, because bcrypt reads no more. user also refuses common passwords and
+the account's own e-mail.
 """
 
-PasswordAttempt = Annotated[Secret, Field(max_length=1024)]
+PasswordAttempt = Annotated[Secret, Field(max_length=MAX_ATTEMPT_LENGTH)]
 """A password as the user typed it. One of a wrong length is treated as a wrong password, not as an invalid request."""
 
 EmailAttempt = Annotated[SingleLine, StringConstraints(max_length=254)]
 """An e-mail as the user typed it. Text that is not an e-mail is treated as one without an account."""
 
-PersonName = Annotated[NonEmptyLine, StringConstraints(max_length=100)]
+PersonName = Annotated[NonEmptyLine, StringConstraints(max_length=100), VISIBLE]
 
 
 class User(Model):
     """An account."""
 
     id: Id
-    email: Annotated[Email, Field(description="The e-mail to sign in with.")]
+    email: Annotated[StoredEmail, Field(description="The e-mail to sign in with.")]
     first_name: Annotated[SingleLine, Field(description="Given name.")]
     last_name: Annotated[SingleLine, Field(description="Family name.")]
     role: Role
@@ -64,7 +87,7 @@ class Register(Model):
     """A new account."""
 
     email: Annotated[Email, Field(description="The e-mail to sign in with.")]
-    password: Annotated[Password, Field(description="8 to 72 bytes in UTF-8; common passwords are refused.")]
+    password: Annotated[Password, Field(description="8 to 72 bytes in UTF-8 and NFC; common passwords are refused.")]
     first_name: Annotated[PersonName, Field(description="Given name.")]
     last_name: Annotated[PersonName, Field(description="Family name.")]
 
@@ -80,7 +103,9 @@ class ChangePassword(Model):
     """The current password and the new one."""
 
     current_password: Annotated[PasswordAttempt, Field(description="The password in use.")]
-    new_password: Annotated[Password, Field(description="8 to 72 bytes in UTF-8; common passwords are refused.")]
+    new_password: Annotated[
+        Password, Field(description="8 to 72 bytes in UTF-8 and NFC; common passwords are refused.")
+    ]
 
 
 class ContactRequest(Model):
@@ -92,9 +117,12 @@ class ContactRequest(Model):
 class UserContact(Model):
     """The contact details of a user. notification requests them for each mail; they are never part of an event."""
 
-    email: Email
+    email: StoredEmail
     first_name: SingleLine
     last_name: SingleLine
+    email_verified: Annotated[bool, Field(description="Whether the owner has proved that the e-mail is theirs.")] = (
+        False
+    )
 
 
 class MakeAdmin(Model):

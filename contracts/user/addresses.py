@@ -6,7 +6,7 @@ from contracts.failure import Fail, InvalidCursor, NotFound
 from contracts.identity import Access
 from contracts.model import Empty, Id, ListPage, Model, PageParams
 from contracts.operation import Operation, OwnedResource
-from contracts.order import Address
+from contracts.order import Address, AddressInput
 
 SERVICE = "user"
 MAX_ADDRESSES = 50
@@ -36,7 +36,7 @@ class CustomerAddressRef(Model):
     user_id: Id
 
 
-class ReplaceAddress(Address):
+class ReplaceAddress(AddressInput):
     """The new fields of a saved address."""
 
     id: Id
@@ -57,7 +57,7 @@ LIST_ADDRESSES = Operation(
 ADD_ADDRESS = Operation(
     SERVICE,
     "add_address",
-    Address,
+    AddressInput,
     SavedAddress,
     "Save an address",
     Access.CUSTOMER,

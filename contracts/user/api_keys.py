@@ -7,8 +7,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from contracts.failure import Fail, InvalidCursor, InvalidToken, NotFound
 from contracts.identity import Access, ApiKeyScope
-from contracts.model import Empty, Id, InputTimestamp, ListPage, Model, NonEmptyLine, PageParams, Timestamp
+from contracts.model import VISIBLE, Empty, Id, InputTimestamp, ListPage, Model, NonEmptyLine, PageParams, Timestamp
 from contracts.operation import Operation
+from contracts.text_formats import SHA256_DETAIL, SHA256_HEX, text_format
 
 SERVICE = "user"
 MAX_API_KEYS = 100
@@ -35,7 +36,7 @@ ApiKeyScopes = Annotated[list[ApiKeyScope], Field(min_length=1, max_length=100),
 class MakeApiKey(Model):
     """A new API key."""
 
-    name: Annotated[NonEmptyLine, StringConstraints(max_length=100), Field(description="What the key is for.")]
+    name: Annotated[NonEmptyLine, StringConstraints(max_length=100), VISIBLE, Field(description="What the key is for.")]
     scopes: Annotated[ApiKeyScopes, Field(description="What the key may do.")]
     expires_at: Annotated[
         InputTimestamp | None, Field(description="When the key expires, within ten years; without it, never.")
@@ -69,7 +70,7 @@ class ApiKeyRef(Model):
 class FindApiKey(Model):
     """Finds a key by its SHA-256 in hexadecimal digits. Only the edge sees the keys themselves."""
 
-    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    digest: Annotated[str, text_format(SHA256_HEX, SHA256_DETAIL)]
 
 
 class ApiKeyGrant(Model):

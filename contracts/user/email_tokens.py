@@ -12,7 +12,7 @@ from pydantic import Field
 
 from contracts.event import Event
 from contracts.failure import Fail
-from contracts.model import Email, Id, Model, Secret, SingleLine, Timestamp
+from contracts.model import Id, Model, Secret, SingleLine, StoredEmail, Timestamp
 from contracts.user.accounts import EmailAttempt, Password
 
 
@@ -40,7 +40,7 @@ class ResetPassword(Model):
     """The mailed token and the new password."""
 
     token: Annotated[EmailTokenSecret, Field(description="The token from the mail.")]
-    password: Annotated[Password, Field(description="8 to 72 bytes in UTF-8; common passwords are refused.")]
+    password: Annotated[Password, Field(description="8 to 72 bytes in UTF-8 and NFC; common passwords are refused.")]
 
 
 class VerifyEmail(Model):
@@ -58,11 +58,14 @@ class EmailTokenRequest(Model):
 class IssuedEmailToken(Model):
     """A token, and where to mail it."""
 
-    email: Email
+    email: StoredEmail
     first_name: SingleLine
     last_name: SingleLine
     token: Secret
     expires_at: Timestamp
+    email_verified: Annotated[bool, Field(description="Whether the owner has proved that the e-mail is theirs.")] = (
+        False
+    )
 
 
 class EmailTokenRequested(Model):

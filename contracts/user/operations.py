@@ -57,6 +57,7 @@ REGISTER = Operation(
     (EmailTaken, TooManyRequests, TooManyAttempts),
     writes=True,
     confidential=True,
+    ignores_tokens=True,
 )
 LOGIN = Operation(
     SERVICE,
@@ -69,6 +70,7 @@ LOGIN = Operation(
     writes=True,
     confidential=True,
     audited=True,
+    ignores_tokens=True,
 )
 REFRESH = Operation(
     SERVICE,
@@ -80,9 +82,17 @@ REFRESH = Operation(
     (InvalidRefreshToken, TokenReused),
     writes=True,
     confidential=True,
+    ignores_tokens=True,
 )
 LOGOUT = Operation(
-    SERVICE, "logout", RefreshTokenRequest, Empty, "Sign out: end the session of a refresh token", ANYONE, writes=True
+    SERVICE,
+    "logout",
+    RefreshTokenRequest,
+    Empty,
+    "Sign out: end the session of a refresh token",
+    ANYONE,
+    writes=True,
+    ignores_tokens=True,
 )
 FORGOT_PASSWORD = Operation(
     SERVICE,
@@ -94,6 +104,7 @@ FORGOT_PASSWORD = Operation(
     (TooManyAttempts,),
     writes=True,
     confidential=True,
+    ignores_tokens=True,
 )
 RESET_PASSWORD = Operation(
     SERVICE,
@@ -106,6 +117,7 @@ RESET_PASSWORD = Operation(
     writes=True,
     confidential=True,
     audited=True,
+    ignores_tokens=True,
 )
 VERIFY_EMAIL = Operation(
     SERVICE,
@@ -117,6 +129,7 @@ VERIFY_EMAIL = Operation(
     (InvalidEmailToken,),
     writes=True,
     confidential=True,
+    ignores_tokens=True,
 )
 REQUEST_VERIFICATION = Operation(
     SERVICE,

@@ -4,7 +4,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from contracts.event import Event
 from contracts.failure import Fail, NotFound
@@ -15,11 +15,13 @@ from contracts.operation import Operation, OwnedResource
 from contracts.order import Order
 from contracts.payment import Payment
 from contracts.privacy import ExportedCart
-from contracts.user.accounts import User
+from contracts.text_formats import text_format
+from contracts.user.accounts import PasswordAttempt, TooManyAttempts, User, WrongPassword
 from contracts.user.addresses import SavedAddress
 from contracts.user.administration import LastAdmin
 from contracts.user.api_keys import ApiKey
 from contracts.user.sessions import UserSession
+from contracts.user.totp import SecondFactorCode, WrongCode
 
 SERVICE = "user"
 
@@ -43,7 +45,17 @@ class DataExport(Model):
     notifications: Annotated[list[Notification], Field(description="Notifications.")]
 
 
-ErasureId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+class EraseAccount(Model):
+    """The account's password, and a code if the account has a second factor."""
+
+    password: Annotated[PasswordAttempt, Field(description="The password in use.")]
+    code: Annotated[
+        SecondFactorCode | None,
+        Field(description="An authenticator code or a recovery code, if the account has a second factor."),
+    ] = None
+
+
+ErasureId = Annotated[str, text_format(r"^[A-Za-z0-9_-]{43}$", "Send the `id` of the receipt, unchanged.")]
 """256 random bits, shown only once. The account is gone, so this id alone gives access to the receipt."""
 
 
@@ -98,13 +110,14 @@ EXPORT = Operation(
 ERASE = Operation(
     SERVICE,
     "erase",
-    Empty,
+    EraseAccount,
     Erasure,
     "Close one's own account and erase its data; orders stay, without personal data",
     Access.CUSTOMER,
-    (NotFound, LastAdmin),
+    (NotFound, LastAdmin, WrongPassword, WrongCode, TooManyAttempts),
     writes=True,
     owned_resources=OWN_ACCOUNT,
+    confidential=True,
     audited=True,
 )
 ERASURE = Operation(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from contracts.failure import Fail
 from contracts.model import Id, Model, Secret, SingleLine, Timestamp
+from contracts.text_formats import text_format
 from contracts.user.accounts import EmailAttempt, PasswordAttempt, User
 from contracts.user.totp import SecondFactorCode
 
@@ -60,7 +61,9 @@ class SessionTokens(Model):
     user: User
     access_token: Annotated[str, Field(repr=False, description="Send it as `Authorization: Bearer ...`.")]
     refresh_token: Annotated[str, Field(repr=False, description="Exchange it once for new tokens.")]
-    token_type: Annotated[str, Field(pattern="^Bearer$", description="Always `Bearer`.")] = "Bearer"  # noqa: S105 - the name of a scheme
+    token_type: Annotated[str, text_format("^Bearer$", "Send `Bearer`."), Field(description="Always `Bearer`.")] = (
+        "Bearer"  # noqa: S105 - the name of a scheme
+    )
     expires_in: Annotated[int, Field(description="Seconds until the access token expires.")]
 
 

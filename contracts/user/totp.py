@@ -22,6 +22,10 @@ class InvalidCode(Fail, status=HTTPStatus.UNAUTHORIZED, code="invalid_code"):
     """The code is wrong or already used."""
 
 
+class WrongCode(Fail, status=HTTPStatus.FORBIDDEN, code="wrong_code"):
+    """This needs an authenticator code or a recovery code, and the one sent is wrong or already used."""
+
+
 class TotpAlreadyOn(Fail, status=HTTPStatus.CONFLICT, code="totp_on"):
     """This account already has a second factor; turn it off first."""
 

@@ -7,7 +7,6 @@ it expires.
 
 import asyncio
 import hashlib
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +20,7 @@ from contracts.identity import Identity, Role
 from contracts.user import ACCESS_TOKEN_TYPE, API_KEY_PREFIX, TOKEN_ALGORITHM, TOKEN_AUDIENCE, TOKEN_ISSUER, Jwks
 from edge.auth.revocations import RevokedSessions
 from edge.caller import Caller, create_caller
+from infra.foundation.telemetry import get_logger
 
 MAX_TOKEN_LENGTH = 4096
 MAX_CACHED_TOKENS = 50_000
@@ -30,7 +30,7 @@ KEYS_STALE_SECONDS = 300.0
 """Time after which known keys are fetched again."""
 _BEARER = "bearer "
 
-log = logging.getLogger("souk.tokens")
+log = get_logger("souk.tokens")
 
 AuthenticateApiKey = Callable[[str, str], Awaitable[Caller]]
 """Returns the caller of an API key that comes from a client address."""

@@ -5,7 +5,6 @@ ones are read at the start and after every reconnection, before the next token i
 """
 
 import asyncio
-import logging
 import time
 from contextlib import suppress
 from uuid import UUID
@@ -17,6 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from contracts.failure import Unavailable
+from infra.foundation.telemetry import get_logger
 from infra.messaging.topology import REVOKED_SESSIONS
 
 READ_TIMEOUT_SECONDS = 2.0
@@ -26,7 +26,7 @@ PRUNE_THRESHOLD = 10_000
 END_STATUSES = ("204", "404")
 """The statuses that end a direct read: the end of the batch, and no message found."""
 
-log = logging.getLogger("souk.ended")
+log = get_logger("souk.ended")
 
 
 class RevokedSessions:

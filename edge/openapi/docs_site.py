@@ -11,7 +11,7 @@ from typing import NamedTuple
 import orjson
 from aiohttp import web
 
-from edge.etags import format_etag, is_not_modified
+from edge.etags import is_not_modified
 from edge.openapi.document import build_openapi
 from edge.request_context import RequestContext
 from infra.contract_tools.asyncapi import build_asyncapi
@@ -28,7 +28,7 @@ class Document(NamedTuple):
 
     body: bytes
     headers: dict[str, str]
-    version: str
+    etag: str
 
 
 def documentation_pages() -> Mapping[str, Callable[[RequestContext], web.Response]]:
@@ -40,9 +40,8 @@ def documentation_pages() -> Mapping[str, Callable[[RequestContext], web.Respons
 def _responder(load: Callable[[], Document]) -> Callable[[RequestContext], web.Response]:
     def respond(context: RequestContext) -> web.Response:
         document = load()
-        headers = {"Cache-Control": CACHE_CONTROL, "ETag": format_etag(document.version), **document.headers}
-        if_none_match = context.header("If-None-Match")
-        if if_none_match is not None and is_not_modified(if_none_match, document.version):
+        headers = {"Cache-Control": CACHE_CONTROL, "ETag": document.etag, **document.headers}
+        if is_not_modified(context.header_lines("If-None-Match"), document.etag):
             return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         return web.Response(body=document.body, headers=headers)
 
@@ -72,7 +71,7 @@ def _page() -> Document:
 
 
 def _document(body: bytes, headers: dict[str, str]) -> Document:
-    return Document(body, headers, hashlib.sha256(body).hexdigest()[:HASH_DIGITS_IN_ETAG])
+    return Document(body, headers, f'"{hashlib.sha256(body).hexdigest()[:HASH_DIGITS_IN_ETAG]}"')
 
 
 def _digest(text: str) -> str:

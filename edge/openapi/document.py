@@ -10,7 +10,7 @@ from edge.openapi.links import ResponseLinks
 from edge.openapi.operations import SERVICE_TAGS, OperationWriter
 from edge.openapi.schemas import ComponentSchemas, Schema
 from edge.router import PATH_PARAMETER
-from edge.routes import Route
+from edge.routes import ORDER_ACCESS_HEADER, Route
 
 STATUS_TAG = ("Status", "The health of the shop.")
 
@@ -20,6 +20,8 @@ Money is an integer in minor units, such as cents, with an ISO 4217 currency. Id
 * **Errors** are `application/problem+json` (RFC 9457). Branch on `code`, show `detail`, quote `request_id`.
 * **Sign in** to get an access token, valid for 15 minutes, and a refresh token for the next pair of tokens.
   Send the access token as `Authorization: Bearer ...`.
+* **Guests** get an `access_token` with their order and send it as `Order-Access: ...` to read, pay, confirm and cancel
+  that order. Keep it as secret as a password.
 * **Machines** send an API key (`souk_...`) in place of the token. An administrator makes it, with the scopes it needs.
 * **Retry** a POST safely with an `Idempotency-Key`: you get the first response again, with
   `Idempotent-Replayed: true`.
@@ -46,6 +48,12 @@ SECURITY_SCHEMES: Schema = {
         "type": "http",
         "scheme": "bearer",
         "description": "An API key, `souk_...`, that has the scope shown with the operation.",
+    },
+    "order_access": {
+        "type": "apiKey",
+        "in": "header",
+        "name": ORDER_ACCESS_HEADER,
+        "description": "A guest's order: the `access_token` that came with it. It opens that order and its payments.",
     },
 }
 STATUS_SCHEMAS: dict[str, Schema] = {
@@ -99,7 +107,7 @@ def build_openapi() -> Schema:
             "schemas": {**schemas.used_by([paths, responses]), **STATUS_SCHEMAS},
             "responses": responses,
             "examples": {**writer.examples, **errors.examples()},
-            "parameters": REQUEST_HEADERS,
+            "parameters": {**REQUEST_HEADERS, **writer.parameters},
             "headers": RESPONSE_HEADERS,
             "securitySchemes": SECURITY_SCHEMES,
         },

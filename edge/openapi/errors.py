@@ -7,8 +7,8 @@ from http import HTTPStatus
 from contracts.failure import (
     Fail,
     IdempotencyKeyRequired,
+    IdempotencyKeyTooShort,
     InvalidIdempotencyKey,
-    InvalidRequest,
     InvalidToken,
     MalformedRequest,
     NotFound,
@@ -60,15 +60,17 @@ class ErrorResponses:
 
 def failures_for_route(route: Route) -> frozenset[type[Fail]]:
     """Returns every failure that a request of this route can end in, raised by the service or by the edge."""
-    failures = {*route.operation.all_failures(), InvalidToken, MalformedRequest, TooManyRequests}
-    if route.body_format is BodyFormat.NONE and InvalidRequest not in route.operation.failures:
-        failures.discard(InvalidRequest)
+    failures = {*route.operation.all_failures(), MalformedRequest, TooManyRequests}
+    if not (route.operation.ignores_tokens or route.operation.is_public):
+        failures.add(InvalidToken)
     if PATH_PARAMETER.search(route.path):
         failures.add(NotFound)
     if route.body_format is not BodyFormat.NONE:
         failures |= {PayloadTooLarge, UnsupportedMediaType}
     if route.method == "POST":
         failures.add(InvalidIdempotencyKey)
+        if route.operation.open_to_guests:
+            failures.add(IdempotencyKeyTooShort)
     if route.moves_money:
         failures.add(IdempotencyKeyRequired)
     return frozenset(failures)

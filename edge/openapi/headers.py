@@ -21,7 +21,11 @@ RESPONSE_HEADERS: dict[str, Schema] = {
     "Location": _header(
         "The path of what was created.", "string", "/api/v1/orders/019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
     ),
-    "ETag": _header("The version of what was returned.", "string", '"7"'),
+    "ETag": _header(
+        "Names this response: the resource's version, and a digest of the response's bytes.",
+        "string",
+        '"7.8d4a1c90b2f3e657"',
+    ),
     "Idempotent-Replayed": _header(
         "Set if this response was already given to an earlier request with the same Idempotency-Key.",
         "string",
@@ -35,20 +39,27 @@ REQUEST_HEADERS: dict[str, Schema] = {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "Names this request. Sent again within 24 hours with the same body, it takes effect only once.",
+        "description": (
+            "Names this request. Sent again within 24 hours with the same body, it takes effect only once. Without "
+            "signing in it must carry at least 128 random bits: use a UUID, or 22 random letters and digits, so that "
+            "another guest does not choose the same key."
+        ),
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-        "example": "9f1c7d52-order-1",
+        "example": "9f1c7d52-4b7e-4f0a-9a6d-2c8e5b1f7d30",
     },
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
         "required": False,
-        "description": "The ETag that you read. If the resource has changed since, the request is refused with 412.",
+        "description": (
+            "The ETag that you read, or a list. If the resource has another version since, the request is refused "
+            "with 412. Only the part before the dot is compared, so a change of stock does not count."
+        ),
         "schema": {"type": "string"},
-        "example": '"7"',
+        "example": '"7.8d4a1c90b2f3e657"',
     },
 }
-REPLIES_WITH_VERSION = frozenset({"Product", "Cart", "Order"})
+REPLIES_WITH_VERSION = frozenset({"Product", "Cart", "Order", "PlacedOrder"})
 
 
 def header_refs(*names: str) -> Schema:

@@ -22,12 +22,13 @@ class ResponseLinks:
         self._routes = routes
         self._operation_ids = operation_ids
         homes = [(route.operation.reply, path) for path, route in routes if _is_home(path, route)]
-        self._homes = dict(reversed(homes))
+        self._homes: dict[type, str] = dict(reversed(homes))
 
     def for_route(self, route: Route) -> dict[str, Link]:
         """Returns links to what a client can do next with the response of a route, by operation id."""
         resource, pointer = _resource_in(route.operation.reply)
-        home = self._homes.get(resource) if resource is not None else None
+        kinds = resource.__mro__ if resource is not None else ()
+        home = next((self._homes[kind] for kind in kinds if kind in self._homes), None)
         if resource is None or home is None or route.content_type != "application/json":
             return {}
         return dict(self._links_below(home, resource, pointer, route))

@@ -6,6 +6,7 @@ from typing import Any
 
 from contracts.access import access_rules
 from contracts.identity import Access
+from contracts.model import CURSOR_PATTERN
 from contracts.operation import AnyOperation, OwnedResource
 from edge.openapi.errors import ErrorResponses
 from edge.openapi.headers import request_headers, response_headers
@@ -13,6 +14,7 @@ from edge.openapi.links import ResponseLinks
 from edge.openapi.reply_examples import reply_example
 from edge.openapi.request_examples import REQUEST_EXAMPLES, parameter_example
 from edge.openapi.schemas import ComponentSchemas, Schema
+from edge.request_parsing import UPLOAD_FIELD
 from edge.router import PATH_PARAMETER
 from edge.routes import BodyFormat, Route
 
@@ -29,6 +31,7 @@ ACCESS_SENTENCES = {
     Access.CUSTOMER: "Needs a signed-in user.",
     Access.ADMIN: "For administrators.",
 }
+SHARED_PARAMETERS = {"after", "limit"}
 IMPORT_EXAMPLE = "Handle,Title,Variant SKU,Variant Price\nbrass-lamp,Brass lamp,LAMP-BRASS,19.99\n"
 
 
@@ -48,6 +51,8 @@ class OperationWriter:
         self._operation_ids = operation_ids
         self.examples: dict[str, Schema] = {}
         """The examples of replies, for `components/examples`."""
+        self.parameters: dict[str, Schema] = {}
+        """The parameters that several routes share, for `components/parameters`."""
 
     def operation(self, path: str, route: Route) -> Schema:
         """Returns the operation of a route at its documented path."""
@@ -68,8 +73,10 @@ class OperationWriter:
             zip(PATH_PARAMETER.findall(route.path), PATH_PARAMETER.findall(path), strict=True)
         )
         fields, required = self._schemas.fields(route)
-        names = fields if route.body_format is BodyFormat.NONE else documented
-        return [
+        names = list(fields) if route.body_format in {BodyFormat.NONE, BodyFormat.CSV} else list(documented)
+        if UPLOAD_FIELD in names:
+            names.remove(UPLOAD_FIELD)
+        described = [
             {
                 "name": documented.get(name, name),
                 "in": "path" if name in documented else "query",
@@ -80,11 +87,25 @@ class OperationWriter:
             }
             for name in names
         ]
+        return [self._share(parameter) for parameter in described]
+
+    def _share(self, parameter: Schema) -> Schema:
+        """Returns a reference to the shared parameter of this name, if it is the same; every list has these."""
+        if parameter["name"] not in SHARED_PARAMETERS:
+            return parameter
+        name = parameter["name"].capitalize()
+        if self.parameters.setdefault(name, parameter) != parameter:
+            return parameter
+        return {"$ref": f"#/components/parameters/{name}"}
 
     def _body(self, route: Route) -> Schema:
         if route.body_format is BodyFormat.CSV:
             media: Schema = {"schema": {"type": "string"}, "example": IMPORT_EXAMPLE}
-            return {"description": "A CSV file in UTF-8.", "required": True, "content": {"text/csv": media}}
+            return {
+                "description": "A product CSV in Shopify's format.",
+                "required": True,
+                "content": {"text/csv": media},
+            }
         media = {"schema": self._schemas.body(route)}
         if route.operation in REQUEST_EXAMPLES:
             media["example"] = REQUEST_EXAMPLES[route.operation]
@@ -104,8 +125,8 @@ class OperationWriter:
             media = {"schema": self._schemas.reply(reply), "examples": {"success": example}}
             response["content"] = {"application/json": media}
         responses = {str(int(route.status)): response}
-        if "ETag" in response["headers"] and route.method == "GET" and not route.is_unversioned:
-            responses["304"] = {"description": "Not changed since the version in If-None-Match."}
+        if "ETag" in response["headers"] and route.method == "GET":
+            responses["304"] = {"description": "The response would be the one whose ETag is in If-None-Match."}
         return responses
 
 
@@ -113,8 +134,12 @@ def describe(route: Route) -> str:
     """Says who may call a route, on which resources, and with which API key."""
     operation = route.operation
     sentences = [ACCESS_SENTENCES[operation.access], *map(_describe_resource, operation.owned_resources)]
+    if operation.open_to_order_tokens:
+        sentences.append("A guest sends the order's `access_token` as `Order-Access`.")
     if any(rule.needs_scope for rule in access_rules(operation)):
         sentences.append(f"An API key needs the scope `{operation.scope}`.")
+    elif operation.ignores_tokens:
+        sentences.append("The `Authorization` header is not read.")
     elif not operation.open_to_api_keys:
         sentences.append("Closed to API keys.")
     if route.moves_money:
@@ -132,16 +157,26 @@ def _describe_resource(resource: OwnedResource) -> str:
 
 
 def _security(operation: AnyOperation) -> list[Schema]:
-    """The ways to authenticate, in the order in which they are shown: none, an access token, an API key."""
+    """The ways to authenticate, in the order in which they are shown: none, an access token, a guest's, an API key."""
+    if operation.ignores_tokens:
+        return []
     ways: list[Schema] = [{}] if operation.access is Access.ANYONE else []
     ways.append({"bearer": []})
+    if operation.open_to_order_tokens:
+        ways.append({"order_access": []})
     if operation.open_to_api_keys:
         ways.append({"api_key": [] if operation.is_public else [operation.scope.value]})
     return ways
 
 
 def _parameter_schema(field: Schema) -> Schema:
-    """A parameter cannot be null: it is left out instead."""
+    """A parameter cannot be null: it is left out instead. A cursor may be empty, and a time may be a date."""
     schema: dict[str, Any] = {key: value for key, value in field.items() if key != "description"}
     choices = [choice for choice in schema.pop("anyOf", []) if choice != {"type": "null"}]
-    return {**schema, **choices[0]} if len(choices) == 1 else {**schema, **({"anyOf": choices} if choices else {})}
+    if len(choices) == 1:
+        schema.update(choices.pop())
+    if schema.get("pattern") == CURSOR_PATTERN:
+        schema["pattern"] = CURSOR_PATTERN.replace("+$", "*$")
+    if schema.get("format") == "date-time":
+        choices = [{"type": "string", "format": schema.pop("format")}, {"type": schema.pop("type"), "format": "date"}]
+    return {**schema, "anyOf": choices} if choices else schema

@@ -82,7 +82,7 @@ LINE: Example = {
 }
 CART: Example = {
     "id": "mVq3Zr8nB1kXw5yQe7tJg2dL",
-    "items": [{**LINE, "available": 12, "changes": []}],
+    "items": [{**LINE, "available": 12, "changes": [], "left_out": 0}],
     "subtotal": TWO_LAMPS,
     "discount": NOTHING,
     "total": TWO_LAMPS,
@@ -127,6 +127,7 @@ NOTIFICATION: Example = {
     "subject": "Your order SK-20391",
     "created_at": NOW,
     "sent_at": NOW,
+    "reason": None,
 }
 AUDIT_LOG_ENTRY: Example = {
     "seq": 1,
@@ -195,18 +196,29 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
     catalog.ProductImport: {
         "id": EXAMPLE_ID,
         "status": "done",
+        "dry_run": False,
         "rows": 3,
         "products": 2,
         "variants": 3,
         "created": 1,
         "updated": 1,
         "unchanged": 0,
+        "warnings": [
+            {
+                "line": 3,
+                "handle": "brass-lamp",
+                "field": "Variant Grams",
+                "value": "226.796185",
+                "detail": "This was rounded to 227 g.",
+            }
+        ],
         "errors": [],
         "created_at": NOW,
     },
     catalog.ProductImage: {"id": EXAMPLE_ID, "url": f"/images/{EXAMPLE_ID}/2048.webp", "alt": "A brass lamp"},
     cart.Cart: CART,
     order.Order: ORDER,
+    order.PlacedOrder: {**ORDER, "user_id": None, "access_token": "mVn0q5sUq1y8Rr0k2N6cW3tXJzH4bLdPfGaEoYiTuKs"},
     payment.Payment: PAYMENT,
     notification.Notification: NOTIFICATION,
     AuditLogEntry: AUDIT_LOG_ENTRY,

@@ -6,6 +6,8 @@ from contracts import cart, catalog, order, payment, user
 from contracts.operation import AnyOperation
 
 EXAMPLE_ID = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
+DEMO_SKU = "LMP-MOS-TURQ"
+"""A SKU of the demo catalog, so that the examples work in a shop that has just been started."""
 PRICE = {"amount": 1999, "currency": "USD"}
 ADDRESS = {
     "name": "Ada Lovelace",
@@ -42,6 +44,7 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     user.START_TOTP: {"password": "correct horse"},
     user.CONFIRM_TOTP: {"code": "492039"},
     user.RENEW_RECOVERY_CODES: {"code": "492039"},
+    user.ERASE: {"password": "correct horse", "code": "492039"},
     user.DISABLE_TOTP: {"password": "correct horse", "code": "492039"},
     user.MAKE_API_KEY: {"name": "Warehouse", "scopes": ["catalog:write", "order:read"]},
     user.ADD_ADDRESS: ADDRESS,
@@ -56,11 +59,11 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     catalog.REPLACE_CATEGORY: {"name": "Lamps and lanterns"},
     catalog.ADJUST_STOCK: {"delta": 5, "reason": "delivery"},
     cart.CREATE: {},
-    cart.ADD: {"sku": "LAMP-BRASS", "quantity": 2},
+    cart.ADD: {"sku": DEMO_SKU, "quantity": 2},
     cart.SET: {"quantity": 1},
     cart.MERGE: {"cart_id": "the-id-of-the-guest-cart"},
     order.PLACE: {
-        "items": [{"sku": "LAMP-BRASS", "quantity": 2}],
+        "items": [{"sku": DEMO_SKU, "quantity": 2}],
         "shipping_address": ADDRESS,
         "payment_method": "sim_ok",
         "email": "ada@example.com",
@@ -79,8 +82,8 @@ PARAMETER_EXAMPLES: dict[str, Any] = {
     "order_id": EXAMPLE_ID,
     "user_id": EXAMPLE_ID,
     "actor": EXAMPLE_ID,
-    "sku": "LAMP-BRASS",
-    "subject": "LAMP-BRASS",
+    "sku": DEMO_SKU,
+    "subject": DEMO_SKU,
     "act": "user.ban",
     "width": 640,
     "limit": 20,
@@ -94,6 +97,7 @@ PARAMETER_EXAMPLES: dict[str, Any] = {
     "in_stock": True,
     "sort": "-price",
     "below": 5,
+    "dry_run": True,
     "email": "ada@",
     "role": "customer",
     "is_active": True,

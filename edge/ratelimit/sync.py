@@ -8,7 +8,6 @@ proof of the sender: JetStream delivers stored messages to any subject that the 
 """
 
 import hmac
-import logging
 import secrets
 
 import nats.errors
@@ -18,13 +17,14 @@ from nats.aio.msg import Msg
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from edge.ratelimit.limiter import RateLimiter
+from infra.foundation.telemetry import get_logger
 from infra.messaging.permissions import RATE_LIMIT_SUBJECT
 
 SYNC_INTERVAL_SECONDS = 0.1
 """Time between two messages. A client can exceed a limit only by what other edges accept within it."""
 SIGNATURE_HEADER = "Souk-Counts-Signature"
 
-log = logging.getLogger("souk.limits")
+log = get_logger("souk.limits")
 
 
 def sign_counts(password: str, body: bytes) -> str:

@@ -7,7 +7,6 @@ service that refuses is alive. While the circuit is open no client waits; the ed
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,12 +16,13 @@ from prometheus_client import CollectorRegistry, Gauge
 from contracts.failure import Fail, Unavailable
 from contracts.registry import HEALTH
 from edge.settings import EdgeSettings
+from infra.foundation.telemetry import get_logger
 from infra.messaging.rpc import RpcClient
 
 PROBE_TIMEOUT_SECONDS = 3.0
 """Longer than a service needs to find that its store is frozen: the service itself still responds then."""
 
-log = logging.getLogger("souk.circuit")
+log = get_logger("souk.circuit")
 
 
 class CircuitBreaker:
@@ -82,8 +82,7 @@ class CircuitBreaker:
 
     def _set_open(self, *, is_open: bool) -> None:
         self.is_open = is_open
-        fields = {"service": self.service, "circuit": "open" if is_open else "closed"}
-        log.warning("circuit changed", extra={"fields": fields})
+        log.warning("circuit changed", service=self.service, circuit="open" if is_open else "closed")
 
 
 class CircuitBreakers:

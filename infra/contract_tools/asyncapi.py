@@ -151,6 +151,7 @@ def _event_message(event: type[Event], references: References) -> Json:
         headers.EVENT_SPEC_VERSION: {"const": "1.0"},
         headers.EVENT_TYPE: {"const": event.ce_type()},
         headers.EVENT_SOURCE: {"const": event.ce_source()},
+        headers.EVENT_SUBJECT: {"type": "string", "description": "The aggregate's id."},
         headers.EVENT_ID: {"type": "string", "format": "uuid"},
         headers.EVENT_TIME: {"type": "string", "format": "date-time"},
         headers.TRACEPARENT: _TEXT,

@@ -32,6 +32,8 @@ class AdvisoryLockSeed(IntEnum):
     """Logins from one client address are counted one after another (database of user)."""
     COUNTED_REQUEST_ADDRESS = 1
     """Requests that count per client address are counted one after another (database of user)."""
+    UNCONFIRMED_RECIPIENT = 20
+    """Mails to one address that was never confirmed are counted one after another (database of notification)."""
 
 
 _LOCK = "SELECT pg_advisory_xact_lock($1)"

@@ -5,7 +5,6 @@ What was published before stays in the stream `TRAIL`: nothing is deleted from i
 `souk verify` compares every published end with the chain. About one second of entries is not published yet.
 """
 
-import logging
 from typing import Any
 
 import asyncpg
@@ -14,6 +13,7 @@ from nats.aio.client import Client
 from contracts import headers
 from infra.foundation.background import MinInterval, PeriodicTask
 from infra.foundation.failpoints import failpoint
+from infra.foundation.telemetry import get_logger
 from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
 
 POLL_SECONDS = 5.0
@@ -24,7 +24,7 @@ ACQUIRE_TIMEOUT_SECONDS = 3.0
 
 _END = "SELECT seq, hash FROM trail ORDER BY seq DESC LIMIT 1"
 
-log = logging.getLogger("souk.audit")
+log = get_logger("souk.audit")
 
 
 class AuditAnchor:
@@ -53,8 +53,7 @@ class AuditAnchor:
             end = await connection.fetchrow(_END)
         seq, digest = (end["seq"], end["hash"].hex()) if end else (0, "")
         if seq < self._published_seq:
-            fields = {"published": self._published_seq, "found": seq}
-            log.error("audit log shorter than published", extra={"fields": fields})
+            log.error("audit log shorter than published", published=self._published_seq, found=seq)
         elif seq > self._published_seq:
             failpoint("audit_anchor.read")
             carried = {headers.AUDIT_SEQ: str(seq), headers.AUDIT_HASH: digest}

@@ -36,6 +36,7 @@ from tenacity import (
 from contracts.model import Model
 from contracts.operation import AnyOperation
 from contracts.operator_redelivery import RedeliveryOutcome
+from infra.database.mongo_spans import MongoCommandSpans
 from infra.foundation.background import BackgroundTask
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
@@ -245,6 +246,7 @@ async def connect(
         socketTimeoutMS=SOCKET_TIMEOUT_MS,
         w="majority",
         journal=True,
+        event_listeners=[MongoCommandSpans()] if settings.otlp_endpoint else [],
     )
     try:
         mongo = Mongo(client, settings.mongo_database)

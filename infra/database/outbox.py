@@ -16,7 +16,6 @@ duplicates by their id within the dedupe window, and the consumers' inboxes drop
 """
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +26,8 @@ from typing import Any
 import asyncpg
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.api import PubAck
+from opentelemetry.trace import SpanKind
 
 from contracts import headers
 from contracts.event import Event
@@ -36,7 +37,8 @@ from infra.foundation import trace
 from infra.foundation.background import MinInterval, PeriodicTask
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
-from infra.foundation.telemetry import Metrics
+from infra.foundation.telemetry import Metrics, get_logger
+from infra.messaging.span_attributes import messaging_attributes
 from infra.messaging.topology import stream_name
 
 BATCH_SIZE = 500
@@ -72,7 +74,7 @@ which a frozen process, or one whose machine is gone, would otherwise keep for h
 
 _OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)  # TimeoutError is an OSError
 
-log = logging.getLogger("souk.outbox")
+log = get_logger("souk.outbox")
 
 
 class EventTooLargeError(ValueError):
@@ -143,6 +145,7 @@ class Relay:
     async def _relay(self) -> bool:
         if not await self._lead():
             self.metrics.outbox_rows.set(0)  # the leader counts them
+            self.metrics.oldest_outbox_row = None
             return False
         assert self._leading is not None
         await self._min_interval.wait()
@@ -158,7 +161,7 @@ class Relay:
         except _OUTAGES as error:
             await self._resign()
             if _is_released(error):
-                log.warning("relay session lost", extra={"fields": {"service": self.service, "error": str(error)}})
+                log.warning("relay session lost", service=self.service, error=str(error))
                 return True
             raise
         if len(sent) < len(rows):
@@ -172,9 +175,13 @@ class Relay:
         if time.monotonic() >= self._oversized_report_at:
             self._oversized_report_at = time.monotonic() + OVERSIZED_REPORT_SECONDS
             if oversized := await connection.fetch(_OVERSIZED, max_bytes):
-                fields = {"service": self.service, "event_ids": [str(row["id"]) for row in oversized]}
-                log.error("events too large to publish stay in the outbox", extra={"fields": fields})
+                log.error(
+                    "events too large to publish stay in the outbox",
+                    service=self.service,
+                    event_ids=[str(row["id"]) for row in oversized],
+                )
         rows: list[asyncpg.Record] = await connection.fetch(_NEXT, BATCH_SIZE, max_bytes)
+        self.metrics.oldest_outbox_row = rows[0]["created_at"] if rows else None
         self.metrics.outbox_rows.set(len(rows) if len(rows) < BATCH_SIZE else await connection.fetchval(_COUNT))
         return rows
 
@@ -216,28 +223,32 @@ class Relay:
         return sent
 
     async def _publish_wave(self, rows: Sequence[asyncpg.Record]) -> list[int]:
-        futures = [
-            await self._js.publish_async(
-                row["subject"],
-                row["body"].encode(),
-                wait_stall=ACK_TIMEOUT_SECONDS,
-                stream=stream_name(self.service),
-                headers=_headers(row),
-            )
-            for row in rows
-        ]
+        futures = [await self._send(row) for row in rows]
         _, late = await asyncio.wait(futures, timeout=ACK_TIMEOUT_SECONDS)
         for future in late:
             future.cancel()
         sent: list[int] = []
         for row, future in zip(rows, futures, strict=True):
             if future.cancelled() or future.exception() is not None:
-                fields = {"event_id": str(row["id"]), "subject": row["subject"]}
-                log.warning("event not acknowledged", extra={"fields": fields})
+                log.warning("event not acknowledged", event_id=str(row["id"]), subject=row["subject"])
             else:
                 self.metrics.events_published.labels(row["type"]).inc()
                 sent.append(row["position"])
         return sent
+
+    async def _send(self, row: asyncpg.Record) -> "asyncio.Future[PubAck]":
+        """Sends an event; the future is done once JetStream has acknowledged it."""
+        pattern = row["subject"].replace(f".{aggregate_id(row['subject'])}.", ".*.")
+        attributes = {**messaging_attributes("send", pattern), "messaging.message.id": str(row["id"])}
+        context = trace.parse(row["traceparent"], request_id=row["request_id"])
+        with trace.span(context, f"send {row['type']}", SpanKind.PRODUCER, attributes) as sent:
+            return await self._js.publish_async(
+                row["subject"],
+                row["body"].encode(),
+                wait_stall=ACK_TIMEOUT_SECONDS,
+                stream=stream_name(self.service),
+                headers=_headers(row, sent.traceparent),
+            )
 
 
 def split_into_waves(rows: Sequence[asyncpg.Record]) -> list[list[asyncpg.Record]]:
@@ -253,12 +264,17 @@ def split_into_waves(rows: Sequence[asyncpg.Record]) -> list[list[asyncpg.Record
     return found
 
 
+def aggregate_id(subject: str) -> str:
+    """The aggregate's id in an event's subject, `event.<service>.<aggregate id>.<name>`."""
+    return subject.split(".", 3)[2]
+
+
 def _is_released(error: Exception) -> bool:
     """Whether the server ended the session while it was idle; asyncpg has no class of its own for that."""
     return isinstance(error, asyncpg.InterfaceError) and "released back to the pool" in str(error)
 
 
-def _headers(row: asyncpg.Record) -> dict[str, str]:
+def _headers(row: asyncpg.Record, traceparent: str) -> dict[str, str]:
     created: datetime = row["created_at"]
     event_id = str(row["id"])
     return {
@@ -266,9 +282,10 @@ def _headers(row: asyncpg.Record) -> dict[str, str]:
         headers.EVENT_ID: event_id,
         headers.EVENT_TYPE: row["type"],
         headers.EVENT_SOURCE: row["source"],
+        headers.EVENT_SUBJECT: aggregate_id(row["subject"]),
         headers.EVENT_TIME: created.isoformat().replace("+00:00", "Z"),
         headers.EVENT_SPEC_VERSION: "1.0",
         headers.CONTENT_TYPE: "application/json",
-        headers.TRACEPARENT: row["traceparent"],
+        headers.TRACEPARENT: traceparent,
         headers.REQUEST_ID: row["request_id"],
     }

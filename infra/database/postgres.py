@@ -24,6 +24,7 @@ from contracts.registry import AUDIT_LOGS
 from infra.database import audit_log, outbox, stored_replies
 from infra.database.audit_anchor import AuditAnchor
 from infra.database.audit_log import AuditActor, AuditEntry
+from infra.database.query_spans import record_query
 from infra.foundation import trace
 from infra.foundation.background import BackgroundTask, PeriodicTask
 from infra.foundation.failpoints import failpoint
@@ -289,6 +290,12 @@ async def _set_codecs(connection: "asyncpg.Connection[Any]") -> None:
     )
 
 
+async def _prepare_connection(connection: "asyncpg.Connection[Any]") -> None:
+    """Prepares a connection whose statements are recorded as spans; without an exporter that costs nothing."""
+    await _set_codecs(connection)
+    connection.add_query_logger(record_query)
+
+
 async def _no_reset(_connection: object) -> None:
     """Does nothing: no session state stays on a connection, so that releasing it costs no round trip."""
 
@@ -310,7 +317,7 @@ async def connect(settings: PostgresSettings, name: str) -> AsyncIterator[Databa
                 max_size=settings.database_pool,
                 command_timeout=COMMAND_TIMEOUT_SECONDS,
                 server_settings={**_SERVER_SETTINGS, "application_name": f"souk-{name}"},
-                init=_set_codecs,
+                init=_prepare_connection if settings.otlp_endpoint else _set_codecs,
                 reset=_no_reset,
             )
     try:

@@ -1,17 +1,17 @@
 """Background work of a process: tasks that run periodically and as soon as they are woken."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from infra.foundation import trace
+from infra.foundation.telemetry import get_logger
 
 MAX_BACKOFF_SECONDS = 5.0
 """The longest pause after failed runs."""
 
-log = logging.getLogger("souk.background")
+log = get_logger("souk.background")
 
 
 class MinInterval:

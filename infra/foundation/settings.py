@@ -13,7 +13,7 @@ from typing import Literal, NoReturn, Self, TypeVar
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-INTERNAL_SECRETS = frozenset({"nats_password", "database_password", "mongo_password", "keys_secret"})
+INTERNAL_SECRETS = frozenset({"nats_password", "database_password", "mongo_password", "keys_secret", "access_secret"})
 """Secrets between the processes of Souk. None has a default."""
 MIN_DISTINCT_CHARACTERS = 12
 """Distinct characters that an internal secret needs in production. `souk compose-secrets` makes 32 characters."""
@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     fast_path: bool = Field(
         default=True,
         description="Hand messages from NATS straight to tasks; false runs FastStream's subscribers and middlewares.",
+    )
+    smtp_utf8: bool = Field(
+        default=False,
+        description="Accept e-mail addresses with letters beyond ASCII before the @; "
+        "only if the mail server has SMTPUTF8.",
     )
     currency: str = Field("USD", pattern="^[A-Z]{3}$", description="Currency of the shop (ISO 4217).")
 

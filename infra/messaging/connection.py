@@ -1,7 +1,6 @@
 """Connections to NATS: they reconnect without limit, notice a frozen server, and report when they close for good."""
 
 import asyncio
-import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +9,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from infra.foundation.telemetry import Metrics
+from infra.foundation.telemetry import Metrics, get_logger
 from infra.messaging.nats_client import NatsClient
 
 CONNECT_TIMEOUT_SECONDS = 60.0
@@ -29,7 +28,7 @@ _EXPIRED_REPLY = re.compile(r"publish to \W*_inbox", re.IGNORECASE)
 _STALE_DATABASE_CONNECTION = "connection has been released back to the pool"
 """asyncpg's error for work that a freeze interrupted: the pool has replaced the connection in the meantime."""
 
-log = logging.getLogger("souk.nats")
+log = get_logger("souk.nats")
 
 
 def server_urls(url: str) -> list[str]:

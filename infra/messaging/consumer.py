@@ -9,7 +9,6 @@ it held the event together with a thousand others, which says nothing about the 
 """
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from uuid import UUID
 import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 
 from contracts import headers
@@ -32,8 +31,10 @@ from contracts.registry import EVENT_BY_TYPE
 from infra.foundation import trace
 from infra.foundation.background import MinInterval
 from infra.foundation.failpoints import failpoint
-from infra.foundation.telemetry import Metrics
+from infra.foundation.telemetry import Metrics, get_logger
 from infra.messaging.dead_letters import store_dead_letter
+from infra.messaging.span_attributes import messaging_attributes
+from infra.messaging.topology import Consumer
 
 BATCH_SIZE = 100
 MAX_ATTEMPTS = 8
@@ -52,7 +53,7 @@ EventHandler = Callable[[Any, Any, Any], Awaitable[RedeliveryOutcome | None]]
 It may return the outcome where its store cannot know it; None means that the event was applied.
 """
 
-log = logging.getLogger("souk.events")
+log = get_logger("souk.events")
 
 
 class RetryLater(Exception):  # noqa: N818 - a wait, not an error
@@ -139,16 +140,15 @@ class EventConsumer:
 
     def __init__(
         self,
-        service: str,
+        consumer: Consumer,
         deps: Any,  # each service's own dependencies, passed through to its handlers
         handlers: Mapping[type[Event], EventHandler],
         inbox: Inbox,
         js: JetStreamContext,
         metrics: Metrics,
-        tracer: Tracer | None = None,
         min_interval_seconds: float = 0.0,
     ) -> None:
-        self.service = service
+        self.consumer, self.service = consumer, consumer.service
         self.deps = deps
         self.handlers = handlers
         self.inbox = inbox
@@ -160,7 +160,6 @@ class EventConsumer:
         )
         self.js = js
         self.metrics = metrics
-        self.tracer = tracer
         self.min_interval = MinInterval(min_interval_seconds)
         self._queue: asyncio.Queue[Msg] = asyncio.Queue()
         self._failures: OrderedDict[int, FailureCount] = OrderedDict()
@@ -192,10 +191,17 @@ class EventConsumer:
         return [self._queue.get_nowait() for _ in range(min(self._queue.qsize(), BATCH_SIZE - 1))]
 
     async def process(self, messages: list[Msg]) -> None:
-        """Applies and acknowledges messages. Valid events come first, since dead-lettering the others takes time."""
+        """Applies and acknowledges messages. Valid events come first, since dead-lettering the others takes time.
+
+        A message that the service's own consumer has not delivered is no event, and nothing to acknowledge.
+        """
         events: list[StreamedEvent] = []
         malformed: list[tuple[Msg, str]] = []
         for message in messages:
+            if not self.consumer.has_delivered(message):
+                log.error("message ignored: no consumer of this service delivered it", subject=message.subject)
+                self.metrics.events_consumed.labels("unknown", "ignored").inc()
+                continue
             try:
                 events.append(self._parse(message))
             except ValueError as error:  # includes pydantic's ValidationError
@@ -243,7 +249,7 @@ class EventConsumer:
         return True
 
     async def _handle(self, tx: Any, received: ReceivedEvent) -> RedeliveryOutcome | None:
-        return await handle_event(self.handlers, self.deps, self.tracer, tx, received)
+        return await handle_event(self.handlers, self.deps, tx, received)
 
     async def _extend_ack_wait(self, events: Sequence[StreamedEvent]) -> None:
         """Tells JetStream that the events are still being worked on."""
@@ -259,8 +265,7 @@ class EventConsumer:
             event = received.event
             self.metrics.events_consumed.labels(event.ce_type(), "ok").inc()
             with trace.activate(received.trace_context):
-                fields = {"event": event.ce_type(), "aggregate_id": event.aggregate_id}
-                log.info("event consumed", extra={"fields": fields})
+                log.info("event consumed", event_type=event.ce_type(), aggregate_id=event.aggregate_id)
 
     async def _on_failure(self, events: list[StreamedEvent], error: Exception) -> None:
         """Applies each event of a failed batch on its own. A single event is redelivered or dead-lettered."""
@@ -294,7 +299,7 @@ class EventConsumer:
     async def _dead_letter(self, message: Msg, reason: str) -> None:
         """Moves an event to the dead letters. If their stream cannot be reached, the event is redelivered."""
         ce_type = (message.header or {}).get(headers.EVENT_TYPE, "unknown")
-        log.error("event dead-lettered: %s", reason, extra={"fields": {"subject": message.subject}})
+        log.error("event dead-lettered: %s", reason, subject=message.subject)
         try:
             await store_dead_letter(self.js, self.service, message, reason)
         except (nats.errors.Error, OSError):
@@ -310,13 +315,18 @@ class EventConsumer:
 async def handle_event(
     handlers: Mapping[type[Event], EventHandler],
     deps: Any,  # each service's own
-    tracer: Tracer | None,
     tx: Any,  # the transaction of the service's store
     received: ReceivedEvent,
 ) -> RedeliveryOutcome | None:
     """Runs the handler of an event in the trace of the event."""
-    with trace.span(received.trace_context, tracer, f"consume {received.event.ce_type()}", SpanKind.CONSUMER):
-        return await handlers[type(received.event)](deps, tx, received.event)
+    event = received.event
+    attributes = {
+        **messaging_attributes("process", event.subject_pattern()),
+        "messaging.message.id": str(received.event_id),
+        "cloudevents.event_type": event.ce_type(),
+    }
+    with trace.span(received.trace_context, f"process {event.ce_type()}", SpanKind.CONSUMER, attributes):
+        return await handlers[type(event)](deps, tx, event)
 
 
 def _stream_sequence(message: Msg) -> int:

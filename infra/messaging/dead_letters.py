@@ -24,6 +24,7 @@ COPIED_HEADERS = (
     headers.EVENT_ID,
     headers.EVENT_TYPE,
     headers.EVENT_SOURCE,
+    headers.EVENT_SUBJECT,
     headers.EVENT_TIME,
     headers.EVENT_SPEC_VERSION,
     headers.CONTENT_TYPE,

@@ -49,7 +49,10 @@ class IdempotencyKey:
     def derive(
         operation: str, caller: str, key: str, body: bytes, *, confidential: bool = False, owner: UUID | None = None
     ) -> "IdempotencyKey":
-        """Derives the key of a request; `caller` is the user id or, for a guest, the client address."""
+        """Derives the key of a request; `caller` is the user id or an order's token, or empty for other guests.
+
+        The edge takes only long random keys from guests, so no two of them have the same one.
+        """
         digest = hashlib.sha256(f"{operation}\0{caller}\0{key}".encode()).digest()
         if not confidential:
             return IdempotencyKey(digest, hashlib.sha256(body).digest(), owner=owner)

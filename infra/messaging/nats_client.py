@@ -5,11 +5,12 @@ NATS counts the headers of a message too and closes the connection, with everyth
 acknowledgements, key-value buckets and the object store.
 """
 
-import logging
 from collections.abc import Mapping
 
 import nats.errors
 from nats.aio.client import Client
+
+from infra.foundation.telemetry import get_logger
 
 HEADER_FRAME_BYTES = len(b"NATS/1.0\r\n\r\n")
 HEADER_LINE_FRAME_BYTES = len(b": \r\n")
@@ -18,7 +19,7 @@ MAX_BYTES_PER_CHARACTER = 4
 _MESSAGE_VIOLATIONS = ("maximum payload", "maximum control line", "unknown protocol operation", "parser error")
 """What NATS says, in lower case, before it closes a connection because of what one message looks like."""
 
-log = logging.getLogger("souk.nats")
+log = get_logger("souk.nats")
 
 
 class MessageTooLargeError(nats.errors.MaxPayloadError):

@@ -3,16 +3,25 @@
 A service may use its own subjects, and may send requests only for operations whose contract lists it as a caller.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from contracts.operation import EDGE, OPERATOR
 from contracts.registry import SERVICES, operations_for
 from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
-from infra.messaging.topology import KV_BUCKETS, OBJECT_BUCKETS, KvBucket, consumers_for, stream_configs
+from infra.messaging.topology import (
+    DEAD_LETTER_STREAM,
+    KV_BUCKETS,
+    OBJECT_BUCKETS,
+    KvBucket,
+    consumers_for,
+)
 
 NATS_USERS: tuple[str, ...] = (*SERVICES, EDGE, OPERATOR)
 RATE_LIMIT_SUBJECT = f"counts.{EDGE}"
 """The subject on which edges exchange their request counts."""
+
+MICRO_VERBS = ("PING", "INFO", "STATS")
+"""The requests of NATS micro (ADR-32)."""
 
 
 class Permissions:
@@ -46,45 +55,47 @@ def permissions_for(user: str) -> Permissions:
             f"$JS.ACK.{consumer.stream}.{user}.>",
         )
     ]
+    dead_letter_counts = [f"$JS.API.STREAM.INFO.{DEAD_LETTER_STREAM}"] if consumers else []
     anchors = [AUDIT_ANCHOR_STREAM.subject_for(user)] if user in AUDIT_ANCHOR_STREAM.writers else []
     return Permissions(
-        [*requests, f"event.{user}.>", f"dead.{user}.>", f"wake.{user}", *consumers, *buckets, *kv_buckets, *anchors],
-        [f"rpc.{user}.*", f"deliver.{user}.*", f"wake.{user}", f"_INBOX_{user}.>"],
+        [
+            *requests,
+            f"event.{user}.>",
+            f"dead.{user}.>",
+            f"wake.{user}",
+            *consumers,
+            *dead_letter_counts,
+            *buckets,
+            *kv_buckets,
+            *anchors,
+        ],
+        [f"rpc.{user}.*", f"deliver.{user}.*", f"wake.{user}", f"_INBOX_{user}.>", *micro_subjects(user)],
         may_reply=True,
     )
 
 
-def event_reader_permissions(name: str) -> Permissions:
-    """Returns the permissions of an external reader: it may read every event, live and stored, and publish nothing."""
-    names = [stream.name for stream in stream_configs() if stream.name != "DEAD"]
-    publish = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST"]
-    for stream in names:
-        publish += [
-            f"$JS.API.STREAM.INFO.{stream}",
-            f"$JS.API.CONSUMER.CREATE.{stream}",
-            f"$JS.API.CONSUMER.CREATE.{stream}.{name}",
-            f"$JS.API.CONSUMER.CREATE.{stream}.{name}.>",
-            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}",
-            f"$JS.API.CONSUMER.INFO.{stream}.>",
-            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.>",
-            f"$JS.FC.{stream}.>",
-        ]
-    return Permissions(publish, ["event.>", "_INBOX.>"])
+def micro_subjects(service: str) -> tuple[str, ...]:
+    """Returns the subjects of NATS micro requests to all services, to one service, and to one of its processes."""
+    return tuple(
+        subject
+        for verb in MICRO_VERBS
+        for subject in (f"$SRV.{verb}", f"$SRV.{verb}.{service}", f"$SRV.{verb}.{service}.*")
+    )
 
 
 def _object_bucket_subjects(name: str) -> list[str]:
-    """Returns the subjects to which the client of an object store bucket publishes."""
+    """Returns the subjects to which the client of an object store bucket publishes.
+
+    It reads by direct get: a permission to create consumers would let it choose any subject for their messages.
+    """
     stream = f"OBJ_{name}"
     return [
         f"$O.{name}.>",
         f"$JS.API.STREAM.INFO.{stream}",
         f"$JS.API.STREAM.PURGE.{stream}",
         f"$JS.API.STREAM.MSG.GET.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}",
         f"$JS.API.DIRECT.GET.{stream}.>",
-        f"$JS.API.CONSUMER.CREATE.{stream}",
-        f"$JS.API.CONSUMER.CREATE.{stream}.>",
-        f"$JS.API.CONSUMER.DELETE.{stream}.>",
-        f"$JS.FC.{stream}.>",
     ]
 
 
@@ -93,26 +104,3 @@ def _kv_bucket_subjects(bucket: KvBucket, user: str) -> list[str]:
     writing = [bucket.subject_filter] if user == bucket.writer else []
     reading = [bucket.direct_get_subject] if user == bucket.reader else []
     return [*writing, *reading]
-
-
-def render_users(passwords: Mapping[str, str], readers: Mapping[str, str] | None = None) -> str:
-    """Returns the `authorization` block for the configuration of a NATS server."""
-    entries = [_entry(name, passwords[name], permissions_for(name)) for name in NATS_USERS]
-    entries += [
-        _entry(name, password, event_reader_permissions(name)) for name, password in sorted((readers or {}).items())
-    ]
-    return "authorization {\n  users: [\n" + "\n".join(entries) + "\n  ]\n}\n"
-
-
-def _entry(name: str, password: str, permissions: Permissions) -> str:
-    replies = "      allow_responses: { max: 1, expires: 30s }\n" if permissions.may_reply else ""
-    return (
-        f'    {{ user: "{name}", password: "{password}", permissions: {{\n'
-        f"      publish: {{ allow: [{_quoted(permissions.publish)}] }}\n"
-        f"      subscribe: {{ allow: [{_quoted(permissions.subscribe)}] }}\n"
-        f"{replies}    }} }}"
-    )
-
-
-def _quoted(subjects: Sequence[str]) -> str:
-    return ", ".join(f'"{subject}"' for subject in subjects)

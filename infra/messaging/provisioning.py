@@ -1,18 +1,23 @@
-"""Provisioning of NATS: one idempotent step creates and updates the streams, consumers and buckets of the topology."""
+"""Provisioning of NATS: one idempotent step creates and updates the streams, consumers and buckets of the topology.
 
-from collections.abc import Iterator
+It also creates the mirrors in the accounts of external readers.
+"""
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo, KeyValueConfig, ObjectStoreConfig, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
+from tenacity import AsyncRetrying, retry_if_exception, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from contracts.operation import OPERATOR
 from contracts.registry import SUBSCRIPTIONS
+from infra.messaging.accounts import mirror_configs, reader_api_prefix
 from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
-from infra.messaging.connection import connect
+from infra.messaging.connection import connect, server_urls
 from infra.messaging.topology import (
     DUPLICATE_WINDOW_SECONDS,
     KV_BUCKETS,
@@ -28,6 +33,8 @@ from infra.messaging.topology import (
 
 LEADER_TIMEOUT_SECONDS = 30.0
 """Seconds to wait for a cluster that has just started to elect its leaders."""
+ACCOUNT_TIMEOUT_SECONDS = 10.0
+"""Seconds to wait for a node to read the account of a new reader."""
 
 NOT_CLUSTERED_ERROR_CODE = 10074
 NOT_ENOUGH_PEERS_ERROR_CODE = 10005
@@ -41,12 +48,22 @@ class NoLeaderYet(Exception):  # noqa: N818 - a temporary state, not an error
     """The nodes have not elected the leader of a stream or consumer yet."""
 
 
-async def provision(url: str, password: str, *, replicas: int = 1) -> list[str]:
+class ReaderNotConfigured(Exception):  # noqa: N818 - its message is shown to the operator
+    """A server does not accept a reader: its account is missing in the configuration of the server."""
+
+
+async def provision(
+    url: str, password: str, *, replicas: int = 1, readers: Mapping[str, str] | None = None
+) -> list[str]:
     """Creates and updates everything that the contracts need on NATS, as the operator.
 
+    `readers` are the names and passwords of external readers, whose accounts get mirrors of the event streams.
+
     Returns the changes made, once every stream and consumer has a leader; a second run makes none. Raises
-    `NotEnoughNodes` if NATS has fewer nodes than `replicas`.
+    `NotEnoughNodes` if NATS has fewer nodes than `replicas`, and `ReaderNotConfigured` if a node refuses a reader.
     """
+    for reader, reader_password in (readers or {}).items():
+        await _wait_for_account(url, reader, reader_password)
     async with connect(url, OPERATOR, password, allow_reconnect=False) as client:
         changes: list[str] = []
         async for attempt in AsyncRetrying(
@@ -58,7 +75,45 @@ async def provision(url: str, password: str, *, replicas: int = 1) -> list[str]:
             with attempt:
                 await _provision(client.jetstream(), replicas, changes)
                 await _require_leaders(client.jetstream())
+                for reader in readers or {}:
+                    await _provision_reader(
+                        client.jetstream(prefix=reader_api_prefix(reader)), reader, replicas, changes
+                    )
         return changes
+
+
+async def remove_mirrors(url: str, password: str, reader: str) -> None:
+    """Deletes what the account of a reader stores. Without streams NATS forgets its consumers too."""
+    async with connect(url, OPERATOR, password, allow_reconnect=False) as client:
+        js = client.jetstream(prefix=reader_api_prefix(reader))
+        for mirror in mirror_configs(reader):
+            try:
+                await js.delete_stream(str(mirror.name))
+            except (NotFoundError, ServiceUnavailableError):
+                continue
+
+
+async def _wait_for_account(url: str, reader: str, password: str) -> None:
+    """Waits until every node has read the account of a reader: a node without it would leave out the mirrors."""
+    for node in server_urls(url):
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type((NatsError, OSError)),
+                wait=wait_fixed(0.1),
+                stop=stop_after_delay(ACCOUNT_TIMEOUT_SECONDS),
+                reraise=True,
+            ):
+                with attempt:
+                    async with connect(node, reader, password, allow_reconnect=False):
+                        pass
+        except (NatsError, OSError) as error:
+            raise ReaderNotConfigured(f"NATS does not accept the reader {reader}; add its account first.") from error
+
+
+async def _provision_reader(js: JetStreamContext, reader: str, replicas: int, changes: list[str]) -> None:
+    for mirror in mirror_configs(reader, replicas):
+        changes += [f"{change} for {reader}" for change in await _ensure_stream(js, mirror)]
+        _require_leader(await js.stream_info(str(mirror.name)))
 
 
 def _is_electing(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import nats.errors
 from nats.aio.client import Client
+from opentelemetry.trace import SpanKind
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from contracts import headers
@@ -16,6 +17,7 @@ from contracts.model import Model
 from contracts.operation import AnyOperation, Operation
 from infra.foundation import trace
 from infra.messaging.idempotency import IdempotencyKey, StoredReply
+from infra.messaging.span_attributes import messaging_attributes
 
 RequestT = TypeVar("RequestT", bound=Model)
 ReplyT = TypeVar("ReplyT", bound=Model)
@@ -34,10 +36,12 @@ class Request(Generic[RequestT]):
     body: RequestT
     identity: Identity | None = None
     client_ip: str = ""
-    if_match: int | None = None
-    """The version that the client expects the resource to have."""
+    if_match: frozenset[int] | None = None
+    """The versions of which the client expects the resource to have one."""
     idempotency_key: IdempotencyKey | None = None
     operation: AnyOperation | None = None
+    order_token: str = field(default="", repr=False)
+    """What a guest sent as the token of their order; empty if there is none or the operation takes none."""
 
     @property
     def user(self) -> Identity:
@@ -121,19 +125,20 @@ class RpcClient:
         timeout_seconds: float | None = None,
     ) -> tuple[bytes, Mapping[str, str]]:
         """Returns the reply as it came, even a failure, so that the caller can pass it on."""
-        context = trace.current()
         now = time.monotonic()
-        deadline = min(now + (timeout_seconds or self.timeout_seconds), context.deadline or float("inf"))
+        limit = trace.current().deadline or float("inf")
+        deadline = min(now + (timeout_seconds or self.timeout_seconds), limit)
         if deadline <= now:
             raise TimedOut
-        header = {
-            headers.TRACEPARENT: context.traceparent,
-            headers.REQUEST_ID: context.request_id,
-            headers.TIME_LEFT: str(int((deadline - now) * 1000)),
-            **extra_headers,
-        }
-        reply = await self._send(subject, body, header, deadline)
-        return reply.data, reply.header or {}
+        with trace.child_span(f"send {subject}", SpanKind.CLIENT, messaging_attributes("send", subject)) as context:
+            header = {
+                headers.TRACEPARENT: context.traceparent,
+                headers.REQUEST_ID: context.request_id,
+                headers.TIME_LEFT: str(int((deadline - now) * 1000)),
+                **extra_headers,
+            }
+            reply = await self._send(subject, body, header, deadline)
+            return reply.data, reply.header or {}
 
     async def _send(self, subject: str, body: bytes, header: dict[str, str], deadline: float) -> Any:
         try:

@@ -5,29 +5,24 @@ The number of requests in progress is limited: beyond it a request is refused at
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import nats.errors
-import pydantic_core
 from nats.aio.msg import Msg
-from opentelemetry.trace import SpanKind, Tracer
-from pydantic import ValidationError
+from opentelemetry.trace import SpanKind
 
 from contracts import headers
 from contracts.access import authorize
 from contracts.failure import (
     Fail,
-    FieldError,
     Forbidden,
     IdempotencyInProgress,
     InternalError,
-    InvalidRequest,
-    MalformedRequest,
     NotFound,
     Overloaded,
     ReplyTooLarge,
@@ -35,21 +30,55 @@ from contracts.failure import (
 )
 from contracts.identity import Access, Identity
 from contracts.operation import OPERATOR, AnyOperation
-from contracts.size_limits import MAX_FIELD_ERRORS, MAX_REPLY_BYTES
+from contracts.size_limits import MAX_REPLY_BYTES
 from infra.foundation import trace
 from infra.foundation.failpoints import failpoint
-from infra.foundation.telemetry import Metrics
+from infra.foundation.telemetry import Metrics, get_logger
 from infra.messaging.arrival_clock import ArrivalClock
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey, IdempotencyStore, StoredReply
+from infra.messaging.request_parsing import parse_request
 from infra.messaging.rpc import Reply, Request
+from infra.messaging.span_attributes import messaging_attributes
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 """`async def place(deps, request) -> Order | Reply[Order]`."""
 
+ReplyCompleter = Callable[[Any, Request[Any], StoredReply], StoredReply]
+"""`def add_token(deps, request, reply) -> StoredReply`: adds to a successful reply what is never stored with it."""
+
 STORED_FAILURE_STATUSES = frozenset({402, 404, 409})
 """Statuses of failures that are stored: the request was understood and tried, so its key gets the same reply again."""
 
-log = logging.getLogger("souk.rpc")
+log = get_logger("souk.rpc")
+
+
+@dataclass(slots=True)
+class EndpointStats:
+    """What an operation has done since the process started, as NATS micro reports it."""
+
+    requests: int = 0
+    errors: int = 0
+    last_error: str = ""
+    seconds: float = 0.0
+
+    def count(self, outcome: str, seconds: float) -> None:
+        """Counts one request. `outcome` is the code of its failure, or `ok`."""
+        self.requests += 1
+        self.seconds += seconds
+        if outcome != "ok":
+            self.errors += 1
+            self.last_error = outcome
+
+    def to_json(self) -> dict[str, int | str]:
+        """Returns the fields of ADR-32; times are in nanoseconds."""
+        nanoseconds = int(self.seconds * 1_000_000_000)
+        return {
+            "num_requests": self.requests,
+            "num_errors": self.errors,
+            "last_error": self.last_error,
+            "processing_time": nanoseconds,
+            "average_processing_time": nanoseconds // self.requests if self.requests else 0,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +88,8 @@ class RpcEndpoint:
     operation: AnyOperation
     handler: Handler
     reply_prefixes: tuple[str, ...]
+    complete: ReplyCompleter | None = None
+    stats: EndpointStats = field(default_factory=EndpointStats)
 
 
 class RpcServer:
@@ -73,18 +104,19 @@ class RpcServer:
         metrics: Metrics,
         *,
         max_in_flight: int,
-        tracer: Tracer | None = None,
+        reply_completers: Mapping[AnyOperation, ReplyCompleter] = MappingProxyType({}),
     ) -> None:
         self.deps = deps
         self.endpoints = {
-            operation.subject: RpcEndpoint(operation, handler, reply_prefixes(operation))
+            operation.subject: RpcEndpoint(
+                operation, handler, reply_prefixes(operation), reply_completers.get(operation)
+            )
             for operation, handler in handlers.items()
         }
         self.idempotency_store = idempotency_store
         self.is_transient = is_transient
         self.metrics = metrics
         self.max_in_flight = max_in_flight
-        self.tracer = tracer
         self.arrival_clock = ArrivalClock()
         self._in_flight = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -151,10 +183,12 @@ class RpcServer:
         context = trace.parse(
             header.get(headers.TRACEPARENT), request_id=header.get(headers.REQUEST_ID, ""), deadline=deadline
         )
-        with trace.span(context, self.tracer, message.subject, SpanKind.SERVER):
+        attributes = messaging_attributes("process", message.subject)
+        with trace.span(context, f"process {message.subject}", SpanKind.SERVER, attributes):
             observation = Observation()
             yield observation
             if observation.reply_headers is not None:
+                _annotate_server_error(observation.reply_headers)
                 self._record(message.subject, observation.reply_headers, time.perf_counter() - started)
 
     def _record(self, subject: str, reply_headers: Mapping[str, str], seconds: float) -> None:
@@ -163,9 +197,9 @@ class RpcServer:
         self.metrics.rpc_duration.labels(subject if endpoint else "unknown", outcome).observe(seconds)
         if endpoint is None:
             return
+        endpoint.stats.count(outcome, seconds)
         if endpoint.operation.writes or outcome == InternalError.code:
-            fields = {"operation": subject, "outcome": outcome, "ms": round(seconds * 1000, 2)}
-            log.info("request handled", extra={"fields": fields})
+            log.info("request handled", operation=subject, outcome=outcome, ms=round(seconds * 1000, 2))
         if endpoint.operation.writes:
             failpoint("rpc_server.before_reply")
 
@@ -188,7 +222,7 @@ class RpcServer:
         header: Mapping[str, str] = message.header or {}
         if headers.IDENTITY in header and endpoint.operation.access is not Access.SERVICE:
             identity = Identity.model_validate_json(header[headers.IDENTITY])
-        return authorize(endpoint.operation, identity)
+        return authorize(endpoint.operation, identity, has_order_token=headers.ORDER_TOKEN in header)
 
     async def handle(self, message: Msg, identity: Identity | None) -> StoredReply:
         """Parses the request, calls its handler once for each idempotency key, and encodes the reply.
@@ -205,8 +239,12 @@ class RpcServer:
         endpoint = self._endpoint_of(message)
         request = parse_request(endpoint.operation, message.data, message.header or {}, identity)
         if request.idempotency_key is None:
-            return _encode(await endpoint.handler(self.deps, request))
-        return await self._handle_once(endpoint.handler, request, request.idempotency_key)
+            reply = _encode(await endpoint.handler(self.deps, request))
+        else:
+            reply = await self._handle_once(endpoint.handler, request, request.idempotency_key)
+        if endpoint.complete is None or headers.ERROR in reply.headers:
+            return reply
+        return endpoint.complete(self.deps, request, reply)
 
     def _endpoint_of(self, message: Msg) -> RpcEndpoint:
         endpoint = self.endpoints.get(message.subject)
@@ -260,6 +298,12 @@ class Observation:
     reply_headers: Mapping[str, str] | None = None
 
 
+def _annotate_server_error(reply_headers: Mapping[str, str]) -> None:
+    """Marks the current span as failed if the reply is a server error; a refused request is the caller's failure."""
+    if reply_headers.get(headers.ERROR_CODE, "").startswith("5"):
+        trace.annotate({}, error=reply_headers[headers.ERROR])
+
+
 def reply_prefixes(operation: AnyOperation) -> tuple[str, ...]:
     """Returns the prefixes of the reply inboxes of the callers that may request an operation."""
     return tuple(f"_INBOX_{caller}." for caller in (*operation.callers, OPERATOR))
@@ -273,58 +317,6 @@ def require_allowed_caller(reply: str, allowed_prefixes: tuple[str, ...]) -> Non
     """
     if not reply.startswith(allowed_prefixes):
         raise Forbidden
-
-
-def parse_request(
-    operation: AnyOperation, body: bytes, header: Mapping[str, str], identity: Identity | None
-) -> Request[Any]:
-    """Parses the body and the headers of a request. Raises a `Fail` that names the wrong fields."""
-    try:
-        payload = operation.request.model_validate_json(body or b"{}")
-    except ValidationError as error:
-        raise validation_failure(error) from None
-    version = header.get(headers.IF_MATCH)
-    return Request(
-        payload,
-        identity,
-        client_ip=header.get(headers.CLIENT_IP, ""),
-        if_match=int(version) if version else None,
-        idempotency_key=_idempotency_key(operation, body, header, identity),
-        operation=operation,
-    )
-
-
-def _idempotency_key(
-    operation: AnyOperation, body: bytes, header: Mapping[str, str], identity: Identity | None
-) -> IdempotencyKey | None:
-    key = header.get(headers.IDEMPOTENCY_KEY)
-    if not key or not operation.writes:
-        return None
-    user_id = identity.user_id if identity else None
-    caller = str(user_id) if user_id else header.get(headers.CLIENT_IP, "")
-    return IdempotencyKey.derive(
-        operation.subject, caller, key, body, confidential=operation.confidential, owner=user_id
-    )
-
-
-def validation_failure(error: ValidationError) -> Fail:
-    """Returns the failure that lists the wrong fields of a request. It never repeats the values sent."""
-    items = error.errors(include_url=False, include_context=False, include_input=False)
-    if items[0]["type"] == "json_invalid":
-        return MalformedRequest("The body is not valid JSON.")
-    listed = items[:MAX_FIELD_ERRORS]
-    return InvalidRequest(
-        errors=[FieldError(pointer=_pointer(item["loc"]), detail=_message(item)) for item in listed],
-        unlisted_errors=len(items) - len(listed),
-    )
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
-
-
-def _message(item: pydantic_core.ErrorDetails) -> str:
-    return item["msg"].removeprefix("Value error, ")
 
 
 def _encode(result: Any) -> StoredReply:

@@ -7,6 +7,8 @@ otherwise NATS would silently ignore a changed consumer.
 from dataclasses import dataclass
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import NotJSMessageError
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -43,6 +45,17 @@ class Consumer:
     def deliver_subject(self) -> str:
         """The subject to which NATS pushes the events."""
         return f"deliver.{self.service}.{self.stream}"
+
+    def has_delivered(self, message: Msg) -> bool:
+        """Whether this consumer has delivered a message: only the server can make the reply subject that says so.
+
+        Other messages reach the deliver subject too. Whoever requests a stored message chooses where the reply goes.
+        """
+        try:
+            metadata = message.metadata
+        except NotJSMessageError:
+            return False
+        return bool((metadata.stream, metadata.consumer) == (self.stream, self.service))
 
 
 @dataclass(frozen=True, slots=True)

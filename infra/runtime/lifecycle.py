@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import uvloop
 
 from infra.foundation import failpoints
 from infra.foundation.settings import Settings, load_settings
-from infra.foundation.telemetry import Metrics, configure_logging
+from infra.foundation.telemetry import Metrics, configure_logging, get_logger
 from infra.messaging.connection import ConnectionMonitor
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -21,7 +20,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 GC_THRESHOLD = 20_000
 """New objects between two runs of the garbage collector."""
 
-log = logging.getLogger("souk.lifecycle")
+log = get_logger("souk.lifecycle")
 
 
 def run_process(
@@ -66,8 +65,8 @@ async def _run_until_stopped(
 def report_ready(port: int | None = None) -> None:
     """Logs that the process is ready, after tuning the garbage collector for its steady state."""
     tune_gc()
-    fields = {"pid": os.getpid()} if port is None else {"pid": os.getpid(), "port": port}
-    log.info("ready", extra={"fields": fields})
+    listening = {} if port is None else {"port": port}
+    log.info("ready", pid=os.getpid(), **listening)
 
 
 def tune_gc() -> None:

@@ -3,11 +3,9 @@
 An event that cannot be applied now is refused with the reason, and stays with the operator.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.trace import Tracer
 from pydantic import ValidationError
 
 from contracts.event import Event
@@ -21,6 +19,7 @@ from contracts.operator_redelivery import (
 )
 from infra.database.postgres import Transaction
 from infra.foundation import trace
+from infra.foundation.telemetry import get_logger
 from infra.messaging.consumer import (
     EventHandler,
     Inbox,
@@ -32,7 +31,7 @@ from infra.messaging.consumer import (
 )
 from infra.messaging.rpc import Request
 
-log = logging.getLogger("souk.events")
+log = get_logger("souk.events")
 
 
 class RedeliveryHandler:
@@ -43,12 +42,10 @@ class RedeliveryHandler:
         service: str,
         handlers: Mapping[type[Event], EventHandler],
         inbox: Inbox,
-        tracer: Tracer | None,
     ) -> None:
         self.service = service
         self.handlers = handlers
         self.inbox = inbox
-        self.tracer = tracer
 
     async def redeliver(
         self,
@@ -61,7 +58,7 @@ class RedeliveryHandler:
         async def apply_event(tx: Any, received: ReceivedEvent) -> RedeliveryOutcome | None:
             if isinstance(tx, Transaction):
                 tx.audit_action(request)
-            return await handle_event(self.handlers, deps, self.tracer, tx, received)
+            return await handle_event(self.handlers, deps, tx, received)
 
         try:
             outcomes = await self.inbox.apply([received], apply_event)

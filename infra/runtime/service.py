@@ -1,7 +1,6 @@
 """The definition of a service, and how it runs: store, connection, handlers and workers, with a drain at the end."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,32 +9,33 @@ from typing import Any, Generic, Protocol, TypeVar
 import nats.errors
 from faststream import FastStream
 from nats.aio.client import Client
-from opentelemetry.trace import Tracer
 
 from contracts.event import Event
 from contracts.health import ServiceHealth
 from contracts.operation import AnyOperation
 from contracts.registry import HEALTH, OPERATIONS, REDELIVER
-from infra.foundation.background import BackgroundTask
+from infra.foundation.background import BackgroundTask, PeriodicTask
 from infra.foundation.settings import Settings
-from infra.foundation.telemetry import Metrics, build_tracer
+from infra.foundation.telemetry import Metrics, exporting_spans, get_logger
 from infra.messaging.connection import CONNECT_TIMEOUT_SECONDS, ConnectionMonitor, wait_until
 from infra.messaging.consumer import EventConsumer, EventHandler, Inbox
 from infra.messaging.idempotency import IdempotencyStore
+from infra.messaging.lag_metrics import MEASURE_SECONDS, LagMetrics
 from infra.messaging.rpc import Request, RpcClient
-from infra.messaging.rpc_server import Handler, RpcServer
+from infra.messaging.rpc_server import Handler, ReplyCompleter, RpcServer
 from infra.messaging.topology import Consumer, consumers_for, require_provisioned
 from infra.runtime import lifecycle
 from infra.runtime.application import EVENT_CONSUMERS, ServiceBroker, build_broker, specification
 from infra.runtime.fast_path import FastPath
 from infra.runtime.health import Readiness, serve_health
+from infra.runtime.micro import MicroResponder
 from infra.runtime.middlewares import RPC_SERVER
 from infra.runtime.operator_redelivery import RedeliveryHandler
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 StoreT = TypeVar("StoreT", bound="Store")
 
-log = logging.getLogger("souk.service")
+log = get_logger("souk.service")
 
 
 class Store(IdempotencyStore, Inbox, Protocol):
@@ -86,6 +86,8 @@ class ServiceDefinition(Generic[SettingsT, StoreT]):
     build: Callable[[Resources[SettingsT, StoreT]], ServiceParts]
     handlers: Mapping[AnyOperation, Handler]
     event_handlers: Mapping[type[Event], EventHandler] = field(default_factory=dict)
+    reply_completers: Mapping[AnyOperation, ReplyCompleter] = field(default_factory=dict)
+    """Add to replies what is never stored with them."""
 
     def main(self) -> None:
         """Runs the service until a signal. Exits with 1 if NATS has closed the connection for good."""
@@ -123,6 +125,7 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
     client: Client
     readiness: Readiness
     rpc_server: RpcServer
+    micro: MicroResponder
     consumers: Mapping[Consumer, EventConsumer]
     drain_timeout: float
 
@@ -161,9 +164,7 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
     async def _start(self, settings: SettingsT, stack: AsyncExitStack) -> None:
         """Opens everything that the service needs; the stack closes it."""
         name, metrics = self.definition.name, self.monitor.metrics
-        tracer, provider = build_tracer(settings.otlp_endpoint, name)
-        if provider is not None:
-            stack.callback(provider.shutdown)
+        stack.enter_context(exporting_spans(settings.otlp_endpoint, name))
         store = await stack.enter_async_context(self.definition.connect(settings, name))
         self.broker.configure(settings, name)
         client = await asyncio.wait_for(self.broker.connect(), CONNECT_TIMEOUT_SECONDS)
@@ -173,8 +174,11 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
         parts = self.definition.build(Resources(settings, store, rpc, client, metrics))
         self.readiness = Readiness(client, {"store": store.ping}, self.monitor)
         await stack.enter_async_context(serve_health(settings, self.readiness, metrics))
-        await self._serve_messages(settings, stack, store, parts.deps, client, tracer)
+        await self._serve_messages(settings, stack, store, parts.deps, client)
         workers = [*parts.workers, *store.workers(name, client, metrics)]
+        if consumers := consumers_for(name):
+            lag = LagMetrics(name, consumers, client.jetstream(), metrics)
+            workers.append(PeriodicTask("lag metrics", lag.measure, interval_seconds=MEASURE_SECONDS))
         await stack.enter_async_context(running_tasks([(worker.name, worker.run()) for worker in workers]))
 
     async def _serve_messages(
@@ -184,7 +188,6 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
         store: StoreT,
         deps: Any,
         client: Client,
-        tracer: Tracer | None,
     ) -> None:
         """Makes the request server and the event consumers, which the application's start subscribes."""
         name, metrics = self.definition.name, self.monitor.metrics
@@ -192,20 +195,19 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
         self.client = client
         self.rpc_server = RpcServer(
             deps,
-            self._handlers(store, tracer),
+            self._handlers(store),
             store,
             store.is_transient,
             metrics,
             max_in_flight=settings.max_in_flight,
-            tracer=tracer,
+            reply_completers=self.definition.reply_completers,
         )
         js = client.jetstream()
         self.consumers = {
-            consumer: EventConsumer(
-                name, deps, self.definition.event_handlers, store, js, metrics, tracer, settings.pace
-            )
+            consumer: EventConsumer(consumer, deps, self.definition.event_handlers, store, js, metrics, settings.pace)
             for consumer in consumers_for(name)
         }
+        self.micro = MicroResponder(name, self.rpc_server.endpoints)
         self.rpc_server.arrival_clock.start()
         stack.callback(self.rpc_server.arrival_clock.stop)
         if settings.fast_path:
@@ -215,7 +217,7 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
         self.broker.context.set_global(RPC_SERVER, self.rpc_server)
         self.broker.context.set_global(EVENT_CONSUMERS, self.consumers)
 
-    def _handlers(self, store: StoreT, tracer: Tracer | None) -> dict[AnyOperation, Handler]:
+    def _handlers(self, store: StoreT) -> dict[AnyOperation, Handler]:
         """Returns the handlers of the service, and those of operations that every service has."""
         name = self.definition.name
 
@@ -224,12 +226,13 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
 
         handlers = {**self.definition.handlers, **store.handlers(name), HEALTH[name]: report_health}
         if name in REDELIVER:
-            redelivery = RedeliveryHandler(name, self.definition.event_handlers, store, tracer)
+            redelivery = RedeliveryHandler(name, self.definition.event_handlers, store)
             handlers[REDELIVER[name]] = redelivery.redeliver
         return handlers
 
     async def accept(self) -> None:
         """Reports the service as ready, once the server knows every subscription."""
+        await self.micro.subscribe(self.client)
         await self.client.flush()
         self.readiness.is_accepting = True
         if self.is_standalone:
@@ -241,6 +244,7 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
         self.readiness.is_accepting = False
         try:
             async with asyncio.timeout(self.drain_timeout):
+                await self.micro.unsubscribe()
                 await self.broker.drain()
                 await wait_until(
                     lambda: self.rpc_server.is_idle and all(one.is_idle for one in self.consumers.values())

@@ -7,7 +7,7 @@ from contracts import cart as contract
 from contracts import privacy as privacy_contract
 from contracts.event import Event
 from contracts.operation import AnyOperation
-from contracts.order import OrderPlaced
+from contracts.order import OrderPaid, OrderPlaced
 from infra.database.mongo import Mongo, connect
 from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
@@ -29,7 +29,10 @@ HANDLERS: Mapping[AnyOperation, Handler] = {
     privacy_contract.ERASE[contract.SERVICE]: privacy.erase,
     privacy_contract.EXPORT[contract.SERVICE]: privacy.export,
 }
-EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {OrderPlaced: events.order_placed}
+EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
+    OrderPaid: events.order_paid,
+    OrderPlaced: events.order_placed,  # no subscription any more: only what an older release has left behind
+}
 
 
 def build(resources: Resources[CartSettings, Mongo]) -> ServiceParts:

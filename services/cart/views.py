@@ -39,6 +39,7 @@ def _render_item(line: CartLine, quote: SkuQuote | None, currency: str) -> CartI
         line_total=price.times(line.quantity if quote else 0),
         available=quote.available if quote else 0,
         changes=_find_changes(line, quote),
+        left_out=line.left_out,
     )
 
 
@@ -50,4 +51,6 @@ def _find_changes(line: CartLine, quote: SkuQuote | None) -> list[CartItemChange
     shortage = find_shortage(line, quote)
     if shortage is not None and shortage is not line.shortage:
         changes.append(shortage)
+    if line.left_out:
+        changes.append(CartItemChange.CAPPED)
     return changes

@@ -24,6 +24,7 @@ from services.catalog.handlers import (
 from services.catalog.settings import CatalogSettings
 from services.catalog.workers.hold_settler import settle_holds
 from services.catalog.workers.import_runner import run_next_import
+from services.catalog.workers.search_indexer import index_stale_rows
 
 HANDLERS: dict[AnyOperation, Handler] = {
     catalog.LIST_PRODUCTS: queries.list_products,
@@ -62,8 +63,10 @@ EVENT_HANDLERS: dict[type[Event], EventHandler] = {
 
 def build(resources: Resources[CatalogSettings, Database]) -> ServiceParts:
     """Assembles the service from its database and connections."""
-    deps = build_deps(resources, settle_holds=settle_holds, run_next_import=run_next_import)
-    return ServiceParts(deps, workers=[deps.hold_settler, deps.import_worker])
+    deps = build_deps(
+        resources, settle_holds=settle_holds, run_next_import=run_next_import, index_search=index_stale_rows
+    )
+    return ServiceParts(deps, workers=[deps.hold_settler, deps.import_worker, deps.search_indexer])
 
 
 SERVICE = ServiceDefinition("catalog", CatalogSettings, connect, build, HANDLERS, EVENT_HANDLERS)

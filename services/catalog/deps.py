@@ -31,6 +31,7 @@ class CatalogDeps:
     settings: CatalogSettings
     hold_settler: PeriodicTask
     import_worker: PeriodicTask
+    search_indexer: PeriodicTask
 
     @property
     def currency(self) -> str:
@@ -43,9 +44,9 @@ Work = Callable[[CatalogDeps], Awaitable[bool]]
 
 
 def build_deps(
-    resources: Resources[CatalogSettings, Database], *, settle_holds: Work, run_next_import: Work
+    resources: Resources[CatalogSettings, Database], *, settle_holds: Work, run_next_import: Work, index_search: Work
 ) -> CatalogDeps:
-    """Builds the dependencies. The two background tasks get them too, and handlers wake the tasks through them."""
+    """Builds the dependencies. The background tasks get them too, and handlers wake the tasks through them."""
     documents = ProductDocumentCache()
     deps = CatalogDeps(
         db=resources.store,
@@ -59,6 +60,9 @@ def build_deps(
         hold_settler=PeriodicTask("hold settler", lambda: settle_holds(deps), interval_seconds=WORKER_INTERVAL_SECONDS),
         import_worker=PeriodicTask(
             "import worker", lambda: run_next_import(deps), interval_seconds=WORKER_INTERVAL_SECONDS
+        ),
+        search_indexer=PeriodicTask(
+            "search indexer", lambda: index_search(deps), interval_seconds=WORKER_INTERVAL_SECONDS
         ),
     )
     return deps

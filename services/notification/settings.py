@@ -1,9 +1,10 @@
 """Settings of the notification service, read from `SOUK_*` variables."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
+from contracts.email_addresses import has_unicode_name
 from contracts.model import Email
 from infra.foundation.settings import PostgresSettings
 
@@ -28,7 +29,21 @@ class NotificationSettings(PostgresSettings):
     )
     mail_from: Email = Field("orders@souk.example", description="Sender address of all mails.")
     mail_rate: float = Field(20.0, gt=0, description="Mails per second that one process sends at most.")
+    unconfirmed_mails_per_hour: int = Field(
+        10,
+        gt=0,
+        description="Mails per hour that may begin with one guest or one account that never confirmed its e-mail; "
+        "further mails about an order that was mailed before are never refused.",
+    )
+    unconfirmed_mails_per_day: int = Field(30, gt=0, description="The same per day.")
     shop_name: str = Field("Souk", description="Name of the shop in mails.")
     shop_url: str = Field(
         "", pattern="^(https?://.*)?$", description="Address of the shop for links in mails; empty for no links."
     )
+
+    @model_validator(mode="after")
+    def _require_smtp_utf8_for_a_unicode_sender(self) -> Self:
+        if has_unicode_name(self.mail_from) and not self.smtp_utf8:
+            message = "SOUK_MAIL_FROM has letters beyond ASCII before the @, which needs SOUK_SMTP_UTF8"
+            raise ValueError(message)
+        return self

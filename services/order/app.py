@@ -10,12 +10,12 @@ from contracts.operation import AnyOperation
 from contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded
 from infra.database.postgres import Database, connect
 from infra.messaging.consumer import EventHandler
-from infra.messaging.rpc_server import Handler
+from infra.messaging.rpc_server import Handler, ReplyCompleter
 from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
 from services.order.deps import build_deps
-from services.order.handlers import commands, events, place, privacy, queries, repair
+from services.order.handlers import commands, events, order_access, place, privacy, queries, repair
 from services.order.settings import OrderSettings
-from services.order.workers import hold_release, unpaid_orders
+from services.order.workers import guest_limits, hold_release, unpaid_orders
 
 HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.PLACE: place.place,
@@ -31,6 +31,7 @@ HANDLERS: Mapping[AnyOperation, Handler] = {
     privacy_contract.ERASE[contract.SERVICE]: privacy.erase,
     privacy_contract.EXPORT[contract.SERVICE]: privacy.export,
 }
+REPLY_COMPLETERS: Mapping[AnyOperation, ReplyCompleter] = {contract.PLACE: order_access.add_access_token}
 EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
     PaymentCaptured: events.payment_captured,
     PaymentFailed: events.payment_failed,
@@ -42,10 +43,10 @@ EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
 def build(resources: Resources[OrderSettings, Database]) -> ServiceParts:
     """Wires the handlers and workers of one process."""
     deps = build_deps(resources)
-    return ServiceParts(deps, workers=[unpaid_orders.task(deps), hold_release.task(deps)])
+    return ServiceParts(deps, workers=[unpaid_orders.task(deps), hold_release.task(deps), guest_limits.task(deps)])
 
 
-SERVICE = ServiceDefinition("order", OrderSettings, connect, build, HANDLERS, EVENT_HANDLERS)
+SERVICE = ServiceDefinition("order", OrderSettings, connect, build, HANDLERS, EVENT_HANDLERS, REPLY_COMPLETERS)
 app = SERVICE.application()
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ CHECKS = (
     Check(
         3,
         "cart_ordered_twice",
-        "Two orders were made from the same version of a cart.",
+        "Two orders that are not cancelled were made from the same version of a cart.",
         """
         SELECT cart_id AS cart, cart_version::text AS version, count(*) || ' orders' AS detail FROM orders
-        WHERE cart_id IS NOT NULL GROUP BY cart_id, cart_version HAVING count(*) > 1
+        WHERE cart_id IS NOT NULL AND status <> 'cancelled' GROUP BY cart_id, cart_version HAVING count(*) > 1
         """,
     ),
     Check(

@@ -1,12 +1,29 @@
 """What the handlers and workers of the order service work with."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
+
+from prometheus_client import CollectorRegistry, Counter
 
 from infra.database.postgres import Database
 from infra.messaging.rpc import RpcClient
 from infra.runtime.service import Resources
+from services.order.domain.access import OrderTokens
+from services.order.domain.guest_limits import GuestLimits
+from services.order.domain.orders import Buyer
 from services.order.settings import OrderSettings
+
+GUEST_ORDER_OUTCOMES = ("placed", "address_limit", "email_limit", "stock_limit")
+
+
+def create_guest_order_counter(registry: CollectorRegistry | None) -> Counter:
+    """Returns the counter of guests' orders, with every outcome at 0."""
+    text = "Orders of guests that were placed, or refused by a limit."
+    counter = Counter("souk_guest_orders", text, ("outcome",), registry=registry)
+    for outcome in GUEST_ORDER_OUTCOMES:
+        counter.labels(outcome)
+    return counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +36,21 @@ class OrderDeps:
     """How long a customer may take to pay."""
     hold_margin_seconds: float
     """How much longer than that the stock stays held."""
+    order_tokens: OrderTokens
+    guest_limits: GuestLimits
     release_after_seconds: float
     """After this time no process can still be working on a hold or its order."""
+    guest_orders: Counter = field(default_factory=partial(create_guest_order_counter, None))
+    payment_attempts: int = 1
+    """Failed payments after which a pending order is cancelled."""
+    smtp_utf8: bool = False
+    """Whether the mail server can mail names beyond ASCII."""
     pending_releases: dict[UUID, float] = field(default_factory=dict)
     """Holds to release, by id, each with the event loop's time when its release is due."""
+
+    def pay_within_seconds_of(self, buyer: Buyer) -> float:
+        """How long this buyer may take to pay: a guest less than a customer."""
+        return self.guest_limits.pay_within_seconds if buyer.user_id is None else self.pay_within_seconds
 
 
 def build_deps(resources: Resources[OrderSettings, Database]) -> OrderDeps:
@@ -33,5 +61,22 @@ def build_deps(resources: Resources[OrderSettings, Database]) -> OrderDeps:
         rpc=resources.rpc,
         pay_within_seconds=settings.unpaid_seconds,
         hold_margin_seconds=settings.hold_margin_seconds,
+        order_tokens=OrderTokens(settings.access_secret.get_secret_value()),
+        guest_limits=_guest_limits(settings),
+        guest_orders=create_guest_order_counter(resources.metrics.registry),
         release_after_seconds=settings.left_hold_pause,
+        payment_attempts=settings.payment_attempts,
+        smtp_utf8=settings.smtp_utf8,
+    )
+
+
+def _guest_limits(settings: OrderSettings) -> GuestLimits:
+    return GuestLimits(
+        orders_per_address=settings.guest_orders_per_address,
+        orders_per_email=settings.guest_orders_per_email,
+        window_seconds=settings.guest_orders_window,
+        order_share=settings.guest_order_share,
+        total_share=settings.guest_total_share,
+        pay_within_seconds=min(settings.guest_unpaid_seconds, settings.unpaid_seconds),
+        secret=settings.access_secret.get_secret_value(),
     )

@@ -43,6 +43,8 @@ class UserDeps:
     """How long an erasure waits before it starts."""
     admins_need_totp: bool
     """Whether an administrator without a second factor acts as a customer."""
+    smtp_utf8: bool
+    """Whether the mail server can mail names beyond ASCII."""
     publish_revocations: Callable[[], Awaitable[None]]
     """Tells the edges which sessions and API keys have ended."""
     wake_reset_mailer: Callable[[], None]
@@ -84,6 +86,7 @@ def build_deps(
         refresh_grace_seconds=settings.refresh_grace,
         erase_delay_seconds=settings.erase_wait,
         admins_need_totp=settings.admins_need_totp,
+        smtp_utf8=settings.smtp_utf8,
         publish_revocations=publish_revocations,
         wake_reset_mailer=wake_reset_mailer,
     )

@@ -32,7 +32,8 @@ class UserSettings(PostgresSettings):
         10.0,
         ge=0,
         le=60,
-        description="Seconds in which a spent refresh token returns its successor once more, for lost replies.",
+        description="Seconds in which a spent refresh token returns its successor again, for parallel tabs and lost "
+        "replies.",
     )
     admins_need_totp: bool = Field(
         default=False,

@@ -9,7 +9,14 @@ import pytest
 
 from contracts.catalog import Product
 from infra.ops.devstack.stack import Stack
-from tests.access.fixtures import AccessFixtures, ApiKeys, create_admin, create_api_keys
+from tests.access.fixtures import (
+    AccessFixtures,
+    ApiKeys,
+    GuestOrder,
+    create_admin,
+    create_api_keys,
+    place_guest_order,
+)
 from tests.support.http import HttpClient, RegisteredCustomer, register_customer
 from tests.support.rpc import RpcCaller
 
@@ -34,6 +41,12 @@ async def keys(access_admin: RegisteredCustomer) -> ApiKeys:
     return await create_api_keys(access_admin.http)
 
 
+@pytest.fixture(scope="session")
+async def other_guest(access_http: HttpClient, new_product: Callable[..., Awaitable[Product]]) -> GuestOrder:
+    """An order that no test uses, whose token opens nothing else."""
+    return await place_guest_order(access_http, (await new_product()).variants[0].sku)
+
+
 @pytest.fixture
 async def fixtures(
     access_http: HttpClient,
@@ -41,10 +54,19 @@ async def fixtures(
     stack: Stack,
     new_product: Callable[..., Awaitable[Product]],
     keys: ApiKeys,
+    other_guest: GuestOrder,
     database: Callable[[str], Awaitable[asyncpg.Connection]],
 ) -> AccessFixtures:
     """A new owner and another new customer for each test; the administrator is shared."""
     owner, another = await register_customer(access_http), await register_customer(access_http)
     return AccessFixtures(
-        access_http, owner, another, access_admin, stack.data_dir.mail_dir, new_product, keys, await database("user")
+        access_http,
+        owner,
+        another,
+        access_admin,
+        stack.data_dir.mail_dir,
+        new_product,
+        keys,
+        other_guest,
+        await database("user"),
     )

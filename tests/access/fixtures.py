@@ -39,6 +39,14 @@ class ApiKeys:
 
 
 @dataclass(frozen=True)
+class GuestOrder:
+    """An order of a guest, with its token."""
+
+    id: str
+    token: str
+
+
+@dataclass(frozen=True)
 class AccessFixtures:
     """`owner` owns the resources; `admin` is an administrator who ordered nothing and created the `keys`."""
 
@@ -49,6 +57,7 @@ class AccessFixtures:
     mail: Path
     new_product: Callable[..., Awaitable[Product]]
     keys: ApiKeys
+    other_guest: GuestOrder
     user_database: asyncpg.Connection
     """The database of user, for changes that no route makes."""
 
@@ -65,6 +74,8 @@ class AccessFixtures:
         if caller is CallerKind.API_KEY:
             scope = operation.scope if operation is not None and AccessRule(operation).needs_scope else None
             return self.http.with_token(self.keys.with_scope[scope] if scope else self.keys.all_scopes)
+        if caller in (CallerKind.GUEST, CallerKind.OTHER_GUEST):  # a sample request for a guest has its order's token
+            return self.http.with_order_token(self.other_guest.token)
         customer = self.customer_for(caller)
         return customer.http if customer else self.http
 
@@ -132,14 +143,27 @@ class AccessFixtures:
         body = {"items": [{"sku": await self.create_sku(), "quantity": 1}], "shipping_address": ADDRESS}
         return _id(await self.owner.http.post("/orders", body))
 
+    async def create_guest_order(self) -> GuestOrder:
+        return await place_guest_order(self.http, await self.create_sku())
+
     async def create_payment(self, method: str = "sim_ok", status: str = "captured") -> dict[str, Any]:
         """A payment for an order of the owner, once it has this status."""
-        body = {"order_id": await self.create_order(), "payment_method": method}
-        made = await self.owner.http.post("/payments", body)
+        return await self._create_payment(self.owner.http, await self.create_order(), method, status)
+
+    async def create_guest_payment(
+        self, method: str = "sim_ok", status: str = "captured"
+    ) -> tuple[GuestOrder, dict[str, Any]]:
+        """A payment for a guest's order, once it has this status."""
+        guest_order = await self.create_guest_order()
+        http = self.http.with_order_token(guest_order.token)
+        return guest_order, await self._create_payment(http, guest_order.id, method, status)
+
+    async def _create_payment(self, http: HttpClient, order_id: str, method: str, status: str) -> dict[str, Any]:
+        made = await http.post("/payments", {"order_id": order_id, "payment_method": method})
         assert made.status == 201, made.body
 
         async def settled() -> Any:
-            found = (await self.owner.http.get(f"/payments/{made.json['id']}")).json
+            found = (await http.get(f"/payments/{made.json['id']}")).json
             return found if found["status"] == status else None
 
         payment: dict[str, Any] = await eventually(settled)
@@ -163,6 +187,14 @@ class AccessFixtures:
 def _id(response: HttpResponse) -> str:
     assert response.status in {200, 201, 202}, response.body
     return str(response.json["id"])
+
+
+async def place_guest_order(http: HttpClient, sku: str, **more: Any) -> GuestOrder:
+    email = f"{new_id().hex}@example.com"
+    body = {"items": [{"sku": sku, "quantity": 1}], "shipping_address": ADDRESS, "email": email, **more}
+    placed = await http.post("/orders", body)
+    assert placed.status == 201, placed.body
+    return GuestOrder(placed.json["id"], placed.json["access_token"])
 
 
 async def create_admin(operator: RpcCaller, http: HttpClient) -> RegisteredCustomer:

@@ -29,6 +29,8 @@ class SampleRequest:
     query: str = ""
     sender: HttpClient | None = None
     """Sends the request instead of the signed-in caller: a new user with the same role that no other test needs."""
+    order_token: str = ""
+    """The token of the guest's order that the request is about."""
 
     def target(self, path: str) -> str:
         """The path with its parameters filled in, below `/api/v1` or from the root."""
@@ -38,6 +40,8 @@ class SampleRequest:
     async def send(self, http: HttpClient, path: str, route: Route) -> HttpResponse:
         if self.sender and http.token and not http.token.startswith(API_KEY_PREFIX):
             http = self.sender
+        if self.order_token:
+            http = http.with_order_token(self.order_token)
         if route.body_format is BodyFormat.IMAGE:
             return await http(
                 route.method, self.target(path), data=image_form(), headers={"Content-Type": FORM_CONTENT_TYPE}
@@ -125,16 +129,18 @@ async def _disable_totp(fixtures: AccessFixtures, caller: CallerKind) -> SampleR
 async def _leave(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
     """Sent by a user who registered only for this."""
     one = await register_customer(fixtures.http)
+    consent = {"password": one.password}
     if caller is not CallerKind.ADMIN:
-        return SampleRequest(sender=one.http)
+        return SampleRequest(body=consent, sender=one.http)
     promoted = await fixtures.admin.http.put(f"/users/{one.user['id']}", {"role": "admin"})
     assert promoted.status == 200, promoted.body
     response = await fixtures.http.post("/auth/login", {"email": one.email, "password": one.password})
-    return SampleRequest(sender=fixtures.http.with_token(response.json["access_token"]))
+    return SampleRequest(body=consent, sender=fixtures.http.with_token(response.json["access_token"]))
 
 
 async def _erasure(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-    closed = await (await register_customer(fixtures.http)).http.delete("/users/profile")
+    one = await register_customer(fixtures.http)
+    closed = await one.http.delete("/users/profile", json={"password": one.password})
     return SampleRequest({"id": closed.json["id"]})
 
 
@@ -168,6 +174,11 @@ async def _cart_line(fixtures: AccessFixtures, _caller: CallerKind) -> SampleReq
     return SampleRequest({"id": cart_id, "sku": sku}, {"quantity": 2})
 
 
+async def _cart_line_name(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    cart_id, sku = await fixtures.create_cart()
+    return SampleRequest({"id": cart_id, "sku": sku})
+
+
 async def _cart_new_line(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
     cart_id, sku = await fixtures.create_cart()
     return SampleRequest({"id": cart_id}, {"sku": sku, "quantity": 1})
@@ -197,17 +208,52 @@ async def _place_to(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequ
     )
 
 
-async def _create_payment(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+def _order(body: Any = None) -> RequestFactory:
+    """A request about an order of the owner, or, for a guest, about one of theirs."""
+
+    async def made(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+        if caller is CallerKind.GUEST:
+            guest_order = await fixtures.create_guest_order()
+            return SampleRequest({"id": guest_order.id}, body, order_token=guest_order.token)
+        return SampleRequest({"id": await fixtures.create_order()}, body)
+
+    return made
+
+
+async def _create_payment(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    if caller is CallerKind.GUEST:
+        guest_order = await fixtures.create_guest_order()
+        body = {"order_id": guest_order.id, "payment_method": "sim_ok"}
+        return SampleRequest(body=body, order_token=guest_order.token)
     return SampleRequest(body={"order_id": await fixtures.create_order(), "payment_method": "sim_ok"})
 
 
-async def _payment(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+async def _list_payments(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    if caller is CallerKind.GUEST:
+        guest_order, _ = await fixtures.create_guest_payment()
+        return SampleRequest(query=f"?order_id={guest_order.id}", order_token=guest_order.token)
+    return SampleRequest(query="?limit=100")
+
+
+async def _payment(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    if caller is CallerKind.GUEST:
+        guest_order, payment = await fixtures.create_guest_payment()
+        return SampleRequest({"id": payment["id"]}, order_token=guest_order.token)
+    return SampleRequest({"id": (await fixtures.create_payment())["id"]})
+
+
+async def _refund(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
     return SampleRequest({"id": (await fixtures.create_payment())["id"]}, {"amount": 1, "reason": "arrived late"})
 
 
-async def _confirm(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-    waiting = await fixtures.create_payment("sim_action", "requires_action")
-    return SampleRequest({"id": waiting["id"]}, {"client_secret": waiting["client_secret"]})
+async def _confirm(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    token = ""
+    if caller is CallerKind.GUEST:
+        guest_order, waiting = await fixtures.create_guest_payment("sim_action", "requires_action")
+        token = guest_order.token
+    else:
+        waiting = await fixtures.create_payment("sim_action", "requires_action")
+    return SampleRequest({"id": waiting["id"]}, {"client_secret": waiting["client_secret"]}, order_token=token)
 
 
 REQUESTS: dict[AnyOperation, RequestFactory] = {
@@ -272,19 +318,19 @@ REQUESTS: dict[AnyOperation, RequestFactory] = {
     cart.CLEAR: _cart,
     cart.ADD: _cart_new_line,
     cart.SET: _cart_line,
-    cart.REMOVE: _cart_line,
+    cart.REMOVE: _cart_line_name,
     cart.MERGE: _merge,
     order.PLACE: _place_items,
     order.LIST: _plain(query="?limit=100"),
-    order.GET: _named(AccessFixtures.create_order),
-    order.CANCEL: _named(AccessFixtures.create_order),
-    order.PAY: _named(AccessFixtures.create_order, {"payment_method": "sim_ok"}),
-    order.UPDATE: _named(AccessFixtures.create_order, {"shipping_address": ADDRESS}),
+    order.GET: _order(),
+    order.CANCEL: _order(),
+    order.PAY: _order({"payment_method": "sim_ok"}),
+    order.UPDATE: _order({"shipping_address": ADDRESS}),
     payment.CREATE: _create_payment,
-    payment.LIST: _plain(query="?limit=100"),
+    payment.LIST: _list_payments,
     payment.GET: _payment,
     payment.CONFIRM: _confirm,
-    payment.REFUND: _payment,
+    payment.REFUND: _refund,
     notification.LIST: _plain(query="?limit=100"),
     **{operation: _plain(query="?limit=1") for operation in AUDIT_LOGS.values()},
 }

@@ -171,6 +171,9 @@ async def test_services_refuse_callers_themselves(rpc: RpcCaller, operation: Any
     """Over NATS, behind the edge's own check."""
     with pytest.raises(Unauthorized):
         await rpc.raw(operation, {})
+    if not operation.open_to_order_tokens:
+        with pytest.raises(Unauthorized):
+            await rpc.raw(operation, {}, order_token="a" * 43)
     if operation.access is Access.ADMIN:
         with pytest.raises(Forbidden):
             await rpc.raw(operation, {}, identity=customer_identity())

@@ -149,8 +149,9 @@ async def test_an_entry_has_values_before_and_after(fixtures: AccessFixtures) ->
 
 async def test_a_reused_refresh_token_is_audited_once(fixtures: AccessFixtures) -> None:
     first = fixtures.owner.session["refresh_token"]
-    for _ in range(4):
-        await fixtures.http.post("/auth/refresh", {"refresh_token": first})
+    successor = (await fixtures.http.post("/auth/refresh", {"refresh_token": first})).json["refresh_token"]
+    for token in (successor, first, first, first):
+        await fixtures.http.post("/auth/refresh", {"refresh_token": token})
     path = f"/audit/user?subject={fixtures.owner.user['id']}&act=user.token_reused"
     (stolen,) = (await fixtures.admin.http.get(path)).json["items"]
     assert stolen["actor"] == {"kind": "anyone", "id": None}

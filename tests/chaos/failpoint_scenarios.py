@@ -118,6 +118,7 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
             "catalog.import_claimed": traffic.import_products,
             "catalog.product_imported": traffic.import_products,
             "catalog.file_imported": traffic.import_products,
+            "catalog.search_indexed": traffic.index_products,
             "catalog.width_stored": traffic.upload_image,
             "catalog.image_stored": traffic.upload_image,
             "catalog.image_written": traffic.upload_image,
@@ -172,6 +173,7 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
         "notification",
         {
             "notification.claimed": traffic.place_order,
+            "notification.mail_counted": traffic.place_order,
             "notification.accepted": traffic.place_order,
             "notification.concluded": traffic.place_order,
             "notification.erased": visits.close_account,

@@ -243,11 +243,12 @@ async def _copy(
 
 
 def _cart(one: GeneratedOrder) -> dict[str, Any]:
-    """A cart after its order has taken the lines."""
+    """A cart whose order has taken the lines if it was paid."""
     assert one.cart_id
     ends = datetime.now(UTC) + timedelta(days=30)
     known = {"_id": one.cart_id, "reference": cart_reference(one.cart_id), "user_id": one.user_id}
-    return {**known, "lines": [], "version": 3, "expires_at": ends, "ordered": [one.id]}
+    ordered = {"version": 3, "ordered": [one.id]} if one.is_paid else {"version": 2}
+    return {**known, "lines": [], "expires_at": ends, **ordered}
 
 
 async def _stock(connection: asyncpg.Connection, sold: Counter[str], held: Counter[str]) -> None:

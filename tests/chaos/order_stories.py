@@ -153,18 +153,19 @@ class OrderStories:
         return None
 
     async def _empty(self, customer: LoadCustomer) -> bool:
-        """Empties the customer's cart; False if its content stays unknown. Ordered lines have left it by then."""
+        """Empties the customer's cart; False if its content stays unknown. Paid lines leave it by themselves."""
         if not customer.cart_id:
             customer.cart_id = await self.open_cart(customer.token)
         cart = self.journal.carts.get(customer.cart_id)
         if cart is not None:
-            for _ in range(4):
+            for look in range(4):
                 seen = await self.load.request("cart", "GET", f"/carts/{customer.cart_id}", token=customer.token)
                 if seen is not None and seen.is_success and not _lines(seen):
-                    cart.lines, cart.ordered = {}, False
+                    cart.lines, cart.order = {}, None
                     return True
-                if not cart.ordered:
-                    cart.lines = None  # unknown until it was seen to be empty: the story may end before that
+                if look or cart.order is None:
+                    # Unknown until it was seen to be empty: the story may end before that.
+                    cart.lines, cart.order = None, None
                     path = f"/carts/{customer.cart_id}"
                     await self.load.request("cart", "DELETE", path, token=customer.token, once=True)
                 await asyncio.sleep(0.4)
@@ -175,7 +176,7 @@ class OrderStories:
         """After a missing response the customer leaves the cart alone for a while, then empties it."""
         customer.busy_until = time.monotonic() + UNKNOWN_OUTCOME_SECONDS
         if cart := self.journal.carts.get(customer.cart_id):
-            cart.lines, cart.ordered = None, False
+            cart.lines, cart.order = None, None
         self.load.idle_customers.append(customer)
 
     async def _order_cart(self, customer: LoadCustomer, cart: JournalCart) -> None:
@@ -186,10 +187,12 @@ class OrderStories:
             return
         cart.lines = None
         order = await self._buy(sure, customer.token, cart_id="mine")
+        if order.method == "sim_declined" and await self._is_cancelled(order, customer.token):
+            order = await self._buy(sure, customer.token, "sim_ok", cart_id="mine")
         if sure is None or (not order.id and not order.refused):
             self._rest(customer)
             return
-        cart.lines, cart.ordered = ({}, True) if order.id else (sure, False)
+        cart.lines, cart.order = sure, order if order.id else None
         self.load.idle_customers.append(customer)
 
     # Orders.
@@ -297,6 +300,15 @@ class OrderStories:
         path = f"/payments/{payment['id']}/refund"
         response = await self.load.request("refund", "POST", path, body, token=self.load.admin, key=marker)
         entry.acknowledged = response is not None and response.is_success
+
+    async def _is_cancelled(self, order: JournalOrder, token: str) -> bool:
+        """Whether the order is seen to be cancelled before long: then its cart can be ordered again."""
+        for pause in (0.2, 0.5, 1, 2):
+            await asyncio.sleep(pause)
+            response = await self.load.request("order", "GET", f"/orders/{order.id}", token=token) if order.id else None
+            if response is not None and response.is_success and response.json["status"] == "cancelled":
+                return True
+        return False
 
     async def _payment(self, order: JournalOrder, token: str, status: str) -> Any:
         """The order's payment once it has this status; None when that takes too long."""

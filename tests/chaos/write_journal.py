@@ -35,8 +35,8 @@ class JournalCart:
 
     lines: LineQuantities | None
     token: str = ""
-    ordered: bool = False
-    """Whether an order has taken the lines, which leave the cart a little later."""
+    order: JournalOrder | None = None
+    """The order of the lines, which leave the cart a little after it is paid."""
 
 
 @dataclass(slots=True)

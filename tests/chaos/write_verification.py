@@ -31,6 +31,7 @@ _REFUNDS = "SELECT reason AS marker, payment_id::text AS what, amount FROM refun
 _ADJUSTMENTS = """
 SELECT reason AS marker, sku AS what, quantity AS amount FROM stock_movement WHERE kind = 'adjusted'
 """
+_ONCE_PAID = """SELECT id::text FROM orders WHERE history @> '[{"status": "paid"}]'"""
 _ACCOUNTS = "SELECT email, id::text FROM account"
 _TAKEN = frozenset({"captured", "partially_refunded", "refunded", "disputed"})
 
@@ -60,7 +61,8 @@ async def verify_writes(stack: Stack, journal: WriteJournal, url: str) -> WriteV
     await _entries(await _rows(stack, "catalog", _ADJUSTMENTS), journal.adjustments, "adjustment", verdict)
     await _entries(await _rows(stack, "payment", _REFUNDS), journal.refunds, "refund", verdict)
     await _accounts(stack, journal, verdict)
-    await _carts(journal, url, verdict)
+    paid = {row["id"] for row in await _rows(stack, "order", _ONCE_PAID)}
+    await _carts(journal, url, paid, verdict)
     return verdict
 
 
@@ -146,7 +148,8 @@ async def _accounts(stack: Stack, journal: WriteJournal, verdict: WriteVerificat
         verdict.require(found.get(email) == user_id, 5, f"{email} was registered and is missing")
 
 
-async def _carts(journal: WriteJournal, url: str, verdict: WriteVerification) -> None:
+async def _carts(journal: WriteJournal, url: str, paid: set[str], verdict: WriteVerification) -> None:
+    """A cart holds its lines until the order of them was `paid`."""
     wire, gate = LoadHttpClient(url), asyncio.Semaphore(CART_CONCURRENCY)
 
     async def look(cart_id: str) -> None:
@@ -159,7 +162,8 @@ async def _carts(journal: WriteJournal, url: str, verdict: WriteVerification) ->
             if response.is_success
             else response.status
         )
-        verdict.require(found == cart.lines, 5, f"cart {cart_id} holds {found} instead of {cart.lines}")
+        expected = {} if cart.order and cart.order.id in paid else cart.lines
+        verdict.require(found == expected, 5, f"cart {cart_id} holds {found} instead of {expected}")
 
     await asyncio.gather(*(look(cart_id) for cart_id, cart in journal.carts.items() if cart.lines is not None))
     wire.close()

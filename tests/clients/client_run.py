@@ -1,4 +1,4 @@
-"""Starts a shop, generates the clients from its `/openapi.json`, and runs each client against it."""
+"""Starts a shop, generates the clients from its `/openapi.json`, and runs each client and an event reader."""
 
 import asyncio
 import shutil
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import aiohttp
 
+from contracts.operation import OPERATOR
+from infra.messaging import connection
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import StackSettings
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
@@ -43,6 +45,7 @@ async def run_all_clients(print_line: Print) -> None:
         await _lint(print_line)
         await _run_python_client(stack.http_url, print_line)
         await _run_typescript_clients(stack.http_url, print_line)
+        await _run_event_reader(stack, print_line)
 
 
 async def _install_tools(print_line: Print) -> None:
@@ -104,6 +107,19 @@ async def _run_typescript_clients(url: str, print_line: Print) -> None:
     for name in ("openapi_fetch", "hey_api"):
         script = GENERATED / f"js/shop_with_{name}.js"
         await _run(f"buy with {name}", print_line, "node", script, url, SKU)
+
+
+async def _run_event_reader(stack: Stack, print_line: Print) -> None:
+    """Reads the events of an order that one of the clients has paid, as a reader of its own."""
+    souk = (sys.executable, "-m", "infra.ops.cli.app", "provision", "--data", stack.settings.data)
+    environment = ("env", f"PYTHONPATH={FOLDER.parent.parent}")
+    output = await _run("add an event reader", print_line, *environment, *souk, "--reader", "packing")
+    url = output.rpartition(" at ")[2].strip()
+    async with connection.connect(stack.nats_url, OPERATOR, stack.nats_password(OPERATOR)) as client:
+        paid = await client.jetstream().get_last_msg("ORDER", "event.order.*.paid")
+    order_id = str(paid.subject).split(".")[2]
+    script = ("node", "read_events_with_nats_js.mjs", url, order_id)
+    print_line(f"   {(await _run('read events with nats.js', print_line, *script)).strip()}")
 
 
 async def _run(step: str, print_line: Print, *command: str | Path) -> str:

@@ -21,11 +21,13 @@ STATUS_BY_CODE = {
     "email_taken": 409,
     "export_too_large": 413,
     "forbidden": 403,
+    "guest_stock_limit": 409,
     "heard_too_soon": 409,
     "hold_mismatch": 409,
     "idempotency_in_progress": 409,
     "idempotency_key_required": 400,
     "idempotency_key_reused": 422,
+    "idempotency_key_too_short": 400,
     "illegal_transition": 409,
     "internal_error": 500,
     "invalid": 422,
@@ -60,6 +62,7 @@ STATUS_BY_CODE = {
     "too_many_addresses": 409,
     "too_many_api_keys": 409,
     "too_many_attempts": 429,
+    "too_many_guest_orders": 429,
     "too_many_requests": 429,
     "totp_off": 409,
     "totp_on": 409,
@@ -69,6 +72,8 @@ STATUS_BY_CODE = {
     "unreadable_image": 422,
     "unsupported_media_type": 415,
     "variant_in_use": 409,
+    "wrong_code": 403,
+    "wrong_password": 403,
 }
 """Clients branch on these. A code is never renamed or removed; a new failure adds one."""
 

@@ -142,6 +142,31 @@ async def test_a_declined_payment_cancels_and_returns_the_stock(
     await eventually(lambda: any("cancel" in mail.subject.lower() for mail in mails(customer.email)))
 
 
+async def test_a_cart_is_ordered_again_after_a_declined_payment(
+    customer: RegisteredCustomer, new_product: NewProduct, rpc: RpcCaller, admin: Identity
+) -> None:
+    """The last units, without another look at the cart."""
+    product = await new_product(stock=2)
+    await customer.http.post("/carts")
+    await customer.http.post("/carts/mine/items", {"sku": sku_of(product), "quantity": 2})
+    body = {"cart_id": "mine", "shipping_address": ADDRESS}
+    declined = await customer.http.post("/orders", {**body, "payment_method": "sim_declined"})
+    await wait_for_status(customer.http, declined.json["id"], "cancelled")
+    assert [item["quantity"] for item in (await customer.http.get("/carts/mine")).json["items"]] == [2]
+
+    again = await customer.http.post("/orders", {**body, "payment_method": "sim_ok"})
+
+    assert (again.status, again.json["items"]) == (201, declined.json["items"])
+    await wait_for_status(customer.http, again.json["id"], "paid")
+    assert (await customer.http.get(f"/orders/{declined.json['id']}")).json["status"] == "cancelled"
+
+    async def emptied() -> bool:
+        return (await customer.http.get("/carts/mine")).json["items"] == []
+
+    await eventually(emptied)
+    await wait_for_stock(rpc, admin, product, on_hand=0)
+
+
 async def test_a_hundred_orders_for_the_last_ten(
     http: HttpClient, new_product: NewProduct, rpc: RpcCaller, admin: Identity, database: Databases
 ) -> None:

@@ -21,6 +21,7 @@ from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import SERVICE_STORES
 from services.notification.domain.mails import SUBJECT_LINES
 from services.user.domain.attempt_limits import throttle_key
+from tests.conftest import ADMIN_PASSWORD
 from tests.support import data_scan
 from tests.support.data_scan import ScanTerms
 from tests.support.eventually import eventually
@@ -44,6 +45,7 @@ class Person:
     password: str = "correct horse battery"
     secret: str = ""
     """The TOTP secret."""
+    recovery_code: str = ""
 
     @property
     def email(self) -> str:
@@ -55,7 +57,7 @@ class Person:
 
     @property
     def phone(self) -> str:
-        return f"+49 30 {int(self.mark, 16)}"
+        return f"+49 30 {int(self.mark, 16) % 10**10:010}"
 
     @property
     def address(self) -> dict[str, str]:
@@ -113,7 +115,8 @@ async def open_account(stack: Stack, http: HttpClient) -> Person:
     session = await person.send("POST", "/auth/login", {"email": person.email.lower(), "password": person.password})
     person.http = http.with_token(session["access_token"])
     person.secret = (await person.send("POST", "/users/profile/totp", {"password": person.password}, 201))["secret"]
-    await person.send("POST", "/users/profile/totp/confirm", {"code": pyotp.TOTP(person.secret).now()})
+    confirmed = await person.send("POST", "/users/profile/totp/confirm", {"code": pyotp.TOTP(person.secret).now()})
+    person.recovery_code = confirmed["recovery_codes"][0]
     await person.send("PUT", "/users/profile", person.name)
     saved = await person.send("POST", "/users/profile/addresses", person.address, 201)
     await person.send("PUT", f"/users/profile/addresses/{saved['id']}", person.address)
@@ -170,7 +173,10 @@ async def wait_for_mails(person: Person, stack: Stack, count: int) -> None:
 
 async def delete_account(person: Person, stack: Stack) -> Any:
     """Deletes the account and the received mails, and returns the receipt of the finished erasure."""
-    erasure = await person.send("DELETE", "/users/profile", status=202)
+    consent: dict[str, str] = {"password": person.password}
+    if person.recovery_code:
+        consent["code"] = person.recovery_code
+    erasure = await person.send("DELETE", "/users/profile", consent, status=202)
     assert (erasure["status"], erasure["services"]) == ("running", [])
     assert (await person.http.get("/users/profile")).status == 401
 
@@ -335,7 +341,7 @@ async def test_api_keys_are_revoked_with_the_account(admin_http: HttpClient) -> 
     machine = admin_http.with_token(created.json["key"])
     assert (await machine.get("/orders?limit=1")).status == 200
     assert [key["name"] for key in (await admin_http.get("/users/profile/export")).json["api_keys"]] == ["a till"]
-    assert (await admin_http.delete("/users/profile")).status == 202
+    assert (await admin_http.delete("/users/profile", json={"password": ADMIN_PASSWORD})).status == 202
     assert (await machine.get("/orders?limit=1")).status == 401
 
 

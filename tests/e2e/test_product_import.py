@@ -52,6 +52,15 @@ async def test_an_invalid_row_is_reported_and_the_rest_imported(admin_http: Http
     assert (await http.get(f"/products/tea-{mark}")).status == 200
 
 
+async def test_a_dry_run_creates_nothing(admin_http: HttpClient, http: HttpClient) -> None:
+    mark = new_id().hex
+    started = await admin_http.post("/products/import?dry_run=true", data=rows(mark, "a lot"), headers=CSV)
+    job = await wait_until_finished(admin_http, started)
+    assert (job["status"], job["dry_run"], job["created"], len(job["errors"])) == ("done", True, 2, 1)
+    assert set(job["errors"][0]) == {"line", "handle", "field", "value", "detail"}
+    assert (await http.get(f"/products/lamp-{mark}")).status == 404
+
+
 async def test_the_same_file_again_changes_nothing(admin_http: HttpClient) -> None:
     body = rows(new_id().hex, "30")
     first = await wait_until_finished(admin_http, await send(admin_http, body))

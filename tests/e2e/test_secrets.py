@@ -1,12 +1,17 @@
 """Secrets appear in no process list, log or response, in normal use and after misuse."""
 
+from pathlib import Path
+
 import asyncpg
 import psutil
 import pytest
 
 from contracts.operation import EDGE
+from infra.ops.devstack.child_environment import PROCESS_SETTINGS, own_settings
+from infra.ops.devstack.port_allocation import service_processes
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import SERVICE_STORES
+from tests.conftest import PLANTED_VARIABLES
 from tests.support.http import HttpClient, RegisteredCustomer
 
 POSTGRES_SERVICES = [service for service, store in SERVICE_STORES.items() if store == "postgres"]
@@ -29,6 +34,35 @@ async def test_no_process_shows_a_secret(stack: Stack) -> None:
         for member in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
             shown = "\n".join([*member.cmdline(), *member.environ().values()])
             assert not found_in(shown, stack), name
+
+
+async def test_a_process_is_given_only_its_own_settings(stack: Stack) -> None:
+    """`souk up` may hold the administrator's password and the secrets of other programs; no child gets them."""
+    for name, process in stack.processes.items():
+        user = service_processes(stack.settings).get(name) or EDGE
+        own = own_settings(user, {f"SOUK_{field}".upper(): "" for field in PROCESS_SETTINGS[user].model_fields})
+        expected = {*own, "SOUK_SECRETS_DIR"} if name in {*stack.settings.services, EDGE} else set()
+        for member in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            variables = member.environ()
+            found = {one for one, value in PLANTED_VARIABLES.items() if value in variables.values()}
+            assert found == ({"SOUK_SMTP_PASSWORD"} if name == "notification" else set()), name
+            assert {one for one in variables if one.upper().startswith("SOUK_")} <= expected, name
+
+
+async def test_no_other_user_can_read_a_file_of_the_shop(stack: Stack, http: HttpClient) -> None:
+    """Logs hold addresses, mails hold links, and a configuration may hold a password."""
+    assert (await http.get("/products", headers={"Expect": "x" * 9000})).status == 400
+    top = stack.data_dir.path
+    assert top.stat().st_mode & 0o066 == 0, "no other user may list it"
+    readable = [path for path in top.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
+    assert not [path for path in readable if not _is_in_closed_folder(path, top)]
+    for log in (*stack.data_dir.logs_dir.iterdir(), top / "nginx" / "refused.log"):
+        assert log.stat().st_mode & 0o777 == 0o600, log
+
+
+def _is_in_closed_folder(path: Path, top: Path) -> bool:
+    folders = [folder for folder in path.parents if top in folder.parents]
+    return any(folder.stat().st_mode & 0o077 == 0 for folder in folders)
 
 
 async def test_no_log_and_no_response_contains_a_secret(

@@ -112,7 +112,7 @@ async def open_edge(edge_nats: Stack) -> AsyncIterator[OpenEdge]:
                 nats_url=edge_nats.nats_url,
                 nats_password=edge_nats.nats_password("edge"),
                 edge_port=0,
-                **changed,
+                **{"edge_trusted_proxies": "127.0.0.0/8", **changed},  # each test chooses its client's address
             )
             monitor = ConnectionMonitor(Metrics())
             port = await stack.enter_async_context(serve_edge(settings, monitor))

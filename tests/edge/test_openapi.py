@@ -1,7 +1,9 @@
 """The OpenAPI document is valid and complete, its examples work, and client generators can use it."""
 
 import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -15,10 +17,11 @@ from edge.openapi.docs_site import documentation_pages
 from edge.openapi.document import build_openapi, documented_path
 from edge.openapi.errors import failures_for_route
 from edge.openapi.reply_examples import reply_example
-from edge.openapi.request_examples import EXAMPLE_ID, REQUEST_EXAMPLES
+from edge.openapi.request_examples import DEMO_SKU, EXAMPLE_ID, REQUEST_EXAMPLES
 from edge.router import PATH_PARAMETER
 from edge.routes import BodyFormat, Route, all_routes
 from infra.contract_tools.json_schema import schema_refs
+from infra.ops.cli import demo
 
 DOCUMENT = build_openapi()
 ROUTES = list(all_routes())
@@ -125,7 +128,7 @@ def test_links_lead_to_what_can_be_done_next() -> None:
 )
 def test_request_examples_are_valid(operation: AnyOperation, body: dict[str, Any]) -> None:
     route = next(route for _, route in ROUTES if route.operation is operation)
-    path_values = {"id": EXAMPLE_ID, "sku": "LAMP-BRASS"}
+    path_values = {"id": EXAMPLE_ID, "sku": DEMO_SKU}
     path_params = {name: path_values[name] for name in PATH_PARAMETER.findall(route.path)}
     operation.request.model_validate_json(orjson.dumps({**body, **path_params}))
 
@@ -202,8 +205,14 @@ def test_names_license_contact_and_server() -> None:
     assert set(re.findall(r"{(\w+)}", server["url"])) == set(server["variables"])
 
 
+def test_examples_order_what_the_demo_sells() -> None:
+    catalog = tomllib.loads((Path(demo.__file__).parent / "demo_catalog.toml").read_text())
+    sold = {variant["sku"] for product in catalog["products"] for variant in product.get("variants", [product])}
+    assert DEMO_SKU in sold
+
+
 def test_the_page_needs_nothing_from_elsewhere() -> None:
-    page = documentation_pages()["/docs"](Mock(header=lambda _name: None))
+    page = documentation_pages()["/docs"](Mock(header_lines=lambda _name: []))
     assert isinstance(page.body, bytes)
     text = page.body.decode()
     assert "http://" not in text

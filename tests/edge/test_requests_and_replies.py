@@ -10,6 +10,8 @@ import pytest
 from contracts import headers
 from contracts.catalog import OutOfStock
 from contracts.registry import SERVICES
+from edge.etags import format_etag
+from infra.foundation.ids import new_id
 from tests.edge.conftest import OpenEdge, StubServices
 from tests.edge.token_signing import SUBJECT, TokenSigner
 from tests.support.http import HttpClient
@@ -102,9 +104,10 @@ async def test_a_refused_login_names_the_scheme(edge: HttpClient, services: Stub
 
 async def test_a_replayed_reply_is_marked(edge: HttpClient, services: StubServices) -> None:
     services.respond("cart.create", Souk_Replayed="true")
-    response = await edge.post("/carts", {}, key="k1")
+    key = new_id().hex
+    response = await edge.post("/carts", {}, key=key)
     assert response.headers["Idempotent-Replayed"] == "true"
-    assert (services.last_request.headers or {})[headers.IDEMPOTENCY_KEY] == "k1"
+    assert (services.last_request.headers or {})[headers.IDEMPOTENCY_KEY] == key
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "é", "a\tb", ""])
@@ -124,22 +127,31 @@ async def test_an_idempotency_key_can_be_required_where_money_moves(
     assert (await strict.post("/carts", {})).status == 201
 
 
-async def test_unversioned_data_is_never_not_modified(edge: HttpClient, services: StubServices) -> None:
+async def test_an_etag_covers_what_changes_without_the_version(edge: HttpClient, services: StubServices) -> None:
     """A cart shows current prices and stock."""
-    services.respond("cart.get", Souk_Version="7")
-    response = await edge.get("/carts/c", headers={"If-None-Match": '"7"'})
-    assert (response.status, response.headers["ETag"]) == (200, '"7"')
+    services.respond("cart.get", b'{"available":1}', Souk_Version="7")
+    before = (await edge.get("/carts/c")).headers["ETag"]
+    services.respond("cart.get", b'{"available":0}', Souk_Version="7")
+    for etag in ('"7"', before):
+        response = await edge.get("/carts/c", headers={"If-None-Match": etag})
+        assert (response.status, response.json) == (200, {"available": 0})
+    assert response.headers["ETag"] not in ('"7"', before)
+    assert (await edge.get("/carts/c", headers={"If-None-Match": response.headers["ETag"]})).status == 304
 
 
 async def test_versions_are_etags(edge: HttpClient, services: StubServices, signer: TokenSigner) -> None:
     mine = edge.with_token(signer.token())
     services.respond("order.get", Souk_Version="7")
     response = await mine.get(f"/orders/{ID}")
-    assert (response.headers["ETag"], response.headers["Cache-Control"]) == ('"7"', "private, no-cache")
-    again = await mine.get(f"/orders/{ID}", headers={"If-None-Match": 'W/"7"'})
-    assert (again.status, again.body, again.headers["ETag"]) == (304, b"", '"7"')
+    etag = response.headers["ETag"]
+    assert (etag, response.headers["Cache-Control"]) == (format_etag("7", response.body), "private, no-cache")
+    again = await mine.get(f"/orders/{ID}", headers={"If-None-Match": f"W/{etag}"})
+    assert (again.status, again.body, again.headers["ETag"]) == (304, b"", etag)
+    assert again.headers["Cache-Control"] == "private, no-cache"
     await edge.put("/carts/c/items/A", {"quantity": 1}, headers={"If-Match": '"7"'})
     assert (services.last_request.headers or {})[headers.IF_MATCH] == "7"
+    await edge.put("/carts/c/items/A", {"quantity": 1}, headers={"If-Match": 'W/"7.ab", "8.cd"'})
+    assert (services.last_request.headers or {})[headers.IF_MATCH] == "7,8"
     await edge.put("/carts/c/items/A", {"quantity": 1}, headers={"If-Match": "*"})
     assert headers.IF_MATCH not in (services.last_request.headers or {})
     refused = await edge.put("/carts/c/items/A", {"quantity": 1}, headers={"If-Match": '"x"'})
@@ -173,7 +185,7 @@ async def test_access_is_refused_before_a_service_is_called(
     )
     response = await edge.with_token(signer.token()).post("/products", {})
     assert (response.status, response.code) == (403, "forbidden")
-    response = await edge.with_token("nonsense").get(LAMP)
+    response = await edge.with_token("nonsense").get("/carts/mine")
     assert (response.status, response.code) == (401, "invalid_token")
     assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
     assert not services.requests

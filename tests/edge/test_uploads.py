@@ -32,6 +32,22 @@ async def test_a_csv_is_stored_under_its_digest(edge: HttpClient, services: Stub
     assert await _stored(services, name) == content
 
 
+async def test_a_csv_has_its_options_in_the_query(
+    edge: HttpClient, services: StubServices, signer: TokenSigner
+) -> None:
+    admin = edge.with_token(signer.token(role="admin"))
+    headers = {"Content-Type": "text/csv; charset=windows-1252"}
+    response = await admin.post("/products/import?dry_run=true", data=b"x", headers=headers)
+    assert response.status == 202, response.body
+    sent = orjson.loads(services.last_request.data)
+    assert sent == {"upload": hashlib.sha256(b"x").hexdigest(), "dry_run": True}
+    for query, pointer in (("dry_run=maybe", "/dry_run"), ("dry=1", "/dry"), ("upload=x", "/upload")):
+        refused = await admin.post(f"/products/import?{query}", data=b"x", headers=headers)
+        assert (refused.status, [error["pointer"] for error in refused.json["errors"]]) == (400, [pointer])
+    form = await admin.post(f"/products/{ID}/images?alt=x", data=b"x", headers={"Content-Type": "multipart/form-data"})
+    assert form.status == 400
+
+
 async def test_an_image_is_stored_from_a_form(edge: HttpClient, services: StubServices, signer: TokenSigner) -> None:
     admin = edge.with_token(signer.token(role="admin"))
     form = aiohttp.FormData({"alt": "A lamp"})

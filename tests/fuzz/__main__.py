@@ -1,4 +1,4 @@
-"""`make fuzz`: every route of a new shop, as an anonymous client, a customer and an administrator.
+"""`make fuzz`: every route of a new shop, as an anonymous client, a guest, a customer and an administrator.
 
 `python -m tests.fuzz --minutes 10 --seed 7`
 """
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--phases", default=",".join(PHASES), help="phases of Schemathesis, separated by commas")
     parser.add_argument("--seed", type=int, help="repeat an earlier run")
     parser.add_argument(
-        "--only", choices=("anonymous", "customer", "admin"), default="", help="run as this caller only"
+        "--only", choices=("anonymous", "guest", "customer", "admin"), default="", help="run as this caller only"
     )
     arguments = parser.parse_args()
     phases = tuple(arguments.phases.split(","))

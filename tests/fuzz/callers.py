@@ -1,4 +1,4 @@
-"""The callers that send generated requests: an anonymous client, a customer and an administrator."""
+"""The callers that send generated requests: an anonymous client, a guest, a customer and an administrator."""
 
 import secrets
 from dataclasses import dataclass
@@ -8,18 +8,20 @@ from edge.openapi.request_examples import REQUEST_EXAMPLES
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
 from infra.ops.devstack.stack import Stack
-from tests.support.http import HttpClient
+from tests.support.http import ADDRESS, HttpClient
 from tests.support.rpc import RpcCaller
 
 
 @dataclass(frozen=True)
 class FuzzCaller:
-    """A caller; `email` is empty for the anonymous one."""
+    """A caller; `email` is empty for one without an account. A guest has the token of one order."""
 
     name: str
     email: str = ""
     password: str = ""
     id: str = ""
+    order_token: str = ""
+    order_id: str = ""
 
 
 async def create_callers(http: HttpClient, stack: Stack) -> list[FuzzCaller]:
@@ -36,6 +38,15 @@ async def _customer(http: HttpClient) -> FuzzCaller:
     answered = await http.post("/auth/register", body)
     assert answered.status == 201, answered.body
     return FuzzCaller("customer", email, password, answered.json["user"]["id"])
+
+
+async def create_guest(http: HttpClient) -> FuzzCaller:
+    """A guest who has ordered the product of the examples and not paid yet."""
+    items = [{"sku": REQUEST_EXAMPLES[catalog.CREATE_PRODUCT]["sku"], "quantity": 2}]
+    body = {"items": items, "shipping_address": ADDRESS, "email": f"guest-{new_id().hex}@example.com"}
+    answered = await http.post("/orders", body)
+    assert answered.status == 201, answered.body
+    return FuzzCaller("guest", order_token=answered.json["access_token"], order_id=answered.json["id"])
 
 
 async def create_example_product(http: HttpClient, admin: FuzzCaller) -> None:

@@ -9,7 +9,7 @@ import aiohttp
 
 from infra.ops.devstack.stack_settings import StackSettings
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
-from tests.fuzz.callers import create_callers, create_example_product
+from tests.fuzz.callers import create_callers, create_example_product, create_guest
 from tests.fuzz.schemathesis import FuzzBudget, FuzzResult, run_schemathesis
 from tests.support.http import HttpClient
 from tests.support.stack_without_coverage import uninstrumented_stack
@@ -34,6 +34,7 @@ async def fuzz_as_all_callers(
             http = HttpClient(session, stack.http_url)
             callers = await create_callers(http, stack)
             await create_example_product(http, callers[-1])
+            callers.insert(1, await create_guest(http))
             chosen = [caller for caller in callers if only in ("", caller.name)]
             share = replace(budget, seconds=budget.seconds // len(chosen))
             for caller in chosen:

@@ -5,6 +5,7 @@ from tests.mutation.safeguard import Safeguard
 WALK = "tests/access/test_access_table.py::test_every_caller_gets_the_response_of_the_table"
 LISTS = "tests/access/test_access_table.py::test_lists_show_only_own_resources"
 ALONE = "tests/access/test_access_table.py::test_services_refuse_callers_themselves"
+GUESTS = "tests/access/test_guest_orders.py"
 FIELDS = "tests/access/test_mass_assignment.py::test_server_fields_are_refused_in_every_object"
 ORDERS, PAYMENTS = "services/order", "services/payment/handlers"
 ADDRESSES, SESSIONS = "services/user/store/addresses.py", "services/user/store/sessions.py"
@@ -17,14 +18,14 @@ def _check(name: str, file: str, there: str, without: str, test: str = WALK) -> 
 ACCESS_SAFEGUARDS = (
     _check(
         "another customer's order can be read and cancelled",
-        f"{ORDERS}/domain/orders.py",
-        "if record is None or not (identity.is_admin or record.order.user_id == identity.user_id):",
+        f"{ORDERS}/domain/access.py",
+        "if record is None or not (is_admin or is_owner(record, caller)):",
         "if record is None:",
     ),
     _check(
         "another customer's order can be paid",
-        f"{ORDERS}/handlers/commands.py",
-        "if record is None or record.order.user_id != request.user.user_id:",
+        f"{ORDERS}/domain/access.py",
+        "if record is None or not is_owner(record, caller):",
         "if record is None:",
     ),
     _check(
@@ -44,27 +45,83 @@ ACCESS_SAFEGUARDS = (
     _check(
         "another customer's payment can be read",
         f"{PAYMENTS}/queries.py",
-        "if payment is None or not (request.user.is_admin or payment.user_id == request.user.user_id):",
+        "if payment is None or not (opened or is_admin or is_own(payment, request.identity)):",
         "if payment is None:",
     ),
     _check(
         "all customers' payments are listed",
         f"{PAYMENTS}/queries.py",
-        "user_id=None if request.user.is_admin else request.user.user_id,",
-        "user_id=None,",
+        "    return identity.user_id\n",
+        "    return None\n",
         LISTS,
     ),
     _check(
         "a payment can be made for another customer's order",
         f"{PAYMENTS}/charges.py",
-        "if payable is None or payable.user_id != request.user.user_id:",
+        "if payable is None or not (payable.open_to_token or (user_id is not None and payable.user_id == user_id)):",
         "if payable is None:",
     ),
     _check(
         "another customer's payment can be confirmed",
         f"{PAYMENTS}/charges.py",
-        "payment.user_id != request.user.user_id or not _has_secret(",
-        "not _has_secret(",
+        "if payment is None or not (opened or is_own(payment, request.identity)):",
+        "if payment is None:",
+    ),
+    _check(
+        "any token opens a guest's order",
+        f"{ORDERS}/domain/access.py",
+        "return hmac.compare_digest(self.token_of(order_id).encode(), token.encode())",
+        "return bool(token)",
+        f"{GUESTS}::test_wrong_token_and_unknown_order_are_refused_alike",
+    ),
+    _check(
+        "a guest's token opens a claimed order",
+        f"{ORDERS}/domain/access.py",
+        "return user_id is None and email is not None",
+        "return email is not None",
+        f"{GUESTS}::test_token_ends_with_the_guest",
+    ),
+    _check(
+        "a guest's token opens an erased order",
+        f"{ORDERS}/domain/access.py",
+        "return user_id is None and email is not None",
+        "return user_id is None",
+        f"{GUESTS}::test_token_ends_with_the_guest",
+    ),
+    _check(
+        "a wrong token is refused after the order is read",
+        f"{ORDERS}/handlers/order_access.py",
+        "if request.identity is None and not has_token:",
+        "if False:",
+        "tests/services/order/test_order_access.py::test_wrong_token_is_refused_before_the_order_is_read",
+    ),
+    _check(
+        "an unknown payment is refused faster than a wrong token",
+        f"{PAYMENTS}/order_access.py",
+        "opened = await opens_order(deps, payment.order_id if payment else new_id(), request.order_token)",
+        "opened = payment is not None and await opens_order(deps, payment.order_id, request.order_token)",
+        "tests/services/payment/test_order_access.py::test_order_is_asked_even_about_a_payment_that_does_not_exist",
+    ),
+    _check(
+        "a stored reply is given to a guest with another token",
+        "infra/messaging/request_parsing.py",
+        'caller = str(user_id) if user_id else header.get(headers.ORDER_TOKEN, "")',
+        'caller = str(user_id) if user_id else ""',
+        f"{GUESTS}::test_stored_reply_is_returned_only_to_the_holder_of_the_token",
+    ),
+    _check(
+        "responses about guests' orders are stored in caches",
+        "edge/endpoint.py",
+        "if caller is None and self._concerns_guest_orders:",
+        "if False:",
+        f"{GUESTS}::test_responses_about_guest_orders_are_stored_nowhere",
+    ),
+    _check(
+        "a guest's token replaces a sign-in everywhere",
+        "contracts/access.py",
+        "if has_order_token and operation.open_to_order_tokens:",
+        "if has_order_token:",
+        ALONE,
     ),
     _check(
         "another customer's cart can be used",
@@ -127,7 +184,7 @@ ACCESS_SAFEGUARDS = (
     _check(
         "services do not check for administrators",
         "infra/messaging/rpc_server.py",
-        "return authorize(endpoint.operation, identity)",
+        "return authorize(endpoint.operation, identity, has_order_token=headers.ORDER_TOKEN in header)",
         "return identity",
         ALONE,
     ),
@@ -148,7 +205,7 @@ ACCESS_SAFEGUARDS = (
     _check(
         "the edge does not check for administrators",
         "edge/endpoint.py",
-        "authorize(self.route.operation, caller.identity if caller is not None else None)",
+        "authorize(self.route.operation, identity, has_order_token=order_token is not None)",
         "pass",
         "tests/edge/test_requests_and_replies.py::test_access_is_refused_before_a_service_is_called",
     ),

@@ -18,6 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.mutation.access_safeguards import ACCESS_SAFEGUARDS
+from tests.mutation.account_safeguards import ACCOUNT_SAFEGUARDS
+from tests.mutation.decline_safeguards import DECLINE_SAFEGUARDS
+from tests.mutation.guest_safeguards import GUEST_SAFEGUARDS
+from tests.mutation.import_safeguards import IMPORT_SAFEGUARDS
+from tests.mutation.mail_safeguards import MAIL_SAFEGUARDS
+from tests.mutation.messaging_safeguards import MESSAGING_SAFEGUARDS
+from tests.mutation.operation_safeguards import OPERATION_SAFEGUARDS
+from tests.mutation.query_safeguards import QUERY_SAFEGUARDS
 from tests.mutation.safeguard import Safeguard
 from tests.mutation.size_safeguards import SIZE_SAFEGUARDS
 
@@ -104,7 +112,7 @@ SAFEGUARDS = (
     Safeguard(
         "derived hold id: each try holds stock again",
         "services/order/handlers/place.py",
-        'return uuid5(_HOLD_NAMESPACE, f"cart {cart_version.cart_id} {cart_version.version}")',
+        'return uuid5(_HOLD_NAMESPACE, f"cart {cart_version.cart_id} {cart_version.version}{again}")',
         "return new_id()",
         ("tests/services/order/test_idempotency.py::test_a_retry_after_a_crash_finds_the_hold",),
     ),
@@ -123,7 +131,15 @@ SAFEGUARDS = (
         ("tests/services/cart/test_events.py::test_a_late_order_takes_nothing_from_a_line_added_again",),
     ),
     *ACCESS_SAFEGUARDS,
+    *ACCOUNT_SAFEGUARDS,
+    *MESSAGING_SAFEGUARDS,
     *SIZE_SAFEGUARDS,
+    *IMPORT_SAFEGUARDS,
+    *DECLINE_SAFEGUARDS,
+    *GUEST_SAFEGUARDS,
+    *OPERATION_SAFEGUARDS,
+    *MAIL_SAFEGUARDS,
+    *QUERY_SAFEGUARDS,
 )
 
 

@@ -47,7 +47,7 @@ SIZE_SAFEGUARDS = (
     ),
     Safeguard(
         "field errors: all are listed",
-        "infra/messaging/rpc_server.py",
+        "infra/messaging/request_parsing.py",
         "    listed = items[:MAX_FIELD_ERRORS]\n",
         "    listed = items[: MAX_FIELD_ERRORS - 1]\n",
         ("tests/infra/messaging/test_reply_sizes.py::test_field_errors_are_capped",),
@@ -59,7 +59,7 @@ SIZE_SAFEGUARDS = (
         "        if count > total > max_bytes:\n",
         (
             "tests/infra/foundation/test_pagination.py::test_items_are_measured_in_bytes",
-            "tests/e2e/test_sizes.py::test_pages_are_cut_by_bytes_with_the_right_next",
+            "tests/e2e/test_size_limits.py::test_pages_are_cut_by_bytes_with_the_right_next",
         ),
     ),
     Safeguard(
@@ -98,13 +98,13 @@ SIZE_SAFEGUARDS = (
         "services/catalog/product_writer.py",
         "if (size := len(document.encode())) > MAX_DOCUMENT_BYTES:",
         "if (size := len(document.encode())) < 0:",
-        ("tests/e2e/test_sizes.py::test_what_could_not_be_listed_or_ordered_is_refused",),
+        ("tests/e2e/test_size_limits.py::test_what_could_not_be_listed_or_ordered_is_refused",),
     ),
     Safeguard(
         "variants: a hundred of them may be larger than an order",
         "services/catalog/product_writer.py",
         "    _check_snapshots(snapshots)\n",
         "",
-        ("tests/e2e/test_sizes.py::test_what_could_not_be_listed_or_ordered_is_refused",),
+        ("tests/e2e/test_size_limits.py::test_what_could_not_be_listed_or_ordered_is_refused",),
     ),
 )

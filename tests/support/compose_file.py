@@ -10,7 +10,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docker-compose.yml"
-VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Z_]+)(?:(?P<how>:?-)(?P<default>[^}]*))?\})")
+VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>[A-Z0-9_]+)(?:(?P<how>:?-)(?P<default>[^${}]*))?\})")
+"""A variable whose default has no variable of its own: those inside are substituted first."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,13 @@ class ContainerProgram:
 
 
 def load_compose_file(**variables: str) -> dict[str, Any]:
-    """The parsed file with only these variables set."""
+    """The parsed file with only these variables set. A variable of a container without a value is passed on if set."""
     found: dict[str, Any] = substitute_variables(yaml.safe_load(FILE.read_text()), variables)
+    for service in found["services"].values():
+        environment = service.get("environment", {})
+        passed_on = {name: variables.get(name) if value is None else value for name, value in environment.items()}
+        if environment:
+            service["environment"] = {name: value for name, value in passed_on.items() if value is not None}
     return found
 
 
@@ -33,7 +39,14 @@ def substitute_variables(value: Any, variables: Mapping[str, str]) -> Any:
         return {key: substitute_variables(one, variables) for key, one in value.items()}
     if isinstance(value, list):
         return [substitute_variables(one, variables) for one in value]
-    return VARIABLE.sub(lambda match: _value(match, variables), value) if isinstance(value, str) else value
+    return _substitute(value, variables) if isinstance(value, str) else value
+
+
+def _substitute(text: str, variables: Mapping[str, str]) -> str:
+    """Substitutes from the inside out, since a default may contain a variable."""
+    while (changed := VARIABLE.sub(lambda match: _value(match, variables), text)) != text:
+        text = changed
+    return text
 
 
 def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
@@ -48,9 +61,9 @@ def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
 
 
 def compose_variables() -> set[str]:
-    """The variables that the file uses."""
+    """The variables that the file substitutes."""
     text = "\n".join(line.partition(" #")[0] for line in FILE.read_text().splitlines() if not line.startswith("#"))
-    return {match["name"] for match in VARIABLE.finditer(text) if match["name"]}
+    return set(re.findall(r"\$\{([A-Z0-9_]+)", text))
 
 
 def runs_souk_image(service: Mapping[str, Any]) -> bool:

@@ -33,13 +33,20 @@ class HttpResponse:
 class HttpClient:
     """Sends requests below `/api/v1`; a path that begins with `//` is sent from the root."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, token: str | None = None) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, token: str | None = None, order_token: str | None = None
+    ) -> None:
         self.session = session
         self.url = url
         self.token = token
+        self.order_token = order_token
 
     def with_token(self, token: str | None) -> "HttpClient":
         return HttpClient(self.session, self.url, token)
+
+    def with_order_token(self, order_token: str) -> "HttpClient":
+        """Also sends the token of a guest's order."""
+        return HttpClient(self.session, self.url, self.token, order_token)
 
     async def __call__(
         self,
@@ -54,6 +61,8 @@ class HttpClient:
         sent_headers = dict(headers or {})
         if self.token:
             sent_headers.setdefault("Authorization", f"Bearer {self.token}")
+        if self.order_token:
+            sent_headers.setdefault("Order-Access", self.order_token)
         if key:
             sent_headers["Idempotency-Key"] = key
         if json is not None:

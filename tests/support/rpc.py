@@ -37,12 +37,14 @@ class RpcCaller:
         key: str | None = None,
         if_match: int | None = None,
         client: str = "127.0.0.9",
+        order_token: str | None = None,
     ) -> tuple[bytes, Mapping[str, str]]:
         """Returns body and headers of the reply; raises the `Fail` that the service replied with."""
         values = {
             headers.CLIENT_IP: client,
             headers.IDENTITY: identity.model_dump_json() if identity else None,
             headers.IDEMPOTENCY_KEY: key,
+            headers.ORDER_TOKEN: order_token,
             headers.IF_MATCH: None if if_match is None else str(if_match),
         }
         extra_headers = {name: value for name, value in values.items() if value is not None}

@@ -30,6 +30,7 @@ DEFAULT_EMAIL = "admin@souk.example"
 PASSWORD_FILE = "admin_password"  # noqa: S105 - the name of a file
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=60)
 MAX_ATTEMPTS = 8
+WAIT_WORTH_TELLING_SECONDS = 1.0
 RETRY_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 
@@ -104,6 +105,8 @@ class AdminApi:
         self.session = session
         self.url = url.rstrip("/")
         self.token = token
+        self.on_wait: Callable[[float], None] | None = None
+        """Called with the seconds that the shop asks to wait before a retry, when they are worth telling."""
 
     async def get(self, path: str) -> Any:
         """Returns the JSON at a path below /api/v1."""
@@ -134,6 +137,8 @@ class AdminApi:
             status, response, delay = await self._send_once(method, path, make_body(), headers)
             if status not in RETRY_STATUSES or tries == MAX_ATTEMPTS:
                 break
+            if self.on_wait is not None and delay >= WAIT_WORTH_TELLING_SECONDS:
+                self.on_wait(delay)
             await asyncio.sleep(delay)
         if status >= HTTPStatus.BAD_REQUEST:
             raise ApiError(

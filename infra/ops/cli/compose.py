@@ -15,14 +15,16 @@ from typing import Annotated, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import typer
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 
+from contracts.operation import EDGE
 from contracts.size_limits import MAX_MESSAGE_BYTES
-from infra.messaging.permissions import NATS_USERS, render_users
+from infra.messaging.accounts import render_accounts
+from infra.messaging.permissions import NATS_USERS
 from infra.ops.cli import certificate as certificates
-from infra.ops.cli.admin_account import DEFAULT_EMAIL, PASSWORD_FILE, ensure_admin
+from infra.ops.cli.admin_account import DEFAULT_EMAIL, PASSWORD_FILE, AdminSettings, ensure_admin
 from infra.ops.cli.options import DataOption
 from infra.ops.cli.running_stack import find_data_dir
 from infra.ops.cli.seed import seed
@@ -36,7 +38,9 @@ from infra.ops.devstack.secret_files import (
     NATS_PASSWORD,
     OPERATOR,
     POSTGRES_PASSWORD,
+    PROXY_SECRET,
     READERS_DIR,
+    SMTP_PASSWORD,
     SecretFiles,
 )
 from infra.ops.devstack.service_programs import EXTRA_SECRETS
@@ -79,8 +83,9 @@ def compose_secrets(
     _make_readable(folder)
     console = Console(highlight=False)
     console.print(f"{folder} is ready for `docker compose up --build`. Only you can open it.", soft_wrap=True)
+    email = AdminSettings().admin_email or DEFAULT_EMAIL
     console.print(
-        f"The shop's administrator will be {DEFAULT_EMAIL}. The password is in {secrets.root / PASSWORD_FILE}.",
+        f"The shop's administrator will be {email}. The password is in {secrets.root / PASSWORD_FILE}.",
         soft_wrap=True,
     )
 
@@ -94,15 +99,27 @@ def create_all_secrets(secrets: SecretFiles) -> SecretFiles:
             secrets.get_or_create(service, name)
     for name in (POSTGRES_PASSWORD, MONGO_PASSWORD):
         secrets.get_or_create(OPERATOR, name)
+    secrets.get_or_create(EDGE, PROXY_SECRET)
     secrets.mongo_keyfile()
+    _write_chosen_passwords(secrets)
     secrets.get_or_create("", PASSWORD_FILE)
     secrets.owner_dir(READERS_DIR)
     return secrets
 
 
+def _write_chosen_passwords(secrets: SecretFiles) -> None:
+    """Writes the passwords that the operator chooses: a variable of a container is visible in `docker inspect`."""
+    chosen = ChosenPasswords()
+    if password := chosen.admin_password.get_secret_value():
+        _write_if_changed(secrets.owner_dir("") / PASSWORD_FILE, password.encode())
+    mail = secrets.owner_dir("notification") / SMTP_PASSWORD
+    if (password := chosen.smtp_password.get_secret_value()) or not mail.exists():
+        _write_if_changed(mail, password.encode())
+
+
 def _write_nats_config(folder: Path, secrets: SecretFiles) -> None:
     """Writes the configuration of the local stack's NATS for one in a container."""
-    users = render_users(
+    users = render_accounts(
         {name: secrets.get_or_create(name, NATS_PASSWORD) for name in NATS_USERS}, secrets.reader_passwords()
     )
     config = nats.CONFIG.format(
@@ -140,6 +157,15 @@ def _write_if_changed(path: Path, content: bytes) -> None:
 def _make_readable(folder: Path) -> None:
     for path in folder.rglob("*"):
         path.chmod(SHARED_DIR_MODE if path.is_dir() else SHARED_FILE_MODE)
+
+
+class ChosenPasswords(BaseSettings):
+    """Passwords that the operator chooses; an empty one is generated, or not needed."""
+
+    model_config = SettingsConfigDict(env_prefix="SOUK_", env_file=".env", extra="ignore", frozen=True)
+
+    admin_password: SecretStr = SecretStr("")
+    smtp_password: SecretStr = SecretStr("")
 
 
 class ExternalServerSettings(BaseSettings):

@@ -19,28 +19,39 @@ from infra.ops.devstack.errors import StackError
 
 POLL_SECONDS = 0.1
 FINAL_STATUSES = frozenset({"done", "failed"})
-MAX_ERRORS_SHOWN = 50
+MAX_NOTICES_SHOWN = 50
+MAX_VALUE_SHOWN = 40
 COUNT_COLUMNS = ("products", "variants", "created", "updated", "unchanged")
 
 
 def import_command(
     file: Annotated[Path, typer.Argument(help="A product CSV as Shopify exports it.", show_default=False)],
     *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what would be imported.")] = False,
     data: DataOption = None,
     url: UrlOption = "",
 ) -> None:
     """Import the products of a CSV file into the running shop. Importing a file again changes nothing.
 
+    What has to be changed to fit, such as a SKU that another product has, is listed as a warning.
+
     Exit code 1: the job failed, or at least one row was not imported. The other rows are.
 
-    Example: souk import products.csv
+    Example: souk import products.csv --dry-run
     """
     console = Console(highlight=False)
     content = read_product_file(file)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(f"{file.name}, rows", total=count_rows(content))
-        job = asyncio.run(_import(content, data, url, lambda rows: progress.update(bar, completed=rows)))
+
+        def tell_wait(seconds: float) -> None:
+            progress.console.print(f"The shop is busy or limits imports; trying again in {seconds:.0f} s.")
+
+        def show_rows(rows: int) -> None:
+            progress.update(bar, completed=rows)
+
+        job = asyncio.run(_import(content, data, url, show_rows, tell_wait, dry_run=dry_run))
     print_result(job, file.name, console)
     if job["status"] == "failed" or job["errors"]:
         raise typer.Exit(1)
@@ -67,19 +78,31 @@ def count_rows(content: bytes) -> int | None:
         return None
 
 
-async def _import(content: bytes, data: Path | None, url: str, on_progress: Callable[[int], None]) -> dict[str, Any]:
+async def _import(
+    content: bytes,
+    data: Path | None,
+    url: str,
+    on_progress: Callable[[int], None],
+    on_wait: Callable[[float], None],
+    *,
+    dry_run: bool,
+) -> dict[str, Any]:
     if url:
         address, credentials = url, credentials_from_environment()
     else:
         running = RunningStack(data)
         address, credentials = running.http_url, (await ensure_admin(running)).credentials
     async with log_in(address, credentials) as api:
-        return await run_import(api, content, on_progress)
+        api.on_wait = on_wait
+        return await run_import(api, content, on_progress, dry_run=dry_run)
 
 
-async def run_import(api: AdminApi, content: bytes, on_progress: Callable[[int], None]) -> dict[str, Any]:
+async def run_import(
+    api: AdminApi, content: bytes, on_progress: Callable[[int], None], *, dry_run: bool
+) -> dict[str, Any]:
     """Uploads the file and waits for the end of the job. `on_progress` gets the number of rows read."""
-    job: dict[str, Any] = await api.request("POST", "/products/import", lambda: content, content_type="text/csv")
+    path = "/products/import?dry_run=true" if dry_run else "/products/import"
+    job: dict[str, Any] = await api.request("POST", path, lambda: content, content_type="text/csv")
     while job["status"] not in FINAL_STATUSES:
         on_progress(job["rows"])
         await asyncio.sleep(POLL_SECONDS)
@@ -89,26 +112,35 @@ async def run_import(api: AdminApi, content: bytes, on_progress: Callable[[int],
 
 
 def print_result(job: dict[str, Any], name: str, console: Console) -> None:
-    """Prints what was imported, and each row that was not."""
-    outcome = "was imported" if job["status"] == "done" else "could not be imported"
+    """Prints what was imported, what was changed to fit, and each row that was not imported."""
+    imported = "would be imported" if job.get("dry_run") else "was imported"
+    outcome = imported if job["status"] == "done" else "could not be imported"
     console.print(f"{name} {outcome}: {job['rows']} rows read.")
     counts = Table(box=None, pad_edge=False, header_style="bold")
     for count in COUNT_COLUMNS:
         counts.add_column(count.capitalize(), justify="right")
     counts.add_row(*(str(job[count]) for count in COUNT_COLUMNS))
     console.print(counts)
-    if job["errors"]:
-        _print_errors(job["errors"], console)
+    warnings, errors = job.get("warnings", []), job["errors"]
+    if warnings:
+        values = "value was" if len(warnings) == 1 else "values were"
+        _print_notices(f"{len(warnings)} {values} changed or left out:", "yellow", warnings, console)
+    if errors:
+        rows = "row" if len(errors) == 1 else "rows"
+        _print_notices(f"{len(errors)} {rows} not imported:", "red", errors, console)
 
 
-def _print_errors(errors: list[dict[str, Any]], console: Console) -> None:
-    rows = "row" if len(errors) == 1 else "rows"
-    console.print(f"\n{len(errors)} {rows} not imported:", style="bold red")
+def _print_notices(title: str, colour: str, notices: list[dict[str, Any]], console: Console) -> None:
+    console.print(f"\n{title}", style=f"bold {colour}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Line", justify="right")
-    table.add_column("Why")
-    for error in errors[:MAX_ERRORS_SHOWN]:
-        table.add_row(str(error["line"]), Text(error["detail"]))  # as it is: square brackets in it are no markup
+    for column in ("Handle", "Column", "Value", "Why"):
+        table.add_column(column)
+    for notice in notices[:MAX_NOTICES_SHOWN]:
+        value = notice.get("value", "")
+        shown = value if len(value) <= MAX_VALUE_SHOWN else f"{value[:MAX_VALUE_SHOWN]}…"
+        cells = (notice.get("handle", ""), notice.get("field", ""), " ".join(shown.split()), notice["detail"])
+        table.add_row(str(notice["line"]), *map(Text, cells))  # as they are: square brackets are no markup
     console.print(table)
-    if len(errors) > MAX_ERRORS_SHOWN:
-        console.print(f"... and {len(errors) - MAX_ERRORS_SHOWN} more.")
+    if len(notices) > MAX_NOTICES_SHOWN:
+        console.print(f"... and {len(notices) - MAX_NOTICES_SHOWN} more.")

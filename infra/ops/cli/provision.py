@@ -1,9 +1,8 @@
 """`souk provision`: creates the streams, consumers, buckets and users of NATS that the contracts define."""
 
 import asyncio
-import os
 import re
-import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +11,9 @@ from rich.console import Console
 
 from contracts.operation import OPERATOR
 from infra.messaging import provisioning
+from infra.messaging.accounts import render_accounts
 from infra.messaging.connection import server_urls
-from infra.messaging.permissions import NATS_USERS, render_users
+from infra.messaging.permissions import NATS_USERS
 from infra.ops.cli.operator_connection import OperatorSettings, operator_settings
 from infra.ops.cli.options import DataOption
 from infra.ops.cli.running_stack import RunningStack
@@ -29,9 +29,13 @@ def provision(
     *,
     data: DataOption = None,
     reader: Annotated[
-        str, typer.Option(metavar="NAME", help="Also add a NATS user that may only read events, and print its URL.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Also add a NATS user with an account of its own, in which it may read every event.",
+        ),
     ] = "",
-    remove_reader: Annotated[str, typer.Option(metavar="NAME", help="Also remove such a user.")] = "",
+    remove_reader: Annotated[str, typer.Option(metavar="NAME", help="Also remove such a user and its consumers.")] = "",
     replicas: Annotated[
         int | None, typer.Option(help="Copies of each stream (default: the number of NATS nodes).", min=1, max=5)
     ] = None,
@@ -61,29 +65,41 @@ def provision(
         _provision(settings.nats_url, settings.nats_password.get_secret_value(), replicas or 1, console)
     else:
         running = RunningStack(data)
-        _provision(running.nats_url, running.nats_password(OPERATOR), replicas or len(running.ports.nats) or 1, console)
         if reader:
-            _add_reader(running, reader, console)
+            _configure_reader(running, reader)
+        replicas = replicas or len(running.ports.nats) or 1
+        readers = running.secrets.reader_passwords()
+        _provision(running.nats_url, running.nats_password(OPERATOR), replicas, console, readers)
+        if reader:
+            _print_reader(running, reader, console)
         if remove_reader:
             _remove_reader(running, remove_reader, console)
 
 
-def _provision(url: str, password: str, replicas: int, console: Console) -> None:
+def _provision(
+    url: str, password: str, replicas: int, console: Console, readers: Mapping[str, str] | None = None
+) -> None:
     try:
-        changes = asyncio.run(provisioning.provision(url, password, replicas=replicas))
+        changes = asyncio.run(provisioning.provision(url, password, replicas=replicas, readers=readers))
     except provisioning.NotEnoughNodes as error:
         raise StackError(f"{error} Choose another number with --replicas.") from None
+    except provisioning.ReaderNotConfigured as error:
+        raise StackError(str(error)) from error
     for line in changes or ["NATS is up to date."]:
         console.print(line)
 
 
-def _add_reader(running: RunningStack, name: str, console: Console) -> None:
+def _configure_reader(running: RunningStack, name: str) -> None:
     if not READER_NAME.match(name) or name in NATS_USERS:
         raise StackError(
             f"{name!r} cannot be the name of a reader. Use lower-case letters, digits, - and _, and no service's name."
         )
-    password = running.secrets.get_or_create(READERS_DIR, name)
+    running.secrets.get_or_create(READERS_DIR, name)
     _reload_users(running)
+
+
+def _print_reader(running: RunningStack, name: str, console: Console) -> None:
+    password = running.nats_password(name)
     urls = ",".join(f"nats://{name}:{password}@{url.partition('://')[2]}" for url in server_urls(running.nats_url))
     console.print(f"{name} may read event.> at {urls}", soft_wrap=True)
 
@@ -92,19 +108,19 @@ def _remove_reader(running: RunningStack, name: str, console: Console) -> None:
     readers = running.secrets.reader_passwords()
     if name not in readers:
         raise StackError(f"There is no reader {name}. " + (f"Choose one of {', '.join(readers)}." if readers else ""))
+    asyncio.run(provisioning.remove_mirrors(running.nats_url, running.nats_password(OPERATOR), name))
     (running.secrets.owner_dir(READERS_DIR) / name).unlink()
     _reload_users(running)
     console.print(f"{name} is removed and can no longer connect to NATS.")
 
 
 def _reload_users(running: RunningStack) -> None:
-    """Rewrites the users of NATS and makes every node read them; NATS closes connections of users that are gone."""
+    """Rewrites the users of NATS and makes every node read them."""
     nats.write_users_config(running.data_dir, running.secrets)
     pids = running.pids(NATS_PROCESS)
     if not pids:
         raise StackError("This shop does not run NATS itself. Change the readers in the configuration of that NATS.")
-    for pid in pids:
-        os.kill(pid, signal.SIGHUP)
+    asyncio.run(nats.reload_users(pids, list(running.ports.nats_monitor.values())))
 
 
 def _write_users(path: Path, settings: OperatorSettings) -> None:
@@ -115,4 +131,4 @@ def _write_users(path: Path, settings: OperatorSettings) -> None:
     if missing:
         raise StackError(f"{folder} has no password file for {', '.join(missing)}.")
     path.touch(mode=0o600)
-    path.write_text(render_users({name: (folder / name).read_text().strip() for name in NATS_USERS}))
+    path.write_text(render_accounts({name: (folder / name).read_text().strip() for name in NATS_USERS}))

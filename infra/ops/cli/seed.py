@@ -32,6 +32,7 @@ from infra.ops.cli.options import DataOption, UrlOption
 from infra.ops.cli.running_stack import RunningStack
 from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.errors import StackError
+from infra.ops.devstack.private_files import create_private_file
 
 CATALOG_FILE = Path(__file__).with_name("demo_catalog.toml")
 PRODUCT_CONCURRENCY, IMAGE_CONCURRENCY = 4, 2
@@ -111,7 +112,7 @@ async def _try_to_seed(stack: StackEndpoints, credentials: AdminCredentials, *, 
         typer.echo(f"The demo catalog is not complete. Complete it with `souk seed`. {error.message}")
     else:
         if with_images:
-            (stack.data_dir.path / SEEDED_MARKER).touch()
+            create_private_file(stack.data_dir.path / SEEDED_MARKER)
 
 
 def _seed_url(endpoints: StackEndpoints) -> str:

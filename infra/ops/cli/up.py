@@ -51,7 +51,7 @@ def up(
     edge_processes: Annotated[int | None, typer.Option(help="Processes of the edge (SOUK_EDGE_PROCESSES, 1).")] = None,
     nginx_limits: Annotated[
         bool | None,
-        typer.Option("--limits/--no-limits", help="Rate limits in Nginx and the edges (SOUK_NGINX_LIMITS, on)."),
+        typer.Option("--limits/--no-limits", help="Rate limits, also of guests' orders (SOUK_NGINX_LIMITS, on)."),
     ] = None,
     seed: Annotated[
         bool | None, typer.Option("--seed/--no-seed", help="Load the demo catalog on the first start (SOUK_SEED, on).")

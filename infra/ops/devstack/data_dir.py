@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.ops.devstack.errors import StackError
+from infra.ops.devstack.private_files import PRIVATE_DIR_MODE, create_private_dir, restrict, write_private
 
 MARKER = "souk-data.txt"
 MARKER_TEXT = (
@@ -76,7 +77,7 @@ def open_data_dir(data: Path, *, required_bytes: int = REQUIRED_DISK_BYTES) -> D
     try:
         _create(data_dir)
         for folder in (data_dir.secrets_dir, data_dir.logs_dir, data_dir.run_dir, data_dir.mail_dir):
-            folder.mkdir(mode=0o700, exist_ok=True)
+            create_private_dir(folder)
     except OSError as error:
         raise data_dir_error(data_dir.path, error) from None
     if shutil.disk_usage(data_dir.path).free < required_bytes:
@@ -91,9 +92,11 @@ def _create(data_dir: DataDir) -> None:
             "Choose an empty or new folder with --data (SOUK_DATA)."
         )
     # Under root, PostgreSQL runs as another user, which must be able to traverse the folder to reach its own.
-    data_dir.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
-    (data_dir.path / MARKER).write_text(MARKER_TEXT)
-    (data_dir.path / ".gitignore").write_text("*\n")
+    mode = 0o711 if os.geteuid() == 0 else PRIVATE_DIR_MODE
+    data_dir.path.mkdir(mode=mode, parents=True, exist_ok=True)
+    restrict(data_dir.path, mode)
+    write_private(data_dir.path / MARKER, MARKER_TEXT)
+    write_private(data_dir.path / ".gitignore", "*\n")
 
 
 def data_dir_error(folder: Path, error: OSError) -> StackError:

@@ -10,6 +10,7 @@ import psutil
 
 from infra.ops.devstack.data_dir import DataDir
 from infra.ops.devstack.errors import StackError
+from infra.ops.devstack.private_files import create_private_file
 from infra.ops.devstack.state_file import ProcessState, is_alive, read_state, wait_until_gone
 
 TERMINATE_TIMEOUT_SECONDS = 5.0
@@ -18,7 +19,7 @@ TERMINATE_TIMEOUT_SECONDS = 5.0
 @contextmanager
 def lock_data_dir(data_dir: DataDir) -> Iterator[str]:
     """Locks the folder until this process ends. Yields a sentence about what it cleaned up, or an empty text."""
-    with data_dir.lock_file.open("a+") as lock:
+    with create_private_file(data_dir.lock_file).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from infra.ops.devstack.private_files import create_private_file
+
 TAIL_LINES = 15
 MAX_LOG_BYTES = 16 * 1024 * 1024
 
@@ -35,7 +37,7 @@ def rotate(log: Path) -> bool:
         return False
     copy = log.with_suffix(".log.1")
     try:
-        shutil.copyfile(log, copy)
+        shutil.copyfile(log, create_private_file(copy))
     except OSError:
         copy.unlink(missing_ok=True)
     os.truncate(log, 0)

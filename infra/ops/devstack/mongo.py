@@ -1,6 +1,7 @@
 """The MongoDB server and the cart's user. It is a replica set of one: transactions and `w: majority` need a set."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -10,12 +11,17 @@ from pymongo.errors import OperationFailure, PyMongoError
 from infra.ops.devstack.data_dir import DataDir
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.free_ports import LOOPBACK
+from infra.ops.devstack.private_files import create_private_dir, write_private
 from infra.ops.devstack.readiness_probes import accepts_connections
 from infra.ops.devstack.secret_files import MONGO_PASSWORD, OPERATOR, SecretFiles
-from infra.ops.devstack.server_binaries import ServerBinary
+from infra.ops.devstack.server_binaries import ServerBinary, binary_version
+from infra.ops.devstack.server_versions import require_version
 from infra.ops.devstack.supervised_process import POLL_SECONDS, Program
 
 REPLICA_SET = "souk"
+VERSION_FILE = "mongo-version"
+"""Holds the major version that has created the data: MongoDB's own files do not say it."""
+
 CART_DATABASE = "souk_cart"
 CART_USER = "souk_cart"
 ADMIN_USER = "souk_operator"
@@ -37,11 +43,11 @@ MongoClient = AsyncMongoClient[dict[str, Any]]  # documents of any shape, as the
 
 def mongo_program(server: ServerBinary, data_dir: DataDir, secrets: SecretFiles, port: int) -> Program:
     """Writes the configuration and returns the program."""
-    folder = data_dir.path / "mongo"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    config = data_dir.run_dir / "mongod.conf"
-    config.write_text(
-        CONFIG.format(host=LOOPBACK, port=port, folder=folder, replica_set=REPLICA_SET, key=secrets.mongo_keyfile())
+    folder = create_private_dir(data_dir.path / "mongo")
+    _check_data_version(server, data_dir, folder)
+    config = write_private(
+        data_dir.run_dir / "mongod.conf",
+        CONFIG.format(host=LOOPBACK, port=port, folder=folder, replica_set=REPLICA_SET, key=secrets.mongo_keyfile()),
     )
 
     async def ready() -> bool:
@@ -57,6 +63,20 @@ def mongo_program(server: ServerBinary, data_dir: DataDir, secrets: SecretFiles,
         stop_timeout_seconds=20.0,
         ready_timeout_seconds=60.0,
     )
+
+
+def _check_data_version(server: ServerBinary, data_dir: DataDir, folder: Path) -> None:
+    """Refuses data of a version that this server cannot read: its own major version and the one before are readable."""
+    record, of_server = data_dir.path / VERSION_FILE, binary_version(server.binary)[0]
+    if not any(folder.iterdir()):
+        write_private(record, f"{of_server}\n")
+    elif record.exists() and of_server - (of_data := int(record.read_text())) not in {0, 1}:
+        raise StackError(
+            f"MongoDB {of_data} has written the data in {data_dir.path}, and MongoDB {of_server} ({server.origin}) "
+            f"cannot read it. To keep the data, start with MongoDB {of_data}: SOUK_SERVERS=path uses the one on PATH, "
+            "without it the pinned wheel is used. To start empty, run `souk down --purge` first. "
+            "Or choose another folder with --data."
+        )
 
 
 def admin_url(secrets: SecretFiles, port: int) -> str:
@@ -124,6 +144,7 @@ async def create_cart_user(server_url: str, secrets: SecretFiles) -> None:
     roles = [{"role": "readWrite", "db": CART_DATABASE}]
     try:
         async with _client(server_url) as client:
+            await _check_server_version(client)
             try:
                 await _create_user(client, CART_DATABASE, CART_USER, password, roles)
             except OperationFailure as error:
@@ -133,6 +154,16 @@ async def create_cart_user(server_url: str, secrets: SecretFiles) -> None:
     except PyMongoError as error:
         hosts = urlsplit(server_url).netloc.rpartition("@")[2]
         raise StackError(f"MongoDB at {hosts} refuses its administrator: {error}. Check SOUK_MONGO_URL.") from None
+
+
+async def _check_server_version(client: MongoClient) -> None:
+    major, minor, patch, *_ = (await client.server_info())["versionArray"]
+    require_version(
+        "mongod",
+        (major, minor, patch),
+        "The server of SOUK_MONGO_URL",
+        "unset SOUK_MONGO_URL to run the pinned wheel",
+    )
 
 
 async def _create_user(client: MongoClient, database: str, name: str, password: str, roles: list[Any]) -> None:

@@ -4,25 +4,37 @@ It runs as one server or as a cluster, each node with its own store. A cluster c
 written, and vice versa: a start with another number of nodes is refused.
 """
 
+import asyncio
 import json
+import os
+import re
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 from contracts.size_limits import MAX_MESSAGE_BYTES
-from infra.messaging.permissions import NATS_USERS, render_users
+from infra.messaging import connection
+from infra.messaging.accounts import SHOP_ACCOUNT, render_accounts
+from infra.messaging.permissions import NATS_USERS
 from infra.ops.devstack.data_dir import DataDir
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.free_ports import LOOPBACK
 from infra.ops.devstack.port_allocation import NATS_PROCESS, PortAllocation
+from infra.ops.devstack.private_files import create_private_dir, write_private
 from infra.ops.devstack.readiness_probes import http_get, http_ok
 from infra.ops.devstack.secret_files import NATS_PASSWORD, NATS_ROUTES_PASSWORD, OPERATOR, SecretFiles
 from infra.ops.devstack.server_binaries import ServerBinary
+from infra.ops.devstack.server_versions import require_version
 from infra.ops.devstack.supervised_process import Program
 
 CLUSTER_USER = "souk"
+GLOBAL_ACCOUNT = "$G"
+"""The account of users without an account."""
 UNHEALTHY_SECONDS = 10.0
 """A node restarts after this long with a failed JetStream, or after twice as long without any answer."""
+RELOAD_TIMEOUT_SECONDS = 10.0
+RELOAD_POLL_SECONDS = 0.02
 READY_TIMEOUT_SECONDS = 120.0
 """A node is ready once it has caught up with the events that it missed."""
 
@@ -65,12 +77,38 @@ cluster {{
 
 def write_users_config(data_dir: DataDir, secrets: SecretFiles) -> Path:
     """Writes the users' part of the configuration. The caller then sends SIGHUP to every node."""
-    return _write(
+    return write_private(
         data_dir.run_dir / "nats-users.conf",
-        render_users(
+        render_accounts(
             {name: secrets.get_or_create(name, NATS_PASSWORD) for name in NATS_USERS}, secrets.reader_passwords()
         ),
     )
+
+
+async def reload_users(pids: Sequence[int], monitor_ports: Sequence[int]) -> None:
+    """Makes every node read the users' part of its configuration. NATS closes connections of users that are gone.
+
+    It reloads twice: in an account that the first reload has added, nats-server 2.15 connects the imported services
+    only at the next one.
+    """
+    for _ in range(2):
+        loaded = [await _config_load_time(port) for port in monitor_ports]
+        for pid in pids:
+            os.kill(pid, signal.SIGHUP)
+        try:
+            async with asyncio.timeout(RELOAD_TIMEOUT_SECONDS):
+                while any(  # noqa: ASYNC110 - NATS has no event for it
+                    [await _config_load_time(port) in {"", *loaded} for port in monitor_ports]
+                ):
+                    await asyncio.sleep(RELOAD_POLL_SECONDS)
+        except TimeoutError:
+            raise StackError("NATS did not reload its users. See `souk logs nats`.") from None
+
+
+async def _config_load_time(monitor_port: int) -> str:
+    """Returns when a node has read its configuration; an empty text while it does not answer."""
+    found = re.search(r'"config_load_time": "([^"]+)"', await http_get(monitor_port, "/varz"))
+    return found[1] if found else ""
 
 
 def nats_programs(
@@ -79,8 +117,26 @@ def nats_programs(
     """Returns the programs of the single server or of every node."""
     nodes = list(ports.nats)
     _check_node_count(data_dir, nodes)
+    _move_to_shop_account(data_dir, nodes)
     write_users_config(data_dir, secrets)
     return [_program(name, server, data_dir, secrets, ports) for name in nodes]
+
+
+def _move_to_shop_account(data_dir: DataDir, nodes: Sequence[str]) -> None:
+    """Moves the streams of release 0.1.0, which had one account without a name, into the account of the shop.
+
+    A single server finds streams by their folders. A cluster also remembers their account, so it is refused.
+    """
+    for node in nodes:
+        jetstream = data_dir.path / node / "jetstream"
+        if not (jetstream / GLOBAL_ACCOUNT).is_dir() or (jetstream / SHOP_ACCOUNT).exists():
+            continue
+        if len(nodes) > 1:
+            raise StackError(
+                f"A cluster of Souk 0.1.0 has stored the events in {data_dir.path}, in an account that this release no "
+                "longer uses. Run Souk 0.1.0 on the folder, or start empty after `souk down --purge`."
+            )
+        (jetstream / GLOBAL_ACCOUNT).rename(jetstream / SHOP_ACCOUNT)
 
 
 def _program(
@@ -88,7 +144,7 @@ def _program(
 ) -> Program:
     store = data_dir.path / name
     if not store.exists():
-        store.mkdir(mode=0o700)
+        create_private_dir(store)
     max_store = shutil.disk_usage(store).total * 3 // 4
     port, monitor = ports.nats[name], ports.nats_monitor[name]
     text = CONFIG.format(
@@ -100,7 +156,7 @@ def _program(
         max_store_bytes=max_store,
         max_payload=MAX_MESSAGE_BYTES,
     )
-    config = _write(data_dir.run_dir / f"{name}.conf", text + _cluster_config(name, secrets, ports))
+    config = write_private(data_dir.run_dir / f"{name}.conf", text + _cluster_config(name, secrets, ports))
 
     async def ready() -> bool:
         """Tells whether JetStream answers; in a cluster, also whether it knows its leader and has caught up."""
@@ -147,10 +203,11 @@ def _check_node_count(data_dir: DataDir, nodes: Sequence[str]) -> None:
         )
 
 
-def _write(path: Path, text: str) -> Path:
-    """Writes a file that only this user can read, atomically: a server that reloads must not read half of it."""
-    draft = path.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_text(text)
-    draft.replace(path)
-    return path
+async def check_server_version(url: str, password: str) -> None:
+    """Refuses an external NATS that is too old. One that the stack started itself has passed this check before."""
+    async with connection.connect(url, OPERATOR, password, allow_reconnect=False) as client:
+        found = client.connected_server_version
+    version = (found.major, found.minor, found.patch)
+    require_version(
+        "nats-server", version, "The server of SOUK_NATS_URL", "unset SOUK_NATS_URL to run the pinned wheel"
+    )

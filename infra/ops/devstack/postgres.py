@@ -11,21 +11,24 @@ from urllib.parse import urlsplit
 import asyncpg
 import psutil
 
+from infra.ops.devstack.child_environment import server_environment
 from infra.ops.devstack.data_dir import DataDir
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.free_ports import LOOPBACK
 from infra.ops.devstack.run_as_user import accessible_server, postgres_home, postgres_user
 from infra.ops.devstack.secret_files import DATABASE_PASSWORD, OPERATOR, POSTGRES_PASSWORD, SecretFiles
-from infra.ops.devstack.server_binaries import ServerBinary, binary_version
+from infra.ops.devstack.server_binaries import WHEEL_POSTGRES_VERSION, ServerBinary, binary_version
+from infra.ops.devstack.server_versions import require_version
 from infra.ops.devstack.state_file import wait_until_gone
 from infra.ops.devstack.supervised_process import OsUser, Program, launch_prefix
 
 SUPERUSER = "postgres"
-BUILTIN_LOCALE_SINCE = (17, 0)
+BUILTIN_LOCALE_SINCE = (17, 0, 0)
 MAX_SOCKET_PATH_LENGTH = 80
 STOP_TIMEOUT_SECONDS = 20.0
 CONFIG = """\
 # Written by `souk up` at every start. All other settings, such as fsync and synchronous_commit, keep their defaults.
+# The last setting keeps values, which may be personal, out of the log.
 listen_addresses = '{host}'
 port = {port}
 unix_socket_directories = '{sockets}'
@@ -42,6 +45,7 @@ log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %u@%d '
 log_min_duration_statement = '1s'
 log_lock_waits = on
+log_error_verbosity = terse
 """
 
 
@@ -65,7 +69,6 @@ class PostgresServer:
         """Creates the database cluster if there is none, and writes its configuration."""
         if not (self.cluster_dir / "PG_VERSION").exists():
             await self._initdb()
-        self._check_data_version()
         self._clear_stale_pid()
         sockets = self._home if len(str(self._home)) < MAX_SOCKET_PATH_LENGTH else ""
         config = self.cluster_dir / "postgresql.conf"
@@ -119,6 +122,7 @@ class PostgresServer:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 cwd=self._home,
+                env=server_environment(),
             )
             output, _ = await child.communicate()
         finally:
@@ -133,14 +137,6 @@ class PostgresServer:
         if binary_version(self._server.binary) >= BUILTIN_LOCALE_SINCE:
             return ("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8")
         return ("--locale", "C.UTF-8")
-
-    def _check_data_version(self) -> None:
-        of_data, of_server = data_version(self._data_dir), binary_version(self._server.binary)[0]
-        if of_data != of_server:
-            raise StackError(
-                f"PostgreSQL {of_data} has written the data in {self._data_dir.path}, but version {of_server} was "
-                f"found. Put version {of_data} on PATH, or start empty after `souk down --purge`."
-            )
 
     def _clear_stale_pid(self) -> None:
         """Removes the pid file of a killed server, which prevents a start when another process has that pid now."""
@@ -162,6 +158,24 @@ def data_version(data_dir: DataDir) -> int:
     return 0
 
 
+def check_data_version(server: ServerBinary, data_dir: DataDir) -> None:
+    """Refuses data of another major version, which this server cannot read."""
+    of_data, of_server = data_version(data_dir), binary_version(server.binary)[0]
+    if of_data and of_data != of_server:
+        raise StackError(
+            f"PostgreSQL {of_data} has written the data in {data_dir.path}, and PostgreSQL {of_server} "
+            f"({server.origin}) cannot read it. {_way_to_keep(of_data)} "
+            "To start empty, run `souk down --purge` first. Or choose another folder with --data."
+        )
+
+
+def _way_to_keep(of_data: int) -> str:
+    """Says how to start the server that has written the data."""
+    if of_data == WHEEL_POSTGRES_VERSION:
+        return "To keep the data, unset SOUK_SERVERS: the pinned wheel has that version."
+    return f"To keep the data, put PostgreSQL {of_data} on PATH and start with SOUK_SERVERS=path."
+
+
 def _own(path: Path, user: OsUser | None) -> None:
     path.chmod(0o600)
     if user:
@@ -178,6 +192,12 @@ async def create_roles_and_databases(superuser_dsn: str, secrets: SecretFiles, s
             f"PostgreSQL at {parts.hostname}:{parts.port} refuses its superuser: {error}. Check SOUK_POSTGRES_URL."
         ) from None
     try:
+        require_version(
+            "postgres",
+            connection.get_server_version()[:3],
+            "The server of SOUK_POSTGRES_URL",
+            "unset SOUK_POSTGRES_URL to run the pinned wheel",
+        )
         await _create_roles(
             connection, {f"souk_{name}": secrets.get_or_create(name, DATABASE_PASSWORD) for name in services}
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from infra.ops.devstack import mongo, nats, nginx
 from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.port_allocation import edge_processes, service_processes
-from infra.ops.devstack.postgres import PostgresServer, data_version
+from infra.ops.devstack.postgres import PostgresServer, check_data_version
 from infra.ops.devstack.server_binaries import ServerFinder
 from infra.ops.devstack.service_programs import ServicePrograms, smtp_sink_program
 from infra.ops.devstack.stack_settings import SERVICE_STORES
@@ -31,9 +31,9 @@ class ProcessPlan:
         if settings.starts("nats"):
             found += nats.nats_programs(self._finder.nats(), data_dir, secrets, ports)
         if settings.starts("postgres"):
-            self.postgres = PostgresServer(
-                self._finder.postgres(data_version(data_dir)), data_dir, secrets, ports.postgres
-            )
+            binary = self._finder.postgres()
+            check_data_version(binary, data_dir)
+            self.postgres = PostgresServer(binary, data_dir, secrets, ports.postgres)
             found.append(self.postgres.program())
         if settings.starts("mongo"):
             found.append(mongo.mongo_program(self._finder.mongo(), data_dir, secrets, ports.mongo))
@@ -59,12 +59,11 @@ class ProcessPlan:
         )
 
     def _nginx(self) -> list[Program]:
-        settings, ports = self._endpoints.settings, self._endpoints.ports
-        if not settings.starts("nginx"):
+        endpoints = self._endpoints
+        if not endpoints.settings.starts("nginx"):
             return []
-        edges = list(ports.edges.values())
         return [
             nginx.nginx_program(
-                self._finder.nginx(), self._endpoints.data_dir, settings, port=ports.http, edge_ports=edges
+                self._finder.nginx(), endpoints.data_dir, endpoints.settings, endpoints.secrets, endpoints.ports
             )
         ]

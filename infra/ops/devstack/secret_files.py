@@ -12,6 +12,9 @@ NATS_PASSWORD = "souk_nats_password"  # noqa: S105 - the name of a file
 DATABASE_PASSWORD = "souk_database_password"  # noqa: S105 - the name of a file
 MONGO_PASSWORD = "souk_mongo_password"  # noqa: S105 - the name of a file
 NATS_ROUTES_PASSWORD = "nats_routes_password"  # noqa: S105 - the name of a file
+ACCESS_SECRET = "souk_access_secret"  # noqa: S105 - the name of a file
+PROXY_SECRET = "souk_edge_proxy_secret"  # noqa: S105 - the name of a file
+SMTP_PASSWORD = "souk_smtp_password"  # noqa: S105 - the name of a file
 KEYS_SECRET = "souk_keys_secret"  # noqa: S105 - the name of a file
 POSTGRES_PASSWORD = "souk_postgres_password"  # noqa: S105 - the name of a file
 

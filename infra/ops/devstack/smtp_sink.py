@@ -6,6 +6,7 @@ It listens on loopback by default. In a container with a closed network, HOST ma
 """
 
 import asyncio
+import os
 import signal
 import sys
 from collections import deque
@@ -14,6 +15,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from infra.ops.devstack.free_ports import LOOPBACK
+from infra.ops.devstack.private_files import PRIVATE_UMASK
 
 MAX_KEPT_MAILS = 1000
 MAX_MAIL_BYTES = 10 * 1024 * 1024
@@ -62,6 +64,7 @@ async def serve(port: int, folder: Path, host: str = LOOPBACK) -> None:
 
 def main() -> None:
     """Reads the command line and serves."""
+    os.umask(PRIVATE_UMASK)
     port, folder, *host = sys.argv[1:]
     asyncio.run(serve(int(port), Path(folder), *host))
 

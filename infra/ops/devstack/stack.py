@@ -60,7 +60,7 @@ class Stack(StackEndpoints):
         self.processes: dict[str, SupervisedProcess] = {}
         self.timings: dict[str, float] = {}
         self.notice = ""
-        self._finder = finder or ServerFinder()
+        self._finder = finder or ServerFinder(settings.servers)
         self._on_change = on_change
         self._plan = ProcessPlan(self, self._finder)
         self._ready = False
@@ -176,10 +176,18 @@ class Stack(StackEndpoints):
                 await self._provision_nats()
 
     async def _provision_nats(self) -> None:
+        await nats.check_server_version(self.nats_url, self.nats_password(OPERATOR))
         try:
-            await provisioning.provision(self.nats_url, self.nats_password(OPERATOR), replicas=self.settings.nats_nodes)
+            await provisioning.provision(
+                self.nats_url,
+                self.nats_password(OPERATOR),
+                replicas=self.settings.nats_nodes,
+                readers=self.secrets.reader_passwords(),
+            )
         except provisioning.NotEnoughNodes as error:
             raise StackError(f"{error} Choose another number with --nats-nodes (SOUK_NATS_NODES).") from None
+        except provisioning.ReaderNotConfigured as error:
+            raise StackError(str(error)) from error
 
     async def _start_postgres(self) -> None:
         if "postgres" not in self.settings.parts:

@@ -1,6 +1,7 @@
 """The settings of a local stack: from options, `SOUK_` variables and `.env`."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -9,11 +10,12 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.ops.devstack.errors import StackError
+from infra.ops.devstack.nginx_config import split_list
+from infra.ops.devstack.server_binaries import ServerSource
 
 StackPart = Literal["nats", "postgres", "mongo", "mail", "services", "edge", "nginx"]
 SERVER_PARTS: frozenset[StackPart] = frozenset({"nats", "postgres", "mongo", "mail"})
 ALL_PARTS: frozenset[StackPart] = SERVER_PARTS | {"services", "edge", "nginx"}
-NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 SERVICE_STORES: Mapping[str, Literal["postgres", "mongo"]] = MappingProxyType(
     {
@@ -45,6 +47,9 @@ class StackSettings(BaseSettings):
     edge_port: Port = Field(default=8081, ge=0, le=65535, description="of the first edge; the others count upwards")
     ops_port: Port = Field(default=9101, ge=0, le=65535, description="of the first process; the others count upwards")
 
+    servers: ServerSource = Field(
+        default="wheel", description="`path` uses the servers on PATH that are new enough instead of the pinned wheels"
+    )
     nats_url: str = Field(
         default="", description="a NATS of your own, used instead of starting one; commas between nodes"
     )
@@ -59,8 +64,11 @@ class StackSettings(BaseSettings):
     services: tuple[str, ...] = tuple(SERVICE_STORES)
     prepare: bool = Field(default=True, description="provision NATS and migrate the databases")
     seed: bool = Field(default=True, description="load the demo catalog on the first start")
-    nginx_limits: bool = Field(default=True, description="rate limits in Nginx and the edges")
+    nginx_limits: bool = Field(default=True, description="rate limits in Nginx and the edges, and of guests' orders")
     nginx_cache: bool = True
+    nginx_trusted_proxies: str = Field(
+        default="", description="networks of proxies in front of Nginx, whose X-Forwarded-For is trusted"
+    )
     process_env: Mapping[str, str] = Field(default_factory=dict, description="for every service and edge")
     env_of: Mapping[str, Mapping[str, str]] = Field(default_factory=dict, description="for one service, or `edge`")
     crash_folder: Path | None = Field(default=None, description="where failpoints look for their instructions")
@@ -74,14 +82,17 @@ class StackSettings(BaseSettings):
             raise ValueError(message)
         return nodes
 
+    @field_validator("nginx_trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for part in split_list(text):
+            ip_network(part)
+        return text
+
     def starts(self, part: StackPart) -> bool:
         """Tells whether this stack runs the part itself: it is asked for, and no URL names an external one."""
         external = {"nats": self.nats_url, "postgres": self.postgres_url, "mongo": self.mongo_url}
         return part in self.parts and not external.get(part)
-
-    def extra_environment(self, name: str) -> Mapping[str, str]:
-        """Returns the variables that are set for one service, or for `edge`."""
-        return {**self.process_env, **self.env_of.get(name, NO_VARIABLES)}
 
 
 def load_settings(overrides: Mapping[str, object] | None = None) -> StackSettings:

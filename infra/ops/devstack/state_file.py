@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ValidationError
 
+from infra.ops.devstack.private_files import write_private
+
 POLL_SECONDS = 0.02
 CLOCK_SLACK_SECONDS = 1.0
 """The kernel reports start times in ticks, so two readings of one start may differ a little."""
@@ -43,9 +45,7 @@ class StackState(BaseModel):
 
 def write_state(path: Path, state: StackState) -> None:
     """Replaces the state file atomically."""
-    draft = path.with_suffix(".new")
-    draft.write_text(state.model_dump_json(indent=1))
-    draft.replace(path)
+    write_private(path, state.model_dump_json(indent=1))
 
 
 def read_state(path: Path) -> StackState | None:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from infra.ops.devstack.child_environment import server_environment
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.log_rotation import append_note, rotate, tail
+from infra.ops.devstack.private_files import create_private_file
 from infra.ops.devstack.state_file import wait_until_gone
 
 POLL_SECONDS = 0.02
@@ -66,7 +68,7 @@ class Program:
     log: Path
     address: str = ""
     origin: str = ""
-    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    env: Mapping[str, str] = field(default_factory=server_environment)
     cwd: Path | None = None
     user: OsUser | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -166,6 +168,7 @@ class SupervisedProcess:
     async def _spawn(self) -> None:
         program = self.program
         rotate(program.log)
+        create_private_file(program.log)
         with program.log.open("ab") as log:
             self._log_start = log.tell()
             self._child = await asyncio.create_subprocess_exec(

@@ -122,13 +122,12 @@ EVENT_CHECKS = (
     Check(
         6,
         "cart_not_emptied",
-        "A cart still holds what was ordered from it.",
+        "A cart still holds what was ordered from it and paid.",
         """
-        SELECT 'cart' AS service, e.stream, min(e.seq) AS sequence, o.order_id, o.cart_id AS cart,
-               'the cart has not applied the order' AS detail
+        SELECT o.order_id, o.cart_id AS cart, 'the cart has not applied the order' AS detail
         FROM orders AS o JOIN cart AS c ON c.cart_id = o.cart_id
         LEFT JOIN cart AS m ON m.cart_id = c.merged_into
-        JOIN event AS e ON e.aggregate_id = o.order_id AND e.name = 'placed'
+        JOIN event AS e ON e.aggregate_id = o.order_id AND e.name = 'paid'
         JOIN consumer AS k ON k.service = 'cart' AND k.stream = e.stream AND e.seq <= k.floor
         WHERE c.remembers_all AND coalesce(m.remembers_all, c.merged_into IS NULL)
             AND NOT EXISTS (SELECT 1 FROM emptied AS g
@@ -136,7 +135,7 @@ EVENT_CHECKS = (
             AND NOT EXISTS (SELECT 1 FROM dead_letter AS d WHERE d.event_id = e.event_id AND d.service = k.service)
         GROUP BY o.order_id
         """,
-        REDELIVER,
+        REPUBLISH_ORDER,
     ),
     Check(
         6,

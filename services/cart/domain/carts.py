@@ -48,6 +48,8 @@ class CartLine:
     """`low_stock` or `unavailable`, if that was marked at the last read."""
     since: int = 0
     """The cart's version that added the line. An order placed from an older version does not contain it."""
+    left_out: int = 0
+    """Units that a merge has left out, until the owner has read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,10 @@ class CartRecord:
     ordered: tuple[UUID, ...] = ()
     """The orders whose lines were removed, the newest last. Each is applied once."""
     ordered_at: tuple[int, ...] = ()
-    """The versions that the newest of those orders were placed from; 0 for an order from a merged guest's cart."""
+    """The versions that the newest of those orders were placed from.
+
+    In the customer's cart, 0 stands for an order from a guest's cart that was merged into it.
+    """
     forgotten_to: int = 0
     """The highest version that a dropped order was placed from; dropped orders are no longer among `ordered`."""
     lines_by_sku: Mapping[str, CartLine] = field(init=False, repr=False, compare=False)
@@ -75,7 +80,7 @@ class CartRecord:
         object.__setattr__(self, "lines_by_sku", {line.sku: line for line in self.lines})
 
     def has_applied(self, order_id: UUID, version: int) -> bool:
-        """Whether the lines of the order, placed from that version of the cart, were already removed.
+        """Whether the order, placed from that version of the cart, was already applied.
 
         An order placed from a version up to `forgotten_to` counts as applied.
         """
@@ -172,24 +177,43 @@ def clear_lines(cart: CartRecord) -> CartEdit | None:
 
 
 def merge_lines(own: CartRecord, guest: CartRecord) -> CartEdit | None:
-    """Adds the guest's units to the customer's cart, up to `MAX_UNITS` a line; None when the guest's cart is empty."""
+    """Adds the guest's units to the customer's cart; None when the guest's cart is empty.
+
+    A line holds up to `MAX_UNITS`: it stores how many units were left out, and its owner reads that once. The owner
+    also reads again which of these lines are short.
+    """
     if not guest.lines:
         return None
     merged = {line.sku: line for line in own.lines}
     for line in guest.lines:
         present = merged.get(line.sku, replace(line, quantity=0, since=own.version + 1))
-        merged[line.sku] = replace(present, quantity=min(MAX_UNITS, present.quantity + line.quantity))
+        quantity = present.quantity + line.quantity
+        excess = max(quantity - MAX_UNITS, 0)
+        merged[line.sku] = replace(
+            present, quantity=quantity - excess, left_out=present.left_out + excess, shortage=None
+        )
     if len(merged) > MAX_LINES:
         raise CartFull(f"The merged cart would hold {len(merged)} different SKUs; a cart holds at most {MAX_LINES}.")
     return ReplaceLines(tuple(merged.values()), own.version)
+
+
+def units_taken(guest: CartRecord, own: CartRecord, merged: CartRecord) -> tuple[CartLine, ...]:
+    """The guest's lines with the units that the customer's cart took over: all of them, unless a line was capped."""
+    return tuple(
+        replace(line, quantity=min(line.quantity, merged.quantity_of(line.sku) - own.quantity_of(line.sku)))
+        for line in guest.lines
+    )
 
 
 def after_order(cart: CartRecord, ordered: UnitsBySku, version: int) -> tuple[CartLine, ...]:
     """The lines that are left after an order that was placed from that version of the cart.
 
     A line that was removed and added again is a new line: an order placed before takes nothing from it, however late
-    its event arrives.
+    its event arrives. Orders of one version have the same lines, so only the first one that was paid takes them; there
+    is a second one when the first was cancelled after its payment.
     """
+    if version in cart.ordered_at:
+        return cart.lines
     left = (
         replace(line, quantity=line.quantity - ordered.get(line.sku, 0)) if line.since <= version else line
         for line in cart.lines
@@ -200,8 +224,11 @@ def after_order(cart: CartRecord, ordered: UnitsBySku, version: int) -> tuple[Ca
 def lines_from_guest(guest: CartRecord, ordered: UnitsBySku, version: int) -> UnitsBySku:
     """The units of a guest's order that were still in the guest's cart when the customer's cart took it over.
 
-    `version` is the version of the guest's cart that the order was placed from.
+    `version` is the version of the guest's cart that the order was placed from. Nothing is left of a version that
+    another order has taken.
     """
+    if version in guest.ordered_at:
+        return {}
     return {
         line.sku: min(line.quantity, ordered[line.sku])
         for line in guest.lines
@@ -233,13 +260,15 @@ def mark_seen(cart: CartRecord, quotes: QuotesBySku) -> tuple[CartLine, ...] | N
     """The lines with the prices and shortages that their owner reads now; None when none has changed."""
     lines = tuple(_mark_line_seen(line, quotes.get(line.sku)) for line in cart.lines)
     pairs = zip(cart.lines, lines, strict=True)
-    has_changed = any((old.price, old.shortage) != (new.price, new.shortage) for old, new in pairs)
+    has_changed = any(
+        (old.price, old.shortage, old.left_out) != (new.price, new.shortage, new.left_out) for old, new in pairs
+    )
     return lines if has_changed else None
 
 
 def _mark_line_seen(line: CartLine, quote: SkuQuote | None) -> CartLine:
     if quote is None:
-        return replace(line, shortage=CartItemChange.UNAVAILABLE)
+        return replace(line, shortage=CartItemChange.UNAVAILABLE, left_out=0)
     return replace(_quoted_line(quote, line.quantity), shortage=find_shortage(line, quote), since=line.since)
 
 

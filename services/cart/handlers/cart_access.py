@@ -54,5 +54,5 @@ def new_cart(deps: CartDeps, user_id: UUID | None) -> CartRecord:
 
 def require_version(request: Request[Any], cart: CartRecord) -> None:
     """Raises `PreconditionFailed` when `If-Match` names another version of the cart."""
-    if request.if_match is not None and request.if_match != cart.version:
+    if request.if_match is not None and cart.version not in request.if_match:
         raise PreconditionFailed

@@ -55,7 +55,7 @@ async def checkout(deps: CartDeps, request: Request[CheckoutRequest]) -> Checkou
     cart = await find_cart(deps, request.body.id, customer)
     if not cart.lines:
         raise CartEmpty
-    # The next write most likely finds the cart emptied by the order.
+    # The next write most likely finds the cart emptied by the order, once that was paid.
     deps.write_cache.put(request.body.id, customer, replace(cart, lines=(), version=cart.version + 1))
     lines = [CheckoutLine(sku=line.sku, quantity=line.quantity) for line in cart.lines]
     return Checkout(cart_id=cart_reference(cart.id), version=cart.version, lines=lines)

@@ -1,4 +1,6 @@
-"""Removes the ordered units from a cart when an order was placed; lines added since stay.
+"""Removes the ordered units from a cart when the order was paid; lines added since stay.
+
+Until then the cart keeps its lines, so that it can be ordered again when the payment is declined.
 
 The cart stores the orders that it has applied, in the same write that removes their lines. One write is both the
 effect and its inbox entry, so no transaction delays a customer who keeps adding.
@@ -8,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from contracts.operator_redelivery import RedeliveryOutcome
-from contracts.order import OrderPlaced
+from contracts.order import OrderPaid, OrderPlaced
 from infra.database.mongo import Session
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
@@ -18,10 +20,11 @@ from services.cart.domain.carts import CartLine, CartRecord, UnitsBySku, after_o
 from services.cart.handlers.cart_access import MAX_ATTEMPTS
 
 
-async def order_placed(deps: CartDeps, _session: Session | None, event: OrderPlaced) -> RedeliveryOutcome:
+async def order_paid(deps: CartDeps, _session: Session | None, event: OrderPaid) -> RedeliveryOutcome:
     """Removes the ordered units from the cart, once for each order.
 
-    In most cases the cart has not changed since the order was placed, and one statement is enough.
+    In most cases the cart has not changed since the order was placed, and one statement is enough. An event without a
+    cart is of an order that was not placed from one, or an older release has published it.
     """
     if event.cart_id is None or event.cart_version is None:
         return RedeliveryOutcome.IGNORED
@@ -44,7 +47,15 @@ async def order_placed(deps: CartDeps, _session: Session | None, event: OrderPla
     raise RetryLater
 
 
-def _ordered_units(event: OrderPlaced) -> UnitsBySku:
+async def order_placed(_deps: CartDeps, _session: Session | None, _event: OrderPlaced) -> RedeliveryOutcome:
+    """Changes nothing: the cart keeps its lines until the order is paid.
+
+    An older release emptied carts by this event. What it received and did not acknowledge is delivered once more.
+    """
+    return RedeliveryOutcome.IGNORED
+
+
+def _ordered_units(event: OrderPaid) -> UnitsBySku:
     ordered = Counter[str]()
     for item in event.items:
         ordered[item.sku] += item.quantity
@@ -52,7 +63,7 @@ def _ordered_units(event: OrderPlaced) -> UnitsBySku:
 
 
 async def _apply(
-    deps: CartDeps, cart: CartRecord, left: Sequence[CartLine], event: OrderPlaced, version: int
+    deps: CartDeps, cart: CartRecord, left: Sequence[CartLine], event: OrderPaid, version: int
 ) -> RedeliveryOutcome | None:
     """Writes the lines that are left; None when the cart has changed since it was read."""
     if not await deps.carts.apply_order(cart, left, event.order_id, version):
@@ -62,7 +73,7 @@ async def _apply(
 
 
 async def _apply_after_merge(
-    deps: CartDeps, guest: CartRecord, target_id: str, event: OrderPlaced, version: int
+    deps: CartDeps, guest: CartRecord, target_id: str, event: OrderPaid, version: int
 ) -> RedeliveryOutcome | None:
     """Removes a guest's order from the customer's cart that the guest's cart was merged into.
 
@@ -79,5 +90,5 @@ async def _apply_after_merge(
         left = after_order(cart, from_guest, guest.merged_at)
         outcome = await _apply(deps, cart, left, event, 0)
     if outcome is not None:
-        await deps.carts.record_order(guest.id, event.order_id)
+        await deps.carts.record_order(guest.id, event.order_id, version)
     return outcome

@@ -122,7 +122,7 @@ async def _write_edit(
 
     async def write(session: Session | None) -> Reply[contract.Cart]:
         changed = await deps.carts.apply_edit(
-            cart, edit, deps.write_time(cart.user_id), version=request.if_match, session=session
+            cart, edit, deps.write_time(cart.user_id), versions=request.if_match, session=session
         )
         known_quotes = quotes
         if not changed.lines_by_sku.keys() <= cart.lines_by_sku.keys() | quotes.keys():

@@ -8,7 +8,7 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
 from infra.messaging.rpc import Reply, Request
 from services.cart.deps import CartDeps
-from services.cart.domain.carts import CartRecord, QuotesBySku, merge_lines
+from services.cart.domain.carts import CartRecord, QuotesBySku, merge_lines, units_taken
 from services.cart.handlers.cart_access import MAX_ATTEMPTS, own_cart
 from services.cart.store.carts import WriteConflict
 
@@ -48,7 +48,7 @@ async def _write_merge(
         if edit is not None:
             merged = await deps.carts.apply_edit(own, edit, deps.write_time(own.user_id), session=session)
             failpoint("cart.half_merged")
-        await deps.carts.mark_merged(guest, merged, session)
+        await deps.carts.mark_merged(guest, merged, units_taken(guest, own, merged), session)
         return deps.reply(merged, quotes)
 
     return await deps.mongo.run_idempotent_transaction(request, write)

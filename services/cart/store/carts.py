@@ -110,12 +110,12 @@ class CartStore:
         edit: CartEdit,
         write_time: WriteTime,
         *,
-        version: int | None = None,
+        versions: frozenset[int] | None = None,
         session: Session | None = None,
     ) -> CartRecord:
         """The cart after the edit.
 
-        Raises `WriteConflict` when the stored cart is not what the edit, or `version`, requires.
+        Raises `WriteConflict` when the stored cart is not what the edit requires, or has none of `versions`.
         """
         required: Document = {
             "_id": cart.id,
@@ -123,8 +123,8 @@ class CartStore:
             "merged_into": None,
             "expires_at": {"$gt": write_time.now},
         }
-        if version is not None:
-            required["version"] = version
+        if versions is not None:
+            required["version"] = {"$in": list(versions)}
         condition, update = _edit_statement(edit, write_time.expires_at)
         changed = _to_cart(
             await self._carts.find_one_and_update(
@@ -140,12 +140,19 @@ class CartStore:
         update = {"$set": {"lines": [_to_document(line) for line in lines]}}
         await self._carts.update_one({"_id": cart.id, "version": cart.version}, update)
 
-    async def mark_merged(self, guest: CartRecord, target: CartRecord, session: Session) -> None:
-        """Closes the guest's cart, which keeps a copy of its lines.
+    async def mark_merged(
+        self, guest: CartRecord, target: CartRecord, taken: Sequence[CartLine], session: Session
+    ) -> None:
+        """Closes the guest's cart, which keeps a copy of its lines with the units that were `taken`.
 
         Raises `WriteConflict` when it has changed since it was read.
         """
-        update = {"$set": {"merged_into": target.id, "merged_at": target.version}, "$inc": {"version": 1}}
+        values = {
+            "merged_into": target.id,
+            "merged_at": target.version,
+            "lines": [_to_document(line) for line in taken],
+        }
+        update = {"$set": values, "$inc": {"version": 1}}
         required = {"_id": guest.id, "version": guest.version, "merged_into": None}
         if not (await self._carts.update_one(required, update, session=session)).modified_count:
             raise WriteConflict
@@ -180,10 +187,13 @@ class CartStore:
         required = {"_id": cart.id, "version": cart.version, "ordered": ordered}
         return bool((await self._carts.update_one(required, update)).matched_count)
 
-    async def record_order(self, cart_id: str, order_id: UUID) -> None:
-        """Records in a merged guest's cart that the order was applied to the customer's cart; it is never dropped."""
+    async def record_order(self, cart_id: str, order_id: UUID, version: int) -> None:
+        """Records in a merged guest's cart that the order was applied to the customer's cart; it is never dropped.
+
+        `version` is the version of the guest's cart that the order was placed from.
+        """
         required = {"_id": cart_id, "ordered": {"$ne": order_id}}
-        await self._carts.update_one(required, {"$push": {"ordered": order_id, "ordered_at": 0}})
+        await self._carts.update_one(required, {"$push": {"ordered": order_id, "ordered_at": version}})
 
 
 def _edit_statement(edit: CartEdit, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
@@ -231,6 +241,7 @@ def _to_document(line: CartLine) -> Document:
         "price": line.price,
         "shortage": line.shortage,
         "since": line.since,
+        "left_out": line.left_out,
     }
 
 
@@ -245,6 +256,7 @@ def _to_line(document: Document) -> CartLine:
         document["price"],
         CartItemChange(shortage) if shortage else None,
         document.get("since", 0),
+        document.get("left_out", 0),
     )
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from contracts.catalog import OutOfStock, RequestedLine, SkuUnknown
+from contracts.catalog import GuestStockLimit, OutOfStock, RequestedLine, SkuUnknown
 from contracts.failure import FieldError, InvalidRequest
 
 MAX_UNITS_PER_SKU = 999
@@ -72,14 +72,40 @@ def out_of_stock_error(
 
     `requested` has the units of every SKU, `available` those that are left of each SKU that is short.
     """
-    skus = [_sku_of(line, single_skus) for line in lines]
-    return OutOfStock(
-        errors=[
-            FieldError(pointer=f"/items/{index}", detail=f"{requested[sku]} requested, {available[sku]} left.")
-            for index, sku in enumerate(skus)
-            if sku in available and sku not in skus[:index]
-        ]
+    details = {sku: f"{requested[sku]} requested, {units} left." for sku, units in available.items()}
+    return OutOfStock(errors=_errors_by_line(lines, single_skus, details))
+
+
+def guest_limit_error(
+    lines: Sequence[RequestedLine],
+    single_skus: Mapping[UUID, str],
+    requested: Mapping[str, int],
+    allowed: Mapping[str, int],
+) -> GuestStockLimit:
+    """The error for SKUs of which guests may hold less, with a pointer to the first line of each.
+
+    `allowed` has the units that the guest may hold of each such SKU.
+    """
+    details = {
+        sku: f"{requested[sku]} requested, at most {units} without an account at the moment."
+        for sku, units in allowed.items()
+    }
+    return GuestStockLimit(
+        "A guest's order may hold only a part of the stock. Order less, sign in, or try again later.",
+        errors=_errors_by_line(lines, single_skus, details),
     )
+
+
+def _errors_by_line(
+    lines: Sequence[RequestedLine], single_skus: Mapping[UUID, str], details: Mapping[str, str]
+) -> list[FieldError]:
+    """One error for each SKU that has a detail, with a pointer to its first line."""
+    skus = [_sku_of(line, single_skus) for line in lines]
+    return [
+        FieldError(pointer=f"/items/{index}", detail=details[sku])
+        for index, sku in enumerate(skus)
+        if sku in details and sku not in skus[:index]
+    ]
 
 
 def _sku_of(line: RequestedLine, single_skus: Mapping[UUID, str]) -> str:

@@ -9,7 +9,9 @@ from contracts.catalog import ChangeProduct, CreateProduct, CurrencyMismatch, Re
 from contracts.failure import FieldError, InvalidRequest
 from contracts.money import Money
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
-from services.catalog.domain.slugs import slugify
+from services.catalog.domain.sku_format import find_sku_problem
+from services.catalog.domain.slugs import RESERVED_SLUGS, propose_slug
+from services.catalog.domain.text_folding import unique_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +24,16 @@ class ProductChange:
 
 def plan_creation(body: CreateProduct, product_id: UUID, now: datetime, currency: str) -> ProductChange:
     """The requested product. Without a slug in the request it gets one from its name, which may be taken yet."""
+    if body.slug is not None:
+        refuse_reserved(body.slug)
     variants = _check_variants(requested_variants(body), currency, single=body.variants is None)
     product = ProductRecord(
         id=product_id,
-        slug=body.slug or slugify(body.name, "product"),
+        slug=body.slug or propose_slug(body.name, product_id),
         name=body.name,
         description=body.description,
         category_id=body.category_id,
-        tags=_unique(body.tags),
+        tags=unique_tags(body.tags),
         attributes=body.attributes,
         variants=tuple(map(VariantRecord.from_contract, variants)),
         is_active=True,
@@ -41,7 +45,8 @@ def plan_creation(body: CreateProduct, product_id: UUID, now: datetime, currency
 
 def plan_replacement(product: ProductRecord, body: ReplaceProduct, now: datetime, currency: str) -> ProductChange:
     """The product after PUT. Without a slug in the request it keeps its slug, so that links to it still work."""
-    change = plan_creation(body, product.id, now, currency)
+    is_renamed = body.slug != product.slug
+    change = plan_creation(body if is_renamed else body.model_copy(update={"slug": None}), product.id, now, currency)
     return ProductChange(
         replace(
             product,
@@ -63,6 +68,8 @@ def plan_replacement(product: ProductRecord, body: ReplaceProduct, now: datetime
 def plan_update(product: ProductRecord, body: ChangeProduct, now: datetime, currency: str) -> ProductChange:
     """The product after PATCH: only the fields in the request change."""
     variants = _check_variants(body.variants or [], currency, single=False)
+    if body.slug is not None and body.slug != product.slug:
+        refuse_reserved(body.slug)
     fields = {name: getattr(body, name) for name in ("slug", "name", "description", "attributes", "is_active")}
     after = replace(
         product,
@@ -73,12 +80,20 @@ def plan_update(product: ProductRecord, body: ChangeProduct, now: datetime, curr
     if "category_id" in body.model_fields_set:
         after = replace(after, category_id=body.category_id)
     if body.tags is not None:
-        after = replace(after, tags=_unique(body.tags))
+        after = replace(after, tags=unique_tags(body.tags))
     if variants:
         after = replace(after, variants=tuple(map(VariantRecord.from_contract, variants)))
     if body.price is not None:
         after = replace(after, variants=(_with_price(after, body.price, currency),))
     return ProductChange(after, _stock_of(variants))
+
+
+def refuse_reserved(slug: str) -> None:
+    """Raises `InvalidRequest` for a slug that has another meaning in a path."""
+    if slug in RESERVED_SLUGS:
+        words = ", ".join(sorted(RESERVED_SLUGS))
+        detail = f"This word is reserved, as are all of these: {words}. Choose another slug."
+        raise InvalidRequest(errors=[FieldError(pointer="/slug", detail=detail)])
 
 
 def requested_variants(body: CreateProduct) -> list[VariantInput]:
@@ -129,9 +144,29 @@ def _check_variants(variants: Sequence[VariantInput], currency: str, *, single: 
         for index, sku in enumerate(skus)
         if sku in skus[:index]
     ]
-    if duplicates:
-        raise InvalidRequest(errors=duplicates)
+    unusable = [
+        FieldError(pointer=variant_pointer(index, "sku", single=single), detail=f"{problem}.")
+        for index, sku in enumerate(skus)
+        if (problem := find_sku_problem(sku))
+    ]
+    if errors := [*duplicates, *unusable, *_find_unclear_options(variants)]:
+        raise InvalidRequest(errors=errors)
     return variants
+
+
+def _find_unclear_options(variants: Sequence[VariantInput]) -> list[FieldError]:
+    """An error for each variant that shoppers could not choose: by its options it is no other than an earlier one."""
+    errors = []
+    for index, variant in enumerate(variants):
+        pointer = f"/variants/{index}/options"
+        if variant.options.keys() != variants[0].options.keys():
+            names = ", ".join(variants[0].options) or "none"
+            detail = f"Give every variant the same option names. Those of the first variant are: {names}."
+            errors.append(FieldError(pointer=pointer, detail=detail))
+        elif any(variant.options == other.options for other in variants[:index]):
+            detail = "Another variant of this product has the same options. Give each variant different ones."
+            errors.append(FieldError(pointer=pointer, detail=detail))
+    return errors
 
 
 def _currency_detail(currency: str) -> str:
@@ -140,7 +175,3 @@ def _currency_detail(currency: str) -> str:
 
 def _stock_of(variants: Sequence[VariantInput]) -> dict[str, int]:
     return {variant.sku: variant.stock for variant in variants if variant.stock is not None}
-
-
-def _unique(tags: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tags))

@@ -42,7 +42,10 @@ def plan_on_hand(
     in_use = [sku for sku in removed if stock[sku].reserved]
     if in_use:
         raise VariantInUse(
-            errors=[FieldError(pointer="/variants", detail=f"{sku} is on hold for an order.") for sku in in_use]
+            errors=[
+                FieldError(pointer=pointers.get(sku, "/variants"), detail=f"{sku} is on hold for an order.")
+                for sku in in_use
+            ]
         )
     errors = [
         FieldError(pointer=pointers.get(sku, "/variants"), detail=_reserved_detail(stock[sku], on_hand))

@@ -20,8 +20,8 @@ async def list_categories(deps: CatalogDeps, request: Request[PageParams]) -> Li
     body = request.body
     async with deps.db.connection() as connection:
         found = await categories.list_page(connection, _decode_after(body), body.limit + 1)
-    shown = take_fitting([category for category, _ in found], body.limit)
-    following = encode_cursor(*found[len(shown) - 1][1]) if len(found) > len(shown) else None
+    shown = take_fitting(found, body.limit)
+    following = encode_cursor(shown[-1].name, str(shown[-1].id)) if len(found) > len(shown) else None
     return ListPage(items=shown, next=following)
 
 

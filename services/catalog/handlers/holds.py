@@ -9,7 +9,13 @@ from contracts.model import Empty
 from infra.foundation.failpoints import failpoint
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
-from services.catalog.domain.holds import fingerprint, merge_lines, out_of_stock_error, unknown_skus_error
+from services.catalog.domain.holds import (
+    fingerprint,
+    guest_limit_error,
+    merge_lines,
+    out_of_stock_error,
+    unknown_skus_error,
+)
 from services.catalog.store import holds, products
 
 MAX_ATTEMPTS = 5
@@ -45,7 +51,7 @@ async def _place_hold(deps: CatalogDeps, body: PlaceHold) -> Reply[Hold]:
         single_skus = await products.find_single_skus(connection, list(product_ids)) if product_ids else {}
         units = merge_lines(body.lines, single_skus)
         result = await holds.place(
-            connection, body.hold_id, fingerprint(body.lines), units, body.seconds, deps.currency
+            connection, body.hold_id, fingerprint(body.lines), units, body.seconds, deps.currency, body.guest_limit
         )
     match result.outcome:
         case "held":
@@ -54,6 +60,8 @@ async def _place_hold(deps: CatalogDeps, body: PlaceHold) -> Reply[Hold]:
             return Reply(result.body.encode())
         case "short":
             raise out_of_stock_error(body.lines, single_skus, units, result.available)
+        case "limited":
+            raise guest_limit_error(body.lines, single_skus, units, result.available)
         case "unknown":
             raise unknown_skus_error(body.lines, single_skus, result.unknown_skus)
         case "cancelled":

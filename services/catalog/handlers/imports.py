@@ -19,7 +19,7 @@ async def start_import(deps: CatalogDeps, request: Request[StartProductImport]) 
     await asyncio.to_thread(check_csv, content)
     import_id = new_id()
     async with deps.db.transaction(request) as tx:
-        await imports.insert(tx.connection, import_id, request.user.user_id, content)
+        await imports.insert(tx.connection, import_id, request.user.user_id, content, dry_run=request.body.dry_run)
         job = await imports.get(tx.connection, import_id)
         assert job is not None, "the transaction has written it"
         assert job.status is ProductImportStatus.QUEUED, "no other transaction sees it yet"
@@ -29,7 +29,7 @@ async def start_import(deps: CatalogDeps, request: Request[StartProductImport]) 
 
 
 async def get_import(deps: CatalogDeps, request: Request[ProductImportRef]) -> ProductImport:
-    """Reads the progress and the errors of an import."""
+    """Reads the progress, the warnings and the errors of an import."""
     async with deps.db.connection() as connection:
         job = await imports.get(connection, request.body.id)
     if job is None:

@@ -79,7 +79,7 @@ async def lock_current(tx: Transaction, request: AnyChange) -> ProductRecord:
     product = await products.lock(tx.connection, request.body.id)
     if product is None:
         raise NotFound
-    if request.if_match is not None and request.if_match != product.version:
+    if request.if_match is not None and product.version not in request.if_match:
         raise PreconditionFailed
     return product
 

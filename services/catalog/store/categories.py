@@ -10,18 +10,23 @@ from contracts.catalog import Category, CategoryInUse, CategoryUnknown, SlugTake
 from contracts.failure import FieldError
 from infra.database.advisory_locks import AdvisoryLock, lock
 from infra.database.postgres import Connection
+from services.catalog.domain.text_folding import name_key
 
 _GET = "SELECT id, slug, name, parent_id FROM category WHERE id = $1"
 _BY_SLUG = "SELECT id FROM category WHERE slug = $1"
+_BY_NAME = "SELECT id FROM category WHERE lower(name) = lower($1) ORDER BY (name = $1) DESC, id LIMIT 1"
 _PAGE = """
-SELECT id, slug, name, parent_id, lower(name) AS lowered FROM category
-WHERE $1::text IS NULL OR (lower(name), id) > ($1, $2) ORDER BY lower(name), id LIMIT $3
+SELECT id, slug, name, parent_id FROM category
+WHERE $1::bytea IS NULL OR (name_key, id) > ($1, $2) ORDER BY name_key, id LIMIT $3
 """
 _INSERT = """
-INSERT INTO category (id, slug, name, parent_id) VALUES ($1, $2, $3, $4) ON CONFLICT (slug) DO NOTHING
+INSERT INTO category (id, slug, name, parent_id, name_key, keyed_name) VALUES ($1, $2, $3, $4, $5, $3)
+ON CONFLICT (slug) DO NOTHING RETURNING id, slug, name, parent_id
+"""
+_UPDATE = """
+UPDATE category SET slug = $2, name = $3, parent_id = $4, name_key = $5, keyed_name = $3 WHERE id = $1
 RETURNING id, slug, name, parent_id
 """
-_UPDATE = "UPDATE category SET slug = $2, name = $3, parent_id = $4 WHERE id = $1 RETURNING id, slug, name, parent_id"
 _DELETE = "DELETE FROM category WHERE id = $1 RETURNING true"
 _ANCESTORS = """
 WITH RECURSIVE up AS (
@@ -43,12 +48,16 @@ async def find_by_slug(connection: Connection, slug: str) -> UUID | None:
     return category_id
 
 
-async def list_page(
-    connection: Connection, after: tuple[str, UUID] | None, limit: int
-) -> list[tuple[Category, tuple[str, str]]]:
-    """Categories by name, after the sort key of the last page's last category; each comes with its own sort key."""
-    rows = await connection.fetch(_PAGE, *(after or (None, None)), limit)
-    return [(_to_category(row), (row["lowered"], str(row["id"]))) for row in rows]
+async def find_by_name(connection: Connection, name: str) -> UUID | None:
+    """The id of the category with that name, in any case; the one with exactly that name first."""
+    category_id: UUID | None = await connection.fetchval(_BY_NAME, name)
+    return category_id
+
+
+async def list_page(connection: Connection, after: tuple[str, UUID] | None, limit: int) -> list[Category]:
+    """Categories by name, after the name and the id of the last page's last category."""
+    key = (name_key(after[0]), after[1]) if after else (None, None)
+    return [_to_category(row) for row in await connection.fetch(_PAGE, *key, limit)]
 
 
 async def insert(
@@ -56,7 +65,8 @@ async def insert(
 ) -> Category | None:
     """The new category; None when another category has the slug."""
     try:
-        return _to_category_or_none(await connection.fetchrow(_INSERT, category_id, slug, name, parent_id))
+        row = await connection.fetchrow(_INSERT, category_id, slug, name, parent_id, name_key(name))
+        return _to_category_or_none(row)
     except asyncpg.ForeignKeyViolationError as error:
         raise _parent_unknown() from error
 
@@ -64,7 +74,7 @@ async def insert(
 async def update(connection: Connection, category_id: UUID, slug: str, name: str, parent_id: UUID | None) -> Category:
     """The category after the update, whose row must exist."""
     try:
-        return _to_category(await connection.fetchrow(_UPDATE, category_id, slug, name, parent_id))
+        return _to_category(await connection.fetchrow(_UPDATE, category_id, slug, name, parent_id, name_key(name)))
     except asyncpg.ForeignKeyViolationError as error:
         raise _parent_unknown() from error
     except asyncpg.UniqueViolationError as error:

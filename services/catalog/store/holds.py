@@ -1,4 +1,4 @@
-"""The statements of holds. Those that move stock are database functions (migration 0003), one round trip each."""
+"""The statements of holds. Those that move stock are SQL functions (migrations 0003, 0007), one round trip each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 
+from contracts.catalog import GuestHoldLimit
 from infra.database.postgres import Connection
 
 _PLACE = """
@@ -13,6 +14,9 @@ SELECT outcome, CASE outcome WHEN 'held' THEN left(body, -1) || ',"seconds_left"
     || extract(epoch FROM (body::json->>'expires_at')::timestamptz - clock_timestamp()) || '}' ELSE body END AS body
 FROM place_hold($1, $2, $3, $4, $5, $6)
 """
+_PLACE_FOR_GUEST = _PLACE.replace(
+    "place_hold($1, $2, $3, $4, $5, $6)", "place_guest_hold($1, $2, $3, $4, $5, $6, $7, $8)"
+)
 _RELEASE = "SELECT release_hold($1)"
 _SETTLE = "SELECT hold_id, order_id FROM settle_holds($1)"
 _EXPIRE = """
@@ -50,7 +54,7 @@ class HoldResult:
 
     @property
     def available(self) -> dict[str, int]:
-        """The units that are left of each SKU that is short, when the outcome is `short`."""
+        """The units that are left of each SKU that is `short`, or that a guest may hold of each that is `limited`."""
         units: dict[str, int] = orjson.loads(self.body or "{}")
         return units
 
@@ -64,10 +68,20 @@ class LostHold:
 
 
 async def place(
-    connection: Connection, hold_id: UUID, fingerprint: bytes, units: Mapping[str, int], seconds: int, currency: str
+    connection: Connection,
+    hold_id: UUID,
+    fingerprint: bytes,
+    units: Mapping[str, int],
+    seconds: int,
+    currency: str,
+    guest_limit: GuestHoldLimit | None = None,
 ) -> HoldResult:
-    """Prices and reserves all units for so many seconds, or none."""
-    row = await connection.fetchrow(_PLACE, hold_id, fingerprint, list(units), list(units.values()), seconds, currency)
+    """Prices and reserves all units for so many seconds, or none. With a limit it is the hold of a guest."""
+    values = (hold_id, fingerprint, list(units), list(units.values()), seconds, currency)
+    if guest_limit is None:
+        row = await connection.fetchrow(_PLACE, *values)
+    else:
+        row = await connection.fetchrow(_PLACE_FOR_GUEST, *values, guest_limit.order_share, guest_limit.total_share)
     assert row is not None, "place_hold() always returns a row"
     return HoldResult(row["outcome"], row["body"])
 

@@ -8,23 +8,29 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from contracts.catalog import ProductImport, ProductImportError, ProductImportStatus
+from contracts.catalog import ProductImport, ProductImportError, ProductImportStatus, ProductImportWarning
+from contracts.size_limits import MAX_PAGE_BYTES
 from infra.database.postgres import Connection
 from infra.foundation.pagination import take_fitting
 
 MAX_FAULTS = 1000
-MAX_FAULT_LENGTH = 1000
-"""Characters of a fault's detail, which may quote a cell of any length."""
+"""Errors that are kept of an import, and as many warnings."""
+MAX_NOTICES_BYTES = MAX_PAGE_BYTES // 2
+"""The errors of a reply, and as much for its warnings."""
 MAX_ATTEMPTS = 5
 
 _INSERT = """
-WITH one AS (INSERT INTO import_job (id, status, who) VALUES ($1, 'queued', $2) RETURNING id)
+WITH one AS (INSERT INTO import_job (id, status, who, dry_run) VALUES ($1, 'queued', $2, $4) RETURNING id)
 INSERT INTO import_file (job_id, content) VALUES ($1, $3)
 """
 _GET = """
-SELECT j.id, j.status, j.rows, j.products, j.variants, j.created, j.updated, j.unchanged, j.created_at,
-       (SELECT coalesce(jsonb_agg(jsonb_build_object('line', f.line, 'detail', f.detail) ORDER BY f.line, f.id), '[]')
-        FROM import_fault f WHERE f.job_id = j.id) AS errors
+SELECT j.id, j.status, j.dry_run, j.rows, j.products, j.variants, j.created, j.updated, j.unchanged, j.created_at,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('line', f.line, 'handle', f.handle, 'field', f.field,
+                                  'value', f.value, 'detail', f.detail) ORDER BY f.line, f.id), '[]')
+        FROM import_fault f WHERE f.job_id = j.id AND f.is_warning) AS warnings,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('line', f.line, 'handle', f.handle, 'field', f.field,
+                                  'value', f.value, 'detail', f.detail) ORDER BY f.line, f.id), '[]')
+        FROM import_fault f WHERE f.job_id = j.id AND NOT f.is_warning) AS errors
 FROM import_job j WHERE j.id = $1
 """
 _CLAIM = """
@@ -34,18 +40,21 @@ WHERE id = (
     WHERE status = 'queued' OR (status = 'running' AND alive_at < now() - make_interval(secs => $1))
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING id, who, rows, attempts
+RETURNING id, who, dry_run, rows, attempts
 """
 _CONTENT = "SELECT content FROM import_file WHERE job_id = $1"
 _ADVANCE = """
 UPDATE import_job SET rows = $3, products = products + $4, variants = variants + $5, created = created + $6,
-    updated = updated + $7, unchanged = unchanged + $8, faults = faults + $9, alive_at = now()
-WHERE id = $1 AND attempts = $2 AND status = 'running' RETURNING faults
+    updated = updated + $7, unchanged = unchanged + $8, faults = faults + $9, warnings = warnings + $10,
+    alive_at = now()
+WHERE id = $1 AND attempts = $2 AND status = 'running' RETURNING faults, warnings
 """
-_FAULTS = """
-INSERT INTO import_fault (job_id, line, detail) SELECT $1, f.line, f.detail
-FROM unnest($2::int[], $3::text[]) AS f (line, detail)
+_ADD_NOTICES = """
+INSERT INTO import_fault (job_id, is_warning, line, handle, field, value, detail)
+SELECT $1, $2, f.line, f.handle, f.field, f.value, f.detail
+FROM unnest($3::int[], $4::text[], $5::text[], $6::text[], $7::text[]) AS f (line, handle, field, value, detail)
 """
+_RELEASE = "UPDATE import_job SET status = 'queued' WHERE id = $1 AND attempts = $2 AND status = 'running'"
 _FINISH = """
 WITH one AS (
     UPDATE import_job SET status = $3, alive_at = now()
@@ -68,6 +77,7 @@ class ImportClaim:
 
     id: UUID
     who: UUID | None
+    dry_run: bool
     rows: int
     attempts: int
 
@@ -80,21 +90,30 @@ class ImportProgress:
     variants: int = 0
     outcome: str | None = None
     """`created`, `updated` or `unchanged`; None when no product was imported."""
-    faults: Sequence[ProductImportError] = ()
+    errors: Sequence[ProductImportError] = ()
+    warnings: Sequence[ProductImportWarning] = ()
 
 
-async def insert(connection: Connection, job_id: UUID, who: UUID, content: bytes) -> None:
+async def insert(connection: Connection, job_id: UUID, who: UUID, content: bytes, *, dry_run: bool) -> None:
     """Queues an import with its file."""
-    await connection.execute(_INSERT, job_id, who, content)
+    await connection.execute(_INSERT, job_id, who, content, dry_run)
 
 
 async def get(connection: Connection, job_id: UUID) -> ProductImport | None:
-    """The progress and the errors of an import."""
+    """The progress, the warnings and the errors of an import."""
     row: Any = await connection.fetchrow(_GET, job_id)
     if row is None:
         return None
-    errors = take_fitting([ProductImportError(**fault) for fault in row["errors"]], MAX_FAULTS)
-    return ProductImport(**{**row, "status": ProductImportStatus(row["status"]), "errors": errors})
+    warnings = [ProductImportWarning(**notice) for notice in row["warnings"]]
+    errors = [ProductImportError(**notice) for notice in row["errors"]]
+    return ProductImport(
+        **{
+            **row,
+            "status": ProductImportStatus(row["status"]),
+            "warnings": take_fitting(warnings, MAX_FAULTS, MAX_NOTICES_BYTES),
+            "errors": take_fitting(errors, MAX_FAULTS, MAX_NOTICES_BYTES),
+        }
+    )
 
 
 async def claim(connection: Connection, timeout_seconds: float) -> ImportClaim | None:
@@ -111,7 +130,7 @@ async def read_content(connection: Connection, job_id: UUID) -> bytes:
 
 async def advance(connection: Connection, job: ImportClaim, progress: ImportProgress) -> None:
     """Writes progress in the product's transaction; raises `ImportClaimLost` when another process has the import."""
-    faults = await connection.fetchval(
+    totals = await connection.fetchrow(
         _ADVANCE,
         job.id,
         job.attempts,
@@ -119,17 +138,31 @@ async def advance(connection: Connection, job: ImportClaim, progress: ImportProg
         int(progress.outcome is not None),
         progress.variants,
         *(int(progress.outcome == outcome) for outcome in ("created", "updated", "unchanged")),
-        len(progress.faults),
+        len(progress.errors),
+        len(progress.warnings),
     )
-    if faults is None:
+    if totals is None:
         raise ImportClaimLost
-    free = MAX_FAULTS - (faults - len(progress.faults))
-    stored = list(progress.faults)[: max(free, 0)]
-    if stored:
-        lines, details = [fault.line for fault in stored], [fault.detail[:MAX_FAULT_LENGTH] for fault in stored]
-        await connection.execute(_FAULTS, job.id, lines, details)
+    await _add_notices(connection, job, progress.errors, totals["faults"], are_warnings=False)
+    await _add_notices(connection, job, progress.warnings, totals["warnings"], are_warnings=True)
+
+
+async def release(connection: Connection, job: ImportClaim) -> None:
+    """Gives up the claim, so that the import continues at once instead of when the claim has timed out."""
+    await connection.execute(_RELEASE, job.id, job.attempts)
 
 
 async def finish(connection: Connection, job: ImportClaim, status: ProductImportStatus) -> None:
     """Ends the import and deletes its file."""
     await connection.execute(_FINISH, job.id, job.attempts, status.value)
+
+
+async def _add_notices(
+    connection: Connection, job: ImportClaim, notices: Sequence[ProductImportWarning], total: int, *, are_warnings: bool
+) -> None:
+    """Adds warnings or errors as long as there are no more than are kept; `total` counts these too."""
+    free = max(MAX_FAULTS - (total - len(notices)), 0)
+    if stored := notices[:free]:
+        fields = ("line", "handle", "field", "value", "detail")
+        columns = ([getattr(notice, name) for notice in stored] for name in fields)
+        await connection.execute(_ADD_NOTICES, job.id, are_warnings, *columns)

@@ -1,7 +1,7 @@
 """Files in the NATS object store: uploads that come in, and images that are served.
 
-This module reads the chunks of a file itself. The client library's `get` needs a permission that a service does not
-have (to look up streams by any subject), and copies everything received so far with each chunk.
+This module reads the chunks of a file itself, by direct get. The client library's `get` creates a consumer, which a
+service may not do: the creator of a consumer chooses the subject to which NATS publishes the messages.
 """
 
 import asyncio
@@ -10,7 +10,9 @@ from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import orjson
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import ObjectInfo
 from nats.js.errors import NotFoundError
@@ -23,6 +25,12 @@ TIMEOUT_SECONDS = 10.0
 """For one reply of JetStream, and for all chunks of a file."""
 
 
+CHUNKS_PER_REQUEST = 64
+"""Chunks of 128 KiB that NATS sends for one request."""
+END_STATUSES = ("204", "404")
+"""The statuses that end a direct read: the end of the batch, and no message found."""
+
+
 class CorruptObjectError(Exception):
     """The content of an object does not match its digest."""
 
@@ -31,6 +39,7 @@ class ObjectFiles:
     """The files of one bucket. Every method raises `Unavailable` while the bucket is unreachable or has no leader."""
 
     def __init__(self, client: Client, bucket: str) -> None:
+        self.client = client
         self.js = client.jetstream(timeout=TIMEOUT_SECONDS)
         self.bucket = bucket
 
@@ -58,18 +67,29 @@ class ObjectFiles:
         return content
 
     async def _read_chunks(self, info: ObjectInfo) -> bytes:
+        """Reads every chunk of a file; one that is missing makes the digest differ."""
         chunks: list[bytes] = []
-        missing = info.size or 0
-        subject = f"$O.{self.bucket}.C.{info.nuid}"
-        sub = await self.js.subscribe(subject, stream=f"OBJ_{self.bucket}", ordered_consumer=True)
+        inbox = self.client.new_inbox()
+        replies = await self.client.subscribe(inbox)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                while missing > 0:
-                    chunks.append((await sub.next_msg(TIMEOUT_SECONDS)).data)
-                    missing -= len(chunks[-1])
+                sequence: int | None = 1
+                while sequence is not None and len(chunks) < (info.chunks or 0):
+                    await self._request_chunks(info, sequence, inbox)
+                    sequence = await _receive_chunks(replies, chunks)
+        except TimeoutError:
+            raise Unavailable(retry_after=1) from None
         finally:
-            await sub.unsubscribe()
+            await replies.unsubscribe()
         return b"".join(chunks)
+
+    async def _request_chunks(self, info: ObjectInfo, sequence: int, inbox: str) -> None:
+        request = {
+            "seq": sequence,
+            "batch": CHUNKS_PER_REQUEST,
+            "next_by_subj": f"$O.{self.bucket}.C.{info.nuid}",
+        }
+        await self.client.publish(f"$JS.API.DIRECT.GET.OBJ_{self.bucket}", orjson.dumps(request), reply=inbox)
 
     async def _find_info(self, name: str) -> ObjectInfo | None:
         with _unavailable_on_error():
@@ -80,9 +100,23 @@ class ObjectFiles:
                 return None
 
 
+async def _receive_chunks(replies: Subscription, chunks: list[bytes]) -> int | None:
+    """Adds the chunks of one request. Returns the sequence from which the next ones are read; None after the last."""
+    sequence: int | None = None
+    while True:
+        message = await replies.next_msg(TIMEOUT_SECONDS)
+        header = message.headers or {}
+        if status := header.get("Status"):
+            if status not in END_STATUSES:
+                raise ConnectionError(status)
+            return sequence
+        chunks.append(message.data)
+        sequence = int(header["Nats-Sequence"]) + 1 if int(header["Nats-Num-Pending"]) else None
+
+
 @contextmanager
 def _unavailable_on_error() -> Iterator[None]:
     try:
         yield
-    except NatsError as error:
+    except (NatsError, ConnectionError) as error:
         raise Unavailable(retry_after=1) from error

@@ -40,7 +40,7 @@ async def _load_page(connection: Connection, documents: ProductDocumentCache, re
     sort = effective_sort(request)
     after = list_cursor.decode(sort, request.after) if request.after else None
     if after is not None and after[0] == list_cursor.UNNAMED:
-        after = (await product_queries.sorted_name(connection, after[-1]), after[-1])
+        after = (await product_queries.find_name(connection, after[-1]), after[-1])
     rows = await product_queries.list_page(connection, request, sort, after)
     items = [item.encode() for item in await documents.render(connection, rows[: request.limit])]
     del items[count_fitting(map(len, items)) :]

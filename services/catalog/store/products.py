@@ -10,23 +10,28 @@ from contracts.catalog import CategoryUnknown, SlugTaken
 from contracts.failure import FieldError
 from infra.database.postgres import Connection
 from services.catalog.domain.product_records import ProductRecord, product_from_row
+from services.catalog.domain.search_index import search_columns
+from services.catalog.store.search_index import column_values
 
 _INSERT = """
 WITH one AS (
     INSERT INTO product (id, slug, name, description, category_id, tags, attributes, price, is_active, version, handle,
-                         sources, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-    ON CONFLICT (slug) DO NOTHING RETURNING id
+                         sources, created_at, updated_at, folded_name, name_key, tag_keys, terms, indexed_version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $19, $20, $13, $14, $15,
+            product_terms($13, $16, $17, $18), $10)
+    ON CONFLICT DO NOTHING RETURNING id
 )
-INSERT INTO product_document (product_id, document) SELECT id, $15 FROM one RETURNING product_id
+INSERT INTO product_document (product_id, document) SELECT id, $21 FROM one RETURNING product_id
 """
 _UPDATE = """
 WITH one AS (
     UPDATE product SET slug = $2, name = $3, description = $4, category_id = $5, tags = $6, attributes = $7, price = $8,
-                       is_active = $9, version = $10, handle = $11, sources = $12, updated_at = $13
+                       is_active = $9, version = $10, handle = $11, sources = $12, updated_at = $19,
+                       folded_name = $13, name_key = $14, tag_keys = $15, terms = product_terms($13, $16, $17, $18),
+                       indexed_version = $10
     WHERE id = $1 RETURNING id
 )
-UPDATE product_document SET document = $14 FROM one WHERE product_id = one.id
+UPDATE product_document SET document = $20 FROM one WHERE product_id = one.id
 """
 _PRODUCT = """
 SELECT p.id, p.slug, p.name, p.description, p.category_id, p.tags, p.attributes, p.is_active,
@@ -40,7 +45,8 @@ FROM product p WHERE p.id = $1
 """
 _LOCK = "SELECT 1 FROM product WHERE id = $1 FOR UPDATE"
 _LOCK_IMPORTED = """
-SELECT id FROM product WHERE handle = $1 OR slug = $2 ORDER BY (handle = $1) DESC NULLS LAST LIMIT 1 FOR UPDATE
+SELECT id FROM product WHERE handle = $1 OR (slug = $1 AND handle IS NULL)
+ORDER BY (handle = $1) DESC NULLS LAST LIMIT 1 FOR UPDATE
 """
 _UPSERT_VARIANTS = """
 INSERT INTO variant (sku, product_id, position, options, price, compare_at_price, weight_grams, on_sale, card)
@@ -63,7 +69,7 @@ HAVING count(*) = 1
 
 
 async def insert(connection: Connection, product: ProductRecord, document: str) -> bool:
-    """Whether the product was inserted; False when another product has its slug."""
+    """Whether the product was inserted; False when another product has its slug or its handle."""
     try:
         inserted_id = await connection.fetchval(
             _INSERT, *_columns(product), product.created_at, product.updated_at, document
@@ -87,14 +93,16 @@ async def lock(connection: Connection, product_id: UUID) -> ProductRecord | None
     """The product, whose row is locked until the end of the transaction."""
     if not await connection.fetchval(_LOCK, product_id):
         return None
-    row = await connection.fetchrow(_PRODUCT, product_id)
-    return product_from_row(row) if row else None
+    return await _get(connection, product_id)
 
 
-async def lock_by_handle(connection: Connection, handle: str, slug: str) -> ProductRecord | None:
-    """Locks the product that a product file means: the one with its handle, else the one with its slug."""
-    product_id = await connection.fetchval(_LOCK_IMPORTED, handle, slug)
-    return None if product_id is None else await lock(connection, product_id)
+async def lock_by_handle(connection: Connection, handle: str) -> ProductRecord | None:
+    """Locks the product that a product file names: the one with exactly that handle.
+
+    A product that no file has named yet is known by its slug, if the slug is exactly the handle.
+    """
+    product_id = await connection.fetchval(_LOCK_IMPORTED, handle)
+    return None if product_id is None else await _get(connection, product_id)
 
 
 async def upsert_variants(connection: Connection, product: ProductRecord, snapshots: Sequence[str]) -> set[str]:
@@ -125,6 +133,11 @@ async def find_single_skus(connection: Connection, product_ids: Sequence[UUID]) 
     return {row["product_id"]: row["sku"] for row in rows}
 
 
+async def _get(connection: Connection, product_id: UUID) -> ProductRecord | None:
+    row = await connection.fetchrow(_PRODUCT, product_id)
+    return product_from_row(row) if row else None
+
+
 def _columns(article: ProductRecord) -> tuple[Any, ...]:
     return (
         article.id,
@@ -139,6 +152,7 @@ def _columns(article: ProductRecord) -> tuple[Any, ...]:
         article.version,
         article.handle,
         list(article.sources),
+        *column_values(search_columns(article.name, article.tags, article.description, article.skus)),
     )
 
 

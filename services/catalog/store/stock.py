@@ -33,7 +33,7 @@ SELECT s.sku, s.on_hand, s.reserved FROM stock s
 WHERE s.product_id IS NOT NULL AND s.sku > $1 AND ($2::bigint IS NULL OR s.on_hand - s.reserved < $2)
 ORDER BY s.sku LIMIT $3
 """
-_IMPORTED = "SELECT sku, imported FROM variant WHERE sku = ANY($1) AND imported IS NOT NULL"
+_IMPORTED = "SELECT sku, imported FROM variant WHERE product_id = $1 AND sku = ANY($2) AND imported IS NOT NULL"
 _SET_IMPORTED = """
 UPDATE variant v SET imported = i.quantity FROM unnest($1::text[], $2::bigint[]) AS i (sku, quantity)
 WHERE v.sku = i.sku
@@ -79,9 +79,9 @@ async def list_page(connection: Connection, after: str, below: int | None, limit
     return [to_contract(row["sku"], StockRecord(row["on_hand"], row["reserved"])) for row in rows]
 
 
-async def find_imported(connection: Connection, skus: Sequence[str]) -> dict[str, int]:
-    """The quantity in the last product file, by SKU; a SKU without one is absent."""
-    return {row["sku"]: row["imported"] for row in await connection.fetch(_IMPORTED, list(skus))}
+async def find_imported(connection: Connection, product_id: UUID, skus: Sequence[str]) -> dict[str, int]:
+    """The quantity in the last product file, by SKU of the product; a SKU without one is absent."""
+    return {row["sku"]: row["imported"] for row in await connection.fetch(_IMPORTED, product_id, list(skus))}
 
 
 async def set_imported(connection: Connection, quantities: Mapping[str, int]) -> None:

@@ -4,7 +4,6 @@ Handlers only change the status of a hold. This task moves the stock after it: r
 sold units come back after a cancellation.
 """
 
-import logging
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +12,7 @@ from contracts.catalog import HoldLost
 from contracts.repair import StockRepairRequest
 from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
+from infra.foundation.telemetry import get_logger
 from infra.messaging.rpc import Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.store import holds, repair
@@ -20,7 +20,7 @@ from services.catalog.store import holds, repair
 EXPIRE_BATCH_SIZE = 200
 SETTLE_BATCH_SIZE = 1000
 
-log = logging.getLogger("souk.catalog")
+log = get_logger("souk.catalog")
 
 
 async def settle_holds(deps: CatalogDeps) -> bool:

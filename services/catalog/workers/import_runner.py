@@ -3,28 +3,31 @@
 When the process dies, another one continues after the last imported product.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-from uuid import UUID
+import asyncio
+import contextlib
+from dataclasses import dataclass, field, replace
 
-from contracts.catalog import ProductImportError, ProductImportStatus, SkuTaken, StockReserved
-from contracts.failure import Fail
-from infra.database.postgres import Connection, Transaction
+import asyncpg
+
+from contracts.catalog import CategoryUnknown, ProductImportStatus, SkuTaken, SlugTaken, StockReserved, VariantInUse
+from contracts.failure import Fail, FieldError
+from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
-from infra.foundation.ids import new_id, now
-from services.catalog import product_writer
-from services.catalog.content.html_sanitizer import sanitize_html
+from infra.foundation.telemetry import get_logger
 from services.catalog.deps import CatalogDeps
-from services.catalog.domain.product_changes import ProductChange
-from services.catalog.domain.shopify.products import FileProduct, build_product, merge_into, parse_product
-from services.catalog.domain.shopify.rows import ProductRows, group_rows, read_rows
-from services.catalog.domain.slugs import slugify
-from services.catalog.product_writer import FieldPointers
-from services.catalog.store import categories, imports, products, stock
+from services.catalog.domain.shopify.csv_format import detect_format
+from services.catalog.domain.shopify.notices import Notices
+from services.catalog.domain.shopify.products import FileProduct, parse_product
+from services.catalog.domain.shopify.rows import ProductRows, count_scattered, group_rows, read_rows
+from services.catalog.store import imports
 from services.catalog.store.imports import MAX_ATTEMPTS, ImportClaim, ImportClaimLost, ImportProgress
-from services.catalog.store.stock import StockChangeSource
+from services.catalog.workers.product_import import fit_description, import_product
 
-MAX_CATEGORY_NAME_LENGTH = 100
+MAX_TRIES = 10
+"""Of one product: each time without what was refused, or after other transactions were in the way."""
+CONTENTION_PAUSE_SECONDS = 0.2
+
+log = get_logger("souk.catalog.import")
 
 
 async def run_next_import(deps: CatalogDeps) -> bool:
@@ -38,20 +41,79 @@ async def run_next_import(deps: CatalogDeps) -> bool:
         await _finish(deps, job, ProductImportStatus.FAILED)
         return True
     try:
-        await _run(deps, job)
+        await _run(ImportRun(deps, job))
     except ImportClaimLost:
         return True
+    except Exception:
+        async with deps.db.connection() as connection:
+            await imports.release(connection, job)
+        raise
     failpoint("catalog.file_imported")
     await _finish(deps, job, ProductImportStatus.DONE)
     return True
 
 
-async def _run(deps: CatalogDeps, job: ImportClaim) -> None:
-    async with deps.db.connection() as connection:
-        content = await imports.read_content(connection, job.id)
-    for group in group_rows(read_rows(content)):
-        if group.rows_done > job.rows:
-            await _import_group(deps, job, group)
+@dataclass(frozen=True, slots=True)
+class ImportRun:
+    """An import at work. `tried_skus` are those of the products that a dry run has tried."""
+
+    deps: CatalogDeps
+    job: ImportClaim
+    tried_skus: set[str] = field(default_factory=set)
+
+    async def write(self, group: ProductRows, product: FileProduct, notices: Notices) -> None:
+        """Writes the product and the progress in one transaction."""
+        async with self.deps.db.transaction() as tx:
+            outcome = await import_product(tx, product, self.job.who, self.deps.currency)
+            await self._advance(tx, group, product, outcome, notices)
+
+    async def try_out(self, group: ProductRows, product: FileProduct, notices: Notices) -> None:
+        """Writes the product, takes that back, and reports what it was.
+
+        The products before it are not there, so a SKU that one of them has is refused here.
+        """
+        skus = [item.variant.sku for item in product.variants]
+        if taken := self.tried_skus.intersection(skus):
+            raise SkuTaken(errors=[FieldError(pointer=sku, detail="Another product has it.") for sku in sorted(taken)])
+        outcome = None
+        with contextlib.suppress(_RolledBackError):
+            async with self.deps.db.transaction() as tx:
+                outcome = await import_product(tx, product, self.job.who, self.deps.currency)
+                raise _RolledBackError
+        self.tried_skus.update(skus)
+        async with self.deps.db.transaction() as tx:
+            await self._advance(tx, group, product, outcome, notices)
+
+    async def report(self, rows_done: int, notices: Notices) -> None:
+        """Writes the progress over rows that make no product."""
+        async with self.deps.db.transaction() as tx:
+            progress = ImportProgress(rows_done, errors=notices.errors, warnings=notices.warnings)
+            await imports.advance(tx.connection, self.job, progress)
+
+    async def _advance(
+        self, tx: Transaction, group: ProductRows, product: FileProduct, outcome: str | None, notices: Notices
+    ) -> None:
+        variants = len(product.variants) if outcome else 0
+        progress = ImportProgress(group.rows_done, variants, outcome, notices.errors, notices.warnings)
+        await imports.advance(tx.connection, self.job, progress)
+
+
+class _RolledBackError(Exception):
+    """Undoes the transaction of a dry run."""
+
+
+async def _run(run: ImportRun) -> None:
+    async with run.deps.db.connection() as connection:
+        content = await imports.read_content(connection, run.job.id)
+    csv_format = await asyncio.to_thread(detect_format, content)
+    if csv_format.remark and not run.job.rows:
+        notices = Notices(handle="")
+        notices.add_warning(1, "", csv_format.encoding, csv_format.remark)
+        await run.report(0, notices)
+    scattered = await asyncio.to_thread(lambda: count_scattered(read_rows(content, csv_format)))
+    for group in group_rows(read_rows(content, csv_format), scattered):
+        if group.rows_done > run.job.rows:
+            await _import_group(run, group)
             failpoint("catalog.product_imported")
 
 
@@ -60,81 +122,50 @@ async def _finish(deps: CatalogDeps, job: ImportClaim, status: ProductImportStat
         await imports.finish(connection, job, status)
 
 
-async def _import_group(deps: CatalogDeps, job: ImportClaim, group: ProductRows) -> None:
-    """Imports one product. A refused variant is left out and reported, and the rest is tried again."""
-    product, errors = parse_product(group, deps.currency)
-    while product is not None:
+async def _import_group(run: ImportRun, group: ProductRows) -> None:
+    """Imports one product. What is refused is changed or left out and reported, and the rest is tried again."""
+    product, notices = parse_product(group, run.deps.currency)
+    if product is not None:
+        product = fit_description(product, notices)
+    for tries in range(1, MAX_TRIES + 1):
+        if product is None:
+            break
         try:
-            async with deps.db.transaction() as tx:
-                outcome = await _import_product(tx, product, job.who, deps.currency)
-                variants = len(product.variants) if outcome else 0
-                await imports.advance(tx.connection, job, ImportProgress(group.rows_done, variants, outcome, errors))
+            await (run.try_out if run.job.dry_run else run.write)(group, product, notices)
         except Fail as fail:
-            product, more_errors = _without_refused(product, fail)
-            errors = [*errors, *more_errors]
+            product = _after_refusal(product, fail, notices)
+        except run.deps.db.contention_errors:
+            if tries == MAX_TRIES:
+                raise
+            await asyncio.sleep(CONTENTION_PAUSE_SECONDS)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+            log.exception("product not imported", line=product.row.line)
+            notices.add_error(product.row.line, "", "", "The product could not be stored. Report this to the operator.")
+            product = None
         else:
             return
-    async with deps.db.transaction() as tx:
-        await imports.advance(tx.connection, job, ImportProgress(group.rows_done, faults=errors))
+    if product is not None:
+        notices.add_error(product.row.line, "", "", "The product could not be stored. Import the file again.")
+    await run.report(group.rows_done, notices)
 
 
-def _without_refused(product: FileProduct, fail: Fail) -> tuple[FileProduct | None, list[ProductImportError]]:
-    """The product without what was refused, None if nothing is left to try, and an error for each refusal.
+def _after_refusal(product: FileProduct, fail: Fail, notices: Notices) -> FileProduct | None:
+    """The product without what was refused; None if nothing is left to try.
 
-    The pointers of `fail` are SKUs here: `_import_product` sets them so.
+    The pointers of `fail` are SKUs here: `import_product` sets them so.
     """
     skus = [error.pointer for error in fail.errors]
-    errors = [
-        ProductImportError(line=product.line_of(error.pointer), detail=f"{fail.title()}: {error.detail}")
-        for error in fail.errors
-    ]
-    if isinstance(fail, SkuTaken) and skus:
-        return product.without_skus(skus), errors
-    if isinstance(fail, StockReserved) and skus:
-        return product.without_quantities(skus), errors
-    return None, errors or [ProductImportError(line=product.line, detail=fail.detail)]
-
-
-async def _import_product(tx: Transaction, product: FileProduct, who: UUID | None, currency: str) -> str | None:
-    """Returns `created`, `updated` or `unchanged`; None when a new product would have no variant."""
-    product = replace(product, description=sanitize_html(product.description))
-    source = StockChangeSource("imported", who)
-    skus = [item.variant.sku for item in product.variants]
-    pointers = FieldPointers(sku={sku: sku for sku in skus}, stock={sku: sku for sku in skus})
-    before = await products.lock_by_handle(tx.connection, product.handle, product.slug)
-    if before is None and not skus:
-        return None
-    category_id = await _find_or_create_category(tx.connection, product.product_type)
-    if before is None:
-        change = ProductChange(build_product(product, new_id(), category_id, now()), product.quantities)
-        await product_writer.create_product(tx, change, source, pointers, currency=currency, slug_requested=False)
-        await stock.set_imported(tx.connection, product.quantities)
-        return "created"
-    quantities = await _changed_quantities(tx.connection, product, skus)
-    after = merge_into(before, product, category_id, now())
-    if after is before and not quantities:
-        return "unchanged"
-    if after is before:
-        after = replace(before, version=before.version + 1, updated_at=now())
-    change = ProductChange(after, quantities)
-    await product_writer.update_product(tx, before, change, source, pointers, currency=currency)
-    await stock.set_imported(tx.connection, quantities)
-    return "updated"
-
-
-async def _changed_quantities(connection: Connection, product: FileProduct, skus: Sequence[str]) -> dict[str, int]:
-    """Quantities that differ from the last file's. Setting the same ones again would undo the sales since then."""
-    last = await stock.find_imported(connection, skus)
-    return {sku: quantity for sku, quantity in product.quantities.items() if last.get(sku) != quantity}
-
-
-async def _find_or_create_category(connection: Connection, product_type: str) -> UUID | None:
-    """The category whose slug the product type makes; None when it makes none."""
-    slug = slugify(product_type)
-    if not slug:
-        return None
-    if found := await categories.find_by_slug(connection, slug):
-        return found
-    name = product_type[:MAX_CATEGORY_NAME_LENGTH]
-    created = await categories.insert(connection, new_id(), slug, name, None)
-    return created.id if created else await categories.find_by_slug(connection, slug)
+    if isinstance(fail, SkuTaken):
+        return product.with_other_skus(skus, notices)
+    if isinstance(fail, SlugTaken | CategoryUnknown):
+        return product  # another transaction was faster: its product or category is found now
+    if isinstance(fail, StockReserved | VariantInUse):
+        for error in fail.errors:
+            row = product.row_of(error.pointer)
+            notices.warn(row, "Variant Inventory Qty", f"{fail.title()}: {error.detail}")
+        if isinstance(fail, StockReserved):
+            return product.without_quantities(skus)
+        return replace(product, kept_skus=product.kept_skus | set(skus))
+    detail = "; ".join(error.detail for error in fail.errors) or fail.detail
+    notices.add_error(product.row.line, "", "", f"{fail.title()}: {detail}")
+    return None

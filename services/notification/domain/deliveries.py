@@ -53,6 +53,12 @@ def suppressed(delivery: MailDelivery) -> DeliveryOutcome:
     return DeliveryOutcome(DeliveryStatus.SUPPRESSED, delivery.attempts, "no recipient, or the token is void")
 
 
+def throttled(delivery: MailDelivery) -> DeliveryOutcome:
+    """The recipient never confirmed the address and has had too many mails."""
+    reason = "too many mails to an address that was never confirmed"
+    return DeliveryOutcome(DeliveryStatus.SUPPRESSED, delivery.attempts, reason)
+
+
 def rejected(delivery: MailDelivery, reason: str) -> DeliveryOutcome:
     """The mail server rejected the mail for good."""
     return DeliveryOutcome(DeliveryStatus.FAILED, delivery.attempts + 1, reason)

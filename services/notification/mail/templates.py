@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from contracts.money import CURRENCY_EXPONENTS, Money
 from services.notification.domain.deliveries import MailDelivery
 from services.notification.domain.mails import to_one_line
+from services.notification.domain.names import to_name_line
 from services.notification.mail.recipients import Recipient
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -48,7 +49,7 @@ class MailTemplates:
         values = {
             "order": delivery.facts,
             "subject": delivery.subject,
-            "greeting": to_one_line(recipient.greeting),
+            "greeting": to_name_line(recipient.greeting),
             "token": recipient.token.get_secret_value() if recipient.token else None,
         }
         text, html = (

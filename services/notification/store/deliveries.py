@@ -41,12 +41,18 @@ WHERE delivery.id = outcome.id AND delivery.due_at = outcome.lease AND delivery.
 """
 # Mails about orders are kept as ids, which `souk verify` looks for; mails about the account are deleted.
 _ERASE_PERSON = """
-WITH tokens AS (DELETE FROM delivery WHERE user_id = $1 AND order_id IS NULL)
+WITH tokens AS (DELETE FROM delivery WHERE user_id = $1 AND order_id IS NULL),
+counts AS (
+    DELETE FROM unconfirmed_mail USING delivery
+    WHERE delivery.id = delivery_id AND (user_id = $1 OR order_id = ANY($2::uuid[]))
+)
 UPDATE delivery SET
     facts = '{}', reason = NULL, request_id = '', status = CASE status WHEN 'queued' THEN 'suppressed' ELSE status END
 WHERE order_id IS NOT NULL AND (user_id = $1 OR order_id = ANY($2::uuid[]))
 """
-_COLUMNS = "id, kind, channel, status, subject, created_at, sent_at"
+_COLUMNS = """
+    id, kind, channel, status, subject, created_at, sent_at, CASE status WHEN 'suppressed' THEN reason END AS reason
+"""
 _PAGE = f"SELECT {_COLUMNS} FROM delivery WHERE id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - our own columns
 _PAGE_OF_USER = f"SELECT {_COLUMNS} FROM delivery WHERE user_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - as above
 

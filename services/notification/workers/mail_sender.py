@@ -7,12 +7,12 @@ other, and records the outcomes.
 """
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Sequence
 from email.headerregistry import Address
 
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter
 
 from contracts.failure import Fail
@@ -22,6 +22,7 @@ from infra.foundation import trace
 from infra.foundation.background import PeriodicTask
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
+from infra.foundation.telemetry import get_logger
 from services.notification.domain.deliveries import (
     DeliveryOutcome,
     MailDelivery,
@@ -30,8 +31,10 @@ from services.notification.domain.deliveries import (
     retry_later,
     sent,
     suppressed,
+    throttled,
 )
-from services.notification.mail.message import build_message
+from services.notification.mail.message import build_message, to_mail_address
+from services.notification.mail.recipient_throttle import RecipientThrottle
 from services.notification.mail.recipients import RecipientLookup
 from services.notification.mail.smtp import MailDeferred, MailRejected, MailServerUnavailable, SmtpConnection
 from services.notification.mail.templates import MailTemplates
@@ -46,7 +49,7 @@ POLL_SECONDS = 0.25
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 60.0
 """Pause after the mail server was unavailable; it doubles each time."""
 
-log = logging.getLogger("souk.mail")
+log = get_logger("souk.mail")
 
 
 class MailSender:
@@ -64,6 +67,8 @@ class MailSender:
         from_address: Address,
         rate_limit: TokenBucket,
         mail_counter: Counter,
+        throttle: RecipientThrottle | None = None,
+        abuse_counter: Counter | None = None,
     ) -> None:
         self.db = db
         self.recipients = recipients
@@ -72,6 +77,8 @@ class MailSender:
         self.from_address = from_address
         self.rate_limit = rate_limit
         self.mail_counter = mail_counter
+        self.throttle = throttle
+        self.abuse_counter = abuse_counter
         self.worker = PeriodicTask(self.name, self.send_batch, interval_seconds=POLL_SECONDS)
         self._pause = 0.0
         self._paused_until = 0.0
@@ -145,7 +152,7 @@ class MailSender:
         """Stops sending for a while, longer each time; the mails stay due."""
         self._pause = min(max(self._pause * 2, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
         self._paused_until = time.monotonic() + self._pause
-        log.warning("mail server unavailable: %s", error, extra={"fields": {"pause": self._pause}})
+        log.warning("mail server unavailable: %s", error, pause=self._pause)
 
     async def _attempt(self, connection: SmtpConnection, delivery: MailDelivery) -> DeliveryOutcome:
         """Tries to send a mail, within the trace of its event; an error with one mail does not affect the others."""
@@ -170,15 +177,30 @@ class MailSender:
             return suppressed(delivery)
         rendered = self.templates.render(delivery, recipient)
         message = build_message(delivery, rendered, recipient, self.from_address, now())
-        await connection.send(message, self.from_address.addr_spec, recipient.email)
+        if self.throttle and not await self.throttle.allows(delivery, recipient):
+            self._count_abuse(delivery, "throttled")
+            return throttled(delivery)
+        if recipient.is_name_withheld:
+            self._count_abuse(delivery, "name_withheld")
+        with trace.child_span("send mail", SpanKind.CLIENT, _span_attributes(delivery)):
+            await connection.send(message, self.from_address.addr_spec, to_mail_address(recipient.email))
         failpoint("notification.accepted")
         return sent(delivery)
+
+    def _count_abuse(self, delivery: MailDelivery, kind: str) -> None:
+        if self.abuse_counter:
+            self.abuse_counter.labels(delivery.kind, kind).inc()
 
     def _report(self, delivery: MailDelivery, outcome: DeliveryOutcome) -> None:
         self.mail_counter.labels(delivery.kind, outcome.status).inc()
         fields: dict[str, object] = {"delivery_id": delivery.id, "order_id": delivery.order_id, "kind": delivery.kind}
         if outcome.status is DeliveryStatus.SENT:
-            log.info("mail sent", extra={"fields": fields})
+            log.info("mail sent", **fields)
         else:
             fields |= {"status": outcome.status, "reason": outcome.reason, "attempts": outcome.attempts}
-            log.warning("mail not sent", extra={"fields": fields})
+            log.warning("mail not sent", **fields)
+
+
+def _span_attributes(delivery: MailDelivery) -> trace.Attributes:
+    """What the span of a mail tells: not the recipient, whose address is personal."""
+    return {"souk.mail.kind": delivery.kind, "souk.delivery_id": str(delivery.id)}

@@ -34,9 +34,9 @@ def transition_event(transition: Transition, record: OrderRecord) -> Event:
     return _BUILDERS[transition.target](transition, record)
 
 
-def past_events(record: OrderRecord, cart: CartVersion | None, *, charge: bool) -> list[Event]:
+def past_events(record: OrderRecord, *, charge: bool) -> list[Event]:
     """Returns all events of an order so far, from its history; none when the history does not lead to its status."""
-    events: list[Event] = [_placed(record.order, record.hold_id, cart, charge=charge)]
+    events: list[Event] = [_placed(record.order, record.hold_id, record.cart, charge=charge)]
     status = OrderStatus.PENDING
     for entry in record.order.history:
         if entry.status is not status:
@@ -52,9 +52,8 @@ def past_events(record: OrderRecord, cart: CartVersion | None, *, charge: bool) 
 def _placed(order: Order, hold_id: UUID, cart: CartVersion | None, *, charge: bool) -> OrderPlaced:
     return OrderPlaced(
         **_common_fields(order),
+        **_cart_fields(cart),
         hold_id=hold_id,
-        cart_id=cart.cart_id if cart else None,
-        cart_version=cart.version if cart else None,
         charge=charge,
         items=_items(order.items),
     )
@@ -64,7 +63,11 @@ def _paid(_transition: Transition, record: OrderRecord) -> Event:
     order = record.order
     assert order.payment_id is not None, "a paid order has a payment"
     return OrderPaid(
-        **_common_fields(order), hold_id=record.hold_id, payment_id=order.payment_id, items=_items(order.items)
+        **_common_fields(order),
+        **_cart_fields(record.cart),
+        hold_id=record.hold_id,
+        payment_id=order.payment_id,
+        items=_items(order.items),
     )
 
 
@@ -107,6 +110,11 @@ _BUILDERS: Mapping[OrderStatus, Callable[[Transition, OrderRecord], Event]] = Ma
 def _common_fields(order: Order) -> dict[str, Any]:
     """The fields of every order event."""
     return {"order_id": order.id, "number": order.number, "user_id": order.user_id, "total": order.total}
+
+
+def _cart_fields(cart: CartVersion | None) -> dict[str, Any]:
+    """The fields that name the version of a cart."""
+    return {"cart_id": cart.cart_id if cart else None, "cart_version": cart.version if cart else None}
 
 
 def _items(items: list[OrderItem]) -> list[PlacedOrderItem]:

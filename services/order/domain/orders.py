@@ -1,4 +1,4 @@
-"""An order before and after it is stored, and who may read or change it."""
+"""An order before and after it is stored."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,8 @@ from uuid import UUID
 from contracts.card_numbers import contains_card_number
 from contracts.cart import CartChanged
 from contracts.catalog import HeldLine, Hold
-from contracts.failure import FieldError, NotFound, PreconditionFailed, Unauthorized
+from contracts.email_addresses import UNICODE_NAME_PROBLEM, has_unicode_name
+from contracts.failure import FieldError, InvalidRequest, PreconditionFailed, Unauthorized
 from contracts.identity import Identity
 from contracts.order import (
     EmailRequired,
@@ -35,7 +36,7 @@ class Buyer:
 
 @dataclass(frozen=True, slots=True)
 class CartVersion:
-    """The version of a cart that an order is made from. Each version is ordered at most once."""
+    """The version of a cart that an order is made from. At most one order of a version is not cancelled."""
 
     cart_id: str
     version: int
@@ -60,14 +61,16 @@ class OrderRecord:
     order: Order
     version: int
     hold_id: UUID
+    cart: CartVersion | None
     email: str | None
     previous_status: OrderStatus
 
 
-def resolve_buyer(identity: Identity | None, request: PlaceOrder) -> Buyer:
+def resolve_buyer(identity: Identity | None, request: PlaceOrder, *, smtp_utf8: bool = False) -> Buyer:
     """Returns the buyer: a signed-in customer, whose e-mail is in the account, or a guest, who has to give one.
 
-    A guest has no cart of their own, so `cart_id: "mine"` needs a sign-in.
+    A guest has no cart of their own, so `cart_id: "mine"` needs a sign-in. `smtp_utf8` tells whether the mail server
+    can mail names beyond ASCII.
     """
     if identity is not None:
         return Buyer(identity.user_id, None)
@@ -75,6 +78,8 @@ def resolve_buyer(identity: Identity | None, request: PlaceOrder) -> Buyer:
         raise Unauthorized
     if request.email is None:
         raise EmailRequired(errors=[FieldError(pointer="/email", detail="Provide an e-mail to order as a guest.")])
+    if has_unicode_name(request.email) and not smtp_utf8:
+        raise InvalidRequest(errors=[FieldError(pointer="/email", detail=UNICODE_NAME_PROBLEM)])
     return Buyer(None, request.email)
 
 
@@ -85,16 +90,9 @@ def reject_card_number(payment_method: str | None) -> None:
         raise CardNumberRefused(errors=[FieldError(pointer="/payment_method", detail=detail)])
 
 
-def require_access(record: OrderRecord | None, identity: Identity) -> OrderRecord:
-    """Returns the order to its customer and to administrators; for others it does not exist."""
-    if record is None or not (identity.is_admin or record.order.user_id == identity.user_id):
-        raise NotFound
-    return record
-
-
-def require_version(record: OrderRecord, if_match: int | None) -> None:
+def require_version(record: OrderRecord, if_match: frozenset[int] | None) -> None:
     """Raises `PreconditionFailed` when the client has read another version of the order."""
-    if if_match is not None and if_match != record.version:
+    if if_match is not None and record.version not in if_match:
         raise PreconditionFailed
 
 

@@ -4,7 +4,6 @@ from uuid import UUID
 
 from contracts import payment
 from contracts.failure import NotFound
-from contracts.identity import Identity
 from contracts.order import Order, OrderRef, OrderStatus, PayOrder, UpdateOrder
 from contracts.payment import ChargeLookup, ChargeOrder, Payment
 from infra.database.postgres import Transaction
@@ -13,19 +12,20 @@ from infra.foundation.ids import now
 from infra.messaging.rpc import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain import states
-from services.order.domain.orders import OrderRecord, reject_card_number, require_access, require_version
+from services.order.domain.access import OrderCaller, is_owner, require_access, require_owner
+from services.order.domain.orders import OrderRecord, reject_card_number, require_version
 from services.order.domain.states import Transition
+from services.order.handlers.order_access import caller_of
 from services.order.store import queries, transitions
 from services.order.workers import saga
 
 
 async def pay(deps: OrderDeps, request: Request[PayOrder]) -> Payment:
-    """Asks payment to charge the customer's own order. If the order is cancelled meanwhile, payment refunds it."""
+    """Asks payment to charge the caller's own order. If the order is cancelled meanwhile, payment refunds it."""
     reject_card_number(request.body.payment_method)
+    caller = caller_of(deps, request, request.body.id)
     async with deps.db.connection() as connection:
-        record = await queries.find(connection, request.body.id)
-    if record is None or record.order.user_id != request.user.user_id:
-        raise NotFound
+        record = require_owner(await queries.find(connection, request.body.id), caller)
     charge = ChargeOrder(
         order_id=record.order.id,
         user_id=record.order.user_id,
@@ -55,10 +55,11 @@ async def _earlier_reply(deps: OrderDeps, charge: ChargeOrder, key: str, status:
 
 async def cancel(deps: OrderDeps, request: Request[OrderRef]) -> Reply[Order]:
     """Cancels an order. Catalog and payment consume the event and return the stock and the money."""
+    caller = caller_of(deps, request, request.body.id)
     async with deps.db.transaction(request) as tx:
-        record = await _lock(tx, request.body.id, request.user, request.if_match)
-        is_owner = record.order.user_id == request.user.user_id
-        cancelled = await _make_transition(tx, states.CANCEL_AS_OWNER if is_owner else states.CANCEL_AS_ADMIN, record)
+        record = await _lock(tx, request.body.id, caller, request.if_match)
+        transition = states.CANCEL_AS_OWNER if is_owner(record, caller) else states.CANCEL_AS_ADMIN
+        cancelled = await _make_transition(tx, transition, record)
         tx.audit_changes(before={"status": record.order.status}, after={"status": cancelled.order.status})
         tx.on_commit(lambda: failpoint("order.cancelled"))
         return tx.reply(cancelled.order, version=cancelled.version)
@@ -66,8 +67,9 @@ async def cancel(deps: OrderDeps, request: Request[OrderRef]) -> Reply[Order]:
 
 async def update(deps: OrderDeps, request: Request[UpdateOrder]) -> Reply[Order]:
     """Marks an order as shipped or delivered, or changes its address. For administrators."""
+    caller = caller_of(deps, request, request.body.id)
     async with deps.db.transaction(request) as tx:
-        record = await _lock(tx, request.body.id, request.user, request.if_match)
+        record = await _lock(tx, request.body.id, caller, request.if_match)
         updated = await _update(tx, request.body, record)
         tx.audit_changes(before={"status": record.order.status}, after={"status": updated.order.status})
         tx.on_commit(lambda: failpoint("order.updated"))
@@ -83,8 +85,8 @@ async def _update(tx: Transaction, body: UpdateOrder, record: OrderRecord) -> Or
     return await transitions.change_address(tx.connection, order.id, order.status, body.shipping_address, at=now())
 
 
-async def _lock(tx: Transaction, order_id: UUID, identity: Identity, if_match: int | None) -> OrderRecord:
-    record = require_access(await queries.lock(tx.connection, order_id), identity)
+async def _lock(tx: Transaction, order_id: UUID, caller: OrderCaller, if_match: frozenset[int] | None) -> OrderRecord:
+    record = require_access(await queries.lock(tx.connection, order_id), caller)
     require_version(record, if_match)
     return record
 

@@ -6,7 +6,7 @@ from contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded
 from infra.database.postgres import Transaction
 from services.order.deps import OrderDeps
 from services.order.domain import states
-from services.order.store import queries
+from services.order.store import queries, transitions
 from services.order.store.transitions import FindBy
 from services.order.workers import saga
 
@@ -16,8 +16,12 @@ async def payment_captured(_deps: OrderDeps, tx: Transaction, event: PaymentCapt
     await saga.apply_fact(tx, states.CAPTURE, event.order_id, payment_id=event.payment_id)
 
 
-async def payment_failed(_deps: OrderDeps, tx: Transaction, event: PaymentFailed) -> None:
-    """Cancels the order if it is still pending."""
+async def payment_failed(deps: OrderDeps, tx: Transaction, event: PaymentFailed) -> None:
+    """Cancels the order if it is still pending and no attempt to pay it is left."""
+    if deps.payment_attempts > 1:
+        failed = await transitions.add_failed_payment(tx.connection, event.order_id, event.payment_id)
+        if failed is not None and failed < deps.payment_attempts:
+            return
     await saga.apply_fact(tx, states.DECLINE, event.order_id)
 
 

@@ -4,62 +4,115 @@ All requests to place the same order share one hold: its id is derived from the 
 idempotency key and the request. So a customer who tries again after a crash between the two steps finds the stock that
 the first try has held, and two requests at the same moment make one order. A hold without an order is released, or it
 expires.
+
+A cart keeps its lines until an order of it is paid. When that order is cancelled instead, the same version can be
+ordered again: the number of its cancelled orders, the attempt, is part of the hold's id.
 """
 
+from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from contracts import cart, catalog, user
-from contracts.catalog import Hold, HoldMismatch, PlaceHold, RequestedLine
+from contracts.cart import CartChanged
+from contracts.catalog import GuestStockLimit, Hold, HoldMismatch, PlaceHold, RequestedLine
 from contracts.failure import Fail, IdempotencyInProgress, InternalError, TimedOut, Unavailable
-from contracts.order import Address, Order, PlaceOrder
+from contracts.order import Address, Order, OrderStatus, PlaceOrder
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id, now
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
 from infra.messaging.rpc import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain import events
+from services.order.domain.guest_limits import GuestOrderBucket
 from services.order.domain.order_numbers import format_order_number
 from services.order.domain.orders import (
     Buyer,
     CartVersion,
     OrderDraft,
+    OrderRecord,
     draft_order,
     reject_card_number,
     require_same_buyer,
     resolve_buyer,
 )
+from services.order.handlers import guest_limits
 from services.order.store import insert as store
 from services.order.workers import hold_release
 
 _HOLD_NAMESPACE = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
 """The namespace of derived hold ids."""
 
+MAX_ATTEMPTS = 3
+"""How often a cart is tried again because its order was cancelled at the same moment."""
+
 UNCERTAIN_ERRORS = (TimedOut, Unavailable, InternalError)
 """After these it is unknown whether catalog has held the stock."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOrder:
+    """What is ordered, by whom, and the cart's version that it comes from."""
+
+    body: PlaceOrder
+    buyer: Buyer
+    lines: list[RequestedLine]
+    cart: CartVersion | None
+
+
+class _OrderCancelled(Exception):  # noqa: N818 - control flow: the next attempt has a hold of its own
+    """The order that was placed before from this version of the cart is cancelled."""
 
 
 async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
     """Holds every line or none and writes the order. The same request again returns the same order."""
     reject_card_number(request.body.payment_method)
-    buyer = resolve_buyer(request.identity, request.body)
+    buyer = resolve_buyer(request.identity, request.body, smtp_utf8=deps.smtp_utf8)
     body = await _with_address(deps, request)
     cart_version, lines = await _requested_lines(deps, body, buyer)
-    hold_id, is_private = (
-        derive_hold_id(cart_version, request.idempotency_key),
-        cart_version is None and request.idempotency_key is None,
-    )
+    purchase = RequestedOrder(body, buyer, lines, cart_version)
+    if cart_version is None:
+        return await _place(deps, request, purchase, derive_hold_id(None, request.idempotency_key))
+    for _ in range(MAX_ATTEMPTS):
+        hold_id = await _next_hold_id(deps, cart_version)
+        try:
+            return await _place(deps, request, purchase, hold_id)
+        except _OrderCancelled:
+            continue
+    raise CartChanged
+
+
+async def _next_hold_id(deps: OrderDeps, cart_version: CartVersion) -> UUID:
+    """The id of the hold for the next order of this cart version.
+
+    The hold of the order that was cancelled last is released here too: catalog may not have consumed its event yet,
+    and the last units would seem to be sold.
+    """
+    async with deps.db.connection() as connection:
+        attempt = await store.count_cancelled(connection, cart_version)
+    if attempt:
+        await hold_release.release(deps, derive_hold_id(cart_version, None, attempt - 1), retry=False)
+    return derive_hold_id(cart_version, None, attempt)
+
+
+async def _place(
+    deps: OrderDeps, request: Request[PlaceOrder], purchase: RequestedOrder, hold_id: UUID
+) -> Reply[Order]:
+    """Holds the stock under that id and writes the order; raises `_OrderCancelled` when its cart may be tried again."""
+    is_private = purchase.cart is None and request.idempotency_key is None
+    buckets = guest_limits.buckets_of(deps, request.client_ip, purchase.buyer)
+    await _require_within_limits(deps, buckets, hold_id, purchase.cart)
     try:
-        hold = await _lasting_hold(deps, hold_id, lines)
+        hold = await _lasting_hold(deps, hold_id, purchase)
     except HoldMismatch:
-        return await _placed_before(deps, request, buyer, hold_id, cart_version)
+        return await _placed_before(deps, request, purchase, hold_id)
     except UNCERTAIN_ERRORS:
         if is_private:
             hold_release.release_later(deps, hold_id)
         raise
     failpoint("order.stock_held")
     try:
-        draft = draft_order(body, buyer, hold, cart_version, order_id=new_id(), at=now())
-        placed, is_new = await _write(deps, request, draft)
+        draft = draft_order(purchase.body, purchase.buyer, hold, purchase.cart, order_id=new_id(), at=now())
+        placed, is_new = await _write(deps, request, draft, buckets)
         failpoint("order.written")
     except Exception as error:
         if should_release_hold(error):
@@ -70,6 +123,19 @@ async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
     if not is_new:
         await hold_release.release(deps, hold_id, retry=is_private)
     return placed
+
+
+async def _require_within_limits(
+    deps: OrderDeps, buckets: list[GuestOrderBucket], hold_id: UUID, cart_version: CartVersion | None
+) -> None:
+    """Raises `TooManyGuestOrders` for a further order of a guest; a repeat of an order that exists is none."""
+    empty = await guest_limits.find_empty(deps, buckets)
+    if empty is None:
+        return
+    async with deps.db.connection() as connection:
+        if await store.find_existing(connection, hold_id, cart_version) is not None:
+            return
+    guest_limits.refuse(deps, empty)
 
 
 async def _with_address(deps: OrderDeps, request: Request[PlaceOrder]) -> PlaceOrder:
@@ -95,10 +161,14 @@ async def _requested_lines(
     return CartVersion(checkout.cart_id, checkout.version), lines
 
 
-def derive_hold_id(cart_version: CartVersion | None, key: IdempotencyKey | None) -> UUID:
-    """Returns the hold id shared by all requests for the same order; a new id when nothing identifies the order."""
+def derive_hold_id(cart_version: CartVersion | None, key: IdempotencyKey | None, attempt: int = 0) -> UUID:
+    """Returns the hold id shared by all requests for the same order; a new id when nothing identifies the order.
+
+    `attempt` is the number of orders of that cart version that were cancelled.
+    """
     if cart_version is not None:
-        return uuid5(_HOLD_NAMESPACE, f"cart {cart_version.cart_id} {cart_version.version}")
+        again = f" {attempt}" if attempt else ""
+        return uuid5(_HOLD_NAMESPACE, f"cart {cart_version.cart_id} {cart_version.version}{again}")
     if key is not None:
         return uuid5(_HOLD_NAMESPACE, f"key {key.digest.hex()} {key.fingerprint.hex()}")
     return new_id()
@@ -109,15 +179,21 @@ def should_release_hold(error: Exception) -> bool:
 
     When the outcome is unknown, a shared hold stays, so that the next try finds it.
     """
-    return isinstance(error, Fail | AlreadyProcessed) and not isinstance(error, IdempotencyInProgress)
+    is_useless = isinstance(error, Fail | AlreadyProcessed | _OrderCancelled)
+    return is_useless and not isinstance(error, IdempotencyInProgress)
 
 
-async def _lasting_hold(deps: OrderDeps, hold_id: UUID, lines: list[RequestedLine]) -> Hold:
+async def _lasting_hold(deps: OrderDeps, hold_id: UUID, purchase: RequestedOrder) -> Hold:
     """A hold that leaves enough time to pay. One left over from an old try is released first and made again."""
-    seconds = int(deps.pay_within_seconds + deps.hold_margin_seconds)
-    place_hold = PlaceHold(hold_id=hold_id, lines=lines, seconds=seconds)
+    pay_within_seconds = deps.pay_within_seconds_of(purchase.buyer)
+    place_hold = PlaceHold(
+        hold_id=hold_id,
+        lines=purchase.lines,
+        seconds=int(pay_within_seconds + deps.hold_margin_seconds),
+        guest_limit=deps.guest_limits.hold_limit if purchase.buyer.user_id is None else None,
+    )
     hold = await _hold(deps, place_hold)
-    if (hold.seconds_left or 0) < deps.hold_margin_seconds + deps.pay_within_seconds / 2:
+    if (hold.seconds_left or 0) < deps.hold_margin_seconds + pay_within_seconds / 2:
         await hold_release.release(deps, hold_id, retry=False)
         failpoint("order.stale_hold_released")
         hold = await _hold(deps, place_hold)
@@ -129,37 +205,56 @@ async def _hold(deps: OrderDeps, place_hold: PlaceHold) -> Hold:
 
     Only when catalog does not report them are they computed with this process's clock.
     """
-    hold = await deps.rpc.request(catalog.HOLD, place_hold)
+    try:
+        hold = await deps.rpc.request(catalog.HOLD, place_hold)
+    except GuestStockLimit:
+        deps.guest_orders.labels("stock_limit").inc()
+        raise
     if hold.seconds_left is None:
         return hold.model_copy(update={"seconds_left": (hold.expires_at - now()).total_seconds()})
     return hold
 
 
 async def _placed_before(
-    deps: OrderDeps, request: Request[PlaceOrder], buyer: Buyer, hold_id: UUID, cart_version: CartVersion | None
+    deps: OrderDeps, request: Request[PlaceOrder], purchase: RequestedOrder, hold_id: UUID
 ) -> Reply[Order]:
     """The order that was placed before, when its hold has already ended and cannot be made again."""
     async with deps.db.transaction(request) as tx:
-        existing = await store.find_existing(tx.connection, hold_id, cart_version)
+        existing = await store.find_existing(tx.connection, hold_id, purchase.cart)
         if existing is None:
             raise HoldMismatch
-        record = require_same_buyer(existing, buyer)
+        record = _require_current(existing, purchase.cart, purchase.buyer)
         return tx.reply(record.order, version=record.version)
 
 
-async def _write(deps: OrderDeps, request: Request[PlaceOrder], draft: OrderDraft) -> tuple[Reply[Order], bool]:
+def _require_current(existing: OrderRecord | None, cart_version: CartVersion | None, buyer: Buyer) -> OrderRecord:
+    """The order that was placed before, if it still stands for its cart and this buyer placed it.
+
+    Raises `_OrderCancelled` when it was cancelled, perhaps just now: then the cart can be ordered again.
+    """
+    if cart_version is not None and (existing is None or existing.order.status is OrderStatus.CANCELLED):
+        raise _OrderCancelled
+    return require_same_buyer(existing, buyer)
+
+
+async def _write(
+    deps: OrderDeps, request: Request[PlaceOrder], draft: OrderDraft, buckets: list[GuestOrderBucket]
+) -> tuple[Reply[Order], bool]:
     """The order, and whether this request has stored it; False when it existed before."""
     async with deps.db.transaction(request) as tx:
         serial = await store.insert(
             tx.connection,
             draft,
-            pay_within_seconds=deps.pay_within_seconds,
+            pay_within_seconds=deps.pay_within_seconds_of(draft.buyer),
             hold_margin_seconds=deps.hold_margin_seconds,
         )
         if serial is not None:
+            await guest_limits.take(deps, tx, buckets)
             order = draft.order.model_copy(update={"number": format_order_number(serial)})
             tx.publish(events.placed_event(draft, order))
+            if draft.buyer.user_id is None:
+                tx.on_commit(deps.guest_orders.labels("placed").inc)
             return tx.reply(order, version=1), True
         existing = await store.find_existing(tx.connection, draft.hold.hold_id, draft.cart)
-        record = require_same_buyer(existing, draft.buyer)
+        record = _require_current(existing, draft.cart, draft.buyer)
         return tx.reply(record.order, version=record.version), False

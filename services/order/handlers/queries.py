@@ -8,8 +8,9 @@ from contracts.order import GuestContact, GuestContactRequest, ListOrders, Order
 from infra.foundation import pagination
 from infra.messaging.rpc import Reply, Request
 from services.order.deps import OrderDeps
+from services.order.domain.access import require_access
 from services.order.domain.order_numbers import parse_order_number
-from services.order.domain.orders import require_access
+from services.order.handlers.order_access import caller_of
 from services.order.store import queries as store
 from services.order.store.queries import OrderFilter
 
@@ -17,9 +18,10 @@ _MIN_TIME, _MAX_TIME = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tz
 
 
 async def get(deps: OrderDeps, request: Request[OrderRef]) -> Reply[Order]:
-    """Returns an order to its customer or an administrator, with its version."""
+    """Returns an order to its customer, its guest or an administrator, with its version."""
+    caller = caller_of(deps, request, request.body.id)
     async with deps.db.connection() as connection:
-        record = require_access(await store.find(connection, request.body.id), request.user)
+        record = require_access(await store.find(connection, request.body.id), caller)
     return Reply(record.order, record.version)
 
 
@@ -58,9 +60,14 @@ def _storable(at: Timestamp | None) -> Timestamp | None:
 
 
 async def payables(deps: OrderDeps, request: Request[PayablesRequest]) -> PayableList:
-    """Returns what payment needs to charge these orders. Orders that do not exist are left out."""
+    """Returns what payment needs to charge these orders, and which of them the guest's token that payment got opens.
+
+    Orders that do not exist are left out.
+    """
+    token = request.body.access_token or ""
+    opened = [order_id for order_id in request.body.order_ids if deps.order_tokens.opens(order_id, token)]
     async with deps.db.connection() as connection:
-        return PayableList(items=await store.list_payables(connection, request.body.order_ids))
+        return PayableList(items=await store.list_payables(connection, request.body.order_ids, opened))
 
 
 async def guest(deps: OrderDeps, request: Request[GuestContactRequest]) -> GuestContact:

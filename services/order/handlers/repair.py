@@ -97,7 +97,6 @@ def _payment_of(record: OrderRecord, payments: Sequence[Payment]) -> Payment | N
 
 
 async def _republish(tx: Transaction, record: OrderRecord) -> list[str]:
-    cart, charge = await store.placement_details(tx.connection, record.order.id)
-    past = events.past_events(record, cart, charge=charge)
+    past = events.past_events(record, charge=await store.was_charged(tx.connection, record.order.id))
     tx.publish(*past)
     return [f"published again: {event.name}" for event in past]

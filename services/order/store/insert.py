@@ -23,18 +23,22 @@ ON CONFLICT DO NOTHING
 RETURNING serial
 """
 _FIND_EXISTING = f"""
-SELECT {COLUMNS} FROM orders WHERE hold_id = $1
+SELECT {COLUMNS} FROM orders WHERE cart_id = $2 AND cart_version = $3 AND status <> 'cancelled'
 UNION ALL
-SELECT {COLUMNS} FROM orders WHERE cart_id = $2 AND cart_version = $3
+SELECT {COLUMNS} FROM orders WHERE hold_id = $1
 LIMIT 1
 """  # noqa: S608 - constants
+_COUNT_CANCELLED = """
+SELECT count(*) FROM orders WHERE cart_id = $1 AND cart_version = $2 AND status = 'cancelled'
+"""
 _IS_HOLD_IN_USE = "SELECT EXISTS (SELECT FROM orders WHERE hold_id = $1 AND status <> 'cancelled')"
 
 
 async def insert(
     connection: Connection, draft: OrderDraft, *, pay_within_seconds: float, hold_margin_seconds: float
 ) -> int | None:
-    """Stores the order and returns its serial, or None when its hold or its cart version already has an order.
+    """Stores the order and returns its serial, or None when its hold has an order already, or its cart version one
+    that is not cancelled.
 
     Waits for another transaction that stores the same order at the same moment. The payment deadline is
     `pay_within_seconds` from now, but at least `hold_margin_seconds` before the hold ends, by the database's clock.
@@ -70,10 +74,16 @@ async def insert(
 
 
 async def find_existing(connection: Connection, hold_id: UUID, cart: CartVersion | None) -> OrderRecord | None:
-    """Returns the order that has this hold or was made from this version of a cart."""
+    """Returns the order that was made from this version of a cart and is not cancelled, else the one of this hold."""
     cart_key = (cart.cart_id, cart.version) if cart else (None, None)
     row = await connection.fetchrow(_FIND_EXISTING, hold_id, *cart_key)
     return to_record(row) if row else None
+
+
+async def count_cancelled(connection: Connection, cart: CartVersion) -> int:
+    """Returns how many orders of this version of a cart were cancelled."""
+    count: int = await connection.fetchval(_COUNT_CANCELLED, cart.cart_id, cart.version)
+    return count
 
 
 async def is_hold_in_use(connection: Connection, hold_id: UUID) -> bool:

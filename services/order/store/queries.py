@@ -9,6 +9,7 @@ from uuid import UUID
 from contracts.money import Money
 from contracts.order import GuestContact, OrderStatus, Payable
 from infra.database.postgres import Connection
+from services.order.domain.access import is_open_to_token
 from services.order.domain.orders import OrderRecord
 from services.order.store.records import COLUMNS, to_record
 
@@ -16,7 +17,7 @@ _FIND = f"SELECT {COLUMNS} FROM orders WHERE id = $1"  # noqa: S608 - constants
 _LOCK = f"{_FIND} FOR UPDATE"
 _STATUS = "SELECT status FROM orders WHERE id = $1"
 _PAYABLES = """
-SELECT id, user_id, status, total, currency, payment_method FROM orders WHERE id = ANY($1::uuid[])
+SELECT id, user_id, email, status, total, currency, payment_method FROM orders WHERE id = ANY($1::uuid[])
 """
 _GUEST = """
 SELECT email, shipping_address ->> 'name' AS name FROM orders WHERE id = $1 AND user_id IS NULL AND email IS NOT NULL
@@ -97,8 +98,11 @@ async def list_newest(connection: Connection, order_filter: OrderFilter, limit: 
     return [to_record(row) for row in await connection.fetch(statement, limit, *(value for _, value in given))]
 
 
-async def list_payables(connection: Connection, order_ids: Sequence[UUID]) -> list[Payable]:
-    """Returns what payment needs to charge these orders; orders that do not exist are left out."""
+async def list_payables(connection: Connection, order_ids: Sequence[UUID], opened: Sequence[UUID]) -> list[Payable]:
+    """Returns what payment needs to charge these orders; orders that do not exist are left out.
+
+    `opened` are those whose token was sent.
+    """
     return [
         Payable(
             order_id=row["id"],
@@ -106,6 +110,7 @@ async def list_payables(connection: Connection, order_ids: Sequence[UUID]) -> li
             status=OrderStatus(row["status"]),
             total=Money(amount=row["total"], currency=row["currency"]),
             payment_method=row["payment_method"],
+            open_to_token=row["id"] in opened and is_open_to_token(row["user_id"], row["email"]),
         )
         for row in await connection.fetch(_PAYABLES, order_ids)
     ]

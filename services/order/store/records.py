@@ -7,14 +7,15 @@ from pydantic import TypeAdapter
 from contracts.money import Money
 from contracts.order import Address, Order, OrderHistoryEntry, OrderItem, OrderStatus, ShipmentTracking
 from services.order.domain.order_numbers import format_order_number
-from services.order.domain.orders import OrderRecord
+from services.order.domain.orders import CartVersion, OrderRecord
 
 ITEMS = TypeAdapter(list[OrderItem])
 HISTORY = TypeAdapter(list[OrderHistoryEntry])
 
 COLUMNS = """
     orders.id, orders.serial, orders.version, orders.status, orders.user_id, orders.email, orders.hold_id,
-    orders.currency, orders.subtotal, orders.discount, orders.shipping, orders.tax, orders.total,
+    orders.cart_id, orders.cart_version, orders.currency, orders.subtotal, orders.discount, orders.shipping,
+    orders.tax, orders.total,
     orders.items::text AS items, orders.shipping_address::text AS shipping_address, orders.payment_id,
     orders.tracking::text AS tracking, orders.history::text AS history, orders.created_at, orders.updated_at
 """
@@ -41,7 +42,8 @@ def to_record(row: Any) -> OrderRecord:
         updated_at=row["updated_at"],
     )
     previous_status = OrderStatus(row.get("previous_status", row["status"]))
-    return OrderRecord(order, row["version"], row["hold_id"], row["email"], previous_status)
+    cart = CartVersion(row["cart_id"], row["cart_version"]) if row["cart_id"] is not None else None
+    return OrderRecord(order, row["version"], row["hold_id"], cart, row["email"], previous_status)
 
 
 def _money(row: Any, column: str) -> Money:

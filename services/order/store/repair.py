@@ -3,11 +3,10 @@
 from uuid import UUID
 
 from infra.database.postgres import Connection
-from services.order.domain.orders import CartVersion
 
 _IS_OVERDUE = "SELECT pay_by <= now() FROM orders WHERE id = $1"
 _IS_AWAITING_PAYMENT = "SELECT status = 'pending' AND pay_by > now() FROM orders WHERE id = $1"
-_PLACEMENT = "SELECT cart_id, cart_version, payment_method IS NOT NULL AS charge FROM orders WHERE id = $1"
+_WAS_CHARGED = "SELECT payment_method IS NOT NULL FROM orders WHERE id = $1"
 
 
 async def is_overdue(connection: Connection, order_id: UUID) -> bool:
@@ -20,9 +19,6 @@ async def is_awaiting_payment(connection: Connection, order_id: UUID) -> bool:
     return bool(await connection.fetchval(_IS_AWAITING_PAYMENT, order_id))
 
 
-async def placement_details(connection: Connection, order_id: UUID) -> tuple[CartVersion | None, bool]:
-    """Returns what the `placed` event said: the cart version the order was made from, and its `charge` flag."""
-    row = await connection.fetchrow(_PLACEMENT, order_id)
-    assert row is not None, "orders are never deleted"
-    cart = CartVersion(row["cart_id"], row["cart_version"]) if row["cart_id"] is not None else None
-    return cart, row["charge"]
+async def was_charged(connection: Connection, order_id: UUID) -> bool:
+    """Whether the `placed` event asked for a charge: its `charge` flag."""
+    return bool(await connection.fetchval(_WAS_CHARGED, order_id))

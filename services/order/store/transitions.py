@@ -34,6 +34,12 @@ def _update(condition: str) -> str:
 
 _APPLY: Mapping[FindBy, str] = MappingProxyType({by: _update(f"{by.value} FOR UPDATE") for by in FindBy})
 _APPLY_DUE = _update("status = 'pending' AND pay_by <= now() ORDER BY pay_by LIMIT $1 FOR UPDATE SKIP LOCKED")
+_ADD_FAILED_PAYMENT = """
+UPDATE orders SET
+    failed_payments = CASE WHEN $2 = ANY(failed_payments) THEN failed_payments ELSE failed_payments || $2::uuid END
+WHERE id = $1 AND status = 'pending'
+RETURNING cardinality(failed_payments)
+"""
 _CHANGE_ADDRESS = f"""
 UPDATE orders SET
     shipping_address = $2::text::jsonb, updated_at = $3, version = version + 1, history = history || $4::text::jsonb
@@ -74,6 +80,12 @@ def _arguments(transition: Transition, at: datetime) -> tuple[Any, ...]:
 
 def _history_json(status: OrderStatus, at: datetime, note: str | None) -> str:
     return HISTORY.dump_json([OrderHistoryEntry(status=status, at=at, note=note)]).decode()
+
+
+async def add_failed_payment(connection: Connection, order_id: UUID, payment_id: UUID) -> int | None:
+    """Records a failed payment of a pending order, once. Returns how many have failed, or None for other orders."""
+    failed: int | None = await connection.fetchval(_ADD_FAILED_PAYMENT, order_id, payment_id)
+    return failed
 
 
 async def change_address(

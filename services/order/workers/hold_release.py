@@ -6,7 +6,6 @@ know whether the hold was made or whether an order was stored on it. If the proc
 """
 
 import asyncio
-import logging
 from functools import partial
 from uuid import UUID
 
@@ -15,13 +14,14 @@ from contracts.catalog import HoldRef
 from contracts.failure import Fail
 from infra.foundation.background import PeriodicTask
 from infra.foundation.failpoints import failpoint
+from infra.foundation.telemetry import get_logger
 from services.order.deps import OrderDeps
 from services.order.store import insert as store
 
 MAX_PENDING = 10_000
 """How many holds a process remembers. Further ones are left to expire."""
 
-log = logging.getLogger("souk.order")
+log = get_logger("souk.order")
 
 
 def task(deps: OrderDeps) -> PeriodicTask:
@@ -41,7 +41,7 @@ async def release(deps: OrderDeps, hold_id: UUID, *, retry: bool) -> None:
     try:
         await _release(deps, hold_id)
     except failures as error:
-        log.warning("hold not released: %s", error, extra={"fields": {"hold_id": hold_id, "retry": retry}})
+        log.warning("hold not released: %s", error, hold_id=hold_id, retry=retry)
         if retry:
             release_later(deps, hold_id)
 

@@ -9,8 +9,9 @@ transaction. It never moves back, so a redelivered event changes nothing. Which 
   catalog publishes `hold_lost`, and the order is cancelled from `paid`.
 - Captured after cancellation: nothing happens here. Payment consumes and remembers every `cancelled`, and refunds what
   is captured for that order before or after it. So the cancelled order is already correct.
-- Failed while pending: the order becomes `cancelled` and the stock returns. Failed in any other status: another payment
-  was faster, or the order had ended. Nothing happens.
+- Failed while pending: the order becomes `cancelled` and the stock returns, unless the setting `payment_attempts`
+  leaves another try: then it stays pending until its deadline. Failed in any other status: another payment was faster,
+  or the order had ended. Nothing happens.
 - Two payments, the first failed, the second captured: the event that arrives first decides. If the order became `paid`,
   the failure is ignored. If it became `cancelled`, the second payment is refunded as above.
 - Refunded in full: the order becomes `refunded` if this payment paid it. A refund that arrives before its own

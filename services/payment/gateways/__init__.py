@@ -12,7 +12,10 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from opentelemetry.trace import SpanKind
+
 from contracts.money import Money
+from infra.foundation import trace
 from services.payment.domain.charges import ChargeOutcome
 from services.payment.gateways.circuit_breaker import GatewayBreaker
 
@@ -115,7 +118,8 @@ class GatewayRegistry:
         if not breaker.allow_call():
             raise GatewayUnavailable(f"the circuit breaker of {gateway.name} is open")
         try:
-            yield
+            with trace.child_span(f"call {gateway.name}", SpanKind.CLIENT, {"souk.gateway": gateway.name}):
+                yield
         except (GatewayError, TimeoutError):
             breaker.record_failure()
             raise

@@ -4,11 +4,12 @@ Libraries wrap the call in the breaker. Here the caller asks first, because an a
 returned unused; and an outcome may come from a call that began before the breaker opened.
 """
 
-import logging
 import time
 from collections.abc import Callable
 
-log = logging.getLogger("souk.payment")
+from infra.foundation.telemetry import get_logger
+
+log = get_logger("souk.payment")
 
 
 class GatewayBreaker:
@@ -55,5 +56,4 @@ class GatewayBreaker:
 
     def _set_open(self, *, is_open: bool) -> None:
         self.is_open = is_open
-        fields = {"gateway": self.gateway, "breaker": "open" if is_open else "closed"}
-        log.warning("circuit breaker changed", extra={"fields": fields})
+        log.warning("circuit breaker changed", gateway=self.gateway, breaker="open" if is_open else "closed")

@@ -3,10 +3,10 @@
 import hmac
 from uuid import UUID
 
-from contracts import headers, order
+from contracts import headers
 from contracts.failure import Fail, NotFound
 from contracts.money import Money
-from contracts.order import PayablesRequest
+from contracts.order import Payable
 from contracts.payment import (
     CHARGE,
     AlreadyPaid,
@@ -29,18 +29,19 @@ from services.payment.domain.charges import ChargeStep
 from services.payment.domain.payments import PaymentRecord, reject_card_number, require_payable
 from services.payment.gateways import PaymentGateway
 from services.payment.handlers.idempotent_payment import reply_with_payment, reserve_id
+from services.payment.handlers.order_access import find_payable, is_own, opens_payment
 from services.payment.store import payments
 
 
 async def create(deps: PaymentDeps, request: Request[CreatePayment]) -> Payment | Reply[Payment]:
-    """Charges the customer's own order, and waits a moment for the gateway."""
+    """Charges the caller's own order, and waits a moment for the gateway."""
     gateway = _gateway_for(deps, request.body.payment_method)
     payment_id = await reserve_id(deps, request)
     with deps.completions.expect(payment_id) as completion:
         if request.idempotency_key is None or not await _is_open(deps, payment_id):
-            total = await _amount_due(deps, request)
+            payable = await _require_payable(deps, request)
             async with deps.db.transaction() as tx:
-                await _open(deps, tx, payment_id, request.body, request.user.user_id, total, gateway)
+                await _open(deps, tx, payment_id, request.body, payable.user_id, payable.total, gateway)
             failpoint("payment.opened")
         await completion.wait(deps.wait_seconds)
     return await reply_with_payment(deps, request, payment_id)
@@ -72,10 +73,13 @@ async def charged(deps: PaymentDeps, request: Request[ChargeLookup]) -> Payment:
 async def confirm(deps: PaymentDeps, request: Request[ConfirmPayment]) -> Payment | Reply[Payment]:
     """Continues after the customer's second step, and waits a moment for the gateway. Repeating it is harmless."""
     payment_id = request.body.id
+    opened = await opens_payment(deps, request, payment_id)
     with deps.completions.expect(payment_id) as completion:
         async with deps.db.transaction() as tx:
             payment = await payments.lock(tx.connection, payment_id)
-            if payment is None or payment.user_id != request.user.user_id or not _has_secret(payment, request.body):
+            if payment is None or not (opened or is_own(payment, request.identity)):
+                raise NotFound
+            if not _has_secret(payment, request.body):
                 raise NotFound
             if payment.status is PaymentStatus.FAILED:
                 raise NotPayable("This payment has failed. Pay the order again.")
@@ -106,14 +110,14 @@ async def _is_open(deps: PaymentDeps, payment_id: UUID) -> bool:
         return await payments.find(connection, payment_id) is not None
 
 
-async def _amount_due(deps: PaymentDeps, request: Request[CreatePayment]) -> Money:
-    """The total of the order, if it belongs to the customer and waits for its payment."""
-    reply = await deps.rpc.request(order.PAYABLES, PayablesRequest(order_ids=[request.body.order_id]))
-    payable = next(iter(reply.items), None)
-    if payable is None or payable.user_id != request.user.user_id:
+async def _require_payable(deps: PaymentDeps, request: Request[CreatePayment]) -> Payable:
+    """What is to be charged for the order, if it is the caller's own and waits for its payment."""
+    payable = await find_payable(deps, request.body.order_id, request.order_token)
+    user_id = request.identity.user_id if request.identity is not None else None
+    if payable is None or not (payable.open_to_token or (user_id is not None and payable.user_id == user_id)):
         raise NotFound
     require_payable(payable.status)
-    return payable.total
+    return payable
 
 
 async def _open(

@@ -6,11 +6,11 @@ process claims them and calls the gateway under the same keys.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from infra.foundation.background import PeriodicTask
+from infra.foundation.telemetry import get_logger
 
 JobT = TypeVar("JobT")
 ResultT = TypeVar("ResultT")
@@ -21,7 +21,7 @@ SHUTDOWN_TIMEOUT_SECONDS = 5.0
 MIN_INTERVAL_SECONDS = 0.02
 """The least time between two batches. Under load a batch then holds several jobs and costs little more than one."""
 
-log = logging.getLogger("souk.payment")
+log = get_logger("souk.payment")
 
 
 class Debouncer:

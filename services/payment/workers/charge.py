@@ -1,7 +1,6 @@
 """Charges what is due: claims attempts, asks order for payment methods, calls the gateways, settles their answers."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from contracts.failure import Fail
 from contracts.order import OrderStatus, Payable, PayablesRequest
 from infra.foundation import trace
 from infra.foundation.failpoints import failpoint
+from infra.foundation.telemetry import get_logger
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import (
     MAX_DELAY_SECONDS,
@@ -35,7 +35,7 @@ MAX_CALLS = 3
 """How often a gateway that fails at once is called within one attempt."""
 ORDER_UNAVAILABLE_DELAY_SECONDS = 0.5
 
-log = logging.getLogger("souk.payment")
+log = get_logger("souk.payment")
 
 
 def lease_seconds(deps: PaymentDeps) -> float:
@@ -117,7 +117,8 @@ class ChargeWorker:
                 log.warning(
                     "charge outcome unknown: %s",
                     str(error) or type(error).__name__,
-                    extra={"fields": {"payment_id": attempt.payment_id, "tries": attempt.tries}},
+                    payment_id=attempt.payment_id,
+                    tries=attempt.tries,
                 )
                 return ChargeResult(attempt, None)
 

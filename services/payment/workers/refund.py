@@ -1,12 +1,12 @@
 """Refunds what is due: claims refunds, calls the gateways with the refunds' ids as keys, books the results."""
 
 import asyncio
-import logging
 from dataclasses import dataclass
 
 from infra.database.postgres import Transaction
 from infra.foundation import trace
 from infra.foundation.failpoints import failpoint
+from infra.foundation.telemetry import get_logger
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import retry_delay_seconds
 from services.payment.domain.events import refunded_event
@@ -15,7 +15,7 @@ from services.payment.gateways import GatewayError, RefundRefused
 from services.payment.store import payments, refunds
 from services.payment.workers.batch_worker import BatchWorker
 
-log = logging.getLogger("souk.payment")
+log = get_logger("souk.payment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class RefundWorker:
                 log.warning(
                     "refund outcome unknown: %s",
                     str(error) or type(error).__name__,
-                    extra={"fields": {"refund_id": refund.id, "tries": refund.tries}},
+                    refund_id=refund.id,
+                    tries=refund.tries,
                 )
                 return RefundResult(refund, is_known=False)
             return RefundResult(refund, is_known=True)
@@ -90,10 +91,10 @@ class RefundWorker:
             return
         fields = {"refund_id": refund.id, "payment_id": payment.id, "refused": result.refusal_code}
         if result.refusal_code:
-            log.error("refund refused by the gateway", extra={"fields": fields})
+            log.error("refund refused by the gateway", **fields)
             await refunds.release_reserved(tx.connection, refund)
         else:
-            log.info("payment refunded", extra={"fields": fields})
+            log.info("payment refunded", **fields)
             total, status = total_refunded(payment, refund.money.amount)
             await refunds.book(tx.connection, refund, total, status)
             tx.publish(refunded_event(payment, refund.id, refund.money.amount))

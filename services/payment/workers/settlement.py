@@ -1,19 +1,19 @@
 """Settles payments: stores what a charge's outcome makes of them, publishes it, and starts what has to follow."""
 
-import logging
 from collections.abc import Mapping
 from uuid import UUID
 
 from infra.database.postgres import Transaction
 from infra.foundation import trace
 from infra.foundation.ids import new_id
+from infra.foundation.telemetry import get_logger
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import ORDER_CANCELLED, ChargeOutcome, ChargeState, ChargeStep
 from services.payment.domain.events import settlement_event
 from services.payment.domain.payments import PaymentRecord, Settlement, settle
 from services.payment.store import attempts, payments, refunds
 
-log = logging.getLogger("souk.payment")
+log = get_logger("souk.payment")
 
 
 async def settle_payments(
@@ -65,5 +65,4 @@ async def _follow_up(deps: PaymentDeps, tx: Transaction, payment: PaymentRecord,
         await refunds.add(tx.connection, new_id(), payment.id, settlement.refund, ORDER_CANCELLED)
         tx.on_commit(deps.refunds_due.notify)
     tx.on_commit(deps.completions.notifier(payment.id))
-    fields = {"payment_id": payment.id, "order_id": payment.order_id, "status": settlement.status}
-    log.info("payment settled", extra={"fields": fields})
+    log.info("payment settled", payment_id=payment.id, order_id=payment.order_id, status=settlement.status)

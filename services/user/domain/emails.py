@@ -2,11 +2,15 @@
 
 import unicodedata
 
-import idna
-
+from contracts.email_addresses import (
+    MAX_EMAIL_LENGTH,
+    UNICODE_NAME_PROBLEM,
+    clean_email,
+    find_email_problem,
+    has_unicode_name,
+    to_ascii_domain,
+)
 from contracts.failure import FieldError, InvalidRequest
-
-MAX_EMAIL_LENGTH = 254
 
 
 def normalize_email(email: str) -> str:
@@ -23,20 +27,31 @@ def normalize_email(email: str) -> str:
 
 def _with_ascii_domain(email: str) -> str:
     name, at, domain = email.rpartition("@")
-    if not at or domain.isascii():
-        return email
-    try:
-        return name + at + idna.encode(domain, uts46=True).decode()
-    except idna.IDNAError:
-        return email
+    ascii_domain = to_ascii_domain(domain) if at else None
+    return email if ascii_domain is None else name + at + ascii_domain
 
 
-def validate_email(email: str) -> str:
-    """Returns the normalized e-mail; raises `InvalidRequest` when no mail can reach it."""
+def guest_order_spellings(email: str) -> list[str]:
+    """Returns the spellings, in lower case, under which guests' orders hold this mailbox.
+
+    The normalized form is not one of them: it may be the mailbox of another person, as `straße.de` and `strasse.de`
+    are two domains.
+    """
+    lower = clean_email(email).lower()
+    return sorted({lower, _with_ascii_domain(lower)})
+
+
+def validate_email(email: str, *, smtp_utf8: bool = False) -> str:
+    """Returns the normalized e-mail; raises `InvalidRequest` when no mail can reach it.
+
+    `smtp_utf8` tells whether the mail server can mail names beyond ASCII.
+    """
+    problem = find_email_problem(email)
+    if not problem and has_unicode_name(email) and not smtp_utf8:
+        problem = UNICODE_NAME_PROBLEM
     normalized = normalize_email(email)
-    if len(normalized) > MAX_EMAIL_LENGTH:
-        detail = f"is longer than {MAX_EMAIL_LENGTH} characters after normalization"
-        raise InvalidRequest(errors=[FieldError(pointer="/email", detail=detail)])
-    if not normalized.rpartition("@")[2].isascii():
-        raise InvalidRequest(errors=[FieldError(pointer="/email", detail="has a domain that cannot exist")])
+    if not problem and len(normalized) > MAX_EMAIL_LENGTH:
+        problem = f"An e-mail address must have at most {MAX_EMAIL_LENGTH} characters after normalization"
+    if problem:
+        raise InvalidRequest(errors=[FieldError(pointer="/email", detail=problem)])
     return normalized

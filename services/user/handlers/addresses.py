@@ -1,13 +1,12 @@
 """The addresses of a customer's account."""
 
 from contracts.model import Empty, ListPage, PageParams
-from contracts.order import Address
+from contracts.order import AddressInput
 from contracts.user import AddressRef, CustomerAddressRef, ReplaceAddress, SavedAddress
 from infra.foundation.ids import new_id
 from infra.foundation.pagination import decode_id_cursor, paginate
 from infra.messaging.rpc import Reply, Request
 from services.user.deps import UserDeps
-from services.user.domain.addresses import require_country
 from services.user.store import addresses
 
 
@@ -20,9 +19,8 @@ async def list_addresses(deps: UserDeps, request: Request[PageParams]) -> ListPa
     return ListPage(items=page, next=next_cursor)
 
 
-async def add_address(deps: UserDeps, request: Request[Address]) -> Reply[SavedAddress]:
+async def add_address(deps: UserDeps, request: Request[AddressInput]) -> Reply[SavedAddress]:
     """Saves an address."""
-    require_country(request.body)
     async with deps.db.transaction(request) as tx:
         await addresses.require_capacity(tx.connection, request.user.user_id)
         return tx.reply(await addresses.add(tx.connection, request.user.user_id, new_id(), request.body))
@@ -30,7 +28,6 @@ async def add_address(deps: UserDeps, request: Request[Address]) -> Reply[SavedA
 
 async def replace_address(deps: UserDeps, request: Request[ReplaceAddress]) -> Reply[SavedAddress]:
     """Replaces one of the caller's addresses."""
-    require_country(request.body)
     async with deps.db.transaction(request) as tx:
         return tx.reply(await addresses.replace(tx.connection, request.user.user_id, request.body.id, request.body))
 

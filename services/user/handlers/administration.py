@@ -53,7 +53,7 @@ async def update_user(deps: UserDeps, request: Request[UpdateUser]) -> Reply[Use
             first_name=body.first_name,
             last_name=body.last_name,
             role=body.role,
-            version=request.if_match,
+            versions=request.if_match,
         )
         if account is None:
             raise PreconditionFailed

@@ -51,5 +51,6 @@ async def get_email_token(deps: UserDeps, request: Request[EmailTokenRequest]) -
             "last_name": record.last_name,
             "token": deps.email_tokens.token_for(record),
             "expires_at": record.expires_at,
+            "email_verified": record.email_verified,
         }
     )

@@ -4,7 +4,6 @@ A request for a forgotten password gets the same reply in the same time whether 
 only queues the e-mail, and a background task looks it up afterwards.
 """
 
-from contracts.failure import NotFound
 from contracts.model import Empty
 from contracts.user import (
     ChangePassword,
@@ -22,6 +21,7 @@ from services.user.domain.attempt_limits import throttle_key
 from services.user.domain.emails import normalize_email
 from services.user.domain.passwords import validate_password
 from services.user.domain.tokens import hash_token
+from services.user.handlers.own_account import load_own_account
 from services.user.store import accounts, email_tokens, sessions
 
 
@@ -58,12 +58,7 @@ async def reset_password(deps: UserDeps, request: Request[ResetPassword]) -> Rep
 async def change_password(deps: UserDeps, request: Request[ChangePassword]) -> Reply[Empty]:
     """Sets a new password with the current one. The caller's session stays, the others end."""
     body, throttle = request.body, deps.login_throttle
-    async with deps.db.connection() as connection:
-        account = await accounts.by_id(connection, request.user.user_id)
-        if account is None:
-            raise NotFound
-        key = throttle_key(account.email, request.client_ip, deps.pepper)
-        await throttle.require_allowed(connection, key)
+    account, key = await load_own_account(deps, request)
     validate_password(account.email, body.new_password, "/new_password")
     if not await deps.password_hasher.verify(body.current_password, account.password_hash):
         await throttle.reject_password(key)

@@ -8,6 +8,7 @@ from contracts.model import Empty
 from contracts.privacy import DATA_HOLDERS, EXPORT, ExportUserData, UserDataPart
 from contracts.user import (
     DataExport,
+    EraseAccount,
     Erasure,
     ErasureRef,
     ErasureStatus,
@@ -21,8 +22,9 @@ from infra.foundation.ids import now
 from infra.messaging.rpc import Reply, Request, RpcClient
 from services.user.deps import UserDeps
 from services.user.domain.accounts import require_other_admin
-from services.user.domain.emails import normalize_email
+from services.user.domain.emails import guest_order_spellings
 from services.user.domain.tokens import hash_token
+from services.user.handlers.own_account import load_own_account, lock_reauthenticated, reauthenticate
 from services.user.store import accounts, addresses, administration, api_keys, erasures, sessions
 from services.user.store.erasures import ErasureReceipt
 
@@ -41,7 +43,7 @@ async def export(deps: UserDeps, request: Request[Empty]) -> Reply[DataExport]:
         saved_addresses = await addresses.page(connection, account.id, None, PAGE_SIZE)
         active_sessions = await _all_active_sessions(connection, request)
         keys = await api_keys.made_by(connection, account.id)
-    emails = sorted({account.email.lower(), normalize_email(account.email)}) if account.email_verified else []
+    emails = guest_order_spellings(account.email) if account.email_verified else []
     query = ExportUserData(user_id=account.id, emails=emails)
     parts = await asyncio.gather(*(_export_from(deps.rpc, service, query) for service in DATA_HOLDERS))
     data = _merge([part for service_parts in parts for part in service_parts])
@@ -95,12 +97,19 @@ def _merge(parts: list[UserDataPart]) -> UserDataPart:
     )
 
 
-async def erase(deps: UserDeps, request: Request[Empty]) -> Reply[Erasure]:
-    """Closes the account for good and ends its sessions and API keys; the erasure saga does the rest."""
+async def erase(deps: UserDeps, request: Request[EraseAccount]) -> Reply[Erasure]:
+    """Closes the account for good and ends its sessions and API keys; the erasure saga does the rest.
+
+    It takes the password again, and a code where one is set, so that a stolen access token is not enough.
+    """
     user_id, erasure_id = request.user.user_id, secrets.token_urlsafe(ERASURE_ID_BYTES)
+    account, key = await load_own_account(deps, request)
+    code = await reauthenticate(deps, account, key, request.body.password, request.body.code)
     async with deps.db.transaction(request) as tx:
+        await deps.login_throttle.lock_and_require_allowed(tx.connection, key)
         await sessions.lock_sessions(tx.connection, user_id)
         require_other_admin(user_id, await administration.lock_admins(tx.connection))
+        await lock_reauthenticated(deps, tx.connection, account, code)
         asked_at = await erasures.begin(tx.connection, hash_token(erasure_id), user_id, deps.erase_delay_seconds)
         if asked_at is None:
             raise NotFound

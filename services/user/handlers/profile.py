@@ -36,4 +36,9 @@ async def get_contact(deps: UserDeps, request: Request[ContactRequest]) -> UserC
         account = await accounts.by_id(connection, request.body.user_id)
     if account is None:
         raise NotFound
-    return UserContact(email=account.email, first_name=account.first_name, last_name=account.last_name)
+    return UserContact(
+        email=account.email,
+        first_name=account.first_name,
+        last_name=account.last_name,
+        email_verified=account.email_verified,
+    )

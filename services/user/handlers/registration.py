@@ -26,7 +26,7 @@ from services.user.store import accounts
 async def register(deps: UserDeps, request: Request[Register]) -> Reply[SessionTokens]:
     """Creates a customer's account, signs in, and has a token mailed that verifies the e-mail."""
     body = request.body
-    email_key = validate_email(body.email)
+    email_key = validate_email(body.email, smtp_utf8=deps.smtp_utf8)
     validate_password(body.email, body.password)
     key = throttle_key(body.email, request.client_ip, deps.pepper)
     await deps.request_throttle.require_few_taken_emails(key)
@@ -78,7 +78,7 @@ async def _create_account(
 async def make_admin(deps: UserDeps, request: Request[MakeAdmin]) -> Reply[User]:
     """Creates an administrator's account, or makes the account with this e-mail an administrator's."""
     body = request.body
-    email_key = validate_email(body.email)
+    email_key = validate_email(body.email, smtp_utf8=deps.smtp_utf8)
     validate_password(body.email, body.password)
     password_hash = await deps.password_hasher.hash(body.password)
     async with deps.db.connection() as connection:

@@ -1,7 +1,5 @@
 """Second factors: owners switch them on and off with a code, and administrators remove lost ones."""
 
-from typing import Any
-
 from contracts.failure import Forbidden, NotFound
 from contracts.model import Empty
 from contracts.user import (
@@ -24,15 +22,15 @@ from infra.database.postgres import Connection
 from infra.messaging.rpc import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.accounts import AccountRecord, needs_totp
-from services.user.domain.attempt_limits import ThrottleKey, throttle_key
 from services.user.domain.second_factor import parse_code
+from services.user.handlers.own_account import load_own_account
 from services.user.security.totp import new_recovery_codes
 from services.user.store import accounts, second_factors, sessions
 
 
 async def start_totp(deps: UserDeps, request: Request[StartTotp]) -> Reply[TotpEnrollment]:
     """Returns a new secret for an authenticator app; it replaces an earlier one that was not confirmed."""
-    account, key = await _own_account(deps, request)
+    account, key = await load_own_account(deps, request)
     if account.totp:
         raise TotpAlreadyOn
     if not await deps.password_hasher.verify(request.body.password, account.password_hash):
@@ -48,7 +46,7 @@ async def start_totp(deps: UserDeps, request: Request[StartTotp]) -> Reply[TotpE
 
 async def confirm_totp(deps: UserDeps, request: Request[ConfirmTotp]) -> Reply[RecoveryCodeList]:
     """Switches the second factor on. The caller's session stays; the others, opened with a password alone, end."""
-    account, key = await _own_account(deps, request)
+    account, key = await load_own_account(deps, request)
     if account.totp:
         raise TotpAlreadyOn
     code = await deps.code_verifier.verify(account, key, request.body.code)
@@ -66,7 +64,7 @@ async def confirm_totp(deps: UserDeps, request: Request[ConfirmTotp]) -> Reply[R
 
 async def renew_recovery_codes(deps: UserDeps, request: Request[RenewRecoveryCodes]) -> Reply[RecoveryCodeList]:
     """Returns new recovery codes for an authenticator code; a recovery code is refused, or one could buy ten."""
-    account, key = await _own_account(deps, request)
+    account, key = await load_own_account(deps, request)
     if not account.totp:
         raise TotpNotOn
     if parse_code(request.body.code).is_recovery_code:
@@ -80,7 +78,7 @@ async def renew_recovery_codes(deps: UserDeps, request: Request[RenewRecoveryCod
 
 async def disable_totp(deps: UserDeps, request: Request[DisableTotp]) -> Reply[Empty]:
     """Switches the caller's second factor off, with password and code, unless the account must have one."""
-    account, key = await _own_account(deps, request)
+    account, key = await load_own_account(deps, request)
     if not account.totp:
         raise TotpNotOn
     if needs_totp(account, admins_need_totp=deps.admins_need_totp):
@@ -118,17 +116,6 @@ async def remove_totp(deps: UserDeps, request: Request[UserRef]) -> Reply[Empty]
             tx.publish(TotpDisabled(user_id=account_id))
         await second_factors.delete(tx.connection, account_id)
         return tx.reply(Empty())
-
-
-async def _own_account(deps: UserDeps, request: Request[Any]) -> tuple[AccountRecord, ThrottleKey]:
-    """Returns the caller's account and throttle key, unless too many attempts failed from the caller's address."""
-    async with deps.db.connection() as connection:
-        account = await accounts.by_id(connection, request.user.user_id)
-        if account is None:
-            raise NotFound
-        key = throttle_key(account.email, request.client_ip, deps.pepper)
-        await deps.login_throttle.require_allowed(connection, key)
-    return account, key
 
 
 async def _replace_recovery_codes(deps: UserDeps, connection: Connection, account: AccountRecord) -> RecoveryCodeList:

@@ -1,7 +1,5 @@
 """Signing in, staying signed in, signing out."""
 
-import logging
-
 from contracts.model import Empty, ListPage, PageParams
 from contracts.user import (
     InvalidCredentials,
@@ -16,6 +14,7 @@ from contracts.user import (
 from infra.database.audit_log import ANONYMOUS_ACTOR
 from infra.foundation.failpoints import failpoint
 from infra.foundation.pagination import decode_id_cursor, paginate
+from infra.foundation.telemetry import get_logger
 from infra.messaging.idempotency import AlreadyProcessed
 from infra.messaging.rpc import Reply, Request
 from services.user.deps import UserDeps
@@ -25,7 +24,7 @@ from services.user.domain.tokens import hash_token
 from services.user.security.refresh_grace import open_successor
 from services.user.store import accounts, failed_logins, sessions
 
-log = logging.getLogger("souk.user")
+log = get_logger("souk.user")
 
 
 async def login(deps: UserDeps, request: Request[Login]) -> Reply[SessionTokens]:
@@ -38,11 +37,11 @@ async def login(deps: UserDeps, request: Request[Login]) -> Reply[SessionTokens]
     async with deps.db.connection() as connection:
         await throttle.require_allowed(connection, key)
         account = await accounts.by_email(connection, normalize_email(body.email))
-    matches = await hasher.verify(body.password, account.password_hash if account else None)
-    if account is None or not matches or not account.is_active:
+    form = await hasher.find_matching_form(body.password, account.password_hash if account else None)
+    if account is None or form is None or not account.is_active:
         await throttle.reject_password(key)
     code = await deps.code_verifier.verify(account, key, body.code) if account.totp else None
-    new_hash = await hasher.rehash_if_outdated(body.password, account.password_hash)
+    new_hash = await hasher.rehash_if_outdated(form, account.password_hash)
     async with deps.db.transaction(request) as tx:
         await throttle.lock_and_require_allowed(tx.connection, key)
         if not await accounts.lock_if_unchanged(tx.connection, account):
@@ -58,10 +57,10 @@ async def login(deps: UserDeps, request: Request[Login]) -> Reply[SessionTokens]
 
 
 async def refresh(deps: UserDeps, request: Request[RefreshTokenRequest]) -> Reply[SessionTokens]:
-    """Exchanges a refresh token for a new pair. Of concurrent requests with the same token, one succeeds.
+    """Exchanges a refresh token for a new pair. Of concurrent requests with the same token, one spends it.
 
-    A second one is taken for a client that lost the reply and gets the same successor, once. Any later one ends the
-    session.
+    The others are taken for tabs of one browser, or for a client that lost the reply: within the grace period they get
+    the same successor, as long as it is unspent. Any later one ends the session.
     """
     token = request.body.refresh_token.get_secret_value()
     digest = hash_token(token)
@@ -88,25 +87,22 @@ async def _raise_if_already_processed(deps: UserDeps, request: Request[RefreshTo
 
 
 async def _return_successor_again(deps: UserDeps, token: str) -> Reply[SessionTokens] | None:
-    """Returns the successor of a token that was spent a moment ago.
-
-    Returns None when the successor was spent itself or was returned again before.
-    """
+    """Returns the successor of a token that was spent a moment ago; None after that, or when it was spent itself."""
     digest = hash_token(token)
     async with deps.db.connection() as connection:
-        sealed = await sessions.find_sealed_successor(connection, digest, deps.refresh_grace_seconds)
+        sealed = await sessions.find_sealed_successor(connection, digest)
     if sealed is None:
         return None
     successor = open_successor(sealed, token)
     async with deps.db.transaction() as tx:
-        session_id = await sessions.claim_successor(
+        session_id = await sessions.find_session_of_successor(
             tx.connection, digest, hash_token(successor), deps.refresh_grace_seconds
         )
         if session_id is None:
             return None
         account = await sessions.lock_owner(tx.connection, session_id)
         tx.on_commit(lambda: failpoint("user.successor_given"))
-        log.info("refresh token returned again", extra={"fields": {"session": str(session_id)}})
+        log.info("refresh token returned again", session=str(session_id))
         return Reply(await deps.session_issuer.issue(account, session_id, successor))
 
 
@@ -119,7 +115,7 @@ async def _raise_if_reused(deps: UserDeps, digest: bytes, client_ip: str) -> Non
             tx.audit("user.token_reused", ANONYMOUS_ACTOR, client_ip, subject=reused.account_id, after=after)
     if reused is not None:
         failpoint("user.reuse_revoked")
-        log.warning("spent refresh token reused", extra={"fields": {"session": str(reused.session_id)}})
+        log.warning("spent refresh token reused", session=str(reused.session_id))
         await deps.publish_revocations()
         raise TokenReused
 

@@ -36,6 +36,11 @@ class LoginThrottle:
 
     async def reject_password(self, key: ThrottleKey) -> NoReturn:
         """Counts a wrong password and raises `InvalidCredentials`, or `TooManyAttempts` beyond the limits."""
+        await self.count_wrong_password(key)
+        raise InvalidCredentials
+
+    async def count_wrong_password(self, key: ThrottleKey) -> None:
+        """Counts a wrong password; raises `TooManyAttempts` beyond the limits."""
         async with self.db.transaction() as tx:
             failures = await self.lock_and_require_allowed(tx.connection, key)
             await failed_logins.add(tx.connection, key)
@@ -43,4 +48,3 @@ class LoginThrottle:
             if login_wait_seconds(failures, self.limits) is not None:
                 tx.audit("user.logins_refused", ANONYMOUS_ACTOR, key.address)
         failpoint("user.failure_noted")
-        raise InvalidCredentials

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -18,7 +19,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from pydantic import SecretStr
 
 from contracts.failure import Overloaded, TimedOut
-from contracts.user import MAX_PASSWORD_BYTES
+from contracts.user import MAX_PASSWORD_BYTES, compose_password
 from infra.foundation import trace
 from infra.foundation.telemetry import DURATION_BUCKETS_SECONDS
 
@@ -52,21 +53,36 @@ class PasswordHasher:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt", initializer=_lower_thread_priority)
 
     async def hash(self, password: SecretStr) -> str:
-        """Returns the bcrypt hash of a password."""
-        plain = password.get_secret_value().encode()
+        """Returns the bcrypt hash of a password in NFC."""
+        plain = compose_password(password.get_secret_value()).encode()
         return (await self._run(lambda: bcrypt.hashpw(plain, bcrypt.gensalt(self.cost)))).decode()
 
-    async def rehash_if_outdated(self, password: SecretStr, password_hash: str) -> str | None:
-        """Hashes a verified password again when the configured cost has changed; returns None otherwise."""
-        stored_cost = int(password_hash.split("$")[2])
-        return None if stored_cost == self.cost else await self.hash(password)
+    async def rehash_if_outdated(self, form: str, password_hash: str) -> str | None:
+        """Hashes a password again, of which `form` has matched, when the configured cost has changed or the stored hash
+        is of another form than NFC; returns None otherwise.
+        """
+        composed = compose_password(form)
+        is_current = int(password_hash.split("$")[2]) == self.cost and composed == form
+        fits = len(composed.encode()) <= MAX_PASSWORD_BYTES
+        return None if is_current or not fits else await self.hash(SecretStr(composed))
 
     async def verify(self, password: SecretStr, password_hash: str | None) -> bool:
-        """Returns whether the password matches.
+        """Returns whether the password matches."""
+        return await self.find_matching_form(password, password_hash) is not None
 
-        An unknown account (no hash) and a password that no account can have take as long as any other check.
+    async def find_matching_form(self, password: SecretStr, password_hash: str | None) -> str | None:
+        """Returns the form of the password that matches; None when none does.
+
+        New hashes are of the NFC form. Older ones are of the form that the user's keyboard made then. An unknown
+        account (no hash) and a password that no account can have take as long as any other check.
         """
-        plain = password.get_secret_value().encode()
+        for form in _forms(password.get_secret_value()):
+            if await self._matches(form, password_hash):
+                return form
+        return None
+
+    async def _matches(self, form: str, password_hash: str | None) -> bool:
+        plain = form.encode()
         can_match = password_hash is not None and len(plain) <= MAX_PASSWORD_BYTES
         expected = password_hash.encode() if password_hash is not None and can_match else self._decoy_hash
         return await self._run(lambda: bcrypt.checkpw(plain[:MAX_PASSWORD_BYTES], expected)) and can_match
@@ -85,6 +101,11 @@ class PasswordHasher:
         self.duration_histogram.observe(seconds)
         self.estimated_seconds = AVERAGE_WEIGHT * self.estimated_seconds + (1 - AVERAGE_WEIGHT) * seconds
         return result
+
+
+def _forms(password: str) -> list[str]:
+    """Returns the ways to write a password: NFC first, then as it was typed, then NFD. Most passwords have only one."""
+    return list(dict.fromkeys((compose_password(password), password, unicodedata.normalize("NFD", password))))
 
 
 def _run_timed(work: Callable[[], T], deadline: float | None) -> tuple[T, float]:

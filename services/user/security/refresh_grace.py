@@ -1,7 +1,7 @@
 """The successor of a refresh token, kept briefly for a client that lost the reply.
 
 The successor is encrypted under the spent token itself, which is stored nowhere. A reader of the database therefore
-learns nothing, and a client that presents the spent token again within the grace period gets its successor, once.
+learns nothing, and a client that presents the spent token again within the grace period gets its successor.
 """
 
 import hashlib

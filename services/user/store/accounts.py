@@ -32,7 +32,7 @@ SELECT true FROM account WHERE id = $1 AND password_hash = $2 AND totp = $3 AND 
 """
 _RENAME = """
 UPDATE account SET first_name = $2, last_name = $3, version = version + 1, updated_at = now()
-WHERE id = $1 AND ($4::int IS NULL OR version = $4)
+WHERE id = $1 AND ($4::bigint[] IS NULL OR version = ANY ($4))
 RETURNING id, email, password_hash, first_name, last_name, role, is_active, email_verified, version,
           totp, created_at, updated_at
 """
@@ -103,10 +103,10 @@ async def lock_if_unchanged(connection: Connection, account: AccountRecord) -> b
 
 
 async def rename(
-    connection: Connection, account_id: UUID, first_name: str, last_name: str, version: int | None
+    connection: Connection, account_id: UUID, first_name: str, last_name: str, versions: frozenset[int] | None
 ) -> AccountRecord | None:
-    """Changes the names and returns the account; None when it does not exist in this version."""
-    row = await connection.fetchrow(_RENAME, account_id, first_name, last_name, version)
+    """Changes the names and returns the account; None when it does not exist in one of the versions."""
+    row = await connection.fetchrow(_RENAME, account_id, first_name, last_name, versions)
     return account_from_row(row) if row else None
 
 

@@ -27,7 +27,7 @@ UPDATE account SET
     role = coalesce($4, role),
     version = version + 1,
     updated_at = now()
-WHERE id = $1 AND ($5::int IS NULL OR version = $5)
+WHERE id = $1 AND ($5::bigint[] IS NULL OR version = ANY ($5))
 RETURNING {_COLUMNS}
 """  # noqa: S608 - as above
 _SET_ACTIVE = f"""
@@ -69,10 +69,10 @@ async def change(
     first_name: str | None,
     last_name: str | None,
     role: Role | None,
-    version: int | None,
+    versions: frozenset[int] | None,
 ) -> AccountRecord | None:
-    """Changes an account and returns it; None when it does not exist in this version."""
-    row = await connection.fetchrow(_CHANGE, account_id, first_name, last_name, role, version)
+    """Changes an account and returns it; None when it does not exist in one of the versions."""
+    row = await connection.fetchrow(_CHANGE, account_id, first_name, last_name, role, versions)
     return account_from_row(row) if row else None
 
 

@@ -17,7 +17,7 @@ ON CONFLICT ON CONSTRAINT proof_one_a_purpose DO UPDATE
     SET id = excluded.id, seed = excluded.seed, digest = excluded.digest, expires_at = excluded.expires_at
 """
 _FIND_FOR_MAIL = """
-SELECT p.seed, p.purpose, p.expires_at, a.email, a.first_name, a.last_name
+SELECT p.seed, p.purpose, p.expires_at, a.email, a.first_name, a.last_name, a.email_verified
 FROM proof p JOIN account a ON a.id = p.account_id
 WHERE p.id = $1 AND p.expires_at > now() AND a.is_active
 """
@@ -48,6 +48,7 @@ class EmailTokenRecord:
     email: str = field(repr=False)
     first_name: str = field(repr=False)
     last_name: str = field(repr=False)
+    email_verified: bool
 
 
 async def save(

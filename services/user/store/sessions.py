@@ -19,7 +19,7 @@ WITH opened AS (
 INSERT INTO refresh_token (digest, session_id, expires_at) VALUES ($3, $1, now() + $4::interval)
 """
 _SPEND = """
-UPDATE refresh_token SET spent_at = now()
+UPDATE refresh_token SET spent_at = clock_timestamp()
 WHERE digest = $1 AND spent_at IS NULL AND expires_at > now()
 RETURNING session_id
 """
@@ -48,16 +48,23 @@ WITH reused AS (SELECT session_id FROM refresh_token WHERE digest = $1 AND spent
      )
 SELECT session_id, account_id, EXISTS (SELECT FROM revoked) AS ended FROM reused JOIN session ON id = session_id
 """
-_CLAIM_SUCCESSOR = """
-UPDATE refresh_token spent SET successor = NULL FROM refresh_token next
-WHERE spent.digest = $1 AND spent.successor IS NOT NULL
-      AND spent.spent_at > now() - make_interval(secs => $2)
-      AND next.digest = $3 AND next.session_id = spent.session_id AND next.spent_at IS NULL
-RETURNING spent.session_id
+_UNSPENT_SUCCESSOR = """
+SELECT spent.session_id
+FROM refresh_token spent JOIN refresh_token next ON next.digest = $3 AND next.session_id = spent.session_id
+WHERE spent.digest = $1 AND spent.spent_at > clock_timestamp() - make_interval(secs => $2) AND next.spent_at IS NULL
 """
-_SEALED_SUCCESSOR = (
-    "SELECT successor FROM refresh_token WHERE digest = $1 AND spent_at > now() - make_interval(secs => $2)"
+_SEALED_SUCCESSOR = "SELECT successor FROM refresh_token WHERE digest = $1"
+_ERASE_SUCCESSORS = """
+WITH erased AS (
+    UPDATE refresh_token SET successor = NULL WHERE digest IN (
+        SELECT digest FROM refresh_token
+        WHERE successor IS NOT NULL AND spent_at < now() - make_interval(secs => $1)
+        LIMIT $2
+    )
+    RETURNING true
 )
+SELECT count(*) FROM erased
+"""
 _LOCK_SESSIONS = "SELECT id FROM session WHERE account_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE"
 _END_ALL = """
 UPDATE session SET revoked_at = now() WHERE account_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2)
@@ -139,21 +146,29 @@ async def rotate(
     await connection.execute(_ROTATE, session_id, token_digest, lifetime, address, spent.digest, spent.sealed_successor)
 
 
-async def find_sealed_successor(connection: Connection, token_digest: bytes, grace_seconds: float) -> bytes | None:
-    """Returns the encrypted successor of a token that was spent less than `grace_seconds` ago, or None."""
-    sealed: bytes | None = await connection.fetchval(_SEALED_SUCCESSOR, token_digest, grace_seconds)
+async def find_sealed_successor(connection: Connection, token_digest: bytes) -> bytes | None:
+    """Returns the encrypted successor of a spent token; None when there is none or it is erased."""
+    sealed: bytes | None = await connection.fetchval(_SEALED_SUCCESSOR, token_digest)
     return sealed
 
 
-async def claim_successor(
+async def find_session_of_successor(
     connection: Connection, token_digest: bytes, successor_digest: bytes, grace_seconds: float
 ) -> UUID | None:
-    """Allows the successor of a spent token to be returned once more, and returns the session.
+    """Returns the session of a token that was spent less than `grace_seconds` ago and whose successor is unspent.
 
-    Returns None when the successor is spent itself or was returned again before.
+    The age is measured by the database's clock, so that all replicas agree on it.
     """
-    session_id: UUID | None = await connection.fetchval(_CLAIM_SUCCESSOR, token_digest, grace_seconds, successor_digest)
+    session_id: UUID | None = await connection.fetchval(
+        _UNSPENT_SUCCESSOR, token_digest, grace_seconds, successor_digest
+    )
     return session_id
+
+
+async def erase_successors(connection: Connection, grace_seconds: float, limit: int) -> int:
+    """Erases up to `limit` encrypted successors that are no longer returned; returns their number."""
+    erased: int = await connection.fetchval(_ERASE_SUCCESSORS, grace_seconds, limit)
+    return erased
 
 
 async def lock_sessions(connection: Connection, account_id: UUID) -> None:

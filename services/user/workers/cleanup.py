@@ -1,4 +1,6 @@
-"""Deletes what no longer has an effect: expired sessions and tokens, revoked keys, and old counters."""
+"""Deletes what no longer has an effect: expired sessions and tokens, revoked keys, old counters, and successors of
+refresh tokens after the grace period.
+"""
 
 from infra.messaging.topology import REVOKED_SESSIONS
 from services.user.deps import UserDeps
@@ -16,4 +18,6 @@ async def delete_expired(deps: UserDeps) -> bool:
         await email_tokens.delete_expired(connection)
         await api_keys.delete_revoked(connection, REVOKED_SESSIONS.ttl_seconds)
         await second_factors.delete_unconfirmed(connection, PENDING_SECONDS)
-        return await sessions.delete_expired(connection, BATCH_SIZE) == BATCH_SIZE
+        erased = await sessions.erase_successors(connection, deps.refresh_grace_seconds, BATCH_SIZE)
+        deleted = await sessions.delete_expired(connection, BATCH_SIZE)
+        return BATCH_SIZE in (erased, deleted)

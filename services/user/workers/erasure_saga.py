@@ -7,7 +7,6 @@ ended, and the longest request since then is over. An order placed at the last m
 Each step is recorded before the next one and can safely run twice, so another process can continue after a crash.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -18,9 +17,11 @@ from contracts.privacy import DATA_HOLDERS, ERASE, GUEST_ORDERS, MAX_GUEST_ORDER
 from infra.database.audit_log import SERVICE_ACTOR
 from infra.database.postgres import Database
 from infra.foundation.failpoints import failpoint
+from infra.foundation.telemetry import get_logger
 from infra.messaging.rpc import RpcClient
 from infra.messaging.topology import REVOKED_SESSIONS
 from services.user.domain.attempt_limits import throttle_key
+from services.user.domain.emails import guest_order_spellings
 from services.user.store import erasures
 from services.user.store.erasures import ErasureRecord, ErasureSubject
 
@@ -28,7 +29,7 @@ LEASE_SECONDS = 2.0
 """Seconds until another process may continue the erasure. Both may then run the same step, which does no harm."""
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 15.0
 
-log = logging.getLogger("souk.user")
+log = get_logger("souk.user")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ErasureSaga:
     async def _postpone(self, erasure: ErasureRecord, fail: Fail) -> None:
         """Retries later, with a growing delay: a service did not erase its data."""
         delay_seconds = min(FIRST_RETRY_SECONDS * 2.0 ** min(erasure.tries, 10), MAX_RETRY_SECONDS)
-        log.warning("erasure postponed: %s", fail.code, extra={"fields": {"user_id": str(erasure.account_id)}})
+        log.warning("erasure postponed: %s", fail.code, user_id=str(erasure.account_id))
         async with self.db.connection() as connection:
             await erasures.postpone(connection, erasure.digest, delay_seconds)
 
@@ -89,7 +90,7 @@ class ErasureSaga:
         async with self.db.connection() as connection:
             subject = await erasures.subject(connection, erasure.account_id)
         orders: list[UUID] = []
-        emails = email_spellings(subject) if subject is not None and subject.email_verified else []
+        emails = guest_order_spellings(subject.email) if subject is not None and subject.email_verified else []
         while emails:
             request = GuestOrdersRequest(emails=emails, after=orders[-1] if orders else None)
             page = (await self.rpc.request(GUEST_ORDERS, request)).order_ids
@@ -121,11 +122,6 @@ class ErasureSaga:
         async with self.db.connection() as connection:
             await erasures.delete_counters(connection, key.account_digest, subject.email_key)
         failpoint("erasure_saga.forgotten")
-
-
-def email_spellings(subject: ErasureSubject) -> list[str]:
-    """Returns the spellings under which a guest order may hold the e-mail."""
-    return sorted({subject.email.lower(), subject.email_key})
 
 
 def batches(orders: Sequence[UUID]) -> Iterator[list[UUID]]:

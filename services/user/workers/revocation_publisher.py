@@ -6,7 +6,6 @@ the process died, a background task publishes as soon as it can.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
 from infra.database.postgres import CONTENTION_ERRORS, UNAVAILABLE_ERRORS, Database
+from infra.foundation.telemetry import get_logger
 from infra.messaging.rpc import Request
 from infra.messaging.topology import REVOKED_SESSIONS
 from services.user.deps import UserDeps
@@ -33,7 +33,7 @@ TRANSIENT_ERRORS: tuple[type[Exception], ...] = (
 )
 """Errors after which publishing is left to the background task."""
 
-log = logging.getLogger("souk.user")
+log = get_logger("souk.user")
 
 ReplyHandler = Callable[[UserDeps, Request[Any]], Awaitable[Any]]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.foundation.settings import MongoSettings, PostgresSettings, Settings, load_settings
+from services.order.settings import OrderSettings
 from services.user.settings import UserSettings
 
 STRONG = "uXr3-0hJ_4qkTbN8wZyA6vEs"
@@ -13,13 +14,15 @@ SECRETS = {
     PostgresSettings: ["nats_password", "database_password"],
     MongoSettings: ["nats_password", "mongo_password"],
     UserSettings: ["nats_password", "database_password", "keys_secret"],
+    OrderSettings: ["nats_password", "database_password", "access_secret"],
 }
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment without secrets of this machine."""
-    for name in ("SOUK_SECRETS_DIR", "SOUK_NATS_PASSWORD", "SOUK_DATABASE_PASSWORD", "SOUK_KEYS_SECRET"):
+    secrets = {name for names in SECRETS.values() for name in names}
+    for name in ("SOUK_SECRETS_DIR", *(f"SOUK_{secret.upper()}" for secret in secrets)):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SOUK_DATABASE_URL", "postgresql://souk_user@127.0.0.1/souk_user")
     monkeypatch.setenv("SOUK_MONGO_URL", "mongodb://127.0.0.1")

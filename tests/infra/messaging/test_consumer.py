@@ -18,6 +18,7 @@ from contracts.payment import PaymentCaptured, PaymentFailed
 from infra.database.postgres import Transaction
 from infra.foundation.ids import new_id
 from infra.messaging import consumer
+from infra.messaging.connection import ConnectionMonitor
 from infra.messaging.consumer import EventHandler, RetryLater
 from infra.messaging.dead_letters import DeadLetter, DeadLetterQueue
 from infra.runtime.service import ServiceParts
@@ -34,6 +35,13 @@ class HandlerProbe:
         self.attempts: Counter[UUID] = Counter()
         self.applied: Counter[UUID] = Counter()
         self.behavior: dict[UUID, str] = {}
+        self.monitor: ConnectionMonitor | None = None
+
+    def count_ignored(self) -> float:
+        """Returns how many messages were no events of the service's consumers."""
+        assert self.monitor is not None
+        labels = {"event": "unknown", "outcome": "ignored"}
+        return self.monitor.metrics.registry.get_sample_value("souk_events_consumed_total", labels) or 0
 
 
 async def handle_payment_captured(probe: HandlerProbe, tx: Transaction, event: PaymentCaptured) -> None:
@@ -78,7 +86,7 @@ async def probe(kernel: KernelStack, request: pytest.FixtureRequest) -> AsyncIte
     probe = HandlerProbe()
     async with kernel.serve(
         lambda _resources: ServiceParts(probe), event_handlers=EVENT_HANDLERS, fast_path=request.param
-    ):
+    ) as probe.monitor:
         yield probe
 
 
@@ -295,3 +303,21 @@ async def test_consumer_waits_for_unavailable_store(
     await eventually(lambda: all(probe.applied[event.payment_id] >= 1 for event in events), timeout_seconds=30)
     info = await kernel_client.jetstream().consumer_info("PAYMENT", "order")
     assert info.num_redelivered == 0
+
+
+async def test_only_the_service_s_own_consumer_delivers_events(
+    probe: HandlerProbe, kernel: KernelStack, kernel_client: Client
+) -> None:
+    """The catalog may request a stored message, with a forged event, for delivery to any subject."""
+    dead_letters = DeadLetterQueue(kernel_client.jetstream())
+    before = await dead_letters.count("order")
+    forged = payment_captured()
+    header = {headers.EVENT_ID: str(new_id()), headers.EVENT_TYPE: forged.ce_type()}
+    body = forged.model_dump_json().encode()
+    async with kernel.client("catalog") as client:
+        await client.jetstream().publish("$O.UPLOADS.M.event", body, stream="OBJ_UPLOADS", headers=header)
+        await client.publish("$JS.API.DIRECT.GET.OBJ_UPLOADS.$O.UPLOADS.M.event", b"", reply="deliver.order.PAYMENT")
+        await client.flush()
+    await eventually(lambda: probe.count_ignored() > 0)
+    assert probe.attempts[forged.payment_id] == 0
+    assert await dead_letters.count("order") == before

@@ -10,7 +10,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from contracts.registry import BY_SUBJECT, EVENTS, OPERATIONS, SERVICES
+from contracts.registry import BY_SUBJECT, EVENTS, OPERATIONS, SERVICES, SUBSCRIPTIONS
 from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
 from infra.messaging.permissions import NATS_USERS, permissions_for
 from infra.messaging.topology import KV_BUCKETS, OBJECT_BUCKETS, ObjectBucket, consumers_for, stream_configs
@@ -61,9 +61,15 @@ def publishable() -> dict[str, set[str]]:
         table[kv_bucket.direct_get_subject] = {kv_bucket.reader}
         table[f"$JS.API.STREAM.PURGE.{kv_bucket.stream_name}"] = set()
         table[f"$JS.API.STREAM.MSG.GET.{kv_bucket.stream_name}"] = set()
-        table[f"$JS.API.CONSUMER.CREATE.{kv_bucket.stream_name}"] = set()
     table["counts.edge"] = {"edge"}
+    table["$JS.API.STREAM.INFO.DEAD"] = {service for service, events in SUBSCRIPTIONS.items() if events}
+    streams = [*(str(stream.name) for stream in stream_configs()), *(f"OBJ_{bucket.name}" for bucket in OBJECT_BUCKETS)]
+    streams += [*(bucket.stream_name for bucket in KV_BUCKETS), AUDIT_ANCHOR_STREAM.name]
+    table |= {subject: set() for stream in streams for subject in consumer_requests(stream)}
     table["$JS.API.STREAM.NAMES"] = set()
+    table["$SRV.PING"] = table["$SRV.STATS.order"] = set()
+    table["mirror.warehouse.ORDER.x"] = set()
+    table["$JS.READER.warehouse.API.CONSUMER.CREATE.ORDER"] = set()
     return table | {subject: set() for subject in ADMIN_SUBJECTS}
 
 
@@ -76,11 +82,23 @@ def reading_and_writing(bucket: ObjectBucket) -> tuple[str, ...]:
         f"$JS.API.STREAM.INFO.{stream}",
         f"$JS.API.STREAM.PURGE.{stream}",
         f"$JS.API.STREAM.MSG.GET.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}",
         f"$JS.API.DIRECT.GET.{stream}.x",
+    )
+
+
+def consumer_requests(stream: str) -> tuple[str, ...]:
+    """Returns the subjects by which a client creates, changes, pulls from or deletes a consumer."""
+    return (
         f"$JS.API.CONSUMER.CREATE.{stream}",
         f"$JS.API.CONSUMER.CREATE.{stream}.x",
+        f"$JS.API.CONSUMER.CREATE.{stream}.x.event.order.>",
+        f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.x",
         f"$JS.API.CONSUMER.DELETE.{stream}.x",
-        f"$JS.FC.{stream}.x",
+        f"$JS.API.CONSUMER.PAUSE.{stream}.x",
+        f"$JS.API.CONSUMER.RESET.{stream}.x",
+        f"$JS.API.CONSUMER.MSG.NEXT.{stream}.x",
+        f"$JS.FC.{stream}.x.y",
     )
 
 
@@ -96,7 +114,11 @@ def subscribable() -> dict[str, set[str]]:
         table[f"deliver.{service}.ORDER"] = {service}
         table[f"dead.{service}.ORDER"] = set()
         table[f"wake.{service}"] = {service}
-    return table | {key: set() for key in (">", "rpc.>", "event.>", "_INBOX.>", "$JS.EVENT.>", "$SYS.>")}
+        for verb in ("PING", "INFO", "STATS"):
+            table[f"$SRV.{verb}"] = set(SERVICES)
+            table[f"$SRV.{verb}.{service}"] = table[f"$SRV.{verb}.{service}.x"] = {service}
+    closed = (">", "$SRV.>", "$SRV.PING.*", "rpc.>", "event.>", "mirror.>", "_INBOX.>", "$JS.EVENT.>", "$SYS.>")
+    return table | {key: set() for key in closed}
 
 
 @asynccontextmanager

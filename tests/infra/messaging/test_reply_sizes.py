@@ -14,8 +14,8 @@ from contracts.size_limits import MAX_FIELD_ERRORS, MAX_JSON_KEYS, MAX_MESSAGE_B
 from infra.database.postgres import Database
 from infra.foundation.settings import PostgresSettings
 from infra.messaging.nats_client import MessageTooLargeError
+from infra.messaging.request_parsing import parse_request
 from infra.messaging.rpc import Reply, Request
-from infra.messaging.rpc_server import parse_request
 from infra.runtime.service import Resources, ServiceParts
 from tests.infra.conftest import KernelStack
 from tests.support.rpc import RpcCaller

@@ -1,7 +1,10 @@
 """Provisioning: streams and consumers are created, corrected when they differ, and required at the start."""
 
+import asyncio
+
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig
 
 from contracts.registry import EVENTS, SERVICES, SUBSCRIPTIONS
@@ -52,6 +55,34 @@ async def test_differing_consumer_is_reported_and_updated(kernel: KernelStack, k
         await topology.require_provisioned(kernel_client, "cart")
     assert await provision(kernel) == ["consumer cart of ORDER updated"]
     await topology.require_provisioned(kernel_client, "cart")
+
+
+async def test_a_consumer_keeps_its_place_when_its_events_change(kernel: KernelStack, kernel_client: Client) -> None:
+    """It delivers what comes after that, and once more what was not acknowledged, whatever event that was."""
+    js = kernel_client.jetstream()
+    (consumer,) = topology.consumers_for("cart")
+    config: ConsumerConfig = topology.consumer_config(consumer).evolve(filter_subjects=["event.order.*.placed"])
+    await js.delete_consumer("ORDER", "cart")
+    await js.purge_stream("ORDER")
+    await js.add_consumer("ORDER", config)
+    delivered: asyncio.Queue[Msg] = asyncio.Queue()
+    subscription = await kernel_client.subscribe(consumer.deliver_subject, queue="cart", cb=delivered.put)
+    for subject in ("one.placed", "one.paid", "two.placed"):
+        await js.publish(f"event.order.{subject}", b"{}")
+    one, two = [await asyncio.wait_for(delivered.get(), 10) for _ in range(2)]
+    await one.ack_sync()
+
+    assert await provision(kernel) == ["consumer cart of ORDER updated"]
+
+    await js.publish("event.order.two.paid", b"{}")
+    await two.nak()
+    later = {(await asyncio.wait_for(delivered.get(), 10)).subject for _ in range(2)}
+    assert later == {"event.order.two.placed", "event.order.two.paid"}
+    assert delivered.empty()
+    await subscription.unsubscribe()
+    await js.delete_consumer("ORDER", "cart")
+    await js.purge_stream("ORDER")
+    await provision(kernel)
 
 
 async def test_differing_stream_is_updated(kernel: KernelStack, kernel_client: Client) -> None:

@@ -12,6 +12,7 @@ from contracts.cart import CartFull, CartItemChange
 from contracts.catalog import OutOfStock, SkuQuote, SkuUnknown
 from contracts.failure import Fail, InvalidRequest, NotFound
 from contracts.money import Money
+from infra.foundation.ids import new_id
 from services.cart.domain.carts import (
     MAX_LINES,
     MAX_UNITS,
@@ -33,6 +34,8 @@ from services.cart.domain.carts import (
     merge_lines,
     remove_line,
     set_units,
+    units_taken,
+    with_order,
 )
 from services.cart.views import render_cart
 
@@ -145,11 +148,42 @@ def test_merging_adds_units_up_to_the_line_limit(own: CartRecord, guest: CartRec
     }
 
 
+@given(carts, carts)
+def test_a_merge_counts_every_unit_that_it_leaves_out(own: CartRecord, guest: CartRecord) -> None:
+    edit = merge_lines(own, guest)
+    assert {one.sku: one.quantity + one.left_out for one in (edit.lines if isinstance(edit, ReplaceLines) else ())} == {
+        sku: own.quantity_of(sku) + guest.quantity_of(sku)
+        for sku in {*own.lines_by_sku, *guest.lines_by_sku}
+        if guest.lines
+    }
+
+
+def test_two_merges_before_a_read_add_what_they_leave_out() -> None:
+    own = cart_of(line("A", 900))
+    for _ in range(2):
+        edit = merge_lines(own, cart_of(line("A", 500)))
+        assert isinstance(edit, ReplaceLines)
+        own = replace(own, lines=edit.lines)
+    assert [(one.quantity, one.left_out) for one in own.lines] == [(MAX_UNITS, 901)]
+    seen = mark_seen(own, on_sale(quote("A", available=5000)))
+    assert seen is not None
+    assert seen[0].left_out == 0
+
+
 def test_refuses_a_merge_with_too_many_lines() -> None:
     own = cart_of(*(line(f"M{number}") for number in range(60)))
     guest = cart_of(*(line(f"G{number}") for number in range(41)))
     with pytest.raises(CartFull, match="101"):
         merge_lines(own, guest)
+
+
+def test_orders_of_one_version_take_its_lines_once() -> None:
+    """The first was paid and cancelled afterwards, the second was placed before the cart had heard of the payment."""
+    first, second = new_id(), new_id()
+    cart = with_order(cart_of(line("A", 5)), first, 1, 20)
+    assert after_order(cart, {"A": 2}, 1) == cart.lines
+    assert not cart.has_applied(second, 1)
+    assert lines_from_guest(cart, {"A": 2}, 1) == {}
 
 
 @given(carts, st.dictionaries(skus, units), versions)
@@ -169,12 +203,15 @@ def test_a_guests_order_takes_only_units_from_the_guests_cart(
     """Units added later to either cart stay, and so do the units that the customer had before."""
     edit = merge_lines(own, guest)
     merged = replace(own, lines=edit.lines) if isinstance(edit, ReplaceLines) else own
+    closed = replace(guest, lines=units_taken(guest, own, merged))
     left = {
-        one.sku: one.quantity for one in after_order(merged, lines_from_guest(guest, ordered, version), own.version + 1)
+        one.sku: one.quantity
+        for one in after_order(merged, lines_from_guest(closed, ordered, version), own.version + 1)
     }
     for one in merged.lines:
+        assert left.get(one.sku, 0) >= min(one.quantity, own.quantity_of(one.sku))
         guest_line = guest.lines_by_sku.get(one.sku)
-        limit = guest_line.quantity if guest_line and guest_line.since <= version else 0
+        limit = one.quantity - own.quantity_of(one.sku) if guest_line and guest_line.since <= version else 0
         assert left.get(one.sku, 0) == max(0, one.quantity - min(limit, ordered.get(one.sku, 0)))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from contracts import cart as contract
-from contracts import headers
-from contracts.cart import CartEmpty, CartFull, CartMerged
+from contracts import catalog, headers
+from contracts.cart import CartEmpty, CartFull, CartItemChange, CartMerged
 from contracts.catalog import Product
 from contracts.failure import NotFound, Unauthorized
 from contracts.identity import Identity
@@ -46,6 +46,16 @@ async def test_one_idempotency_key_creates_one_cart(rpc: RpcCaller, my_cart: Car
         again, header = await rpc.raw(contract.CREATE, {}, identity=identity, key=key)
         assert again == first
         assert header[headers.REPLAYED] == "true"
+
+
+async def test_a_guest_is_known_by_the_idempotency_key_at_any_address(rpc: RpcCaller) -> None:
+    """A phone that repeats its request may have another address; guests at one address have keys of their own."""
+    key = new_id().hex
+    first, _ = await rpc.raw(contract.CREATE, {}, key=key, client="203.0.113.1")
+    again, header = await rpc.raw(contract.CREATE, {}, key=key, client="203.0.113.2")
+    assert (again, header[headers.REPLAYED]) == (first, "true")
+    neighbour, _ = await rpc.raw(contract.CREATE, {}, key=new_id().hex, client="203.0.113.1")
+    assert neighbour != first
 
 
 async def test_mine_requires_authentication(rpc: RpcCaller) -> None:
@@ -124,6 +134,33 @@ async def test_a_guests_cart_is_merged_once(
             await attempt
     with pytest.raises(CartMerged):
         await rpc(contract.MERGE, {"cart_id": guest_cart.id}, identity=my_cart.identity)
+
+
+async def test_a_merge_says_what_it_left_out(
+    rpc: RpcCaller, admin: Identity, guest_cart: CartClient, my_cart: CartClient, new_product: NewProduct
+) -> None:
+    """The reply and the next read mark the capped line, and the lines that are short or not on sale any more."""
+    capped, short, plenty = [await sku_of(new_product, stock=stock) for stock in (3000, 5, 10)]
+    gone = await new_product()
+    for client, units in ((my_cart, 999), (guest_cart, 998)):
+        await client.add(capped, units)
+        await client.add(short, 4)
+        await client.add(plenty, 2)
+    await guest_cart.add(gone.variants[0].sku, 3)
+    await rpc(catalog.DEACTIVATE_PRODUCT, {"id": str(gone.id)}, identity=admin)
+    await guest_cart.get()
+
+    merged = await rpc(contract.MERGE, {"cart_id": guest_cart.id}, identity=my_cart.identity)
+
+    expected = {
+        capped: (999, [CartItemChange.CAPPED], 998),
+        short: (8, [CartItemChange.LOW_STOCK], 0),
+        plenty: (4, [], 0),
+        gone.variants[0].sku: (3, [CartItemChange.UNAVAILABLE], 0),
+    }
+    for cart in (merged, await my_cart.get()):
+        assert {item.sku: (item.quantity, item.changes, item.left_out) for item in cart.items} == expected
+    assert [(item.changes, item.left_out) for item in (await my_cart.get()).items] == [([], 0)] * 4
 
 
 async def test_a_merge_is_replayed_for_its_idempotency_key(

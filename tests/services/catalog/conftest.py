@@ -114,14 +114,15 @@ class ImportFiles:
         await bucket.put(name, content)
         return name
 
-    async def start(self, content: bytes | str) -> ProductImport:
+    async def start(self, content: bytes | str, *, dry_run: bool = False) -> ProductImport:
         encoded = content if isinstance(content, bytes) else content.encode()
-        job: ProductImport = await self.client.as_admin(catalog.START_IMPORT, {"upload": await self.upload(encoded)})
+        body = {"upload": await self.upload(encoded), "dry_run": dry_run}
+        job: ProductImport = await self.client.as_admin(catalog.START_IMPORT, body)
         return job
 
-    async def run_import(self, content: bytes | str) -> ProductImport:
+    async def run_import(self, content: bytes | str, *, dry_run: bool = False) -> ProductImport:
         """Imports the file and returns the finished import."""
-        return await self.wait_until_done(await self.start(content))
+        return await self.wait_until_done(await self.start(content, dry_run=dry_run))
 
     async def wait_until_done(self, job: ProductImport) -> ProductImport:
         async def finished() -> ProductImport:

@@ -1,5 +1,6 @@
 """The rules for slugs, SKUs, prices, search terms, stock and the lines of holds, without servers."""
 
+import contextlib
 import re
 from uuid import UUID
 
@@ -23,11 +24,12 @@ from infra.foundation.ids import new_id, now
 from services.catalog.content.html_sanitizer import sanitize_html
 from services.catalog.domain import holds, search
 from services.catalog.domain.categories import refuse_cycle
-from services.catalog.domain.prices import parse_price
+from services.catalog.domain.prices import ParsedPrice, parse_price
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
-from services.catalog.domain.shopify.skus import derive_sku
+from services.catalog.domain.shopify.derived_skus import derive_sku
 from services.catalog.domain.slugs import make_unique, slugify
 from services.catalog.domain.stock import StockRecord, adjust_on_hand, plan_on_hand
+from services.catalog.domain.text_folding import fold
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
@@ -76,16 +78,72 @@ def test_a_derived_sku_resembles_handle_and_options() -> None:
 
 @given(st.integers(min_value=0, max_value=10**12))
 def test_parses_a_price_into_minor_units(amount: int) -> None:
-    assert parse_price(f"{amount // 100}.{amount % 100:02}", "USD") == amount
-    assert parse_price(str(amount), "JPY") == amount
+    assert parse_price(f"{amount // 100}.{amount % 100:02}", "USD") == ParsedPrice(amount)
+    assert parse_price(str(amount), "JPY") == ParsedPrice(amount)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-1", "1e3", "NaN", "1,50", "1.005", "$5", "\u0661", "9" * 13, " 5", "5.", "1000000000000"]
+    ("text", "amount"),
+    [
+        (".99", 99),
+        ("5.", 500),
+        ("1,50", 150),
+        ("1,200", 120_000),
+        ("12,345.67", 1_234_567),
+        ("12.345,67", 1_234_567),
+        ("1 200,50", 120_050),
+        ("1\u00a0200", 120_000),
+        ("1'200.50", 120_050),
+        ("0,250", 25),
+        ("$5", 500),
+        ("5.00 USD", 500),
+        ("\u0661\u066b\u0665", 150),
+        ("1.005", 101),
+        ("19.9949", 1999),
+    ],
+)
+def test_reads_prices_as_people_write_them_with_a_remark(text: str, amount: int) -> None:
+    price = parse_price(text, "USD")
+    assert price.amount == amount
+    assert f"{amount / 100:.2f}" in price.remark
+
+
+def test_a_price_has_the_decimals_of_its_currency() -> None:
+    assert parse_price("1.005", "KWD") == ParsedPrice(1005)
+    assert parse_price("1200", "JPY") == ParsedPrice(1200)
+    assert parse_price("1,200", "JPY").amount == 1200
+    assert parse_price("99.5", "JPY").amount == 100
+    assert parse_price("1,200", "EUR", has_decimal_comma=True).amount == 120
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-1",
+        "1e3",
+        "NaN",
+        "a lot",
+        "1,20,0",
+        "12 5",
+        "1.2.3",
+        "€5",
+        "5 EUR",
+        ".",
+        ",",
+        "-",
+        "9" * 13,
+    ],
 )
 def test_refuses_text_that_is_not_a_price(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not|has more|is more"):
+    with pytest.raises(ValueError, match=r"is not a price|is less|is more"):
         parse_price(text, "USD")
+
+
+@given(st.text(max_size=12))
+def test_no_text_breaks_the_price_parser(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert parse_price(text, "USD").amount >= 0
 
 
 def product_record(description: str = "") -> ProductRecord:
@@ -180,7 +238,7 @@ def test_the_error_points_to_the_first_line_of_a_short_sku() -> None:
 @given(st.text(min_size=1, max_size=50))
 def test_every_text_makes_valid_queries(q: str) -> None:
     words = search.parse_terms(q)
-    assert words.text == q
+    assert words.text == fold(q)
     assert re.fullmatch(r"(\w+:\*)?", words.prefix)
     query = search.prefix_query(q)
     assert query is None or re.fullmatch(r"(\w+ & )*\w+:\*", query)
@@ -189,7 +247,14 @@ def test_every_text_makes_valid_queries(q: str) -> None:
 def test_quotes_and_operators_are_left_to_postgresql() -> None:
     assert search.parse_terms('"brass lamp"').prefix == ""
     assert search.parse_terms("lamp or shade").prefix == ""
-    assert search.parse_terms("brass lam") == search.SearchTerms("brass lam", "brass", "lam:*")
+    assert search.parse_terms("brass lam") == search.SearchTerms(
+        "brass lam", "'name=brass lam' | 'sku=brass lam'", "brass", "lam:*"
+    )
+    assert search.parse_terms("brass lam").all_words == "brass & lam:*"
+
+
+def test_exact_terms_are_quoted() -> None:
+    assert search.parse_terms("It's A\\B").exact == r"'name=it''s a\\b' | 'sku=it''s a\\b'"
 
 
 def test_sorts_by_relevance_only_with_a_search_text() -> None:

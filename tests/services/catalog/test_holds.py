@@ -50,7 +50,8 @@ async def test_refuses_unknown_and_ambiguous_lines(client: CatalogClient, sku: s
         {
             "name": "Two",
             "variants": [
-                {"sku": f"T-{new_id().hex}", "price": {"amount": 1, "currency": "USD"}, "stock": 1} for _ in range(2)
+                {"sku": f"T-{new_id().hex}", "price": {"amount": 1, "currency": "USD"}, "options": {"Size": size}}
+                for size in ("S", "L")
             ],
         },
     )

@@ -104,7 +104,7 @@ async def test_the_same_quantity_again_does_not_undo_sales(
     await client.hold(line(sku, 4))
     fewer = await files.run_import(text.replace(",5,1,", ",3,1,"))
     assert outcomes(fewer) == (0, 0, 1)
-    assert [fault.line for fault in fewer.errors] == [2]
+    assert (fewer.errors, [(warning.line, warning.handle) for warning in fewer.warnings]) == ([], [(2, handle)])
     assert await client.stock_level(sku) == (6, 4)
 
 
@@ -120,8 +120,10 @@ async def test_reports_an_invalid_row_and_imports_the_rest(
     text += row(f"last-{handle}", title="Last", price="5")
     job = await files.run_import(text)
     assert (job.rows, job.products, job.variants, outcomes(job)) == (5, 2, 3, (2, 0, 0))
-    assert [fault.line for fault in job.errors] == [4, 6]
-    assert "Variant Price" in job.errors[0].detail
+    assert [(error.line, error.handle, error.field, error.value) for error in job.errors] == [
+        (4, handle, "Variant Price", "ten"),
+        (6, other, "Variant Price", "nothing"),
+    ]
     assert [variant.options["Size"] for variant in (await find(client, handle)).variants] == ["S", "L"]
     with pytest.raises(NotFound):
         await find(client, other)
@@ -139,28 +141,34 @@ async def test_removes_a_variant_without_a_row_but_not_one_with_an_invalid_row(
     assert len((await find(client, handle)).variants) == 1
 
 
-async def test_reports_a_sku_of_another_product(
-    files: ImportFiles, handle: str, new_product: Callable[..., Awaitable[Product]]
+async def test_a_sku_of_another_product_is_never_taken(
+    client: CatalogClient, files: ImportFiles, handle: str, new_product: Callable[..., Awaitable[Product]]
 ) -> None:
-    taken = (await new_product()).variants[0].sku
-    text = HEADER + row(handle, title="Lamp", price="1", size="S", **{"Variant SKU": taken})
-    job = await files.run_import(text + row(handle, price="2", size="M"))
-    assert (outcomes(job), job.variants) == ((1, 0, 0), 1)
-    assert [fault.line for fault in job.errors] == [2]
-    assert taken in job.errors[0].detail
-    alone = row(f"alone-{handle}", title="Lamp", price="1", **{"Variant SKU": taken})
-    job = await files.run_import(HEADER + alone)
-    assert (outcomes(job), job.products, len(job.errors)) == ((0, 0, 0), 0, 1)
+    owner = await new_product(stock=10)
+    taken = owner.variants[0].sku
+    text = HEADER + row(handle, title="Lamp", price="1", size="S", quantity="3", **{"Variant SKU": taken})
+    text += row(handle, price="2", size="M")
+    job = await files.run_import(text)
+    assert (outcomes(job), job.variants, job.errors) == ((1, 0, 0), 2, [])
+    assert [(warning.line, warning.field, warning.value) for warning in job.warnings] == [(2, "Variant SKU", taken)]
+    assert [variant.sku for variant in (await find(client, handle)).variants] == [f"{handle}.s", f"{handle}.m"]
+    assert await find(client, owner.slug) == owner
+    assert await client.stock_level(taken) == (10, 0)
+    assert outcomes(await files.run_import(text)) == (0, 0, 1)
 
 
-async def test_does_not_remove_a_variant_on_hold(client: CatalogClient, files: ImportFiles, handle: str) -> None:
+async def test_a_variant_on_hold_stays_and_the_rest_is_imported(
+    client: CatalogClient, files: ImportFiles, handle: str
+) -> None:
     rows = [row(handle, title="Lamp", price="1", size="S"), row(handle, price="2", size="M", quantity="1")]
     await files.run_import(HEADER + "".join(rows))
     await client.hold(line(f"{handle}.m", 1))
-    job = await files.run_import(HEADER + rows[0])
-    assert outcomes(job) == (0, 0, 0)
-    assert "on hold" in job.errors[0].detail
-    assert len((await find(client, handle)).variants) == 2
+    job = await files.run_import(HEADER + rows[0].replace("Lamp", "Lantern"))
+    assert (outcomes(job), job.errors) == ((0, 1, 0), [])
+    assert "on hold" in job.warnings[0].detail
+    product = await find(client, handle)
+    assert (product.name, len(product.variants)) == ("Lantern", 2)
+    assert await client.stock_level(f"{handle}.m") == (1, 1)
 
 
 async def test_finds_a_product_by_handle_after_its_slug_changed(
@@ -196,7 +204,7 @@ async def test_updates_a_product_that_an_administrator_created(
 
 
 async def test_refuses_what_is_not_a_product_file(client: CatalogClient, files: ImportFiles) -> None:
-    for content in (b"", b"\x89PNG\r\n\x1a\n", b"a,b,c\n1,2,3\n", b"Handle,Title,Variant Price\nx,\xff,1\n"):
+    for content in (b"", b"\x89PNG\r\n\x1a\n", b"a,b,c\n1,2,3\n", b"Handle,Title,Variant Name\nx,y,1\n"):
         with pytest.raises(NotCsv):
             await files.start(content)
     with pytest.raises(InvalidRequest):
@@ -207,10 +215,14 @@ async def test_refuses_what_is_not_a_product_file(client: CatalogClient, files: 
     assert (empty.status, empty.rows, empty.errors) == (ProductImportStatus.DONE, 0, [])
 
 
-async def test_reports_at_most_1000_errors(files: ImportFiles, handle: str) -> None:
-    text = HEADER + row(handle, title="Lamp", price="1") + "".join(row(handle, price="x") for _ in range(1200))
-    job = await files.run_import(text)
-    assert (job.rows, outcomes(job), len(job.errors)) == (1201, (1, 0, 0), 1000)
+async def test_reports_at_most_1000_errors_and_1000_warnings(files: ImportFiles, handle: str) -> None:
+    broken = "".join(row(handle, price="x", **{"Variant Grams": "y"}) for _ in range(1200))
+    job = await files.run_import(HEADER + row(handle, title="Lamp", price="1") + broken)
+    assert (job.rows, outcomes(job), len(job.errors), job.warnings) == (1201, (1, 0, 0), 1000, [])
+    cells = {"title": "Lamp", "quantity": "x", "Variant Grams": "y", "Variant Compare At Price": "z"}
+    vague = [row(f"{handle}-{n // 100}", price=".5", size=f"{n}", **cells) for n in range(300)]
+    job = await files.run_import(HEADER + "".join(vague))
+    assert (outcomes(job), len(job.warnings), job.errors) == ((3, 0, 0), 1000, [])
 
 
 async def test_an_import_continues_after_its_process_died(

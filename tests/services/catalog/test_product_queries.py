@@ -91,7 +91,10 @@ async def test_every_filter(listed: ListedCategory) -> None:
 
 
 async def test_a_product_has_the_price_of_its_cheapest_variant(listed: ListedCategory) -> None:
-    variants = [{"sku": f"L-{new_id().hex}", "price": usd(price), "stock": 1} for price in (900, 400, 600)]
+    variants = [
+        {"sku": f"L-{new_id().hex}", "price": usd(price), "options": {"Size": str(price)}, "stock": 1}
+        for price in (900, 400, 600)
+    ]
     body = {"name": "three", "category_id": str(listed.category.id), "variants": variants}
     await listed.client.as_admin(catalog.CREATE_PRODUCT, body)
     assert await listed.names(max_price=400) == ["three"]

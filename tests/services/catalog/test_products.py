@@ -1,5 +1,6 @@
 """Products are created, changed and taken off sale."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from contracts.catalog import (
 )
 from contracts.failure import Forbidden, InvalidRequest, NotFound, PreconditionFailed, Unauthorized
 from infra.foundation.ids import new_id
+from services.catalog.domain.slugs import RESERVED_SLUGS
 from tests.services.catalog.conftest import CatalogClient, line, usd
 from tests.support.event_recorder import EventRecorder
 from tests.support.rpc import customer_identity
@@ -139,7 +141,10 @@ async def test_replacing_keeps_the_stock_of_skus_that_stay(client: CatalogClient
     request = {
         "id": str(product.id),
         "name": "Lantern",
-        "variants": [{"sku": comes, "price": usd(300), "stock": 1}, {"sku": stays, "price": usd(400)}],
+        "variants": [
+            {"sku": comes, "price": usd(300), "options": {"Size": "new"}, "stock": 1},
+            {"sku": stays, "price": usd(400), "options": {"Size": "old"}},
+        ],
     }
     after = await client.as_admin(catalog.REPLACE_PRODUCT, request, if_match=1)
     assert (after.slug, after.name, after.description) == (product.slug, "Lantern", "")
@@ -264,3 +269,59 @@ async def test_a_quote_has_price_and_stock_of_skus_on_sale(client: CatalogClient
         other: (501, 5, {"Size": "1"}),
     }
     assert {quote.product_id for quote in quotes} == {product.id}
+
+
+def sizes(*options: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"sku": new_sku(), "price": usd(5), "options": one} for one in options]
+
+
+UNCLEAR = {
+    "equal": ([{"Size": "S"}, {"Size": "M"}, {"Size": "S"}], ["/variants/2/options"]),
+    "without options": ([{}, {}], ["/variants/1/options"]),
+    "with other names": ([{"Size": "S"}, {"Colour": "S"}], ["/variants/1/options"]),
+    "with a name more": ([{"Size": "S"}, {"Size": "M", "Colour": "Red"}], ["/variants/1/options"]),
+    "equal in another order": ([{"A": "1", "B": "2"}, {"B": "2", "A": "1"}], ["/variants/1/options"]),
+}
+
+
+@pytest.mark.parametrize(("options", "pointers"), UNCLEAR.values(), ids=UNCLEAR)
+async def test_variants_that_options_do_not_tell_apart_are_refused(
+    client: CatalogClient, options: list[dict[str, str]], pointers: list[str]
+) -> None:
+    product = await create(client, new_sku())
+    requests = [
+        (catalog.CREATE_PRODUCT, {"name": "Shirt"}),
+        (catalog.REPLACE_PRODUCT, {"name": "Shirt", "id": str(product.id)}),
+        (catalog.CHANGE_PRODUCT, {"id": str(product.id)}),
+    ]
+    for operation, body in requests:
+        with pytest.raises(InvalidRequest) as refused:
+            await client.as_admin(operation, {**body, "variants": sizes(*options)})
+        assert [error.pointer for error in refused.value.errors] == pointers
+    clear = sizes({"Size": "S", "Colour": "Red"}, {"Colour": "Blue", "Size": "S"})
+    await client.as_admin(catalog.CREATE_PRODUCT, {"name": "Shirt", "variants": clear})
+
+
+@pytest.mark.parametrize("word", sorted(RESERVED_SLUGS))
+async def test_a_slug_may_not_be_a_word_of_a_path(client: CatalogClient, word: str) -> None:
+    product = await create(client, new_sku(), name=word.capitalize())
+    assert product.slug.startswith(f"{word}-")
+    body = product_body(new_sku(), slug=word)
+    for operation, request in (
+        (catalog.CREATE_PRODUCT, body),
+        (catalog.REPLACE_PRODUCT, {**body, "id": str(product.id)}),
+        (catalog.CHANGE_PRODUCT, {"id": str(product.id), "slug": word}),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            await client.as_admin(operation, request)
+        assert [error.pointer for error in refused.value.errors] == ["/slug"]
+
+
+async def test_a_product_that_has_a_reserved_slug_may_keep_it(
+    client: CatalogClient, database: Callable[[str], Awaitable[Any]]
+) -> None:
+    product = await create(client, sku := new_sku())
+    await (await database("catalog")).execute("UPDATE product SET slug = 'export' WHERE id = $1", product.id)
+    request = {**product_body(sku), "id": str(product.id)}
+    for slug in ("export", f"exported-{new_id().hex}"):
+        assert (await client.as_admin(catalog.REPLACE_PRODUCT, {**request, "slug": slug})).slug == slug

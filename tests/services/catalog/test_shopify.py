@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.catalog import NotCsv, ProductImportError
+from contracts.catalog import NotCsv
+from services.catalog.domain.shopify.csv_format import detect_format
+from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.products import FileProduct, parse_product
-from services.catalog.domain.shopify.rows import check_csv, group_rows, read_rows
+from services.catalog.domain.shopify.rows import check_csv, count_scattered, group_rows, read_rows
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,"
@@ -17,14 +19,25 @@ HEADER = (
 )
 
 
-def parse(text: str) -> list[tuple[FileProduct | None, list[ProductImportError]]]:
-    return [parse_product(group, "USD") for group in group_rows(read_rows(text.encode()))]
+def parse(content: str | bytes) -> list[tuple[FileProduct | None, Notices]]:
+    encoded = content.encode() if isinstance(content, str) else content
+    csv_format = detect_format(encoded)
+    groups = group_rows(read_rows(encoded, csv_format), count_scattered(read_rows(encoded, csv_format)))
+    return [parse_product(group, "USD") for group in groups]
+
+
+def parse_warned(text: str) -> tuple[FileProduct, list[tuple[int, str, str]]]:
+    """The only product of the rows, and the line, field and value of each warning."""
+    ((product, notices),) = parse(HEADER + text)
+    assert not notices.errors
+    assert product is not None
+    assert all(warning.handle == product.handle and warning.detail for warning in notices.warnings)
+    return product, [(warning.line, warning.field, warning.value) for warning in notices.warnings]
 
 
 def parse_one(text: str) -> FileProduct:
-    ((product, faults),) = parse(HEADER + text)
-    assert not faults
-    assert product is not None
+    product, warnings = parse_warned(text)
+    assert not warnings
     return product
 
 
@@ -56,21 +69,226 @@ def test_variants_take_option_names_from_the_first_row() -> None:
     assert product.sources == ({"src": "http://x/2", "alt": ""},)
 
 
-@pytest.mark.parametrize(("published", "active"), [("true", True), ("", True), ("false", False), ("FALSE", False)])
+@pytest.mark.parametrize(
+    ("published", "active"),
+    [
+        *((word, True) for word in ("true", "TRUE", "yes", "Y", "1", "on", "")),
+        *((word, False) for word in ("false", "FALSE", "no", "N", "0", "off")),
+    ],
+)
 def test_an_unpublished_product_is_not_on_sale(published: str, active: bool) -> None:  # noqa: FBT001 - a table
     assert parse_one(f"x,X,,,,,{published},,,,,,,,1,,,\n").is_active is active
 
 
-def test_a_negative_quantity_counts_as_zero() -> None:
-    assert parse_one("x,X,,,,,,,,,,A,,-3,1,,,\n").quantities == {"A": 0}
+def test_what_does_not_clearly_say_that_it_is_published_is_not_on_sale() -> None:
+    product, warnings = parse_warned("x,X,,,,,later,,,,,,,,1,,,\n")
+    assert (product.is_active, warnings) == (False, [(2, "Published", "later")])
+    for status, active in (("Active", True), ("draft", False), ("archived", False)):
+        ((found, _),) = parse(f"Handle,Title,Price,Status\nx,X,1,{status}\n")
+        assert found is not None
+        assert found.is_active is active
+    ((found, _),) = parse("Handle,Title,Price\nx,X,1\n")
+    assert found is not None
+    assert found.is_active is None
+
+
+SIDE_FIELDS = {
+    "decimal grams": ("Variant Grams", "113.398092", "weight_grams", 113),
+    "half a gram": ("Variant Grams", "0.5", "weight_grams", 1),
+    "thousands of grams": ("Variant Grams", '"2,500"', "weight_grams", 2500),
+    "grams with their unit": ("Variant Grams", "1.5 kg", "weight_grams", 1500),
+    "grams in words": ("Variant Grams", "heavy", "weight_grams", None),
+    "negative grams": ("Variant Grams", "-4", "weight_grams", None),
+    "price below one": ("Variant Price", ".45", "price", 45),
+    "price with thousands": ("Variant Price", '"1,234.50"', "price", 123450),
+    "price with a sign": ("Variant Price", "$7.25", "price", 725),
+    "price with too many decimals": ("Variant Price", "7.255", "price", 726),
+    "former price in words": ("Variant Compare At Price", "soon", "compare_at_price", None),
+    "stock in words": ("Variant Inventory Qty", "many", "quantity", None),
+    "half a unit": ("Variant Inventory Qty", "2.5", "quantity", 2),
+    "oversold": ("Variant Inventory Qty", "-3", "quantity", 0),
+    "SKU with a line break": ("Variant SKU", '"A\nB"', "sku", "x"),
+    "SKU of 256 characters": ("Variant SKU", "s" * 256, "sku", "x"),
+    "SKU that no path can name": ("Variant SKU", "..", "sku", "x"),
+    "image that is no address": ("Image Src", "lamp.jpg", "sources", ()),
+    "long vendor": ("Vendor", "v" * 300, "vendor", "v" * 254 + "…"),
+}
+
+
+def value_of(product: FileProduct, field: str) -> object:
+    (item,) = product.variants
+    compare_at = item.variant.compare_at_price
+    values = {
+        "weight_grams": item.variant.weight_grams,
+        "price": item.variant.price.amount,
+        "compare_at_price": compare_at and compare_at.amount,
+        "quantity": item.quantity,
+        "sku": item.variant.sku,
+        "sources": product.sources,
+        "vendor": product.attributes.get("Vendor"),
+    }
+    return values[field]
+
+
+@pytest.mark.parametrize(("column", "cell", "field", "value"), SIDE_FIELDS.values(), ids=SIDE_FIELDS)
+def test_a_side_field_does_not_cost_the_product(column: str, cell: str, field: str, value: object) -> None:
+    columns = HEADER.strip().split(",")
+    cells = {"Handle": "x", "Title": "X", "Variant Price": "1", column: cell}
+    product, warnings = parse_warned(",".join(cells.get(name, "") for name in columns) + "\n")
+    assert value_of(product, field) == value
+    ((line, named, quoted),) = warnings
+    assert (line, named) == (2, column)
+    assert quoted.rstrip("…") == cell.strip('"')[: len(quoted.rstrip("…"))]
+    assert quoted
+
+
+@pytest.mark.parametrize("sku", ["AB 12", "#7", "(x)", "a+b", "100%", "Größe", "製品", "a/b", "a.$b", "-", "L" * 255])
+def test_a_printable_sku_stays_as_it_is(sku: str) -> None:
+    assert parse_one(f"x,X,,,,,,,,,,{sku},,,1,,,\n").variants[0].variant.sku == sku
+
+
+def test_a_sku_that_two_variants_share_belongs_to_the_first() -> None:
+    product, warnings = parse_warned("x,X,,,,,,Size,S,,,ONE,,,1,,,\nx,,,,,,,,M,,,ONE,,,2,,,\nx,,,,,,,,L,,,x.m,,,2,,,\n")
+    first, second, third = (item.variant.sku for item in product.variants)
+    assert (first, third) == ("ONE", "x.m")
+    assert second.startswith("x.m-")
+    assert warnings == [(3, "Variant SKU", "ONE")]
+
+
+def test_long_and_broken_texts_are_cut_and_made_one_line() -> None:
+    long_tag, many = "t" * 70, ",".join(f"n{number}" for number in range(60))
+    product, warnings = parse_warned(f'x,"Lamp\nof   brass",,,"Two\nlines","{long_tag},{many}",,,,,,,,,1,,,\n')
+    assert (product.name, product.product_type) == ("Lamp of   brass", "Two lines")
+    assert product.tags is not None
+    assert (product.tags[0], product.tags[-1], len(product.tags)) == ("t" * 63 + "…", "n48", 50)
+    assert [field for _, field, _ in warnings] == ["Title", "Tags", "Tags"]
+    product, warnings = parse_warned(f"x,{'N' * 300},,,{'K' * 300},,,,,,,,,,1,,,\n")
+    other, _ = parse_warned(f"x,X,,,{'K' * 301},,,,,,,,,,1,,,\n")
+    assert (len(product.name), len(product.product_type)) == (200, 100)
+    assert product.product_type != other.product_type
+    assert [field for _, field, _ in warnings] == ["Title", "Type"]
+
+
+def test_variants_are_told_apart_by_their_options() -> None:
+    product, warnings = parse_warned(
+        "x,X,,,,,,Size,S,Colour,Red,,,,1,,,\nx,,,,,,,,S,,Red,,,,2,,,\nx,,,,,,,,M,,,,,,3,,,\nx,,,,,,,,S,,Red,,,,4,,,\n"
+    )
+    assert [item.variant.options for item in product.variants] == [
+        {"Size": "S", "Colour": "Red"},
+        {"Size": "S", "Colour": "Red (2)"},
+        {"Size": "M", "Colour": "-"},
+        {"Size": "S", "Colour": "Red (3)"},
+    ]
+    assert len({item.variant.sku for item in product.variants}) == 4
+    assert [line for line, _, _ in warnings] == [3, 4, 5]
+
+
+def test_variants_without_any_options_are_numbered() -> None:
+    product, warnings = parse_warned("x,X,,,,,,Title,Default Title,,,A,,,1,,,\nx,,,,,,,,Default Title,,,B,,,2,,,\n")
+    assert [item.variant.options for item in product.variants] == [{"Variant": "1"}, {"Variant": "2"}]
+    assert [line for line, _, _ in warnings] == [3]
+
+
+def test_two_options_of_one_name_are_both_kept() -> None:
+    product, warnings = parse_warned("x,X,,,,,,Size,S,Size,Wide,,,,1,,,\n")
+    assert product.variants[0].variant.options == {"Size": "S", "Size 2": "Wide"}
+    assert [field for _, field, _ in warnings] == ["Option2 Name"]
+
+
+def test_reads_the_newer_dialect_in_any_case() -> None:
+    text = (
+        "TITLE,url handle,Description,Vendor,Type,Tags,Published on online store,Status,SKU,Option1 name,Option1 value,"
+        "Price,Compare-at price,Inventory quantity,Weight value (grams),Product image URL,Glaze (metafield)\n"
+        "Cup,cup,<p>Clay</p>,Acme,Cups,clay,FALSE,Active,CUP-S,Size,Small,14.00,18,3,120.4,https://x/1,ash\n"
+        ",cup,,,,,,,CUP-L,,Large,22,,0,650,,\n"
+        ",cup,,,,,,,,,,,,,,https://x/2,\n"
+    )
+    ((product, notices),) = parse(text)
+    assert product is not None
+    assert (product.handle, product.name, product.description, product.is_active) == (
+        "cup",
+        "Cup",
+        "<p>Clay</p>",
+        False,
+    )
+    assert [(item.variant.sku, item.variant.options, item.quantity) for item in product.variants] == [
+        ("CUP-S", {"Size": "Small"}, 3),
+        ("CUP-L", {"Size": "Large"}, 0),
+    ]
+    assert [source["src"] for source in product.sources or ()] == ["https://x/1", "https://x/2"]
+    assert [(warning.line, warning.field) for warning in notices.warnings] == [(2, "Weight value (grams)")]
+
+
+def test_a_missing_column_is_told_from_an_empty_cell() -> None:
+    ((without, _),) = parse("Handle,Title,Price\nx,X,1\n")
+    ((empty, _),) = parse("Handle,Title,Price,Body (HTML),Tags,Image Src\nx,X,1,,,\n")
+    assert without is not None
+    assert empty is not None
+    assert (without.description, without.tags, without.sources) == (None, None, None)
+    assert (empty.description, empty.tags, empty.sources) == ("", (), ())
+
+
+def test_a_product_without_a_handle_gets_one_from_its_title() -> None:
+    text = "Title,Price,Option1 Name,Option1 Value\nCup,1,Size,S\n,2,,M\nCup,3,,\nPlate,4,,\n"
+    found = parse(text)
+    assert [product and (product.name, len(product.variants)) for product, _ in found] == [
+        ("Cup", 2),
+        ("Cup", 1),
+        ("Plate", 1),
+    ]
+    handles = [product.handle for product, _ in found if product]
+    assert len(set(handles)) == 3
+    assert [product.handle for product, _ in parse(text) if product] == handles
+    assert all(handle.startswith(("cup-", "plate-")) for handle in handles)
+
+
+def test_handles_that_are_too_long_stay_different() -> None:
+    one, other = f"{'h' * 300}a", f"{'h' * 300}b"
+    found = parse(HEADER + f"{one},A,,,,,,,,,,,,,1,,,\n{other},B,,,,,,,,,,,,,1,,,\n{one},,,,,,,Size,M,,,,,,2,,,\n")
+    handles = [product.handle for product, _ in found if product]
+    assert len(set(handles)) == 2
+    assert all(len(handle) <= 255 for handle in handles)
+    assert sorted(len(product.variants) for product, _ in found if product) == [1, 2]
+
+
+WRITTEN = {
+    "a mark": ("utf-8-sig", ","),
+    "UTF-16 with a mark": ("utf-16", "\t"),
+    "UTF-16 without a mark": ("utf-16-le", ";"),
+    "UTF-16 big-endian": ("utf-16-be", ","),
+    "Windows-1252": ("cp1252", ";"),
+    "UTF-8": ("utf-8", "\t"),
+}
+
+
+@pytest.mark.parametrize(("encoding", "delimiter"), WRITTEN.values(), ids=WRITTEN)
+def test_reads_files_as_programs_write_them(encoding: str, delimiter: str) -> None:
+    rows = [["Handle", "Title", "Variant Price"], ["x", "Größe „M“; rot, neu", "7,50"]]
+    target = io.StringIO()
+    csv.writer(target, delimiter=delimiter).writerows(rows)
+    ((product, notices),) = parse(target.getvalue().encode(encoding))
+    assert product is not None
+    assert (product.name, product.variants[0].variant.price.amount) == ("Größe „M“; rot, neu", 750)
+    assert [warning.value for warning in notices.warnings] == ["7,50"]
+
+
+def test_one_bad_byte_does_not_change_the_other_letters() -> None:
+    content = "Handle,Title,Price\nx,Größe,1\ny,".encode() + b"\xff,2\n"
+    names = [product.name for product, _ in parse(content) if product]
+    assert names == ["Größe", "\ufffd"]
+    assert detect_format(content).remark
+
+
+def test_an_apostrophe_before_a_formula_is_taken_off_once() -> None:
+    text = "Handle,Title,Price,Vendor\nx,'=Sum,1,''+1\ny,'n Drum,1,it's\n"
+    found = [product for product, _ in parse(text) if product]
+    assert [(product.name, product.attributes["Vendor"]) for product in found] == [("=Sum", "'+1"), ("'n Drum", "it's")]
 
 
 BROKEN = {
     "bad price": ("x,,,,,,,,M,,,,,,ten,,,\n", "Variant Price is not a price"),
     "no price": ("x,,,,,,,,M,,,,,,,,,\n", "Variant Price is missing"),
-    "bad quantity": ("x,,,,,,,,M,,,,,many,1,,,\n", "Variant Inventory Qty is not a whole number"),
-    "bad sku": ("x,,,,,,,,M,,,a b,,,1,,,\n", "Variant SKU"),
-    "same sku": ("x,,,,,,,,S,,,,,,1,,,\n", "has the SKU"),
+    "negative price": ("x,,,,,,,,M,,,,,,-1,,,\n", "Variant Price is less than 0"),
     "too many cells": ("x,,,,,,,,M,,,,,,1,,,,surplus\n", "more cells"),
 }
 
@@ -78,40 +296,38 @@ BROKEN = {
 @pytest.mark.parametrize(("row", "detail"), BROKEN.values(), ids=BROKEN)
 def test_an_invalid_row_is_reported_with_its_line(row: str, detail: str) -> None:
     text = HEADER + 'x,X,"two\nlines",,,,,Size,S,,,,,,1,,,\n' + row + "x,,,,,,,,L,,,,,,3,,,\n"
-    ((product, faults),) = parse(text)
+    ((product, notices),) = parse(text)
     assert product is not None
     assert [item.variant.options["Size"] for item in product.variants] == ["S", "L"]
     assert not product.is_complete
-    assert [fault.line for fault in faults] == [4]
-    assert detail in faults[0].detail
+    assert [(error.line, error.handle) for error in notices.errors] == [(4, "x")]
+    assert detail in notices.errors[0].detail
 
 
 @pytest.mark.parametrize(
     ("text", "line", "detail"),
     [
-        (",X,,,,,,,,,,,,,1,,,\n", 2, "Handle is missing"),
+        (",,,,,,,,,,,,,,1,,,\n", 2, "Handle and Title are missing"),
         ("x,,,,,,,,,,,,,,1,,,\nx,,,,,,,,,,,,,,2,,,\n", 2, "Title is missing; 1 more"),
-        (f"x,{'X' * 300},,,,,,,,,,,,,1,,,\n", 2, "Title"),
-        (f"x,X,{'b' * 20001},,,,,,,,,,,,1,,,\n", 2, "Body (HTML)"),
     ],
 )
 def test_an_unreadable_product_is_reported_and_skipped(text: str, line: int, detail: str) -> None:
-    ((product, faults),) = parse(HEADER + text)
+    ((product, notices),) = parse(HEADER + text)
     assert product is None
-    assert [fault.line for fault in faults] == [line]
-    assert detail in faults[0].detail
+    assert [error.line for error in notices.errors] == [line]
+    assert detail in notices.errors[0].detail
 
 
-def test_rows_of_one_product_must_stand_together() -> None:
-    text = HEADER + "x,X,,,,,,,,,,,,,1,,,\ny,Y,,,,,,,,,,,,,1,,,\nx,X,,,,,,,,,,,,,2,,,\n"
+def test_rows_that_do_not_stand_together_make_one_product() -> None:
+    text = HEADER + "x,X,,,,,,Size,S,,,,,,1,,,\ny,Y,,,,,,,,,,,,,1,,,\nx,,,,,,,,M,,,,,,2,,,\n"
     found = parse(text)
-    assert [product is not None for product, _ in found] == [True, True, False]
-    assert found[2][1][0].line == 4
+    assert [product and (product.handle, len(product.variants)) for product, _ in found] == [("y", 1), ("x", 2)]
+    assert [warning.line for _, notices in found for warning in notices.warnings] == [2]
 
 
-def test_a_file_needs_utf8_text_and_the_required_columns() -> None:
+def test_a_file_needs_the_required_columns() -> None:
     check_csv(b"\xef\xbb\xbfHandle,Title,Variant Price\n")
-    for content in (b"", b"\x89PNG\r\n\x1a\n\0\0", b"Handle,Title\n", b'{"a": 1}', b"Handle,Title,Variant Price\n\xff"):
+    for content in (b"", b"\x89PNG\r\n\x1a\n\0\0", b"Handle,Title\n", b'{"a": 1}', b"\xff\xfe\x00"):
         with pytest.raises(NotCsv):
             check_csv(content)
 
@@ -126,6 +342,6 @@ def test_no_cell_content_breaks_the_parser(cells: list[list[str]]) -> None:
     csv.writer(target).writerows(cells)
     text = HEADER + target.getvalue()
     lines = len(text.splitlines()) + text.count("\r") + 2
-    for product, faults in parse(text):
-        assert faults or (product is not None and product.variants)
-        assert all(1 < fault.line <= lines for fault in faults)
+    for product, notices in parse(text):
+        assert notices.errors or (product is not None and product.variants)
+        assert all(1 < notice.line <= lines for notice in (*notices.errors, *notices.warnings))

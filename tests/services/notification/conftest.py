@@ -22,6 +22,8 @@ from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.ops.devstack.stack import Stack
 from services.notification.domain.mails import subject_line
+from services.notification.domain.unconfirmed_mails import UnconfirmedMailLimits
+from services.notification.mail.recipient_throttle import RecipientThrottle
 from services.notification.mail.recipients import RecipientLookup
 from services.notification.mail.smtp import SmtpConnection
 from services.notification.mail.templates import MailTemplates
@@ -40,7 +42,14 @@ class MailQueue:
     db: Database
     recipients: RecipientLookup
 
-    def sender(self, server: MailServer, *, rate_per_second: float = 1000.0, connections: int = 1) -> MailSender:
+    def sender(
+        self,
+        server: MailServer,
+        *,
+        rate_per_second: float = 1000.0,
+        connections: int = 1,
+        limits: UnconfirmedMailLimits | None = None,
+    ) -> MailSender:
         """Builds a sender that sends these deliveries through the server."""
 
         def client() -> aiosmtplib.SMTP:
@@ -54,9 +63,17 @@ class MailQueue:
             from_address=Address(display_name="Souk", addr_spec="orders@souk.example"),
             rate_limit=TokenBucket(rate_per_second, time.monotonic),
             mail_counter=Counter("mails", "Mails.", ("kind", "status"), registry=CollectorRegistry()),
+            throttle=RecipientThrottle(self.db, limits) if limits else None,
+            abuse_counter=Counter("abuse", "Abuse.", ("kind", "measure"), registry=CollectorRegistry()),
         )
 
-    async def enqueue(self, user_id: UUID | None, kind: NotificationKind = NotificationKind.ORDER_PAID) -> UUID:
+    async def enqueue(
+        self,
+        user_id: UUID | None,
+        kind: NotificationKind = NotificationKind.ORDER_PAID,
+        *,
+        order_id: UUID | None = None,
+    ) -> UUID:
         """Queues a mail and returns the delivery's id."""
         delivery_id, facts = new_id(), order_facts()
         async with self.db.connection() as connection:
@@ -65,7 +82,7 @@ class MailQueue:
                     connection,
                     delivery_id=delivery_id,
                     kind=kind,
-                    order_id=new_id(),
+                    order_id=order_id or new_id(),
                     user_id=user_id,
                     subject=subject_line(kind, facts.number),
                     facts=facts,

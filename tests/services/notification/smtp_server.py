@@ -17,6 +17,10 @@ class MailServer:
         self.port = 0
         self.connections = 0
         self.mails: list[EmailMessage] = []
+        self.raw_mails: list[bytes] = []
+        """The bytes of each mail, as they arrived."""
+        self.recipients: list[list[str]] = []
+        """The recipients of each mail, as the client named them to the server."""
         self.rcpt_replies: list[str] = []
         self.data_replies: list[str] = []
         self.may_reply = asyncio.Event()
@@ -80,4 +84,6 @@ class MailServer:
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
+        self.raw_mails.append(envelope.content)
+        self.recipients.append(envelope.rcpt_tos)
         return "250 OK"

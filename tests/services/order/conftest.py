@@ -1,6 +1,6 @@
 """Fixtures for order tests: each test creates its own products, and orders go over the real broker."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,11 +14,28 @@ from contracts.event import Event
 from contracts.identity import Identity
 from contracts.order import Order, OrderStatus
 from infra.database import outbox
+from infra.database.postgres import connect
 from infra.foundation import trace
+from infra.foundation.settings import PostgresSettings
+from infra.messaging.rpc import RpcClient
+from infra.ops.devstack.stack import Stack
+from services.order.deps import OrderDeps
+from services.order.domain.access import OrderTokens
+from services.order.domain.guest_limits import GuestLimits
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS
 from tests.support.rpc import RpcCaller
+
+NO_GUEST_LIMITS = GuestLimits(
+    orders_per_address=0,
+    orders_per_email=0,
+    window_seconds=3600,
+    order_share=1,
+    total_share=1,
+    pay_within_seconds=1800,
+    secret="a secret of tests",
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +52,8 @@ class OrderClient:
     async def place(
         self, buyer: Identity | None, *lines: tuple[Product, int], key: str | None = None, **more: Any
     ) -> Order:
-        order: Order = await self.rpc(contract.PLACE, self.body(*lines, **more), identity=buyer, key=key)
-        return order
+        placed = await self.rpc(contract.PLACE, self.body(*lines, **more), identity=buyer, key=key)
+        return Order.model_validate(placed.model_dump(exclude={"access_token"}))
 
     async def stock(self, product: Product) -> StockLevel:
         level: StockLevel = await self.rpc(catalog.GET_STOCK, {"sku": product.variants[0].sku}, identity=self.admin)
@@ -72,6 +89,28 @@ def order_client(rpc: RpcCaller, admin: Identity, events: EventRecorder) -> Orde
     """An order client; `events` records from the start what its orders publish."""
     assert events
     return OrderClient(rpc, admin)
+
+
+@pytest.fixture
+async def deps(stack: Stack, as_service: Callable[[str], Awaitable[RpcCaller]]) -> AsyncIterator[OrderDeps]:
+    """The dependencies of an order process that answers no requests of others."""
+    settings = PostgresSettings(
+        _env_file=None,
+        nats_password="",
+        database_url=stack.dsn("order", with_password=False),
+        database_password=stack.secrets.get_or_create("order", "souk_database_password"),
+    )
+    rpc = RpcClient((await as_service("order")).client, 3)
+    async with connect(settings, "order-test") as db:
+        yield OrderDeps(
+            db,
+            rpc,
+            pay_within_seconds=1800,
+            hold_margin_seconds=600,
+            order_tokens=OrderTokens("secret"),
+            guest_limits=NO_GUEST_LIMITS,
+            release_after_seconds=0.2,
+        )
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Decisions about orders: state machine, numbers, prices, access, events."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import permutations
 from typing import Any
@@ -24,7 +25,8 @@ from contracts.order import (
     ShipmentTracking,
 )
 from contracts.payment import CardNumberRefused
-from services.order.domain import events, orders, pricing, states
+from services.order.domain import access, events, orders, pricing, states
+from services.order.domain.access import OrderCaller
 from services.order.domain.order_numbers import format_order_number, parse_order_number
 from services.order.domain.orders import Buyer, OrderRecord
 from services.order.domain.states import COMMANDS, FACTS, NEXT_STATUSES, Decision, Transition, decide
@@ -212,7 +214,7 @@ def make_identity(role: Role = Role.CUSTOMER, user_id: UUID | None = None) -> Id
 def make_record(status: OrderStatus = OrderStatus.PENDING, **more: Any) -> OrderRecord:
     drafted = make_draft(make_hold((1, 1999)))
     order = drafted.order.model_copy(update={"status": status, "number": format_order_number(1), **more})
-    return OrderRecord(order, 3, drafted.hold.hold_id, None, OrderStatus.PENDING)
+    return OrderRecord(order, 3, drafted.hold.hold_id, drafted.cart, None, OrderStatus.PENDING)
 
 
 def test_a_customer_is_identified_by_the_account() -> None:
@@ -224,24 +226,49 @@ def test_a_guest_is_identified_by_email_and_has_no_own_cart() -> None:
     assert orders.resolve_buyer(None, make_request(email="guest@example.com")) == Buyer(None, "guest@example.com")
     with pytest.raises(EmailRequired):
         orders.resolve_buyer(None, make_request())
+    with pytest.raises(InvalidRequest):
+        orders.resolve_buyer(None, make_request(email="josé@example.com"))
+    mailable = orders.resolve_buyer(None, make_request(email="josé@example.com"), smtp_utf8=True)
+    assert mailable == Buyer(None, "josé@example.com")
     with pytest.raises(Unauthorized):
         orders.resolve_buyer(None, make_request(items=None, cart_id="mine", email="guest@example.com"))
 
 
 def test_only_the_owner_and_administrators_have_access() -> None:
     record = make_record()
-    assert orders.require_access(record, make_identity(user_id=record.order.user_id)) is record
-    assert orders.require_access(record, make_identity(Role.ADMIN)) is record
-    for found, identity in ((record, make_identity()), (None, make_identity(Role.ADMIN))):
+    owner, admin = make_identity(user_id=record.order.user_id), make_identity(Role.ADMIN)
+    for has_token in (False, True):
+        for require in (access.require_access, access.require_owner):
+            assert require(record, OrderCaller(owner, has_token)) is record
+        assert access.require_access(record, OrderCaller(admin, has_token)) is record
+        for found, identity in ((record, make_identity()), (record, None), (None, admin), (None, None)):
+            with pytest.raises(NotFound):
+                access.require_access(found, OrderCaller(identity, has_token))
         with pytest.raises(NotFound):
-            orders.require_access(found, identity)
+            access.require_owner(record, OrderCaller(admin, has_token))
+
+
+def test_only_the_token_opens_an_order_without_a_customer() -> None:
+    """Nothing that is missing on both sides makes a caller the owner."""
+    customer_order = make_record()
+    record = replace(
+        customer_order, order=customer_order.order.model_copy(update={"user_id": None}), email="ada@example.com"
+    )
+    for require in (access.require_access, access.require_owner):
+        assert require(record, OrderCaller(None, has_token=True)) is record
+        assert require(record, OrderCaller(make_identity(), has_token=True)) is record
+        for caller in (OrderCaller(None, has_token=False), OrderCaller(make_identity(), has_token=False)):
+            with pytest.raises(NotFound):
+                require(record, caller)
+        with pytest.raises(NotFound):
+            require(replace(record, email=None), OrderCaller(None, has_token=True))
 
 
 def test_an_outdated_version_is_refused() -> None:
     orders.require_version(make_record(), None)
-    orders.require_version(make_record(), 3)
+    orders.require_version(make_record(), frozenset({3}))
     with pytest.raises(PreconditionFailed):
-        orders.require_version(make_record(), 2)
+        orders.require_version(make_record(), frozenset({2, 4}))
 
 
 def test_an_order_of_the_same_cart_is_revealed_to_its_buyer_alone() -> None:

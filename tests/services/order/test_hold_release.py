@@ -13,37 +13,20 @@ from contracts.catalog import Product
 from contracts.failure import IdempotencyInProgress
 from contracts.identity import Identity
 from contracts.order import PlaceOrder
-from infra.database.postgres import Database, connect
+from infra.database.postgres import Database
 from infra.foundation import trace
 from infra.foundation.ids import new_id
-from infra.foundation.settings import PostgresSettings
-from infra.messaging.rpc import Request, RpcClient
-from infra.ops.devstack.stack import Stack
+from infra.messaging.rpc import Request
 from services.order.deps import OrderDeps
 from services.order.handlers import place
 from services.order.workers import hold_release
 from tests.services.order.conftest import OrderClient
 from tests.support.eventually import eventually
-from tests.support.rpc import RpcCaller
 
 NewProduct = Callable[..., Awaitable[Product]]
 WAITING_BACKEND = """
 SELECT pid FROM pg_stat_activity WHERE application_name = 'souk-order-test' AND wait_event_type = 'Lock'
 """
-
-
-@pytest.fixture
-async def deps(stack: Stack, as_service: Callable[[str], Awaitable[RpcCaller]]) -> AsyncIterator[OrderDeps]:
-    """The dependencies of an order process that answers no requests of others."""
-    settings = PostgresSettings(
-        _env_file=None,
-        nats_password="",
-        database_url=stack.dsn("order", with_password=False),
-        database_password=stack.secrets.get_or_create("order", "souk_database_password"),
-    )
-    rpc = RpcClient((await as_service("order")).client, 3)
-    async with connect(settings, "order-test") as db:
-        yield OrderDeps(db, rpc, pay_within_seconds=1800, hold_margin_seconds=600, release_after_seconds=0.2)
 
 
 @pytest.fixture

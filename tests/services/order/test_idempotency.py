@@ -13,7 +13,7 @@ from contracts.cart import CartEmpty
 from contracts.catalog import HoldMismatch, OutOfStock, Product
 from contracts.failure import IdempotencyInProgress, IdempotencyKeyReused
 from contracts.identity import Identity
-from contracts.order import Order
+from contracts.order import Order, PlacedOrder
 from infra.foundation.ids import new_id
 from services.order.domain.orders import CartVersion
 from services.order.handlers.place import derive_hold_id
@@ -102,7 +102,7 @@ async def test_a_cart_version_is_ordered_once(
     ends = await run_concurrently(*(rpc(contract.PLACE, body, identity=buyer, key=key) for key in keys))
 
     assert len({end.id for end in ends if isinstance(end, Order)}) == 1
-    assert {type(end) for end in ends} <= {Order, CartEmpty, IdempotencyInProgress}
+    assert {type(end) for end in ends} <= {PlacedOrder, CartEmpty, IdempotencyInProgress}
     assert len((await rpc(contract.LIST, identity=buyer)).items) == 1
     await order_client.wait_for_stock(lamp, on_hand=10, reserved=2)
 

@@ -64,7 +64,7 @@ async def test_a_line_may_name_a_product_with_one_variant(
     assert [(item.sku, item.product_id, item.quantity) for item in order.items] == [(lamp.variants[0].sku, lamp.id, 2)]
 
 
-async def test_an_order_from_the_own_cart_empties_it(
+async def test_an_order_from_the_own_cart_empties_it_once_it_is_paid(
     order_client: OrderClient,
     rpc: RpcCaller,
     new_product: NewProduct,
@@ -77,6 +77,8 @@ async def test_an_order_from_the_own_cart_empties_it(
     order = await order_client.rpc(contract.PLACE, {"cart_id": "mine", "shipping_address": ADDRESS}, identity=buyer)
 
     assert [(item.sku, item.quantity) for item in order.items] == [(lamp.variants[0].sku, 2)]
+    assert len((await rpc(cart.GET, {"id": "mine"}, identity=buyer)).items) == 1
+    await rpc(contract.PAY, {"id": str(order.id), "payment_method": "sim_ok"}, identity=buyer)
 
     async def emptied() -> bool:
         return not (await rpc(cart.GET, {"id": "mine"}, identity=buyer)).items

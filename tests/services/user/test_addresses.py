@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import pytest
 
 from contracts import user
@@ -13,7 +14,7 @@ from contracts.identity import Identity
 from contracts.user import MAX_ADDRESSES, SavedAddress, TooManyAddresses
 from infra.foundation.ids import new_id
 from tests.services.user.conftest import Member, identity_of
-from tests.support.http import ADDRESS, RegisteredCustomer, register_customer
+from tests.support.http import ADDRESS, HttpClient, RegisteredCustomer, register_customer
 from tests.support.rpc import RpcCaller
 
 PARIS = {**ADDRESS, "city": "Paris", "postal_code": "75001", "country": "FR", "line2": "2e étage"}
@@ -70,7 +71,16 @@ async def test_addresses_of_other_customers_are_out_of_reach(
     [
         {"country": "XX"},
         {"country": "EU"},
-        {"country": "gb"},
+        {"country": "UK"},
+        {"country": "ZZ"},
+        {"postal_code": None},
+        {"postal_code": ""},
+        {"postal_code": "\u200b"},
+        {"phone": "12"},
+        {"phone": "020 7946 0018 ext."},
+        {"name": "\u200b\u2060"},
+        {"line1": "\u3164"},
+        {"city": "\ufeff "},
         {"country": "GBR"},
         {"city": "London\r\nBcc: all@example.com"},
         {"phone": "; DROP TABLE address"},
@@ -82,6 +92,55 @@ async def test_addresses_of_other_customers_are_out_of_reach(
 async def test_invalid_addresses_are_refused(rpc: RpcCaller, member: Member, changed: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         await rpc(user.ADD_ADDRESS, {**ADDRESS, **changed}, identity=identity_of(member.session))
+
+
+async def test_address_without_a_postal_code_is_stored_and_shown(rpc: RpcCaller, member: Member) -> None:
+    identity = identity_of(member.session)
+    hong_kong = {"name": "Ada", "line1": "1 Queen's Road", "city": "Central", "country": "hk"}
+    saved = await rpc(user.ADD_ADDRESS, hong_kong, identity=identity)
+    assert (saved.country, saved.postal_code) == ("HK", None)
+    assert await list_addresses(rpc, identity) == [saved]
+    with_phone = {**hong_kong, "id": str(saved.id), "phone": "+852 2123 4567 ext. 89"}
+    assert (await rpc(user.REPLACE_ADDRESS, with_phone, identity=identity)).phone == with_phone["phone"]
+
+
+async def test_old_address_that_breaks_the_rules_can_still_be_read(
+    rpc: RpcCaller, member: Member, database: Callable[[str], Awaitable[asyncpg.Connection]]
+) -> None:
+    identity = identity_of(member.session)
+    saved = await rpc(user.ADD_ADDRESS, ADDRESS, identity=identity)
+    old = "UPDATE address SET country = 'XX', phone = '----', name = $2, city = $2 WHERE id = $1"
+    await (await database("user")).execute(old, saved.id, "\u200b")
+    (found,) = await list_addresses(rpc, identity)
+    assert (found.country, found.phone, found.city) == ("XX", "----", "\u200b")
+    assert (await rpc(user.REPLACE_ADDRESS, {**PARIS, "id": str(saved.id)}, identity=identity)).country == "FR"
+
+
+async def test_orders_take_addresses_by_the_same_rules(
+    customer: RegisteredCustomer, new_product: Callable[..., Awaitable[Product]], admin_http: HttpClient
+) -> None:
+    sku = (await new_product()).variants[0].sku
+    body = {"items": [{"sku": sku, "quantity": 1}]}
+    for wrong, pointer in (
+        ({"country": "XX"}, "country"),
+        ({"country": "uk"}, "country"),
+        ({"postal_code": ""}, "postal_code"),
+        ({"phone": "tel"}, "phone"),
+        ({"name": "\u2800"}, "name"),
+    ):
+        refused = await customer.http.post("/orders", {**body, "shipping_address": {**ADDRESS, **wrong}})
+        assert refused.status == 422, refused.body
+        assert [error["pointer"] for error in refused.json["errors"]] == [f"/shipping_address/{pointer}"]
+    dubai = {"name": "Ada", "line1": "1 Sheikh Zayed Road", "city": "Dubai", "country": "ae", "phone": "04 123 4567"}
+    placed = await customer.http.post("/orders", {**body, "shipping_address": dubai})
+    assert placed.status == 201, placed.body
+    shown = placed.json["shipping_address"]
+    assert (shown["country"], shown["postal_code"]) == ("AE", None)
+    path = f"/orders/{placed.json['id']}"
+    refused = await admin_http.put(path, {"shipping_address": {**ADDRESS, "country": "EU"}})
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/shipping_address/country")
+    changed = await admin_http.put(path, {"shipping_address": {**dubai, "country": "Hk"}})
+    assert (changed.status, changed.json["shipping_address"]["country"]) == (200, "HK")
 
 
 async def test_account_has_a_limit_of_addresses(rpc: RpcCaller, member: Member) -> None:

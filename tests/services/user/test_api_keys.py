@@ -190,7 +190,7 @@ async def test_key_ends_with_its_maker(
         await rpc(user.BAN, target, identity=admin)
         await rpc(user.UNBAN, target, identity=admin)
     elif change == "erase":
-        await rpc(user.ERASE, {}, identity=key_admin)
+        await rpc(user.ERASE, {"password": PASSWORD}, identity=key_admin)
     else:
         await rpc(user.UPDATE_USER, {**target, "role": "customer"}, identity=admin)
         await rpc(user.UPDATE_USER, {**target, "role": "admin"}, identity=admin)

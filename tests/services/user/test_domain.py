@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from contracts.email_addresses import UNICODE_NAME_PROBLEM
 from contracts.failure import InvalidRequest
 from contracts.identity import Role
 from contracts.user import ACCESS_TOKEN_TTL_SECONDS, TOKEN_AUDIENCE, TOKEN_ISSUER, LastAdmin
@@ -19,7 +20,7 @@ from services.user.domain.attempt_limits import (
     seconds_until_expired,
     throttle_key,
 )
-from services.user.domain.emails import normalize_email, validate_email
+from services.user.domain.emails import guest_order_spellings, normalize_email, validate_email
 from services.user.domain.passwords import common_passwords, validate_password
 from services.user.domain.tokens import access_token_claims
 
@@ -61,6 +62,20 @@ def test_different_addresses_stay_different(other: str) -> None:
     assert normalize_email(other) != "ada@example.com"
 
 
+@pytest.mark.parametrize(
+    ("email", "spellings"),
+    [
+        ("Ada@Example.com", ["ada@example.com"]),
+        ("Ada@Bücher.example", ["ada@bücher.example", "ada@xn--bcher-kva.example"]),
+        ("ada@straße.example", ["ada@straße.example", "ada@xn--strae-oqa.example"]),
+        ("groß@example.com", ["groß@example.com"]),
+    ],
+)
+def test_orders_of_another_mailbox_are_not_ones_own(email: str, spellings: list[str]) -> None:
+    """`strasse.example` may belong to another person, though both spellings are one account."""
+    assert guest_order_spellings(email) == spellings
+
+
 @given(st.text(max_size=80))
 def test_normalization_is_idempotent(email: str) -> None:
     key = normalize_email(email)
@@ -83,7 +98,22 @@ def test_password_must_differ_from_the_email(password: str) -> None:
 
 def test_email_that_is_too_long_after_normalization_is_refused() -> None:
     with pytest.raises(InvalidRequest) as error:
-        validate_email("\ufdfa" * 200 + "@example.com")
+        validate_email("\ufdfa" * 20 + "@example.com", smtp_utf8=True)
+    assert [error.pointer for error in error.value.errors] == ["/email"]
+    assert "after normalization" in error.value.errors[0].detail
+
+
+def test_name_beyond_ascii_needs_a_mail_server_with_smtputf8() -> None:
+    assert validate_email("José@example.com", smtp_utf8=True) == "josé@example.com"
+    with pytest.raises(InvalidRequest) as error:
+        validate_email("José@example.com")
+    assert [(one.pointer, one.detail) for one in error.value.errors] == [("/email", UNICODE_NAME_PROBLEM)]
+
+
+@pytest.mark.parametrize("email", ["a..b@example.com", ".a@example.com", "a.@example.com", "a@x..org", "a@[192.0.2.1]"])
+def test_email_that_no_mail_can_reach_is_refused(email: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        validate_email(email)
     assert [error.pointer for error in error.value.errors] == ["/email"]
 
 

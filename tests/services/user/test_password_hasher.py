@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import unicodedata
 
 import bcrypt
 import pytest
@@ -57,6 +58,56 @@ async def test_unknown_account_takes_one_hash_of_the_same_cost(
     assert not await hasher.verify(SecretStr(plain), None)
     assert hash_count(registry) == 1
     assert costs == [b"$2b$04$"]
+
+
+NFC, NFD = "crème brûlée ế", unicodedata.normalize("NFD", "crème brûlée ế")
+
+
+@pytest.mark.parametrize("set_as", [NFC, NFD])
+@pytest.mark.parametrize("typed", [NFC, NFD])
+async def test_password_is_compared_in_nfc(hasher: PasswordHasher, set_as: str, typed: str) -> None:
+    stored = await hasher.hash(SecretStr(set_as))
+    assert bcrypt.checkpw(NFC.encode(), stored.encode())
+    assert await hasher.find_matching_form(SecretStr(typed), stored) == NFC
+    assert not await hasher.verify(SecretStr("creme brulee e"), stored)
+
+
+@pytest.mark.parametrize("typed", [NFC, NFD])
+async def test_old_hash_of_another_form_matches_and_is_replaced(hasher: PasswordHasher, typed: str) -> None:
+    old = bcrypt.hashpw(NFD.encode(), bcrypt.gensalt(COST)).decode()
+    form = await hasher.find_matching_form(SecretStr(typed), old)
+    assert form == NFD
+    new = await hasher.rehash_if_outdated(form, old)
+    assert new is not None
+    assert await hasher.find_matching_form(SecretStr(typed), new) == NFC
+    assert await hasher.rehash_if_outdated(NFC, new) is None
+
+
+async def test_old_hash_of_a_mixed_form_matches_as_it_was_typed(hasher: PasswordHasher) -> None:
+    mixed = NFC[:6] + NFD[6:]
+    old = bcrypt.hashpw(mixed.encode(), bcrypt.gensalt(COST)).decode()
+    assert await hasher.find_matching_form(SecretStr(mixed), old) == mixed
+
+
+async def test_old_hash_stays_when_the_nfc_form_is_too_long_for_bcrypt(hasher: PasswordHasher) -> None:
+    typed = "\u0958" * 24
+    assert len(typed.encode()) == 72 < len(unicodedata.normalize("NFC", typed).encode())
+    old = bcrypt.hashpw(typed.encode(), bcrypt.gensalt(COST)).decode()
+    form = await hasher.find_matching_form(SecretStr(typed), old)
+    assert form == typed
+    assert await hasher.rehash_if_outdated(form, old) is None
+
+
+async def test_unknown_account_takes_as_many_hashes_as_a_wrong_password_in_any_form(
+    hasher: PasswordHasher, registry: CollectorRegistry
+) -> None:
+    stored = await hasher.hash(SecretStr("correct horse"))
+    counts = []
+    for expected in (stored, None):
+        before = hash_count(registry) or 0
+        assert not await hasher.verify(SecretStr(NFD), expected)
+        counts.append((hash_count(registry) or 0) - before)
+    assert counts == [2, 2]
 
 
 async def test_request_that_would_wait_too_long_is_refused_at_once(registry: CollectorRegistry) -> None:

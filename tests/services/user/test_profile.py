@@ -63,6 +63,11 @@ async def test_notification_can_look_up_the_contact(
 ) -> None:
     notification = await as_service("notification")
     contact = await notification(user.CONTACT, {"user_id": str(member.session.user.id)})
-    assert contact.model_dump() == {"email": member.email, "first_name": "Ada", "last_name": "Lovelace"}
+    assert contact.model_dump() == {
+        "email": member.email,
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "email_verified": False,
+    }
     with pytest.raises(NotFound):
         await notification(user.CONTACT, {"user_id": str(new_id())})

@@ -1,9 +1,12 @@
 """Signing in, staying signed in, signing out."""
 
 import asyncio
+import unicodedata
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import asyncpg
+import bcrypt
 import pytest
 
 from contracts import headers, user
@@ -16,7 +19,7 @@ from services.user.deps import UserDeps
 from services.user.domain.tokens import hash_token
 from services.user.handlers import sessions
 from services.user.workers.cleanup import delete_expired
-from tests.services.user.conftest import PASSWORD, Member, identity_of
+from tests.services.user.conftest import PASSWORD, Member, identity_of, registration_body
 from tests.support.rpc import RpcCaller
 
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
@@ -110,27 +113,55 @@ async def test_reused_token_ends_its_session_only(rpc: RpcCaller, member: Member
     await refresh(rpc, other_session)
 
 
-async def test_concurrent_refreshes_with_one_token(rpc: RpcCaller, member: Member) -> None:
-    """A second request is taken for a lost reply and gets the same tokens; the others end the session."""
-    results = await asyncio.gather(*(refresh(rpc, member.session) for _ in range(10)), return_exceptions=True)
-    won = [result for result in results if isinstance(result, SessionTokens)]
-    assert len({session.refresh_token for session in won}) == 1
-    assert 1 <= len(won) <= 2
-    assert {type(result) for result in results} <= {SessionTokens, TokenReused, InvalidRefreshToken}
-    with pytest.raises(InvalidRefreshToken):
-        await refresh(rpc, won[0])
+async def test_concurrent_refreshes_with_one_token_get_the_same_successor(rpc: RpcCaller, member: Member) -> None:
+    results = await asyncio.gather(*(refresh(rpc, member.session) for _ in range(10)))
+    assert len({session.refresh_token for session in results}) == 1
+    assert len({session.access_token for session in results}) == 10
+    await refresh(rpc, results[0])
 
 
-async def test_lost_reply_is_returned_once_more(rpc: RpcCaller, member: Member) -> None:
+async def test_every_repetition_within_the_grace_period_gets_the_same_successor(rpc: RpcCaller, member: Member) -> None:
     second = await refresh(rpc, member.session)
-    again = await refresh(rpc, member.session)
-    assert again.refresh_token == second.refresh_token
-    assert again.access_token != second.access_token
-    third = await refresh(rpc, again)
+    for _ in range(3):
+        again = await refresh(rpc, member.session)
+        assert again.refresh_token == second.refresh_token
+        assert again.access_token != second.access_token
+    third = await refresh(rpc, second)
     with pytest.raises(TokenReused):
         await refresh(rpc, member.session)
     with pytest.raises(InvalidRefreshToken):
         await refresh(rpc, third)
+
+
+async def test_parallel_tabs_may_refresh_in_turn_again_and_again(rpc: RpcCaller, member: Member) -> None:
+    """Each round is three tabs of one browser that wake up at once with the token of the round before."""
+    session = member.session
+    for _ in range(3):
+        tabs = await asyncio.gather(*(refresh(rpc, session) for _ in range(3)))
+        assert len({tab.refresh_token for tab in tabs}) == 1
+        session = tabs[-1]
+
+
+async def test_repetition_does_not_revive_an_ended_session(rpc: RpcCaller, member: Member) -> None:
+    second = await refresh(rpc, member.session)
+    await rpc(user.LOGOUT, {"refresh_token": second.refresh_token})
+    with pytest.raises(InvalidRefreshToken):
+        await refresh(rpc, member.session)
+
+
+async def test_successors_are_erased_after_the_grace_period(
+    rpc: RpcCaller, member: Member, database: Databases, deps_with: Callable[..., Awaitable[UserDeps]]
+) -> None:
+    connection, digest = await database("user"), hash_token(member.session.refresh_token)
+    sealed = "SELECT successor FROM refresh_token WHERE digest = $1"
+    second = await refresh(rpc, member.session)
+    await delete_expired(await deps_with())
+    assert await connection.fetchval(sealed, digest) is not None
+    assert (await refresh(rpc, member.session)).refresh_token == second.refresh_token
+    await delete_expired(await deps_with(refresh_grace=0.0))
+    assert await connection.fetchval(sealed, digest) is None
+    with pytest.raises(TokenReused):
+        await refresh(rpc, member.session)
 
 
 async def test_token_whose_successor_is_spent_ends_the_session(rpc: RpcCaller, member: Member) -> None:
@@ -253,6 +284,25 @@ async def test_session_of_another_user_cannot_be_ended(
     with pytest.raises(NotFound):
         await rpc(user.END_SESSION, {"id": str(identity.session_id)}, identity=new_customer())
     await refresh(rpc, member.session)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+async def test_password_may_be_typed_on_another_keyboard(
+    rpc: RpcCaller, database: Databases, form: Literal["NFC", "NFD"]
+) -> None:
+    """Also where the stored hash is an old one, of a password that was not in NFC. It is replaced."""
+    password = "hunter Crème Brûlée"
+    body = registration_body(password=unicodedata.normalize("NFD", password))
+    account = (await rpc(user.REGISTER, body)).user
+    login = {"email": body["email"], "password": unicodedata.normalize(form, password)}
+    await rpc(user.LOGIN, login)
+    connection = await database("user")
+    old = bcrypt.hashpw(unicodedata.normalize("NFD", password).encode(), bcrypt.gensalt(4)).decode()
+    await connection.execute("UPDATE account SET password_hash = $2 WHERE id = $1", account.id, old)
+    await rpc(user.LOGIN, login)
+    stored = await connection.fetchval("SELECT password_hash FROM account WHERE id = $1", account.id)
+    assert bcrypt.checkpw(unicodedata.normalize("NFC", password).encode(), stored.encode())
+    await rpc(user.LOGIN, login)
 
 
 async def test_password_is_rehashed_when_the_cost_has_changed(

@@ -1,102 +1,117 @@
 """Reads a group of rows as a product, and merges it into the stored product."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from contracts.catalog import ChangeProduct, ProductImportError
+from contracts.catalog import ChangeProduct
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
-from services.catalog.domain.shopify.rows import CsvRow, ProductRows
-from services.catalog.domain.shopify.variants import (
-    FileVariant,
-    InvalidRowError,
-    describe_error,
-    has_variant,
-    parse_variant,
-)
-from services.catalog.domain.slugs import slugify
+from services.catalog.domain.shopify.cells import cut_line, make_line, parse_is_active, parse_line
+from services.catalog.domain.shopify.derived_skus import derive_sku
+from services.catalog.domain.shopify.notices import Notices
+from services.catalog.domain.shopify.rows import CsvRow, ProductRows, stored_handle
+from services.catalog.domain.shopify.variants import FileVariant, describe_error, parse_variants
+from services.catalog.domain.slugs import propose_slug
+from services.catalog.domain.text_folding import unique_tags
 
-MAX_HANDLE_LENGTH = 255
+MAX_NAME_LENGTH = 200
+MAX_VENDOR_LENGTH = 255
+MAX_CATEGORY_NAME_LENGTH = 100
+MAX_TAGS = 50
+MAX_TAG_LENGTH = 64
 MAX_URL_LENGTH = 2048
+_DIGEST_LENGTH = 8
 PLACEHOLDER_ID = UUID(int=0)
 """Stands for the product's id where a contract model only validates the cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileProduct:
-    """A product as a file states it. It is not complete when some of its rows could not be read."""
+    """A product as a file states it; None stands for what the file has no column for.
+
+    It is not complete when some of its rows could not be read. `kept_skus` are variants that the file does not have and
+    that cannot be removed.
+    """
 
     handle: str
-    line: int
+    row: CsvRow
     name: str
-    description: str
+    description: str | None
     product_type: str
-    tags: tuple[str, ...]
+    tags: tuple[str, ...] | None
     attributes: Mapping[str, str]
-    is_active: bool
-    sources: tuple[Mapping[str, str], ...]
+    is_active: bool | None
+    sources: tuple[Mapping[str, str], ...] | None
     variants: tuple[FileVariant, ...]
     is_complete: bool = True
-
-    @property
-    def slug(self) -> str:
-        """The slug that the handle makes."""
-        return slugify(self.handle, "product")
+    kept_skus: frozenset[str] = frozenset()
 
     @property
     def quantities(self) -> dict[str, int]:
         """Units by SKU, of the variants whose rows have a quantity."""
         return {item.variant.sku: item.quantity for item in self.variants if item.quantity is not None}
 
-    def line_of(self, sku: str) -> int:
-        """The line of the variant with that SKU, else of the product."""
-        return next((item.line for item in self.variants if item.variant.sku == sku), self.line)
+    def row_of(self, sku: str) -> CsvRow:
+        """The row of the variant with that SKU, else the first of the product."""
+        return next((item.row for item in self.variants if item.variant.sku == sku), self.row)
 
-    def without_skus(self, skus: Sequence[str]) -> "FileProduct":
-        """The product without some of its variants, which makes it incomplete."""
-        rest = tuple(item for item in self.variants if item.variant.sku not in skus)
-        return replace(self, variants=rest, is_complete=False)
+    def with_other_skus(self, skus: Collection[str], notices: Notices) -> "FileProduct":
+        """The product with SKUs made for those of its variants whose own are taken."""
+        used = {item.variant.sku for item in self.variants}
+        variants = []
+        for item in self.variants:
+            if item.variant.sku not in skus:
+                variants.append(item)
+                continue
+            made, taken = item.made_skus, item.variant.sku
+            while (sku := derive_sku(self.handle, item.option_values, made)) in used:
+                made += 1
+            used.add(sku)
+            notices.warn(item.row, "Variant SKU", f"Another product has the SKU {taken}; this variant has {sku}.")
+            variant = item.variant.model_copy(update={"sku": sku})
+            variants.append(replace(item, variant=variant, made_skus=made + 1))
+        return replace(self, variants=tuple(variants))
 
-    def without_quantities(self, skus: Sequence[str]) -> "FileProduct":
+    def without_quantities(self, skus: Collection[str]) -> "FileProduct":
         """The product with the stock of some of its variants left as it is."""
         variants = (replace(item, quantity=None) if item.variant.sku in skus else item for item in self.variants)
         return replace(self, variants=tuple(variants))
 
 
-def parse_product(group: ProductRows, currency: str) -> tuple[FileProduct | None, list[ProductImportError]]:
-    """The product and the errors in its rows; None when the rows do not make a product."""
-    first = group.rows[0]
-    if problem := _find_problem(group):
-        return None, [ProductImportError(line=first.line, detail=problem)]
-    variants, faults = _parse_variants(group, currency)
-    try:
-        checked = ChangeProduct(
-            id=PLACEHOLDER_ID,
-            name=first["Title"],
-            description=first["Body (HTML)"],
-            tags=list(dict.fromkeys(tag for part in first["Tags"].split(",") if (tag := part.strip()))),
-            attributes={"Vendor": first["Vendor"]} if first["Vendor"] else {},
-            variants=[item.variant for item in variants] or None,
-        )
-    except ValidationError as error:
-        return None, [*faults, ProductImportError(line=first.line, detail=describe_error(error))]
+def parse_product(group: ProductRows, currency: str) -> tuple[FileProduct | None, Notices]:
+    """The product, and the warnings and errors about its rows; None when the rows do not make a product."""
+    notices = Notices(group.handle)
+    first = next((row for row in group.rows if row["Title"]), group.rows[0])
+    if not group.handle:
+        notices.refuse(first, "Handle", f"{first.name_of('Handle')} and {first.name_of('Title')} are missing")
+        return None, notices
+    _warn_of_handle(group, notices)
+    name = parse_line(first, "Title", MAX_NAME_LENGTH, notices)
+    if not name:
+        others = len(group.rows) - 1
+        skipped = f"; {others} more rows of this product are skipped" if others else ""
+        notices.refuse(first, "Title", f"{first.name_of('Title')} is missing{skipped}")
+        return None, notices
+    variants = parse_variants(group.rows, group.handle, currency, notices)
+    vendor = parse_line(first, "Vendor", MAX_VENDOR_LENGTH, notices)
     product = FileProduct(
         handle=group.handle,
-        line=first.line,
-        name=checked.name or "",
-        description=checked.description or "",
-        product_type=first["Type"],
-        tags=tuple(checked.tags or ()),
-        attributes=checked.attributes or {},
-        is_active=_is_active(first),
-        sources=_parse_sources(group.rows),
+        row=first,
+        name=name,
+        description=first["Body (HTML)"] if first.has_column("Body (HTML)") else None,
+        product_type=_parse_type(first, notices),
+        tags=_parse_tags(first, notices) if first.has_column("Tags") else None,
+        attributes={"Vendor": vendor} if vendor else {},
+        is_active=parse_is_active(first, notices),
+        sources=_parse_sources(group.rows, notices) if first.has_column("Image Src") else None,
         variants=tuple(variants),
-        is_complete=not faults,
+        is_complete=not notices.errors,
     )
-    return product, faults
+    return (None if _has_invalid_text(product, notices) else product), notices
 
 
 def merge_into(before: ProductRecord, product: FileProduct, category_id: UUID | None, now: datetime) -> ProductRecord:
@@ -104,21 +119,25 @@ def merge_into(before: ProductRecord, product: FileProduct, category_id: UUID | 
 
     A complete file product removes the variants that it does not have. Fields that a file cannot state stay.
     """
-    variants = [VariantRecord.from_contract(item.variant) for item in product.variants]
-    if not product.is_complete:
-        skus = {variant.sku for variant in variants}
-        variants += [variant for variant in before.variants if variant.sku not in skus]
+    stored = {variant.sku: variant for variant in before.variants}
+    variants = [_merge_variant(item, stored.get(item.variant.sku)) for item in product.variants]
+    skus = {variant.sku for variant in variants}
+    variants += [
+        variant
+        for variant in before.variants
+        if variant.sku not in skus and (not product.is_complete or variant.sku in product.kept_skus)
+    ]
     after = replace(
         before,
         name=product.name,
-        description=product.description,
+        description=before.description if product.description is None else product.description,
         category_id=category_id or before.category_id,
-        tags=product.tags,
+        tags=before.tags if product.tags is None else product.tags,
         attributes={**before.attributes, **product.attributes},
-        is_active=product.is_active,
+        is_active=before.is_active if product.is_active is None else product.is_active,
         variants=tuple(variants),
         handle=product.handle,
-        sources=product.sources,
+        sources=before.sources if product.sources is None else product.sources,
     )
     return before if after == before else replace(after, version=before.version + 1, updated_at=now)
 
@@ -127,67 +146,90 @@ def build_product(product: FileProduct, product_id: UUID, category_id: UUID | No
     """A new product from a file."""
     return ProductRecord(
         id=product_id,
-        slug=product.slug,
+        slug=propose_slug(product.handle, product_id),
         name=product.name,
-        description=product.description,
+        description=product.description or "",
         category_id=category_id,
-        tags=product.tags,
+        tags=product.tags or (),
         attributes=product.attributes,
         variants=tuple(VariantRecord.from_contract(item.variant) for item in product.variants),
-        is_active=product.is_active,
+        is_active=product.is_active is not False,
         created_at=now,
         updated_at=now,
         handle=product.handle,
-        sources=product.sources,
+        sources=product.sources or (),
     )
 
 
-def _find_problem(group: ProductRows) -> str | None:
-    """Why none of the rows can be used."""
-    others = len(group.rows) - 1
-    skipped = f"; {others} more rows of this product are skipped" if others else ""
-    if not group.handle:
-        return "Handle is missing"
-    if len(group.handle) > MAX_HANDLE_LENGTH or not group.handle.isprintable():
-        return f"Handle is not one line of at most {MAX_HANDLE_LENGTH} printable characters{skipped}"
+def _merge_variant(item: FileVariant, before: VariantRecord | None) -> VariantRecord:
+    after = VariantRecord.from_contract(item.variant)
+    if before is None:
+        return after
+    has_compare_at = item.row.has_column("Variant Compare At Price")
+    return replace(
+        after,
+        compare_at_price=after.compare_at_price if has_compare_at else before.compare_at_price,
+        weight_grams=after.weight_grams if item.row.has_column("Variant Grams") else before.weight_grams,
+    )
+
+
+def _warn_of_handle(group: ProductRows, notices: Notices) -> None:
+    first, stated = group.rows[0], group.stated_handle
+    if not stated:
+        notices.warn(first, "Handle", f"The row has no handle; its product has the handle {group.handle}.")
+    elif stored_handle(stated) != stated:
+        notices.warn(first, "Handle", f"The handle is not one line of usual length; it is stored as {group.handle}.")
     if group.is_scattered:
-        return f"The rows of {group.handle} do not stand together{skipped}"
-    if not group.rows[0]["Title"]:
-        return f"Title is missing{skipped}"
-    return None
+        notices.warn(first, "Handle", "The rows of this product do not stand together; they were put together.")
 
 
-def _parse_variants(group: ProductRows, currency: str) -> tuple[list[FileVariant], list[ProductImportError]]:
-    variants: list[FileVariant] = []
-    faults: list[ProductImportError] = []
-    for row in group.rows:
-        is_first = row is group.rows[0]
-        if not (has_variant(row) or is_first) and row["Image Src"]:
-            continue
-        try:
-            variant = parse_variant(row, group.rows[0], currency)
-            _refuse_duplicate(variant, variants)
-            variants.append(variant)
-        except InvalidRowError as error:
-            faults.append(ProductImportError(line=row.line, detail=str(error)))
-    return variants, faults
+def _has_invalid_text(product: FileProduct, notices: Notices) -> bool:
+    """Whether the name cannot be used at all, for example because it has only invisible characters."""
+    try:
+        ChangeProduct(
+            id=PLACEHOLDER_ID,
+            name=product.name,
+            tags=list(product.tags or ()),
+            attributes=dict(product.attributes),
+        )
+    except ValidationError as error:
+        notices.refuse(product.row, "Title", describe_error(error))
+        return True
+    return False
 
 
-def _refuse_duplicate(variant: FileVariant, others: Sequence[FileVariant]) -> None:
-    sku = variant.variant.sku
-    if any(sku == other.variant.sku for other in others):
-        raise InvalidRowError(f"Another variant of this product has the SKU {sku}")
+def _parse_type(row: CsvRow, notices: Notices) -> str:
+    """The name of the category. One that is cut stays different from others with the same beginning."""
+    name = make_line(row["Type"])
+    if len(name) <= MAX_CATEGORY_NAME_LENGTH:
+        return name
+    notices.warn(row, "Type", f"The name of a category has at most {MAX_CATEGORY_NAME_LENGTH} characters; it was cut.")
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"{cut_line(name, MAX_CATEGORY_NAME_LENGTH - _DIGEST_LENGTH - 1)} {digest}"
 
 
-def _parse_sources(rows: Sequence[CsvRow]) -> tuple[Mapping[str, str], ...]:
+def _parse_tags(row: CsvRow, notices: Notices) -> tuple[str, ...]:
+    tags: list[str] = []
+    for part in row["Tags"].split(","):
+        tag = make_line(part)
+        if len(tag) > MAX_TAG_LENGTH:
+            notices.warn(row, "Tags", f"A tag was cut to {MAX_TAG_LENGTH} characters.", tag)
+            tag = cut_line(tag, MAX_TAG_LENGTH)
+        if tag:
+            tags.append(tag)
+    tags = list(unique_tags(tags))
+    if left := tags[MAX_TAGS:]:
+        notices.warn(row, "Tags", f"A product has at most {MAX_TAGS} tags; these were left out.", ", ".join(left))
+    return tuple(tags[:MAX_TAGS])
+
+
+def _parse_sources(rows: Sequence[CsvRow], notices: Notices) -> tuple[Mapping[str, str], ...]:
     """The images of a product by URL, each once, with the text of its first row."""
-    by_url = {
-        row["Image Src"]: {"src": row["Image Src"], "alt": row["Image Alt Text"]}
-        for row in reversed(rows)
-        if row["Image Src"].startswith(("https://", "http://")) and len(row["Image Src"]) <= MAX_URL_LENGTH
-    }
-    return tuple(reversed(by_url.values()))
-
-
-def _is_active(row: CsvRow) -> bool:
-    return row["Published"].lower() != "false" and row["Status"].lower() in {"", "active"}
+    sources: dict[str, Mapping[str, str]] = {}
+    for row in rows:
+        url = row["Image Src"]
+        if url.startswith(("https://", "http://")) and len(url) <= MAX_URL_LENGTH:
+            sources.setdefault(url, {"src": url, "alt": row["Image Alt Text"]})
+        elif url:
+            notices.warn(row, "Image Src", "The image was left out: this is not an address of usual length.")
+    return tuple(sources.values())

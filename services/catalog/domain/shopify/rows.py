@@ -1,18 +1,25 @@
 """Reads a product CSV as rows, and groups the rows by product.
 
-Both are iterators, so that a large file needs no more memory than its bytes.
+Both are iterators, so that a large file needs no more memory than its bytes. Only the rows of a product that do not
+stand together are kept until the last of them has come.
 """
 
 import csv
-import io
-from collections.abc import Iterable, Iterator
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from contracts.catalog import NotCsv
+from services.catalog.domain.shopify.csv_format import CsvFormat, detect_format
+from services.catalog.domain.slugs import slugify
 
-REQUIRED_COLUMNS = ("Handle", "Title", "Variant Price")
 MAX_CELL_CHARACTERS = 1024 * 1024
-_CHUNK_CHARACTERS = 1024 * 1024
+MAX_HANDLE_LENGTH = 255
+_DIGEST_LENGTH = 10
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_ESCAPED = re.compile(r"'(?='?[=+\-@\t\r])")
+"""The apostrophe that keeps a spreadsheet from reading a cell as a formula."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +28,20 @@ class CsvRow:
 
     line: int
     cells: dict[str, str]
+    format: CsvFormat
     surplus_cells: int = 0
     """Cells that are not empty beyond the last column."""
 
     def __getitem__(self, column: str) -> str:
         return self.cells.get(column, "")
+
+    def has_column(self, column: str) -> bool:
+        """Whether the file has the column: a missing one leaves a value as it is, an empty cell clears it."""
+        return column in self.format.names
+
+    def name_of(self, column: str) -> str:
+        """The name of a column in the file."""
+        return self.format.names.get(column, column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +52,25 @@ class ProductRows:
     rows: tuple[CsvRow, ...]
     rows_done: int
     is_scattered: bool = False
-    """Whether the file has other rows with the same handle further up."""
+    """Whether rows of other products stand between them."""
+
+    @property
+    def stated_handle(self) -> str:
+        """The handle in the file, which may be empty."""
+        return self.rows[0]["Handle"]
 
 
 def check_csv(content: bytes) -> None:
-    """Raises `NotCsv` unless the content is UTF-8 text with the required columns."""
-    stream = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
-    try:
-        header = next(csv.reader(stream), [])
-        while stream.read(_CHUNK_CHARACTERS):
-            pass
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise NotCsv from error
-    columns = [name.strip() for name in header]
-    missing = [column for column in REQUIRED_COLUMNS if column not in columns]
-    if missing:
-        raise NotCsv(f"The file lacks the column {', '.join(missing)}. Send a product CSV in Shopify's format.")
+    """Raises `NotCsv` unless the content is text with the required columns."""
+    detect_format(content)
 
 
-def read_rows(content: bytes) -> Iterator[CsvRow]:
+def read_rows(content: bytes, csv_format: CsvFormat) -> Iterator[CsvRow]:
     """Every row below the header that is not blank."""
     csv.field_size_limit(MAX_CELL_CHARACTERS)
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""))
-    header = [name.strip() for name in next(reader)]
+    columns = csv_format.columns
+    reader = csv.reader(csv_format.open(content), delimiter=csv_format.delimiter)
+    next(reader)
     while True:
         line = reader.line_num + 1
         try:
@@ -67,29 +79,87 @@ def read_rows(content: bytes) -> Iterator[CsvRow]:
             return
         except csv.Error:  # a cell above the size limit; the reader continues behind it
             cells = []
-            yield CsvRow(line, {}, surplus_cells=1)
-        if any(cells):
-            by_column = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-            yield CsvRow(line, by_column, surplus_cells=sum(map(bool, cells[len(header) :])))
+            yield CsvRow(line, {}, csv_format, surplus_cells=1)
+        if any(map(str.strip, cells)):
+            by_column = {name: _clean(cell) for name, cell in zip(columns, cells, strict=False)}
+            surplus = sum(1 for cell in cells[len(columns) :] if cell.strip())
+            yield CsvRow(line, by_column, csv_format, surplus)
 
 
-def group_rows(rows: Iterable[CsvRow]) -> Iterator[ProductRows]:
-    """The rows of one product after another. A row without a handle is a group of its own."""
-    seen_handles: set[str] = set()
-    group: list[CsvRow] = []
-    count = 0
+def count_scattered(rows: Iterable[CsvRow]) -> Mapping[str, int]:
+    """The handles whose rows do not stand together, with the number of places where they do."""
+    places: Counter[str] = Counter()
+    last = ""
     for row in rows:
-        if group and (row["Handle"] != group[0]["Handle"] or not row["Handle"]):
-            yield _close_group(group, count, seen_handles)
+        handle = stored_handle(row["Handle"])
+        if handle and handle != last:
+            places[handle] += 1
+        last = handle
+    return {handle: count for handle, count in places.items() if count > 1}
+
+
+def group_rows(rows: Iterable[CsvRow], scattered: Mapping[str, int]) -> Iterator[ProductRows]:
+    """The rows of one product after another. A product whose rows are scattered comes with the last of them."""
+    waiting: dict[str, list[CsvRow]] = {}
+    left = dict(scattered)
+    group: list[CsvRow] = []
+    current, count = "", 0
+
+    def close() -> Iterator[ProductRows]:
+        together = waiting.pop(current, []) + group
+        if left.get(current, 1) > 1:
+            left[current] -= 1
+            waiting[current] = together
+        elif together:
+            yield ProductRows(current, tuple(together), count, is_scattered=current in scattered)
+
+    for handle, row in _with_handles(rows):
+        if group and (handle != current or not handle):
+            yield from close()
             group = []
+        current = handle
         group.append(row)
         count += 1
-    if group:
-        yield _close_group(group, count, seen_handles)
+    yield from close()
 
 
-def _close_group(rows: list[CsvRow], rows_done: int, seen_handles: set[str]) -> ProductRows:
-    handle = rows[0]["Handle"]
-    is_scattered = handle in seen_handles
-    seen_handles.add(handle)
-    return ProductRows(handle, tuple(rows), rows_done, is_scattered)
+def _with_handles(rows: Iterable[CsvRow]) -> Iterator[tuple[str, CsvRow]]:
+    """Each row with the handle of its product.
+
+    A product without a handle gets one from its title, the same in each import. The rows below it that have neither
+    belong to it. Other rows without a handle name no product.
+    """
+    titles: Counter[str] = Counter()
+    made = ""
+    for row in rows:
+        if row["Handle"]:
+            made = ""
+            yield stored_handle(row["Handle"]), row
+            continue
+        if title := row["Title"]:
+            titles[title] += 1
+            made = _make_handle(title, titles[title])
+        yield made, row
+
+
+def stored_handle(handle: str) -> str:
+    """The handle as it is stored: itself, or a shorter one that is different for each different handle."""
+    if len(handle) <= MAX_HANDLE_LENGTH and not _CONTROL.search(handle):
+        return handle
+    readable = _CONTROL.sub(" ", handle)[: MAX_HANDLE_LENGTH - _DIGEST_LENGTH - 1]
+    return f"{readable}-{_digest(handle)}"
+
+
+def _make_handle(title: str, occurrence: int) -> str:
+    """A handle with a digest, which no other file gives to another product by chance."""
+    readable = slugify(title, "product")
+    return f"{readable}-{_digest(title if occurrence == 1 else f'{title} {occurrence}')}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
+
+
+def _clean(cell: str) -> str:
+    text = cell.strip().replace("\0", "")
+    return _ESCAPED.sub("", text, count=1) if text[:1] == "'" and _ESCAPED.match(text) else text

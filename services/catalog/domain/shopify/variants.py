@@ -1,111 +1,124 @@
-"""Reads a row as a variant."""
+"""Reads the rows of a product as its variants."""
 
-import re
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from pydantic import ValidationError
 
-from contracts.catalog import MAX_STOCK, VariantInput
+from contracts import text_formats
+from contracts.catalog import VariantInput
 from contracts.money import Money
 from services.catalog.domain.prices import parse_price
+from services.catalog.domain.shopify.cells import parse_grams, parse_optional_price, parse_quantity
+from services.catalog.domain.shopify.derived_skus import derive_sku
+from services.catalog.domain.shopify.notices import Notices
+from services.catalog.domain.shopify.options import OPTION_NUMBERS, parse_names, parse_options, tell_apart
 from services.catalog.domain.shopify.rows import CsvRow
-from services.catalog.domain.shopify.skus import derive_sku
+from services.catalog.domain.sku_format import find_sku_problem
 
-T = TypeVar("T")
-
-OPTION_NUMBERS = (1, 2, 3)
-MAX_GRAMS = 10_000_000
-COLUMNS = {
-    "sku": "Variant SKU",
-    "price": "Variant Price",
-    "compare_at_price": "Variant Compare At Price",
-    "options": "Option Value",
-    "weight_grams": "Variant Grams",
-    "name": "Title",
-    "description": "Body (HTML)",
-    "tags": "Tags",
-    "attributes": "Vendor",
-    "variants": "Variants",
-}
-"""Fields of the contracts, by the column that they come from."""
-_WHOLE_NUMBER = re.compile(r"(-?[0-9]{1,12})(\.0*)?")
-
-
-class InvalidRowError(Exception):
-    """What is wrong with a row, in words for the sender of the file."""
+MAX_VARIANTS = 100
+_VARIANT_COLUMNS = ("Variant Price", "Variant SKU", "Variant Barcode", *(f"Option{n} Value" for n in OPTION_NUMBERS))
 
 
 @dataclass(frozen=True, slots=True)
 class FileVariant:
-    """A variant as its row states it; `quantity` is None where the row has none."""
+    """A variant as its row states it.
 
-    line: int
+    `quantity` is None where the row has none. `option_values` are those of the row, which SKUs are made from.
+    """
+
+    row: CsvRow
     variant: VariantInput
     quantity: int | None
+    option_values: tuple[str, ...]
+    made_skus: int = 0
+    """How many SKUs were made for it, because others have the earlier ones."""
 
 
-def has_variant(row: CsvRow) -> bool:
-    """Whether the row describes a variant, rather than only an image."""
-    return any(row[column] for column in ("Variant Price", "Variant SKU", "Option1 Value"))
-
-
-def parse_variant(row: CsvRow, first: CsvRow, currency: str) -> FileVariant:
-    """The variant of a row; raises `InvalidRowError`. Only the `first` row of a product has the option names."""
-    options = _parse_options(row, first)
-    price = _parse_cell(row, "Variant Price", lambda text: parse_price(text, currency))
-    if price is None:
-        raise InvalidRowError("Variant Price is missing")
-    compare_at = _parse_cell(row, "Variant Compare At Price", lambda text: parse_price(text, currency))
-    grams = _parse_cell(row, "Variant Grams", lambda text: _parse_whole_number(text, MAX_GRAMS))
-    quantity = _parse_cell(row, "Variant Inventory Qty", lambda text: _parse_whole_number(text, MAX_STOCK))
-    if row.surplus_cells:
-        raise InvalidRowError("The row has more cells than the header has columns")
-    try:
-        variant = VariantInput(
-            sku=row["Variant SKU"].removeprefix("'") or derive_sku(row["Handle"], list(options.values())),
-            price=Money(amount=price, currency=currency),
-            compare_at_price=Money(amount=compare_at, currency=currency) if compare_at else None,
-            options=options,
-            weight_grams=grams,
-        )
-    except ValidationError as error:
-        raise InvalidRowError(describe_error(error)) from error
-    return FileVariant(row.line, variant, quantity)
+def parse_variants(rows: Sequence[CsvRow], handle: str, currency: str, notices: Notices) -> list[FileVariant]:
+    """The variants of a product's rows. A row without a price is refused; a row that is only an image is none."""
+    names = parse_names(rows, notices)
+    priced = [
+        (row, price) for row in _variant_rows(rows) if (price := _parse_price(row, currency, notices)) is not None
+    ]
+    for row, _ in priced[MAX_VARIANTS:]:
+        notices.refuse(row, "Variant Price", f"A product has at most {MAX_VARIANTS} variants")
+    del priced[MAX_VARIANTS:]
+    sold = [row for row, _ in priced]
+    stated = [parse_options(row, names, notices) for row in sold]
+    options = tell_apart(sold, stated, notices)
+    skus = _choose_skus(sold, handle, stated, notices)
+    variants = []
+    for index, (row, price) in enumerate(priced):
+        compare_at = parse_optional_price(row, "Variant Compare At Price", currency, notices)
+        try:
+            variant = VariantInput(
+                sku=skus[index],
+                price=Money(amount=price, currency=currency),
+                compare_at_price=None if compare_at is None else Money(amount=compare_at, currency=currency),
+                options=options[index],
+                weight_grams=parse_grams(row, notices),
+            )
+        except ValidationError as error:
+            notices.refuse(row, "", describe_error(error))
+            continue
+        variants.append(FileVariant(row, variant, parse_quantity(row, notices), tuple(stated[index].values())))
+    return variants
 
 
 def describe_error(error: ValidationError) -> str:
-    """The first error of a contract model, with the column of the file instead of the field."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    column = COLUMNS.get(str(first["loc"][0]), "") if first["loc"] else ""
-    return f"{column}: {first['msg']}" if column else first["msg"]
+    """The first error of a contract model."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place, detail = "/".join(map(str, first["loc"])), text_formats.describe_error(first)
+    return f"{place}: {detail}" if place else detail
 
 
-def _parse_options(row: CsvRow, first: CsvRow) -> dict[str, str]:
-    """Shopify writes a product without options as one with the option `Title` and the value `Default Title`."""
-    options = {
-        first[f"Option{number} Name"] or f"Option {number}": value
-        for number in OPTION_NUMBERS
-        if (value := row[f"Option{number} Value"])
-    }
-    return {} if options == {"Title": "Default Title"} else options
+def _variant_rows(rows: Sequence[CsvRow]) -> list[CsvRow]:
+    """The rows that are variants. In a product without any, the first row is one that lacks its price."""
+    found = [row for row in rows if row.surplus_cells or any(row[column] for column in _VARIANT_COLUMNS)]
+    return found or [rows[0]]
 
 
-def _parse_cell(row: CsvRow, column: str, parse: Callable[[str], T]) -> T | None:
+def _parse_price(row: CsvRow, currency: str, notices: Notices) -> int | None:
+    column = "Variant Price"
+    if row.surplus_cells:
+        notices.refuse(row, "", "The row has more cells than the header has columns")
+        return None
     if not row[column]:
+        notices.refuse(row, column, f"{row.name_of(column)} is missing")
         return None
     try:
-        return parse(row[column])
+        price = parse_price(row[column], currency, has_decimal_comma=row.format.has_decimal_comma)
     except ValueError as error:
-        raise InvalidRowError(f"{column} {error}") from error
+        notices.refuse(row, column, f"{row.name_of(column)} {error}")
+        return None
+    if price.remark:
+        notices.warn(row, column, price.remark)
+    return price.amount
 
 
-def _parse_whole_number(text: str, maximum: int) -> int:
-    """A number from 0. Shopify writes a negative quantity for oversold stock; that counts as 0."""
-    match = _WHOLE_NUMBER.fullmatch(text)
-    if match is None:
-        raise ValueError("is not a whole number")
-    if int(match[1]) > maximum:
-        raise ValueError(f"is more than {maximum}")
-    return max(int(match[1]), 0)
+def _choose_skus(
+    rows: Sequence[CsvRow], handle: str, options: Sequence[Mapping[str, str]], notices: Notices
+) -> list[str]:
+    """A SKU for each variant. The first that states a SKU has it; another one gets a SKU that is made."""
+    chosen: dict[int, str] = {}
+    problems: dict[int, str] = {}
+    for index, row in enumerate(rows):
+        sku = row["Variant SKU"].removeprefix("'")
+        if sku in chosen.values():
+            problems[index] = "Another variant of this product has this SKU"
+        elif sku and (problem := find_sku_problem(sku)):
+            problems[index] = problem
+        elif sku:
+            chosen[index] = sku
+    for index, row in enumerate(rows):
+        if index in chosen:
+            continue
+        attempt = 0
+        values = list(options[index].values())
+        while (sku := derive_sku(handle, values, attempt)) in chosen.values():
+            attempt += 1
+        chosen[index] = sku
+        if index in problems:
+            notices.warn(row, "Variant SKU", f"{problems[index]}; this one has {sku}.")
+    return [chosen[index] for index in range(len(rows))]

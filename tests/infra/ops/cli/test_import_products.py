@@ -3,13 +3,17 @@
 import asyncio
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 from rich.console import Console
 
 from infra.foundation.ids import new_id
+from infra.ops.cli.admin_account import AdminApi
 from infra.ops.cli.import_products import count_rows, print_result, read_product_file
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.stack import Stack
@@ -49,6 +53,10 @@ def product_file(folder: Path, *, broken: bool = False) -> Path:
 
 async def test_importing_a_file_again_changes_nothing(stack: Stack, tmp_path: Path) -> None:
     file, data = str(product_file(tmp_path)), str(stack.settings.data)
+    code, output = await run_souk("import", file, "--dry-run", "--data", data)
+    assert code == 0, output
+    assert "products.csv would be imported: 4 rows read." in output
+    assert output.split()[-5:] == ["3", "4", "3", "0", "0"]
     code, output = await run_souk("import", file, "--data", data)
     assert code == 0, output
     assert "products.csv was imported: 4 rows read." in output
@@ -116,10 +124,29 @@ def test_rows_are_counted_as_csv() -> None:
 
 def test_errors_are_printed_without_markup() -> None:
     written = io.StringIO()
-    error = {"line": 7, "detail": "[red]3[/red] is no price"}
+    error = {"line": 7, "handle": "lamp", "field": "Price", "value": "[red]3[/red]", "detail": "[b]is no price[/b]"}
     counts = dict.fromkeys(("rows", "products", "variants", "created", "updated", "unchanged"), 0)
-    print_result({**counts, "status": "failed", "errors": [error] * 60}, "a.csv", Console(file=written, width=100))
+    warning = {**error, "value": "long " * 50}
+    job = {**counts, "status": "failed", "warnings": [warning], "errors": [error] * 60}
+    print_result(job, "a.csv", Console(file=written, width=160))
     output = written.getvalue()
     assert "a.csv could not be imported" in output
-    assert "[red]3[/red] is no price" in output
+    assert re.search(r"7 +lamp +Price +\[red\]3\[/red\] +\[b\]is no price\[/b\]", output)
+    assert re.search(r"1 value was changed or left out:\n.*\n.* 7 +lamp +Price +(long ){8}…", output)
     assert "... and 10 more." in output
+
+
+async def test_a_wait_for_the_shop_is_told() -> None:
+    async def refuse(_request: web.Request) -> web.Response:
+        return web.json_response({"code": "too_many_requests"}, status=429, headers={"Retry-After": "1"})
+
+    waits: list[float] = []
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+    async with TestServer(app) as server, ClientSession() as session:
+        api = AdminApi(session, str(server.make_url("/")))
+        api.on_wait = waits.append
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await api.get("/products")
+    assert waits == [1.0]

@@ -126,11 +126,23 @@ def test_containers_have_least_privileges(name: str) -> None:
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", one["user"]), "not root"
 
 
-def test_only_nginx_is_published_on_loopback() -> None:
-    assert [name for name, one in CONTAINERS.items() if "ports" in one] == ["nginx"]
-    assert CONTAINERS["nginx"]["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:8443:8443"]
-    assert {name for name, one in COMPOSE["networks"].items() if not one.get("internal")} == {"front"}
+def test_only_nginx_and_monitoring_are_published_on_loopback() -> None:
+    assert {name: one["ports"] for name, one in CONTAINERS.items() if "ports" in one} == {
+        "nginx": ["127.0.0.1:8080:8080", "127.0.0.1:8443:8443"],
+        "nats": ["127.0.0.1:8222:8222"],
+    }
+    everywhere = load_compose_file(SOUK_BIND="0.0.0.0")["services"]  # noqa: S104 - what an operator may choose
+    assert everywhere["nginx"]["ports"][0] == "0.0.0.0:8080:8080"
+    assert everywhere["nats"]["ports"] == CONTAINERS["nats"]["ports"], "monitoring has no password"
+
+
+def test_only_what_needs_it_reaches_other_networks() -> None:
+    assert {name for name, one in COMPOSE["networks"].items() if not one.get("internal")} == {
+        "front", "egress", "monitoring"}  # fmt: skip
     assert {name for name in CONTAINERS if "front" in networks(name)} == {"edge", "nginx"}
+    assert {name for name in CONTAINERS if "egress" in networks(name)} == {"payment", "notification"}
+    assert {name for name in CONTAINERS if "monitoring" in networks(name)} == {"nats"}
+    assert {name for name in ("postgres", "mongo") if len(networks(name)) > 1} == set(), "a store has one network"
 
 
 def test_services_can_reach_their_own_store_only() -> None:
@@ -213,7 +225,8 @@ def test_each_service_has_its_own_database_and_its_own_secrets() -> None:
         for target, source in secret_targets(CONTAINERS[name]).items():
             assert COMPOSE["secrets"][source]["file"].endswith(f"/secrets/{name}/{target}")
     edge = secret_targets(CONTAINERS["edge"])
-    assert edge == {"souk_nats_password": "edge_nats_password"}
+    assert edge == {"souk_nats_password": "edge_nats_password", "souk_edge_proxy_secret": "edge_proxy_secret"}
+    assert secret_targets(CONTAINERS["front"]) == {"souk_nginx_proxy_secret": "edge_proxy_secret"}
 
 
 def test_environments_contain_no_secret() -> None:
@@ -226,5 +239,7 @@ def test_environments_contain_no_secret() -> None:
 
 def test_the_head_of_the_file_lists_every_variable() -> None:
     head = (ROOT / "docker-compose.yml").read_text().partition("\nname:")[0]
-    listed = set(re.findall(r"SOUK_[A-Z_]+", head))
+    listed = set(re.findall(r"^#   (SOUK_[A-Z_]+)", head, re.MULTILINE)) | {"SOUK_SMTP_PORT"}
     assert compose_variables() == listed
+    assert "Docker Engine 25 and Docker Compose 2.24 or newer" in head
+    assert "Docker Compose 2.24" in (ROOT / "README.md").read_text()

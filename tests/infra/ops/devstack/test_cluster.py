@@ -4,10 +4,12 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
@@ -174,6 +176,33 @@ async def test_every_node_accepts_a_new_reader(cluster: KernelStack) -> None:
                 return False
 
         await eventually(enters)
+
+
+@asynccontextmanager
+async def operator_client(stack: Stack) -> AsyncIterator[Client]:
+    """Connects as the operator to a stack that has just started."""
+    async with connection.connect(stack.nats_url, "operator", stack.nats_password("operator")) as client:
+        yield client
+
+
+async def test_events_of_release_0_1_0_move_into_the_account_of_the_shop(tmp_path: Path) -> None:
+    """That release had no accounts, so its streams are in the folder of the global account."""
+    settings = StackSettings(_env_file=None, data=tmp_path / "souk", parts=frozenset({"nats"}), **FREE_PORTS)
+    stack = Stack(settings)
+    async with stack.running(), operator_client(stack) as client:
+        await client.jetstream().publish("event.order.1.placed", b"{}", stream="ORDER")
+    jetstream = tmp_path / "souk" / "nats" / "jetstream"
+    (jetstream / "SHOP").rename(jetstream / "$G")
+    stack = Stack(settings)
+    async with stack.running(), operator_client(stack) as client:
+        assert (await client.jetstream().stream_info("ORDER")).state.messages == 1
+    cluster = settings.model_copy(update={"nats_nodes": 3, "data": tmp_path / "cluster"})
+    for node in NODES:
+        (tmp_path / "cluster" / node / "jetstream" / "$G").mkdir(parents=True)
+    (tmp_path / "cluster" / "souk-data.txt").touch()
+    with pytest.raises(StackError, match=r"cluster of Souk 0\.1\.0"):
+        async with Stack(cluster).running():
+            pytest.fail("it should not start")
 
 
 async def test_another_number_of_nodes_is_refused(tmp_path: Path) -> None:

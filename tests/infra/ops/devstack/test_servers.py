@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
+from infra.ops.devstack import server_versions
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.secret_files import READERS_DIR
 from infra.ops.devstack.stack import Stack
@@ -206,7 +207,9 @@ async def test_a_server_that_dies_at_start_shows_its_log(tmp_path: Path) -> None
     assert json.dumps(str(stack.data_dir.path / "nats")) in (stack.data_dir.run_dir / "nats.conf").read_text()
 
 
-async def test_external_servers_are_used(servers: Stack, tmp_path: Path) -> None:
+async def test_external_servers_are_used_if_they_are_new_enough(
+    servers: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second stack starts no servers and uses those of the first by their URLs."""
     elsewhere = options(
         tmp_path / "souk",
@@ -221,6 +224,17 @@ async def test_external_servers_are_used(servers: Stack, tmp_path: Path) -> None
         connection = await asyncpg.connect(stack.dsn("order"))
         await connection.close()
         assert stack.dsn("order") != changed["order"]
+    monkeypatch.setattr(
+        server_versions, "MINIMUM_VERSIONS", dict.fromkeys(server_versions.MINIMUM_VERSIONS, (99, 0, 0))
+    )
+    old = {"nats": "NATS", "postgres": "PostgreSQL", "mongo": "MongoDB"}
+    for part, product in old.items():
+        one = elsewhere.model_copy(update={"parts": frozenset({part}), "prepare": True, "nats_url": servers.nats_url})
+        outdated = Stack(one)
+        outdated.secrets = servers.secrets
+        with pytest.raises(StackError, match=rf"SOUK_{part.upper()}_URL is version .* needs {product} 99\.0 or newer"):
+            async with outdated.running():
+                pytest.fail("it should not start")
     wrong = elsewhere.model_copy(update={"postgres_url": changed["order"], "parts": frozenset({"postgres"})})
     with pytest.raises(StackError, match=r"refuses its superuser.*SOUK_POSTGRES_URL"):
         async with Stack(wrong).running():

@@ -68,9 +68,3 @@ def test_every_process_gets_its_own_port() -> None:
     ports = [at.http, *nats, at.postgres, at.mongo, at.smtp, *at.edges.values(), *at.ops.values()]
     assert len(set(ports)) == len(ports) == 9 + 4 + 1 + 12 + 1
     assert all(1024 < port < 32768 for port in ports)
-
-
-def test_a_services_variables_extend_the_common_ones() -> None:
-    options = StackSettings(process_env={"A": "1", "B": "1"}, env_of={"user": {"B": "2"}})
-    assert options.extra_environment("user") == {"A": "1", "B": "2"}
-    assert options.extra_environment("order") == {"A": "1", "B": "1"}

@@ -13,11 +13,19 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra.ops.devstack.data_dir import open_data_dir
 from infra.ops.devstack.free_ports import LOOPBACK
 from infra.ops.devstack.state_file import read_state, wait_until_gone
+from tests.support.souk_command import run_in_process
 
 PORTS = ["HTTP", "NATS", "NATS_MONITOR", "NATS_ROUTE", "POSTGRES", "MONGO", "SMTP", "EDGE", "OPS"]
 SOUK = [sys.executable, "-m", "infra.ops.cli.app"]
+
+
+def own_settings(data: Path) -> dict[str, str]:
+    """Returns the settings of a small shop of its own: free ports, NATS and the SMTP sink."""
+    free = {f"SOUK_{name}_PORT": "0" for name in PORTS}
+    return {**free, "SOUK_DATA": str(data), "SOUK_PARTS": '["nats", "mail"]', "SOUK_PREPARE": "false"}
 
 
 @dataclass
@@ -28,9 +36,7 @@ class SoukCommands:
     running: list[Process] = field(default_factory=list)
 
     async def start(self, *command: str, **settings: str) -> Process:
-        free = {f"SOUK_{name}_PORT": "0" for name in PORTS}
-        own = {"SOUK_DATA": str(self.data), "SOUK_PARTS": '["nats", "mail"]', "SOUK_PREPARE": "false", "COLUMNS": "200"}
-        environment = {**os.environ, **free, **own, **settings}
+        environment = {**os.environ, **own_settings(self.data), "COLUMNS": "200", **settings}
         process = await asyncio.create_subprocess_exec(*SOUK, *command, stdout=PIPE, stderr=STDOUT, env=environment)
         self.running.append(process)
         return process
@@ -154,6 +160,32 @@ async def test_a_port_in_use_is_reported_before_anything_starts(souk: SoukComman
     assert "starting" not in output
 
 
+async def test_an_old_server_on_path_is_used_only_by_request_and_then_refused(
+    souk: SoukCommands, tmp_path: Path
+) -> None:
+    old = tmp_path / "nats-server"
+    old.write_text("#!/bin/sh\necho 'nats-server: v2.9.15'\n")
+    old.chmod(0o755)
+    code, output = await souk.run("up", SOUK_SERVERS="path", PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert code == 1
+    assert f"{old}, which is on PATH, is version 2.9.15, but Souk needs NATS 2.12 or newer" in output
+    assert "Traceback" not in output
+    up = await souk.start("up", PATH=f"{tmp_path}:/usr/bin:/bin")
+    await read_until(up, lambda line: line.startswith("Souk is ready"))
+
+
+async def test_data_of_an_older_postgres_is_reported_before_anything_starts(souk: SoukCommands) -> None:
+    cluster = open_data_dir(souk.data).postgres_dir / "data"
+    cluster.mkdir(parents=True)
+    (cluster / "PG_VERSION").write_text("15\n")
+    code, output = await souk.run("up", SOUK_PARTS='["nats", "postgres"]')
+    assert code == 1
+    assert "PostgreSQL 15 has written the data" in output
+    assert "start with SOUK_SERVERS=path" in output
+    assert "starting" not in output
+    assert (cluster / "PG_VERSION").read_text() == "15\n"
+
+
 @pytest.mark.parametrize(
     ("command", "settings", "words"),
     [
@@ -164,10 +196,11 @@ async def test_a_port_in_use_is_reported_before_anything_starts(souk: SoukComman
         (["mail", "7"], {}, "There is no mail 7"),
     ],
 )
-async def test_errors_are_printed_without_a_traceback(
-    souk: SoukCommands, command: list[str], settings: dict[str, str], words: str
+def test_errors_are_printed_without_a_traceback(
+    tmp_path: Path, command: list[str], settings: dict[str, str], words: str
 ) -> None:
-    code, output = await souk.run(*command, **settings)
+    variables = {**own_settings(tmp_path / "souk"), "COLUMNS": "200", **settings}
+    code, output = run_in_process(*command, variables=variables)
     assert code == 1
     assert words in output
     assert "Traceback" not in output

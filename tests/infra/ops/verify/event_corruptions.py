@@ -89,9 +89,24 @@ EVENT_CORRUPTIONS = (
     Corruption(
         "a cart was not emptied",
         "from_cart",
-        {"cart_not_emptied": (".", ".", "sequence", "order_id", "cart")},
+        {"cart_not_emptied": ("order_id", "cart")},
         action=planted_actions.remove_order_from_cart,
         is_repairable=True,
+    ),
+    Corruption(
+        "a cart was ordered twice",
+        "beside_cart",
+        {"cart_ordered_twice": ("cart", ".")},
+        (
+            ("order", "DROP INDEX orders_of_cart_version"),
+            (
+                "order",
+                (
+                    "UPDATE orders SET cart_id = made.cart_id, cart_version = made.cart_version FROM orders AS made "
+                    "WHERE orders.id = '{other}' AND made.id = '{order_id}'"
+                ),
+            ),
+        ),
     ),
     Corruption(
         "a mail is missing",

@@ -67,7 +67,6 @@ async def move_captured_to_end(scene: ShopScene, scene_order: SceneOrder) -> Non
 
 
 async def remove_order_from_cart(scene: ShopScene, scene_order: SceneOrder) -> None:
-    scene_order.ids["sequence"], _, _ = await scene.first_event(OrderPlaced, scene_order.order.id)
     await scene.carts.update_one({"reference": scene_order.ids["cart"]}, {"$pull": {"ordered": scene_order.order.id}})
 
 

@@ -157,6 +157,15 @@ class ShopScene:
         placed = await self.rpc(order.PLACE, {**lines, "payment_method": "sim_ok"}, identity=customer)
         return await self._scene_order(await self.wait_for_status(placed.id, "paid", customer), sku)
 
+    async def beside_cart(self) -> SceneOrder:
+        """An unpaid order from a cart; `other` is another unpaid order of the same customer."""
+        customer, sku = customer_identity(), await self.create_product()
+        await self.rpc(cart.ADD, {"id": "mine", "sku": sku, "quantity": 1}, identity=customer)
+        placed = await self.rpc(order.PLACE, {"cart_id": "mine", "shipping_address": ADDRESS}, identity=customer)
+        scene_order = await self._scene_order(placed, sku)
+        scene_order.ids["other"] = (await self.place_order(customer, sku)).id
+        return scene_order
+
     async def _scene_order(self, one: Order, sku: str) -> SceneOrder:
         order_row = await self.databases["order"].fetchrow("SELECT hold_id, cart_id FROM orders WHERE id = $1", one.id)
         paid = await self.databases["payment"].fetchval("SELECT id FROM payment WHERE order_id = $1", one.id)

@@ -241,15 +241,15 @@ async def test_sizes_around_every_limit_on_every_route(
                 await send_body(attacker, "POST", API_PREFIX + path, name)
 
 
-def large_options() -> dict[str, str]:
+def large_options(number: int = 0) -> dict[str, str]:
     """Options that, with the name, are just below the size that an order copies of a variant."""
-    return {f"option {index}": "€" * 240 for index in range(9)}
+    return {f"option {index}": "€" * 239 + f"{number:03}" for index in range(9)}
 
 
 async def create_large_product(http: HttpClient, tag: str, variants: int) -> list[str]:
     """Creates a product of many large variants and returns their SKUs."""
     skus = [f"L-{new_id().hex}" for _ in range(variants)]
-    listed = [{"sku": sku, "price": USD, "stock": 1000, "options": large_options()} for sku in skus]
+    listed = [{"sku": sku, "price": USD, "stock": 1000, "options": large_options(n)} for n, sku in enumerate(skus)]
     body = {"name": "🧺" * 200, "description": "語" * 20_000, "tags": [tag], "variants": listed}
     created = await http.post("/products", body)
     assert created.status == HTTPStatus.CREATED, created.body[:500]
@@ -300,16 +300,16 @@ async def test_pages_are_cut_by_bytes_with_the_right_next(
 
 
 async def test_what_could_not_be_listed_or_ordered_is_refused(admin_http: HttpClient) -> None:
-    variant = {"sku": f"L-{new_id().hex}", "price": USD, "options": large_options() | {"more": "€" * 255}}
-    too_large = {
-        **variant,
-        "sku": f"L-{new_id().hex}",
-        "options": {f"{index}": "€" * 255 for index in range(MAX_SNAPSHOT_BYTES // 750 + 1)},
-    }
-    refused = await admin_http.post("/products", {"name": "Basket", "variants": [variant, too_large]})
+    names = [f"{index}" for index in range(MAX_SNAPSHOT_BYTES // 750 + 1)]
+    fits = {"sku": f"L-{new_id().hex}", "price": USD, "options": dict.fromkeys(names, "€")}
+    too_large = {"sku": f"L-{new_id().hex}", "price": USD, "options": dict.fromkeys(names, "€" * 255)}
+    refused = await admin_http.post("/products", {"name": "Basket", "variants": [fits, too_large]})
     assert refused.status == HTTPStatus.UNPROCESSABLE_ENTITY
     assert [error["pointer"] for error in refused.json["errors"]] == ["/variants/1/options"]
-    many = [{**variant, "sku": f"L-{new_id().hex}"} for _ in range(100)]
+    many = [
+        {"sku": f"L-{new_id().hex}", "price": USD, "options": large_options(number) | {"more": "€" * 255}}
+        for number in range(100)
+    ]
     refused = await admin_http.post("/products", {"name": "Basket", "variants": many})
     assert refused.status == HTTPStatus.UNPROCESSABLE_ENTITY
     assert [error["pointer"] for error in refused.json["errors"]] == [""]

@@ -1,0 +1,21 @@
+"""Indexes products and categories that were written before search had its columns, or by an older release.
+
+A batch is one transaction, and the rows themselves say what is left, so it may end and start again at any moment.
+"""
+
+from infra.foundation.failpoints import failpoint
+from services.catalog.deps import CatalogDeps
+from services.catalog.store import search_index
+
+BATCH_SIZE = 50
+"""Rows that one run folds, which takes up to a millisecond each."""
+
+
+async def index_stale_rows(deps: CatalogDeps) -> bool:
+    """Indexes a batch. Returns whether there may be more."""
+    async with deps.db.transaction() as tx:
+        products = await search_index.index_products(tx.connection, BATCH_SIZE)
+        categories = await search_index.index_categories(tx.connection, BATCH_SIZE)
+    if products or categories:
+        failpoint("catalog.search_indexed")
+    return BATCH_SIZE in (products, categories)

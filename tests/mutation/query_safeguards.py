@@ -1,0 +1,84 @@
+"""The safeguards of what clients read and ask: ETags, the values of queries, error texts and search."""
+
+from tests.mutation.safeguard import Safeguard
+
+ETAGS = "tests/edge/test_etags.py"
+CONDITIONAL = "tests/edge/test_conditional_requests.py"
+QUERIES = "tests/edge/test_query_values.py"
+FORMATS = "tests/contracts/test_text_formats.py"
+SEARCH = "tests/services/catalog/test_search.py"
+PRODUCT_QUERIES = "services/catalog/store/product_queries.py"
+
+QUERY_SAFEGUARDS = (
+    Safeguard(
+        "ETag: it names the version alone, so stale stock stays in browsers",
+        "edge/etags.py",
+        "hashlib.blake2b(body, digest_size",
+        'hashlib.blake2b(b"", digest_size',
+        (f"{CONDITIONAL}::test_a_product_s_etag_changes_with_its_stock",),
+    ),
+    Safeguard(
+        "If-Match: another version is accepted",
+        "services/catalog/handlers/products.py",
+        "if request.if_match is not None and product.version not in request.if_match:",
+        "if False:",
+        (f"{CONDITIONAL}::test_a_write_is_accepted_by_its_version",),
+    ),
+    Safeguard(
+        "304 by Nginx: a response that is not cached is sent again",
+        "nginx/macros.j2",
+        "proxy_set_header If-None-Match $souk_if_none_match;",
+        "",
+        ("tests/nginx/test_caching.py::test_the_edge_compares_the_etag_of_a_response_that_is_not_cached",),
+    ),
+    Safeguard(
+        "query: numbers that only Python reads are accepted",
+        "edge/request_parsing.py",
+        "        params = {**(self._read_query(query) if query else {}), **path_params}\n"
+        "        self._check_numbers(params)",
+        "        params = {**(self._read_query(query) if query else {}), **path_params}",
+        (f"{QUERIES}::test_only_digits_are_a_number",),
+    ),
+    Safeguard(
+        "query: a time beyond the calendar reaches the database",
+        "contracts/model.py",
+        "        value.astimezone(UTC)",
+        "        pass",
+        (f"{QUERIES}::test_other_times_are_refused",),
+    ),
+    Safeguard(
+        "error text: a pattern is shown",
+        "contracts/text_formats.py",
+        'if error["type"] == "string_pattern_mismatch":',
+        "if False:",
+        (f"{FORMATS}::test_no_route_shows_a_pattern",),
+    ),
+    Safeguard(
+        "search: accents of the query are not folded",
+        "services/catalog/domain/search.py",
+        "    text = fold(q)",
+        "    text = q",
+        (f"{SEARCH}::test_search_ignores_accents_case_and_encoding",),
+    ),
+    Safeguard(
+        "search: names of stop words are not found",
+        PRODUCT_QUERIES,
+        "THEN to_tsquery('simple', {2}) ELSE",
+        "THEN ''::tsquery ELSE",
+        (f"{SEARCH}::test_some_of_the_stop_words_find_a_name",),
+    ),
+    Safeguard(
+        "search: an exact name or SKU does not come first",
+        PRODUCT_QUERIES,
+        "THEN 2 ELSE 0 END)::real",
+        "THEN 0 ELSE 0 END)::real",
+        (f"{SEARCH}::test_an_exact_sku_comes_first", f"{SEARCH}::test_an_exact_name_comes_first"),
+    ),
+    Safeguard(
+        "search indexer: what an older release wrote is not found",
+        "services/catalog/app.py",
+        "deps.import_worker, deps.search_indexer]",
+        "deps.import_worker]",
+        (f"{SEARCH}::test_what_an_older_release_wrote_is_indexed",),
+    ),
+)
