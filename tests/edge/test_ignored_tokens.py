@@ -8,8 +8,8 @@ from contracts import headers, user
 from contracts.failure import InvalidToken
 from contracts.user import InvalidCredentials
 from edge.openapi.document import build_openapi
+from edge.openapi.request_examples import EXAMPLE_ID
 from edge.routes import API_PREFIX, all_routes
-from infra.foundation.ids import new_id
 from tests.edge.conftest import StubServices
 from tests.edge.token_signing import TokenSigner
 from tests.support.http import HttpClient, RegisteredCustomer
@@ -30,10 +30,10 @@ PUBLIC_READS = [
     "/products/suggest?q=la",
     "/products/brass-lamp",
     "/categories",
-    f"/categories/{new_id()}",
+    f"/categories/{EXAMPLE_ID}",
     f"/users/erasures/{'A' * 43}",
     "//.well-known/jwks.json",
-    f"//images/{new_id()}/320.webp",
+    f"//images/{EXAMPLE_ID}/320.webp",
 ]
 BAD = {
     "nonsense": "Bearer nonsense",
