@@ -100,15 +100,22 @@ class RevokedSessions:
                 if headers["Status"] not in END_STATUSES:
                     raise ConnectionError(headers["Status"])
                 return sequence + 1 if pending else None
-            self._add(headers["Nats-Subject"].rpartition(".")[2])
+            self._add(headers["Nats-Subject"], message.data)
             sequence, pending = int(headers["Nats-Sequence"]), int(headers["Nats-Num-Pending"])
 
     async def _receive(self, message: Msg) -> None:
-        self._add(message.subject.rpartition(".")[2])
+        self._add(message.subject, message.data)
 
-    def _add(self, key: str) -> None:
+    def _add(self, subject: str, body: bytes) -> None:
+        """Adds the session of an entry, which has no body.
+
+        Any service can name an entry's subject as the reply subject of a publish; the acknowledgement has a body.
+        """
+        if body:
+            log.warning("a message in bucket %s is no revocation", REVOKED_SESSIONS.name)
+            return
         try:
-            session_id = UUID(key)
+            session_id = UUID(subject.rpartition(".")[2])
         except ValueError:
             log.warning("a key in bucket %s is not a session id", REVOKED_SESSIONS.name)
             return

@@ -22,6 +22,10 @@ async def revoke(client: Client, session_id: object) -> None:
     await client.jetstream().publish(REVOKED_SESSIONS.subject_for(session_id), b"", stream=REVOKED_SESSIONS.stream_name)
 
 
+async def get_is_refused(http: HttpClient, token: str) -> bool:
+    return await get_status(http, token) == 401
+
+
 async def get_status(http: HttpClient, token: str) -> int:
     return (await http.with_token(token).get("/orders")).status
 
@@ -54,6 +58,22 @@ async def test_an_edge_that_starts_later_reads_stored_revocations(
         await revoke(services.client, session_id)
     http = (await open_edge()).http
     assert [await get_status(http, signer.token(sid=str(session_id))) for session_id in sessions] == [401, 401, 401]
+
+
+async def test_an_acknowledgement_sent_to_the_bucket_revokes_nothing(
+    open_edge: OpenEdge, services: StubServices, edge_nats: Stack, signer: TokenSigner
+) -> None:
+    """The catalog may not write to the bucket, but chooses where the acknowledgement of its own event goes."""
+    session_id, behind = new_id(), new_id()
+    http = (await open_edge()).http
+    async with connect(edge_nats.nats_url, "catalog", edge_nats.nats_password("catalog")) as client:
+        await client.publish(f"event.catalog.{new_id()}.changed", b"{}", reply=REVOKED_SESSIONS.subject_for(session_id))
+        await client.flush()
+    await revoke(services.client, behind)
+    await eventually(lambda: get_is_refused(http, signer.token(sid=str(behind))))
+    later = (await open_edge()).http
+    for each in (http, later):
+        assert await get_status(each, signer.token(sid=str(session_id))) == 200
 
 
 async def test_a_bucket_of_several_batches_is_read_completely(
@@ -104,8 +124,8 @@ async def test_invalid_keys_in_the_bucket_are_ignored(
 async def test_expired_revocations_are_dropped(services: StubServices, monkeypatch: pytest.MonkeyPatch) -> None:
     revoked_sessions, now = RevokedSessions(services.client), time.monotonic()
     old = new_id()
-    revoked_sessions._add(str(old))
+    revoked_sessions._add(REVOKED_SESSIONS.subject_for(old), b"")
     monkeypatch.setattr(time, "monotonic", lambda: now + REVOKED_SESSIONS.ttl_seconds + 1)
     for _ in range(PRUNE_THRESHOLD):
-        revoked_sessions._add(str(new_id()))
+        revoked_sessions._add(REVOKED_SESSIONS.subject_for(new_id()), b"")
     assert old not in revoked_sessions

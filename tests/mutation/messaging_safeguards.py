@@ -41,4 +41,11 @@ MESSAGING_SAFEGUARDS = (
         "or not message.reply",
         ("tests/e2e/test_nats_micro.py::test_a_reply_to_another_subject_is_refused",),
     ),
+    Safeguard(
+        "messaging: an acknowledgement that a service directs to the bucket of ended sessions ends one",
+        "edge/auth/revocations.py",
+        "        if body:\n",
+        "        if False:\n",
+        ("tests/edge/test_revocations.py::test_an_acknowledgement_sent_to_the_bucket_revokes_nothing",),
+    ),
 )
