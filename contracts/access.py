@@ -9,7 +9,8 @@ users' resources, and it may read what is public. It owns nothing. Operations fo
 closed to every key.
 
 A guest's order has a token, which the guest sends with requests about that order and its payments. The token opens that
-order and nothing else, whether or not its sender is signed in; any other token is as good as none that exists.
+order and nothing else, whether or not its sender is signed in. Any other token is refused like the token of an order
+that does not exist.
 """
 
 from collections.abc import Iterator

@@ -21,7 +21,7 @@ ML MO MR MS MW NR NU PA PS QA RW SB SC SL SR SS ST SX SY TD TF TG TK TL TO TT TV
 _USUAL_MISTAKES: Final = {"UK": "GB", "EL": "GR"}
 
 COUNTRY_CODES: Final = frozenset(_ASSIGNED.split())
-"""Every assigned code. Reserved ones (`UK`, `EU`) and those for users' own purposes (`XX`, `ZZ`) are not assigned."""
+"""Every assigned code. Reserved ones (`UK`, `EU`) and user-assigned ones (`XX`, `ZZ`) are not assigned."""
 WITHOUT_POSTAL_CODES: Final = frozenset(_WITHOUT_POSTAL_CODES.split())
 
 

@@ -96,9 +96,13 @@ class RpcClient:
     async def request(
         self, operation: Operation[RequestT, ReplyT], payload: RequestT, *, idempotency_key: str | None = None
     ) -> ReplyT:
-        """Calls an operation of another service. The deadline of the current request limits the wait."""
+        """Calls an operation of another service. The deadline of the current request limits the wait.
+
+        Fields with their default value are not sent: an older release refuses fields that it does not know.
+        """
         extra = {headers.IDEMPOTENCY_KEY: idempotency_key} if idempotency_key else {}
-        body, _ = await self.request_bytes(operation.subject, payload.model_dump_json(by_alias=True).encode(), extra)
+        request = payload.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+        body, _ = await self.request_bytes(operation.subject, request, extra)
         reply: ReplyT = operation.reply.model_validate_json(body, extra="ignore")
         return reply
 

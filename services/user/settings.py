@@ -2,7 +2,7 @@
 
 import os
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from infra.foundation.settings import PostgresSettings
 
@@ -58,3 +58,9 @@ class UserSettings(PostgresSettings):
     requests_window: float = Field(
         900.0, gt=0, description="Seconds for which SOUK_MAILS_OF_ACCOUNT and SOUK_REQUESTS_OF_ADDRESS count."
     )
+
+    @field_validator("bcrypt_threads", mode="before")
+    @classmethod
+    def _one_for_each_processor(cls, value: object) -> object:
+        """Docker Compose passes an empty variable on."""
+        return (os.cpu_count() or 1) if value == "" else value

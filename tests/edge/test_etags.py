@@ -1,5 +1,7 @@
 """ETags: the part before the dot for If-Match, the whole for If-None-Match."""
 
+import time
+
 import pytest
 
 from contracts.failure import PreconditionFailed
@@ -7,6 +9,17 @@ from edge.etags import format_etag, is_not_modified, parse_if_match
 
 ETAG = format_etag("7", b"body")
 OTHER_DIGEST = format_etag("7", b"another body")
+
+
+@pytest.mark.parametrize("ending", ["x", '"', ", x"])
+def test_no_list_takes_long_to_read(ending: str) -> None:
+    """Every character of the list can match in one way only."""
+    started = time.process_time()
+    hostile = '"a"' + ", " * 4000 + ending
+    assert not is_not_modified([hostile], ETAG)
+    with pytest.raises(PreconditionFailed):
+        parse_if_match([hostile])
+    assert time.process_time() - started < 1
 
 
 def test_an_etag_is_a_version_and_a_digest() -> None:

@@ -110,8 +110,9 @@ def create_all_secrets(secrets: SecretFiles) -> SecretFiles:
 def _write_chosen_passwords(secrets: SecretFiles) -> None:
     """Writes the passwords that the operator chooses: a variable of a container is visible in `docker inspect`."""
     chosen = ChosenPasswords()
-    if password := chosen.admin_password.get_secret_value():
-        _write_if_changed(secrets.owner_dir("") / PASSWORD_FILE, password.encode())
+    admin = secrets.owner_dir("") / PASSWORD_FILE
+    if (password := chosen.admin_password.get_secret_value()) and not admin.exists():  # later, the account decides
+        _write_if_changed(admin, password.encode())
     mail = secrets.owner_dir("notification") / SMTP_PASSWORD
     if (password := chosen.smtp_password.get_secret_value()) or not mail.exists():
         _write_if_changed(mail, password.encode())

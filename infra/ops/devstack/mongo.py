@@ -14,8 +14,8 @@ from infra.ops.devstack.free_ports import LOOPBACK
 from infra.ops.devstack.private_files import create_private_dir, write_private
 from infra.ops.devstack.readiness_probes import accepts_connections
 from infra.ops.devstack.secret_files import MONGO_PASSWORD, OPERATOR, SecretFiles
-from infra.ops.devstack.server_binaries import ServerBinary, binary_version
-from infra.ops.devstack.server_versions import require_version
+from infra.ops.devstack.server_binaries import ServerBinary, server_version
+from infra.ops.devstack.server_versions import UNKNOWN_VERSION, require_version
 from infra.ops.devstack.supervised_process import POLL_SECONDS, Program
 
 REPLICA_SET = "souk"
@@ -67,7 +67,9 @@ def mongo_program(server: ServerBinary, data_dir: DataDir, secrets: SecretFiles,
 
 def _check_data_version(server: ServerBinary, data_dir: DataDir, folder: Path) -> None:
     """Refuses data of a version that this server cannot read: its own major version and the one before are readable."""
-    record, of_server = data_dir.path / VERSION_FILE, binary_version(server.binary)[0]
+    record, of_server = data_dir.path / VERSION_FILE, server_version(server)[0]
+    if of_server == UNKNOWN_VERSION[0]:
+        return
     if not any(folder.iterdir()):
         write_private(record, f"{of_server}\n")
     elif record.exists() and of_server - (of_data := int(record.read_text())) not in {0, 1}:

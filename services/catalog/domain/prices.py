@@ -37,14 +37,14 @@ class ParsedPrice:
 def parse_number(text: str, *, has_decimal_comma: bool = False) -> ParsedNumber:
     """The number that a text states, with separators of thousands. Raises ValueError for any other text.
 
-    A lone comma before exactly three digits separates thousands, or decimals with `has_decimal_comma`.
+    A lone comma before exactly three digits separates thousands. With `has_decimal_comma` a lone point does.
     """
     digits = text if text.isascii() else "".join(map(_to_ascii_digit, text.translate(_DECIMAL_SIGNS)))
     if len(digits) <= MAX_NUMBER_LENGTH:
         if match := _SIMPLE.fullmatch(digits):
             sign, whole, mark, decimals = (part or "" for part in match.groups())
             is_group = len(decimals) == _THOUSANDS_DIGITS and len(whole) <= _THOUSANDS_DIGITS and whole.strip("0") != ""
-            if mark == "," and is_group and not has_decimal_comma:
+            if is_group and mark == ("." if has_decimal_comma else ","):
                 whole, decimals = whole + decimals, ""
         elif match := _GROUPED.fullmatch(digits):
             sign, grouped, separator, mark, decimals = (part or "" for part in match.groups())

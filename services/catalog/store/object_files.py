@@ -67,7 +67,7 @@ class ObjectFiles:
         return content
 
     async def _read_chunks(self, info: ObjectInfo) -> bytes:
-        """Reads every chunk of a file; one that is missing makes the digest differ."""
+        """Reads every chunk of a file. Raises `Unavailable` while one is missing: a node may lag behind its leader."""
         chunks: list[bytes] = []
         inbox = self.client.new_inbox()
         replies = await self.client.subscribe(inbox)
@@ -81,6 +81,8 @@ class ObjectFiles:
             raise Unavailable(retry_after=1) from None
         finally:
             await replies.unsubscribe()
+        if len(chunks) < (info.chunks or 0):
+            raise Unavailable(retry_after=1)
         return b"".join(chunks)
 
     async def _request_chunks(self, info: ObjectInfo, sequence: int, inbox: str) -> None:

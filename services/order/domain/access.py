@@ -1,8 +1,8 @@
 """Who may use an order: its customer, the guest who sends its token, and administrators.
 
-The token of a guest's order is an HMAC of its id under a secret of this service. So it is in no table, every reply to
-the same request can hold it, and whether it is right is known before the order is looked for: a wrong token and an
-order that does not exist are refused alike, in the same time.
+The token of a guest's order is an HMAC of its id under a secret of this service. So it is
+stored nowhere, and every reply to the same request contains it. It is checked before the order is read: a wrong token
+and an order that does not exist are refused alike, in the same time.
 """
 
 import base64

@@ -1,5 +1,6 @@
 """Settings: where they come from, and which secrets are accepted."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,11 @@ def test_wrong_settings_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "SOUK_NATS_PASSWORD" in str(exit_error.value)
     assert "SOUK_OPS_PORT" in str(exit_error.value)
     assert "hunter2" not in str(exit_error.value)
+
+
+def test_an_empty_number_of_hashing_threads_is_one_for_each_processor(environment: pytest.MonkeyPatch) -> None:
+    """Docker Compose passes an empty variable on."""
+    secrets = dict.fromkeys(("nats_password", "database_password", "keys_secret"), "x" * 32)
+    environment.setenv("SOUK_BCRYPT_THREADS", "")
+    settings = UserSettings(_env_file=None, database_url="postgresql://", **secrets)
+    assert settings.bcrypt_threads == os.cpu_count()

@@ -24,7 +24,7 @@ from infra.foundation.ids import new_id, now
 from services.catalog.content.html_sanitizer import sanitize_html
 from services.catalog.domain import holds, search
 from services.catalog.domain.categories import refuse_cycle
-from services.catalog.domain.prices import ParsedPrice, parse_price
+from services.catalog.domain.prices import ParsedPrice, parse_number, parse_price
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.shopify.derived_skus import derive_sku
 from services.catalog.domain.slugs import make_unique, slugify
@@ -114,6 +114,10 @@ def test_a_price_has_the_decimals_of_its_currency() -> None:
     assert parse_price("1,200", "JPY").amount == 1200
     assert parse_price("99.5", "JPY").amount == 100
     assert parse_price("1,200", "EUR", has_decimal_comma=True).amount == 120
+    assert parse_price("1.234", "EUR", has_decimal_comma=True).amount == 123_400
+    assert parse_price("1.234,00", "EUR", has_decimal_comma=True).amount == 123_400
+    assert parse_price("1.5", "EUR", has_decimal_comma=True).amount == 150
+    assert parse_number("1.000", has_decimal_comma=True).value == 1000
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,14 @@ def test_secrets_are_generated_once(tmp_path: Path) -> None:
 def test_chosen_passwords_are_written_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = tmp_path / "souk" / "compose" / "secrets"
     mail = secrets / "notification" / "souk_smtp_password"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("SOUK_ADMIN_PASSWORD=open sesame 42\n")
     souk("compose-secrets", "--data", str(tmp_path / "souk"))
     assert mail.read_text() == "", "no login at the mail server"
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".env").write_text("SOUK_SMTP_PASSWORD=of the mail server\nSOUK_ADMIN_PASSWORD=open sesame 42\n")
+    (tmp_path / ".env").write_text("SOUK_SMTP_PASSWORD=of the mail server\nSOUK_ADMIN_PASSWORD=too late\n")
     output = souk("compose-secrets", "--data", str(tmp_path / "souk"))
     assert mail.read_text() == "of the mail server"
-    assert (secrets / PASSWORD_FILE).read_text() == "open sesame 42"
+    assert (secrets / PASSWORD_FILE).read_text() == "open sesame 42", "from the first run on, the account decides"
     assert "sesame" not in output
     (tmp_path / ".env").unlink()
     souk("compose-secrets", "--data", str(tmp_path / "souk"))

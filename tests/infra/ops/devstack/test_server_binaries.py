@@ -11,7 +11,7 @@ from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.openssl import openssl_environment
 from infra.ops.devstack.postgres import check_data_version
 from infra.ops.devstack.secret_files import SecretFiles
-from infra.ops.devstack.server_binaries import ServerBinary, ServerFinder, binary_version
+from infra.ops.devstack.server_binaries import ServerBinary, ServerFinder, binary_version, server_version
 from infra.ops.devstack.server_versions import UNKNOWN_VERSION, parse_version
 from infra.ops.devstack.stack_settings import load_settings
 
@@ -191,3 +191,8 @@ def test_openssl_that_cannot_be_fetched_says_what_to_do(tmp_path: Path, monkeypa
     with pytest.raises(StackError, match="neither pip nor uv could fetch") as caught:
         openssl.ensure_libraries(tmp_path / "fallback")
     assert caught.value.details == ("no index",)
+
+
+def test_the_version_of_a_wheel_is_known_without_starting_it() -> None:
+    """Mongod of the wheel starts only with the OpenSSL libraries beside it, so it cannot be asked."""
+    assert server_version(ServerFinder().mongo())[:2] == (6, 0)
