@@ -117,7 +117,7 @@ async def stack(data_folder: Path, stack_spans: TraceCollector) -> AsyncIterator
         data=data_folder / "shop",
         nginx_limits=False,
         seed=False,
-        process_env={**FAST_SETTINGS, "SOUK_OTLP_ENDPOINT": stack_spans.endpoint},
+        process_env={**FAST_SETTINGS, "SOUK_OTLP_ENDPOINT": stack_spans.endpoint, "SOUK_EDGE_SAMPLE": "0"},
         **FREE_PORTS,
     )
     async with AsyncExitStack() as opened:
