@@ -159,11 +159,9 @@ async def count_facets(connection: Connection, body: ListProducts) -> dict[str, 
         UNION ALL
         SELECT 'price', width_bucket(f.price, {steps})::text, count(*) FROM found f GROUP BY 2
         UNION ALL
-        (SELECT 'tag', (array_agg(w.tag ORDER BY w.count DESC, w.tag))[1], sum(w.count)::bigint FROM (
-             SELECT coalesce(t.tag_key, t.tag) AS key, t.tag, count(*) AS count
-             FROM found f, unnest(f.tags, f.tag_keys) AS t (tag, tag_key)
-             WHERE t.tag_key IS DISTINCT FROM '' GROUP BY 1, 2
-         ) w GROUP BY w.key ORDER BY 3 DESC, 2 LIMIT {MAX_TAG_FACETS})
+        (SELECT 'tag', min(t.tag), count(*) FROM found f, unnest(f.tags, f.tag_keys) AS t (tag, tag_key)
+         WHERE t.tag_key IS DISTINCT FROM '' GROUP BY coalesce(t.tag_key, t.tag)
+         ORDER BY 3 DESC, 2 LIMIT {MAX_TAG_FACETS})
         """,  # noqa: S608 - composed from constants; every value is a parameter
         *statement.parameters,
     )
@@ -218,16 +216,19 @@ def _filter(statement: _Statement, body: ListProducts) -> str:
 
 
 def _text_query(statement: _Statement, q: str) -> tuple[str, str]:
-    """The query for the text, and the part of it for exact matches."""
+    """The query for the text, and the part of it for exact matches.
+
+    It is a subquery, which PostgreSQL computes once, and not again for each product whose rank it computes.
+    """
     terms = parse_terms(q)
     exact, whole = statement.bind(terms.exact, "text"), statement.bind(terms.text, "text")
     if not terms.prefix:
-        return _QUERY.format(exact, whole), exact
+        return f"(SELECT {_QUERY.format(exact, whole)})", exact
     all_words = statement.bind(terms.all_words, "text")
     if not terms.complete_words:
-        return _QUERY_OF_ONE_WORD.format(exact, whole, all_words), exact
+        return f"(SELECT {_QUERY_OF_ONE_WORD.format(exact, whole, all_words)})", exact
     complete, prefix = statement.bind(terms.complete_words, "text"), statement.bind(terms.prefix, "text")
-    return _QUERY_OF_WORDS.format(exact, whole, all_words, complete, prefix), exact
+    return f"(SELECT {_QUERY_OF_WORDS.format(exact, whole, all_words, complete, prefix)})", exact
 
 
 def _facet_order(row: Any) -> tuple[str, int, str]:
