@@ -29,7 +29,7 @@ from tests.support.http import ADDRESS, HttpClient, HttpResponse
 RESPONSE_TIMEOUT_SECONDS = 2.5
 """How long a client waits for a response before it repeats the request."""
 RETRY_SECONDS = 40.0
-EVENTUALLY_SECONDS = 30.0
+EVENTUALLY_SECONDS = 60.0
 PRICE = {"amount": 1999, "currency": "USD"}
 
 
