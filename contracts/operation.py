@@ -63,7 +63,7 @@ class Operation(Generic[RequestT, ReplyT]):
     audited: bool = False
     """Whether it concerns the security of an account. Then every call is written to the audit log."""
     people_only: bool = False
-    """Whether it is closed to API keys, whatever their scopes."""
+    """Whether it is closed to API keys with any scopes."""
     ignores_tokens: bool = False
     """Whether the edge reads no access token or API key: the request itself proves what it must, and a browser may send
     an old token with it.

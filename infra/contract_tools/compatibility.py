@@ -1,6 +1,6 @@
 """Finds changes in the contracts that would break existing clients, services and stored events.
 
-A new request must accept whatever the old one accepted. A new reply must keep whatever the old one promised, and may
+A new request must accept all that the old one accepted. A new reply must keep all that the old one promised, and may
 add to it. An event must do both: old events wait in streams for new consumers, and new events reach old consumers.
 """
 

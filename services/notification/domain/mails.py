@@ -71,7 +71,7 @@ def order_facts(event: OrderMailEvent) -> OrderFacts:
 
 
 def subject_line(kind: NotificationKind, number: str = "") -> str:
-    """Returns the subject of a mail, as one line whatever the order number contains."""
+    """Returns the subject of a mail, as one line, even if the order number has line breaks."""
     return to_one_line(SUBJECT_LINES[kind].format(number=number))[:MAX_SUBJECT_LENGTH]
 
 
