@@ -6,15 +6,18 @@ that copy. A suite that passes without a safeguard would not show that the safeg
 
 import argparse
 import asyncio
+import compileall
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.mutation.access_safeguards import ACCESS_SAFEGUARDS
@@ -152,17 +155,18 @@ class MutationResult:
     last_line: str
 
 
-async def run_without(safeguard: Safeguard) -> MutationResult:
-    """Runs the tests of a safeguard on a copy of the project without it."""
+async def run_without(safeguard: Safeguard, original: Path) -> MutationResult:
+    """Runs the tests of a safeguard on a copy of `original` without it."""
     with tempfile.TemporaryDirectory(prefix="souk-safeguard-") as folder:
         copy = Path(folder) / "souk"
-        await asyncio.to_thread(_copy, copy)
+        await asyncio.to_thread(shutil.copytree, original, copy)
         await asyncio.to_thread(_remove, safeguard, copy)
         words = await _tests_in(copy, safeguard.tests)
     return MutationResult(safeguard, words.startswith("FAILED"), words)
 
 
-def _copy(to: Path) -> None:
+def _copy_project(to: Path) -> None:
+    """Copies the project's files and compiles them once: compiling takes longer than most of the tests."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],  # noqa: S607 - whichever git there is
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -172,6 +176,7 @@ def _copy(to: Path) -> None:
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+    compileall.compile_dir(to, quiet=2)
 
 
 def _remove(safeguard: Safeguard, copy: Path) -> None:
@@ -196,23 +201,35 @@ async def _tests_in(copy: Path, tests: tuple[str, ...]) -> str:
     return (failed or lines or ["no output"])[-1]
 
 
-async def main(only: str, markdown: Path | None) -> int:
+async def main(only: str, jobs: int, markdown: Path | None) -> int:
     console = Console()
     chosen = [one for one in SAFEGUARDS if only in one.name]
-    results: list[MutationResult] = []
-    for number, safeguard in enumerate(chosen, 1):
-        console.print(f"[dim]{number}/{len(chosen)}[/] without {safeguard.name} ...")
-        results.append(await run_without(safeguard))
+    free = asyncio.Semaphore(jobs)
+    finished = 0
+
+    async def check(safeguard: Safeguard, original: Path) -> MutationResult:
+        nonlocal finished
+        async with free:
+            result = await run_without(safeguard, original)
+        finished += 1
+        outcome = "[green]noticed[/]" if result.noticed else f"[red]NOT NOTICED[/] ({escape(result.last_line)})"
+        console.print(f"[dim]{finished}/{len(chosen)}[/] without {escape(safeguard.name)}: {outcome}")
+        return result
+
+    with tempfile.TemporaryDirectory(prefix="souk-safeguards-") as folder:
+        original = Path(folder) / "souk"
+        await asyncio.to_thread(_copy_project, original)
+        results = await asyncio.gather(*(check(one, original) for one in chosen))
     table = Table("removed", "noticed", "by", title="Safeguards")
     for one in results:
-        table.add_row(one.safeguard.name, "yes" if one.noticed else "[red]NO[/]", one.last_line[:110])
+        table.add_row(escape(one.safeguard.name), "yes" if one.noticed else "[red]NO[/]", escape(one.last_line[:110]))
     console.print(table)
     if markdown:
         markdown.write_text(_to_markdown(results))
     return 0 if all(one.noticed for one in results) else 1
 
 
-def _to_markdown(results: list[MutationResult]) -> str:
+def _to_markdown(results: Sequence[MutationResult]) -> str:
     rows = []
     for one in results:
         tests = ", ".join(f"`{test.rpartition('::')[2]}`" for test in one.safeguard.tests)
@@ -225,5 +242,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="only safeguards whose name contains this")
     parser.add_argument("--report", type=Path, help="write the table as Markdown to this file")
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="how many are removed at a time, each with its own shop (2)"
+    )
     arguments = parser.parse_args()
-    raise SystemExit(asyncio.run(main(arguments.only, arguments.report)))
+    raise SystemExit(asyncio.run(main(arguments.only, arguments.jobs, arguments.report)))
