@@ -1,5 +1,6 @@
 """Money: an integer amount in minor units of one currency, never a float."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -58,3 +59,31 @@ def sum_money(amounts: "list[Money]", currency: str) -> Money:
     """Returns the sum of amounts that are all in `currency`."""
     assert all(money.currency == currency for money in amounts), "cannot add amounts of different currencies"
     return Money.model_construct(amount=sum(money.amount for money in amounts), currency=currency)
+
+
+def divide_half_up(dividend: int, divisor: int) -> int:
+    """Returns the quotient of a dividend of 0 or more, rounded to the nearest integer, a half upwards."""
+    return (2 * dividend + divisor) // (2 * divisor)
+
+
+def allocate(amount: int, weights: Sequence[int]) -> list[int]:
+    """Divides an amount in proportion to weights of 0 or more, one of them positive; the shares add up to it.
+
+    Every share is rounded down, and the units that remain go to the largest remainders, an earlier one first when two
+    are equal. So no share of an amount up to the sum of the weights is larger than its weight.
+    """
+    total = sum(weights)
+    shares = [amount * weight // total for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda at: -(amount * weights[at] % total))
+    for at in by_remainder[: amount - sum(shares)]:
+        shares[at] += 1
+    return shares
+
+
+def share_of_units(amount: int, quantity: int, *, first: int, count: int) -> int:
+    """Returns what `count` units of a line carry of its amount, after the `first` units were dealt with.
+
+    The share of the first units is rounded as a whole and the difference of two such shares returned, so the parts of
+    a line add up to the line in whichever steps they are taken.
+    """
+    return divide_half_up(amount * (first + count), quantity) - divide_half_up(amount * first, quantity)

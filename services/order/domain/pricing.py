@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from contracts.failure import FieldError, InvalidRequest
-from contracts.money import MAX_AMOUNT, Money, sum_money
+from contracts.money import MAX_AMOUNT, Money
 from contracts.order import Address, OrderItem, ShippingMethod
+from services.order.domain.sums import LinePrice, ShippingPrice, TaxRate, sum_order
 
 SHIPPING: Mapping[ShippingMethod, int] = MappingProxyType({ShippingMethod.STANDARD: 0})
 """The shipping price of one order, in minor units, by method."""
 
-TAX: Mapping[str, int] = MappingProxyType({})
-"""Tax in thousandths of the price of the goods, by destination country; 0 for a country that is not listed."""
+TAX_RATES: Mapping[str, tuple[TaxRate, ...]] = MappingProxyType({})
+"""The rates on goods and shipping by destination country; none for a country that is not listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +28,12 @@ class OrderTotals:
 
 
 def price_order(items: Sequence[OrderItem], currency: str, method: ShippingMethod, address: Address) -> OrderTotals:
-    """Adds up the items, shipping and tax. Raises `Invalid` when the total exceeds the largest amount."""
-    subtotal = sum_money([item.line_total for item in items], currency)
-    discount = Money(amount=0, currency=currency)
-    shipping = shipping_price(method, currency)
-    tax = tax_on(subtotal, address)
-    due = subtotal.amount - discount.amount + shipping.amount + tax.amount
-    if due > MAX_AMOUNT:
+    """Adds up the items, shipping and tax. Raises `InvalidRequest` when the total exceeds the largest amount."""
+    rates = TAX_RATES.get(address.country, ())
+    lines = [LinePrice(item.unit_price.amount, item.quantity, rates) for item in items]
+    sums = sum_order(lines, tax_included=False, shipping=ShippingPrice(SHIPPING[method]))
+    if sums.total > MAX_AMOUNT:
         detail = "The total exceeds the largest amount of one payment. Order fewer items."
         raise InvalidRequest(errors=[FieldError(pointer="/items", detail=detail)])
-    return OrderTotals(subtotal, discount, shipping, tax, Money(amount=due, currency=currency))
-
-
-def shipping_price(method: ShippingMethod, currency: str) -> Money:
-    """Returns the shipping price of one order."""
-    return Money(amount=SHIPPING[method], currency=currency)
-
-
-def tax_on(goods: Money, address: Address) -> Money:
-    """Returns the tax on the goods at the destination, rounded down to the minor unit."""
-    return Money(amount=goods.amount * TAX.get(address.country, 0) // 1000, currency=goods.currency)
+    amounts = (sums.subtotal, sums.discount, sums.shipping, sums.tax, sums.total)
+    return OrderTotals(*(Money(amount=amount, currency=currency) for amount in amounts))

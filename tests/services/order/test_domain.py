@@ -30,6 +30,7 @@ from services.order.domain.access import OrderCaller
 from services.order.domain.order_numbers import format_order_number, parse_order_number
 from services.order.domain.orders import Buyer, OrderRecord
 from services.order.domain.states import COMMANDS, FACTS, NEXT_STATUSES, Decision, Transition, decide
+from services.order.domain.sums import TaxRate, TaxReason
 from tests.support.http import ADDRESS
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -197,11 +198,11 @@ def test_a_total_above_the_largest_amount_is_refused() -> None:
         make_draft(make_hold((999, 10**11)))
 
 
-def test_tax_depends_on_the_country(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pricing, "TAX", {"GB": 200})
+def test_tax_on_goods_and_shipping_depends_on_the_country(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pricing, "TAX_RATES", {"GB": (TaxRate("vat", 200_000, TaxReason.STANDARD),)})
     monkeypatch.setattr(pricing, "SHIPPING", dict.fromkeys(pricing.SHIPPING, 495))
     order = make_draft(make_hold((2, 1999))).order
-    assert (order.tax.amount, order.shipping.amount, order.total.amount) == (799, 495, 3998 + 799 + 495)
+    assert (order.tax.amount, order.shipping.amount, order.total.amount) == (800 + 99, 495, 3998 + 495 + 800 + 99)
 
 
 # Access
