@@ -38,6 +38,11 @@ class AdvisoryLockSeed(IntEnum):
 
 _LOCK = "SELECT pg_advisory_xact_lock($1)"
 _LOCK_TEXT = "SELECT pg_advisory_xact_lock(hashtextextended($1, $2))"
+_LOCK_TEXTS = """
+SELECT pg_advisory_xact_lock(number) FROM (
+    SELECT DISTINCT hashtextextended(name, $2) AS number FROM unnest($1::text[]) AS locked (name) ORDER BY number
+) AS ordered
+"""
 
 
 async def lock(connection: Any, number: AdvisoryLock) -> None:
@@ -48,3 +53,8 @@ async def lock(connection: Any, number: AdvisoryLock) -> None:
 async def lock_text(connection: Any, text: str, seed: AdvisoryLockSeed) -> None:
     """Waits for the lock on a text and holds it to the end of the transaction on this connection."""
     await connection.execute(_LOCK_TEXT, text, seed)
+
+
+async def lock_texts(connection: Any, texts: list[str], seed: AdvisoryLockSeed) -> None:
+    """Waits for the locks on all texts, in one order everywhere, so that two processes never deadlock."""
+    await connection.execute(_LOCK_TEXTS, texts, seed)

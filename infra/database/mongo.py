@@ -9,13 +9,14 @@ without `journal` waits for the journal's next regular flush, up to 100 ms.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
 from nats.aio.client import Client
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, IndexModel, WriteConcern
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
@@ -42,7 +43,8 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
 from infra.foundation.settings import MongoSettings
 from infra.foundation.telemetry import Metrics
-from infra.messaging.consumer import ApplyEvent, ReceivedEvent
+from infra.messaging.consumer import ApplyEvent
+from infra.messaging.event_parsing import ReceivedEvent
 from infra.messaging.idempotency import REPLY_RETENTION_SECONDS, AlreadyProcessed, IdempotencyKey, StoredReply
 from infra.messaging.rpc import Reply, Request
 from infra.messaging.rpc_server import Handler
@@ -56,6 +58,9 @@ Session = AsyncIOMotorClientSession
 
 UNAVAILABLE_ERRORS: tuple[type[Exception], ...] = (ConnectionFailure, WTimeoutError, OSError, TimeoutError)
 """The server is unavailable for now; the statement itself may be sound."""
+
+WRITE_CONCERN = WriteConcern(w="majority", j=True)
+"""A write is acknowledged when it is in the journals of a majority."""
 
 STARTING_ERROR_CODES = frozenset({211})
 """Error codes of a server that has just started and has not yet read the keys that sign clients' cluster times.
@@ -76,6 +81,36 @@ IDEMPOTENCY_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
 }
 """They delete stored replies after their retention, and find those of one user for erasure."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateResult:
+    """How many of several updates matched a document, and the positions of those that failed."""
+
+    matched: int
+    failed: frozenset[int]
+
+
+async def run_updates(
+    database: MongoDatabase, collection: str, updates: Sequence[Document], *, timeout_ms: int
+) -> UpdateResult:
+    """Runs several updates in one command, in order; what they have written is on disk. An error of one is its own.
+
+    The driver does not repeat the command after a lost connection, so MongoDB does not record each update for a repeat,
+    which would cost a quarter of its time. The caller makes sure that a repeated update has no second effect.
+    """
+    reply: Document = await database.command(
+        "update",
+        collection,
+        updates=list(updates),
+        ordered=False,
+        maxTimeMS=timeout_ms,
+        writeConcern=WRITE_CONCERN.document,
+        codec_options=database.codec_options,
+    )
+    if error := reply.get("writeConcernError"):
+        raise WTimeoutError(str(error["errmsg"]))
+    return UpdateResult(reply["n"], frozenset(error["index"] for error in reply.get("writeErrors", ())))
 
 
 class Mongo:
@@ -244,8 +279,8 @@ async def connect(
         uuidRepresentation="standard",
         serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
         socketTimeoutMS=SOCKET_TIMEOUT_MS,
-        w="majority",
-        journal=True,
+        w=WRITE_CONCERN.document["w"],
+        journal=WRITE_CONCERN.document["j"],
         event_listeners=[MongoCommandSpans()] if settings.otlp_endpoint else [],
     )
     try:

@@ -1,7 +1,7 @@
 """The idempotency table: the reply that each request with an idempotency key was given, stored with its effect."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from contracts.event import Event
@@ -11,20 +11,25 @@ from infra.messaging.idempotency import REPLY_RETENTION_SECONDS, IdempotencyKey,
 
 FORGET_BATCH_SIZE = 2000
 
-_FIND = (
-    "SELECT fingerprint, answer FROM idempotency WHERE digest = $1 AND created_at > now() - make_interval(secs => $2)"
-)
+_FIND = """
+SELECT digest, fingerprint, answer FROM idempotency
+WHERE digest = ANY($1::bytea[]) AND created_at > now() - make_interval(secs => $2)
+"""
 _STORE_TEMPLATE = """
-INSERT INTO idempotency (digest, fingerprint, answer, owner) VALUES ({}, {}, {}, {})
+INSERT INTO idempotency (digest, fingerprint, answer, owner)
+SELECT * FROM unnest({}::bytea[], {}::bytea[], {}::bytea[], {}::uuid[])
 ON CONFLICT (digest) DO UPDATE
     SET fingerprint = excluded.fingerprint, answer = excluded.answer, owner = excluded.owner, created_at = now()
     WHERE idempotency.created_at <= now() - make_interval(secs => {})
 RETURNING true
 """
-_STORE = _STORE_TEMPLATE.format("$1", "$2", "$3", "$4", "$5")
+_STORE = f"""
+WITH stored AS ({_STORE_TEMPLATE.format("$1", "$2", "$3", "$4", "$5")})
+SELECT count(*) FROM stored
+"""  # noqa: S608 - constants
 _STORE_WITH_EVENTS = f"""
 WITH events AS ({outbox.INSERT_EVENTS_SQL}), stored AS ({_STORE_TEMPLATE.format("$8", "$9", "$10", "$11", "$12")})
-SELECT true FROM stored
+SELECT count(*) FROM stored
 """  # noqa: S608 - constants
 """How most requests end: events and reply in one round trip."""
 
@@ -42,23 +47,40 @@ SELECT digest FROM batch ORDER BY digest DESC LIMIT 1
 _PRUNE = "DELETE FROM idempotency WHERE created_at < now() - make_interval(secs => $1)"
 
 
-async def find(connection: Any, key: IdempotencyKey) -> StoredReply | None:
-    """The reply stored under the key; None when there is none or its retention is over."""
-    row = await connection.fetchrow(_FIND, key.digest, REPLY_RETENTION_SECONDS)
-    return key.unseal(row["fingerprint"], row["answer"]) if row else None
+class SealedReply(NamedTuple):
+    """A stored reply, and the hash of the request that it replies to."""
+
+    fingerprint: bytes
+    answer: bytes
 
 
-async def store(
-    connection: Any, key: IdempotencyKey, reply: StoredReply, events: Sequence[tuple[Event, trace.Trace]] = ()
-) -> bool:
-    """Stores a reply, together with events in the outbox; False when the key already has a reply.
+async def find_all(connection: Any, digests: Collection[bytes]) -> dict[bytes, SealedReply]:
+    """Returns the replies stored under the digests of keys, unless their retention is over."""
+    rows = await connection.fetch(_FIND, list(digests), REPLY_RETENTION_SECONDS)
+    return {row["digest"]: SealedReply(row["fingerprint"], row["answer"]) for row in rows}
 
-    Waits for a transaction that stores a reply under the same key, at most for the lock timeout.
+
+async def store_all(
+    connection: Any,
+    replies: Sequence[tuple[IdempotencyKey, StoredReply]],
+    events: Sequence[tuple[Event, trace.Trace]] = (),
+) -> int:
+    """Stores replies, together with events in the outbox; returns how many keys had no reply yet.
+
+    Waits for a transaction that stores a reply under a same key, at most for the lock timeout. The keys are sorted, so
+    that two transactions never wait for each other.
     """
-    columns = (key.digest, key.fingerprint, key.seal(reply), key.owner, REPLY_RETENTION_SECONDS)
+    ordered = sorted(replies, key=lambda reply: reply[0].digest)
+    columns = (
+        [key.digest for key, _ in ordered],
+        [key.fingerprint for key, _ in ordered],
+        [key.seal(reply) for key, reply in ordered],
+        [key.owner for key, _ in ordered],
+        REPLY_RETENTION_SECONDS,
+    )
     if events:
-        return bool(await connection.fetchval(_STORE_WITH_EVENTS, *outbox.event_columns(events), *columns))
-    return bool(await connection.fetchval(_STORE, *columns))
+        return int(await connection.fetchval(_STORE_WITH_EVENTS, *outbox.event_columns(events), *columns))
+    return int(await connection.fetchval(_STORE, *columns))
 
 
 async def forget_batch(connection: Any, after: bytes, owner: UUID, identifiers: Sequence[bytes]) -> bytes | None:

@@ -32,6 +32,35 @@ class MinInterval:
         self._next = max(now, self._next) + self.interval_seconds
 
 
+class AdaptivePause:
+    """Pauses between rounds of work, each as long as the round before it took, and at most `max_seconds`.
+
+    So an idle process starts every round at once, and a busy one, whose rounds take longer, handles more in each: a
+    round costs the same two or three statements for one row as for many. Each round is an `async with` block.
+    """
+
+    def __init__(self, max_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.max_seconds = max_seconds
+        self._clock = clock
+        self._next = self._started = 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the next round has to wait."""
+        return max(self._next - self._clock(), 0.0)
+
+    async def __aenter__(self) -> None:
+        """Waits until the next round may start."""
+        if (seconds := self.seconds_left) > 0:
+            await asyncio.sleep(seconds)
+        self._started = self._clock()
+
+    async def __aexit__(self, *_exception: object) -> None:
+        """Sets the pause after this round, even if it has failed."""
+        ended = self._clock()
+        self._next = ended + min(ended - self._started, self.max_seconds)
+
+
 class BackgroundTask(Protocol):
     """Work that runs as long as the process does."""
 

@@ -21,7 +21,8 @@ class _Batch(Generic[KeyT, ValueT]):
     """Keys that are fetched together."""
 
     keys: set[KeyT] = field(default_factory=set)
-    fetching: asyncio.Task[Mapping[KeyT, ValueT]] | None = None
+    waiters: list["asyncio.Future[Mapping[KeyT, ValueT]]"] = field(default_factory=list)
+    """One for each caller, so that a caller that gives up ends neither the fetch nor the wait of others."""
 
 
 class BatchLoader(Generic[KeyT, ValueT]):
@@ -42,6 +43,7 @@ class BatchLoader(Generic[KeyT, ValueT]):
         self._max_batch_size = max_batch_size
         self._slots = asyncio.Semaphore(max_concurrent)
         self._pending: _Batch[KeyT, ValueT] | None = None
+        self._fetching: set[asyncio.Task[None]] = set()
 
     async def load(self, key: KeyT) -> ValueT | None:
         """Returns the value of one key, or None if there is none."""
@@ -52,17 +54,32 @@ class BatchLoader(Generic[KeyT, ValueT]):
         if not keys:
             return {}
         batch = self._pending
-        if batch is None or batch.fetching is None or len(batch.keys | keys) > self._max_batch_size:
+        if batch is None or len(batch.keys | keys) > self._max_batch_size:
             batch = self._pending = _Batch()
-            batch.fetching = asyncio.create_task(self._fetch_batch(batch))
-        assert batch.fetching is not None
+            task = asyncio.create_task(self._fetch_batch(batch))
+            self._fetching.add(task)
+            task.add_done_callback(self._fetching.discard)
         batch.keys |= keys
-        return await asyncio.shield(batch.fetching)
+        waiter: asyncio.Future[Mapping[KeyT, ValueT]] = asyncio.get_running_loop().create_future()
+        batch.waiters.append(waiter)
+        return await waiter
 
-    async def _fetch_batch(self, batch: _Batch[KeyT, ValueT]) -> Mapping[KeyT, ValueT]:
-        async with self._slots:
-            if self._pending is batch:
-                self._pending = None
-            # The deadline of the first caller must not end the fetch for callers that wait longer.
-            with trace.activate(replace(trace.current(), deadline=None)):
-                return await self._fetch(batch.keys)
+    async def _fetch_batch(self, batch: _Batch[KeyT, ValueT]) -> None:
+        try:
+            async with self._slots:
+                if self._pending is batch:
+                    self._pending = None
+                # The deadline of the first caller must not end the fetch for callers that wait longer.
+                with trace.activate(replace(trace.current(), deadline=None)):
+                    values = await self._fetch(batch.keys)
+        except Exception as error:  # noqa: BLE001 - it belongs to the callers
+            for waiter in batch.waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+        else:
+            for waiter in batch.waiters:
+                if not waiter.done():
+                    waiter.set_result(values)
+        finally:
+            for waiter in batch.waiters:
+                waiter.cancel()  # only if this task was cancelled

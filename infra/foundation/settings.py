@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         0.04,
         ge=0,
         le=5,
-        description="Minimum seconds between two batches of events, so that a busy service handles several at once.",
+        description="Longest pause between two batches of events; each is as long as the batch before it took.",
     )
     niceness: int = Field(
         0,

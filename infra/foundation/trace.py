@@ -4,8 +4,8 @@ Every request, event, log line and mail carries the trace id, sampled or not. Op
 sampled flag is set and an exporter is configured, so an unsampled message costs next to nothing.
 """
 
+import random
 import re
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,6 +16,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace as otel
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
 
+_ids = random.Random()  # noqa: S311 - ids are no secrets, and the system's generator takes two system calls for each
+_SPAN_ID_MASK = (1 << 64) - 1
 _TRACEPARENT = re.compile(r"^00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})$")
 
 Attributes = Mapping[str, str | int | float | bool]
@@ -66,12 +68,13 @@ def current() -> Trace:
 
 def is_recorded() -> bool:
     """Whether spans of the current trace are recorded."""
-    return _tracer is not None and _current.get().sampled
+    return has_spans(_current.get())
 
 
 def start(*, sampled: bool = False, request_id: str = "") -> Trace:
     """Starts a new trace."""
-    return Trace(secrets.token_hex(16), secrets.token_hex(8), sampled, request_id, is_new=True)
+    ids = _ids.getrandbits(192)
+    return Trace(f"{ids >> 64:032x}", f"{ids & _SPAN_ID_MASK:016x}", sampled, request_id, is_new=True)
 
 
 def parse(traceparent: str | None, *, request_id: str = "", deadline: float | None = None) -> Trace:
@@ -90,6 +93,16 @@ def activate(trace: Trace) -> Iterator[Trace]:
         yield trace
     finally:
         _current.reset(token)
+
+
+def activate_in_task(trace: Trace) -> None:
+    """Makes `trace` the current trace of the running task until it ends: a task has a context of its own."""
+    _current.set(trace)
+
+
+def has_spans(trace: Trace) -> bool:
+    """Whether spans of a trace are recorded."""
+    return _tracer is not None and trace.sampled
 
 
 def span(

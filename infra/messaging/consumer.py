@@ -29,12 +29,14 @@ from contracts.failure import Fail, TimedOut, Unavailable
 from contracts.operator_redelivery import RedeliveryOutcome
 from contracts.registry import EVENT_BY_TYPE
 from infra.foundation import trace
-from infra.foundation.background import MinInterval
+from infra.foundation.background import AdaptivePause
 from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import Metrics, get_logger
 from infra.messaging.dead_letters import store_dead_letter
+from infra.messaging.event_parsing import ReceivedEvent, StreamedEvent, parse_event_message
+from infra.messaging.nats_client import NatsClient
 from infra.messaging.span_attributes import messaging_attributes
-from infra.messaging.topology import Consumer
+from infra.messaging.topology import Consumer, parse_delivery
 
 BATCH_SIZE = 100
 MAX_ATTEMPTS = 8
@@ -60,22 +62,6 @@ class RetryLater(Exception):  # noqa: N818 - a wait, not an error
     """Another event has to be applied first; this event is redelivered later."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedEvent:
-    """An event with its id and its trace."""
-
-    event_id: UUID
-    event: Event
-    trace_context: trace.Trace
-
-
-@dataclass(frozen=True, slots=True)
-class StreamedEvent(ReceivedEvent):
-    """An event from a stream, with the message to acknowledge."""
-
-    message: Msg
-
-
 ApplyEvent = Callable[[Any, ReceivedEvent], Awaitable[RedeliveryOutcome | None]]
 """`async def apply_event(tx, received)`: runs the handler of an event in a transaction."""
 
@@ -99,34 +85,6 @@ class Inbox(Protocol):
         """
 
 
-def parse_event_message(message: Msg) -> StreamedEvent:
-    """Parses an event message. Raises `ValueError` if it is malformed or was published by the wrong service.
-
-    NATS lets a service publish only below its own name. The subject, not a header, therefore proves the publisher.
-    """
-    header = message.header or {}
-    event = parse_event(header.get(headers.EVENT_TYPE, ""), message.data)
-    if message.subject != event.subject:
-        error = f"its subject should be {event.subject}"
-        raise ValueError(error)
-    context = trace.parse(header.get(headers.TRACEPARENT), request_id=header.get(headers.REQUEST_ID, ""))
-    try:
-        event_id = UUID(header.get(headers.EVENT_ID, ""))
-    except ValueError:
-        error = f"it has no valid {headers.EVENT_ID} header, so a redelivery could not be recognized"
-        raise ValueError(error) from None
-    return StreamedEvent(event_id, event, context, message)
-
-
-def parse_event(ce_type: str, body: bytes | str) -> Event:
-    """Parses the body of an event of the given type. Raises `ValueError` if the type is unknown or the body invalid."""
-    event_class = EVENT_BY_TYPE.get(ce_type)
-    if event_class is None:
-        error = f"unknown event type {ce_type[:100]!r}"
-        raise ValueError(error)
-    return event_class.model_validate_json(body, extra="ignore")  # the publisher may be a newer release
-
-
 @dataclass(slots=True)
 class FailureCount:
     """The failures of one event in this process."""
@@ -146,7 +104,7 @@ class EventConsumer:
         inbox: Inbox,
         js: JetStreamContext,
         metrics: Metrics,
-        min_interval_seconds: float = 0.0,
+        max_pause_seconds: float = 0.0,
     ) -> None:
         self.consumer, self.service = consumer, consumer.service
         self.deps = deps
@@ -160,7 +118,7 @@ class EventConsumer:
         )
         self.js = js
         self.metrics = metrics
-        self.min_interval = MinInterval(min_interval_seconds)
+        self.pause = AdaptivePause(max_pause_seconds)
         self._queue: asyncio.Queue[Msg] = asyncio.Queue()
         self._failures: OrderedDict[int, FailureCount] = OrderedDict()
         self._is_applying = False
@@ -179,9 +137,9 @@ class EventConsumer:
         while True:
             first = await self._queue.get()
             self._is_applying = True
-            await self.min_interval.wait()
             try:
-                await self.process([first, *self._take_queued()])
+                async with self.pause:
+                    await self.process([first, *self._take_queued()])
             except Exception:
                 log.exception("batch of events failed; JetStream redelivers it")
             finally:
@@ -257,10 +215,12 @@ class EventConsumer:
             await received.message.in_progress()
 
     async def _acknowledge(self, events: Sequence[StreamedEvent]) -> None:
-        for position, received in enumerate(events):
-            if position:
-                failpoint("consumer.acked_one")
-            await received.message.ack()
+        """Acknowledges applied events: the first by itself, so that a test can end the process between two of them."""
+        await _acknowledge([events[0].message])
+        if len(events) > 1:
+            failpoint("consumer.acked_one")
+            await _acknowledge([received.message for received in events[1:]])
+        for received in events:
             self._failures.pop(_stream_sequence(received.message), None)
             event = received.event
             self.metrics.events_consumed.labels(event.ce_type(), "ok").inc()
@@ -268,10 +228,13 @@ class EventConsumer:
                 log.info("event consumed", event_type=event.ce_type(), aggregate_id=event.aggregate_id)
 
     async def _on_failure(self, events: list[StreamedEvent], error: Exception) -> None:
-        """Applies each event of a failed batch on its own. A single event is redelivered or dead-lettered."""
-        if len(events) > 1:
-            for received in events:
-                await self._apply([received])
+        """Applies each half of a failed batch on its own, so that one bad event costs few transactions.
+
+        A single event is redelivered or dead-lettered.
+        """
+        if middle := len(events) // 2:
+            await self._apply(events[:middle])
+            await self._apply(events[middle:])
             return
         message, context = events[0].message, events[0].trace_context
         failures = self._record_failure(message)
@@ -320,6 +283,9 @@ async def handle_event(
 ) -> RedeliveryOutcome | None:
     """Runs the handler of an event in the trace of the event."""
     event = received.event
+    if not trace.has_spans(received.trace_context):
+        with trace.activate(received.trace_context):
+            return await handlers[type(event)](deps, tx, event)
     attributes = {
         **messaging_attributes("process", event.subject_pattern()),
         "messaging.message.id": str(received.event_id),
@@ -330,7 +296,15 @@ async def handle_event(
 
 
 def _stream_sequence(message: Msg) -> int:
-    return int(message.metadata.sequence.stream)
+    delivery = parse_delivery(message.reply)
+    assert delivery is not None, "`has_delivered` was checked"
+    return delivery.sequence
+
+
+async def _acknowledge(messages: Sequence[Msg]) -> None:
+    client = messages[0]._client  # noqa: SLF001 - the connection that received them
+    assert isinstance(client, NatsClient), "every connection of this project"
+    await client.acknowledge(messages)
 
 
 def _is_permanent(error: Exception) -> bool:

@@ -134,15 +134,19 @@ class RpcClient:
         deadline = min(now + (timeout_seconds or self.timeout_seconds), limit)
         if deadline <= now:
             raise TimedOut
+        header = {headers.TIME_LEFT: str(int((deadline - now) * 1000)), **extra_headers}
+        if not trace.is_recorded():
+            return await self._send_traced(trace.current(), subject, body, header, deadline)
         with trace.child_span(f"send {subject}", SpanKind.CLIENT, messaging_attributes("send", subject)) as context:
-            header = {
-                headers.TRACEPARENT: context.traceparent,
-                headers.REQUEST_ID: context.request_id,
-                headers.TIME_LEFT: str(int((deadline - now) * 1000)),
-                **extra_headers,
-            }
-            reply = await self._send(subject, body, header, deadline)
-            return reply.data, reply.header or {}
+            return await self._send_traced(context, subject, body, header, deadline)
+
+    async def _send_traced(
+        self, context: trace.Trace, subject: str, body: bytes, header: dict[str, str], deadline: float
+    ) -> tuple[bytes, Mapping[str, str]]:
+        header[headers.TRACEPARENT] = context.traceparent
+        header[headers.REQUEST_ID] = context.request_id
+        reply = await self._send(subject, body, header, deadline)
+        return reply.data, reply.headers or {}
 
     async def _send(self, subject: str, body: bytes, header: dict[str, str], deadline: float) -> Any:
         try:

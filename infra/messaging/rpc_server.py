@@ -29,12 +29,13 @@ from contracts.failure import (
     Unavailable,
 )
 from contracts.identity import Access, Identity
-from contracts.operation import OPERATOR, AnyOperation
+from contracts.operation import EDGE, OPERATOR, AnyOperation
 from contracts.size_limits import MAX_REPLY_BYTES
 from infra.foundation import trace
 from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import Metrics, get_logger
 from infra.messaging.arrival_clock import ArrivalClock
+from infra.messaging.endpoint_stats import DurationSeries, EndpointStats
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey, IdempotencyStore, StoredReply
 from infra.messaging.request_parsing import parse_request
 from infra.messaging.rpc import Reply, Request
@@ -46,39 +47,15 @@ Handler = Callable[[Any, Any], Awaitable[Any]]
 ReplyCompleter = Callable[[Any, Request[Any], StoredReply], StoredReply]
 """`def add_token(deps, request, reply) -> StoredReply`: adds to a successful reply what is never stored with it."""
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
 STORED_FAILURE_STATUSES = frozenset({402, 404, 409})
 """Statuses of failures that are stored: the request was understood and tried, so its key gets the same reply again."""
 
+EDGE_INBOX = f"_INBOX_{EDGE}."
+"""The inbox of the edge, which writes the log line of each HTTP request itself."""
+
 log = get_logger("souk.rpc")
-
-
-@dataclass(slots=True)
-class EndpointStats:
-    """What an operation has done since the process started, as NATS micro reports it."""
-
-    requests: int = 0
-    errors: int = 0
-    last_error: str = ""
-    seconds: float = 0.0
-
-    def count(self, outcome: str, seconds: float) -> None:
-        """Counts one request. `outcome` is the code of its failure, or `ok`."""
-        self.requests += 1
-        self.seconds += seconds
-        if outcome != "ok":
-            self.errors += 1
-            self.last_error = outcome
-
-    def to_json(self) -> dict[str, int | str]:
-        """Returns the fields of ADR-32; times are in nanoseconds."""
-        nanoseconds = int(self.seconds * 1_000_000_000)
-        return {
-            "num_requests": self.requests,
-            "num_errors": self.errors,
-            "last_error": self.last_error,
-            "processing_time": nanoseconds,
-            "average_processing_time": nanoseconds // self.requests if self.requests else 0,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +67,22 @@ class RpcEndpoint:
     reply_prefixes: tuple[str, ...]
     complete: ReplyCompleter | None = None
     stats: EndpointStats = field(default_factory=EndpointStats)
+
+
+class InFlightLimit:
+    """Counts the requests in progress, each one a `with` block. Beyond the limit it raises `Overloaded`."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.count = 0
+
+    def __enter__(self) -> None:
+        if self.count >= self.limit:
+            raise Overloaded(retry_after=1)
+        self.count += 1
+
+    def __exit__(self, *_exception: object) -> None:
+        self.count -= 1
 
 
 class RpcServer:
@@ -116,15 +109,15 @@ class RpcServer:
         self.idempotency_store = idempotency_store
         self.is_transient = is_transient
         self.metrics = metrics
-        self.max_in_flight = max_in_flight
+        self.in_flight = InFlightLimit(max_in_flight)
         self.arrival_clock = ArrivalClock()
-        self._in_flight = 0
+        self._durations = DurationSeries(metrics)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is in progress."""
-        return not self._tasks and not self._in_flight
+        return not self._tasks and not self.in_flight.count
 
     def receive(self, message: Msg) -> None:
         """Handles a message in a task of its own, which publishes the reply."""
@@ -138,11 +131,18 @@ class RpcServer:
             log.error("request left without a reply", exc_info=error)
 
     async def _reply_to(self, message: Msg, deadline: float | None) -> None:
-        if self.is_expired(message, deadline):
+        if deadline is not None and self.is_expired(message, deadline):
             return
-        with self.observed(message, deadline) as observation:
+        context = _trace_of(message, deadline)
+        if trace.has_spans(context):
+            with self.observed(message, deadline) as observation:
+                reply = await self._run(message)
+                observation.reply_headers = reply.headers
+        else:  # the same without context managers, which cost as much as a small handler
+            started = time.perf_counter()
+            trace.activate_in_task(context)
             reply = await self._run(message)
-            observation.reply_headers = reply.headers
+            self._record(message, reply.headers, time.perf_counter() - started)
         if message.reply:
             await self._publish(message, reply)
 
@@ -157,69 +157,56 @@ class RpcServer:
 
     async def _run(self, message: Msg) -> StoredReply:
         try:
-            with self.admitted():
-                identity = self.authenticate(message)
-                return await self.handle(message, identity)
+            with self.in_flight:
+                return await self.handle(message, self.authenticate(message))
         except Exception as error:  # noqa: BLE001 - every failure becomes a reply
             return self.failure_reply(message, error)
 
     def deadline_of(self, message: Msg) -> float | None:
         """Returns when the caller stops waiting, by `time.monotonic()`; None if the message does not say."""
-        time_left = (message.header or {}).get(headers.TIME_LEFT)
+        time_left = (message.headers or NO_HEADERS).get(headers.TIME_LEFT)
         return None if time_left is None else self.arrival_clock.earliest_arrival() + float(time_left) / 1000
 
     def is_expired(self, message: Msg, deadline: float | None) -> bool:
         """Whether the caller no longer waits for the reply, so that the request is not worth starting."""
         if deadline is None or deadline >= time.monotonic():
             return False
-        self.metrics.rpc_duration.labels(message.subject, "expired").observe(0)
+        self._durations.find(message.subject if message.subject in self.endpoints else "unknown", "expired").observe(0)
         return True
 
     @contextmanager
     def observed(self, message: Msg, deadline: float | None) -> Iterator["Observation"]:
         """Runs the block in the trace of the message; then measures and logs its reply."""
         started = time.perf_counter()
-        header: Mapping[str, str] = message.header or {}
-        context = trace.parse(
-            header.get(headers.TRACEPARENT), request_id=header.get(headers.REQUEST_ID, ""), deadline=deadline
-        )
+        context = _trace_of(message, deadline)
         attributes = messaging_attributes("process", message.subject)
         with trace.span(context, f"process {message.subject}", SpanKind.SERVER, attributes):
             observation = Observation()
             yield observation
             if observation.reply_headers is not None:
                 _annotate_server_error(observation.reply_headers)
-                self._record(message.subject, observation.reply_headers, time.perf_counter() - started)
+                self._record(message, observation.reply_headers, time.perf_counter() - started)
 
-    def _record(self, subject: str, reply_headers: Mapping[str, str], seconds: float) -> None:
+    def _record(self, message: Msg, reply_headers: Mapping[str, str], seconds: float) -> None:
+        subject = message.subject
         endpoint = self.endpoints.get(subject)
         outcome = reply_headers.get(headers.ERROR, "ok")
-        self.metrics.rpc_duration.labels(subject if endpoint else "unknown", outcome).observe(seconds)
+        self._durations.find(subject if endpoint else "unknown", outcome).observe(seconds)
         if endpoint is None:
             return
         endpoint.stats.count(outcome, seconds)
-        if endpoint.operation.writes or outcome == InternalError.code:
+        is_logged_by_edge = message.reply.startswith(EDGE_INBOX)
+        if outcome == InternalError.code or (endpoint.operation.writes and not is_logged_by_edge):
             log.info("request handled", operation=subject, outcome=outcome, ms=round(seconds * 1000, 2))
         if endpoint.operation.writes:
             failpoint("rpc_server.before_reply")
-
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Counts a request as in progress inside the block. Raises `Overloaded` beyond the limit."""
-        if self._in_flight >= self.max_in_flight:
-            raise Overloaded(retry_after=1)
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
 
     def authenticate(self, message: Msg) -> Identity | None:
         """Returns the user of a request. Raises a `Fail` if the caller or the user may not request the operation."""
         endpoint = self._endpoint_of(message)
         require_allowed_caller(message.reply, endpoint.reply_prefixes)
         identity = None
-        header: Mapping[str, str] = message.header or {}
+        header: Mapping[str, str] = message.headers or NO_HEADERS
         if headers.IDENTITY in header and endpoint.operation.access is not Access.SERVICE:
             identity = Identity.model_validate_json(header[headers.IDENTITY])
         return authorize(endpoint.operation, identity, has_order_token=headers.ORDER_TOKEN in header)
@@ -237,7 +224,7 @@ class RpcServer:
 
     async def _handle(self, message: Msg, identity: Identity | None) -> StoredReply:
         endpoint = self._endpoint_of(message)
-        request = parse_request(endpoint.operation, message.data, message.header or {}, identity)
+        request = parse_request(endpoint.operation, message.data, message.headers or NO_HEADERS, identity)
         if request.idempotency_key is None:
             reply = _encode(await endpoint.handler(self.deps, request))
         else:
@@ -296,6 +283,13 @@ class Observation:
     """What `RpcServer.observed` measures: the block sets the headers of the reply."""
 
     reply_headers: Mapping[str, str] | None = None
+
+
+def _trace_of(message: Msg, deadline: float | None) -> trace.Trace:
+    header: Mapping[str, str] = message.headers or NO_HEADERS
+    return trace.parse(
+        header.get(headers.TRACEPARENT), request_id=header.get(headers.REQUEST_ID, ""), deadline=deadline
+    )
 
 
 def _annotate_server_error(reply_headers: Mapping[str, str]) -> None:

@@ -59,7 +59,9 @@ class ServiceBroker(NatsBroker):
         if self.fast_path is None:
             await super().start()
             return
-        await self.fast_path.subscribe(await self.connect())
+        client = await self.connect()
+        assert isinstance(client, NatsClient), "as `_connect` makes it"
+        await self.fast_path.subscribe(client)
 
     async def drain(self) -> None:
         """Ends the subscriptions and returns once every message that has arrived is handed over.

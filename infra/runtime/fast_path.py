@@ -10,13 +10,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.js import JetStreamContext
-
 from infra.messaging.consumer import EventConsumer
+from infra.messaging.nats_client import NatsClient
 from infra.messaging.rpc_server import RpcServer
-from infra.messaging.topology import Consumer, consumer_config
+from infra.messaging.topology import Consumer
 
 
 class FastPath:
@@ -26,33 +23,19 @@ class FastPath:
         self.service = service
         self.rpc_server = rpc_server
         self.consumers = consumers
-        self._subscriptions: list[Any] = []  # nats-py does not type the `drain` of push subscriptions
+        self._subscriptions: list[Any] = []  # nats-py does not type `drain`
 
-    async def subscribe(self, client: Client) -> None:
-        """Subscribes. All replicas of the service share the messages as one queue group."""
+    async def subscribe(self, client: NatsClient) -> None:
+        """Subscribes. All replicas of the service share the messages as one queue group.
 
-        async def receive_request(message: Msg) -> None:
-            self.rpc_server.receive(message)
-
-        js = client.jetstream()
-        self._subscriptions.append(
-            await client.subscribe(f"rpc.{self.service}.*", queue=self.service, cb=receive_request)
-        )
-        for consumer, event_consumer in self.consumers.items():
-            self._subscriptions.append(await _subscribe_to_stream(js, consumer, event_consumer))
+        A consumer has neither flow control nor heartbeats, so events need nothing of nats-py's own subscriptions.
+        """
+        receivers = {f"rpc.{self.service}.*": self.rpc_server.receive}
+        receivers |= {consumer.deliver_subject: each.receive for consumer, each in self.consumers.items()}
+        for subject, receive in receivers.items():
+            self._subscriptions.append(await client.subscribe_directly(subject, receive, queue=self.service))
 
     async def drain(self) -> None:
         """Ends the subscriptions; messages that have already arrived are still handed over."""
         subscriptions, self._subscriptions = self._subscriptions, []
         await asyncio.gather(*(subscription.drain() for subscription in subscriptions))
-
-
-async def _subscribe_to_stream(
-    js: JetStreamContext, consumer: Consumer, event_consumer: EventConsumer
-) -> JetStreamContext.PushSubscription:
-    async def receive_event(message: Msg) -> None:
-        event_consumer.receive(message)
-
-    return await js.subscribe_bind(
-        consumer.stream, consumer_config(consumer), consumer.service, cb=receive_event, manual_ack=True
-    )

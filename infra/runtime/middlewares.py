@@ -64,7 +64,7 @@ class FailureMiddleware(RequestMiddleware):
     async def consume_scope(self, call_next: Next, msg: StreamMessage[Any]) -> NatsResponse:
         """Calls the next middleware and returns its reply, or the reply for its exception."""
         try:
-            with self.server.admitted():
+            with self.server.in_flight:
                 response: NatsResponse = await call_next(msg)
                 return response
         except Exception as error:  # noqa: BLE001 - every failure becomes a reply

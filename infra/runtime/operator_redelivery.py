@@ -23,12 +23,11 @@ from infra.foundation.telemetry import get_logger
 from infra.messaging.consumer import (
     EventHandler,
     Inbox,
-    ReceivedEvent,
     RetryLater,
     describe_error,
     handle_event,
-    parse_event,
 )
+from infra.messaging.event_parsing import ReceivedEvent, parse_event
 from infra.messaging.rpc import Request
 
 log = get_logger("souk.events")

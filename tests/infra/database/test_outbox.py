@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from contracts.money import Money
 from contracts.order import OrderDelivered
@@ -293,3 +294,16 @@ async def test_a_row_that_nats_would_refuse_does_not_hold_up_the_others(
     finally:
         await connection.execute("DELETE FROM outbox")
         await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "header", "is_stored"),
+    [
+        (b'{"stream":"ORDER","seq":7}', None, True),
+        (b'{"stream":"ORDER","seq":7,"duplicate":true}', None, True),
+        (b'{"error":{"code":400,"err_code":10060,"description":"expected stream does not match"}}', None, False),
+        (b"", {"Status": "503"}, False),
+    ],
+)
+def test_only_a_stored_event_is_acknowledged(data: bytes, header: dict[str, str] | None, *, is_stored: bool) -> None:
+    assert outbox.is_acknowledgement(Msg(None, data=data, headers=header)) is is_stored

@@ -1,10 +1,12 @@
-"""Periodic tasks: woken, repeated while there is more work, and retried after failures."""
+"""Periodic tasks: woken, repeated while there is more work, and retried after failures; and pauses between rounds."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from infra.foundation.background import PeriodicTask
+import pytest
+
+from infra.foundation.background import AdaptivePause, PeriodicTask
 from tests.support.eventually import eventually
 
 
@@ -60,3 +62,51 @@ async def test_failed_run_is_retried() -> None:
     async with running(backlog.run, interval_seconds=3600) as periodic:
         await eventually(lambda: backlog.calls == 3)
         assert periodic.failures == 0
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def run_round(pause: AdaptivePause, clock: Clock, seconds: float) -> None:
+    async with pause:
+        clock.now += seconds
+
+
+async def test_a_pause_is_as_long_as_the_round_before_it() -> None:
+    clock = Clock()
+    pause = AdaptivePause(10, clock)
+    assert pause.seconds_left == 0
+    await run_round(pause, clock, 0.25)
+    assert pause.seconds_left == pytest.approx(0.25)
+    clock.now += 0.2
+    assert pause.seconds_left == pytest.approx(0.05)
+    clock.now += 0.2
+    assert pause.seconds_left == 0
+
+
+async def test_a_pause_has_a_limit() -> None:
+    clock = Clock()
+    pause = AdaptivePause(0.04, clock)
+    await run_round(pause, clock, 3)
+    assert pause.seconds_left == pytest.approx(0.04)
+
+
+async def test_a_round_that_fails_is_followed_by_a_pause_too() -> None:
+    clock = Clock()
+    pause = AdaptivePause(10, clock)
+
+    async def fail() -> None:
+        async with pause:
+            clock.now += 0.5
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert pause.seconds_left == pytest.approx(0.5)

@@ -35,6 +35,7 @@ class HandlerProbe:
         self.attempts: Counter[UUID] = Counter()
         self.applied: Counter[UUID] = Counter()
         self.behavior: dict[UUID, str] = {}
+        self.gate = asyncio.Event()
         self.monitor: ConnectionMonitor | None = None
 
     def count_ignored(self) -> float:
@@ -59,6 +60,8 @@ async def handle_payment_captured(probe: HandlerProbe, tx: Transaction, event: P
         raise ZeroDivisionError
     if behavior == "always time out":
         raise TimeoutError
+    if behavior == "wait":
+        await probe.gate.wait()
     if behavior == "fail twice" and attempt <= 2:
         raise ZeroDivisionError
     if behavior == "publish":

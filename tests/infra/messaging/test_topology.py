@@ -9,7 +9,7 @@ from nats.js.api import ConsumerConfig
 
 from contracts.registry import EVENTS, SERVICES, SUBSCRIPTIONS
 from infra.messaging import provisioning, topology
-from infra.messaging.topology import NotProvisioned
+from infra.messaging.topology import NotProvisioned, parse_delivery
 from tests.infra.conftest import KernelStack
 
 
@@ -90,3 +90,18 @@ async def test_differing_stream_is_updated(kernel: KernelStack, kernel_client: C
     config = (await js.stream_info("USER")).config
     await js.update_stream(config.evolve(max_age=60, duplicate_window=30))
     assert await provision(kernel) == ["stream USER updated"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("$JS.ACK.ORDER.catalog.1.42.7.1700000000000000000.3", ("ORDER", "catalog", 42)),
+        ("$JS.ACK.hub.ACCOUNT.ORDER.catalog.1.42.7.1700000000000000000.3", ("ORDER", "catalog", 42)),
+        ("$JS.ACK._.ACCOUNT.ORDER.catalog.1.42.7.1700000000000000000.3.token", ("ORDER", "catalog", 42)),
+        ("$JS.ACK.ORDER.catalog", None),
+        ("_INBOX_order.ACK.ORDER.catalog.1.42.7.1700000000000000000.3", None),
+        ("", None),
+    ],
+)
+def test_the_reply_subject_of_an_event_says_who_delivered_it(reply: str, expected: tuple[str, str, int] | None) -> None:
+    assert parse_delivery(reply) == expected
