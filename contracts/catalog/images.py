@@ -23,6 +23,29 @@ class AddProductImage(Model):
     ] = ""
 
 
+class ChangeProductImage(Model):
+    """The fields of an image to change; the others stay."""
+
+    id: Annotated[Id, Field(description="The product's id.")]
+    image_id: Annotated[Id, Field(description="The image's id.")]
+    alt: Annotated[
+        SingleLine | None,
+        StringConstraints(max_length=200),
+        Field(description="A text for those who cannot see the image."),
+    ] = None
+    position: Annotated[
+        int | None,
+        Field(ge=1, le=1000, description="The new place among the product's images. The first is the main one."),
+    ] = None
+
+
+class ProductImageRef(Model):
+    """Names an image of a product."""
+
+    id: Annotated[Id, Field(description="The product's id.")]
+    image_id: Annotated[Id, Field(description="The image's id.")]
+
+
 class GetProductImage(Model):
     """An image and the width to return it at."""
 

@@ -8,17 +8,26 @@ from contracts.catalog.categories import (
     CreateCategory,
     ReplaceCategory,
 )
-from contracts.catalog.images import AddProductImage, GetProductImage, ProductImageFile, UnreadableImage
+from contracts.catalog.images import (
+    AddProductImage,
+    ChangeProductImage,
+    GetProductImage,
+    ProductImageFile,
+    ProductImageRef,
+    UnreadableImage,
+)
 from contracts.catalog.imports import NotCsv, ProductImport, ProductImportRef, StartProductImport
 from contracts.catalog.product_lists import ListProducts, ProductSearchResult, ProductSuggestions, SuggestProducts
 from contracts.catalog.products import (
     ChangeProduct,
     CreateProduct,
     CurrencyMismatch,
+    GetProducts,
     Product,
     ProductImage,
     ProductLookup,
     ProductRef,
+    ProductResults,
     ReplaceProduct,
     SkuTaken,
     VariantInUse,
@@ -30,12 +39,14 @@ from contracts.catalog.stock import (
     HoldMismatch,
     HoldRef,
     ListStock,
+    ListStockMovements,
     OutOfStock,
     PlaceHold,
     QuoteRequest,
     SkuQuoteList,
     SkuRef,
     StockLevel,
+    StockMovement,
     StockReserved,
 )
 from contracts.catalog.types import SERVICE, CategoryUnknown, SkuUnknown, SlugTaken
@@ -71,6 +82,7 @@ SEARCH_PRODUCTS = Operation(
 )
 SUGGEST = Operation(SERVICE, "suggest", SuggestProducts, ProductSuggestions, "Suggest product names", ANYONE)
 GET_PRODUCT = Operation(SERVICE, "get_product", ProductLookup, Product, "Read a product", ANYONE, (NotFound,))
+GET_PRODUCTS = Operation(SERVICE, "get_products", GetProducts, ProductResults, "Read several products", ANYONE)
 CREATE_PRODUCT = Operation(
     SERVICE,
     "create_product",
@@ -143,6 +155,15 @@ ADJUST_STOCK = Operation(
     (SkuUnknown, StockReserved),
     writes=True,
 )
+LIST_STOCK_MOVEMENTS = Operation(
+    SERVICE,
+    "list_stock_movements",
+    ListStockMovements,
+    ListPage[StockMovement],
+    "List what changed the stock of a SKU",
+    ADMIN,
+    (SkuUnknown, InvalidCursor),
+)
 START_IMPORT = Operation(
     SERVICE,
     "start_import",
@@ -165,6 +186,19 @@ ADD_IMAGE = Operation(
     ADMIN,
     (NotFound, UnreadableImage, PayloadTooLarge),
     writes=True,
+)
+CHANGE_IMAGE = Operation(
+    SERVICE,
+    "change_image",
+    ChangeProductImage,
+    ProductImage,
+    "Change the text or the place of an image",
+    ADMIN,
+    (NotFound,),
+    writes=True,
+)
+DELETE_IMAGE = Operation(
+    SERVICE, "delete_image", ProductImageRef, Empty, "Delete an image of a product", ADMIN, (NotFound,), writes=True
 )
 GET_IMAGE = Operation(
     SERVICE,
@@ -220,6 +254,7 @@ OPERATIONS = (
     SEARCH_PRODUCTS,
     SUGGEST,
     GET_PRODUCT,
+    GET_PRODUCTS,
     CREATE_PRODUCT,
     REPLACE_PRODUCT,
     CHANGE_PRODUCT,
@@ -232,9 +267,12 @@ OPERATIONS = (
     GET_STOCK,
     LIST_STOCK,
     ADJUST_STOCK,
+    LIST_STOCK_MOVEMENTS,
     START_IMPORT,
     GET_IMPORT,
     ADD_IMAGE,
+    CHANGE_IMAGE,
+    DELETE_IMAGE,
     GET_IMAGE,
     QUOTE,
     HOLD,

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from contracts.catalog.types import SERVICE, Attributes, ProductTag, StockUnits
 from contracts.event import Event
-from contracts.failure import Fail
+from contracts.failure import Fail, Problem
 from contracts.model import VISIBLE, Id, Model, MultilineText, NonEmptyLine, SingleLine, Sku, Slug, Timestamp
 from contracts.money import Money
 from contracts.text_formats import text_format
@@ -161,6 +161,32 @@ class ProductLookup(Model):
         text_format(r"^[A-Za-z0-9-]{1,120}$", "Send a product's id or slug."),
         Field(description="The product's id or slug."),
     ]
+
+
+MAX_PRODUCT_LOOKUPS = 100
+"""Products in one request."""
+
+
+class GetProducts(Model):
+    """Products to read in one request, each as a request of its own would."""
+
+    items: Annotated[list[ProductLookup], Field(min_length=1, max_length=MAX_PRODUCT_LOOKUPS)]
+
+
+class ProductResult(Model):
+    """What a request for one product alone would be replied with: the product, or why there is none."""
+
+    version: int | None = None
+    product: Annotated[
+        str | None, Field(description="A `Product` as JSON text, so that each reader passes on the same bytes.")
+    ] = None
+    failure: Problem | None = None
+
+
+class ProductResults(Model):
+    """The results in the order of the lookups. The last ones are missing when the reply has no room for them."""
+
+    items: list[ProductResult]
 
 
 class ProductCreated(Event, service=SERVICE, name="created", key="product_id"):

@@ -1,5 +1,6 @@
 """Stock: the units of each SKU that are on hand and those that holds reserve for orders."""
 
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
@@ -79,6 +80,32 @@ class AdjustStock(Model):
     def _require_delta_or_set(self) -> "AdjustStock":
         require_exactly_one(self, "delta", "set")
         return self
+
+
+class StockMovementKind(StrEnum):
+    """What moves stock."""
+
+    ADJUSTED = "adjusted"
+    SOLD = "sold"
+    RETURNED = "returned"
+
+
+class ListStockMovements(PageParams):
+    """Names the SKU whose movements to list."""
+
+    sku: Sku
+
+
+class StockMovement(Model):
+    """A change of the units on hand of a SKU."""
+
+    kind: StockMovementKind
+    quantity: Annotated[int, Field(description="Units that were added; negative if they were taken.")]
+    on_hand: Annotated[int, Field(description="Units on hand after it.")]
+    reason: Annotated[SingleLine | None, Field(description="Why stock was adjusted.")]
+    user_id: Annotated[Id | None, Field(description="The account that adjusted it.")]
+    order_id: Annotated[Id | None, Field(description="The order that was sold or returned.")]
+    at: Annotated[Timestamp, Field(description="When it happened.")]
 
 
 class QuoteRequest(Model):

@@ -125,6 +125,24 @@ class UserContact(Model):
     )
 
 
+class ContactsRequest(Model):
+    """Asks for the contact details of several users."""
+
+    user_ids: Annotated[list[Id], Field(min_length=1, max_length=100)]
+
+
+class KnownContact(UserContact):
+    """The contact details of one of several users."""
+
+    user_id: Id
+
+
+class ContactList(Model):
+    """The contact details of the users that exist."""
+
+    items: list[KnownContact]
+
+
 class MakeAdmin(Model):
     """The e-mail of an administrator. The password is for a new account; an existing account keeps its own."""
 

@@ -6,7 +6,9 @@ from contracts.model import Empty, ListPage, PageParams
 from contracts.operation import OPERATOR, Operation, OwnedResource
 from contracts.user.accounts import (
     ChangePassword,
+    ContactList,
     ContactRequest,
+    ContactsRequest,
     EmailTaken,
     MakeAdmin,
     Register,
@@ -229,6 +231,15 @@ CONTACT = Operation(
     (NotFound,),
     ("notification",),
 )
+CONTACTS = Operation(
+    SERVICE,
+    "contacts",
+    ContactsRequest,
+    ContactList,
+    "Read the contact details of several users",
+    INTERNAL,
+    callers=("notification",),
+)
 PROOF = Operation(
     SERVICE,
     "proof",
@@ -286,6 +297,7 @@ OPERATIONS = (
     *PRIVACY_OPERATIONS,
     JWKS,
     CONTACT,
+    CONTACTS,
     PROOF,
     ROTATE_KEYS,
     MAKE_ADMIN,

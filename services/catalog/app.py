@@ -4,7 +4,6 @@ from contracts import catalog, order
 from contracts import privacy as privacy_contract
 from contracts.event import Event
 from contracts.operation import AnyOperation
-from infra.database.postgres import Database, connect
 from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
 from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
@@ -22,6 +21,7 @@ from services.catalog.handlers import (
     stock,
 )
 from services.catalog.settings import CatalogSettings
+from services.catalog.store.database import CatalogDatabase, connect
 from services.catalog.workers.hold_settler import settle_holds
 from services.catalog.workers.import_runner import run_next_import
 from services.catalog.workers.search_indexer import index_stale_rows
@@ -31,6 +31,7 @@ HANDLERS: dict[AnyOperation, Handler] = {
     catalog.SEARCH_PRODUCTS: queries.search_products,
     catalog.SUGGEST: queries.suggest,
     catalog.GET_PRODUCT: queries.get_product,
+    catalog.GET_PRODUCTS: queries.get_products,
     catalog.QUOTE: queries.quote,
     catalog.CREATE_PRODUCT: products.create_product,
     catalog.REPLACE_PRODUCT: products.replace_product,
@@ -44,12 +45,15 @@ HANDLERS: dict[AnyOperation, Handler] = {
     catalog.GET_STOCK: stock.get_stock,
     catalog.LIST_STOCK: stock.list_stock,
     catalog.ADJUST_STOCK: stock.adjust_stock,
+    catalog.LIST_STOCK_MOVEMENTS: stock.list_movements,
     catalog.HOLD: holds.hold,
     catalog.RELEASE: holds.release,
     catalog.REPAIR: repair.repair,
     catalog.START_IMPORT: imports.start_import,
     catalog.GET_IMPORT: imports.get_import,
     catalog.ADD_IMAGE: images.add_image,
+    catalog.CHANGE_IMAGE: images.change_image,
+    catalog.DELETE_IMAGE: images.delete_image,
     catalog.GET_IMAGE: images.get_image,
     privacy_contract.ERASE[catalog.SERVICE]: privacy.erase,
     privacy_contract.EXPORT[catalog.SERVICE]: privacy.export,
@@ -61,7 +65,7 @@ EVENT_HANDLERS: dict[type[Event], EventHandler] = {
 }
 
 
-def build(resources: Resources[CatalogSettings, Database]) -> ServiceParts:
+def build(resources: Resources[CatalogSettings, CatalogDatabase]) -> ServiceParts:
     """Assembles the service from its database and connections."""
     deps = build_deps(
         resources, settle_holds=settle_holds, run_next_import=run_next_import, index_search=index_stale_rows

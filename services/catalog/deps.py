@@ -5,17 +5,25 @@ from dataclasses import dataclass
 from functools import partial
 
 from contracts.catalog import ListProducts
-from infra.database.postgres import Database
 from infra.foundation.background import PeriodicTask
 from infra.foundation.batching import BatchLoader
 from infra.runtime.service import Resources
 from services.catalog.settings import CatalogSettings
+from services.catalog.store.database import CatalogDatabase
 from services.catalog.store.object_files import IMAGES, UPLOADS, ObjectFiles
-from services.catalog.store.product_documents import ProductDocument, ProductDocumentCache
-from services.catalog.store.product_loaders import load_pages, load_products
+from services.catalog.store.product_documents import ProductDocument
+from services.catalog.store.product_loaders import (
+    ProductSources,
+    load_large_searches,
+    load_pages,
+    load_products,
+    load_searches,
+)
 
 PRODUCT_BATCH_SIZE, PAGE_BATCH_SIZE = 200, 10
 """Products and list pages that concurrent requests read in one go."""
+LARGE_SEARCHES = 2
+"""How many are counted at the same time, each in tens of milliseconds of a core."""
 WORKER_INTERVAL_SECONDS = 1.0
 
 
@@ -23,11 +31,13 @@ WORKER_INTERVAL_SECONDS = 1.0
 class CatalogDeps:
     """The catalog's database, its object buckets, its batch loaders and its background tasks."""
 
-    db: Database
+    db: CatalogDatabase
     uploads: ObjectFiles
     images: ObjectFiles
     product_loader: BatchLoader[str, ProductDocument]
     page_loader: BatchLoader[ListProducts, bytes]
+    search_loader: BatchLoader[ListProducts, bytes]
+    large_search_loader: BatchLoader[ListProducts, bytes]
     settings: CatalogSettings
     hold_settler: PeriodicTask
     import_worker: PeriodicTask
@@ -44,18 +54,24 @@ Work = Callable[[CatalogDeps], Awaitable[bool]]
 
 
 def build_deps(
-    resources: Resources[CatalogSettings, Database], *, settle_holds: Work, run_next_import: Work, index_search: Work
+    resources: Resources[CatalogSettings, CatalogDatabase],
+    *,
+    settle_holds: Work,
+    run_next_import: Work,
+    index_search: Work,
 ) -> CatalogDeps:
     """Builds the dependencies. The background tasks get them too, and handlers wake the tasks through them."""
-    documents = ProductDocumentCache()
+    sources = ProductSources(resources.store)
     deps = CatalogDeps(
         db=resources.store,
         uploads=ObjectFiles(resources.nats, UPLOADS),
         images=ObjectFiles(resources.nats, IMAGES),
-        product_loader=BatchLoader(
-            partial(load_products, resources.store, documents), max_batch_size=PRODUCT_BATCH_SIZE
+        product_loader=BatchLoader(partial(load_products, sources), max_batch_size=PRODUCT_BATCH_SIZE),
+        page_loader=BatchLoader(partial(load_pages, sources), max_batch_size=PAGE_BATCH_SIZE),
+        search_loader=BatchLoader(partial(load_searches, sources), max_batch_size=PAGE_BATCH_SIZE),
+        large_search_loader=BatchLoader(
+            partial(load_large_searches, sources), max_batch_size=1, max_concurrent=LARGE_SEARCHES
         ),
-        page_loader=BatchLoader(partial(load_pages, resources.store, documents), max_batch_size=PAGE_BATCH_SIZE),
         settings=resources.settings,
         hold_settler=PeriodicTask("hold settler", lambda: settle_holds(deps), interval_seconds=WORKER_INTERVAL_SECONDS),
         import_worker=PeriodicTask(

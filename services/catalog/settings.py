@@ -9,7 +9,7 @@ class CatalogSettings(PostgresSettings):
     """How often events are applied, and when an import counts as abandoned."""
 
     pace: float = Field(
-        0.1, ge=0, le=5, description="Minimum seconds between two batches of events; held stock stays held meanwhile."
+        0.1, ge=0, le=5, description="Longest pause between two batches of events; held stock stays held meanwhile."
     )
     import_patience: float = Field(
         10.0, gt=0, description="Seconds without progress after which another process continues an import."

@@ -3,10 +3,20 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
-from contracts.catalog import AddProductImage, GetProductImage, ProductImage, ProductImageFile
+from contracts.catalog import (
+    AddProductImage,
+    ChangeProductImage,
+    GetProductImage,
+    ProductImage,
+    ProductImageFile,
+    ProductImageRef,
+)
 from contracts.failure import NotFound
+from contracts.model import Empty
+from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id, now
 from infra.messaging.rpc import Reply, Request
@@ -14,7 +24,7 @@ from services.catalog import product_writer
 from services.catalog.content.image_processing import render_widths
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.product_changes import ProductChange
-from services.catalog.domain.product_records import ImageRecord
+from services.catalog.domain.product_records import ImageRecord, ProductRecord
 from services.catalog.handlers.uploads import MAX_IMAGE_UPLOAD_BYTES, read_upload
 from services.catalog.product_writer import FieldPointers
 from services.catalog.store import images, product_documents, products
@@ -40,12 +50,39 @@ async def add_image(deps: CatalogDeps, request: Request[AddProductImage]) -> Rep
         if before is None:
             raise NotFound
         await images.insert(tx.connection, image.id, before.id, image.alt, list(rendered))
-        after = replace(before, images=(*before.images, image), version=before.version + 1, updated_at=now())
-        source = StockChangeSource("an image was added", request.user.user_id)
-        change = ProductChange(after, {})
-        await product_writer.update_product(tx, before, change, source, FieldPointers(), currency=deps.currency)
+        await _write_images(deps, tx, request, before, (*before.images, image))
         tx.on_commit(lambda: failpoint("catalog.image_written"))
         return tx.reply(image.to_contract())
+
+
+async def change_image(deps: CatalogDeps, request: Request[ChangeProductImage]) -> Reply[ProductImage]:
+    """Changes the text of an image, or its place among the images of its product."""
+    body = request.body
+    async with deps.db.transaction(request) as tx:
+        before, image = await _lock_image(tx, body.id, body.image_id)
+        position = body.position or before.images.index(image) + 1
+        changed = image if body.alt is None else replace(image, alt=body.alt)
+        others = [other for other in before.images if other.id != image.id]
+        ordered = (*others[: position - 1], changed, *others[position - 1 :])
+        if ordered != before.images:
+            await images.change(tx.connection, ordered)
+            await _write_images(deps, tx, request, before, ordered)
+        return tx.reply(changed.to_contract())
+
+
+async def delete_image(deps: CatalogDeps, request: Request[ProductImageRef]) -> Reply[Empty]:
+    """Deletes an image: first the product forgets it, and then its files go. They cannot be read in between."""
+    body = request.body
+    async with deps.db.transaction(request) as tx:
+        before, image = await _lock_image(tx, body.id, body.image_id)
+        widths = await images.delete(tx.connection, image.id)
+        remaining = tuple(other for other in before.images if other.id != image.id)
+        await _write_images(deps, tx, request, before, remaining)
+        reply = tx.reply(Empty())
+    failpoint("catalog.image_forgotten")
+    for width in widths:
+        await deps.images.delete(_object_name(image.id, width))
+    return reply
 
 
 async def get_image(deps: CatalogDeps, request: Request[GetProductImage]) -> Reply[ProductImageFile]:
@@ -60,6 +97,26 @@ async def get_image(deps: CatalogDeps, request: Request[GetProductImage]) -> Rep
     if content is None:
         raise NotFound
     return Reply(content, content_type="image/webp")
+
+
+async def _lock_image(tx: Transaction, product_id: UUID, image_id: UUID) -> tuple[ProductRecord, ImageRecord]:
+    """The product, locked, and one of its images."""
+    product = await products.lock(tx.connection, product_id)
+    image = next((image for image in product.images if image.id == image_id), None) if product else None
+    if product is None or image is None:
+        raise NotFound
+    return product, image
+
+
+async def _write_images(
+    deps: CatalogDeps, tx: Transaction, request: Request[Any], before: ProductRecord, changed: tuple[ImageRecord, ...]
+) -> None:
+    """Writes the locked product with other images."""
+    after = replace(before, images=changed, version=before.version + 1, updated_at=now())
+    source = StockChangeSource("the images were changed", request.user.user_id)
+    await product_writer.update_product(
+        tx, before, ProductChange(after, {}), source, FieldPointers(), currency=deps.currency
+    )
 
 
 async def _store_widths(deps: CatalogDeps, image_id: UUID, rendered: Mapping[int, bytes]) -> None:

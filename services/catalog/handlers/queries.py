@@ -3,12 +3,16 @@
 Replies are assembled from JSON that was written together with the products.
 """
 
+from typing import Any, TypeGuard
+
 import orjson
 
 from contracts.catalog import (
+    GetProducts,
     ListProducts,
     Product,
     ProductLookup,
+    ProductResults,
     ProductSearchResult,
     ProductSuggestions,
     QuoteRequest,
@@ -16,37 +20,66 @@ from contracts.catalog import (
     SuggestProducts,
 )
 from contracts.failure import NotFound
+from contracts.identity import Identity
 from contracts.model import ListPage
+from infra.foundation.pagination import count_fitting
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.search import effective_sort
 from services.catalog.store import list_cursor, product_documents, product_queries
+from services.catalog.store.product_documents import ProductDocument
 from services.catalog.store.product_loaders import parse_id
+
+_NOT_FOUND = NotFound().to_problem().model_dump(exclude_none=True)
 
 
 async def get_product(deps: CatalogDeps, request: Request[ProductLookup]) -> Reply[Product]:
     """Reads a product by id or slug. Only administrators see one that is off sale."""
-    key = request.body.key
-    product_id = parse_id(key)
-    document = await deps.product_loader.load(key if product_id is None else str(product_id))
-    is_admin = request.identity is not None and request.identity.is_admin
-    if document is None or not (document.is_active or is_admin):
+    document = await deps.product_loader.load(_loader_key(request.body))
+    if not _is_visible(document, request.identity):
         raise NotFound
     return Reply(document.body.encode(), version=document.version)
 
 
+async def get_products(deps: CatalogDeps, request: Request[GetProducts]) -> Reply[ProductResults]:
+    """Reads several products in one request: a product that is missing leaves the others as they are."""
+    keys = [_loader_key(lookup) for lookup in request.body.items]
+    found = await deps.product_loader.load_many(set(keys))
+    items = [orjson.dumps(_result(found.get(key), request.identity)) for key in keys]
+    del items[count_fitting(map(len, items)) :]
+    return Reply(b'{"items":[%b]}' % b",".join(items))
+
+
+def _loader_key(lookup: ProductLookup) -> str:
+    product_id = parse_id(lookup.key)
+    return lookup.key if product_id is None else str(product_id)
+
+
+def _is_visible(document: ProductDocument | None, identity: Identity | None) -> TypeGuard[ProductDocument]:
+    is_admin = identity is not None and identity.is_admin
+    return document is not None and (document.is_active or is_admin)
+
+
+def _result(document: ProductDocument | None, identity: Identity | None) -> dict[str, Any]:
+    if not _is_visible(document, identity):
+        return {"version": None, "product": None, "failure": _NOT_FOUND}
+    return {"version": document.version, "product": document.body, "failure": None}
+
+
 async def list_products(deps: CatalogDeps, request: Request[ListProducts]) -> Reply[ListPage[Product]]:
     """Lists products by filter and sort."""
-    return Reply(b"{" + await _load_page(deps, request.body) + b"}")
+    _check_cursor(request.body)
+    page = await deps.page_loader.load(request.body)
+    assert page is not None, "every requested page is loaded"
+    return Reply(b"{%b}" % page)
 
 
 async def search_products(deps: CatalogDeps, request: Request[ListProducts]) -> Reply[ProductSearchResult]:
     """Lists products, with the facets of all that match."""
-    page = await _load_page(deps, request.body)
-    async with deps.db.connection() as connection:
-        facets = await product_queries.count_facets(connection, request.body)
-    counts = {name: [facet.model_dump() for facet in found] for name, found in facets.items()}
-    return Reply(b"{" + page + b',"facets":' + orjson.dumps(counts) + b"}")
+    _check_cursor(request.body)
+    found = await deps.search_loader.load(request.body) or await deps.large_search_loader.load(request.body)
+    assert found is not None, "every requested search is loaded"
+    return Reply(found)
 
 
 async def suggest(deps: CatalogDeps, request: Request[SuggestProducts]) -> ProductSuggestions:
@@ -62,10 +95,7 @@ async def quote(deps: CatalogDeps, request: Request[QuoteRequest]) -> Reply[SkuQ
         return Reply(await product_documents.read_quotes(connection, request.body.skus))
 
 
-async def _load_page(deps: CatalogDeps, body: ListProducts) -> bytes:
-    """The JSON members `items` and `next` of a page."""
-    if body.after:  # checked here, because an invalid cursor must not fail the other requests of a batch
+def _check_cursor(body: ListProducts) -> None:
+    """Checks the cursor before the batch, where an invalid one would fail the other requests."""
+    if body.after:
         list_cursor.decode(effective_sort(body), body.after)
-    page = await deps.page_loader.load(body)
-    assert page is not None, "every requested page is loaded"
-    return page

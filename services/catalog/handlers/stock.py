@@ -1,12 +1,21 @@
 """Reads and adjusts stock."""
 
-from contracts.catalog import AdjustStock, ListStock, SkuRef, SkuUnknown, StockAdjusted, StockLevel
+from contracts.catalog import (
+    AdjustStock,
+    ListStock,
+    ListStockMovements,
+    SkuRef,
+    SkuUnknown,
+    StockAdjusted,
+    StockLevel,
+    StockMovement,
+)
 from contracts.model import ListPage
 from infra.foundation.pagination import decode_cursor, encode_cursor, take_fitting
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.stock import StockRecord, adjust_on_hand
-from services.catalog.store import stock
+from services.catalog.store import stock, stock_movements
 from services.catalog.store.stock import StockChangeSource
 
 
@@ -27,6 +36,19 @@ async def list_stock(deps: CatalogDeps, request: Request[ListStock]) -> ListPage
         levels = await stock.list_page(connection, after.replace("\0", ""), body.below, body.limit + 1)
     shown = take_fitting(levels, body.limit)
     return ListPage(items=shown, next=encode_cursor(shown[-1].sku) if len(levels) > len(shown) else None)
+
+
+async def list_movements(deps: CatalogDeps, request: Request[ListStockMovements]) -> ListPage[StockMovement]:
+    """Lists what changed the units on hand of a SKU, the newest first."""
+    body = request.body
+    before = stock_movements.decode_position(body.after) if body.after else None
+    async with deps.db.connection() as connection:
+        movements = await stock_movements.list_page(connection, body.sku, before, body.limit + 1)
+    if movements is None:
+        raise SkuUnknown
+    shown = take_fitting([movement.contract for movement in movements], body.limit)
+    last = movements[len(shown) - 1].position if len(movements) > len(shown) else None
+    return ListPage(items=shown, next=last.cursor if last else None)
 
 
 async def adjust_stock(deps: CatalogDeps, request: Request[AdjustStock]) -> Reply[StockLevel]:

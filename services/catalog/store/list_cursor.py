@@ -19,11 +19,13 @@ _KEY_TYPES: dict[ProductSort, tuple[type, ...]] = {
     ProductSort.PRICE_DESCENDING: (int, UUID),
     ProductSort.NAME: (str, UUID),
     ProductSort.RATING: (float, UUID),
-    ProductSort.RELEVANCE: (float, UUID),
+    ProductSort.RELEVANCE: (float, UUID, UUID),
 }
+_OLDER_KEY_TYPES: dict[ProductSort, tuple[type, ...]] = {ProductSort.RELEVANCE: (float, UUID)}
+"""Of cursors that the release before made."""
 _IS_IN_RANGE: dict[type, Callable[[Any], bool]] = {
     int: lambda amount: 0 <= amount <= MAX_AMOUNT,
-    float: lambda number: 0 <= number <= 1e30,  # noqa: PLR2004 - the range of a float4, which excludes NaN
+    float: lambda number: -1 <= number <= 1e30,  # noqa: PLR2004 - the range of a float4, which excludes NaN
     str: lambda text: "\0" not in text,
     UUID: lambda _: True,
 }
@@ -42,7 +44,12 @@ def encode(sort: ProductSort, key: Sequence[Any]) -> str:
 
 def decode(sort: ProductSort, cursor: str) -> Sequence[Any]:
     """The sort key that the page starts after; raises `InvalidCursor` for a cursor of another sort or a forged one."""
-    cursor_sort, *key = decode_cursor(cursor, str, *_KEY_TYPES[sort])
+    try:
+        cursor_sort, *key = decode_cursor(cursor, str, *_KEY_TYPES[sort])
+    except InvalidCursor:
+        if sort not in _OLDER_KEY_TYPES:
+            raise
+        cursor_sort, *key = decode_cursor(cursor, str, *_OLDER_KEY_TYPES[sort])
     if cursor_sort != sort.value or not all(_IS_IN_RANGE[type(part)](part) for part in key):
         raise InvalidCursor
-    return key
+    return tuple(key)

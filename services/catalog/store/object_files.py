@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import orjson
 from nats.aio.client import Client
@@ -65,6 +65,13 @@ class ObjectFiles:
         if hashlib.sha256(content).digest() != expected:
             raise CorruptObjectError(f"{self.bucket}/{name}")
         return content
+
+    async def delete(self, name: str) -> None:
+        """Deletes a file; one that does not exist is deleted already."""
+        with _unavailable_on_error():
+            store = await self.js.object_store(self.bucket)
+            with suppress(NotFoundError):
+                await store.delete(name)
 
     async def _read_chunks(self, info: ObjectInfo) -> bytes:
         """Reads every chunk of a file. Raises `Unavailable` while one is missing: a node may lag behind its leader."""

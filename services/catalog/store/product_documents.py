@@ -25,6 +25,10 @@ LIVE_COLUMNS = """p.id, p.version, c.slug AS category, ARRAY(
 
 _GET = f"SELECT p.is_active, p.slug, {LIVE_COLUMNS} FROM product p LEFT JOIN category c ON c.id = p.category_id"  # noqa: S608 - constants
 _BY_ID_OR_SLUG = f"{_GET} WHERE p.id = ANY($1) OR p.slug = ANY($2)"
+_LIVE_VALUES = f"""
+SELECT {LIVE_COLUMNS} FROM unnest($1::uuid[]) WITH ORDINALITY AS page (id, place)
+JOIN product p ON p.id = page.id LEFT JOIN category c ON c.id = p.category_id ORDER BY page.place
+"""  # noqa: S608 - constants
 _DOCUMENT = f"""
 SELECT p.is_active, d.document, {LIVE_COLUMNS}
 FROM product p JOIN product_document d ON d.product_id = p.id LEFT JOIN category c ON c.id = p.category_id
@@ -95,6 +99,11 @@ async def read_product(connection: Connection, product_id: UUID) -> str | None:
     """The JSON of a product as the transaction sees it."""
     row = await connection.fetchrow(_DOCUMENT, [product_id])
     return _fill(row["document"], row) if row else None
+
+
+async def read_live_values(connection: Connection, ids: Sequence[UUID]) -> list[asyncpg.Record]:
+    """The live values of products, to render them, in the order of their ids."""
+    return await connection.fetch(_LIVE_VALUES, ids)
 
 
 async def read_quotes(connection: Connection, skus: list[str]) -> bytes:

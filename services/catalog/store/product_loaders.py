@@ -1,31 +1,105 @@
-"""Reads products and list pages for many concurrent requests in one go."""
+"""Reads products, list pages and searches for many concurrent requests in one go."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from contracts.catalog import ListProducts
-from infra.database.postgres import Connection, Database
+from contracts.catalog import ListProducts, ProductSort
+from infra.database.postgres import Connection
 from infra.foundation.pagination import count_fitting
 from services.catalog.domain.search import effective_sort
-from services.catalog.store import list_cursor, product_queries
+from services.catalog.store import list_cursor, product_documents, product_queries, product_search
+from services.catalog.store.database import CatalogDatabase
+from services.catalog.store.large_results import CachedPage, LargeResult, LargeResultCache
 from services.catalog.store.product_documents import ProductDocument, ProductDocumentCache
 
 
-async def load_products(
-    db: Database, documents: ProductDocumentCache, keys: Collection[str]
-) -> dict[str, ProductDocument]:
+@dataclass(frozen=True, slots=True)
+class ProductSources:
+    """Where products are read from: the database, and what this process keeps of it."""
+
+    db: CatalogDatabase
+    documents: ProductDocumentCache = field(default_factory=ProductDocumentCache)
+    large_results: LargeResultCache = field(default_factory=LargeResultCache)
+
+
+async def load_products(sources: ProductSources, keys: Collection[str]) -> dict[str, ProductDocument]:
     """Products by key; each key is an id or a slug."""
     ids = [product_id for key in keys if (product_id := parse_id(key))]
-    async with db.connection() as connection:
-        return await documents.find(connection, ids, list(keys))
+    async with sources.db.connection() as connection:
+        return await sources.documents.find(connection, ids, list(keys))
 
 
-async def load_pages(
-    db: Database, documents: ProductDocumentCache, requests: Collection[ListProducts]
-) -> dict[ListProducts, bytes]:
+async def load_pages(sources: ProductSources, requests: Collection[ListProducts]) -> dict[ListProducts, bytes]:
     """The JSON members `items` and `next` of each page; equal requests share one page."""
-    async with db.connection() as connection:
-        return {request: await _load_page(connection, documents, request) for request in requests}
+    pages: dict[ListProducts, bytes] = {}
+    async with sources.db.connection() as connection:
+        await _refresh_large_results(connection, sources, requests)
+        for request in requests:
+            page = await _load_quickly(connection, sources, request)
+            if page is not None:
+                pages[request] = page
+    others = [request for request in requests if request not in pages]
+    if others:
+        async with sources.db.list_connection() as connection:
+            if any(request.q for request in others):
+                await sources.large_results.refresh(connection)
+            for request in others:
+                large = sources.large_results.find_or_add(request) if request.q else None
+                pages[request] = await _load_page(connection, sources, request, large)
+    return pages
+
+
+async def load_searches(sources: ProductSources, requests: Collection[ListProducts]) -> dict[ListProducts, bytes]:
+    """The JSON of pages with facets, without the searches that `load_large_searches` has to count."""
+    found: dict[ListProducts, bytes] = {}
+    new = []
+    async with sources.db.connection() as connection:
+        await _refresh_large_results(connection, sources, requests)
+        for request in requests:
+            large = sources.large_results.find(request)
+            if large is None and not request.q:
+                new.append(request)
+            else:
+                await _add_search(connection, sources, request, large, found)
+    if new:
+        async with sources.db.list_connection() as connection:
+            for request in new:
+                await _add_search(connection, sources, request, None, found)
+    return found
+
+
+async def _add_search(
+    connection: Connection,
+    sources: ProductSources,
+    request: ListProducts,
+    large: LargeResult | None,
+    found: dict[ListProducts, bytes],
+) -> None:
+    """Adds the result if it is not large, or if all of it is cached."""
+    if large is None:
+        result = await _search(connection, request)
+        if result is not None:
+            page = await _render(connection, sources, request, result.rows)
+            found[request] = _search_result(page, result.facets)
+    elif large.facets is not None and (cached := large.find_page(request, effective_sort(request))):
+        page = await _render_cached(connection, sources, request, cached)
+        found[request] = _search_result(page, large.facets)
+
+
+async def load_large_searches(sources: ProductSources, requests: Collection[ListProducts]) -> dict[ListProducts, bytes]:
+    """The JSON of pages with facets, of searches with more than 1,000 matches."""
+    found: dict[ListProducts, bytes] = {}
+    async with sources.db.list_connection() as connection:
+        await sources.large_results.refresh(connection)
+        for request in requests:
+            large = sources.large_results.find_or_add(request)
+            if large.facets is None:
+                large.facets = await product_search.count_facets(connection, request)
+            page = await _load_page(connection, sources, request, large)
+            found[request] = _search_result(page, large.facets)
+    return found
 
 
 def parse_id(key: str) -> UUID | None:
@@ -36,15 +110,85 @@ def parse_id(key: str) -> UUID | None:
         return None
 
 
-async def _load_page(connection: Connection, documents: ProductDocumentCache, request: ListProducts) -> bytes:
+async def _refresh_large_results(
+    connection: Connection, sources: ProductSources, requests: Collection[ListProducts]
+) -> None:
+    """Forgets large results that have changed, if any of these requests has one."""
+    if any(sources.large_results.find(request) for request in requests):
+        await sources.large_results.refresh(connection)
+
+
+async def _load_quickly(connection: Connection, sources: ProductSources, request: ListProducts) -> bytes | None:
+    """A page that is cached, or whose statement needs no plan of its own; None for others."""
     sort = effective_sort(request)
+    if product_queries.is_plain(request):
+        rows = await product_queries.list_page(connection, request, sort, await _after(connection, request, sort))
+        return await _render(connection, sources, request, rows)
+    if not request.q:
+        return None
+    large = sources.large_results.find(request)
+    if large is not None:
+        cached = large.find_page(request, sort)
+        return await _render_cached(connection, sources, request, cached) if cached else None
+    result = await _search(connection, request, with_facets=False)
+    return await _render(connection, sources, request, result.rows) if result is not None else None
+
+
+async def _search(
+    connection: Connection, request: ListProducts, *, with_facets: bool = True
+) -> product_search.SearchResult | None:
+    sort = effective_sort(request)
+    after = await _after(connection, request, sort)
+    if product_queries.names_oldest_ranked(sort, after):
+        return None
+    return await product_search.search(connection, request, sort, after, with_facets=with_facets)
+
+
+async def _load_page(
+    connection: Connection, sources: ProductSources, request: ListProducts, large: LargeResult | None = None
+) -> bytes:
+    """The page; its products are cached if the result is."""
+    sort = effective_sort(request)
+    after = await _after(connection, request, sort)
+    rows = await product_queries.list_page(connection, request, sort, after)
+    if large is not None:
+        keys = [product_queries.page_key(row, sort) for row in rows]
+        large.add_page(request, sort, CachedPage([row["id"] for row in rows], keys))
+    return await _render(connection, sources, request, rows)
+
+
+async def _after(connection: Connection, request: ListProducts, sort: ProductSort) -> Sequence[Any] | None:
+    """The sort key that the page starts after."""
     after = list_cursor.decode(sort, request.after) if request.after else None
     if after is not None and after[0] == list_cursor.UNNAMED:
         after = (await product_queries.find_name(connection, after[-1]), after[-1])
-    rows = await product_queries.list_page(connection, request, sort, after)
-    items = [item.encode() for item in await documents.render(connection, rows[: request.limit])]
+    return after
+
+
+async def _render(connection: Connection, sources: ProductSources, request: ListProducts, rows: Sequence[Any]) -> bytes:
+    """The JSON members of the page with these rows."""
+    sort = effective_sort(request)
+    keys = [product_queries.page_key(row, sort) for row in rows]
+    return _page(await sources.documents.render(connection, rows[: request.limit]), keys, sort)
+
+
+async def _render_cached(
+    connection: Connection, sources: ProductSources, request: ListProducts, page: CachedPage
+) -> bytes:
+    """The JSON members of a page whose products are known, with their values of this moment."""
+    rows = await product_documents.read_live_values(connection, page.ids[: request.limit])
+    return _page(await sources.documents.render(connection, rows), page.keys, effective_sort(request))
+
+
+def _page(documents: Sequence[str], keys: Sequence[Sequence[Any]], sort: ProductSort) -> bytes:
+    """The JSON members `items` and `next`: as many documents as fit. There is a key more if the list goes on."""
+    items = [document.encode() for document in documents]
     del items[count_fitting(map(len, items)) :]
     cursor = b"null"
-    if len(rows) > len(items):
-        cursor = b'"%b"' % list_cursor.encode(sort, product_queries.page_key(rows[len(items) - 1], sort)).encode()
+    if len(keys) > len(items):
+        cursor = b'"%b"' % list_cursor.encode(sort, keys[len(items) - 1]).encode()
     return b'"items":[%b],"next":%b' % (b",".join(items), cursor)
+
+
+def _search_result(page: bytes, facets: str) -> bytes:
+    return b'{%b,"facets":%b}' % (page, facets.encode())

@@ -16,6 +16,7 @@ from infra.ops.devstack.stack import Stack
 from services.catalog.content import image_processing
 from services.catalog.store.object_files import IMAGES, ObjectFiles
 from tests.services.catalog.conftest import CatalogClient, ImportFiles
+from tests.support.rpc import RpcCaller
 
 Make = Callable[..., Awaitable[Product]]
 
@@ -57,6 +58,48 @@ async def test_serves_an_image_at_the_next_stored_width(
     after = await client.edge(catalog.GET_PRODUCT, {"key": str(product.id)})
     assert after.images == [image, second]
     assert after.updated_at > product.updated_at
+
+
+async def test_an_image_gets_another_text_and_place(
+    client: CatalogClient, files: ImportFiles, new_product: Make
+) -> None:
+    product = await new_product()
+    images = [await add(client, files, product, image_file(), alt) for alt in ("front", "back", "side")]
+
+    async def change(image: ProductImage, **fields: Any) -> list[str]:
+        body = {"id": str(product.id), "image_id": str(image.id), **fields}
+        changed = await client.as_admin(catalog.CHANGE_IMAGE, body)
+        assert (changed.id, changed.url) == (image.id, image.url)
+        found = await client.edge(catalog.GET_PRODUCT, {"key": str(product.id)})
+        return [image.alt for image in found.images]
+
+    assert await change(images[2], position=1) == ["side", "front", "back"]
+    assert await change(images[0], alt="front, lit") == ["side", "front, lit", "back"]
+    assert await change(images[2], alt="from the left", position=1000) == ["front, lit", "back", "from the left"]
+    assert await change(images[1]) == ["front, lit", "back", "from the left"]
+    added = await add(client, files, product, image_file(), "box")
+    after = await client.edge(catalog.GET_PRODUCT, {"key": str(product.id)})
+    assert after.images[-1] == added
+
+
+async def test_a_deleted_image_and_its_files_are_gone(
+    client: CatalogClient, files: ImportFiles, new_product: Make, as_service: Callable[[str], Awaitable[RpcCaller]]
+) -> None:
+    product, other = await new_product(), await new_product()
+    first, second = [await add(client, files, product, image_file()) for _ in range(2)]
+    stored = ObjectFiles((await as_service("catalog")).client, IMAGES)
+    assert await stored.size(f"{first.id}/900")
+    for product_id in (other.id, new_id()):
+        with pytest.raises(NotFound):
+            await client.as_admin(catalog.DELETE_IMAGE, {"id": str(product_id), "image_id": str(first.id)})
+    await client.as_admin(catalog.DELETE_IMAGE, {"id": str(product.id), "image_id": str(first.id)})
+    assert (await client.edge(catalog.GET_PRODUCT, {"key": str(product.id)})).images == [second]
+    assert [await stored.size(f"{first.id}/{width}") for width in (160, 320, 640, 900)] == [None] * 4
+    with pytest.raises(NotFound):
+        await get(client, first, 160)
+    with pytest.raises(NotFound):
+        await client.as_admin(catalog.DELETE_IMAGE, {"id": str(product.id), "image_id": str(first.id)})
+    assert (await get(client, second, 160)).width == 160
 
 
 async def test_refuses_files_that_are_not_images(client: CatalogClient, files: ImportFiles, new_product: Make) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -10,6 +11,7 @@ from contracts import catalog
 from contracts.catalog import Product, SkuUnknown, StockReserved
 from contracts.failure import InvalidCursor, InvalidRequest
 from infra.foundation.ids import new_id
+from infra.foundation.pagination import encode_cursor
 from tests.services.catalog.conftest import CatalogClient, line
 from tests.support.event_recorder import EventRecorder
 
@@ -36,6 +38,38 @@ async def test_movements_record_reason_and_account(
     )
     assert [(row["quantity"], row["reason"]) for row in rows] == [(10, "created with the product"), (-1, "counted")]
     assert {row["who"] for row in rows} == {client.admin.user_id}
+
+
+async def test_lists_movements_newest_first_with_the_units_after_each(client: CatalogClient, sku: str) -> None:
+    hold = await client.hold(line(sku, 3))
+    await client.publish_paid(hold.hold_id, sku, 3)
+    await client.wait_for_stock(sku, on_hand=7, reserved=0)
+    await adjust(client, sku, delta=-2)
+    await client.publish_cancelled(hold.hold_id)
+    await client.wait_for_stock(sku, on_hand=8, reserved=0)
+    found: list[tuple[str, int, int]] = []
+    orders: list[UUID | None] = []
+    after: str | None = None
+    for _ in range(4):
+        page = await client.as_admin(catalog.LIST_STOCK_MOVEMENTS, {"sku": sku, "limit": 1, "after": after})
+        (movement,) = page.items
+        found.append((movement.kind, movement.quantity, movement.on_hand))
+        orders.append(movement.order_id)
+        after = page.next
+    assert after is None
+    assert found == [("returned", 3, 8), ("adjusted", -2, 5), ("sold", -3, 7), ("adjusted", 10, 10)]
+    assert orders == [hold.hold_id, None, hold.hold_id, None]
+
+
+@pytest.mark.parametrize("key", [("a", 1), (2**63, 1), (1, -1), (0, 1), (1,)])
+async def test_a_forged_cursor_of_movements_is_refused(client: CatalogClient, sku: str, key: tuple[Any, ...]) -> None:
+    with pytest.raises(InvalidCursor):
+        await client.as_admin(catalog.LIST_STOCK_MOVEMENTS, {"sku": sku, "after": encode_cursor(*key)})
+
+
+async def test_a_sku_without_stock_has_no_movements(client: CatalogClient) -> None:
+    with pytest.raises(SkuUnknown):
+        await client.as_admin(catalog.LIST_STOCK_MOVEMENTS, {"sku": "no-such-sku"})
 
 
 async def test_on_hand_never_falls_below_reserved(client: CatalogClient, sku: str) -> None:

@@ -1,0 +1,14 @@
+ALTER FUNCTION settle_holds RESET plan_cache_mode;
+ALTER FUNCTION place_hold RESET plan_cache_mode;
+ALTER FUNCTION place_guest_hold RESET plan_cache_mode;
+ALTER FUNCTION release_hold RESET plan_cache_mode;
+DROP TRIGGER stock_added ON stock;
+DROP TRIGGER stock_sold_out ON stock;
+DROP TRIGGER category_changed ON category;
+DROP TRIGGER product_changed ON product;
+DROP FUNCTION record_product_change;
+DROP TABLE product_change;
+DROP INDEX product_of_category_by_rating;
+DROP INDEX product_of_category_by_name;
+DROP INDEX product_of_category_by_price;
+DROP INDEX product_of_category;

@@ -1,0 +1,151 @@
+"""The conditions of product lists and search, and the sort orders, from which each statement is composed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.catalog import ListProducts, ProductSort
+from services.catalog.domain.search import parse_terms
+from services.catalog.domain.text_folding import name_key, tag_key
+
+MAX_EXACT_MATCHES = 100
+
+_QUERY = """({0}::tsquery || CASE numnode(websearch_to_tsquery('english', {1}))
+    WHEN 0 THEN websearch_to_tsquery('simple', {1}) ELSE websearch_to_tsquery('english', {1}) END)"""
+"""The exact terms, or the text; in the words as they are if English has only stop words for it."""
+_ALL_WORDS = """CASE WHEN numnode(to_tsquery('english', {2})) < numnode(to_tsquery('simple', {2}))
+    THEN to_tsquery('simple', {2}) ELSE ''::tsquery END"""
+"""Stop words too, if there are any: they cost time, because many names have them."""
+_QUERY_OF_WORDS = f"""({{0}}::tsquery || websearch_to_tsquery('english', {{1}}) || {_ALL_WORDS}
+    || (websearch_to_tsquery('english', {{3}}) && to_tsquery('english', {{4}})))"""
+_QUERY_OF_ONE_WORD = f"""({{0}}::tsquery || websearch_to_tsquery('english', {{1}}) || {_ALL_WORDS}
+    || to_tsquery('english', {{2}}))"""
+_MATCH = "(p.terms @@ {0} OR (p.indexed_version <> p.version AND p.search @@ {0}))"
+"""Until the indexer has reached a product of an older release, the column of that release is searched."""
+_EXACT_IDS = f"""ARRAY(
+    SELECT e.id FROM product e WHERE e.is_active AND e.terms @@ {{0}}::tsquery ORDER BY e.id DESC
+    LIMIT {MAX_EXACT_MATCHES}
+)"""  # noqa: S608 - constants
+_RANK = "(ts_rank(p.terms, {0}) + CASE WHEN p.id = ANY ({1}) THEN 2 ELSE 0 END)::real"
+"""Exact matches come first: the rank of others is less than 1. They are found once, not compared with each product."""
+SUBTREE = """WITH RECURSIVE below AS (
+    SELECT id FROM category WHERE slug = {0} UNION SELECT c.id FROM category c JOIN below b ON c.parent_id = b.id
+) SELECT id FROM below"""
+_IN_STOCK = "EXISTS (SELECT FROM stock s WHERE s.product_id = p.id AND s.on_hand > s.reserved)"
+
+
+@dataclass(frozen=True, slots=True)
+class SortOrder:
+    """The ORDER BY of a sort, its condition after a sort key, the columns of a cursor, and the key's SQL types."""
+
+    order_by: str
+    after_condition: str
+    key_columns: tuple[str, ...]
+    key_types: tuple[str, ...]
+
+
+SORT_ORDERS = {
+    ProductSort.NEWEST: SortOrder("p.id DESC", "p.id < {0}", ("id",), ("uuid",)),
+    ProductSort.PRICE: SortOrder("p.price, p.id", "(p.price, p.id) > ({0}, {1})", ("price", "id"), ("bigint", "uuid")),
+    ProductSort.PRICE_DESCENDING: SortOrder(
+        "p.price DESC, p.id DESC", "(p.price, p.id) < ({0}, {1})", ("price", "id"), ("bigint", "uuid")
+    ),
+    ProductSort.NAME: SortOrder(
+        "p.name_key, p.id", "(p.name_key, p.id) > ({0}, {1})", ("name", "id"), ("bytea", "uuid")
+    ),
+    ProductSort.RATING: SortOrder(
+        "p.rating_average DESC, p.id DESC",
+        "(p.rating_average, p.id) < ({0}, {1})",
+        ("rating_average", "id"),
+        ("float8", "uuid"),
+    ),
+    ProductSort.RELEVANCE: SortOrder(
+        "p.rank DESC, p.id DESC", "(p.rank, p.id) < ({0}, {1})", ("rank", "id"), ("float4", "uuid")
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TextQuery:
+    """SQL expressions of a search text: its whole query, and the part of it for exact matches."""
+
+    whole: str
+    exact: str
+
+    @property
+    def rank(self) -> str:
+        """How well the product `p` matches."""
+        return _RANK.format(self.whole, self.exact_ids)
+
+    @property
+    def exact_ids(self) -> str:
+        """The newest products whose whole name, or a whole SKU, is the text."""
+        return _EXACT_IDS.format(self.exact)
+
+
+@dataclass(slots=True)
+class Statement:
+    """Conditions on the product `p`, and the parameters that they refer to."""
+
+    conditions: list[str] = field(default_factory=lambda: ["p.is_active"])
+    parameters: list[Any] = field(default_factory=list)
+
+    def copy(self) -> "Statement":
+        """The same conditions and parameters, to add others to."""
+        return Statement([*self.conditions], [*self.parameters])
+
+    def bind(self, value: Any, sql_type: str) -> str:
+        """Adds a parameter and returns its placeholder."""
+        self.parameters.append(value)
+        return f"${len(self.parameters)}::{sql_type}"
+
+    def where(self, template: str, *values: tuple[Any, str]) -> None:
+        """Adds a condition; each value comes with its SQL type."""
+        self.conditions.append(template.format(*(self.bind(value, sql_type) for value, sql_type in values)))
+
+    def after(self, sort: ProductSort, key: Sequence[Any]) -> str:
+        """The condition of a product to come after a sort key.
+
+        A cursor holds a product's name instead of its key, which is made from it.
+        """
+        if sort is ProductSort.NAME:
+            key = (name_key(key[0]), key[1])
+        order = SORT_ORDERS[sort]
+        return order.after_condition.format(*map(self.bind, key, order.key_types))
+
+    def filter(self, body: ListProducts) -> None:
+        """Adds every requested filter but the text and the category."""
+        if body.min_price is not None:
+            self.where("p.price >= {0}", (body.min_price, "bigint"))
+        if body.max_price is not None:
+            self.where("p.price <= {0}", (body.max_price, "bigint"))
+        if body.min_rating is not None:
+            self.where("p.rating_average >= {0}", (body.min_rating, "float8"))
+        if body.tag is not None:
+            self.where("p.tag_keys @> ARRAY[{0}]", (tag_key(body.tag), "text"))
+        if body.in_stock is not None:
+            self.conditions.append(_IN_STOCK if body.in_stock else f"NOT {_IN_STOCK}")
+
+    def match(self, q: str, *, is_planned_anew: bool) -> TextQuery:
+        """Adds the condition that a product matches the text.
+
+        In a statement that is planned anew the query is a constant, which tells the planner how many products match.
+        Otherwise it is a subquery: PostgreSQL computes it once, and not again for each product.
+        """
+        terms = parse_terms(q)
+        exact, whole = self.bind(terms.exact, "text"), self.bind(terms.text, "text")
+        query = _QUERY.format(exact, whole)
+        if terms.prefix:
+            all_words = self.bind(terms.all_words, "text")
+            query = _QUERY_OF_ONE_WORD.format(exact, whole, all_words)
+            if terms.complete_words:
+                complete, prefix = self.bind(terms.complete_words, "text"), self.bind(terms.prefix, "text")
+                query = _QUERY_OF_WORDS.format(exact, whole, all_words, complete, prefix)
+        found = TextQuery(query if is_planned_anew else f"(SELECT {query})", exact)
+        self.conditions.append(_MATCH.format(found.whole))
+        return found
+
+    @property
+    def condition(self) -> str:
+        """All conditions, joined by AND."""
+        return " AND ".join(self.conditions)
