@@ -37,7 +37,7 @@ EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
 
 def build(resources: Resources[CartSettings, Mongo]) -> ServiceParts:
     """Assembles the service from its database and connections."""
-    return ServiceParts(build_deps(resources))
+    return ServiceParts(build_deps(resources.store, resources.rpc, resources.settings))
 
 
 SERVICE = ServiceDefinition("cart", CartSettings, partial(connect, indexes=INDEXES), build, HANDLERS, EVENT_HANDLERS)

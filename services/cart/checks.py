@@ -6,7 +6,7 @@ from infra.database.checks import FactTable, Row
 from infra.database.mongo import MongoDatabase
 from infra.foundation.ids import now
 from services.cart.domain.carts import cart_reference
-from services.cart.store.carts import MAX_REMEMBERED_ORDERS
+from services.cart.store.cart_documents import MAX_REMEMBERED_ORDERS
 
 FACTS = (
     FactTable("cart", ("cart_id", "user_id", "merged_into", "remembers_all"), indexes=("cart_id",)),

@@ -1,18 +1,22 @@
 """What every handler of the cart service works with."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from contracts import cart as contract
 from infra.database.mongo import Mongo
+from infra.foundation.batching import BatchLoader
 from infra.foundation.ids import now
-from infra.messaging.rpc import Reply
-from infra.runtime.service import Resources
+from infra.messaging.rpc import Reply, RpcClient
 from services.cart.domain.carts import CartRecord, QuotesBySku
+from services.cart.group_writer import MAX_GROUP_SIZE, GroupWriter
 from services.cart.price_client import PriceClient
 from services.cart.settings import CartSettings
-from services.cart.store.carts import CartStore, WriteTime
+from services.cart.store.carts import CartOrder, CartStore, WriteTime
+from services.cart.store.grouped_writes import GroupedWrites
 from services.cart.views import render_cart
 from services.cart.write_cache import WriteCache
 
@@ -25,6 +29,9 @@ class CartDeps:
     carts: CartStore
     prices: PriceClient
     write_cache: WriteCache
+    group_writer: GroupWriter
+    order_writer: BatchLoader[CartOrder, bool]
+    """Empties the carts of orders that are applied together; True where that is known to have succeeded."""
     settings: CartSettings
 
     def write_time(self, user_id: UUID | None) -> WriteTime:
@@ -42,12 +49,21 @@ class CartDeps:
         return Reply(render_cart(cart, quotes, self.settings.currency), cart.version)
 
 
-def build_deps(resources: Resources[CartSettings, Mongo]) -> CartDeps:
-    """Builds the dependencies from the resources of the process."""
+def build_deps(store: Mongo, rpc: RpcClient, settings: CartSettings) -> CartDeps:
+    """Builds the dependencies from the connections of the process."""
+    database = store.database
+    prices, cache = PriceClient(rpc), WriteCache()
+    carts = CartStore(database)
     return CartDeps(
-        mongo=resources.store,
-        carts=CartStore(resources.store.database),
-        prices=PriceClient(resources.rpc),
-        write_cache=WriteCache(),
-        settings=resources.settings,
+        mongo=store,
+        carts=carts,
+        prices=prices,
+        write_cache=cache,
+        group_writer=GroupWriter(GroupedWrites(database), cache, prices),
+        order_writer=BatchLoader(partial(_empty_carts, carts), max_batch_size=MAX_GROUP_SIZE, max_concurrent=1),
+        settings=settings,
     )
+
+
+async def _empty_carts(carts: CartStore, orders: Collection[CartOrder]) -> Mapping[CartOrder, bool]:
+    return dict.fromkeys(orders, await carts.empty_for_orders(orders))

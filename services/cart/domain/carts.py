@@ -176,6 +176,25 @@ def clear_lines(cart: CartRecord) -> CartEdit | None:
     return ClearLines() if cart.lines else None
 
 
+def grow_cart(cart: CartRecord, edit: CartEdit, expires_at: datetime) -> CartRecord | None:
+    """The cart after an edit that adds a line or changes a quantity; None for an edit of another kind."""
+    version = cart.version + 1
+    match edit:
+        case AddLine(line):
+            lines = (*cart.lines, replace(line, since=version))
+        case IncreaseQuantity(sku, by):
+            lines = _with_quantity(cart, sku, cart.quantity_of(sku) + by)
+        case SetQuantity(sku, quantity):
+            lines = _with_quantity(cart, sku, quantity)
+        case _:
+            return None
+    return replace(cart, lines=lines, version=version, expires_at=expires_at)
+
+
+def _with_quantity(cart: CartRecord, sku: str, quantity: int) -> tuple[CartLine, ...]:
+    return tuple(replace(line, quantity=quantity) if line.sku == sku else line for line in cart.lines)
+
+
 def merge_lines(own: CartRecord, guest: CartRecord) -> CartEdit | None:
     """Adds the guest's units to the customer's cart; None when the guest's cart is empty.
 

@@ -13,6 +13,7 @@ from infra.messaging.rpc import Reply, Request
 from services.cart.deps import CartDeps
 from services.cart.domain.carts import cart_reference, mark_seen
 from services.cart.handlers.cart_access import MY_CART_ID, find_cart, new_cart, own_cart
+from services.cart.write_cache import cart_key
 
 
 async def create(deps: CartDeps, request: Request[Empty]) -> Reply[contract.Cart]:
@@ -37,9 +38,12 @@ async def get(deps: CartDeps, request: Request[CartRef]) -> Reply[contract.Cart]
     """
     cart = await find_cart(deps, request.body.id, request.identity)
     quotes = await deps.prices.quotes_for(cart.lines_by_sku)
+    seen = cart
     if (lines := mark_seen(cart, quotes)) is not None:
         await deps.carts.save_seen_lines(cart, lines)
         failpoint("cart.seen_lines_saved")
+        seen = replace(cart, lines=lines)
+    deps.write_cache.put(cart_key(request.body.id, request.identity), seen)
     return deps.reply(cart, quotes)
 
 
@@ -56,6 +60,7 @@ async def checkout(deps: CartDeps, request: Request[CheckoutRequest]) -> Checkou
     if not cart.lines:
         raise CartEmpty
     # The next write most likely finds the cart emptied by the order, once that was paid.
-    deps.write_cache.put(request.body.id, customer, replace(cart, lines=(), version=cart.version + 1))
+    emptied = replace(cart, lines=(), version=cart.version + 1)
+    deps.write_cache.put(cart_key(request.body.id, customer), emptied)
     lines = [CheckoutLine(sku=line.sku, quantity=line.quantity) for line in cart.lines]
     return Checkout(cart_id=cart_reference(cart.id), version=cart.version, lines=lines)

@@ -18,17 +18,19 @@ from infra.messaging.consumer import RetryLater
 from services.cart.deps import CartDeps
 from services.cart.domain.carts import CartLine, CartRecord, UnitsBySku, after_order, lines_from_guest
 from services.cart.handlers.cart_access import MAX_ATTEMPTS
+from services.cart.store.carts import CartOrder
 
 
 async def order_paid(deps: CartDeps, _session: Session | None, event: OrderPaid) -> RedeliveryOutcome:
     """Removes the ordered units from the cart, once for each order.
 
-    In most cases the cart has not changed since the order was placed, and one statement is enough. An event without a
-    cart is of an order that was not placed from one, or an older release has published it.
+    In most cases the cart has not changed since the order was placed, and a statement that it shares with other orders
+    is enough. Where one of their carts has changed, each order that is not applied yet is applied by itself. An event
+    without a cart is of an order that was not placed from one, or an older release has published it.
     """
     if event.cart_id is None or event.cart_version is None:
         return RedeliveryOutcome.IGNORED
-    if await deps.carts.empty_for_order(event.cart_id, event.cart_version, event.order_id):
+    if await deps.order_writer.load(CartOrder(event.cart_id, event.cart_version, event.order_id)):
         failpoint("cart.emptied")
         return RedeliveryOutcome.APPLIED
     for _ in range(MAX_ATTEMPTS):

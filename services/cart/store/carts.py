@@ -2,40 +2,32 @@
 
 A change is one statement that checks the document before it writes. So two changes at once lose nothing, and neither
 waits for a lock.
-
-Input from clients is always a value in these statements, never a field name or an operator: the contracts accept only
-text and numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import ASCENDING, IndexModel, ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, ExecutionTimeout
 
-from contracts.cart import CartItemChange
-from infra.database.mongo import Document, MongoDatabase, Session
-from services.cart.domain.carts import (
-    MAX_LINES,
-    AddLine,
-    CartEdit,
-    CartLine,
-    CartRecord,
-    ClearLines,
-    IncreaseQuantity,
-    RemoveLine,
-    ReplaceLines,
-    SetQuantity,
-    cart_reference,
-    with_order,
+from infra.database.mongo import Document, MongoDatabase, Session, run_updates
+from infra.foundation.batching import BatchLoader
+from services.cart.domain.carts import CartEdit, CartLine, CartRecord, cart_reference, with_order
+from services.cart.store.cart_documents import (
+    MAX_REMEMBERED_ORDERS,
+    edit_statement,
+    line_document,
+    order_statement,
+    to_cart,
 )
 
-MAX_REMEMBERED_ORDERS = 20
-"""Applied orders that a cart lists one by one; of older ones it stores only the highest version."""
+GROUP_TIMEOUT_MS = 1_000
+"""A cart that a dead client's transaction keeps locked makes its neighbours wait no longer than this."""
 
 INDEXES = {
     "carts": [
@@ -47,8 +39,21 @@ INDEXES = {
 """They allow one cart for each customer, and make MongoDB remove a cart after its expiry."""
 
 
+MAX_READ_TOGETHER = 64
+"""Carts that are read in one command: those that are asked for while other reads are under way."""
+
+
 class WriteConflict(Exception):  # noqa: N818 - not an error: the caller reads the cart again and decides again
     """The stored cart is not what the edit was decided on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CartOrder:
+    """An order that was placed from a version of a cart, which is known by its reference."""
+
+    reference: str
+    version: int
+    order_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +68,37 @@ class CartStore:
     """The `carts` collection, one statement for each method."""
 
     def __init__(self, database: MongoDatabase) -> None:
+        self._database = database
         self._carts: AsyncIOMotorCollection[Document] = database.carts
+        self._by_id: BatchLoader[str, Document] = BatchLoader(
+            partial(self._find_documents, "_id"), max_batch_size=MAX_READ_TOGETHER
+        )
+        self._by_user: BatchLoader[UUID, Document] = BatchLoader(
+            partial(self._find_documents, "user_id"), max_batch_size=MAX_READ_TOGETHER
+        )
 
-    async def find(self, cart_id: str, now: datetime, session: Session | None = None) -> CartRecord | None:
+    async def find(self, cart_id: str, now: datetime) -> CartRecord | None:
         """The cart, merged or not, unless it has expired."""
-        return _to_cart(await self._carts.find_one({"_id": cart_id, "expires_at": {"$gt": now}}, session=session))
+        return _unless_expired(await self._by_id.load(cart_id), now)
 
     async def find_by_reference(self, reference: str, now: datetime) -> CartRecord | None:
         """The cart of that reference, merged or not, unless it has expired."""
-        return _to_cart(await self._carts.find_one({"reference": reference, "expires_at": {"$gt": now}}))
+        return to_cart(await self._carts.find_one({"reference": reference, "expires_at": {"$gt": now}}))
 
     async def find_by_user(self, user_id: UUID, now: datetime) -> CartRecord | None:
         """The customer's own cart, unless it has expired."""
-        return _to_cart(await self._carts.find_one({"user_id": user_id, "expires_at": {"$gt": now}}))
+        return _unless_expired(await self._by_user.load(user_id), now)
+
+    async def _find_documents(self, field: str, values: Collection[Any]) -> Mapping[Any, Document]:
+        found = await self._carts.find({field: {"$in": list(values)}}).to_list(None)
+        return {document[field]: document for document in found}
 
     async def insert(self, cart: CartRecord, session: Session | None = None) -> bool:
         """Whether the cart was inserted; False when the customer has one already."""
         document: Document = {
             "_id": cart.id,
             "reference": cart_reference(cart.id),
-            "lines": [_to_document(line) for line in cart.lines],
+            "lines": [line_document(line) for line in cart.lines],
             "version": cart.version,
             "expires_at": cart.expires_at,
         }
@@ -125,8 +141,8 @@ class CartStore:
         }
         if versions is not None:
             required["version"] = {"$in": list(versions)}
-        condition, update = _edit_statement(edit, write_time.expires_at)
-        changed = _to_cart(
+        condition, update = edit_statement(edit, write_time.expires_at)
+        changed = to_cart(
             await self._carts.find_one_and_update(
                 {**required, **condition}, update, return_document=ReturnDocument.AFTER, session=session
             )
@@ -137,7 +153,7 @@ class CartStore:
 
     async def save_seen_lines(self, cart: CartRecord, lines: Sequence[CartLine]) -> None:
         """Stores what the owner has read; writes nothing when the cart has changed since."""
-        update = {"$set": {"lines": [_to_document(line) for line in lines]}}
+        update = {"$set": {"lines": [line_document(line) for line in lines]}}
         await self._carts.update_one({"_id": cart.id, "version": cart.version}, update)
 
     async def mark_merged(
@@ -150,23 +166,30 @@ class CartStore:
         values = {
             "merged_into": target.id,
             "merged_at": target.version,
-            "lines": [_to_document(line) for line in taken],
+            "lines": [line_document(line) for line in taken],
         }
         update = {"$set": values, "$inc": {"version": 1}}
         required = {"_id": guest.id, "version": guest.version, "merged_into": None}
         if not (await self._carts.update_one(required, update, session=session)).modified_count:
             raise WriteConflict
 
-    async def empty_for_order(self, reference: str, version: int, order_id: UUID) -> bool:
-        """Removes every line for the order; False when the cart is not at that version any more.
+    async def empty_for_orders(self, orders: Collection[CartOrder]) -> bool:
+        """Removes every line of the carts that are still at the versions ordered; whether that was each of them.
 
-        It also returns False for a cart that would have to drop an older order from its list: `apply_order` does that.
+        One command serves all orders, and no cart is read first, however many orders it has had.
         """
-        applied = {"ordered": order_id, "ordered_at": version}
-        update = {"$set": {"lines": []}, "$inc": {"version": 1}, "$push": applied}
-        has_room = {f"ordered.{MAX_REMEMBERED_ORDERS - 1}": {"$exists": False}}
-        required = {"reference": reference, "version": version, "ordered": {"$ne": order_id}, **has_room}
-        return bool((await self._carts.update_one(required, update)).matched_count)
+        updates = [
+            {
+                "q": {"reference": order.reference, "version": order.version, "ordered": {"$ne": order.order_id}},
+                "u": order_statement(order.order_id, order.version),
+            }
+            for order in orders
+        ]
+        try:
+            result = await run_updates(self._database, self._carts.name, updates, timeout_ms=GROUP_TIMEOUT_MS)
+        except ExecutionTimeout:  # one of the carts is locked, which concerns no other order
+            return False
+        return result.matched == len(updates)
 
     async def apply_order(self, cart: CartRecord, left: Sequence[CartLine], order_id: UUID, version: int) -> bool:
         """Stores the lines that are `left` after the order; False when the cart has changed since it was read.
@@ -176,7 +199,7 @@ class CartStore:
         after = with_order(cart, order_id, version, MAX_REMEMBERED_ORDERS)
         update = {
             "$set": {
-                "lines": [_to_document(line) for line in left],
+                "lines": [line_document(line) for line in left],
                 "ordered": list(after.ordered),
                 "ordered_at": list(after.ordered_at),
                 "forgotten_to": after.forgotten_to,
@@ -196,83 +219,5 @@ class CartStore:
         await self._carts.update_one(required, {"$push": {"ordered": order_id, "ordered_at": version}})
 
 
-def _edit_statement(edit: CartEdit, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
-    """The condition on the stored cart, and the update."""
-    common: Document = {"$inc": {"version": 1}, "$set": {"expires_at": expires_at}}
-    match edit:
-        case AddLine(line):
-            has_room = {"lines.sku": {"$ne": line.sku}, f"lines.{MAX_LINES - 1}": {"$exists": False}}
-            values = {"expires_at": expires_at, "version": _NEXT_VERSION, "lines": _lines_with(line)}
-            return has_room, [{"$set": values}]
-        case IncreaseQuantity(sku, by, limit):
-            has_room = {"lines": {"$elemMatch": {"sku": sku, "quantity": {"$lte": limit - by}}}}
-            return has_room, common | {"$inc": {"version": 1, "lines.$.quantity": by}}
-        case SetQuantity(sku, quantity):
-            return {"lines.sku": sku}, common | {"$set": {"expires_at": expires_at, "lines.$.quantity": quantity}}
-        case RemoveLine(sku):
-            return {"lines.sku": sku}, common | {"$pull": {"lines": {"sku": sku}}}
-        case ClearLines():
-            return {"lines.0": {"$exists": True}}, common | {"$set": {"expires_at": expires_at, "lines": []}}
-        case ReplaceLines(lines, version):
-            values = {"expires_at": expires_at, "lines": [_to_document(line) for line in lines]}
-            return {"version": version}, common | {"$set": values}
-
-
-_NEXT_VERSION: Document = {"$add": ["$version", 1]}
-
-
-def _lines_with(line: CartLine) -> Document:
-    """An expression for the stored lines and one more, whose `since` is the next version, known only to the server.
-
-    The line goes in as a literal, because its texts come from the catalog and must not be read as expressions.
-    """
-    added = {"$mergeObjects": [{"$literal": _to_document(line)}, {"since": _NEXT_VERSION}]}
-    return {"$concatArrays": ["$lines", [added]]}
-
-
-def _to_document(line: CartLine) -> Document:
-    """A line as it is stored. Options are pairs: their names are free text, which must not become field names."""
-    return {
-        "sku": line.sku,
-        "quantity": line.quantity,
-        "product_id": line.product_id,
-        "name": line.name,
-        "options": [list(pair) for pair in line.options.items()],
-        "price": line.price,
-        "shortage": line.shortage,
-        "since": line.since,
-        "left_out": line.left_out,
-    }
-
-
-def _to_line(document: Document) -> CartLine:
-    shortage = document["shortage"]
-    return CartLine(
-        document["sku"],
-        document["quantity"],
-        document["product_id"],
-        document["name"],
-        dict(document["options"]),
-        document["price"],
-        CartItemChange(shortage) if shortage else None,
-        document.get("since", 0),
-        document.get("left_out", 0),
-    )
-
-
-def _to_cart(document: Any) -> CartRecord | None:
-    """`document` is Any: what the driver finds, or None."""
-    if document is None:
-        return None
-    return CartRecord(
-        document["_id"],
-        document.get("user_id"),
-        document["expires_at"],
-        tuple(map(_to_line, document["lines"])),
-        document["version"],
-        document.get("merged_into"),
-        document.get("merged_at", 0),
-        tuple(document.get("ordered", ())),
-        tuple(document.get("ordered_at", ())),
-        document.get("forgotten_to", 0),
-    )
+def _unless_expired(document: Document | None, now: datetime) -> CartRecord | None:
+    return to_cart(document) if document is not None and document["expires_at"] > now else None

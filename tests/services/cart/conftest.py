@@ -10,14 +10,11 @@ from contracts import cart as contract
 from contracts.cart import Cart
 from contracts.identity import Identity
 from infra.database.mongo import Mongo, connect
-from infra.messaging.rpc import RpcClient
 from infra.ops.devstack.stack import Stack
-from services.cart.deps import CartDeps
+from services.cart.deps import CartDeps, build_deps
 from services.cart.handlers.cart_access import MY_CART_ID
-from services.cart.price_client import PriceClient
 from services.cart.settings import CartSettings
-from services.cart.store.carts import INDEXES, CartStore
-from services.cart.write_cache import WriteCache
+from services.cart.store.carts import INDEXES
 from tests.support.rpc import RpcCaller
 
 
@@ -84,5 +81,4 @@ async def store(cart_settings: CartSettings) -> AsyncIterator[Mongo]:
 @pytest.fixture(scope="session")
 async def deps(store: Mongo, cart_settings: CartSettings, as_service: Callable[[str], Any]) -> CartDeps:
     """The dependencies of the handlers, in the test process."""
-    rpc: RpcClient = (await as_service("cart")).rpc
-    return CartDeps(store, CartStore(store.database), PriceClient(rpc), WriteCache(), cart_settings)
+    return build_deps(store, (await as_service("cart")).rpc, cart_settings)

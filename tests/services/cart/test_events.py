@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,13 +18,14 @@ from contracts.money import Money
 from contracts.operator_redelivery import RedeliveryOutcome
 from contracts.order import OrderPaid, OrderPlaced, PlacedOrderItem
 from infra.foundation import trace
-from infra.foundation.ids import new_id
-from infra.messaging.consumer import ReceivedEvent
+from infra.foundation.ids import new_id, now
+from infra.messaging.event_parsing import ReceivedEvent
 from services.cart.app import EVENT_HANDLERS
 from services.cart.deps import CartDeps
-from services.cart.domain.carts import cart_reference
+from services.cart.domain.carts import cart_reference, with_order
 from services.cart.handlers.events import order_paid
-from services.cart.store.carts import MAX_REMEMBERED_ORDERS
+from services.cart.store.cart_documents import MAX_REMEMBERED_ORDERS
+from services.cart.store.carts import CartOrder
 from tests.services.cart.conftest import CartClient
 from tests.services.cart.test_items import sku_of
 from tests.services.cart.test_views import set_price
@@ -238,7 +240,7 @@ async def test_an_order_that_an_older_release_applied_when_it_was_placed_is_not_
     event = paid(await guest_cart.add(sku := await sku_of(new_product), 2))
     assert event.cart_id
     assert event.cart_version
-    assert await deps.carts.empty_for_order(event.cart_id, event.cart_version, event.order_id)
+    assert await deps.carts.empty_for_orders([CartOrder(event.cart_id, event.cart_version, event.order_id)])
     await guest_cart.add(sku, 3)
     assert await deliver(deps, event) == [RedeliveryOutcome.ALREADY_APPLIED]
     assert await guest_cart.units() == {sku: 3}
@@ -276,6 +278,41 @@ async def test_applies_a_batch_of_orders(rpc: RpcCaller, deps: CartDeps, new_pro
     events = [paid(await client.add(sku)) for client in clients]
     await deliver(deps, *events)
     assert [await client.units() for client in clients] == [{}] * 5
+
+
+async def test_orders_of_a_batch_whose_carts_have_changed_are_applied_by_themselves(
+    rpc: RpcCaller, deps: CartDeps, new_product: NewProduct
+) -> None:
+    """Two others of the batch are of one version of one cart: the first was paid and then cancelled."""
+    sku, more = await sku_of(new_product, stock=100), await sku_of(new_product)
+    same, changed, twice = [CartClient(rpc, (await rpc(contract.CREATE)).id) for _ in range(3)]
+    events = [paid(await client.add(sku, 3)) for client in (same, changed, twice)]
+    await changed.add(more)
+    again = events[2].model_copy(update={"order_id": new_id()})
+    await deliver(deps, *events, again)
+    assert [await client.units() for client in (same, changed, twice)] == [{}, {more: 1}, {}]
+    await twice.add(sku)
+    assert await deliver(deps, *events, again) == [RedeliveryOutcome.ALREADY_APPLIED] * 4
+    assert await twice.units() == {sku: 1}
+
+
+@pytest.mark.parametrize(("orders", "known_versions"), [(0, 0), (3, 3), (3, 1), (19, 19), (20, 20), (20, 4), (26, 26)])
+@pytest.mark.parametrize("forgotten_to", [None, 2, 900])
+async def test_the_statement_lists_orders_as_the_domain_does(
+    guest_cart: CartClient, deps: CartDeps, orders: int, known_versions: int, forgotten_to: int | None
+) -> None:
+    """Carts of older releases lack versions of their orders, or the fields."""
+    ordered = {"ordered": [new_id() for _ in range(orders)], "ordered_at": [*range(10, 10 + known_versions)]}
+    values = {"version": 900, **(ordered if orders else {})}
+    if forgotten_to is not None:
+        values["forgotten_to"] = forgotten_to
+    await deps.mongo.database.carts.update_one({"_id": guest_cart.id}, {"$set": values})
+    before = await deps.carts.find(guest_cart.id, now())
+    assert before is not None
+    order_id = new_id()
+    assert await deps.carts.empty_for_orders([CartOrder(cart_reference(guest_cart.id), 900, order_id)])
+    expected = with_order(replace(before, lines=(), version=901), order_id, 900, MAX_REMEMBERED_ORDERS)
+    assert await deps.carts.find(guest_cart.id, now()) == expected
 
 
 async def test_adding_while_an_order_is_applied_loses_nothing(

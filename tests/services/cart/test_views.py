@@ -1,6 +1,8 @@
 """A cart is read with current prices and stock, and each change is marked once."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import pytest
 
@@ -10,9 +12,12 @@ from contracts.cart import CartItemChange
 from contracts.catalog import Product
 from contracts.failure import NotFound
 from contracts.identity import Identity
-from infra.foundation.ids import new_id
+from infra.database.mongo import Document
+from infra.foundation.ids import new_id, now
 from services.cart.deps import CartDeps
+from services.cart.domain.carts import CartRecord
 from tests.services.cart.conftest import CartClient
+from tests.support.eventually import eventually
 from tests.support.rpc import RpcCaller
 
 NewProduct = Callable[..., Awaitable[Product]]
@@ -62,11 +67,17 @@ async def test_a_changed_price_is_marked_once(
 async def test_a_change_is_marked_until_it_was_read(
     rpc: RpcCaller, admin: Identity, guest_cart: CartClient, new_product: NewProduct
 ) -> None:
-    """The reply to a change of the cart marks it too, but does not count as a read."""
+    """The reply to a change of the cart marks it too, a second later at most, but does not count as a read."""
     product, other = await new_product(price=1000), await new_product()
     await guest_cart.add(product.variants[0].sku)
     await set_price(rpc, admin, product, 1100)
-    assert (await guest_cart.add(other.variants[0].sku)).items[0].changes == [CartItemChange.PRICE_UP]
+    units = itertools.cycle((1, 2))
+
+    async def marked() -> bool:
+        changed = await guest_cart.set(other.variants[0].sku, next(units))
+        return changed.items[0].changes == [CartItemChange.PRICE_UP]
+
+    await eventually(marked)
     assert (await guest_cart.add(product.variants[0].sku)).items[0].changes == [CartItemChange.PRICE_UP]
     assert (await guest_cart.get()).items[0].changes == [CartItemChange.PRICE_UP]
     assert (await guest_cart.get()).items[0].changes == []
@@ -98,6 +109,27 @@ async def test_a_line_off_sale_stays_and_adds_nothing_to_the_total(
         assert gone.changes == changes
         assert cart.total.amount == 300
     assert [item.sku for item in (await guest_cart.remove(gone.sku)).items] == [other.variants[0].sku]
+
+
+async def test_carts_that_are_read_together_share_a_command_and_fail_alone(
+    rpc: RpcCaller, deps: CartDeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carts = [(await rpc(contract.CREATE)).id for _ in range(20)]
+    await deps.mongo.database.carts.update_one({"_id": carts[0]}, {"$set": {"lines": "none"}})
+    await deps.mongo.database.carts.update_one({"_id": carts[1]}, {"$set": {"expires_at": now()}})
+    loader = deps.carts._by_id
+    read, fetch = [], loader._fetch
+
+    async def recorded(ids: Collection[str]) -> Mapping[str, Document]:
+        read.append(sorted(ids))
+        return await fetch(ids)
+
+    monkeypatch.setattr(loader, "_fetch", recorded)
+    found = await asyncio.gather(*(deps.carts.find(id_, now()) for id_ in (*carts, "x" * 22)), return_exceptions=True)
+    assert read == [sorted([*carts, "x" * 22])]
+    assert isinstance(found[0], TypeError)
+    assert [found[1], found[-1]] == [None, None]
+    assert [cart.id for cart in found[2:-1] if isinstance(cart, CartRecord)] == carts[2:]
 
 
 async def test_a_read_without_changes_writes_nothing(
