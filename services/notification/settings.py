@@ -12,7 +12,7 @@ from infra.foundation.settings import PostgresSettings
 class NotificationSettings(PostgresSettings):
     """Everything an operator can set for the notification service."""
 
-    pace: float = Field(0.5, ge=0, le=5, description="Shortest interval between two batches of events, in seconds.")
+    pace: float = Field(0.1, ge=0, le=5, description="Longest pause between two batches of events, in seconds.")
     niceness: int = Field(
         10, ge=0, le=19, description="CPU priority of the process; low by default, as a mail can wait for a checkout."
     )
@@ -25,10 +25,15 @@ class NotificationSettings(PostgresSettings):
     smtp_password: SecretStr = Field(SecretStr(""), description="Password at the mail server.")
     smtp_timeout: float = Field(10.0, gt=0, description="Seconds that the mail server has for each reply.")
     smtp_connections: int = Field(
-        1, ge=1, le=32, description="Connections to the mail server, each sending one mail at a time."
+        4, ge=1, le=32, description="Connections to the mail server, each sending one mail at a time."
     )
     mail_from: Email = Field("orders@souk.example", description="Sender address of all mails.")
-    mail_rate: float = Field(20.0, gt=0, description="Mails per second that one process sends at most.")
+    mail_rate: float = Field(
+        1000.0,
+        gt=0,
+        description="Mails per second that one process sends at most; a purchase sends two. The default suits the "
+        "local mail sink. Set what your mail provider allows.",
+    )
     unconfirmed_mails_per_hour: int = Field(
         10,
         gt=0,

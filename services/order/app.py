@@ -42,7 +42,7 @@ EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
 
 def build(resources: Resources[OrderSettings, Database]) -> ServiceParts:
     """Wires the handlers and workers of one process."""
-    deps = build_deps(resources)
+    deps = build_deps(resources, place.write_orders)
     return ServiceParts(deps, workers=[unpaid_orders.task(deps), hold_release.task(deps), guest_limits.task(deps)])
 
 

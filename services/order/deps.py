@@ -6,12 +6,14 @@ from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter
 
+from contracts.order import Order
+from infra.database.group_commit import ApplyGroup, GroupCommit
 from infra.database.postgres import Database
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc import Reply, RpcClient
 from infra.runtime.service import Resources
 from services.order.domain.access import OrderTokens
 from services.order.domain.guest_limits import GuestLimits
-from services.order.domain.orders import Buyer
+from services.order.domain.orders import Buyer, OrderDraft
 from services.order.settings import OrderSettings
 
 GUEST_ORDER_OUTCOMES = ("placed", "address_limit", "email_limit", "stock_limit")
@@ -26,6 +28,10 @@ def create_guest_order_counter(registry: CollectorRegistry | None) -> Counter:
     return counter
 
 
+OrderPlacement = GroupCommit[tuple[OrderDraft, float], Reply[Order]]
+"""Takes an order and the seconds in which it has to be paid."""
+
+
 @dataclass(frozen=True, slots=True)
 class OrderDeps:
     """The database, the RPC client, and the times from the settings."""
@@ -36,6 +42,8 @@ class OrderDeps:
     """How long a customer may take to pay."""
     hold_margin_seconds: float
     """How much longer than that the stock stays held."""
+    placement: OrderPlacement
+    """Stores orders that arrive at the same moment in one transaction."""
     order_tokens: OrderTokens
     guest_limits: GuestLimits
     release_after_seconds: float
@@ -53,7 +61,10 @@ class OrderDeps:
         return self.guest_limits.pay_within_seconds if buyer.user_id is None else self.pay_within_seconds
 
 
-def build_deps(resources: Resources[OrderSettings, Database]) -> OrderDeps:
+def build_deps(
+    resources: Resources[OrderSettings, Database],
+    write_orders: ApplyGroup[tuple[OrderDraft, float], Reply[Order]],
+) -> OrderDeps:
     """Builds the dependencies from the settings and the connections of the process."""
     settings = resources.settings
     return OrderDeps(
@@ -61,6 +72,7 @@ def build_deps(resources: Resources[OrderSettings, Database]) -> OrderDeps:
         rpc=resources.rpc,
         pay_within_seconds=settings.unpaid_seconds,
         hold_margin_seconds=settings.hold_margin_seconds,
+        placement=GroupCommit(resources.store, write_orders),
         order_tokens=OrderTokens(settings.access_secret.get_secret_value()),
         guest_limits=_guest_limits(settings),
         guest_orders=create_guest_order_counter(resources.metrics.registry),

@@ -14,6 +14,21 @@ MAX_ATTEMPTS = 18
 
 
 @dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A mail to be queued: about an order, with its facts as JSON, or with the token that `proof_id` names."""
+
+    id: UUID
+    kind: NotificationKind
+    order_id: UUID | None
+    user_id: UUID | None
+    subject: str
+    facts: bytes
+    traceparent: str
+    request_id: str
+    proof_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MailDelivery:
     """One mail to be sent, leased to one process until `leased_until`.
 

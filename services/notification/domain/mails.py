@@ -65,9 +65,12 @@ class OrderFacts(Model):
         return self.was is OrderStatus.PAID
 
 
-def order_facts(event: OrderMailEvent) -> OrderFacts:
-    """Extracts from an event what the mail about it says."""
-    return OrderFacts.model_validate(event.model_dump())
+_FACT_FIELDS = set(OrderFacts.model_fields)
+
+
+def order_facts(event: OrderMailEvent) -> bytes:
+    """Extracts from an event what the mail about it says, as the JSON of `OrderFacts`."""
+    return event.__pydantic_serializer__.to_json(event, include=_FACT_FIELDS, exclude_none=True)
 
 
 def subject_line(kind: NotificationKind, number: str = "") -> str:

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from contracts.email_addresses import clean_email, to_ascii_domain_email
@@ -22,6 +24,30 @@ class UnconfirmedMailLimits:
     per_day: int
     digest_key: bytes = field(repr=False, default=b"")
     """Key of the digests under which recipients are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnconfirmedMail:
+    """A mail to a recipient who never confirmed the address, counted under `recipient` and what it is about."""
+
+    delivery: MailDelivery
+    recipient: bytes = field(repr=False)
+    about: str
+
+
+def split_by_recipient(mails: Sequence[UnconfirmedMail]) -> list[list[UnconfirmedMail]]:
+    """Splits mails so that each part has a recipient once, in order: the second mail depends on the first one's count.
+
+    Mails about orders and about the account count apart, but stay in one order all the same.
+    """
+    waves: list[list[UnconfirmedMail]] = []
+    seen: Counter[bytes] = Counter()
+    for mail in mails:
+        if seen[mail.recipient] == len(waves):
+            waves.append([])
+        waves[seen[mail.recipient]].append(mail)
+        seen[mail.recipient] += 1
+    return waves
 
 
 def recipient_digest(email: str, key: bytes) -> bytes:

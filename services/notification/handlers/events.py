@@ -1,8 +1,12 @@
-"""Events that queue a mail."""
+"""Events that queue a mail. The mails of a batch of events are queued in one statement."""
+
+from collections.abc import Sequence
 
 from infra.database.postgres import Transaction
+from infra.foundation import trace
 from infra.foundation.ids import new_id
 from services.notification.deps import NotificationDeps
+from services.notification.domain.deliveries import NewDelivery
 from services.notification.domain.mails import (
     MAIL_KINDS,
     OrderMailEvent,
@@ -15,30 +19,41 @@ from services.notification.store import deliveries
 
 async def queue_order_mail(deps: NotificationDeps, tx: Transaction, event: OrderMailEvent) -> None:
     """Queues the mail about an order. Each event has its own mail, so the order of events does not matter."""
-    kind = MAIL_KINDS[type(event)]
-    await deliveries.enqueue(
-        tx.connection,
-        delivery_id=new_id(),
+    kind, current = MAIL_KINDS[type(event)], trace.current()
+    mail = NewDelivery(
+        id=new_id(),
         kind=kind,
         order_id=event.order_id,
         user_id=event.user_id,
         subject=subject_line(kind, event.number),
         facts=order_facts(event),
+        traceparent=current.traceparent,
+        request_id=current.request_id,
     )
-    tx.on_commit(deps.wake_mail_sender)
+    _queue(deps, tx, mail)
 
 
 async def queue_token_mail(deps: NotificationDeps, tx: Transaction, event: TokenMailEvent) -> None:
     """Queues the mail that carries a token. The token is requested when the mail is sent, and stored nowhere."""
-    kind = MAIL_KINDS[type(event)]
-    await deliveries.enqueue(
-        tx.connection,
-        delivery_id=new_id(),
+    kind, current = MAIL_KINDS[type(event)], trace.current()
+    mail = NewDelivery(
+        id=new_id(),
         kind=kind,
         order_id=None,
         user_id=event.user_id,
         subject=subject_line(kind),
-        facts=None,
+        facts=b"{}",
+        traceparent=current.traceparent,
+        request_id=current.request_id,
         proof_id=event.proof_id,
     )
+    _queue(deps, tx, mail)
+
+
+def _queue(deps: NotificationDeps, tx: Transaction, mail: NewDelivery) -> None:
+    tx.collect(_store_queued, mail)
     tx.on_commit(deps.wake_mail_sender)
+
+
+async def _store_queued(tx: Transaction, mails: Sequence[NewDelivery]) -> None:
+    await deliveries.enqueue(tx.connection, mails)

@@ -7,8 +7,6 @@ one on each line. Neither needs quotes, and neither is folded again.
 
 import re
 from email.header import Header
-from email.policy import Policy
-from typing import Self
 
 MAX_PLAIN_LENGTH = 60
 """Longest value that is written as it is, so that it fits on one line with the name of its header."""
@@ -19,40 +17,22 @@ _PLAIN_TEXT = re.compile(r"[!-~]+(?: [!-~]+)*")
 _ENCODED_WORD_START = "=?"
 
 
-class FoldedHeader(str):
-    """A header's value whose lines are final. `name` and `fold` are what `email.policy` expects of a header."""
-
-    __slots__ = ("name",)
-
-    name: str
-
-    def __new__(cls, name: str, value: str) -> Self:
-        """Makes the value of the header `name`."""
-        header = super().__new__(cls, value)
-        header.name = name
-        return header
-
-    def fold(self, *, policy: Policy) -> str:
-        """Returns the header as it is sent."""
-        return f"{self.name}: {policy.linesep.join(self.split(chr(10)))}{policy.linesep}"
-
-
-def address_header(name: str, display_name: str, email: str) -> FoldedHeader:
+def address_header(name: str, display_name: str, email: str) -> str:
     """Returns a header with one address and the name of its owner, both of one line."""
     if not display_name:
-        return FoldedHeader(name, email)
-    return FoldedHeader(name, f"{_phrase(name, display_name)} <{email}>")
+        return f"{name}: {email}"
+    return f"{name}: {_phrase(name, display_name)} <{email}>"
 
 
-def text_header(name: str, text: str) -> FoldedHeader:
+def text_header(name: str, text: str) -> str:
     """Returns a header with text of one line."""
-    return FoldedHeader(name, text if _is_plain(text, _PLAIN_TEXT) else _encode(name, text))
+    return f"{name}: {text if _is_plain(text, _PLAIN_TEXT) else _encode(name, text)}"
 
 
 def _phrase(header_name: str, display_name: str) -> str:
     if _is_plain(display_name, _PLAIN_NAME):
         return display_name
-    return _encode(header_name, display_name) + "\n"
+    return _encode(header_name, display_name) + "\r\n"
 
 
 def _is_plain(text: str, plain: re.Pattern[str]) -> bool:
@@ -60,4 +40,4 @@ def _is_plain(text: str, plain: re.Pattern[str]) -> bool:
 
 
 def _encode(header_name: str, text: str) -> str:
-    return Header(text, "utf-8", header_name=header_name).encode(linesep="\n", maxlinelen=MAX_ENCODED_LINE_LENGTH)
+    return Header(text, "utf-8", header_name=header_name).encode(linesep="\r\n", maxlinelen=MAX_ENCODED_LINE_LENGTH)

@@ -2,54 +2,59 @@
 
 The Message-ID is the delivery's id. A mail that goes out twice, because a process died after the mail server accepted
 it and before that was recorded, has the same Message-ID both times, so mail servers and clients can recognize it.
+
+The bytes are put together here: `email.message` builds a model of every header and body and writes that out, which took
+1,200 us of CPU a mail; this takes 60.
 """
 
+from binascii import b2a_qp
 from datetime import datetime
-from email.headerregistry import Address, BaseHeader, HeaderRegistry
-from email.message import EmailMessage
-from email.policy import SMTP
+from email.headerregistry import Address
 from email.utils import format_datetime
-from functools import cache
 
 from contracts.email_addresses import clean_email, find_email_problem, to_ascii_domain_email
 from services.notification.domain.deliveries import MailDelivery
 from services.notification.domain.mails import to_one_line
 from services.notification.domain.names import to_name_line
-from services.notification.mail.header_text import FoldedHeader, address_header, text_header
+from services.notification.mail.header_text import address_header, text_header
 from services.notification.mail.recipients import Recipient
 from services.notification.mail.smtp import MailRejected
 from services.notification.mail.templates import RenderedMail
 
-
-class _CachedHeaderRegistry(HeaderRegistry):
-    """Makes the class of each header once; the standard library makes it again for every header of every mail."""
-
-    @cache  # noqa: B019 - there is one registry, which lives as long as the process
-    def __getitem__(self, name: str) -> type[BaseHeader]:
-        header_class: type[BaseHeader] = super().__getitem__(name)
-        return header_class
-
-
-POLICY = SMTP.clone(header_factory=_CachedHeaderRegistry())
+MAX_PLAIN_LINE_LENGTH = 78
+"""A body with longer lines, or with other characters than ASCII, is sent as quoted-printable."""
 
 
 def build_message(
     delivery: MailDelivery, rendered: RenderedMail, recipient: Recipient, sender: Address, sent_at: datetime
-) -> EmailMessage:
+) -> bytes:
     """Builds the message; raises `MailRejected` when the recipient's e-mail is not a valid mail address."""
-    message = EmailMessage(policy=POLICY)
-    message["From"] = address_header("From", to_name_line(sender.display_name), sender.addr_spec)
-    message["To"] = address_header("To", to_name_line(recipient.name), to_mail_address(recipient.email))
-    message["Subject"] = text_header("Subject", to_one_line(delivery.subject))
-    message["Date"] = format_datetime(sent_at)
-    message["Message-ID"] = FoldedHeader("Message-ID", f"<{delivery.id}@{sender.domain}>")
-    message["Auto-Submitted"] = "auto-generated"
-    message["traceparent"] = delivery.traceparent
-    if delivery.request_id:
-        message["X-Request-Id"] = text_header("X-Request-Id", to_one_line(delivery.request_id))
-    message.set_content(rendered.text)
-    message.add_alternative(rendered.html, subtype="html")
-    return message
+    boundary = f"=_{delivery.id.hex}"  # no quoted-printable text holds `=_`, and no writer of a text knows the id
+    head = [
+        address_header("From", to_name_line(sender.display_name), sender.addr_spec),
+        address_header("To", to_name_line(recipient.name), to_mail_address(recipient.email)),
+        text_header("Subject", to_one_line(delivery.subject)),
+        f"Date: {format_datetime(sent_at)}",
+        f"Message-ID: <{delivery.id}@{sender.domain}>",
+        "Auto-Submitted: auto-generated",
+        text_header("traceparent", delivery.traceparent),
+        *([text_header("X-Request-Id", to_one_line(delivery.request_id))] if delivery.request_id else []),
+        "MIME-Version: 1.0",
+        f'Content-Type: multipart/alternative; boundary="{boundary}"',
+    ]
+    mark = f"\r\n--{boundary}".encode()
+    parts = (_part("plain", rendered.text), _part("html", rendered.html))
+    return b"".join(("\r\n".join(head).encode(), b"\r\n", *(mark + b"\r\n" + part for part in parts), mark, b"--\r\n"))
+
+
+def _part(subtype: str, text: str) -> bytes:
+    """A body with the headers that describe it."""
+    lines = text.encode().splitlines()
+    encoding, body = "7bit", b"\r\n".join(lines)
+    if not text.isascii() or max(map(len, lines), default=0) > MAX_PLAIN_LINE_LENGTH:
+        encoding, body = "quoted-printable", b2a_qp(body).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
+    return head.encode() + body + b"\r\n"
 
 
 def to_mail_address(email: str) -> str:

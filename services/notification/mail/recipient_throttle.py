@@ -1,9 +1,18 @@
 """Limits the mails to addresses that were never confirmed: anyone can name the address of someone else."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from infra.database.postgres import Database
 from infra.foundation.failpoints import failpoint
 from services.notification.domain.deliveries import MailDelivery
-from services.notification.domain.unconfirmed_mails import UnconfirmedMailLimits, recipient_digest, subject_of
+from services.notification.domain.unconfirmed_mails import (
+    UnconfirmedMail,
+    UnconfirmedMailLimits,
+    recipient_digest,
+    split_by_recipient,
+    subject_of,
+)
 from services.notification.mail.recipients import Recipient
 from services.notification.store import unconfirmed_mails
 
@@ -15,15 +24,22 @@ class RecipientThrottle:
         self.db = db
         self.limits = limits
 
-    async def allows(self, delivery: MailDelivery, recipient: Recipient) -> bool:
-        """Tells whether the mail may be sent, and counts it if so; a mail that is tried again is not counted again."""
-        if recipient.is_confirmed:
-            return True
-        digest = recipient_digest(recipient.email, self.limits.digest_key)
+    async def refused(self, mails: Sequence[tuple[MailDelivery, Recipient]]) -> set[UUID]:
+        """Returns the mails that may not be sent, and counts the others; one that is tried again is counted once."""
+        unconfirmed = [
+            UnconfirmedMail(delivery, recipient_digest(recipient.email, self.limits.digest_key), subject_of(delivery))
+            for delivery, recipient in mails
+            if not recipient.is_confirmed
+        ]
+        if not unconfirmed:
+            return set()
         async with self.db.transaction() as tx:
-            allowed = await unconfirmed_mails.count(tx.connection, delivery, digest, subject_of(delivery), self.limits)
+            await unconfirmed_mails.lock_recipients(tx.connection, unconfirmed)
+            allowed: set[UUID] = set()
+            for wave in split_by_recipient(unconfirmed):
+                allowed |= await unconfirmed_mails.count(tx.connection, wave, self.limits)
         failpoint("notification.mail_counted")
-        return allowed
+        return {mail.delivery.id for mail in unconfirmed} - allowed
 
     async def delete_expired(self) -> bool:
         """Deletes what no longer counts; there is never more."""

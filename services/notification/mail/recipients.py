@@ -1,14 +1,16 @@
 """Recipients: looked up when a mail is sent, so that they are current, and stored by their owner alone."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from pydantic import SecretStr
 
 from contracts import order, user
-from contracts.failure import NotFound
+from contracts.failure import Fail, NotFound
 from contracts.order import GuestContactRequest
-from contracts.user import ContactRequest, EmailTokenRequest
+from contracts.user import ContactsRequest, EmailTokenRequest
 from infra.messaging.rpc import RpcClient
 from services.notification.domain.deliveries import MailDelivery
 from services.notification.domain.names import looks_like_link
@@ -30,23 +32,55 @@ class Recipient:
 
 
 class RecipientLookup:
-    """Looks up customers with an account at user, and guests at order."""
+    """Looks up customers with an account at user, all in one request, and guests at order."""
 
     def __init__(self, rpc: RpcClient) -> None:
         self.rpc = rpc
 
-    async def find(self, delivery: MailDelivery) -> Recipient | None:
-        """Returns the recipient, or None when there is none any more; raises the `Fail` of a service that fails."""
+    async def find_all(self, deliveries: Sequence[MailDelivery]) -> dict[UUID, Recipient | Fail | None]:
+        """Returns the recipient of each delivery by its id; None when there is none any more, or why it is unknown."""
+        user_ids = {
+            delivery.id: delivery.user_id
+            for delivery in deliveries
+            if delivery.user_id is not None and delivery.proof_id is None
+        }
+        others = [delivery for delivery in deliveries if delivery.id not in user_ids]
+        contacts, found = await asyncio.gather(
+            self._find_customers(set(user_ids.values())),
+            asyncio.gather(*(self._find_other(delivery) for delivery in others)),
+        )
+        recipients = {delivery.id: recipient for delivery, recipient in zip(others, found, strict=True)}
+        for delivery_id, user_id in user_ids.items():
+            recipients[delivery_id] = contacts if isinstance(contacts, Fail) else contacts.get(user_id)
+        return recipients
+
+    async def _find_customers(self, user_ids: set[UUID]) -> dict[UUID, Recipient] | Fail:
+        if not user_ids:
+            return {}
+        try:
+            contacts = await self.rpc.request(user.CONTACTS, ContactsRequest(user_ids=list(user_ids)))
+        except Fail as fail:
+            return fail
+        return {
+            contact.user_id: _recipient(
+                contact.email,
+                f"{contact.first_name} {contact.last_name}",
+                contact.first_name,
+                is_confirmed=contact.email_verified,
+            )
+            for contact in contacts.items
+        }
+
+    async def _find_other(self, delivery: MailDelivery) -> Recipient | Fail | None:
+        """Returns the guest of an order, or the owner of an account with the token to be mailed."""
         try:
             if delivery.proof_id is not None:
                 return await self._find_token_recipient(delivery.proof_id)
-            if delivery.user_id is None:
-                return await self._find_guest(delivery.order_id)
-            contact = await self.rpc.request(user.CONTACT, ContactRequest(user_id=delivery.user_id))
+            return await self._find_guest(delivery.order_id)
         except NotFound:
             return None
-        name = f"{contact.first_name} {contact.last_name}"
-        return _recipient(contact.email, name, contact.first_name, is_confirmed=contact.email_verified)
+        except Fail as fail:
+            return fail
 
     async def _find_token_recipient(self, token_id: UUID) -> Recipient:
         """Returns the account's owner with the token; a token that has become void is not found."""

@@ -2,7 +2,6 @@
 
 import re
 import time
-from email.message import EmailMessage
 from ssl import SSLError
 
 import aiosmtplib
@@ -56,10 +55,11 @@ class SmtpConnection:
             self.client.close()
             raise MailServerUnavailable(_reason(error)) from error
 
-    async def send(self, message: EmailMessage, sender: str, recipient: str) -> None:
+    async def send(self, message: bytes, sender: str, recipient: str) -> None:
         """Returns once the server has accepted the mail; raises `MailRejected` or `MailDeferred` otherwise."""
+        options = [] if sender.isascii() and recipient.isascii() else ["SMTPUTF8", "BODY=8BITMIME"]
         try:
-            await self.client.send_message(message, sender=sender, recipients=[recipient])
+            await self.client.sendmail(sender, [recipient], message, mail_options=options)
         except SMTPRecipientsRefused as error:
             raise self._failure(error.recipients[0]) from error
         except SMTPResponseException as error:

@@ -5,13 +5,14 @@ HTML. A template that refers to a missing value fails instead of leaving a gap.
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
-from babel.numbers import format_currency, get_currency_symbol
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from babel.numbers import get_currency_symbol
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 
 from contracts.money import CURRENCY_EXPONENTS, Money
+from contracts.notification import NotificationKind
 from services.notification.domain.deliveries import MailDelivery
 from services.notification.domain.mails import to_one_line
 from services.notification.domain.names import to_name_line
@@ -19,6 +20,7 @@ from services.notification.mail.recipients import Recipient
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 LOCALE = "en_US"
+FORMS = ("txt", "html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class MailTemplates:
         )
         self.environment.filters["money"] = format_money
         self.environment.globals.update(shop_name=to_one_line(shop_name), shop_url=shop_url.rstrip("/"))
+        self._text, self._html = ({kind: self._template(kind, form) for kind in NotificationKind} for form in FORMS)
+
+    def _template(self, kind: NotificationKind, form: str) -> Template:
+        return self.environment.get_template(f"{kind}.{form}.j2")
 
     def render(self, delivery: MailDelivery, recipient: Recipient) -> RenderedMail:
         """Renders both forms of a mail; raises `UndefinedError` when a value is missing."""
@@ -52,16 +58,20 @@ class MailTemplates:
             "greeting": to_name_line(recipient.greeting),
             "token": recipient.token.get_secret_value() if recipient.token else None,
         }
-        text, html = (
-            self.environment.get_template(f"{delivery.kind}.{form}.j2").render(values) for form in ("txt", "html")
-        )
+        text, html = self._text[delivery.kind].render(values), self._html[delivery.kind].render(values)
         return RenderedMail(text.strip() + "\n", html)
+
+
+@cache
+def _currency_prefix(currency: str) -> str:
+    """The symbol before an amount, with a gap if it ends with a letter."""
+    symbol = get_currency_symbol(currency, LOCALE)
+    return f"{symbol}\N{NO-BREAK SPACE}" if symbol[-1].isalpha() else symbol
 
 
 def format_money(money: Money) -> str:
     """Formats an amount with all minor digits of ISO 4217, never rounded: `$1,234.50`, `KWD 1.500`."""
     digits = CURRENCY_EXPONENTS[money.currency]
-    gap = "\N{NO-BREAK SPACE}" if get_currency_symbol(money.currency, LOCALE)[-1].isalpha() else ""
-    pattern = f"¤{gap}#,##0" + (f".{'0' * digits}" if digits else "")
-    amount = Decimal(money.amount).scaleb(-digits)
-    return format_currency(amount, money.currency, pattern, LOCALE, currency_digits=False)
+    units, minor = divmod(abs(money.amount), 10**digits)
+    fraction = f".{minor:0{digits}}" if digits else ""
+    return f"{'-' if money.amount < 0 else ''}{_currency_prefix(money.currency)}{units:,}{fraction}"

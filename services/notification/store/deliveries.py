@@ -6,8 +6,7 @@ from uuid import UUID
 
 from contracts.notification import Notification, NotificationChannel, NotificationKind
 from infra.database.postgres import Connection
-from infra.foundation import trace
-from services.notification.domain.deliveries import DeliveryOutcome, MailDelivery
+from services.notification.domain.deliveries import DeliveryOutcome, MailDelivery, NewDelivery
 from services.notification.domain.mails import OrderFacts
 
 HIGHEST_ID = UUID(int=2**128 - 1)
@@ -15,7 +14,9 @@ HIGHEST_ID = UUID(int=2**128 - 1)
 # Queues one mail of each kind about an order, and one for each token, even if the event arrives again.
 _ENQUEUE = """
 INSERT INTO delivery (id, kind, channel, order_id, user_id, subject, facts, traceparent, request_id, proof_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+SELECT id, kind, $10, order_id, user_id, subject, facts::jsonb, traceparent, request_id, proof_id
+FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[])
+    AS mail (id, kind, order_id, user_id, subject, facts, traceparent, request_id, proof_id)
 ON CONFLICT DO NOTHING
 """
 # Leases the deliveries that have been due the longest. No other process claims them until the lease ends.
@@ -57,32 +58,20 @@ _PAGE = f"SELECT {_COLUMNS} FROM delivery WHERE id < $1 ORDER BY id DESC LIMIT $
 _PAGE_OF_USER = f"SELECT {_COLUMNS} FROM delivery WHERE user_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2"  # noqa: S608 - as above
 
 
-async def enqueue(
-    connection: Connection,
-    *,
-    delivery_id: UUID,
-    kind: NotificationKind,
-    order_id: UUID | None,
-    user_id: UUID | None,
-    subject: str,
-    facts: OrderFacts | None,
-    proof_id: UUID | None = None,
-) -> None:
-    """Queues a mail with the current trace, unless the same one was queued before."""
-    current = trace.current()
-    stored_facts = facts.model_dump(mode="json", exclude_none=True) if facts else {}
+async def enqueue(connection: Connection, mails: Sequence[NewDelivery]) -> None:
+    """Queues mails, except those that were queued before."""
     await connection.execute(
         _ENQUEUE,
-        delivery_id,
-        kind,
+        [mail.id for mail in mails],
+        [mail.kind for mail in mails],
+        [mail.order_id for mail in mails],
+        [mail.user_id for mail in mails],
+        [mail.subject for mail in mails],
+        [mail.facts.decode() for mail in mails],
+        [mail.traceparent for mail in mails],
+        [mail.request_id for mail in mails],
+        [mail.proof_id for mail in mails],
         NotificationChannel.EMAIL,
-        order_id,
-        user_id,
-        subject,
-        stored_facts,
-        current.traceparent,
-        current.request_id,
-        proof_id,
     )
 
 

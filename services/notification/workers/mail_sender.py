@@ -1,15 +1,17 @@
 """Sends due deliveries through the mail server.
 
-A batch is leased in one statement, sent outside any transaction, and its outcomes are recorded in one statement. When a
-process dies, its lease runs out and another process sends the mails. One that the server had accepted already then goes
-out twice, with the same Message-ID; none is lost. A process that is asked to stop finishes the current mail, starts no
-other, and records the outcomes.
+A batch is leased in one statement, its recipients are looked up in one request, the mails are sent outside any
+transaction, and their outcomes are recorded in one statement. When a process dies, its lease runs out and another
+process sends the mails. One that the server had accepted already then goes out twice, with the same Message-ID; none is
+lost. A process that is asked to stop finishes the current mail, starts no other, and records the outcomes.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from email.headerregistry import Address
 
 from opentelemetry.trace import SpanKind
@@ -35,7 +37,7 @@ from services.notification.domain.deliveries import (
 )
 from services.notification.mail.message import build_message, to_mail_address
 from services.notification.mail.recipient_throttle import RecipientThrottle
-from services.notification.mail.recipients import RecipientLookup
+from services.notification.mail.recipients import Recipient, RecipientLookup
 from services.notification.mail.smtp import MailDeferred, MailRejected, MailServerUnavailable, SmtpConnection
 from services.notification.mail.templates import MailTemplates
 from services.notification.mail.token_bucket import TokenBucket
@@ -43,13 +45,27 @@ from services.notification.store import deliveries
 
 BATCH_SIZE = 50
 LEASE_SECONDS = 120.0
-BATCH_SECONDS = 40.0
-"""Time after which no further mail of a batch is started, so that even a hanging one ends before the lease does."""
+BATCH_SECONDS = 5.0
+"""Time after which no mail of a batch is started any more. The rest is claimed again, with current recipients."""
 POLL_SECONDS = 0.25
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 60.0
 """Pause after the mail server was unavailable; it doubles each time."""
 
 log = get_logger("souk.mail")
+
+
+MailResult = tuple[MailDelivery, DeliveryOutcome]
+"""A delivery with the outcome of this attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedMail:
+    """A mail that only has to be sent."""
+
+    delivery: MailDelivery
+    recipient: Recipient
+    address: str
+    message: bytes
 
 
 class MailSender:
@@ -121,29 +137,85 @@ class MailSender:
         return len(batch)
 
     async def _deliver(self, batch: Sequence[MailDelivery]) -> None:
-        waiting, results = deque(batch), list[tuple[MailDelivery, DeliveryOutcome]]()
-        deadline = time.monotonic() + BATCH_SECONDS
-        await asyncio.gather(
-            *(self._send_on(connection, waiting, results, deadline) for connection in self.connections)
-        )
-        results += [(delivery, requeued(delivery)) for delivery in waiting]
+        results: list[MailResult] = []
+        unsent = list(batch)
+        if await self._is_server_available():
+            prepared = deque(await self._prepare(batch, results))
+            until = time.monotonic() + BATCH_SECONDS
+            await asyncio.gather(
+                *(self._send_on(connection, prepared, results, until) for connection in self.connections)
+            )
+            unsent = [mail.delivery for mail in prepared]
+        results += [(delivery, requeued(delivery)) for delivery in unsent]
         async with self.db.connection() as connection:
             await deliveries.record_outcomes(connection, results)
         failpoint("notification.concluded")
 
+    async def _is_server_available(self) -> bool:
+        """Whether mails can be sent now, so that nothing is prepared in vain."""
+        try:
+            await self.connections[0].ensure_connected()
+        except MailServerUnavailable as error:
+            self._start_pause(error)
+            return False
+        return True
+
+    async def _prepare(self, batch: Sequence[MailDelivery], results: list[MailResult]) -> list[PreparedMail]:
+        """Looks up the recipients together and builds the mails; those that cannot be sent are added to the results."""
+        with _trace_of(batch[0]):
+            recipients = await self.recipients.find_all(batch)
+        prepared: list[PreparedMail] = []
+        for delivery in batch:
+            with _trace_of(delivery):
+                mail = self._build(delivery, recipients[delivery.id])
+                if isinstance(mail, PreparedMail):
+                    prepared.append(mail)
+                else:
+                    self._conclude(delivery, mail, results)
+        return await self._without_refused(prepared, results)
+
+    def _build(self, delivery: MailDelivery, recipient: Recipient | Fail | None) -> PreparedMail | DeliveryOutcome:
+        """The mail, or its outcome if there is none to send; an error with one mail does not affect the others."""
+        if recipient is None:
+            return suppressed(delivery)
+        if isinstance(recipient, Fail):
+            return retry_later(delivery, f"the recipient could not be looked up: {recipient.code}")
+        try:
+            rendered = self.templates.render(delivery, recipient)
+            message = build_message(delivery, rendered, recipient, self.from_address, now())
+            return PreparedMail(delivery, recipient, to_mail_address(recipient.email), message)
+        except MailRejected as error:
+            return rejected(delivery, str(error))
+        except Exception as error:
+            log.exception("mail could not be built")
+            return retry_later(delivery, type(error).__name__)
+
+    async def _without_refused(self, prepared: Sequence[PreparedMail], results: list[MailResult]) -> list[PreparedMail]:
+        """The mails that the throttle allows; it counts them before they are sent."""
+        if self.throttle is None or not prepared:
+            return list(prepared)
+        try:
+            refused = await self.throttle.refused([(mail.delivery, mail.recipient) for mail in prepared])
+        except Exception as error:
+            log.exception("mails could not be counted")
+            for mail in prepared:
+                self._conclude(mail.delivery, retry_later(mail.delivery, type(error).__name__), results)
+            return []
+        for mail in prepared:
+            if mail.delivery.id in refused:
+                self._count_abuse(mail.delivery, "throttled")
+                self._conclude(mail.delivery, throttled(mail.delivery), results)
+        return [mail for mail in prepared if mail.delivery.id not in refused]
+
     async def _send_on(
-        self,
-        connection: SmtpConnection,
-        waiting: deque[MailDelivery],
-        results: list[tuple[MailDelivery, DeliveryOutcome]],
-        deadline: float,
+        self, connection: SmtpConnection, prepared: deque[PreparedMail], results: list[MailResult], until: float
     ) -> None:
         try:
-            while waiting and not self._stopping and time.monotonic() < deadline:
+            while prepared and not self._stopping and time.monotonic() < until:
                 await connection.ensure_connected()
-                if waiting:  # another connection may have taken the last one meanwhile
-                    delivery = waiting.popleft()
-                    results.append((delivery, await self._attempt(connection, delivery)))
+                if prepared:  # another connection may have taken the last one meanwhile
+                    mail = prepared.popleft()
+                    self._conclude(mail.delivery, await self._attempt(connection, mail), results)
             self._pause = 0.0
         except MailServerUnavailable as error:
             self._start_pause(error)
@@ -154,51 +226,45 @@ class MailSender:
         self._paused_until = time.monotonic() + self._pause
         log.warning("mail server unavailable: %s", error, pause=self._pause)
 
-    async def _attempt(self, connection: SmtpConnection, delivery: MailDelivery) -> DeliveryOutcome:
-        """Tries to send a mail, within the trace of its event; an error with one mail does not affect the others."""
-        with trace.activate(trace.parse(delivery.traceparent, request_id=delivery.request_id)):
+    async def _attempt(self, connection: SmtpConnection, mail: PreparedMail) -> DeliveryOutcome:
+        """Tries to send a mail, within the trace of its event."""
+        delivery = mail.delivery
+        with _trace_of(delivery):
             try:
-                outcome = await self._send(connection, delivery)
+                if mail.recipient.is_name_withheld:
+                    self._count_abuse(delivery, "name_withheld")
+                with trace.child_span("send mail", SpanKind.CLIENT, _span_attributes(delivery)):
+                    await connection.send(mail.message, self.from_address.addr_spec, mail.address)
+                failpoint("notification.accepted")
+                return sent(delivery)
             except MailRejected as error:
-                outcome = rejected(delivery, str(error))
+                return rejected(delivery, str(error))
             except MailDeferred as error:
-                outcome = retry_later(delivery, str(error))
-            except Fail as fail:
-                outcome = retry_later(delivery, f"the recipient could not be looked up: {fail.code}")
+                return retry_later(delivery, str(error))
             except Exception as error:
-                log.exception("mail could not be built")
-                outcome = retry_later(delivery, type(error).__name__)
-            self._report(delivery, outcome)
-            return outcome
-
-    async def _send(self, connection: SmtpConnection, delivery: MailDelivery) -> DeliveryOutcome:
-        recipient = await self.recipients.find(delivery)
-        if recipient is None:
-            return suppressed(delivery)
-        rendered = self.templates.render(delivery, recipient)
-        message = build_message(delivery, rendered, recipient, self.from_address, now())
-        if self.throttle and not await self.throttle.allows(delivery, recipient):
-            self._count_abuse(delivery, "throttled")
-            return throttled(delivery)
-        if recipient.is_name_withheld:
-            self._count_abuse(delivery, "name_withheld")
-        with trace.child_span("send mail", SpanKind.CLIENT, _span_attributes(delivery)):
-            await connection.send(message, self.from_address.addr_spec, to_mail_address(recipient.email))
-        failpoint("notification.accepted")
-        return sent(delivery)
+                log.exception("mail could not be sent")
+                return retry_later(delivery, type(error).__name__)
 
     def _count_abuse(self, delivery: MailDelivery, kind: str) -> None:
         if self.abuse_counter:
             self.abuse_counter.labels(delivery.kind, kind).inc()
 
-    def _report(self, delivery: MailDelivery, outcome: DeliveryOutcome) -> None:
+    def _conclude(self, delivery: MailDelivery, outcome: DeliveryOutcome, results: list[MailResult]) -> None:
+        """Adds an outcome to the results, counts and logs it."""
+        results.append((delivery, outcome))
         self.mail_counter.labels(delivery.kind, outcome.status).inc()
         fields: dict[str, object] = {"delivery_id": delivery.id, "order_id": delivery.order_id, "kind": delivery.kind}
-        if outcome.status is DeliveryStatus.SENT:
-            log.info("mail sent", **fields)
-        else:
-            fields |= {"status": outcome.status, "reason": outcome.reason, "attempts": outcome.attempts}
-            log.warning("mail not sent", **fields)
+        with _trace_of(delivery):
+            if outcome.status is DeliveryStatus.SENT:
+                log.info("mail sent", **fields)
+            else:
+                fields |= {"status": outcome.status, "reason": outcome.reason, "attempts": outcome.attempts}
+                log.warning("mail not sent", **fields)
+
+
+def _trace_of(delivery: MailDelivery) -> AbstractContextManager[trace.Trace]:
+    """Activates the trace of the event that the mail is about."""
+    return trace.activate(trace.parse(delivery.traceparent, request_id=delivery.request_id))
 
 
 def _span_attributes(delivery: MailDelivery) -> trace.Attributes:

@@ -1,9 +1,14 @@
-"""Handlers of the events that order consumes. `workers.saga` describes what each event does."""
+"""Handlers of the events that order consumes. `workers.saga` describes what each event does.
+
+Captures of a batch are applied together, by `tx.flush()`: before the commit, or before the next event of another kind,
+so that the event that arrived first decides.
+"""
 
 from contracts.catalog import HoldLost
 from contracts.failure import NotFound
 from contracts.payment import PaymentCaptured, PaymentFailed, PaymentRefunded
 from infra.database.postgres import Transaction
+from infra.foundation import trace
 from services.order.deps import OrderDeps
 from services.order.domain import states
 from services.order.store import queries, transitions
@@ -12,12 +17,13 @@ from services.order.workers import saga
 
 
 async def payment_captured(_deps: OrderDeps, tx: Transaction, event: PaymentCaptured) -> None:
-    """Marks the order as paid."""
-    await saga.apply_fact(tx, states.CAPTURE, event.order_id, payment_id=event.payment_id)
+    """Marks the order as paid, together with the other orders whose captures arrive in the same batch."""
+    tx.collect(saga.apply_captures, saga.Capture(event.order_id, event.payment_id, trace.current()))
 
 
 async def payment_failed(deps: OrderDeps, tx: Transaction, event: PaymentFailed) -> None:
     """Cancels the order if it is still pending and no attempt to pay it is left."""
+    await tx.flush()
     if deps.payment_attempts > 1:
         failed = await transitions.add_failed_payment(tx.connection, event.order_id, event.payment_id)
         if failed is not None and failed < deps.payment_attempts:
@@ -29,6 +35,7 @@ async def payment_refunded(_deps: OrderDeps, tx: Transaction, event: PaymentRefu
     """Marks the order as refunded when all of the money that paid it went back."""
     if not event.full:
         return
+    await tx.flush()
     record = await queries.lock(tx.connection, event.order_id)
     if record is None:
         raise NotFound(f"There is no order {event.order_id}.")
@@ -38,4 +45,5 @@ async def payment_refunded(_deps: OrderDeps, tx: Transaction, event: PaymentRefu
 
 async def hold_lost(_deps: OrderDeps, tx: Transaction, event: HoldLost) -> None:
     """Cancels the order that stood on the lost hold, if there is one."""
+    await tx.flush()
     await saga.make_transition(tx, states.HOLD_LOST, event.hold_id, by=FindBy.HOLD)

@@ -9,6 +9,7 @@ A cart keeps its lines until an order of it is paid. When that order is cancelle
 ordered again: the number of its cancelled orders, the attempt, is part of the hold's id.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
@@ -17,6 +18,7 @@ from contracts.cart import CartChanged
 from contracts.catalog import GuestStockLimit, Hold, HoldMismatch, PlaceHold, RequestedLine
 from contracts.failure import Fail, IdempotencyInProgress, InternalError, TimedOut, Unavailable
 from contracts.order import Address, Order, OrderStatus, PlaceOrder
+from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id, now
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
@@ -42,8 +44,8 @@ from services.order.workers import hold_release
 _HOLD_NAMESPACE = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
 """The namespace of derived hold ids."""
 
-MAX_ATTEMPTS = 3
-"""How often a cart is tried again because its order was cancelled at the same moment."""
+MAX_ATTEMPTS = 4
+"""How often a cart is tried because orders of it were cancelled, perhaps at the same moment."""
 
 UNCERTAIN_ERRORS = (TimedOut, Unavailable, InternalError)
 """After these it is unknown whether catalog has held the stock."""
@@ -63,6 +65,10 @@ class _OrderCancelled(Exception):  # noqa: N818 - control flow: the next attempt
     """The order that was placed before from this version of the cart is cancelled."""
 
 
+class _OrderExists(Exception):  # noqa: N818 - control flow: the order is answered as it is
+    """An order of this hold, or of this version of the cart, was stored before."""
+
+
 async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
     """Holds every line or none and writes the order. The same request again returns the same order."""
     reject_card_number(request.body.payment_method)
@@ -72,12 +78,12 @@ async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
     purchase = RequestedOrder(body, buyer, lines, cart_version)
     if cart_version is None:
         return await _place(deps, request, purchase, derive_hold_id(None, request.idempotency_key))
+    hold_id = derive_hold_id(cart_version, None)  # most carts were never ordered, so nothing is counted before
     for _ in range(MAX_ATTEMPTS):
-        hold_id = await _next_hold_id(deps, cart_version)
         try:
             return await _place(deps, request, purchase, hold_id)
         except _OrderCancelled:
-            continue
+            hold_id = await _next_hold_id(deps, cart_version)
     raise CartChanged
 
 
@@ -240,21 +246,52 @@ def _require_current(existing: OrderRecord | None, cart_version: CartVersion | N
 async def _write(
     deps: OrderDeps, request: Request[PlaceOrder], draft: OrderDraft, buckets: list[GuestOrderBucket]
 ) -> tuple[Reply[Order], bool]:
-    """The order, and whether this request has stored it; False when it existed before."""
-    async with deps.db.transaction(request) as tx:
-        serial = await store.insert(
-            tx.connection,
-            draft,
-            pay_within_seconds=deps.pay_within_seconds_of(draft.buyer),
-            hold_margin_seconds=deps.hold_margin_seconds,
-        )
-        if serial is not None:
-            await guest_limits.take(deps, tx, buckets)
-            order = draft.order.model_copy(update={"number": format_order_number(serial)})
-            tx.publish(events.placed_event(draft, order))
-            if draft.buyer.user_id is None:
-                tx.on_commit(deps.guest_orders.labels("placed").inc)
-            return tx.reply(order, version=1), True
-        existing = await store.find_existing(tx.connection, draft.hold.hold_id, draft.cart)
-        record = _require_current(existing, draft.cart, draft.buyer)
-        return tx.reply(record.order, version=record.version), False
+    """The order, and whether this request has stored it; False when it existed before.
+
+    Orders share a transaction with others that arrive meanwhile. A guest's order that is counted is stored alone: it
+    locks what it is counted by, and others would wait with it.
+    """
+    item = draft, _pay_within_seconds(deps, draft)
+    try:
+        if buckets:
+            async with deps.db.transaction(request) as tx:
+                reply = _require_stored(*await write_orders([(tx, item)]))
+                await guest_limits.take(deps, tx, buckets)
+        else:
+            reply = await deps.placement.run(request, item)
+    except _OrderExists:
+        async with deps.db.transaction(request) as tx:
+            existing = await store.find_existing(tx.connection, draft.hold.hold_id, draft.cart)
+            record = _require_current(existing, draft.cart, draft.buyer)
+            return tx.reply(record.order, version=record.version), False
+    if draft.buyer.user_id is None:
+        deps.guest_orders.labels("placed").inc()
+    return reply, True
+
+
+async def write_orders(
+    members: Sequence[tuple[Transaction, tuple[OrderDraft, float]]],
+) -> list[Reply[Order] | Exception]:
+    """Stores orders with their events, in one statement; an order that existed before is an exception in the list."""
+    serials = await store.insert(members[0][0].connection, [item for _, item in members])
+    return [_publish(tx, draft, serials.get(draft.order.id)) for tx, (draft, _) in members]
+
+
+def _publish(tx: Transaction, draft: OrderDraft, serial: int | None) -> Reply[Order] | Exception:
+    if serial is None:
+        return _OrderExists()
+    order = draft.order.model_copy(update={"number": format_order_number(serial)})
+    tx.publish(events.placed_event(draft, order))
+    return tx.reply(order, version=1)
+
+
+def _require_stored(result: Reply[Order] | Exception) -> Reply[Order]:
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _pay_within_seconds(deps: OrderDeps, draft: OrderDraft) -> float:
+    """How long the order may take to be paid: by the database's clock at least the margin before its hold ends."""
+    left = (draft.hold.seconds_left or 0) - deps.hold_margin_seconds
+    return min(deps.pay_within_seconds_of(draft.buyer), left)

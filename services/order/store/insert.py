@@ -1,5 +1,7 @@
-"""How an order is stored, once."""
+"""How orders are stored, each once."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -14,13 +16,20 @@ INSERT INTO orders (
     id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
     items, shipping_method, shipping_address, payment_method, history, created_at, updated_at, pay_by
 )
-VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-    $14::text::jsonb, $15, $16::text::jsonb, $17, $18::text::jsonb, $19, $19,
-    now() + make_interval(secs => $20)
+SELECT
+    id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
+    items::jsonb, shipping_method, shipping_address::jsonb, payment_method, history::jsonb, created_at, created_at,
+    now() + make_interval(secs => pay_within)
+FROM unnest(
+    $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
+    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
+    $18::text[], $19::timestamptz[], $20::float8[]
+) AS draft (
+    id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
+    items, shipping_method, shipping_address, payment_method, history, created_at, pay_within
 )
 ON CONFLICT DO NOTHING
-RETURNING serial
+RETURNING id, serial
 """
 _FIND_EXISTING = f"""
 SELECT {COLUMNS} FROM orders WHERE cart_id = $2 AND cart_version = $3 AND status <> 'cancelled'
@@ -34,43 +43,44 @@ SELECT count(*) FROM orders WHERE cart_id = $1 AND cart_version = $2 AND status 
 _IS_HOLD_IN_USE = "SELECT EXISTS (SELECT FROM orders WHERE hold_id = $1 AND status <> 'cancelled')"
 
 
-async def insert(
-    connection: Connection, draft: OrderDraft, *, pay_within_seconds: float, hold_margin_seconds: float
-) -> int | None:
-    """Stores the order and returns its serial, or None when its hold has an order already, or its cart version one
-    that is not cancelled.
+async def insert(connection: Connection, drafts: Sequence[tuple[OrderDraft, float]]) -> dict[UUID, int]:
+    """Stores orders, each with the seconds in which it has to be paid, and returns their serials by id.
 
-    Waits for another transaction that stores the same order at the same moment. The payment deadline is
-    `pay_within_seconds` from now, but at least `hold_margin_seconds` before the hold ends, by the database's clock.
+    An order is left out when its hold has an order already, or its cart version one that is not cancelled; that may be
+    another one of these. Waits for a transaction that stores the same order at the same moment.
     """
-    order, cart = draft.order, draft.cart
+    columns = zip(*(_values(draft, pay_within_seconds) for draft, pay_within_seconds in drafts), strict=True)
     try:
-        serial: int | None = await connection.fetchval(
-            _INSERT,
-            order.id,
-            order.status,
-            draft.buyer.user_id,
-            draft.buyer.email,
-            draft.hold.hold_id,
-            cart.cart_id if cart else None,
-            cart.version if cart else None,
-            order.total.currency,
-            order.subtotal.amount,
-            order.discount.amount,
-            order.shipping.amount,
-            order.tax.amount,
-            order.total.amount,
-            ITEMS.dump_json(order.items).decode(),
-            draft.shipping_method,
-            order.shipping_address.model_dump_json(),
-            draft.payment_method,
-            HISTORY.dump_json(order.history).decode(),
-            order.created_at,
-            min(pay_within_seconds, (draft.hold.seconds_left or 0) - hold_margin_seconds),
-        )
+        rows = await connection.fetch(_INSERT, *columns)
     except asyncpg.LockNotAvailableError as error:
         raise IdempotencyInProgress(retry_after=1) from error
-    return serial
+    return {row["id"]: row["serial"] for row in rows}
+
+
+def _values(draft: OrderDraft, pay_within_seconds: float) -> tuple[Any, ...]:
+    order, cart = draft.order, draft.cart
+    return (
+        order.id,
+        order.status,
+        draft.buyer.user_id,
+        draft.buyer.email,
+        draft.hold.hold_id,
+        cart.cart_id if cart else None,
+        cart.version if cart else None,
+        order.total.currency,
+        order.subtotal.amount,
+        order.discount.amount,
+        order.shipping.amount,
+        order.tax.amount,
+        order.total.amount,
+        ITEMS.dump_json(order.items).decode(),
+        draft.shipping_method,
+        order.shipping_address.model_dump_json(),
+        draft.payment_method,
+        HISTORY.dump_json(order.history).decode(),
+        order.created_at,
+        pay_within_seconds,
+    )
 
 
 async def find_existing(connection: Connection, hold_id: UUID, cart: CartVersion | None) -> OrderRecord | None:

@@ -34,6 +34,20 @@ def _update(condition: str) -> str:
 
 _APPLY: Mapping[FindBy, str] = MappingProxyType({by: _update(f"{by.value} FOR UPDATE") for by in FindBy})
 _APPLY_DUE = _update("status = 'pending' AND pay_by <= now() ORDER BY pay_by LIMIT $1 FOR UPDATE SKIP LOCKED")
+# Locks in the order of ids, so that two processes cannot deadlock.
+_CAPTURE = f"""
+WITH captured AS (
+    SELECT * FROM unnest($1::uuid[], $5::uuid[]) AS captured (order_id, payment_id)
+), old AS (
+    SELECT id, status, captured.payment_id FROM orders JOIN captured ON order_id = id
+    WHERE status = ANY($2::text[]) ORDER BY id FOR UPDATE OF orders
+)
+UPDATE orders SET
+    status = $3, updated_at = $4, version = version + 1, history = history || $6::text::jsonb,
+    payment_id = old.payment_id
+FROM old WHERE orders.id = old.id
+RETURNING {COLUMNS}, old.status AS previous_status
+"""  # noqa: S608 - constants
 _ADD_FAILED_PAYMENT = """
 UPDATE orders SET
     failed_payments = CASE WHEN $2 = ANY(failed_payments) THEN failed_payments ELSE failed_payments || $2::uuid END
@@ -62,6 +76,15 @@ async def apply(
     tracking_json = tracking.model_dump_json() if tracking else None
     row = await connection.fetchrow(_APPLY[find_by], key, *_arguments(transition, at), payment_id, tracking_json)
     return to_record(row) if row else None
+
+
+async def capture(
+    connection: Connection, transition: Transition, payment_ids: Mapping[UUID, UUID], *, at: datetime
+) -> list[OrderRecord]:
+    """Makes the transition with each order by the payment that paid it, and returns those that could make it."""
+    sources, target, at, history = _arguments(transition, at)
+    values = (list(payment_ids), sources, target, at, list(payment_ids.values()), history)
+    return [to_record(row) for row in await connection.fetch(_CAPTURE, *values)]
 
 
 async def apply_due(connection: Connection, transition: Transition, *, at: datetime, limit: int) -> list[OrderRecord]:

@@ -58,6 +58,19 @@ class PaymentRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class NewPayment:
+    """The first payment of an order that was just placed, in the trace of its event."""
+
+    id: UUID
+    order_id: UUID
+    user_id: UUID | None
+    money: Money
+    provider: str
+    traceparent: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """What an outcome makes of a payment. With a `follow_up`, that step has to end before the payment is settled.
 

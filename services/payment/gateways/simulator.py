@@ -19,7 +19,8 @@ from uuid import UUID
 import asyncpg
 
 from contracts.money import Money
-from infra.database.postgres import UNAVAILABLE_ERRORS, Connection, Database
+from infra.database.postgres import Connection, Database
+from infra.database.postgres_errors import UNAVAILABLE_ERRORS
 from infra.foundation.failpoints import failpoint
 from services.payment.domain.charges import METHOD_UNKNOWN, ChargeOutcome, ChargeState
 from services.payment.gateways import GatewayError, Movement, MovementKind, RefundRefused

@@ -138,7 +138,6 @@ async def _open(
         money,
         gateway.name,
         method=body.payment_method,
-        replace_failed=True,
     )
     if opened:
         tx.on_commit(deps.charges_due.notify)

@@ -10,7 +10,7 @@ from contracts.money import Money
 from contracts.payment import PaymentStatus
 from infra.database.postgres import Connection
 from infra.foundation import trace
-from services.payment.domain.payments import PaymentRecord, Settlement
+from services.payment.domain.payments import NewPayment, PaymentRecord, Settlement
 
 _COLUMNS = """
 payment.id, payment.order_id, payment.user_id, payment.amount, payment.currency, payment.refunded, payment.refunding,
@@ -23,7 +23,7 @@ _OPEN = """
 WITH gate AS (
     INSERT INTO bill (order_id, payment_id) VALUES ($2, $1)
     ON CONFLICT (order_id) DO UPDATE SET payment_id = excluded.payment_id
-    WHERE $10 AND NOT bill.cancelled
+    WHERE NOT bill.cancelled
         AND EXISTS (SELECT FROM payment AS before WHERE before.id = bill.payment_id AND before.status = 'failed')
     RETURNING order_id
 ), opened AS (
@@ -33,6 +33,23 @@ WITH gate AS (
 )
 INSERT INTO attempt (payment_id, step, method) SELECT id, 'charge', $7::text FROM opened
 RETURNING true
+"""
+# The first payments of several orders, in the order of their bills, so that two processes cannot deadlock.
+_OPEN_FIRST = """
+WITH placed AS (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[]
+    ) AS placed (id, order_id, user_id, amount, currency, provider, traceparent, request_id)
+), gate AS (
+    INSERT INTO bill (order_id, payment_id) SELECT order_id, id FROM placed ORDER BY order_id
+    ON CONFLICT (order_id) DO NOTHING
+    RETURNING payment_id
+), opened AS (
+    INSERT INTO payment (id, order_id, user_id, amount, currency, provider, traceparent, request_id)
+    SELECT placed.* FROM placed JOIN gate ON gate.payment_id = placed.id
+    RETURNING id
+)
+INSERT INTO attempt (payment_id, step) SELECT id, 'charge' FROM opened
 """
 _FIND_BILL = "SELECT payment_id, cancelled FROM bill WHERE order_id = $1"
 _CANCEL_BILL = """
@@ -84,15 +101,29 @@ async def open_payment(
     provider: str,
     *,
     method: str | None,
-    replace_failed: bool,
 ) -> bool:
     """Opens a payment with its first attempt. Returns False when the order is cancelled or already has a payment.
 
-    With `replace_failed`, a payment that failed does not count.
+    A payment that failed does not count.
     """
     current = trace.current()
     values = (payment_id, order_id, user_id, money.amount, money.currency, provider, method)
-    return bool(await connection.fetchval(_OPEN, *values, current.traceparent, current.request_id, replace_failed))
+    return bool(await connection.fetchval(_OPEN, *values, current.traceparent, current.request_id))
+
+
+async def open_first(connection: Connection, payments: Sequence[NewPayment]) -> None:
+    """Opens payments with their first attempts, except for orders that are cancelled or already have a payment."""
+    await connection.execute(
+        _OPEN_FIRST,
+        [payment.id for payment in payments],
+        [payment.order_id for payment in payments],
+        [payment.user_id for payment in payments],
+        [payment.money.amount for payment in payments],
+        [payment.money.currency for payment in payments],
+        [payment.provider for payment in payments],
+        [payment.traceparent for payment in payments],
+        [payment.request_id for payment in payments],
+    )
 
 
 async def find_bill(connection: Connection, order_id: UUID) -> tuple[UUID | None, bool]:

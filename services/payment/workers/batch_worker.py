@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from infra.foundation.background import PeriodicTask
+from infra.foundation.background import AdaptivePause, PeriodicTask
 from infra.foundation.telemetry import get_logger
 
 JobT = TypeVar("JobT")
@@ -18,30 +18,10 @@ ResultT = TypeVar("ResultT")
 BATCH_SIZE = 100
 POLL_SECONDS = 0.5
 SHUTDOWN_TIMEOUT_SECONDS = 5.0
-MIN_INTERVAL_SECONDS = 0.02
-"""The least time between two batches. Under load a batch then holds several jobs and costs little more than one."""
+MAX_PAUSE_SECONDS = 0.02
+"""The longest pause between two batches. Under load a batch then holds several jobs and costs little more than one."""
 
 log = get_logger("souk.payment")
-
-
-class Debouncer:
-    """Wakes a task at once, and then at most once every `MIN_INTERVAL_SECONDS`, however often it is triggered."""
-
-    def __init__(self, task: PeriodicTask) -> None:
-        self._task = task
-        self._quiet_until = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def trigger(self) -> None:
-        """Wakes the task, now or as soon as the interval is over."""
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(loop.time(), self._quiet_until), self._wake, loop)
-
-    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        self._quiet_until = loop.time() + MIN_INTERVAL_SECONDS
-        self._task.wake()
 
 
 class BatchWorker(Generic[JobT, ResultT]):
@@ -69,14 +49,13 @@ class BatchWorker(Generic[JobT, ResultT]):
         self._concurrency = concurrency
         self._claim_task = PeriodicTask(name, self._claim_jobs, interval_seconds=POLL_SECONDS)
         self._settle_task = PeriodicTask(f"{name} settlement", self._settle_results, interval_seconds=10 * POLL_SECONDS)
-        self._claim_more = Debouncer(self._claim_task)
-        self._settle_more = Debouncer(self._settle_task)
+        self._claim_pause, self._settle_pause = AdaptivePause(MAX_PAUSE_SECONDS), AdaptivePause(MAX_PAUSE_SECONDS)
         self._running: set[asyncio.Task[None]] = set()
         self._results: list[ResultT] = []
 
     def wake(self) -> None:
         """Claims jobs soon: there is new work."""
-        self._claim_more.trigger()
+        self._claim_task.wake()
 
     async def run(self) -> None:
         """Works until it is cancelled, then finishes what it has begun."""
@@ -88,6 +67,10 @@ class BatchWorker(Generic[JobT, ResultT]):
             await self._finish()
 
     async def _claim_jobs(self) -> bool:
+        async with self._claim_pause:
+            return await self._claim_batch()
+
+    async def _claim_batch(self) -> bool:
         limit = min(self._concurrency - len(self._running) - len(self._results), BATCH_SIZE)
         if limit <= 0:
             return False
@@ -105,26 +88,29 @@ class BatchWorker(Generic[JobT, ResultT]):
             log.exception("%s: job failed and will be claimed again after its lease", self.name)
         else:
             self._results.append(result)
-            self._settle_more.trigger()
+            self._settle_task.wake()
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         was_full = len(self._running) + len(self._results) >= self._concurrency
         self._running.discard(task)
         if was_full:
-            self._claim_more.trigger()
+            self._claim_task.wake()
 
     async def _settle_results(self) -> bool:
         """Settles one batch. What finishes meanwhile is the next batch."""
-        batch = self._results[:BATCH_SIZE]
-        if batch:
+        async with self._settle_pause:
+            batch = self._results[:BATCH_SIZE]
             await self._settle_batch(batch)
+        if batch:
             del self._results[: len(batch)]
             if len(self._running) + len(self._results) + len(batch) >= self._concurrency:
-                self._claim_more.trigger()
+                self._claim_task.wake()
         return bool(self._results)
 
     async def _settle_batch(self, batch: list[ResultT]) -> None:
         """Settles all results together; if that fails, each by itself, so that one bad result blocks no other."""
+        if not batch:
+            return
         try:
             await self._settle(batch)
         except self._unavailable_errors:

@@ -2,7 +2,7 @@
 
 from contracts.failure import NotFound, PreconditionFailed
 from contracts.model import Empty
-from contracts.user import ContactRequest, UpdateProfile, User, UserContact
+from contracts.user import ContactList, ContactRequest, ContactsRequest, KnownContact, UpdateProfile, User, UserContact
 from infra.foundation.failpoints import failpoint
 from infra.messaging.rpc import Reply, Request
 from services.user.deps import UserDeps
@@ -42,3 +42,20 @@ async def get_contact(deps: UserDeps, request: Request[ContactRequest]) -> UserC
         last_name=account.last_name,
         email_verified=account.email_verified,
     )
+
+
+async def list_contacts(deps: UserDeps, request: Request[ContactsRequest]) -> ContactList:
+    """Returns the names and e-mails of customers; those that do not exist are left out."""
+    async with deps.db.connection() as connection:
+        found = await accounts.by_ids(connection, request.body.user_ids)
+    contacts = [
+        KnownContact(
+            user_id=account.id,
+            email=account.email,
+            first_name=account.first_name,
+            last_name=account.last_name,
+            email_verified=account.email_verified,
+        )
+        for account in found
+    ]
+    return ContactList(items=contacts)

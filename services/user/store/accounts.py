@@ -1,5 +1,6 @@
 """SQL of accounts."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -27,6 +28,7 @@ SELECT id, email, password_hash, first_name, last_name, role, is_active, email_v
        totp, created_at, updated_at
 FROM account WHERE id = $1 AND NOT erasing
 """
+_BY_IDS = _BY_ID.replace("id = $1", "id = ANY($1::uuid[])")
 _LOCK_IF_UNCHANGED = """
 SELECT true FROM account WHERE id = $1 AND password_hash = $2 AND totp = $3 AND is_active FOR SHARE
 """
@@ -92,6 +94,11 @@ async def by_id(connection: Connection, account_id: UUID) -> AccountRecord | Non
     """Returns the account, or None; also None while it is being erased, so that nothing can use it any more."""
     row = await connection.fetchrow(_BY_ID, account_id)
     return account_from_row(row) if row else None
+
+
+async def by_ids(connection: Connection, account_ids: Sequence[UUID]) -> list[AccountRecord]:
+    """Returns those of the accounts that exist and are not being erased."""
+    return [account_from_row(row) for row in await connection.fetch(_BY_IDS, account_ids)]
 
 
 async def lock_if_unchanged(connection: Connection, account: AccountRecord) -> bool:

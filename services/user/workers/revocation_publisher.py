@@ -13,7 +13,8 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
-from infra.database.postgres import CONTENTION_ERRORS, UNAVAILABLE_ERRORS, Database
+from infra.database.postgres import Database
+from infra.database.postgres_errors import CONTENTION_ERRORS, UNAVAILABLE_ERRORS
 from infra.foundation.telemetry import get_logger
 from infra.messaging.rpc import Request
 from infra.messaging.topology import REVOKED_SESSIONS

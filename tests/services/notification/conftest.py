@@ -17,10 +17,10 @@ from contracts import user
 from contracts.notification import NotificationKind
 from infra.database.migrate import migrate, migrations_of
 from infra.database.postgres import Database, connect
-from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.ops.devstack.stack import Stack
+from services.notification.domain.deliveries import NewDelivery
 from services.notification.domain.mails import subject_line
 from services.notification.domain.unconfirmed_mails import UnconfirmedMailLimits
 from services.notification.mail.recipient_throttle import RecipientThrottle
@@ -76,17 +76,18 @@ class MailQueue:
     ) -> UUID:
         """Queues a mail and returns the delivery's id."""
         delivery_id, facts = new_id(), order_facts()
+        mail = NewDelivery(
+            delivery_id,
+            kind,
+            order_id or new_id(),
+            user_id,
+            subject_line(kind, facts.number),
+            facts.model_dump_json(exclude_none=True).encode(),
+            TRACEPARENT,
+            "req-1",
+        )
         async with self.db.connection() as connection:
-            with trace.activate(trace.parse(TRACEPARENT, request_id="req-1")):
-                await deliveries.enqueue(
-                    connection,
-                    delivery_id=delivery_id,
-                    kind=kind,
-                    order_id=order_id or new_id(),
-                    user_id=user_id,
-                    subject=subject_line(kind, facts.number),
-                    facts=facts,
-                )
+            await deliveries.enqueue(connection, [mail])
         return delivery_id
 
     async def row(self, delivery_id: UUID) -> Any:

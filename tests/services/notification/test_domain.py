@@ -1,5 +1,6 @@
 """Which events send a mail, what it says, and when it is retried."""
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from contracts.order import CancelReason, OrderCancelled, OrderStatus
 from contracts.registry import SUBSCRIPTIONS
 from infra.foundation.ids import new_id
 from services.notification.domain.deliveries import MAX_ATTEMPTS, retry_later
-from services.notification.domain.mails import MAIL_KINDS, order_facts, subject_line, to_one_line
+from services.notification.domain.mails import MAIL_KINDS, OrderFacts, order_facts, subject_line, to_one_line
 from tests.services.notification.sample_mails import mail_delivery
 
 
@@ -44,8 +45,8 @@ def test_stored_facts_have_no_personal_data() -> None:
         reason=CancelReason.ADMIN,
     )
     stored = order_facts(event)
-    assert stored.is_refunded
-    assert set(stored.model_dump(exclude_none=True, exclude_defaults=True)) == {"number", "total", "reason", "was"}
+    assert OrderFacts.model_validate_json(stored).is_refunded
+    assert set(orjson.loads(stored)) == {"number", "total", "reason", "was"}
 
 
 def test_retries_end_after_about_a_day() -> None:

@@ -1,7 +1,7 @@
 """Mails to addresses that were never confirmed: how many are sent, and that links in names are not."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +9,14 @@ import pytest
 from pydantic import SecretStr
 
 from contracts import order, user
+from contracts.failure import Fail, Unavailable
 from contracts.notification import NotificationKind
 from contracts.order import GuestContact
-from contracts.user import IssuedEmailToken, UserContact
+from contracts.user import ContactList, IssuedEmailToken, KnownContact
 from infra.foundation.ids import new_id, now
 from infra.ops.devstack.mail_files import list_mails
 from infra.ops.devstack.stack import Stack
+from services.notification.domain.deliveries import MailDelivery
 from services.notification.domain.unconfirmed_mails import UnconfirmedMailLimits, recipient_digest
 from services.notification.mail.recipient_throttle import RecipientThrottle
 from services.notification.mail.recipients import Recipient, RecipientLookup
@@ -37,8 +39,8 @@ class KnownRecipient(RecipientLookup):
     def __init__(self, recipient: Recipient) -> None:
         self.recipient = recipient
 
-    async def find(self, _delivery: Any) -> Recipient:
-        return self.recipient
+    async def find_all(self, deliveries: Sequence[MailDelivery]) -> dict[UUID, Recipient | Fail | None]:
+        return dict.fromkeys((delivery.id for delivery in deliveries), self.recipient)
 
 
 class KnownContacts:
@@ -48,7 +50,7 @@ class KnownContacts:
         self.first_name = first_name
         self.last_name = last_name
 
-    async def request(self, operation: Any, _body: Any) -> Any:
+    async def request(self, operation: Any, body: Any) -> Any:
         account: dict[str, Any] = {
             "email": "guest@example.com",
             "first_name": self.first_name,
@@ -56,10 +58,18 @@ class KnownContacts:
         }
         replies: Mapping[Any, Any] = {
             order.GUEST: lambda: GuestContact(email="guest@example.com", name=f"{self.first_name} {self.last_name}"),
-            user.CONTACT: lambda: UserContact(**account, email_verified=True),
+            user.CONTACTS: lambda: ContactList(
+                items=[KnownContact(user_id=user_id, **account, email_verified=True) for user_id in body.user_ids]
+            ),
             user.PROOF: lambda: IssuedEmailToken(**account, token=SecretStr("secret"), expires_at=now()),
         }
         return replies[operation]()
+
+
+async def find_one(lookup: RecipientLookup, delivery: MailDelivery) -> Recipient:
+    recipient = (await lookup.find_all([delivery]))[delivery.id]
+    assert isinstance(recipient, Recipient)
+    return recipient
 
 
 def sender_to(queue: MailQueue, server: MailServer, recipient: Recipient, **more: Any) -> MailSender:
@@ -138,10 +148,13 @@ async def test_mails_about_accounts_and_orders_count_apart(mail_queue: MailQueue
     throttle = RecipientThrottle(mail_queue.db, LIMITS)
     for _ in range(2):
         stored = await mail_queue.enqueue(None)
-        assert await throttle.allows(_with_id(mail_delivery(), stored), GUEST)
+        assert not await throttle.refused([(_with_id(mail_delivery(), stored), GUEST)])
     refused, token_mail = await mail_queue.enqueue(None), await mail_queue.enqueue(None)
-    assert not await throttle.allows(_with_id(mail_delivery(), refused), GUEST)
-    assert await throttle.allows(_with_id(mail_delivery(NotificationKind.VERIFY_EMAIL), token_mail), GUEST)
+    mails = [
+        (_with_id(mail_delivery(), refused), GUEST),
+        (_with_id(mail_delivery(NotificationKind.VERIFY_EMAIL), token_mail), GUEST),
+    ]
+    assert await throttle.refused(mails) == {refused}
 
 
 def _with_id(delivery: Any, delivery_id: UUID) -> Any:
@@ -209,8 +222,7 @@ async def test_a_name_with_a_link_is_not_mailed(
     mail_queue: MailQueue, mail_server: MailServer, name: str, found_by: dict[str, Any]
 ) -> None:
     for lookup in (KnownContacts(name), KnownContacts("Ada", name)):
-        recipient = await RecipientLookup(lookup).find(mail_delivery(**found_by))  # type: ignore[arg-type]
-        assert recipient is not None
+        recipient = await find_one(RecipientLookup(lookup), mail_delivery(**found_by))  # type: ignore[arg-type]
         sender = sender_to(mail_queue, mail_server, recipient, limits=None)
         await mail_queue.enqueue(None)
         await sender.send_batch()
@@ -224,10 +236,42 @@ async def test_a_name_with_a_link_is_not_mailed(
 
 @pytest.mark.parametrize("found_by", [{"user_id": new_id()}, {}, {"kind": NotificationKind.VERIFY_EMAIL}])
 async def test_only_an_account_confirms_an_address(found_by: dict[str, Any]) -> None:
-    recipient = await RecipientLookup(KnownContacts("Ada")).find(mail_delivery(**found_by))  # type: ignore[arg-type]
-    assert recipient is not None
+    recipient = await find_one(RecipientLookup(KnownContacts("Ada")), mail_delivery(**found_by))  # type: ignore[arg-type]
     assert recipient.is_confirmed is ("user_id" in found_by)
     assert recipient.name == "Ada Lovelace"
+
+
+async def test_the_customers_of_a_batch_are_found_in_one_request(addressee: Addressee, mail_queue: MailQueue) -> None:
+    requests: list[Any] = []
+
+    class CountingRpc:
+        async def request(self, operation: Any, body: Any) -> Any:
+            requests.append(operation)
+            return await mail_queue.recipients.rpc.request(operation, body)
+
+    deliveries_of_one = [mail_delivery(user_id=addressee.id) for _ in range(3)]
+    unknown = mail_delivery(user_id=new_id())
+    found = await RecipientLookup(CountingRpc()).find_all([*deliveries_of_one, unknown])  # type: ignore[arg-type]
+    assert requests == [user.CONTACTS]
+    assert found.pop(unknown.id) is None
+    assert {recipient.email for recipient in found.values() if isinstance(recipient, Recipient)} == {addressee.email}
+
+
+async def test_a_lookup_that_fails_delays_its_mails_alone(mail_queue: MailQueue, mail_server: MailServer) -> None:
+    customers = [await mail_queue.enqueue(new_id()) for _ in range(2)]
+    guest = await mail_queue.enqueue(None)
+
+    class FailingRpc(KnownContacts):
+        async def request(self, operation: Any, body: Any) -> Any:
+            if operation is user.CONTACTS:
+                raise Unavailable
+            return await super().request(operation, body)
+
+    sender = mail_queue.sender(mail_server)
+    sender.recipients = RecipientLookup(FailingRpc("Ada"))  # type: ignore[arg-type]
+    await sender.send_batch()
+    assert [status for status, _ in await statuses(mail_queue, [*customers, guest])] == ["queued", "queued", "sent"]
+    assert (await mail_queue.row(customers[0]))["due_in"] > 3
 
 
 async def test_a_new_account_is_unconfirmed_until_its_token_is_used(
@@ -238,12 +282,10 @@ async def test_a_new_account_is_unconfirmed_until_its_token_is_used(
     eventually: Callable[..., Awaitable[Any]],
 ) -> None:
     delivery = mail_delivery(user_id=addressee.id)
-    before = await mail_queue.recipients.find(delivery)
-    assert before is not None
+    before = await find_one(mail_queue.recipients, delivery)
     assert not before.is_confirmed
     (mail,) = await eventually(lambda: list_mails(stack.data_dir.mail_dir, to=addressee.email))
     token = next(line.strip() for line in mail.text.splitlines() if line.startswith("  ") and "/" not in line)
     await rpc(user.VERIFY_EMAIL, {"token": token})
-    after = await mail_queue.recipients.find(delivery)
-    assert after is not None
+    after = await find_one(mail_queue.recipients, delivery)
     assert after.is_confirmed

@@ -11,7 +11,6 @@ from typing import Any
 
 import aiosmtplib
 import pytest
-from aiosmtplib.email import flatten_message
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -53,7 +52,7 @@ names = st.text(max_size=201) | st.lists(
 ).map(lambda parts: "".join(parts)[:201])
 
 
-def build(name: str, *, email: str = EMAIL, subject: str | None = None, sender: Address = SENDER) -> EmailMessage:
+def build(name: str, *, email: str = EMAIL, subject: str | None = None, sender: Address = SENDER) -> bytes:
     delivery, recipient = mail_delivery(), Recipient(email, name, name)
     if subject is not None:
         delivery = replace(delivery, subject=subject)
@@ -111,8 +110,7 @@ def require_sound(raw: bytes, email: str, name: str, greeting: str) -> EmailMess
 @example(NAMES[2])
 def test_any_name_leaves_one_recipient_and_the_body_as_it_is(name: str) -> None:
     line = to_name_line(name)
-    for cte_type in ("7bit", "8bit"):
-        require_sound(flatten_message(build(name), cte_type=cte_type), EMAIL, line, line)
+    require_sound(build(name), EMAIL, line, line)
 
 
 @hypothesis_settings(deadline=None)
@@ -121,7 +119,7 @@ def test_any_name_leaves_one_recipient_and_the_body_as_it_is(name: str) -> None:
 @example("A" * 255)
 @example("ü" * 255)
 def test_any_subject_is_read_as_it_was_written(subject: str) -> None:
-    raw = flatten_message(build("Ada", subject=subject))
+    raw = build("Ada", subject=subject)
     parsed = require_sound(raw, EMAIL, "Ada", "Ada")
     line = " ".join("".join(char if char.isprintable() else " " for char in subject).split())
     assert parsed["Subject"] == line
@@ -134,7 +132,7 @@ def test_any_subject_is_read_as_it_was_written(subject: str) -> None:
 def test_any_shop_name_leaves_one_sender(shop_name: str) -> None:
     line = to_name_line(shop_name)
     parsed = message_from_bytes(
-        flatten_message(build("Ada", sender=Address(display_name=line, addr_spec="orders@souk.example"))),
+        build("Ada", sender=Address(display_name=line, addr_spec="orders@souk.example")),
         policy=policy.default,
     )
     (one,) = parsed["From"].addresses
@@ -193,7 +191,7 @@ def test_the_senders_address_follows_the_rule() -> None:
     assert client.local_hostname == "xn--bcher-kva.example"
 
 
-async def send(server: MailServer, message: EmailMessage, email: str) -> None:
+async def send(server: MailServer, message: bytes, email: str) -> None:
     connection = SmtpConnection(
         aiosmtplib.SMTP(hostname="127.0.0.1", port=server.port, timeout=1, local_hostname="souk.example")
     )

@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from email import message_from_bytes, policy
 from email.headerregistry import Address
 from email.message import EmailMessage
 
 import pytest
+from babel.numbers import format_currency, get_currency_symbol
+from hypothesis import given
+from hypothesis import strategies as st
 from jinja2 import UndefinedError
 from pydantic import SecretStr
 
-from contracts.money import Money
+from contracts.money import CURRENCY_EXPONENTS, MAX_AMOUNT, Money
 from contracts.notification import NotificationKind
 from contracts.order import CancelReason, OrderStatus
 from services.notification.domain.deliveries import MailDelivery
@@ -29,7 +33,7 @@ SENT_AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 def parsed_mail(delivery: MailDelivery, recipient: Recipient = ADA) -> EmailMessage:
     """Returns the mail as a mail client parses it."""
     mail = build_message(delivery, TEMPLATES.render(delivery, recipient), recipient, SENDER, SENT_AT)
-    parsed = message_from_bytes(mail.as_bytes(), policy=policy.default)
+    parsed = message_from_bytes(mail, policy=policy.default)
     assert isinstance(parsed, EmailMessage)
     return parsed
 
@@ -107,6 +111,15 @@ def test_missing_value_fails() -> None:
 )
 def test_money_format(amount: int, currency: str, text: str) -> None:
     assert format_money(Money(amount=amount, currency=currency)) == text
+
+
+@given(st.integers(0, MAX_AMOUNT), st.sampled_from(sorted(CURRENCY_EXPONENTS)))
+def test_money_is_formatted_as_babel_does(amount: int, currency: str) -> None:
+    digits = CURRENCY_EXPONENTS[currency]
+    gap = "\xa0" if get_currency_symbol(currency, "en_US")[-1].isalpha() else ""
+    pattern = f"¤{gap}#,##0" + (f".{'0' * digits}" if digits else "")
+    expected = format_currency(Decimal(amount).scaleb(-digits), currency, pattern, "en_US", currency_digits=False)
+    assert format_money(Money(amount=amount, currency=currency)) == expected
 
 
 def test_mail_headers() -> None:

@@ -14,6 +14,7 @@ from contracts.event import Event
 from contracts.identity import Identity
 from contracts.order import Order, OrderStatus
 from infra.database import outbox
+from infra.database.group_commit import GroupCommit
 from infra.database.postgres import connect
 from infra.foundation import trace
 from infra.foundation.settings import PostgresSettings
@@ -22,6 +23,7 @@ from infra.ops.devstack.stack import Stack
 from services.order.deps import OrderDeps
 from services.order.domain.access import OrderTokens
 from services.order.domain.guest_limits import GuestLimits
+from services.order.handlers.place import write_orders
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS
@@ -107,6 +109,7 @@ async def deps(stack: Stack, as_service: Callable[[str], Awaitable[RpcCaller]]) 
             rpc,
             pay_within_seconds=1800,
             hold_margin_seconds=600,
+            placement=GroupCommit(db, write_orders),
             order_tokens=OrderTokens("secret"),
             guest_limits=NO_GUEST_LIMITS,
             release_after_seconds=0.2,

@@ -24,6 +24,7 @@ from infra.ops.devstack.stack import Stack
 from services.order.deps import GUEST_ORDER_OUTCOMES, OrderDeps, build_deps
 from services.order.domain.guest_limits import mailbox_of, network_of
 from services.order.handlers import place
+from services.order.handlers.place import write_orders
 from services.order.settings import OrderSettings
 from services.order.store import guest_limits as store
 from services.order.workers import guest_limits as worker
@@ -270,7 +271,7 @@ async def test_metrics_and_settings_of_the_service(
     settings = OrderSettings(_env_file=None, database_url="", **secrets)
     metrics_of_process = SimpleNamespace(registry=None)
     limits = build_deps(
-        SimpleNamespace(settings=settings, store=None, rpc=None, metrics=metrics_of_process)
+        SimpleNamespace(settings=settings, store=None, rpc=None, metrics=metrics_of_process), write_orders
     ).guest_limits
     assert (limits.orders_per_address, limits.orders_per_email, limits.window_seconds) == (60, 5, 3600)
     assert (limits.order_share, limits.total_share, limits.pay_within_seconds) == (0.5, 0.8, 600)

@@ -71,3 +71,6 @@ async def test_notification_can_look_up_the_contact(
     }
     with pytest.raises(NotFound):
         await notification(user.CONTACT, {"user_id": str(new_id())})
+    wanted = {"user_ids": [str(new_id()), str(member.session.user.id)]}
+    (known,) = (await notification(user.CONTACTS, wanted)).items
+    assert known.model_dump() == {**contact.model_dump(), "user_id": member.session.user.id}
