@@ -25,6 +25,7 @@ from edge.uploads import UploadStore
 from edge.upstream.circuit_breaker import CircuitBreakers
 from edge.upstream.client import UpstreamClient
 from edge.upstream.load_shedding import LoadShedder
+from edge.upstream.reply_cache import ReplyCache
 from infra.foundation.background import PeriodicTask
 from infra.foundation.telemetry import Metrics, exporting_spans
 from infra.messaging.connection import ConnectionMonitor, connect
@@ -89,7 +90,8 @@ def _handlers(
         authenticate_api_key=ApiKeyAuthenticator(upstream).authenticate,
     )
     load_shedder = LoadShedder(settings, metrics.registry)
-    deps = EndpointDeps(settings, upstream, load_shedder, rate_limiter, authenticator, UploadStore(client))
+    cache = ReplyCache(settings, metrics.registry)
+    deps = EndpointDeps(settings, upstream, cache, load_shedder, rate_limiter, authenticator, UploadStore(client))
     for path, route in all_routes():
         yield route.method, path, Endpoint(path, route, deps)
     networks, documents = settings.edge_metrics_networks, documentation_pages()

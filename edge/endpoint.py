@@ -1,6 +1,8 @@
 """One route at work: reads the request, calls the service, returns its reply."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +11,7 @@ from aiohttp import web
 from contracts import headers, order
 from contracts.access import authorize
 from contracts.failure import Fail, PreconditionFailed, TooManyRequests
+from contracts.identity import Role
 from edge.auth.authenticator import Authenticator
 from edge.caller import Caller
 from edge.etags import parse_if_match
@@ -16,16 +19,19 @@ from edge.idempotency_keys import read_idempotency_key
 from edge.ratelimit.limiter import RateLimiter
 from edge.request_context import RequestContext, read_order_token
 from edge.request_parsing import RequestParser, check_body_headers, read_body, refuse_body
-from edge.responses import build_response, forbid_storing
+from edge.responses import SERVER_ERROR, build_response, forbid_storing
 from edge.routes import BodyFormat, Route
 from edge.settings import EdgeSettings
 from edge.uploads import UploadStore
 from edge.upstream.client import UpstreamClient
 from edge.upstream.load_shedding import LoadShedder
+from edge.upstream.reply_cache import ReplyCache
 from infra.foundation.failpoints import failpoint
 
 PRIORITY_SERVICES = frozenset({"order", "payment"})
 """Services whose writes finish what a customer has begun."""
+MAX_PARSED_QUERIES, MAX_PARSED_LENGTH = 2048, 256
+"""Public requests that a route remembers parsed, and the length of the longest path and query among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class EndpointDeps:
 
     settings: EdgeSettings
     upstream: UpstreamClient
+    cache: ReplyCache
     load_shedder: LoadShedder
     rate_limiter: RateLimiter
     authenticator: Authenticator
@@ -56,15 +63,19 @@ class Endpoint:
             BodyFormat.NONE,
             BodyFormat.JSON,
         }
+        self._max_age = route.max_age
         self._deps = deps
         self._parser = RequestParser(route)
+        self._parse_remembered = lru_cache(MAX_PARSED_QUERIES)(
+            lambda path_params, query: self._parser.parse_query(dict(path_params), query)
+        )
 
-    async def handle(self, context: RequestContext, path_params: dict[str, str]) -> web.Response:
+    async def handle(self, context: RequestContext, path_params: Mapping[str, str]) -> web.Response:
         """Sheds load before anything of the request is read, so that accepted requests are answered in time."""
         load_shedder, service = self._deps.load_shedder, self.route.operation.service
         is_isolated = self.route.rate_limit.hashes_password
         ticket = load_shedder.acquire(service, has_priority=self._has_priority, is_isolated=is_isolated)
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        status = SERVER_ERROR
         try:
             response = await self._respond(context, path_params)
             status = response.status
@@ -72,17 +83,20 @@ class Endpoint:
             status = fail.status
             raise
         finally:
-            has_responded = status < HTTPStatus.INTERNAL_SERVER_ERROR
+            # A reply from the cache says nothing about the service and how busy it is.
+            has_responded = status < SERVER_ERROR and not context.is_answered_from_cache
             has_finished = has_responded or status == HTTPStatus.GATEWAY_TIMEOUT
             is_latency_sample = self._is_latency_sample and not context.is_rate_limited and has_finished
             load_shedder.release(ticket, service, has_responded=has_responded, is_latency_sample=is_latency_sample)
         return response
 
-    async def _respond(self, context: RequestContext, path_params: dict[str, str]) -> web.Response:
+    async def _respond(self, context: RequestContext, path_params: Mapping[str, str]) -> web.Response:
         caller = await self._authenticate(context)
         order_token = read_order_token(context) if self.route.operation.open_to_order_tokens else None
         identity = caller.identity if caller is not None else None
         authorize(self.route.operation, identity, has_order_token=order_token is not None)
+        if self._max_age and (identity is None or identity.role is Role.CUSTOMER):
+            return await self._respond_alike(context, path_params, caller)
         extra_headers = self._extra_headers(context, caller)
         if order_token is not None:
             extra_headers[headers.ORDER_TOKEN] = order_token
@@ -100,6 +114,37 @@ class Endpoint:
         if caller is None and self._concerns_guest_orders:
             forbid_storing(response)
         return response
+
+    async def _respond_alike(
+        self, context: RequestContext, path_params: Mapping[str, str], caller: Caller | None
+    ) -> web.Response:
+        """Returns what all callers get who are not administrators, perhaps from the cache.
+
+        The request to the service says nothing about its caller, so the reply cannot depend on it.
+        """
+        operation = self.route.operation
+        await refuse_body(context.request)
+        payload = self._parse_public(context, path_params)
+        reply, age = await self._deps.cache.get(
+            (operation.subject, payload), self._max_age, lambda: self._deps.upstream.request(operation, payload, {})
+        )
+        context.is_answered_from_cache = age is not None
+        response = build_response(
+            self.route,
+            reply.body,
+            reply.headers,
+            if_none_match=context.header_lines("If-None-Match"),
+            is_personal=caller is not None,
+            etag=reply.etag,
+        )
+        if age is not None:
+            response.headers["Age"] = str(int(age))
+        return response
+
+    def _parse_public(self, context: RequestContext, path_params: Mapping[str, str]) -> bytes:
+        if len(context.path) + len(context.query) > MAX_PARSED_LENGTH:
+            return self._parser.parse_query(path_params, context.query)
+        return self._parse_remembered(tuple(path_params.items()), context.query)
 
     async def _authenticate(self, context: RequestContext) -> Caller | None:
         """Returns the caller, and counts the request. One with an invalid token counts by its address.
@@ -136,7 +181,7 @@ class Endpoint:
             extra_headers[headers.IF_MATCH] = ",".join(versions)
         return extra_headers
 
-    async def _read_payload(self, request: web.BaseRequest, path_params: dict[str, str], query: str) -> bytes:
+    async def _read_payload(self, request: web.BaseRequest, path_params: Mapping[str, str], query: str) -> bytes:
         body_format = self.route.body_format
         if body_format is BodyFormat.NONE:
             await refuse_body(request)

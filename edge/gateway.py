@@ -1,18 +1,19 @@
 """Every request and response passes here: it is routed, traced, answered or refused as a problem, and measured."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
 from opentelemetry.trace import SpanKind
+from prometheus_client import Histogram
 
 from contracts.failure import Fail, InternalError, MalformedRequest, MethodNotAllowed, NotFound
 from edge.client_ip import ClientIpResolver
 from edge.cors import CorsPolicy
 from edge.request_context import RequestContext, create_context, start_trace
-from edge.responses import problem_response, set_rate_limit_headers
+from edge.responses import SERVER_ERROR, problem_response, set_rate_limit_headers
 from edge.router import NO_ROUTE_DETAIL, NoRouteMatch, RouteMatch, Router
 from edge.settings import EdgeSettings
 from infra.foundation import trace
@@ -32,7 +33,7 @@ class RouteHandler(Protocol):
     @property
     def is_write(self) -> bool: ...
 
-    async def handle(self, context: RequestContext, path_params: dict[str, str]) -> web.StreamResponse: ...
+    async def handle(self, context: RequestContext, path_params: Mapping[str, str]) -> web.StreamResponse: ...
 
 
 class ApiGateway:
@@ -50,6 +51,7 @@ class ApiGateway:
         self._client_ips = ClientIpResolver(settings.edge_trusted_proxies, secret)
         self._cors = CorsPolicy(settings.edge_cors_origins)
         self._metrics = metrics
+        self._durations: dict[tuple[str, str, int], Histogram] = {}
         self.is_stopping = False
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -67,7 +69,7 @@ class ApiGateway:
             is_write = handler is not None and handler.is_write and not context.is_rate_limited
             seconds = time.perf_counter() - started_at
             self._record(context.method, route, response.status, seconds, is_write=is_write)
-            is_error = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            is_error = response.status >= SERVER_ERROR
             trace.annotate(
                 {"http.response.status_code": response.status}, error=str(response.status) if is_error else ""
             )
@@ -102,8 +104,12 @@ class ApiGateway:
         """Measures every request. Logs writes and server errors, but neither 503 nor a rate-limited request: under a
         flood the log lines would cost more than the requests.
         """
-        self._metrics.http_duration.labels(method if route != UNKNOWN_ROUTE else "any", route, status).observe(seconds)
-        if (is_write or status >= HTTPStatus.INTERNAL_SERVER_ERROR) and status != HTTPStatus.SERVICE_UNAVAILABLE:
+        key = (method if route != UNKNOWN_ROUTE else "any", route, status)
+        duration = self._durations.get(key)
+        if duration is None:
+            duration = self._durations[key] = self._metrics.http_duration.labels(*key)
+        duration.observe(seconds)
+        if (is_write or status >= SERVER_ERROR) and status != HTTPStatus.SERVICE_UNAVAILABLE:
             log.info("request handled", method=method, route=route, status=status, ms=round(seconds * 1000, 2))
 
 

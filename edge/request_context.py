@@ -32,6 +32,7 @@ class RequestContext:
     client_ip: str
     allowance: Allowance | None = None
     """What is left of the rate limit, once the request is counted."""
+    is_answered_from_cache: bool = False
 
     @property
     def is_rate_limited(self) -> bool:

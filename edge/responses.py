@@ -16,6 +16,9 @@ PROBLEM_CONTENT_TYPE = "application/problem+json"
 PRIVATE_CACHE = "private, no-cache"
 """Only the client's own cache may keep the response, and must revalidate it every time."""
 NO_STORE = "no-store"
+SERVER_ERROR = 500
+"""The first status of the server's own errors. A constant of `HTTPStatus` costs a function call each time."""
+_NOT_MODIFIED, _NO_CONTENT, _UNAVAILABLE = 304, 204, 503
 _CHALLENGE = 'Bearer realm="souk"'
 
 
@@ -32,7 +35,7 @@ def failure_response(body: bytes, status: int, *, code: str, retry_after: float 
     if status == HTTPStatus.UNAUTHORIZED:
         error = ', error="invalid_token"' if code == "invalid_token" else ""
         response.headers["WWW-Authenticate"] = _CHALLENGE + error
-    if retry_after is None and status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if retry_after is None and status == _UNAVAILABLE:
         retry_after = 1
     if retry_after is not None:
         response.headers["Retry-After"] = str(max(1, round(retry_after)))
@@ -53,14 +56,25 @@ def set_rate_limit_headers(response: web.StreamResponse, allowance: Allowance) -
 
 
 def build_response(
-    route: Route, body: bytes, reply_headers: Mapping[str, str], *, if_none_match: Sequence[str], is_personal: bool
+    route: Route,
+    body: bytes,
+    reply_headers: Mapping[str, str],
+    *,
+    if_none_match: Sequence[str],
+    is_personal: bool,
+    etag: str | None = None,
 ) -> web.Response:
-    """Returns the response for a service's reply. `is_personal`: the caller is known, so no shared cache keeps it."""
+    """Returns the response for a service's reply. `is_personal`: the caller is known, so no shared cache keeps it.
+
+    `etag` is the reply's, if it is known already.
+    """
     if headers.ERROR_CODE in reply_headers:
         response = _error_response(body, reply_headers)
     else:
-        response = _success_response(route, body, reply_headers, if_none_match=if_none_match, is_personal=is_personal)
-    if headers.REPLAYED in reply_headers and response.status != HTTPStatus.NOT_MODIFIED:
+        if etag is None and (version := reply_headers.get(headers.VERSION)) is not None:
+            etag = format_etag(version, body)
+        response = _success_response(route, body, reply_headers, etag, if_none_match, is_personal=is_personal)
+    if headers.REPLAYED in reply_headers and response.status != _NOT_MODIFIED:
         response.headers["Idempotent-Replayed"] = "true"
     return response
 
@@ -77,22 +91,27 @@ def _error_response(body: bytes, reply_headers: Mapping[str, str]) -> web.Respon
 
 
 def _success_response(
-    route: Route, body: bytes, reply_headers: Mapping[str, str], *, if_none_match: Sequence[str], is_personal: bool
+    route: Route,
+    body: bytes,
+    reply_headers: Mapping[str, str],
+    etag: str | None,
+    if_none_match: Sequence[str],
+    *,
+    is_personal: bool,
 ) -> web.Response:
     response_headers = {"Cache-Control": route.cache_control if route.cache_control and not is_personal else NO_STORE}
     if route.cache_control:
         response_headers["Vary"] = "Authorization"
-    version = reply_headers.get(headers.VERSION)
-    if version is not None:
-        etag = response_headers["ETag"] = format_etag(version, body)
+    if etag is not None:
+        response_headers["ETag"] = etag
         if response_headers["Cache-Control"] == NO_STORE:
             response_headers["Cache-Control"] = PRIVATE_CACHE
         if route.method == "GET" and if_none_match and is_not_modified(if_none_match, etag):
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=response_headers)
+            return web.Response(status=_NOT_MODIFIED, headers=response_headers)
     if route.location:
         response_headers["Location"] = _location(route, body)
-    if route.status == HTTPStatus.NO_CONTENT:
-        return web.Response(status=HTTPStatus.NO_CONTENT, headers=response_headers)
+    if route.status == _NO_CONTENT:
+        return web.Response(status=_NO_CONTENT, headers=response_headers)
     response_headers["Content-Type"] = reply_headers.get(headers.CONTENT_TYPE, route.content_type)
     return web.Response(body=body, status=route.status, headers=response_headers)
 

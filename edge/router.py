@@ -3,8 +3,9 @@ same resource (`orders`) are tried. Why this is not aiohttp's: `docs/decisions/0
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
@@ -12,6 +13,8 @@ HandlerT = TypeVar("HandlerT")
 
 NO_ROUTE_DETAIL = "There is no route at this path. The routes are listed at /docs."
 PATH_PARAMETER = re.compile(r"{(\w+)}")
+MAX_REMEMBERED_PATHS, MAX_SHORT_PATH = 4096, 256
+"""Paths whose handler is remembered, and their length: the paths of a shop are short, and most are requested again."""
 SLASH_PARAMETERS = frozenset({"sku"})
 """Parameters whose values may contain slashes, plain or escaped."""
 
@@ -21,7 +24,7 @@ class RouteMatch(Generic[HandlerT]):
     """The handler of a request, and the parameters in its path."""
 
     handler: HandlerT
-    path_params: dict[str, str]
+    path_params: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Router(Generic[HandlerT]):
     """A table of method, path (`/orders/{id}`) and handler."""
 
     def __init__(self, entries: Iterable[tuple[str, str, HandlerT]]) -> None:
+        self._match_short = lru_cache(MAX_REMEMBERED_PATHS)(self._match)
         self._fixed: dict[str, dict[str, HandlerT]] = {}
         self._patterns: dict[str, dict[re.Pattern[str], dict[str, HandlerT]]] = {}
         for method, path, handler in sorted(entries, key=_most_specific_first):
@@ -46,6 +50,9 @@ class Router(Generic[HandlerT]):
 
     def match(self, method: str, raw_path: str) -> RouteMatch[HandlerT] | NoRouteMatch:
         """Returns the handler of a percent-encoded path. The handler of GET answers HEAD too."""
+        return self._match_short(method, raw_path) if len(raw_path) <= MAX_SHORT_PATH else self._match(method, raw_path)
+
+    def _match(self, method: str, raw_path: str) -> RouteMatch[HandlerT] | NoRouteMatch:
         path = _decode(raw_path) if "%" in raw_path else raw_path
         wanted = "GET" if method == "HEAD" else method
         allowed: set[str] = set()

@@ -6,6 +6,7 @@ A path's parameters are fields of the operation's request. The other fields come
 body, or from an upload that the edge stores first.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -64,7 +65,14 @@ class Route:
     rate_limit: RateLimitPolicy = ORDINARY
     """How often it may be requested."""
 
+    @property
+    def max_age(self) -> int:
+        """Seconds for which a response that is the same for all callers may be kept; 0 for any other response."""
+        found = _PUBLIC_MAX_AGE.match(self.cache_control)
+        return int(found[1]) if found else 0
 
+
+_PUBLIC_MAX_AGE = re.compile(r"public, max-age=(\d+)")
 CREATED, ACCEPTED, NO_CONTENT = HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT
 SHORT_CACHE = "public, max-age=1"
 IMMUTABLE_CACHE = "public, max-age=31536000, immutable"
@@ -170,6 +178,8 @@ CATALOG_ROUTES = (
     _patch("/products/{id}", catalog.CHANGE_PRODUCT),
     _delete("/products/{id}", catalog.DEACTIVATE_PRODUCT),
     _post("/products/{id}/images", catalog.ADD_IMAGE, CREATED, body_format=BodyFormat.IMAGE, rate_limit=policies.IMAGE),
+    _put("/products/{id}/images/{image_id}", catalog.CHANGE_IMAGE),
+    _delete("/products/{id}/images/{image_id}", catalog.DELETE_IMAGE),
     _post(
         "/products/import",
         catalog.START_IMPORT,
@@ -187,6 +197,7 @@ CATALOG_ROUTES = (
     _get("/inventory", catalog.LIST_STOCK),
     _get("/inventory/{sku}", catalog.GET_STOCK),
     _post("/inventory/{sku}/adjustments", catalog.ADJUST_STOCK),
+    _get("/inventory/{sku}/movements", catalog.LIST_STOCK_MOVEMENTS),
 )
 
 CART_ROUTES = (

@@ -37,6 +37,12 @@ class EdgeSettings(Settings):
     edge_probe_pause: float = Field(
         1.0, gt=0, description="Seconds between two health probes of a service whose circuit is open."
     )
+    edge_cache_seconds: float = Field(
+        1.0, ge=0, le=60, description="Seconds for which public replies are kept, at most their `max-age`; 0: none are."
+    )
+    edge_cache_bytes: int = Field(
+        16 * 1024 * 1024, gt=0, description="Memory for them; each counts with its size and 1 KiB."
+    )
     edge_sample: float = Field(
         0.1, ge=0, le=1, description="Share of new traces that are recorded, where traces are exported."
     )

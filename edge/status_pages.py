@@ -36,7 +36,7 @@ class StatusPage:
     respond: Responder
     is_write: bool = False
 
-    async def handle(self, context: RequestContext, _path_params: dict[str, str]) -> web.Response:
+    async def handle(self, context: RequestContext, _path_params: Mapping[str, str]) -> web.Response:
         """Returns the page."""
         return await self.respond(context)
 

@@ -26,6 +26,7 @@ RESPONSE_HEADERS: dict[str, Schema] = {
         "string",
         '"7.8d4a1c90b2f3e657"',
     ),
+    "Age": _header("Seconds since this was read, if it comes from a cache.", "integer", 0, minimum=0),
     "Idempotent-Replayed": _header(
         "Set if this response was already given to an earlier request with the same Idempotency-Key.",
         "string",
@@ -83,4 +84,6 @@ def response_headers(route: Route) -> Schema:
         names.append("Idempotent-Replayed")
     if PreconditionFailed in route.operation.failures or route.operation.reply.__name__ in REPLIES_WITH_VERSION:
         names.append("ETag")
+    if route.max_age:
+        names.append("Age")
     return header_refs(*names)

@@ -40,7 +40,10 @@ class ResponseLinks:
         for path, target in self._routes:
             if target is route or not f"{PATH_PARAMETER.sub('{}', path)}/".startswith(f"{shape}/"):
                 continue
-            parameter = PATH_PARAMETER.findall(path)[len(PATH_PARAMETER.findall(home)) - 1]
+            ids = PATH_PARAMETER.findall(path)
+            if len(ids) > len(PATH_PARAMETER.findall(home)):
+                continue  # it needs another id, which the response does not have
+            parameter = ids[-1]
             field = parameter if parameter in resource.model_fields else "id"
             operation_id = self._operation_ids[target]
             parameters = {parameter: f"$response.body#{pointer}/{field}"}

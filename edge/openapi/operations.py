@@ -31,7 +31,7 @@ ACCESS_SENTENCES = {
     Access.CUSTOMER: "Needs a signed-in user.",
     Access.ADMIN: "For administrators.",
 }
-SHARED_PARAMETERS = {"after", "limit"}
+SHARED_PARAMETERS = {"act", "actor", "after", "id", "limit", "sku", "subject"}
 IMPORT_EXAMPLE = "Handle,Title,Variant SKU,Variant Price\nbrass-lamp,Brass lamp,LAMP-BRASS,19.99\n"
 
 
@@ -90,8 +90,9 @@ class OperationWriter:
         return [self._share(parameter) for parameter in described]
 
     def _share(self, parameter: Schema) -> Schema:
-        """Returns a reference to the shared parameter of this name, if it is the same; every list has these."""
-        if parameter["name"] not in SHARED_PARAMETERS:
+        """Returns a reference to the shared parameter of this name, if it is the same. Of ids, the UUIDs are shared."""
+        is_other_id = parameter["name"] == "id" and parameter["schema"].get("format") != "uuid"
+        if parameter["name"] not in SHARED_PARAMETERS or is_other_id:
             return parameter
         name = parameter["name"].capitalize()
         if self.parameters.setdefault(name, parameter) != parameter:

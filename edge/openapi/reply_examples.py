@@ -192,6 +192,15 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
     },
     catalog.ProductSuggestions: {"items": ["Brass lamp", "Brass lantern"]},
     catalog.Category: CATEGORY,
+    catalog.StockMovement: {
+        "kind": "sold",
+        "quantity": -2,
+        "on_hand": 14,
+        "reason": None,
+        "user_id": None,
+        "order_id": EXAMPLE_ID,
+        "at": NOW,
+    },
     catalog.StockLevel: {"sku": "LAMP-BRASS", "on_hand": 14, "reserved": 2, "available": 12},
     catalog.ProductImport: {
         "id": EXAMPLE_ID,

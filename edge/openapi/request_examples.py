@@ -55,6 +55,7 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     catalog.CREATE_PRODUCT: _NEW_PRODUCT,
     catalog.REPLACE_PRODUCT: _NEW_PRODUCT,
     catalog.CHANGE_PRODUCT: {"name": "Brass lamp, large"},
+    catalog.CHANGE_IMAGE: {"alt": "A brass lamp, lit", "position": 1},
     catalog.CREATE_CATEGORY: {"name": "Lamps"},
     catalog.REPLACE_CATEGORY: {"name": "Lamps and lanterns"},
     catalog.ADJUST_STOCK: {"delta": 5, "reason": "delivery"},

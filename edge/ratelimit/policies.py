@@ -7,7 +7,7 @@ hour, and Nginx has wider limits by address that save the edge the cost of readi
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,9 +67,11 @@ class Allowance(NamedTuple):
         """Whether the request exceeded the limit."""
         return self.wait_seconds > 0
 
-    def headers(self) -> Iterator[tuple[str, str]]:
-        """Yields the `RateLimit-*` response headers."""
-        yield "RateLimit-Limit", str(self.limit)
-        yield "RateLimit-Remaining", str(self.remaining)
-        yield "RateLimit-Reset", str(self.reset_seconds)
-        yield "RateLimit-Policy", f"{self.limit};w={self.window_seconds}"
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Returns the `RateLimit-*` response headers."""
+        return (
+            ("RateLimit-Limit", str(self.limit)),
+            ("RateLimit-Remaining", str(self.remaining)),
+            ("RateLimit-Reset", str(self.reset_seconds)),
+            ("RateLimit-Policy", f"{self.limit};w={self.window_seconds}"),
+        )

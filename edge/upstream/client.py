@@ -13,15 +13,14 @@ from contextlib import contextmanager
 
 from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_random_exponential
 
-from contracts import headers
+from contracts import catalog, headers
 from contracts.failure import Fail, IdempotencyInProgress, TimedOut
 from contracts.operation import AnyOperation
 from edge.settings import EdgeSettings
 from edge.upstream.circuit_breaker import CircuitBreaker, CircuitBreakers
+from edge.upstream.product_batches import ProductBatches, RawReply
+from infra.foundation import trace
 from infra.messaging.rpc import RpcClient
-
-RawReply = tuple[bytes, Mapping[str, str]]
-"""A reply's body and headers as the service sent them."""
 
 MIN_ATTEMPT_SECONDS = 0.05
 """With less time left, an attempt cannot succeed."""
@@ -57,14 +56,21 @@ class UpstreamClient:
         self._timeout_seconds = settings.edge_timeout
         self._first_attempt_seconds = min(settings.edge_try_timeout, settings.edge_timeout)
         self._retry_budget = RetryBudget()
+        self._product_batches = ProductBatches(rpc, self._first_attempt_seconds)
 
     async def request(self, operation: AnyOperation, body: bytes, extra_headers: Mapping[str, str]) -> RawReply:
-        """Returns the service's reply unchanged, an error reply too. Raises Fail when no reply arrives."""
+        """Returns the service's reply unchanged, an error reply too. Raises Fail when no reply arrives.
+
+        Without extra headers a request says nothing about its caller, so requests for products can go out together.
+        """
         if operation.writes and headers.IDEMPOTENCY_KEY not in extra_headers:
             return await self._attempt(operation, body, extra_headers, self._timeout_seconds)
         deadline = time.monotonic() + self._timeout_seconds
         self._retry_budget.deposit()
         try:
+            if operation is catalog.GET_PRODUCT and not extra_headers and not trace.is_recorded():
+                with self._guarded(self.circuit_breakers.for_service(operation.service)):
+                    return await self._product_batches.request(body)
             return await self._attempt(operation, body, extra_headers, self._first_attempt_seconds)
         except TimedOut:
             if deadline - time.monotonic() < MIN_ATTEMPT_SECONDS or not self._retry_budget.try_withdraw():

@@ -128,7 +128,7 @@ def test_links_lead_to_what_can_be_done_next() -> None:
 )
 def test_request_examples_are_valid(operation: AnyOperation, body: dict[str, Any]) -> None:
     route = next(route for _, route in ROUTES if route.operation is operation)
-    path_values = {"id": EXAMPLE_ID, "sku": DEMO_SKU}
+    path_values = {"id": EXAMPLE_ID, "image_id": EXAMPLE_ID, "sku": DEMO_SKU}
     path_params = {name: path_values[name] for name in PATH_PARAMETER.findall(route.path)}
     operation.request.model_validate_json(orjson.dumps({**body, **path_params}))
 

@@ -8,6 +8,7 @@ import pytest
 
 from edge.app import serve_edge
 from edge.settings import EdgeSettings
+from infra.foundation.ids import new_id
 from infra.foundation.telemetry import Metrics
 from infra.messaging.connection import ConnectionMonitor
 from infra.ops.devstack.stack import Stack
@@ -37,10 +38,10 @@ async def test_unavailable_timed_out_and_overloaded(
     http = (await open_edge(edge_timeout=0.3, edge_max_in_flight=4)).http
     response = await http.with_token(signer.token()).get("/notifications")
     assert (response.status, response.code, response.headers["Retry-After"]) == (503, "unavailable", "1")
-    services.responders["rpc.catalog.get_product"] = lambda _: None
-    late = [asyncio.create_task(http.get(LAMP)) for _ in range(2)]
+    services.responders["rpc.catalog.get_category"] = lambda _: None
+    late = [asyncio.create_task(http.get(f"/categories/{new_id()}")) for _ in range(2)]
     await eventually(lambda: len(services.requests) == 2)
-    shed = await http.get(LAMP)
+    shed = await http.get(f"/categories/{new_id()}")
     assert (shed.status, shed.code, shed.headers["Retry-After"]) == (503, "overloaded", "1")
     assert {(each.status, each.code) for each in await asyncio.gather(*late)} == {(504, "timed_out")}
 
@@ -52,7 +53,7 @@ async def test_without_nats_a_request_fails_at_once(
     assert (await http.get(LAMP)).status == 200
     await edge_nats.stop("nats")
     try:
-        response = await asyncio.wait_for(http.get(LAMP), 2)
+        response = await asyncio.wait_for(http.get(f"{LAMP}-2"), 2)
         assert (response.status, response.code) == (503, "unavailable")
         assert "Retry-After" in response.headers
         assert (await http.get("//healthz")).status == 200

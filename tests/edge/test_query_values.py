@@ -50,7 +50,7 @@ def test_every_list_is_found() -> None:
 
 @pytest.mark.parametrize("path", LISTS)
 def test_an_empty_cursor_is_the_first_page(path: str) -> None:
-    assert parse(path, "limit=5&after=") == {"limit": 5, "after": None}
+    assert parse(path, "limit=5&after=").items() >= {"limit": 5, "after": None}.items()
     assert refusal(path, "after=%20").keys() == {"/after"}
 
 

@@ -7,6 +7,7 @@ from nats.aio.msg import Msg
 
 from contracts import headers
 from contracts.failure import IdempotencyInProgress
+from infra.foundation.ids import new_id
 from infra.ops.devstack.stack import Stack
 from tests.edge.conftest import OpenEdge, StubReply, StubServices
 from tests.edge.token_signing import TokenSigner
@@ -14,6 +15,11 @@ from tests.support.eventually import eventually
 
 LAMP = "/products/brass-lamp"
 CART = "/carts/0190aa00-0000-7000-8000-000000000000"
+
+
+def category() -> str:
+    """The path of a category that no other request reads, so that the request is a call of its own."""
+    return f"/categories/{new_id()}"
 
 
 class LossyResponder:
@@ -66,25 +72,25 @@ async def test_the_retry_budget_limits_retries_when_everything_fails(
     open_edge: OpenEdge, services: StubServices
 ) -> None:
     http = (await open_edge(edge_try_timeout=0.1, edge_timeout=0.3, edge_silence=60)).http
-    responder = services.responders["rpc.catalog.get_product"] = LossyResponder(10_000)
+    responder = services.responders["rpc.catalog.get_category"] = LossyResponder(10_000)
     for _ in range(3):
-        assert {each.status for each in await asyncio.gather(*(http.get(LAMP) for _ in range(30)))} == {504}
+        assert {each.status for each in await asyncio.gather(*(http.get(category()) for _ in range(30)))} == {504}
     assert responder.received <= 90 + 20 + 9 + 1
 
 
 async def test_no_client_waits_for_a_silent_service(open_edge: OpenEdge, services: StubServices) -> None:
     opened = await open_edge(edge_silence=0.2, edge_silent_asks=3, edge_probe_pause=0.3, edge_timeout=1.0)
     http = opened.http
-    responder = services.responders["rpc.catalog.get_product"] = LossyResponder(10_000)
+    responder = services.responders["rpc.catalog.get_category"] = LossyResponder(10_000)
     for service in ("user", "cart", "order"):
         services.respond(f"{service}.health", b'{"stores":{}}')
     services.responders["rpc.catalog.health"] = lambda _: None if responder.lost else (b'{"stores":{}}', {})
-    first = [asyncio.create_task(http.get(LAMP)) for _ in range(3)]
+    first = [asyncio.create_task(http.get(category())) for _ in range(3)]
     await eventually(lambda: responder.received >= 3)
 
     async def refused_at_once() -> bool:
         started_at = time.monotonic()
-        response = await http.get(LAMP)
+        response = await http.get(category())
         return response.status == 503 and response.headers["Retry-After"] == "1" and time.monotonic() - started_at < 0.1
 
     await eventually(refused_at_once)
@@ -96,7 +102,7 @@ async def test_no_client_waits_for_a_silent_service(open_edge: OpenEdge, service
     responder.lost = 0
 
     async def is_back() -> bool:
-        return (await http.get(LAMP)).status == 200
+        return (await http.get(category())).status == 200
 
     await eventually(is_back)
     assert 'souk_circuit_open{service="catalog"} 0.0' in (await http.get("//metrics")).body.decode()
@@ -109,14 +115,14 @@ async def test_every_client_gets_a_response_in_time_while_nats_is_frozen(
     edge_nats.pause("nats")
     try:
         started_at = time.monotonic()
-        responses = await asyncio.gather(*(http.get(LAMP) for _ in range(4)))
+        responses = await asyncio.gather(*(http.get(category()) for _ in range(4)))
         assert {each.status for each in responses} == {504}
         assert time.monotonic() - started_at < 2
-        assert (await http.get(LAMP)).status in {503, 504}
+        assert (await http.get(category())).status in {503, 504}
     finally:
         edge_nats.resume("nats")
 
     async def is_back() -> bool:
-        return (await http.get(LAMP)).status == 200
+        return (await http.get(category())).status == 200
 
     await eventually(is_back)
