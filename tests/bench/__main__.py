@@ -1,145 +1,187 @@
-"""`make bench`: ratios first, then the figures, all from one run on one machine."""
+"""`make bench`: what the shop does on this machine, beside what is required of it.
+
+Without arguments, all rows of the table are measured in one run (four minutes), with the limits of the machine before
+and after. Rates are required of a machine that serves 30,000 requests per second of bare aiohttp, and scaled to this
+one. With --products or --orders, reads are compared at a small and at a large size instead.
+"""
 
 import argparse
-import asyncio
 import logging
 import os
 import platform
-import tempfile
-import time
-from collections.abc import Awaitable
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import orjson
 import psutil
 import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from infra.messaging import connection as messaging
-from infra.ops.devstack.stack import Stack
-from infra.ops.devstack.stack_settings import StackSettings
-from tests.bench import machine_limits as limits
-from tests.bench.load_generator import BenchResult, connect
-from tests.bench.scenarios import BenchShop, measure
-from tests.conftest import FREE_PORTS
+from infra.ops.devstack.errors import StackError
+from tests.bench.full_run import FullRun
+from tests.bench.growth import SMALL_CATALOG, SMALL_ORDERS, Growth, measure_orders, measure_products
+from tests.bench.report import TableData, cpu_table, figure_table, pss_table, requirement_table
 
-BCRYPT_COST = 12
-GOALS = {"add to cart": 1000.0, "checkout until paid": 200.0}
-RATIO_SCENARIOS = ("product detail past the cache", "list of 20 past the cache")
-RATIO_GOAL = 0.15
-PEER_RATES = {
-    "list of 20 past the cache": "Vendure 508, Medusa 37",
-    "product detail past the cache": "Vendure 246, Medusa 74",
-    "add to cart": "Vendure 72, Medusa 11",
-    "checkout until paid": "Vendure 15, Medusa 2",
-}
-"""Requests per second that other platforms reach on this class of machine."""
+EXAMPLES = """
+examples:
+  make bench
+  make bench ARGS="--only checkout --seconds 4"
+  make bench ARGS="--require --json build/bench.json --markdown build/bench.md"
+  make bench ARGS="--products 100000"
+  make bench ARGS="--orders 1000000"
+"""
+SUBJECTS = {"catalogue": ("products", 100_000), "orders": ("orders", 1_000_000)}
+SECONDS, GROWTH_SECONDS = 8.0, 3.0
 
 
-async def main(seconds: float, chosen: str) -> None:
-    console = Console(highlight=False, width=150)
-    with tempfile.TemporaryDirectory(prefix="souk-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        options = StackSettings(_env_file=None, data=folder / "shop", nginx_limits=False, seed=False, **FREE_PORTS)
-        started_at = time.monotonic()
-        async with Stack(options).running() as stack:
-            console.print(
-                f"The shop is ready after {time.monotonic() - started_at:.1f} s; creating products and customers."
-            )
-            async with messaging.connect(stack.nats_url, "operator", stack.nats_password("operator")) as client:
-                shop = BenchShop(stack, client)
-                await shop.stock_shop()
-                connection = await connect(stack.http_url)
-                await shop.open_carts(connection, 32)
-                results = await measure(shop, seconds, lambda running: _measure_cpu(stack, console, running), chosen)
-                unpaid = await _unpaid(shop)
-                echo = await limits.nats_limit(stack, seconds)
-        limit_results = [
-            await limits.aiohttp_limit(seconds),
-            await limits.nginx_limit(seconds),
-            echo,
-            await limits.bcrypt_limit(BCRYPT_COST, seconds),
-        ]
-    _report(console, results, limit_results, unpaid)
+@dataclass
+class Report:
+    """What a run prints and writes."""
+
+    tables: Sequence[TableData]
+    data: Mapping[str, Any]
+    missed: Sequence[str]
+    notes: Sequence[str] = field(default_factory=tuple)
 
 
-async def _measure_cpu(stack: Stack, console: Console, running: Awaitable[BenchResult]) -> BenchResult:
-    """Adds the CPU cores that each process used."""
-    before, started_at = _cpu(stack), time.monotonic()
-    result = await running
-    seconds_taken = time.monotonic() - started_at
-    after = _cpu(stack)
-    result.cpu = {name: (after[name] - before.get(name, 0)) / seconds_taken for name in after}
-    console.print(f"  {result.name}: {result.rate:,.0f}/s", style="dim")
-    return result
-
-
-def _cpu(stack: Stack) -> dict[str, float]:
-    """CPU seconds so far of each process with its children; this process is `load`."""
-    cpu_seconds = {"load": sum(psutil.Process().cpu_times()[:2])}
-    for name, process in stack.processes.items():
-        if process.pid:
-            parent = psutil.Process(process.pid)
-            family = [parent, *parent.children(recursive=True)]
-            cpu_seconds[name] = sum(sum(member.cpu_times()[:2]) for member in family)
-    return cpu_seconds
-
-
-async def _unpaid(shop: BenchShop) -> int:
-    """The number of orders of the run that stay unpaid."""
-    async with asyncio.timeout(30):
-        while shop.unpaid:  # noqa: ASYNC110 - what is on its way has ten seconds of its own
-            await asyncio.sleep(0.1)
-    return len(shop.unpaid)
-
-
-def _report(console: Console, results: list[BenchResult], limit_results: list[BenchResult], unpaid: int) -> None:
-    aiohttp_rate, bcrypt_rate = limit_results[0].rate, limit_results[3].rate
-    machine = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.machine()}"
-    console.print(f"\n[bold]Souk on {machine}, Python {platform.python_version()}[/bold]")
-    ratios = Table(
-        "Scenario", "Rate/s", "Of the limit", "Goal", "Other platforms", title="Ratios", title_justify="left"
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="make bench",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for result in results:
-        limit, of = (bcrypt_rate, "bcrypt") if result.name == "login" else (aiohttp_rate, "aiohttp")
-        ratios.add_row(
-            result.name,
-            f"{result.rate:,.0f}",
-            f"{result.rate / limit:.2f} of {of}",
-            _goal(result, aiohttp_rate),
-            PEER_RATES.get(result.name, ""),
-        )
-    console.print(ratios)
-    figures = Table(
-        "What", "Rate/s", "p50 ms", "p99 ms", "Errors", "CPU (cores)", title="Figures", title_justify="left"
+    made.add_argument(
+        "subject", nargs="?", choices=sorted(SUBJECTS), help="short for --products 100000, --orders 1000000"
     )
-    for result in [*results, *limit_results]:
-        busiest = sorted(result.cpu.items(), key=lambda item: -item[1])
-        figures.add_row(
-            result.name,
-            f"{result.rate:,.0f}",
-            f"{result.percentile(0.5) * 1000:.1f}",
-            f"{result.percentile(0.99) * 1000:.1f}",
-            str(result.errors),
-            ", ".join(f"{name} {share:.2f}" for name, share in busiest if share > 0.01),
-        )
-    console.print(figures)
-    if unpaid:
-        console.print(f"[bold red]{unpaid} orders were not paid.[/bold red]")
+    made.add_argument("--seconds", type=float, help=f"duration of each measurement ({SECONDS:.0f}; growth 3)")
+    made.add_argument("--only", default="", metavar="NAME", help="only rows whose name contains this")
+    made.add_argument("--products", type=int, metavar="N", help="growth of the catalog's reads to N products")
+    made.add_argument("--orders", type=int, metavar="N", help="growth of order lists to N orders")
+    made.add_argument("--require", action="store_true", help="exit with 1 if a requirement is missed")
+    made.add_argument("--json", type=Path, metavar="FILE", help="also write all figures as JSON")
+    made.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables as Markdown")
+    return made
 
 
-def _goal(result: BenchResult, aiohttp_rate: float) -> str:
-    goal = GOALS.get(result.name, RATIO_GOAL * aiohttp_rate if result.name in RATIO_SCENARIOS else 0.0)
-    if not goal:
-        return ""
-    return f"{'reached' if result.rate >= goal and not result.errors else 'missed'}: {goal:,.0f}"
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; a subject stands for its size."""
+    made = parser()
+    options = made.parse_args(arguments)
+    if options.subject:
+        name, size = SUBJECTS[options.subject]
+        if getattr(options, name) is None:
+            setattr(options, name, size)
+    if options.products is not None and options.products <= SMALL_CATALOG:
+        made.error(f"--products must be more than {SMALL_CATALOG}, the small size")
+    if options.orders is not None and options.orders <= SMALL_ORDERS:
+        made.error(f"--orders must be more than {SMALL_ORDERS}, the small size")
+    return options
+
+
+async def measure(options: argparse.Namespace, console: Console) -> Report:
+    """Runs what the options ask for."""
+
+    def show(line: str) -> None:
+        console.print(line, style="dim")
+
+    seconds = options.seconds or GROWTH_SECONDS
+    if options.products is None and options.orders is None:
+        run = FullRun(options.seconds or SECONDS, show)
+        await run.measure(options.only)
+        return report_full_run(run)
+    grown = []
+    if options.products is not None:
+        grown.append(await measure_products(options.products, seconds, options.only, show))
+    if options.orders is not None:
+        grown.append(await measure_orders(options.orders, seconds, options.only, show))
+    return report_growth(grown)
+
+
+def report_full_run(run: FullRun) -> Report:
+    """The tables of the rows, the CPU and the machine."""
+    rows, results = run.rows(), [result for _, result in run.results]
+    return Report(
+        tables=[
+            requirement_table(rows),
+            cpu_table(results),
+            figure_table([*results, *run.aiohttp, *run.limits]),
+            pss_table(run.pss),
+        ],
+        data={
+            "rows": [
+                {
+                    **asdict(row),
+                    "required": row.required,
+                    "hoped": row.hoped,
+                    "ratio": row.ratio,
+                    "missed": row.is_missed,
+                }
+                for row in rows
+            ],
+            "results": [result.summary() for result in [*results, *run.aiohttp, *run.limits]],
+            "pss": run.pss,
+            "aiohttp_rate": run.aiohttp_rate,
+            "notes": run.notes,
+        },
+        missed=[row.name for row in rows if row.is_missed],
+        notes=run.notes,
+    )
+
+
+def report_growth(grown: Sequence[Growth]) -> Report:
+    """The tables of both sizes."""
+    return Report(
+        tables=[growth.table() for growth in grown],
+        data={
+            growth.what: {name: [small.summary(), large.summary()] for name, (small, large) in growth.results.items()}
+            for growth in grown
+        },
+        missed=[name for growth in grown for name in growth.missed],
+    )
+
+
+def machine() -> str:
+    """The machine in a line."""
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, Python {platform.python_version()}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures, prints and writes; returns the exit code."""
+    options = parse(arguments)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
+    try:
+        report = uvloop.run(measure(options, console))
+    except StackError as error:
+        console.print(*error.details, error.message, sep="\n")
+        return 1
+    console.print(f"\n[bold]Souk on {machine()}[/bold]")
+    for table in report.tables:
+        console.print(table.to_rich())
+    for note in report.notes:
+        console.print(f"[bold red]{note}[/bold red]")
+    if report.missed:
+        console.print(f"Missed: {', '.join(report.missed)}.")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_bytes(orjson.dumps({"machine": machine(), **report.data}, option=orjson.OPT_INDENT_2))
+    if options.markdown:
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        text = "\n".join([f"Souk on {machine()}\n", *(table.to_markdown() for table in report.tables)])
+        options.markdown.write_text(text)
+    return exit_code(report, require=options.require)
+
+
+def exit_code(report: Report, *, require: bool) -> int:
+    """A missed requirement fails the command only if it is asked to."""
+    return 1 if require and report.missed else 0
 
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=8.0, help="duration of each measurement (8)")
-    parser.add_argument("--only", default="", help="only scenarios whose name contains this")
-    arguments = parser.parse_args()
-    uvloop.run(main(arguments.seconds, arguments.only))
+    sys.exit(main(sys.argv[1:]))

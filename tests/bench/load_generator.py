@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 
@@ -79,8 +79,10 @@ class BenchResult:
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     errors: int = 0
-    cpu: dict[str, float] = field(default_factory=dict)
-    """CPU cores used, by process."""
+    steps: int = 0
+    """All steps, those of the warm-up too, since `cpu_seconds` covers them."""
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
+    """CPU that each process used, from the first step to the last; `load` is the load generator."""
 
     @property
     def rate(self) -> float:
@@ -90,14 +92,45 @@ class BenchResult:
         ordered = sorted(self.latencies)
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
+    def cpu_microseconds(self) -> dict[str, float]:
+        """The CPU of one step by process."""
+        return {name: used * 1e6 / self.steps for name, used in self.cpu_seconds.items()} if self.steps else {}
+
+    def summary(self) -> dict[str, Any]:
+        """The figures, for a file."""
+        return {
+            "name": self.name,
+            "rate": self.rate,
+            "p50_ms": self.percentile(0.5) * 1000,
+            "p99_ms": self.percentile(0.99) * 1000,
+            "errors": self.errors,
+            "cpu_microseconds": self.cpu_microseconds(),
+        }
+
 
 Step = Callable[[Connection, int], Awaitable[bool]]
 """One unit of work on a connection, by a worker's number; returns whether it succeeded."""
+ReadCpu = Callable[[], Mapping[str, float]]
+"""CPU seconds so far by process."""
 
 
-async def run(name: str, url: str, step: Step, *, workers: int, seconds: float, warm_up: float = 1.0) -> BenchResult:
-    """Repeats `step` in `workers` connections for `seconds`; the warm-up is not counted."""
+async def run(
+    name: str,
+    url: str,
+    step: Step,
+    *,
+    workers: int,
+    seconds: float,
+    warm_up: float = 1.0,
+    read_cpu: ReadCpu = dict,
+    settle: Callable[[], Awaitable[None]] | None = None,
+) -> BenchResult:
+    """Repeats `step` in `workers` connections for `seconds`; the warm-up is not counted.
+
+    `settle` waits until the work that the steps have left behind is done, so that its CPU is counted too.
+    """
     result = BenchResult(name)
+    cpu_before = read_cpu()
     begin = time.perf_counter() + warm_up
     end = begin + seconds
 
@@ -106,6 +139,7 @@ async def run(name: str, url: str, step: Step, *, workers: int, seconds: float, 
         try:
             while (started := time.perf_counter()) < end:
                 good = await step(connection, number)
+                result.steps += 1
                 if started < begin:
                     continue
                 if good:
@@ -117,4 +151,7 @@ async def run(name: str, url: str, step: Step, *, workers: int, seconds: float, 
 
     await asyncio.gather(*(worker(number) for number in range(workers)))
     result.seconds = time.perf_counter() - begin
+    if settle is not None:
+        await settle()
+    result.cpu_seconds = {key: now - cpu_before.get(key, 0.0) for key, now in read_cpu().items()}
     return result

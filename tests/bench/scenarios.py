@@ -2,171 +2,146 @@
 
 import asyncio
 import itertools
-import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
-from uuid import UUID
+from dataclasses import dataclass
 
 import orjson
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
-from contracts import catalog, user
 from infra.foundation.ids import new_id
-from infra.ops.devstack.stack import Stack
-from tests.bench.load_generator import BenchResult, Connection, Step, run
+from tests.bench.bench_shop import BenchShop
+from tests.bench.customers import PASSWORD
+from tests.bench.load_generator import BenchResult, Connection, Step
+from tests.bench.requirements import NOT_REQUIRED, Requirement, at_most, of_aiohttp
 from tests.support.http import ADDRESS
-from tests.support.rpc import RpcCaller, admin_identity
 
-PRODUCTS = 500
-CUSTOMERS = 64
-STOCK_UNITS = 1_000_000
-PASSWORD = "correct horse battery"
+API = "/api/v1"
 OK, CREATED = 200, 201
+PAYMENT_TIMEOUT_SECONDS = 10.0
+
+MakeStep = Callable[[BenchShop], Awaitable[Step]]
+"""Prepares the shop for a scenario and returns its step."""
 
 
-@dataclass
-class BenchShop:
-    """A stocked shop with customers."""
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One row of the table. `short` is its name on the command line of the profiler."""
 
-    stack: Stack
-    client: Client
-    skus: list[str] = field(default_factory=list)
-    slugs: list[str] = field(default_factory=list)
-    emails: list[str] = field(default_factory=list)
-    tokens: list[str] = field(default_factory=list)
-    orders: list[str] = field(default_factory=list)
-    unpaid: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    name: str
+    make_step: MakeStep
+    workers: int = 32
+    short: str = ""
+    requirement: Requirement = NOT_REQUIRED
+    """Of the rate, unless `percentile` is given."""
+    percentile: float | None = None
+    """The latency that is required, in milliseconds."""
 
-    async def stock_shop(self) -> None:
-        """Creates products in a dozen categories, and customers who are signed in."""
-        rpc = RpcCaller(self.client)
-        categories = [
-            await rpc(catalog.CREATE_CATEGORY, {"name": f"Bench {number}"}, identity=admin_identity())
-            for number in range(12)
-        ]
-        for start in range(0, PRODUCTS, 25):
-            several = (self._product(rpc, categories[n % 12].id, n) for n in range(start, start + 25))
-            await asyncio.gather(*several)
-        for _ in range(0, CUSTOMERS, 2):  # hashing a password keeps a core busy
-            await asyncio.gather(self._customer(rpc), self._customer(rpc))
-        await self.client.subscribe("event.order.*.paid", cb=self._paid)
+    def figure(self, result: BenchResult) -> float:
+        """What is compared with the requirement."""
+        return result.rate if self.percentile is None else result.percentile(self.percentile) * 1000
 
-    async def _product(self, rpc: RpcCaller, category: UUID, number: int) -> None:
-        words = ("brass", "copper", "woven", "glazed", "carved", "painted", "silk", "linen")
-        body = {
-            "name": f"{random.choice(words).title()} piece {number}",
-            "description": " ".join(random.choices(words, k=60)),
-            "sku": f"BENCH-{new_id().hex}",
-            "price": {"amount": random.randrange(500, 50_000), "currency": "USD"},
-            "stock": STOCK_UNITS,
-            "category_id": str(category),
-            "tags": random.sample(words, 3),
-            "attributes": {"material": random.choice(words)},
-        }
-        product = await rpc(catalog.CREATE_PRODUCT, body, identity=admin_identity())
-        self.skus.append(product.variants[0].sku)
-        self.slugs.append(product.slug)
 
-    async def _customer(self, rpc: RpcCaller) -> None:
-        email = f"{new_id().hex}@example.com"
-        body = {"email": email, "password": PASSWORD, "first_name": "Bench", "last_name": "Mark"}
-        session = await rpc(user.REGISTER, body, client=email)
-        self.emails.append(email)
-        self.tokens.append(session.access_token)
+def _get(make_path: Callable[[BenchShop], Callable[[], str]], *, cached: bool = False) -> MakeStep:
+    """A scenario that reads. With a token, Nginx's cache is passed by."""
 
-    async def _paid(self, message: Msg) -> None:
-        self._payment_of(message.subject.split(".")[2]).set_result(None)
+    async def make_step(shop: BenchShop) -> Step:
+        return read_step(shop, make_path(shop), cached=cached)
 
-    def _payment_of(self, order_id: str) -> asyncio.Future[None]:
-        """A future that is done once the order is paid, perhaps before its customer has the response."""
-        return self.unpaid.setdefault(order_id, asyncio.get_running_loop().create_future())
+    return make_step
 
-    def signed_in(self, number: int) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.tokens[number % CUSTOMERS]}"}
 
-    # The steps of the scenarios.
+def read_step(shop: BenchShop, path: Callable[[], str], *, cached: bool = False) -> Step:
+    """A step that reads what `path` returns, as one of 64 customers who are signed in."""
+    customers = [{} if cached else next(shop.customers).headers for _ in range(64)]
 
-    def product_detail(self, *, cached: bool) -> Step:
-        async def step(connection: Connection, number: int) -> bool:
-            headers = {} if cached else self.signed_in(number)
-            status, _ = await connection.request("GET", f"/api/v1/products/{random.choice(self.slugs)}", b"", headers)
-            return status == OK
-
-        return step
-
-    def product_list(self, *, cached: bool) -> Step:
-        async def step(connection: Connection, number: int) -> bool:
-            headers = {} if cached else self.signed_in(number)
-            path = f"/api/v1/products?limit=20&category=bench-{random.randrange(12)}"
-            status, body = await connection.request("GET", path, b"", headers)
-            return status == OK and b'"available"' in body
-
-        return step
-
-    async def search(self, connection: Connection, number: int) -> bool:
-        word = random.choice(("brass", "copper", "silk", "linen"))
-        path = f"/api/v1/products/search?q={word}&limit=20"
-        status, _ = await connection.request("GET", path, b"", self.signed_in(number))
+    async def step(connection: Connection, number: int) -> bool:
+        status, _ = await connection.request("GET", API + path(), b"", customers[number % len(customers)])
         return status == OK
 
-    async def add_to_cart(self, connection: Connection, number: int) -> bool:
-        body = orjson.dumps({"sku": self.skus[number % len(self.skus)], "quantity": 1})
-        cart = self.carts[number]
-        if next(self.added[number]) % 900 == 0:
-            await connection.request("DELETE", f"/api/v1/carts/{cart}")
-        status, _ = await connection.request("POST", f"/api/v1/carts/{cart}/items", body)
+    return step
+
+
+async def _detail_in_turn(shop: BenchShop) -> Step:
+    await shop.add_many_products()
+    keys = itertools.cycle(shop.many_keys)
+    return read_step(shop, lambda: f"/products/{next(keys)}")
+
+
+def _detail(shop: BenchShop) -> Callable[[], str]:
+    return lambda: f"/products/{shop.words.draw(shop.keys)}"
+
+
+def _list(shop: BenchShop) -> Callable[[], str]:
+    return lambda: f"/products?limit=20&category={shop.words.draw(shop.categories)}"
+
+
+def _search(shop: BenchShop) -> Callable[[], str]:
+    return lambda: f"/products/search?q={shop.words.common_search()}&limit=20"
+
+
+def _new_search(shop: BenchShop) -> Callable[[], str]:
+    return lambda: f"/products/search?{shop.words.new_search()}&limit=20"
+
+
+async def _add_to_cart(shop: BenchShop) -> Step:
+    await shop.open_carts()
+
+    async def step(connection: Connection, _number: int) -> bool:
+        line = orjson.dumps({"sku": shop.words.draw(shop.skus), "quantity": 1})
+        status, _ = await connection.request("POST", f"{API}/carts/{next(shop.carts)}/items", line)
         return status == OK
 
-    async def open_carts(self, connection: Connection, count: int) -> None:
-        self.carts = [orjson.loads((await connection.request("POST", "/api/v1/carts"))[1])["id"] for _ in range(count)]
-        self.added = [itertools.count(1) for _ in range(count)]
+    return step
 
-    async def checkout(self, connection: Connection, number: int) -> bool:
-        """Adds to the cart, places the order and waits until it is paid."""
-        headers = self.signed_in(number)
-        line = orjson.dumps({"sku": random.choice(self.skus), "quantity": 1})
-        added, _ = await connection.request("POST", "/api/v1/carts/mine/items", line, headers)
-        order: dict[str, Any] = {"cart_id": "mine", "shipping_address": ADDRESS, "payment_method": "sim_ok"}
+
+async def _checkout(shop: BenchShop) -> Step:
+    """A customer who has not bought before adds to the cart, places the order and waits until it is paid."""
+
+    async def step(connection: Connection, _number: int) -> bool:
+        headers = next(shop.customers).headers
+        line = orjson.dumps({"sku": shop.words.draw(shop.skus), "quantity": 1})
+        added, _ = await connection.request("POST", f"{API}/carts/mine/items", line, headers)
+        order = orjson.dumps({"cart_id": "mine", "shipping_address": ADDRESS, "payment_method": "sim_ok"})
         keyed = {**headers, "Idempotency-Key": new_id().hex}
-        status, body = await connection.request("POST", "/api/v1/orders", orjson.dumps(order), keyed)
+        status, body = await connection.request("POST", f"{API}/orders", order, keyed)
         if added != OK or status != CREATED:
             return False
         order_id = orjson.loads(body)["id"]
-        self.orders.append(order_id)
         try:
-            await asyncio.wait_for(self._payment_of(order_id), 10)
+            await asyncio.wait_for(shop.payment_of(order_id), PAYMENT_TIMEOUT_SECONDS)
         except TimeoutError:
             return False
-        del self.unpaid[order_id]
+        del shop.unpaid[order_id]
         return True
 
-    async def login(self, connection: Connection, number: int) -> bool:
-        body = orjson.dumps({"email": self.emails[number % CUSTOMERS], "password": PASSWORD})
-        status, _ = await connection.request("POST", "/api/v1/auth/login", body)
+    return step
+
+
+async def _login(shop: BenchShop) -> Step:
+    emails = itertools.cycle([next(shop.customers).email for _ in range(64)])
+
+    async def step(connection: Connection, _number: int) -> bool:
+        body = orjson.dumps({"email": next(emails), "password": PASSWORD})
+        status, _ = await connection.request("POST", f"{API}/auth/login", body)
         return status == OK
 
-
-MeasureCpu = Callable[[Awaitable[BenchResult]], Awaitable[BenchResult]]
-"""Runs a measurement and adds the CPU of each process."""
+    return step
 
 
-async def measure(shop: BenchShop, seconds: float, measure_cpu: MeasureCpu, chosen: str = "") -> list[BenchResult]:
-    """Measures every scenario whose name contains `chosen`, one after another, through Nginx."""
-    url = shop.stack.http_url
-    scenarios: list[tuple[str, Step, int]] = [
-        ("product detail", shop.product_detail(cached=True), 32),
-        ("product detail past the cache", shop.product_detail(cached=False), 32),
-        ("list of 20", shop.product_list(cached=True), 32),
-        ("list of 20 past the cache", shop.product_list(cached=False), 32),
-        ("search past the cache", shop.search, 32),
-        ("add to cart", shop.add_to_cart, 32),
-        ("checkout until paid", shop.checkout, 48),
-        ("login", shop.login, 4),
-    ]
-    results = []
-    for name, step, workers in scenarios:
-        if chosen in name:
-            results.append(await measure_cpu(run(name, url, step, workers=workers, seconds=seconds)))
-    return results
+CHECKOUT = "checkout until paid"
+LOGIN = "login"
+SCENARIOS = (
+    Scenario("product detail", _get(_detail, cached=True)),
+    Scenario("product detail past the cache", _get(_detail), 32, "detail", of_aiohttp(0.30, 0.40)),
+    Scenario("list of 20", _get(_list, cached=True)),
+    Scenario("list of 20 past the cache", _get(_list), 32, "list", of_aiohttp(0.25, 0.35)),
+    Scenario("search past the cache", _get(_search), 32, "searches", of_aiohttp(0.20, 0.30)),
+    Scenario("search, never repeated", _get(_new_search), 32, "search", Requirement(1_200, 2_000)),
+    Scenario("add to cart", _add_to_cart, 32, "cart", Requirement(1_700, 2_000)),
+    Scenario(CHECKOUT, _checkout, 48, "checkout", Requirement(280, 450)),
+    Scenario("checkout until paid, 8 in flight, p99", _checkout, 8, "", at_most(120, 80, "ms"), 0.99),
+    Scenario("one checkout alone, until paid, p50", _checkout, 1, "", at_most(25, 15, "ms"), 0.5),
+    Scenario("product detail, every key different", _detail_in_turn, 32, "details", of_aiohttp(0.18, 0.25)),
+    Scenario(LOGIN, _login, 4),
+)
+"""In the order in which they are measured: the last but one adds products to the shop."""
+BY_SHORT_NAME = {scenario.short: scenario for scenario in SCENARIOS if scenario.short}
