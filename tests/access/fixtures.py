@@ -175,9 +175,12 @@ class AccessFixtures:
     async def create_category(self) -> str:
         return _id(await self.admin.http.post("/categories", {"name": f"Lamps {new_id().hex}"}))
 
-    async def upload_image(self) -> str:
-        path = f"/products/{await self.create_product()}/images"
-        return _id(await self.admin.http.post(path, data=image_form(), headers={"Content-Type": FORM_CONTENT_TYPE}))
+    async def create_product_image(self) -> dict[str, str]:
+        """The ids of a new product and of its image, by the names of path parameters."""
+        product_id = await self.create_product()
+        sent = {"Content-Type": FORM_CONTENT_TYPE}
+        response = await self.admin.http.post(f"/products/{product_id}/images", data=image_form(), headers=sent)
+        return {"id": product_id, "image_id": _id(response)}
 
     async def start_import(self) -> str:
         sent = {"Content-Type": "text/csv"}

@@ -65,9 +65,14 @@ def _plain(body: Any = None, query: str = "") -> RequestFactory:
     return make
 
 
-def _named(make: Callable[[AccessFixtures], Awaitable[str]], body: Any = None, name: str = "id") -> RequestFactory:
+def _named(
+    make: Callable[[AccessFixtures], Awaitable[str | dict[str, str]]], body: Any = None, name: str = "id"
+) -> RequestFactory:
+    """`make` returns the value of the path's only parameter, or all of them by name."""
+
     async def made(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-        return SampleRequest({name: await make(fixtures)}, body)
+        values = await make(fixtures)
+        return SampleRequest({name: values} if isinstance(values, str) else values, body)
 
     return made
 
@@ -161,7 +166,8 @@ async def _create_category(_fixtures: AccessFixtures, _caller: CallerKind) -> Sa
 
 
 async def _image(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-    return SampleRequest({"image_id": await fixtures.upload_image(), "width": "160"})
+    image = await fixtures.create_product_image()
+    return SampleRequest({"image_id": image["image_id"], "width": "160"})
 
 
 async def _cart(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
@@ -302,6 +308,8 @@ REQUESTS: dict[AnyOperation, RequestFactory] = {
     ),
     catalog.DEACTIVATE_PRODUCT: _named(AccessFixtures.create_product),
     catalog.ADD_IMAGE: _named(AccessFixtures.create_product),
+    catalog.CHANGE_IMAGE: _named(AccessFixtures.create_product_image, REQUEST_EXAMPLES[catalog.CHANGE_IMAGE]),
+    catalog.DELETE_IMAGE: _named(AccessFixtures.create_product_image),
     catalog.GET_IMAGE: _image,
     catalog.START_IMPORT: _plain(),
     catalog.GET_IMPORT: _named(AccessFixtures.start_import),
@@ -313,6 +321,7 @@ REQUESTS: dict[AnyOperation, RequestFactory] = {
     catalog.LIST_STOCK: _plain(query="?limit=1"),
     catalog.GET_STOCK: _named(AccessFixtures.create_sku, name="sku"),
     catalog.ADJUST_STOCK: _named(AccessFixtures.create_sku, {"delta": 5, "reason": "delivery"}, name="sku"),
+    catalog.LIST_STOCK_MOVEMENTS: _named(AccessFixtures.create_sku, name="sku"),
     cart.CREATE: _plain({}),
     cart.GET: _cart,
     cart.CLEAR: _cart,
@@ -335,8 +344,5 @@ REQUESTS: dict[AnyOperation, RequestFactory] = {
     **{operation: _plain(query="?limit=1") for operation in AUDIT_LOGS.values()},
 }
 
-REQUESTS_BY_FIELD: dict[tuple[AnyOperation, str], RequestFactory] = {
-    (order.PLACE, "cart_id"): _place_cart,
-    (order.PLACE, "address_id"): _place_to,
-}
+REQUESTS_BY_FIELD = {(order.PLACE, "cart_id"): _place_cart, (order.PLACE, "address_id"): _place_to}
 """Requests that name a resource in an optional field, by operation and field."""

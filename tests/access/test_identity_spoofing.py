@@ -13,6 +13,7 @@ from contracts.failure import NotFound
 from contracts.identity import Access, Identity, Role
 from contracts.operation import AnyOperation
 from contracts.registry import OPERATIONS
+from infra.foundation.telemetry import Metrics
 from infra.messaging.rpc_server import RpcServer
 from infra.ops.devstack.stack import Stack
 from tests.access.fixtures import AccessFixtures
@@ -215,7 +216,7 @@ SERVICE_OPERATIONS = [one for one in OPERATIONS if one.access is Access.SERVICE]
 @pytest.mark.parametrize("operation", SERVICE_OPERATIONS, ids=lambda one: one.subject)
 def test_service_operations_do_not_parse_the_identity(operation: AnyOperation) -> None:
     unused: Any = None
-    server = RpcServer(unused, {operation: unused}, unused, unused, unused, max_in_flight=1)
+    server = RpcServer(unused, {operation: unused}, unused, unused, Metrics(), max_in_flight=1)
     reply = f"_INBOX_{operation.callers[0]}.reply"
     message = Msg(unused, operation.subject, reply, b"{}", {headers.IDENTITY: "nonsense"})
     assert server.authenticate(message) is None

@@ -117,6 +117,16 @@ async def fill_cart(shop: CrashTestShop, crash: CrashOrder) -> None:
     assert await _quantities(shop, shop.http, cart_id) == {sku: 2}
 
 
+async def fill_cart_without_key(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """A client without an idempotency key repeats what may be repeated."""
+    sku = (await shop.create_product())["sku"]
+    cart_id = await _guest_cart(shop)
+    async with crash:
+        response = await shop.send(shop.http, "PUT", f"/carts/{cart_id}/items/{sku}", {"quantity": 2})
+    assert response.status == 200, response.body
+    assert await _quantities(shop, shop.http, cart_id) == {sku: 2}
+
+
 async def read_changed_price(shop: CrashTestShop, crash: CrashOrder) -> None:
     """The first request that reads the cart with the new price records that it was shown."""
     product = await shop.create_product()

@@ -190,9 +190,11 @@ async def _paid(shop: CrashTestShop) -> tuple[HttpClient, str]:
 
 
 async def _unconfirmed(shop: CrashTestShop) -> tuple[HttpClient, str, dict[str, Any]]:
+    """A payment that needs the customer's second step. Payment asks order for the method, so order does not die now."""
     customer, sku = await _customer(shop)
-    order_id = await shop.place_order(customer, method="sim_action", items=_one(sku))
-    return customer, order_id, await shop.wait_for_payment(customer, order_id, "requires_action")
+    async with shop.without_crashes("order"):
+        order_id = await shop.place_order(customer, method="sim_action", items=_one(sku))
+        return customer, order_id, await shop.wait_for_payment(customer, order_id, "requires_action")
 
 
 # Products.
@@ -245,15 +247,33 @@ async def index_products(shop: CrashTestShop, crash: CrashOrder) -> None:
 async def upload_image(shop: CrashTestShop, crash: CrashOrder) -> None:
     """Uploads an image and reads it."""
     product = await shop.create_product()
+    async with crash:
+        image = await _upload_image(shop, product["id"])
+    assert (await shop.send(shop.http, "GET", "/" + image["url"])).status == 200
+
+
+async def delete_image(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """Deletes an image: after a crash between the product and the files, it cannot be read either."""
+    product = await shop.create_product()
+    image = await _upload_image(shop, product["id"])
+    path = f"/products/{product['id']}/images/{image['id']}"
+    async with crash:
+        response = await shop.send(shop.admin, "DELETE", path)
+    assert response.status in {204, 404}, response.body
+    assert (await shop.send(shop.http, "GET", f"/products/{product['id']}")).json["images"] == []
+    assert (await shop.send(shop.http, "GET", f"//images/{image['id']}/160.webp")).status == 404
+
+
+async def _upload_image(shop: CrashTestShop, product_id: str) -> dict[str, Any]:
     content = io.BytesIO()
     Image.new("RGB", (400, 300), "orange").save(content, "JPEG")
     form, kind = _form(content.getvalue())
-    async with crash:
-        response = await shop.send(
-            shop.admin, "POST", f"/products/{product['id']}/images", data=form, headers={"Content-Type": kind}
-        )
+    response = await shop.send(
+        shop.admin, "POST", f"/products/{product_id}/images", data=form, headers={"Content-Type": kind}
+    )
     assert response.status == 201, response.body
-    assert (await shop.send(shop.http, "GET", "/" + response.json["url"])).status == 200
+    image: dict[str, Any] = response.json
+    return image
 
 
 def _form(content: bytes) -> tuple[bytes, str]:

@@ -23,7 +23,7 @@ from infra.messaging.topology import DEAD_LETTER_STREAM, consumers_for
 from infra.ops.devstack.mail_files import list_mails
 from infra.ops.devstack.stack_settings import SERVICE_STORES, StackSettings
 from tests.chaos import failpoint_scenarios as points
-from tests.chaos.crash_harness import CrashTestShop
+from tests.chaos.crash_harness import CrashTestShop, limit_restart_delays
 from tests.chaos.verify_run import run_verify
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.support.eventually import eventually
@@ -75,6 +75,7 @@ async def shopping(data_folder: Path, connections: AsyncExitStack) -> AsyncItera
         **FREE_PORTS,
     )
     async with uninstrumented_stack(options) as stack, AsyncExitStack() as opened:
+        limit_restart_delays(stack)
         operator = await opened.enter_async_context(
             messaging.connect(stack.nats_url, "operator", stack.nats_password("operator"))
         )

@@ -45,6 +45,27 @@ DECLINE_SAFEGUARDS = (
         (f"{DECLINED}::test_the_database_refuses_a_second_order_of_a_cart_version_that_is_not_cancelled",),
     ),
     Safeguard(
+        "batch of events: a failure that arrived after the capture cancels the order",
+        "services/order/handlers/events.py",
+        'is left."""\n    await tx.flush()\n',
+        'is left."""\n',
+        ("tests/services/order/test_grouped_orders.py::test_captures_of_one_batch_pay_their_orders",),
+    ),
+    Safeguard(
+        "batch of events: an order that was placed and cancelled in one batch is charged",
+        "services/payment/handlers/events.py",
+        "    await tx.flush()  # the order may have been placed in the same batch\n",
+        "",
+        ("tests/services/payment/test_batches_of_events.py::test_an_order_cancelled_in_its_own_batch_is_not_charged",),
+    ),
+    Safeguard(
+        "batch of events: an order that is named twice has two payments",
+        "services/payment/store/payments.py",
+        "SELECT placed.* FROM placed JOIN gate ON gate.payment_id = placed.id",
+        "SELECT placed.* FROM placed WHERE EXISTS (SELECT FROM gate)",
+        ("tests/services/payment/test_batches_of_events.py::test_every_order_of_a_batch_is_charged_once",),
+    ),
+    Safeguard(
         "attempts to pay: a redelivered failure counts twice",
         "services/order/store/transitions.py",
         "CASE WHEN $2 = ANY(failed_payments) THEN failed_payments ELSE failed_payments || $2::uuid END",

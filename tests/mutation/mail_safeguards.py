@@ -7,10 +7,10 @@ _THROTTLE = "tests/services/notification/test_recipient_throttle.py"
 
 MAIL_SAFEGUARDS = (
     Safeguard(
-        "mail headers: the standard library folds the name",
+        "mail headers: a name is sent as it is",
         "services/notification/mail/message.py",
         'address_header("To", to_name_line(recipient.name), to_mail_address(recipient.email))',
-        "Address(to_name_line(recipient.name), addr_spec=to_mail_address(recipient.email))",
+        'f"To: {to_name_line(recipient.name)} <{to_mail_address(recipient.email)}>"',
         (f"{_HEADERS}::test_any_name_leaves_one_recipient_and_the_body_as_it_is",),
     ),
     Safeguard(
@@ -65,9 +65,16 @@ MAIL_SAFEGUARDS = (
     Safeguard(
         "unconfirmed addresses: processes count at the same time",
         "services/notification/store/unconfirmed_mails.py",
-        "    await lock_text(connection, recipient.hex(), AdvisoryLockSeed.UNCONFIRMED_RECIPIENT)\n",
+        "    await lock_texts(connection, recipients, AdvisoryLockSeed.UNCONFIRMED_RECIPIENT)\n",
         "",
         (f"{_THROTTLE}::test_two_processes_share_the_count",),
+    ),
+    Safeguard(
+        "unconfirmed addresses: the mails of a batch do not count for one another",
+        "services/notification/domain/unconfirmed_mails.py",
+        "        seen[mail.recipient] += 1\n",
+        "",
+        (f"{_THROTTLE}::test_mails_to_an_unconfirmed_address_are_limited",),
     ),
     Safeguard(
         "unconfirmed addresses: a guest's address counts as confirmed",

@@ -7,6 +7,8 @@ CONDITIONAL = "tests/edge/test_conditional_requests.py"
 QUERIES = "tests/edge/test_query_values.py"
 FORMATS = "tests/contracts/test_text_formats.py"
 SEARCH = "tests/services/catalog/test_search.py"
+LARGE = "tests/services/catalog/test_large_results.py"
+PRODUCT_FILTERS = "services/catalog/store/product_filters.py"
 PRODUCT_QUERIES = "services/catalog/store/product_queries.py"
 
 QUERY_SAFEGUARDS = (
@@ -62,17 +64,52 @@ QUERY_SAFEGUARDS = (
     ),
     Safeguard(
         "search: names of stop words are not found",
-        PRODUCT_QUERIES,
+        PRODUCT_FILTERS,
         "THEN to_tsquery('simple', {2}) ELSE",
         "THEN ''::tsquery ELSE",
         (f"{SEARCH}::test_some_of_the_stop_words_find_a_name",),
     ),
     Safeguard(
         "search: an exact name or SKU does not come first",
-        PRODUCT_QUERIES,
+        PRODUCT_FILTERS,
         "THEN 2 ELSE 0 END)::real",
         "THEN 0 ELSE 0 END)::real",
         (f"{SEARCH}::test_an_exact_sku_comes_first", f"{SEARCH}::test_an_exact_name_comes_first"),
+    ),
+    Safeguard(
+        "search: an exact match that is older than the ranked products does not come first",
+        PRODUCT_QUERIES,
+        " UNION ALL {matches} AND p.id = ANY ({query.exact_ids}) AND p.id < b.oldest",
+        "",
+        (f"{LARGE}::test_an_exact_match_comes_first_however_many_are_newer",),
+    ),
+    Safeguard(
+        "search: other products are ranked on each page, so some are on none or two",
+        PRODUCT_QUERIES,
+        'f"{matches} AND p.id >= {oldest}"',
+        'f"{matches} ORDER BY p.id DESC LIMIT {MAX_RANKED_PRODUCTS}"',
+        (f"{LARGE}::test_unranked_matches_follow_and_pages_stay_stable",),
+    ),
+    Safeguard(
+        "search: cached facets and pages outlive a change",
+        "services/catalog/store/large_results.py",
+        'if changes["products"] or changes["stock"]:',
+        "if False:",
+        (f"{LARGE}::test_cached_facets_follow_every_change",),
+    ),
+    Safeguard(
+        "search: a change that was not committed yet counts as seen",
+        "services/catalog/store/large_results.py",
+        "WHERE transaction_id >= pg_snapshot_xmin($1::text::pg_snapshot)",
+        "WHERE transaction_id >= pg_snapshot_xmax($1::text::pg_snapshot)",
+        (f"{LARGE}::test_cached_facets_follow_every_change",),
+    ),
+    Safeguard(
+        "search: what an older release wrote is not found until it is indexed",
+        PRODUCT_FILTERS,
+        " OR (p.indexed_version <> p.version AND p.search @@ {0})",
+        "",
+        (f"{LARGE}::test_what_an_older_release_wrote_is_found_before_it_is_indexed",),
     ),
     Safeguard(
         "search indexer: what an older release wrote is not found",

@@ -22,7 +22,9 @@ from rich.table import Table
 
 from tests.mutation.access_safeguards import ACCESS_SAFEGUARDS
 from tests.mutation.account_safeguards import ACCOUNT_SAFEGUARDS
+from tests.mutation.cart_safeguards import CART_SAFEGUARDS
 from tests.mutation.decline_safeguards import DECLINE_SAFEGUARDS
+from tests.mutation.edge_safeguards import EDGE_SAFEGUARDS
 from tests.mutation.guest_safeguards import GUEST_SAFEGUARDS
 from tests.mutation.import_safeguards import IMPORT_SAFEGUARDS
 from tests.mutation.mail_safeguards import MAIL_SAFEGUARDS
@@ -60,9 +62,9 @@ SAFEGUARDS = (
     ),
     Safeguard(
         "idempotency row: a reply is not stored with its effect",
-        "infra/database/postgres.py",
-        "    if key is None:\n        if tx.events:",
-        "    if True:\n        if tx.events:",
+        "infra/database/transaction.py",
+        "    if not replies:\n        if events:",
+        "    if True:\n        if events:",
         (
             "tests/infra/messaging/test_rpc_server.py::test_concurrent_first_requests_have_one_effect",
             "tests/services/payment/test_charge.py::test_one_key_makes_one_payment_and_one_reply",
@@ -122,8 +124,8 @@ SAFEGUARDS = (
     Safeguard(
         "one payment per order: the row of the bill admits every payment",
         "services/payment/store/payments.py",
-        "WHERE $10 AND NOT bill.cancelled",
-        "WHERE $10 OR NOT bill.cancelled OR true",
+        "WHERE NOT bill.cancelled\n        AND EXISTS",
+        "WHERE true OR EXISTS",
         ("tests/services/payment/test_charge.py::test_concurrent_payments_pay_an_order_once",),
     ),
     Safeguard(
@@ -139,6 +141,8 @@ SAFEGUARDS = (
     *SIZE_SAFEGUARDS,
     *IMPORT_SAFEGUARDS,
     *DECLINE_SAFEGUARDS,
+    *CART_SAFEGUARDS,
+    *EDGE_SAFEGUARDS,
     *GUEST_SAFEGUARDS,
     *OPERATION_SAFEGUARDS,
     *MAIL_SAFEGUARDS,

@@ -59,7 +59,8 @@ class Program:
     """What to run, and how to find out whether it serves.
 
     A process that was not healthy for `unhealthy_seconds` is killed and restarted, whether it was ready before or not.
-    `find_orphans` finds processes that survive a kill outside its process group.
+    `find_orphans` finds processes that survive a kill outside its process group. While it dies again soon after each
+    start, the delay before a restart grows up to `max_restart_delay_seconds`.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Program:
     ready_timeout_seconds: float = 30.0
     is_healthy: Callable[[], Awaitable[bool]] | None = None
     unhealthy_seconds: float = 60.0
+    max_restart_delay_seconds: float = MAX_RESTART_DELAY_SECONDS
     find_orphans: Callable[[], Iterable[psutil.Process]] = tuple
 
 
@@ -222,8 +224,8 @@ class SupervisedProcess:
             self._set_state(ProcessStatus.RESTARTING)
             delay = FIRST_RESTART_DELAY_SECONDS if time.monotonic() - serving_since > STABLE_AFTER_SECONDS else delay
             while not await self._try_restart(delay):
-                delay = min(delay * 2, MAX_RESTART_DELAY_SECONDS)
-            delay = min(delay * 2, MAX_RESTART_DELAY_SECONDS)
+                delay = min(delay * 2, self.program.max_restart_delay_seconds)
+            delay = min(delay * 2, self.program.max_restart_delay_seconds)
             self._set_state(ProcessStatus.READY)
 
     async def _try_restart(self, delay: float) -> bool:

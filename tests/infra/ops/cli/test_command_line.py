@@ -73,10 +73,13 @@ async def test_a_closed_pipe_is_silent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["typer", "infra.ops.cli.commands", "aiohttp", "infra.ops.cli.import_products"])
 async def test_ctrl_c_while_the_command_is_loading_prints_no_traceback(tmp_path: Path, module: str) -> None:
-    """The signal is sent as soon as Python reports the import of a module."""
+    """The signal is sent as soon as Python reports the import of a module.
+
+    `env` makes it end the command again: a shell that starts the tests in the background has it ignored.
+    """
     os.mkfifo(tmp_path / "products.csv")  # reading it blocks, so the command is still running when the signal comes
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-v", *SOUK[1:], "import", str(tmp_path / "products.csv")),
+        *("env", "--default-signal=INT", sys.executable, "-v", *SOUK[1:], "import", str(tmp_path / "products.csv")),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -207,7 +207,13 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     root = tmp_path_factory.mktemp("image")
     subprocess.run([sys.executable, "-m", "venv", root / "usr"], check=True)  # as the base image has python and pip
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SOUK_", "PYTHON", "COV_"))}
-    environment = {**inherited, "PATH": f"{root}/usr/bin:/usr/bin:/bin", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {
+        **inherited,
+        "PATH": f"{root}/usr/bin:/usr/bin:/bin",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        # This switches compilation off. Modules that a test imports are compiled then, a fraction of all.
+        "PIP_NO_COMPILE": "0",
+    }
     build = Build(root, environment, root)
     build.follow(BUILDER)
     build.follow(RUNTIME)

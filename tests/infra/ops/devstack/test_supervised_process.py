@@ -230,6 +230,15 @@ async def test_repeated_kills_of_a_stable_process_are_no_crash_loop(
         await asyncio.wait_for(process.wait_until_ready(), 2)
 
 
+async def test_a_test_that_kills_a_process_can_limit_the_restart_delay(new_process: ProcessFactory) -> None:
+    process = new_process(SERVING_CODE)
+    process.program = replace(process.program, max_restart_delay_seconds=0.1)
+    await process.start()
+    for _ in range(6):  # they die at once, so each delay would be twice the one before
+        process.kill()
+        await asyncio.wait_for(process.wait_until_ready(), 2)
+
+
 async def test_the_log_of_a_running_process_is_rotated(
     new_process: ProcessFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
