@@ -118,13 +118,19 @@ async def fill_cart(shop: CrashTestShop, crash: CrashOrder) -> None:
 
 
 async def fill_cart_without_key(shop: CrashTestShop, crash: CrashOrder) -> None:
-    """A client without an idempotency key repeats what may be repeated."""
+    """A client without an idempotency key repeats what may be repeated.
+
+    A process that has just started does not know the cart, so it writes the first change by itself and not in a group.
+    """
     sku = (await shop.create_product())["sku"]
     cart_id = await _guest_cart(shop)
     async with crash:
-        response = await shop.send(shop.http, "PUT", f"/carts/{cart_id}/items/{sku}", {"quantity": 2})
-    assert response.status == 200, response.body
-    assert await _quantities(shop, shop.http, cart_id) == {sku: 2}
+        for quantity in range(2, 1000):
+            response = await shop.send(shop.http, "PUT", f"/carts/{cart_id}/items/{sku}", {"quantity": quantity})
+            assert response.status == 200, response.body
+            if crash.is_triggered:
+                break
+    assert await _quantities(shop, shop.http, cart_id) == {sku: quantity}
 
 
 async def read_changed_price(shop: CrashTestShop, crash: CrashOrder) -> None:

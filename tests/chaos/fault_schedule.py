@@ -219,7 +219,7 @@ class Timeline:
     def place_where_free(self, fault: Fault) -> None:
         """Places a fault where there is room, with more concurrent faults if there is none."""
         for limit in range(MAX_CONCURRENT, 3 * MAX_CONCURRENT):
-            free = [at for at in self._start_times(fault) if self._fits(fault.moved_to(at), limit)]
+            free = self._free_start_times(fault, limit)
             if free:
                 picked = self.rng.sample(free, min(CANDIDATES, len(free)))
                 during_outage = self.shape.blocks_checkout(fault) and self.rng.random() < 0.8
@@ -242,23 +242,36 @@ class Timeline:
         steps = int(max(0.0, end - LEAD_IN_SECONDS) / STEP_SECONDS)
         return [LEAD_IN_SECONDS + step * STEP_SECONDS for step in range(steps + 1)]
 
-    def _fits(self, fault: Fault, limit: int) -> bool:
-        end, calm = fault.at + fault.occupied_seconds, self.calm
-        if fault.at < calm[1] and end > calm[0]:
-            return False
+    def _free_start_times(self, fault: Fault, limit: int) -> list[float]:
+        """Start times beside fewer than `limit` faults of its sort, and none that occupies the same process."""
         touched = self.shape.occupied_processes(fault)
-        beside = [other for other in self.placed if other.at < end and fault.at < other.at + other.occupied_seconds]
-        if fault.kind in NON_EXCLUSIVE:
-            return sum(other.kind in NON_EXCLUSIVE for other in beside) < limit
-        if any(self.shape.occupied_processes(other) & touched for other in beside):
-            return False
-        return sum(other.kind not in NON_EXCLUSIVE for other in beside) < limit
+        is_exclusive = fault.kind not in NON_EXCLUSIVE
+        beside = [other for other in self.placed if (other.kind not in NON_EXCLUSIVE) == is_exclusive]
+        rivals = [(other.at, other.at + other.occupied_seconds) for other in beside]
+        closed = [self.calm]
+        if is_exclusive:
+            closed += [
+                times
+                for other, times in zip(beside, rivals, strict=True)
+                if self.shape.occupied_processes(other) & touched
+            ]
+        return [
+            at
+            for at in self._start_times(fault)
+            if not _overlapping(closed, at, at + fault.occupied_seconds)
+            and len(_overlapping(rivals, at, at + fault.occupied_seconds)) < limit
+        ]
 
     def _only_outage_seconds(self, fault: Fault) -> float:
         """Seconds in which only this fault would keep customers from ordering."""
         dark = [(one.at, one.at + one.occupied_seconds) for one in self.placed if self.shape.blocks_checkout(one)]
         moments = [fault.at + step * STEP_SECONDS for step in range(int(fault.occupied_seconds / STEP_SECONDS))]
         return sum(STEP_SECONDS for moment in moments if not any(begin <= moment < end for begin, end in dark))
+
+
+def _overlapping(several: list[tuple[float, float]], begin: float, end: float) -> list[float]:
+    """The begins of those that overlap a time."""
+    return [other_begin for other_begin, other_end in several if other_begin < end and begin < other_end]
 
 
 def draw_timeline(
