@@ -9,7 +9,7 @@ PROBE_TIMEOUT_SECONDS = 2.0
 
 
 async def http_ok(port: int, path: str) -> bool:
-    """Tells whether `GET path` returns 200. It writes HTTP by hand because it runs fifty times a second."""
+    """Tells whether `GET path` returns 200. It writes HTTP by hand because it runs often while all processes start."""
     request = f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\nUser-Agent: souk-stack\r\n\r\n".encode()
     status = await _exchange(port, request)
     return status.split(b" ", 2)[1:2] == [b"200"]

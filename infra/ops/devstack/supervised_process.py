@@ -20,7 +20,7 @@ from infra.ops.devstack.log_rotation import append_note, rotate, tail
 from infra.ops.devstack.private_files import create_private_file
 from infra.ops.devstack.state_file import wait_until_gone
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 FIRST_RESTART_DELAY_SECONDS = 0.1
 MAX_RESTART_DELAY_SECONDS = 5.0
 STABLE_AFTER_SECONDS = 3.0
