@@ -21,7 +21,7 @@ WITH drawn AS (
            CASE WHEN draw < 1 THEN 'pending' WHEN draw < 2 THEN 'refunded' WHEN draw < 4 THEN 'cancelled'
                 WHEN draw < 10 THEN 'paid' WHEN draw < 20 THEN 'shipped' ELSE 'delivered' END AS status
     FROM generate_series($2::int, least($2::int + $4::int, $1 + $3::int) - 1) AS n,
-         LATERAL (SELECT n * 7919 % 100) AS d (draw)
+         LATERAL (SELECT n % 100 * 79 % 100) AS d (draw)
 ),
 dated AS (
     SELECT *, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at_text,
