@@ -22,6 +22,7 @@ from souk_client.models import (  # noqa: E402
     Order,
     Payment,
     PayOrder,
+    PlacedOrder,
     PlaceOrder,
     Problem,
     Register,
@@ -57,7 +58,7 @@ def order_and_pay(customer: AuthenticatedClient, sku: str) -> None:
     )
     body = PlaceOrder(cart_id="mine", shipping_address=address)
     placed = order_place.sync(client=customer, body=body, idempotency_key=str(uuid4()))
-    assert isinstance(placed, Order), placed
+    assert isinstance(placed, PlacedOrder), placed
     assert placed.status == "pending"
     paid = order_pay.sync(placed.id, client=customer, body=PayOrder(payment_method="sim_ok"))
     assert isinstance(paid, Payment), paid

@@ -44,8 +44,8 @@ from services.order.workers import hold_release
 _HOLD_NAMESPACE = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
 """The namespace of derived hold ids."""
 
-MAX_ATTEMPTS = 4
-"""How often a cart is tried because orders of it were cancelled, perhaps at the same moment."""
+MAX_ATTEMPTS = 3
+"""How often a cart is tried again because its order was cancelled at the same moment."""
 
 UNCERTAIN_ERRORS = (TimedOut, Unavailable, InternalError)
 """After these it is unknown whether catalog has held the stock."""
@@ -78,12 +78,12 @@ async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
     purchase = RequestedOrder(body, buyer, lines, cart_version)
     if cart_version is None:
         return await _place(deps, request, purchase, derive_hold_id(None, request.idempotency_key))
-    hold_id = derive_hold_id(cart_version, None)  # most carts were never ordered, so nothing is counted before
     for _ in range(MAX_ATTEMPTS):
+        hold_id = await _next_hold_id(deps, cart_version)
         try:
             return await _place(deps, request, purchase, hold_id)
         except _OrderCancelled:
-            hold_id = await _next_hold_id(deps, cart_version)
+            continue
     raise CartChanged
 
 

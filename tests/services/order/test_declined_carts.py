@@ -16,7 +16,7 @@ from contracts.cart import Cart, CartChanged
 from contracts.catalog import Product
 from contracts.failure import Fail
 from contracts.identity import Identity
-from contracts.order import Order, OrderPaid, OrderStatus
+from contracts.order import Order, OrderPaid, OrderStatus, PlacedOrder
 from contracts.payment import PaymentFailed
 from infra.foundation.ids import new_id
 from infra.messaging.rpc import Request, RpcClient
@@ -188,7 +188,7 @@ async def test_a_key_sent_again_after_the_decline_returns_the_first_answer(
     await shopper.add(lamp, 1)
     body = {"cart_id": "mine", "shipping_address": ADDRESS, "payment_method": "sim_declined"}
     first = await rpc.raw(contract.PLACE, body, identity=shopper.identity, key=key)
-    await order_client.wait_for_status(Order.model_validate_json(first[0]).id, OrderStatus.CANCELLED)
+    await order_client.wait_for_status(PlacedOrder.model_validate_json(first[0]).id, OrderStatus.CANCELLED)
     assert (await rpc.raw(contract.PLACE, body, identity=shopper.identity, key=key))[0] == first[0]
     assert len((await rpc(contract.LIST, identity=shopper.identity)).items) == 1
 
