@@ -29,7 +29,7 @@ from tests.support.http import ADDRESS, HttpClient, HttpResponse
 RESPONSE_TIMEOUT_SECONDS = 2.5
 """How long a client waits for a response before it repeats the request."""
 RETRY_SECONDS = 40.0
-EVENTUALLY_SECONDS = 30.0
+EVENTUALLY_SECONDS = 60.0
 MAX_RESTART_DELAY_SECONDS = 0.1
 """Instead of 5: processes that are killed on purpose right after each start are in no crash loop. With longer delays an
 order service that died at two failpoints in a row was down for most of the half minute in which a payment, which asks

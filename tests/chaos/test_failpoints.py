@@ -23,7 +23,7 @@ from infra.messaging.topology import DEAD_LETTER_STREAM, consumers_for
 from infra.ops.devstack.mail_files import list_mails
 from infra.ops.devstack.stack_settings import SERVICE_STORES, StackSettings
 from tests.chaos import failpoint_scenarios as points
-from tests.chaos.crash_harness import CrashTestShop, limit_restart_delays
+from tests.chaos.crash_harness import EVENTUALLY_SECONDS, CrashTestShop, limit_restart_delays
 from tests.chaos.verify_run import run_verify
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.support.eventually import eventually
@@ -130,7 +130,7 @@ async def at_rest(shopping: CrashTestShop, died: Mapping[str, BaseException | No
             assert (info.num_pending, info.num_ack_pending) == (0, 0), consumer
         return True
 
-    await eventually(nothing_waits, timeout_seconds=40)
+    await eventually(nothing_waits, timeout_seconds=EVENTUALLY_SECONDS)
     return shopping
 
 
