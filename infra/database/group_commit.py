@@ -118,7 +118,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         except UNAVAILABLE_ERRORS as error:
             for member in group:
                 _finish(member, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns one member, which will get it
+        except Exception as error:  # noqa: BLE001 - one member caused it, and gets it when it runs alone
             if len(group) == 1 and not isinstance(error, asyncpg.LockNotAvailableError | IdempotencyInProgress):
                 _finish(group[0], error)
                 return
