@@ -12,8 +12,8 @@ from itertools import product as combinations
 from typing import Any
 from uuid import UUID
 
+from services.catalog.domain.folded_text import name_key
 from services.catalog.domain.slugs import slugify
-from services.catalog.domain.text_folding import name_key
 
 CURRENCY = "USD"
 ROOTS = ("Furniture", "Lighting", "Kitchen", "Textiles", "Garden", "Storage", "Tools", "Toys")

@@ -8,10 +8,10 @@ from uuid import UUID
 from contracts.catalog import ChangeProduct, CreateProduct, CurrencyMismatch, ReplaceProduct, VariantInput
 from contracts.failure import FieldError, InvalidRequest
 from contracts.money import Money
+from services.catalog.domain.folded_text import unique_tags
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.sku_format import find_sku_problem
 from services.catalog.domain.slugs import RESERVED_SLUGS, propose_slug
-from services.catalog.domain.text_folding import unique_tags
 
 
 @dataclass(frozen=True, slots=True)

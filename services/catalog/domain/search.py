@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 
 from contracts.catalog import ListProducts, ProductSort
+from services.catalog.domain.folded_text import fold
 from services.catalog.domain.search_index import exact_name, exact_sku
-from services.catalog.domain.text_folding import fold
 
 _WORDS = re.compile(r"\w+")
 _OPERATORS = re.compile(r"""["'\-+()|&!:*<>\\]|\bor\b""", re.IGNORECASE)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from services.catalog.domain.text_folding import fold, name_key, tag_key
+from services.catalog.domain.folded_text import fold, name_key, tag_key
 
 MAX_LEXEME_BYTES = 2000
 """PostgreSQL's limit is 2,046."""

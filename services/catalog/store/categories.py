@@ -10,7 +10,7 @@ from contracts.catalog import Category, CategoryInUse, CategoryUnknown, SlugTake
 from contracts.failure import FieldError
 from infra.database.advisory_locks import AdvisoryLock, lock
 from infra.database.postgres import Connection
-from services.catalog.domain.text_folding import name_key
+from services.catalog.domain.folded_text import name_key
 
 _GET = "SELECT id, slug, name, parent_id FROM category WHERE id = $1"
 _BY_SLUG = "SELECT id FROM category WHERE slug = $1"

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.catalog import ListProducts, ProductSort
+from services.catalog.domain.folded_text import name_key, tag_key
 from services.catalog.domain.search import parse_terms
-from services.catalog.domain.text_folding import name_key, tag_key
 
 MAX_EXACT_MATCHES = 100
 

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from contracts.catalog import ListProducts, ProductSort
 from infra.database.postgres import Connection
+from services.catalog.domain.folded_text import fold
 from services.catalog.domain.search import prefix_query
-from services.catalog.domain.text_folding import fold
 from services.catalog.store.product_documents import LIVE_COLUMNS
 from services.catalog.store.product_filters import SORT_ORDERS, SUBTREE, SortOrder, Statement, TextQuery
 

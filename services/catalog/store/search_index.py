@@ -5,8 +5,8 @@ were written before the columns existed, or by an older release.
 """
 
 from infra.database.postgres import Connection
+from services.catalog.domain.folded_text import name_key
 from services.catalog.domain.search_index import SearchColumns, search_columns
-from services.catalog.domain.text_folding import name_key
 
 _STALE_PRODUCTS = """
 SELECT p.id, p.version, p.name, p.tags, p.description,

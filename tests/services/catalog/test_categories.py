@@ -9,7 +9,7 @@ from contracts import catalog
 from contracts.catalog import Category, CategoryCycle, CategoryInUse, CategoryUnknown, SlugTaken
 from contracts.failure import InvalidCursor, NotFound
 from infra.foundation.ids import new_id
-from services.catalog.domain.text_folding import name_key
+from services.catalog.domain.folded_text import name_key
 from tests.services.catalog.conftest import CatalogClient, usd
 
 

@@ -24,12 +24,12 @@ from infra.foundation.ids import new_id, now
 from services.catalog.content.html_sanitizer import sanitize_html
 from services.catalog.domain import holds, search
 from services.catalog.domain.categories import refuse_cycle
+from services.catalog.domain.folded_text import fold
 from services.catalog.domain.prices import ParsedPrice, parse_number, parse_price
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.shopify.derived_skus import derive_sku
 from services.catalog.domain.slugs import make_unique, slugify
 from services.catalog.domain.stock import StockRecord, adjust_on_hand, plan_on_hand
-from services.catalog.domain.text_folding import fold
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")

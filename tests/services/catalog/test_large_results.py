@@ -19,8 +19,8 @@ from contracts.catalog import ListProducts
 from infra.database.migrate import migrations_of
 from infra.database.postgres import GENERIC_PLANS, PLANS_FOR_VALUES
 from infra.ops.devstack.stack import Stack
+from services.catalog.domain.folded_text import name_key
 from services.catalog.domain.search import PRICE_STEPS, price_range
-from services.catalog.domain.text_folding import name_key
 from services.catalog.store import product_queries, products
 from services.catalog.store.database import CatalogDatabase
 from services.catalog.store.product_documents import read_product

@@ -8,7 +8,7 @@ import pytest
 
 from contracts import catalog
 from infra.foundation.ids import new_id
-from services.catalog.domain.text_folding import fold
+from services.catalog.domain.folded_text import fold
 from tests.services.catalog.conftest import CatalogClient, usd
 from tests.services.catalog.test_product_queries import ListedCategory, NewProduct
 from tests.support.eventually import eventually

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from contracts.catalog import ChangeProduct
+from services.catalog.domain.folded_text import unique_tags
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.shopify.cells import cut_line, make_line, parse_is_active, parse_line
 from services.catalog.domain.shopify.derived_skus import derive_sku
@@ -16,7 +17,6 @@ from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.rows import CsvRow, ProductRows, stored_handle
 from services.catalog.domain.shopify.variants import FileVariant, describe_error, parse_variants
 from services.catalog.domain.slugs import propose_slug
-from services.catalog.domain.text_folding import unique_tags
 
 MAX_NAME_LENGTH = 200
 MAX_VENDOR_LENGTH = 255

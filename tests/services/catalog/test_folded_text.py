@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.catalog.domain.folded_text import fold, name_key, tag_key, unique_tags
 from services.catalog.domain.search_index import MAX_LEXEME_BYTES, exact_name, search_columns
-from services.catalog.domain.text_folding import fold, name_key, tag_key, unique_tags
 
 MAX_INDEX_ENTRY_BYTES = 2_600
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200)
