@@ -20,6 +20,7 @@ from contracts.identity import Identity
 from contracts.notification import NotificationKind
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
+from infra.ops.devstack.free_ports import PortPicker
 from infra.ops.devstack.mail_files import ReceivedMail, list_mails
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import StackSettings
@@ -102,6 +103,13 @@ def data_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def ports() -> Iterator[PortPicker]:
+    """Reserves ports until the end of the test."""
+    with PortPicker() as picker:
+        yield picker
+
+
 @pytest.fixture(scope="session")
 def stack_spans() -> Iterator[TraceCollector]:
     """What the processes of the stack record: only requests with a sampled `traceparent`, as the edge samples none."""
@@ -129,8 +137,8 @@ async def stack(data_folder: Path, stack_spans: TraceCollector) -> AsyncIterator
 
 
 @pytest.fixture(scope="session")
-async def connections() -> AsyncIterator[AsyncExitStack]:
-    """Closes what session fixtures open, at the end of the session."""
+async def connections(stack: Stack) -> AsyncIterator[AsyncExitStack]:
+    """Closes what session fixtures open, at the end of the session while the servers still run."""
     async with AsyncExitStack() as exit_stack:
         yield exit_stack
 

@@ -18,6 +18,7 @@ from nats.js.api import Header
 from infra.foundation.telemetry import get_logger
 from infra.messaging.wire_protocol import CRLF, HEADER_START, WireParser, encode_headers, parse_headers
 
+CANCEL_AGAIN_SECONDS = 0.1
 HEADER_FRAME_BYTES = len(b"NATS/1.0\r\n\r\n")
 HEADER_LINE_FRAME_BYTES = len(b": \r\n")
 
@@ -200,6 +201,22 @@ class NatsClient(Client):
             return parse_headers(headers)
         parsed: dict[str, str] | None = await super()._process_headers(headers)
         return parsed
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002 - nats-py's signature
+        """Closes the connection for good, also while the client is reconnecting."""
+        await self._end_reconnecting()
+        await super()._close(status, do_cbs)
+
+    async def _end_reconnecting(self) -> None:
+        """Cancels the task that reconnects until it has ended.
+
+        nats-py cancels it once. When an attempt fails at that very moment, `asyncio.wait_for` drops the cancellation,
+        and the task would go on connecting for as long as the process lives.
+        """
+        reconnecting = self._reconnection_task
+        while reconnecting and not reconnecting.done() and reconnecting is not asyncio.current_task():
+            reconnecting.cancel()
+            await asyncio.wait({reconnecting}, timeout=CANCEL_AGAIN_SECONDS)
 
     async def _process_err(self, err_msg: str) -> None:
         """Reconnects after an error about one message; nats-py would close the connection for good."""

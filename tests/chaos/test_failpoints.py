@@ -59,7 +59,7 @@ WHERE charge.state = 'captured' GROUP BY payment.order_id
 
 
 @pytest.fixture(scope="module")
-async def shopping(data_folder: Path, connections: AsyncExitStack) -> AsyncIterator[CrashTestShop]:
+async def shopping(data_folder: Path) -> AsyncIterator[CrashTestShop]:
     folder = data_folder / "points"
     for process in PROCESSES:
         (folder / process).mkdir(parents=True)

@@ -127,7 +127,7 @@ async def open_front() -> AsyncIterator[OpenNginx]:
         )
 
         async def opened(*, edge: bool = True, gone: int = 0, twice: bool = False, **how: Any) -> NginxUnderTest:
-            ports = PortPicker()
+            ports = stack.enter_context(PortPicker())
             port, edge_port = (ports.reserve(0, "a test", "nothing") for _ in range(2))
             config = folder / "nginx.conf"
             edges = [

@@ -220,8 +220,10 @@ async def test_refusals_are_logged_with_method_and_path_without_the_query(front:
     assert "geheim" not in log.read_text()
 
 
-async def test_https_is_served_and_http_redirected(open_front: OpenNginx, certificate: tuple[Path, Path]) -> None:
-    tls = NginxTls(*certificate, port=PortPicker().reserve(0, "a test", "nothing"))
+async def test_https_is_served_and_http_redirected(
+    open_front: OpenNginx, certificate: tuple[Path, Path], ports: PortPicker
+) -> None:
+    tls = NginxTls(*certificate, port=ports.reserve(0, "a test", "nothing"))
     front = await open_front(tls=tls)
     redirected = await front("GET", "/api/v1/orders?limit=1")
     assert redirected.status == 308

@@ -59,9 +59,8 @@ def edge_processes(settings: StackSettings) -> list[str]:
     return process_names(EDGE_PROCESS, settings.edge_processes) if EDGE_PROCESS in settings.parts else []
 
 
-def allocate_ports(settings: StackSettings) -> PortAllocation:
+def allocate_ports(settings: StackSettings, ports: PortPicker) -> PortAllocation:
     """Allocates every port. Raises a `StackError` that names the first one in use."""
-    ports = PortPicker()
 
     def one(part: StackPart, port: int, what: str, name: str) -> int:
         return ports.reserve(port, what, _option_hint(name)) if settings.starts(part) else 0

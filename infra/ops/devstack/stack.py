@@ -22,6 +22,7 @@ from infra.ops.devstack import mongo, nats, postgres
 from infra.ops.devstack.data_dir import data_dir_error, open_data_dir, remove_data_dir
 from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.errors import StackError
+from infra.ops.devstack.free_ports import PortPicker
 from infra.ops.devstack.instance_lock import lock_data_dir
 from infra.ops.devstack.openssl import openssl_environment
 from infra.ops.devstack.port_allocation import (
@@ -70,9 +71,9 @@ class Stack(StackEndpoints):
     async def running(self) -> AsyncIterator["Stack"]:
         """Starts everything, and stops it on exit. Raises a `StackError` that explains why a part cannot start."""
         open_data_dir(self.settings.data)
-        with lock_data_dir(self.data_dir) as self.notice:
+        with lock_data_dir(self.data_dir) as self.notice, PortPicker() as ports:
             try:
-                await self._start()
+                await self._start(ports)
                 yield self
             finally:
                 await self._stop()
@@ -137,9 +138,9 @@ class Stack(StackEndpoints):
 
     # Start and stop.
 
-    async def _start(self) -> None:
+    async def _start(self, ports: PortPicker) -> None:
         try:
-            self.ports = allocate_ports(self.settings)
+            self.ports = allocate_ports(self.settings, ports)
             self.processes = {
                 program.name: SupervisedProcess(program, self._publish_state) for program in self._plan.programs()
             }

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import nats.errors
 import pytest
@@ -182,6 +183,18 @@ async def test_a_subject_that_is_no_subject_is_refused(client: NatsClient, subje
         await client.publish(subject, b"")
     with pytest.raises(nats.errors.BadSubjectError):
         await client.publish("inbox", b"", reply=subject or "with space")
+
+
+async def test_closing_ends_a_reconnection_that_drops_a_cancellation(client: NatsClient) -> None:
+    async def reconnect() -> None:
+        with suppress(asyncio.CancelledError):  # as `asyncio.wait_for` does when an attempt fails at that moment
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    client._reconnection_task = asyncio.create_task(reconnect())
+    await asyncio.sleep(0)
+    await client.close()
+    assert client._reconnection_task.cancelled()
 
 
 async def test_other_errors_still_reach_the_client(client: Client) -> None:

@@ -50,8 +50,8 @@ def certificates(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def tls_nats(certificates: Path) -> AsyncIterator[str]:
-    port = PortPicker().reserve(0, "a test", "nothing")
+async def tls_nats(certificates: Path, ports: PortPicker) -> AsyncIterator[str]:
+    port = ports.reserve(0, "a test", "nothing")
     config = certificates / "nats.conf"
     config.write_text(CONFIG.format(host=LOOPBACK, port=port, folder=certificates))
     process = await asyncio.create_subprocess_exec(

@@ -39,21 +39,22 @@ async def faststream_run(
 ) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
     """Runs one more replica of a service by `faststream run`, and yields its ops port and its process."""
     (program, *_) = [process.program for process in stack.find_processes(service)]
-    port = PortPicker().reserve(0, "the ops port", "nothing")
-    process = await asyncio.create_subprocess_exec(
-        FASTSTREAM,
-        "run",
-        f"services.{service}.app:app",
-        env={**program.env, "SOUK_OPS_PORT": str(port), **settings},
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield port, process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    with PortPicker() as ports:
+        port = ports.reserve(0, "the ops port", "nothing")
+        process = await asyncio.create_subprocess_exec(
+            FASTSTREAM,
+            "run",
+            f"services.{service}.app:app",
+            env={**program.env, "SOUK_OPS_PORT": str(port), **settings},
+            stderr=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            yield port, process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
 async def handled_requests(port: int, subject: str) -> float:

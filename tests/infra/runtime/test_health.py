@@ -14,8 +14,8 @@ from infra.ops.devstack.free_ports import LOOPBACK, PortPicker
 from infra.runtime.health import Readiness, serve_health
 
 
-async def test_process_that_accepts_no_requests_is_not_ready(kernel_client: Client) -> None:
-    port = PortPicker().reserve(0, "the ops port", "nothing")
+async def test_process_that_accepts_no_requests_is_not_ready(kernel_client: Client, ports: PortPicker) -> None:
+    port = ports.reserve(0, "the ops port", "nothing")
     settings = Settings.model_construct(ops_host=LOOPBACK, ops_port=port)
     metrics = Metrics()
     readiness = Readiness(kernel_client, {}, ConnectionMonitor(metrics))
@@ -32,8 +32,8 @@ async def test_process_that_accepts_no_requests_is_not_ready(kernel_client: Clie
 
 
 @pytest.fixture
-async def ops_port(kernel_client: Client) -> AsyncIterator[int]:
-    port = PortPicker().reserve(0, "the ops port", "nothing")
+async def ops_port(kernel_client: Client, ports: PortPicker) -> AsyncIterator[int]:
+    port = ports.reserve(0, "the ops port", "nothing")
     settings = Settings.model_construct(ops_host=LOOPBACK, ops_port=port)
     metrics = Metrics()
     async with serve_health(settings, Readiness(kernel_client, {}, ConnectionMonitor(metrics)), metrics):

@@ -190,9 +190,9 @@ async def mongod(folder: Path, port: int, *options: str) -> AsyncIterator[str]:
         await process.wait()
 
 
-async def test_a_new_mongodb_becomes_a_replica_set(tmp_path: Path) -> None:
+async def test_a_new_mongodb_becomes_a_replica_set(tmp_path: Path, ports: PortPicker) -> None:
     """The image creates the first user on a standalone server, then restarts it with the name of a set."""
-    port, secrets = PortPicker().reserve(0, "mongo", ""), SecretFiles(tmp_path / "secrets")
+    port, secrets = ports.reserve(0, "mongo", ""), SecretFiles(tmp_path / "secrets")
     password = secrets.get_or_create(OPERATOR, MONGO_PASSWORD)
     async with (
         mongod(tmp_path, port) as url,

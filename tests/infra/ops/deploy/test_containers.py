@@ -242,11 +242,11 @@ async def test_health_checks_use_the_ops_port(name: str, ops_port: tuple[int, di
     assert await check(name, port) != 0
 
 
-async def test_the_smtp_sink_listens_on_its_host(tmp_path: Path) -> None:
+async def test_the_smtp_sink_listens_on_its_host(tmp_path: Path, ports: PortPicker) -> None:
     command, host = command_words(CONTAINERS["mail"]), "127.0.0.2"
     assert command[3:] == ["10025", "/var/lib/souk/mail", "0.0.0.0"]  # noqa: S104 - in its container
     assert command[4] == f"{CONTAINERS['mail']['environment']['SOUK_DATA']}/mail", "where `souk mail` looks"
-    port = PortPicker().reserve(0, "mail", "")
+    port = ports.reserve(0, "mail", "")
     assert await check("mail", port, host) != 0
     process = await asyncio.create_subprocess_exec(sys.executable, *command[1:3], str(port), str(tmp_path), host)
     try:

@@ -36,11 +36,12 @@ class Sink:
 @pytest.fixture(scope="module")
 async def sink(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sink]:
     layout = open_data_dir(tmp_path_factory.mktemp("mail") / "souk")
-    port = PortPicker().reserve(0, "mail", "")
-    process = SupervisedProcess(smtp_sink_program(layout, port), lambda: None)
-    await process.start()
-    yield Sink(port, layout.mail_dir)
-    await process.stop()
+    with PortPicker() as ports:
+        port = ports.reserve(0, "mail", "")
+        process = SupervisedProcess(smtp_sink_program(layout, port), lambda: None)
+        await process.start()
+        yield Sink(port, layout.mail_dir)
+        await process.stop()
 
 
 async def test_a_mail_is_stored_unchanged(sink: Sink) -> None:

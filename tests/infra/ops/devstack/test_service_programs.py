@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.ops.devstack.data_dir import open_data_dir
+from infra.ops.devstack.free_ports import PortPicker
 from infra.ops.devstack.process_plan import ProcessPlan
 from infra.ops.devstack.secret_files import (
     ACCESS_SECRET,
@@ -25,7 +26,8 @@ def programs(data: Path, **given: object) -> dict[str, dict[str, str]]:
     stack = Stack(options)
     from infra.ops.devstack.port_allocation import allocate_ports  # noqa: PLC0415
 
-    stack.ports = allocate_ports(options)
+    with PortPicker() as ports:
+        stack.ports = allocate_ports(options, ports)
     return {program.name: dict(program.env) for program in ProcessPlan(stack, ServerFinder()).programs()}
 
 

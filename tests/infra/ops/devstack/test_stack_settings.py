@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from infra.ops.devstack.free_ports import PortPicker
 from infra.ops.devstack.port_allocation import allocate_ports, edge_processes, process_names, service_processes
 from infra.ops.devstack.stack_settings import SERVER_PARTS, StackSettings
 
@@ -27,12 +28,11 @@ def test_an_even_number_of_nodes_is_refused() -> None:
 
 
 def test_only_a_cluster_has_route_ports() -> None:
-    assert list(allocate_ports(StackSettings(nats_nodes=3, parts=frozenset({"nats"}))).nats_routes.values()) == [
-        6222,
-        6223,
-        6224,
-    ]
-    alone = allocate_ports(StackSettings(parts=frozenset({"nats"})))
+    with PortPicker() as ports:
+        cluster = allocate_ports(StackSettings(nats_nodes=3, parts=frozenset({"nats"})), ports)
+    assert list(cluster.nats_routes.values()) == [6222, 6223, 6224]
+    with PortPicker() as ports:
+        alone = allocate_ports(StackSettings(parts=frozenset({"nats"})), ports)
     assert (alone.nats, alone.nats_routes) == ({"nats": 4222}, {})
 
 
@@ -49,7 +49,7 @@ def test_processes_are_named_after_their_service() -> None:
     assert edge_processes(options) == process_names("edge", 2) == ["edge-1", "edge-2"]
 
 
-def test_every_process_gets_its_own_port() -> None:
+def test_every_process_gets_its_own_port(ports: PortPicker) -> None:
     options = StackSettings(
         http_port=0,
         nats_port=0,
@@ -63,8 +63,8 @@ def test_every_process_gets_its_own_port() -> None:
         ops_port=0,
         processes=2,
     )
-    at = allocate_ports(options)
+    at = allocate_ports(options, ports)
     nats = [*at.nats.values(), *at.nats_monitor.values(), *at.nats_routes.values()]
-    ports = [at.http, *nats, at.postgres, at.mongo, at.smtp, *at.edges.values(), *at.ops.values()]
-    assert len(set(ports)) == len(ports) == 9 + 4 + 1 + 12 + 1
-    assert all(1024 < port < 32768 for port in ports)
+    found = [at.http, *nats, at.postgres, at.mongo, at.smtp, *at.edges.values(), *at.ops.values()]
+    assert len(set(found)) == len(found) == 9 + 4 + 1 + 12 + 1
+    assert all(1024 < port < 32768 for port in found)
