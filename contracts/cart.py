@@ -124,6 +124,7 @@ class CheckoutLine(Model):
 
     sku: Sku
     quantity: Quantity
+    product_id: Annotated[Id | None, Field(description="The product that had the SKU when the line was added.")] = None
 
 
 class Checkout(Model):

@@ -18,11 +18,14 @@ _WITHOUT_POSTAL_CODES: Final = """
 AE AG AO AQ AW BF BI BJ BO BQ BS BV BW BZ CD CF CG CI CK CM CW DJ DM ER FJ GA GD GH GM GQ GY HK JM KI KM KN KP LC LY
 ML MO MR MS MW NR NU PA PS QA RW SB SC SL SR SS ST SX SY TD TF TG TK TL TO TT TV UG VU WS YE ZW
 """
+_IN_EU: Final = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 _USUAL_MISTAKES: Final = {"UK": "GB", "EL": "GR"}
 
 COUNTRY_CODES: Final = frozenset(_ASSIGNED.split())
 """Every assigned code. Reserved ones (`UK`, `EU`) and user-assigned ones (`XX`, `ZZ`) are not assigned."""
 WITHOUT_POSTAL_CODES: Final = frozenset(_WITHOUT_POSTAL_CODES.split())
+EU_COUNTRIES: Final = frozenset(_IN_EU.split())
+"""The member states of the European Union."""
 
 
 def parse_country(code: str) -> str:

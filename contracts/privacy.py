@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.cart import CheckoutLine
+from contracts.catalog import Review
 from contracts.identity import Access
 from contracts.model import Cursor, Id, Model, PageCursor, SingleLine, Timestamp
 from contracts.notification import Notification
@@ -75,6 +76,7 @@ class UserDataPart(Model):
     orders: list[Order] = []
     payments: list[Payment] = []
     notifications: list[Notification] = []
+    reviews: list[Review] = []
     next: Cursor | None = None
 
 

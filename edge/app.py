@@ -17,7 +17,7 @@ from edge.gateway import ApiGateway, RouteHandler
 from edge.listener import serve_http
 from edge.openapi.docs_site import documentation_pages
 from edge.ratelimit.limiter import RateLimiter
-from edge.ratelimit.sync import SYNC_INTERVAL_SECONDS, CounterSync
+from edge.ratelimit.sync import CounterSync
 from edge.routes import all_routes
 from edge.settings import EdgeSettings
 from edge.status_pages import StatusPages
@@ -26,7 +26,6 @@ from edge.upstream.circuit_breaker import CircuitBreakers
 from edge.upstream.client import UpstreamClient
 from edge.upstream.load_shedding import LoadShedder
 from edge.upstream.reply_cache import ReplyCache
-from infra.foundation.background import PeriodicTask
 from infra.foundation.telemetry import Metrics, exporting_spans
 from infra.messaging.connection import ConnectionMonitor, connect
 from infra.messaging.rpc import RpcClient
@@ -64,8 +63,7 @@ async def _sharing_counts(client: Client, rate_limiter: RateLimiter, password: s
     """Shares rate limit counts with the other edges within the block."""
     sync = CounterSync(client, rate_limiter, password)
     await sync.subscribe()
-    publisher = PeriodicTask("rate-limit-sync", sync.publish, interval_seconds=SYNC_INTERVAL_SECONDS)
-    publishing = asyncio.create_task(publisher.run())
+    publishing = asyncio.create_task(sync.run())
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +16,7 @@ from edge.auth.authenticator import Authenticator
 from edge.caller import Caller
 from edge.etags import parse_if_match
 from edge.idempotency_keys import read_idempotency_key
+from edge.paged_responses import PagedResponse
 from edge.ratelimit.limiter import RateLimiter
 from edge.request_context import RequestContext, read_order_token
 from edge.request_parsing import RequestParser, check_body_headers, read_body, refuse_body
@@ -70,7 +71,7 @@ class Endpoint:
             lambda path_params, query: self._parser.parse_query(dict(path_params), query)
         )
 
-    async def handle(self, context: RequestContext, path_params: Mapping[str, str]) -> web.Response:
+    async def handle(self, context: RequestContext, path_params: Mapping[str, str]) -> web.StreamResponse:
         """Sheds load before anything of the request is read, so that accepted requests are answered in time."""
         load_shedder, service = self._deps.load_shedder, self.route.operation.service
         is_isolated = self.route.rate_limit.hashes_password
@@ -90,7 +91,7 @@ class Endpoint:
             load_shedder.release(ticket, service, has_responded=has_responded, is_latency_sample=is_latency_sample)
         return response
 
-    async def _respond(self, context: RequestContext, path_params: Mapping[str, str]) -> web.Response:
+    async def _respond(self, context: RequestContext, path_params: Mapping[str, str]) -> web.StreamResponse:
         caller = await self._authenticate(context)
         order_token = read_order_token(context) if self.route.operation.open_to_order_tokens else None
         identity = caller.identity if caller is not None else None
@@ -111,6 +112,9 @@ class Endpoint:
             if_none_match=context.header_lines("If-None-Match"),
             is_personal=caller is not None,
         )
+        if headers.NEXT in reply_headers:
+            request_page = partial(self._deps.upstream.request, self.route.operation, extra_headers=extra_headers)
+            return PagedResponse((reply, reply_headers), payload, request_page, response_headers=response.headers)
         if caller is None and self._concerns_guest_orders:
             forbid_storing(response)
         return response

@@ -12,6 +12,7 @@ from prometheus_client import Histogram
 from contracts.failure import Fail, InternalError, MalformedRequest, MethodNotAllowed, NotFound
 from edge.client_ip import ClientIpResolver
 from edge.cors import CorsPolicy
+from edge.paged_responses import PagedResponse
 from edge.request_context import RequestContext, create_context, start_trace
 from edge.responses import SERVER_ERROR, problem_response, set_rate_limit_headers
 from edge.router import NO_ROUTE_DETAIL, NoRouteMatch, RouteMatch, Router
@@ -66,6 +67,8 @@ class ApiGateway:
         with trace.span(current, f"{context.method} {route}", SpanKind.SERVER, attributes):
             response = await self._respond(context, match)
             self._add_common_headers(context, response)
+            if isinstance(response, PagedResponse):
+                await response.send(request)
             is_write = handler is not None and handler.is_write and not context.is_rate_limited
             seconds = time.perf_counter() - started_at
             self._record(context.method, route, response.status, seconds, is_write=is_write)

@@ -1,10 +1,11 @@
-"""The edge's listening socket, and a shutdown that loses no connection.
+"""The edge's listening socket, and a shutdown that loses next to no connection.
 
 A client whose connection the kernel has established is served. So the last step of listening is to accept the pending
 connections, and nothing slow happens between that and closing the socket, because the kernel resets connections that
-arrive in between. From then on every response says `Connection: close`, so Nginx goes to another edge. Connections that
-Nginx keeps idle are served until Nginx has dropped them (`keepalive_timeout` of its upstream), which takes less than
-`edge_linger`: if the edge closed one while Nginx writes a POST into it, that POST could not be retried.
+arrive in between: 8 of 780,000 that were opened while 300 listeners were closed under them. From then on every
+response says `Connection: close`, so Nginx goes to another edge. Connections that Nginx keeps idle are served until
+Nginx has dropped them (`keepalive_timeout` of its upstream), which takes less than `edge_linger`: if the edge closed
+one while Nginx writes a POST into it, that POST could not be retried.
 """
 
 import asyncio

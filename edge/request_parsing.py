@@ -30,7 +30,11 @@ from edge.routes import MEBIBYTE, BodyFormat, Route
 from infra.messaging.request_parsing import validation_failure
 
 UPLOAD_FIELD = "upload"
-"""The field that only the edge sets: the name of a stored object."""
+"""The name of a stored object."""
+PAGE_START_FIELD = "page_start"
+"""Where a page of a file starts that comes in several replies."""
+EDGE_FIELDS = frozenset({UPLOAD_FIELD, PAGE_START_FIELD})
+"""Fields that only the edge sets."""
 MAX_QUERY_PARAMETERS = 50
 MAX_REFUSED_BODY_BYTES = 64 * 1024
 """How much is read of a body that no request of its route has, to name its fields in the error."""
@@ -76,7 +80,9 @@ class RequestParser:
         }
         self._path_model = _create_model(self.request_model, self.path_fields)
         self.query_fields = {
-            field.alias or name: name for name, field in fields.items() if name not in (*self.path_fields, UPLOAD_FIELD)
+            field.alias or name: name
+            for name, field in fields.items()
+            if name not in EDGE_FIELDS.union(self.path_fields)
         }
         is_file = route.body_format is BodyFormat.CSV
         self._file_options = _create_model(self.request_model, tuple(self.query_fields.values())) if is_file else None

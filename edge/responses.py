@@ -18,7 +18,7 @@ PRIVATE_CACHE = "private, no-cache"
 NO_STORE = "no-store"
 SERVER_ERROR = 500
 """The first status of the server's own errors. A constant of `HTTPStatus` costs a function call each time."""
-_NOT_MODIFIED, _NO_CONTENT, _UNAVAILABLE = 304, 204, 503
+_NO_CONTENT, _MOVED_PERMANENTLY, _NOT_MODIFIED, _UNAVAILABLE = 204, 301, 304, 503
 _CHALLENGE = 'Bearer realm="souk"'
 
 
@@ -102,6 +102,9 @@ def _success_response(
     response_headers = {"Cache-Control": route.cache_control if route.cache_control and not is_personal else NO_STORE}
     if route.cache_control:
         response_headers["Vary"] = "Authorization"
+    if (moved_to := reply_headers.get(headers.MOVED_TO)) is not None:
+        response_headers["Location"] = API_PREFIX + route.path.format(key=moved_to)
+        return web.Response(status=_MOVED_PERMANENTLY, headers=response_headers)
     if etag is not None:
         response_headers["ETag"] = etag
         if response_headers["Cache-Control"] == NO_STORE:

@@ -189,6 +189,16 @@ CATALOG_ROUTES = (
         rate_limit=policies.IMPORT,
     ),
     _get("/products/import/{id}", catalog.GET_IMPORT),
+    _get("/products/export", catalog.EXPORT_PRODUCTS, content_type="text/csv", rate_limit=policies.IMPORT),
+    _get("/products/{id}/reviews", catalog.LIST_PRODUCT_REVIEWS, cache_control=SHORT_CACHE),
+    _post("/products/{id}/reviews", catalog.CREATE_REVIEW, CREATED, location="/reviews/{id}"),
+    _get("/reviews", catalog.LIST_REVIEWS),
+    _get("/reviews/{id}", catalog.GET_REVIEW),
+    _put("/reviews/{id}", catalog.REPLACE_REVIEW),
+    _delete("/reviews/{id}", catalog.DELETE_REVIEW),
+    _post("/reviews/{id}/publish", catalog.PUBLISH_REVIEW),
+    _post("/reviews/{id}/reject", catalog.REJECT_REVIEW),
+    _post("/reviews/{id}/answer", catalog.ANSWER_REVIEW),
     _get("/categories", catalog.LIST_CATEGORIES, cache_control=SHORT_CACHE),
     _get("/categories/{id}", catalog.GET_CATEGORY, cache_control=SHORT_CACHE),
     _post("/categories", catalog.CREATE_CATEGORY, CREATED, location="/categories/{id}"),
@@ -220,6 +230,21 @@ ORDER_ROUTES = (
     _post("/orders/{id}/pay", order.PAY, ACCEPTED, moves_money=True),
 )
 
+PRICING_ROUTES = (
+    _get("/tax-rates", order.LIST_TAX_RATES),
+    _post("/tax-rates", order.CREATE_TAX_RATE, CREATED, location="/tax-rates/{id}"),
+    _get("/tax-rates/settings", order.GET_TAX_SETTINGS),
+    _put("/tax-rates/settings", order.REPLACE_TAX_SETTINGS),
+    _get("/tax-rates/{id}", order.GET_TAX_RATE),
+    _put("/tax-rates/{id}", order.REPLACE_TAX_RATE),
+    _delete("/tax-rates/{id}", order.DELETE_TAX_RATE),
+    _get("/shipping-zones", order.LIST_SHIPPING_ZONES),
+    _post("/shipping-zones", order.CREATE_SHIPPING_ZONE, CREATED, location="/shipping-zones/{id}"),
+    _get("/shipping-zones/{id}", order.GET_SHIPPING_ZONE),
+    _put("/shipping-zones/{id}", order.REPLACE_SHIPPING_ZONE),
+    _delete("/shipping-zones/{id}", order.DELETE_SHIPPING_ZONE),
+)
+
 PAYMENT_ROUTES = (
     _post("/payments", payment.CREATE, CREATED, location="/payments/{id}", moves_money=True),
     _get("/payments", payment.LIST),
@@ -237,6 +262,7 @@ ROUTES: tuple[Route, ...] = (
     *CATALOG_ROUTES,
     *CART_ROUTES,
     *ORDER_ROUTES,
+    *PRICING_ROUTES,
     *PAYMENT_ROUTES,
     *NOTIFICATION_ROUTES,
     *AUDIT_ROUTES,

@@ -8,6 +8,7 @@ from contracts.catalog.categories import (
     CreateCategory,
     ReplaceCategory,
 )
+from contracts.catalog.exports import ExportChanged, ExportProducts, ProductFile
 from contracts.catalog.images import (
     AddProductImage,
     ChangeProductImage,
@@ -32,6 +33,7 @@ from contracts.catalog.products import (
     SkuTaken,
     VariantInUse,
 )
+from contracts.catalog.review_operations import REVIEW_OPERATIONS
 from contracts.catalog.stock import (
     AdjustStock,
     GuestStockLimit,
@@ -50,7 +52,7 @@ from contracts.catalog.stock import (
     StockReserved,
 )
 from contracts.catalog.types import SERVICE, CategoryUnknown, SkuUnknown, SlugTaken
-from contracts.failure import InvalidCursor, NotFound, PayloadTooLarge, PreconditionFailed
+from contracts.failure import Forbidden, InvalidCursor, NotFound, PayloadTooLarge, PreconditionFailed
 from contracts.identity import Access
 from contracts.model import Empty, ListPage, PageParams
 from contracts.operation import OPERATOR, Operation
@@ -69,7 +71,7 @@ CHANGE_FAILURES = (
 ANYONE, ADMIN, INTERNAL = Access.ANYONE, Access.ADMIN, Access.SERVICE
 
 LIST_PRODUCTS = Operation(
-    SERVICE, "list_products", ListProducts, ListPage[Product], "List products", ANYONE, (InvalidCursor,)
+    SERVICE, "list_products", ListProducts, ListPage[Product], "List products", ANYONE, (InvalidCursor, Forbidden)
 )
 SEARCH_PRODUCTS = Operation(
     SERVICE,
@@ -78,7 +80,7 @@ SEARCH_PRODUCTS = Operation(
     ProductSearchResult,
     "Search products and count them by facet",
     ANYONE,
-    (InvalidCursor,),
+    (InvalidCursor, Forbidden),
 )
 SUGGEST = Operation(SERVICE, "suggest", SuggestProducts, ProductSuggestions, "Suggest product names", ANYONE)
 GET_PRODUCT = Operation(SERVICE, "get_product", ProductLookup, Product, "Read a product", ANYONE, (NotFound,))
@@ -177,6 +179,15 @@ START_IMPORT = Operation(
 GET_IMPORT = Operation(
     SERVICE, "get_import", ProductImportRef, ProductImport, "Read the progress of an import", ADMIN, (NotFound,)
 )
+EXPORT_PRODUCTS = Operation(
+    SERVICE,
+    "export_products",
+    ExportProducts,
+    ProductFile,
+    "Export all products as a Shopify product CSV",
+    ADMIN,
+    (InvalidCursor, ExportChanged),
+)
 ADD_IMAGE = Operation(
     SERVICE,
     "add_image",
@@ -270,10 +281,12 @@ OPERATIONS = (
     LIST_STOCK_MOVEMENTS,
     START_IMPORT,
     GET_IMPORT,
+    EXPORT_PRODUCTS,
     ADD_IMAGE,
     CHANGE_IMAGE,
     DELETE_IMAGE,
     GET_IMAGE,
+    *REVIEW_OPERATIONS,
     QUOTE,
     HOLD,
     RELEASE,

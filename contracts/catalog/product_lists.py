@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from contracts.catalog.products import Product
+from contracts.catalog.products import Product, ProductStatus
 from contracts.catalog.types import ProductTag
 from contracts.model import Cursor, Model, NonEmptyLine, PageParams, SingleLine, Slug
 from contracts.money import MAX_AMOUNT
@@ -41,12 +41,21 @@ class ListProducts(PageParams):
     in_stock: Annotated[bool | None, Field(description="Only products that can be ordered now, or only others.")] = None
     tag: Annotated[ProductTag | None, Field(description="Only products with this tag.")] = None
     sort: Annotated[ProductSort | None, Field(description="The order of the list.")] = None
+    status: Annotated[
+        ProductStatus | None, Field(description="For administrators: products with this status, also off sale.")
+    ] = None
 
 
 class FacetCount(Model):
     """How many products of the result have a value."""
 
-    value: Annotated[str, Field(description="A category's slug, a tag, or a price range `low..high` in minor units.")]
+    value: Annotated[
+        str,
+        Field(
+            description="A category's slug, a tag, a price range `low..high` in minor units, or a number of stars, "
+            "which counts the products with that average rating or more."
+        ),
+    ]
     count: Annotated[int, Field(description="The number of products.")]
 
 
@@ -57,7 +66,9 @@ class ProductSearchResult(Model):
     next: Annotated[
         Cursor | None, Field(description="Pass this as `after` to get the next page; null on the last page.")
     ] = None
-    facets: Annotated[dict[str, list[FacetCount]], Field(description="Counts by category, tag and price range.")]
+    facets: Annotated[
+        dict[str, list[FacetCount]], Field(description="Counts by category, tag, price range and rating.")
+    ]
 
 
 class SuggestProducts(Model):

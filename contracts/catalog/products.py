@@ -1,5 +1,6 @@
 """Products and their variants."""
 
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
@@ -8,7 +9,18 @@ from pydantic import Field, StringConstraints, model_validator
 from contracts.catalog.types import SERVICE, Attributes, ProductTag, StockUnits
 from contracts.event import Event
 from contracts.failure import Fail, Problem
-from contracts.model import VISIBLE, Id, Model, MultilineText, NonEmptyLine, SingleLine, Sku, Slug, Timestamp
+from contracts.model import (
+    VISIBLE,
+    Id,
+    InputTimestamp,
+    Model,
+    MultilineText,
+    NonEmptyLine,
+    SingleLine,
+    Sku,
+    Slug,
+    Timestamp,
+)
 from contracts.money import Money
 from contracts.text_formats import text_format
 
@@ -23,6 +35,20 @@ class VariantInUse(Fail, status=HTTPStatus.CONFLICT, code="variant_in_use"):
 
 class CurrencyMismatch(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="currency_mismatch"):
     """The shop sells in a different currency."""
+
+
+class ProductStatus(StrEnum):
+    """How far a product is on its way to the shoppers."""
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+
+STATUS_TEXT = (
+    "`draft`: not published yet, for want of a `publish_at` or because that is still to come. `active`: on sale. "
+    "`inactive`: taken off sale, so that others may have its slug and its SKUs."
+)
 
 
 class ProductVariant(Model):
@@ -65,9 +91,11 @@ class Product(Model):
     variants: Annotated[list[ProductVariant], Field(description="The versions that can be ordered.")]
     images: Annotated[list[ProductImage], Field(description="Its images, the main one first.")]
     rating: ProductRating
-    is_active: Annotated[bool, Field(description="Whether it is on sale.")]
+    is_active: Annotated[bool, Field(description="Whether it is on sale, or will be once it is published.")]
     created_at: Timestamp
     updated_at: Timestamp
+    publish_at: Annotated[Timestamp | None, Field(description="From when it is on sale, if that was set.")] = None
+    status: Annotated[ProductStatus, Field(description=STATUS_TEXT)] = ProductStatus.ACTIVE
 
 
 class VariantInput(Model):
@@ -105,6 +133,13 @@ class CreateProduct(Model):
     weight_grams: Annotated[
         int | None, Field(ge=0, le=10_000_000, description="Weight in grams of the only variant.")
     ] = None
+    status: Annotated[
+        ProductStatus | None,
+        Field(description="`draft` to publish it later. Without it, the product is on sale from `publish_at` on."),
+    ] = None
+    publish_at: Annotated[
+        InputTimestamp | None, Field(description="When to publish it; without it at once, unless it is a draft.")
+    ] = None
 
     @model_validator(mode="after")
     def _require_one_form(self) -> "CreateProduct":
@@ -122,7 +157,7 @@ class CreateProduct(Model):
 
 
 class ReplaceProduct(CreateProduct):
-    """The new fields of a product."""
+    """The new fields of a product. Without `status` and `publish_at`, a draft stays a draft."""
 
     id: Id
     is_active: Annotated[bool, Field(description="Whether it is on sale.")] = True
@@ -145,6 +180,13 @@ class ChangeProduct(Model):
     ] = None
     price: Annotated[Money | None, Field(description="The new price of a product with one variant.")] = None
     is_active: Annotated[bool | None, Field(description="Whether it is on sale.")] = None
+    status: Annotated[
+        ProductStatus | None,
+        Field(description="`active` publishes a draft at once, or at `publish_at`; `draft` withdraws it again."),
+    ] = None
+    publish_at: Annotated[
+        InputTimestamp | None, Field(description="When to publish it; null ends the schedule of a draft.")
+    ] = None
 
 
 class ProductRef(Model):
@@ -159,7 +201,7 @@ class ProductLookup(Model):
     key: Annotated[
         str,
         text_format(r"^[A-Za-z0-9-]{1,120}$", "Send a product's id or slug."),
-        Field(description="The product's id or slug."),
+        Field(description="The product's id, its slug, or a slug that it had before."),
     ]
 
 
@@ -181,6 +223,9 @@ class ProductResult(Model):
         str | None, Field(description="A `Product` as JSON text, so that each reader passes on the same bytes.")
     ] = None
     failure: Problem | None = None
+    moved_to: Annotated[
+        Slug | None, Field(description="The product's current slug, if it was asked for by an old one.")
+    ] = None
 
 
 class ProductResults(Model):

@@ -31,7 +31,15 @@ class OrderEvent(Model):
     total: Money
 
 
-class OrderPlaced(OrderEvent, Event, service=SERVICE, name="placed", key="order_id"):
+class OrderAmounts(Model):
+    """What an order's total consists of besides its items. Events published before they were named here lack them."""
+
+    shipping: Money | None = None
+    tax: Money | None = None
+    tax_included: bool = False
+
+
+class OrderPlaced(OrderAmounts, OrderEvent, Event, service=SERVICE, name="placed", key="order_id"):
     """An order was placed and its stock is held. `charge` asks payment to charge it at once."""
 
     hold_id: Id
@@ -41,7 +49,7 @@ class OrderPlaced(OrderEvent, Event, service=SERVICE, name="placed", key="order_
     items: list[PlacedOrderItem]
 
 
-class OrderPaid(OrderEvent, Event, service=SERVICE, name="paid", key="order_id"):
+class OrderPaid(OrderAmounts, OrderEvent, Event, service=SERVICE, name="paid", key="order_id"):
     """The order is paid; the held stock is sold, and the cart that it was placed from gives up the ordered units.
 
     Events published before the cart was named here lack `cart_id` and `cart_version`.

@@ -23,6 +23,9 @@ from contracts.order.orders import (
     TooManyGuestOrders,
     UpdateOrder,
 )
+from contracts.order.pricing_operations import PRICING_OPERATIONS
+from contracts.order.purchases import ProductPurchase, PurchaseQuery
+from contracts.order.shipping import NotDeliverable
 from contracts.payment import AlreadyPaid, CardNumberRefused, NotPayable, Payment, PaymentMethodUnknown
 from contracts.repair import RepairRequest, RepairResult
 
@@ -37,6 +40,7 @@ PLACE_FAILURES = (
     CartEmpty,
     CartChanged,
     EmailRequired,
+    NotDeliverable,
     CardNumberRefused,
 )
 CUSTOMER, INTERNAL = Access.CUSTOMER, Access.SERVICE
@@ -126,6 +130,15 @@ GUEST = Operation(
     (NotFound,),
     ("notification",),
 )
+FIND_PURCHASE = Operation(
+    SERVICE,
+    "find_purchase",
+    PurchaseQuery,
+    ProductPurchase,
+    "Find the order by which a customer has bought a product",
+    INTERNAL,
+    callers=("catalog",),
+)
 REPAIR = Operation(
     SERVICE,
     "repair",
@@ -137,4 +150,4 @@ REPAIR = Operation(
     writes=True,
 )
 
-OPERATIONS = (PLACE, LIST, GET, CANCEL, PAY, UPDATE, PAYABLES, GUEST, REPAIR)
+OPERATIONS = (PLACE, LIST, GET, CANCEL, PAY, UPDATE, PAYABLES, GUEST, FIND_PURCHASE, REPAIR, *PRICING_OPERATIONS)

@@ -26,6 +26,8 @@ from contracts.model import (
 )
 from contracts.money import Money
 from contracts.order.addresses import Address, AddressInput
+from contracts.order.shipping import STANDARD_SHIPPING, ShippingMethodCode
+from contracts.order.taxes import TaxLine
 from contracts.payment import PaymentMethod
 
 SERVICE = "order"
@@ -76,6 +78,10 @@ class OrderItem(Model):
     quantity: Annotated[Quantity, Field(description="Units ordered.")]
     unit_price: Annotated[Money, Field(description="The price of one unit.")]
     line_total: Annotated[Money, Field(description="The price of all units.")]
+    tax_lines: Annotated[list[TaxLine], Field(description="The taxes on these goods.")] = []
+    shipping_tax_lines: Annotated[
+        list[TaxLine], Field(description="The taxes on this line's share of the shipping.")
+    ] = []
 
 
 class ShipmentTracking(Model):
@@ -106,7 +112,10 @@ class Order(Model):
     subtotal: Annotated[Money, Field(description="The sum of the items.")]
     discount: Annotated[Money, Field(description="What is taken off the subtotal.")]
     shipping: Annotated[Money, Field(description="The cost of shipping.")]
-    tax: Annotated[Money, Field(description="The tax on the order.")]
+    shipping_method: Annotated[SingleLine, Field(description="The code of the shipping method.")] = STANDARD_SHIPPING
+    tax: Annotated[Money, Field(description="The tax on goods and shipping.")]
+    tax_included: Annotated[bool, Field(description="Whether the prices include the tax.")] = False
+    tax_lines: Annotated[list[TaxLine], Field(description="The taxes on goods and shipping, each rate's sum.")] = []
     total: Annotated[Money, Field(description="What the customer pays.")]
     shipping_address: Address
     payment_id: Annotated[Id | None, Field(description="The payment that paid it, once there is one.")] = None
@@ -125,12 +134,6 @@ class PlacedOrder(Order):
     ] = None
 
 
-class ShippingMethod(StrEnum):
-    """How an order is shipped."""
-
-    STANDARD = "standard"
-
-
 class PlaceOrder(Model):
     """An order of `items` or of a cart. With a `payment_method` it is charged at once."""
 
@@ -145,7 +148,10 @@ class PlaceOrder(Model):
     shipping_address: Annotated[
         AddressInput | None, Field(validate_default=True, description="Where to ship, unless an `address_id` is given.")
     ] = None
-    shipping_method: ShippingMethod = ShippingMethod.STANDARD
+    shipping_method: Annotated[
+        ShippingMethodCode,
+        Field(description="The code of a method that ships to the address; `standard` also means the cheapest."),
+    ] = STANDARD_SHIPPING
     payment_method: Annotated[
         PaymentMethod | None, Field(description="The payment provider's token to charge; without it, pay later.")
     ] = None

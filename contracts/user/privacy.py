@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from contracts.catalog import Review
 from contracts.event import Event
 from contracts.failure import Fail, NotFound
 from contracts.identity import Access
@@ -43,6 +44,7 @@ class DataExport(Model):
     orders: Annotated[list[Order], Field(description="Orders.")]
     payments: Annotated[list[Payment], Field(description="Payments.")]
     notifications: Annotated[list[Notification], Field(description="Notifications.")]
+    reviews: Annotated[list[Review], Field(description="Reviews, in any status.")]
 
 
 class EraseAccount(Model):

@@ -19,7 +19,9 @@ RATE_LIMIT_HEADERS: dict[str, Schema] = {
 RESPONSE_HEADERS: dict[str, Schema] = {
     "X-Request-Id": _header("Names this request in logs.", "string", "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"),
     "Location": _header(
-        "The path of what was created.", "string", "/api/v1/orders/019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
+        "The path of what was created, or of what has moved.",
+        "string",
+        "/api/v1/orders/019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44",
     ),
     "ETag": _header(
         "Names this response: the resource's version, and a digest of the response's bytes.",
@@ -60,7 +62,7 @@ REQUEST_HEADERS: dict[str, Schema] = {
         "example": '"7.8d4a1c90b2f3e657"',
     },
 }
-REPLIES_WITH_VERSION = frozenset({"Product", "Cart", "Order", "PlacedOrder"})
+REPLIES_WITH_VERSION = frozenset({"Product", "Cart", "Order", "PlacedOrder", "Review"})
 
 
 def header_refs(*names: str) -> Schema:

@@ -4,17 +4,18 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from contracts import catalog
 from contracts.access import access_rules
 from contracts.identity import Access
 from contracts.model import CURSOR_PATTERN
 from contracts.operation import AnyOperation, OwnedResource
 from edge.openapi.errors import ErrorResponses
-from edge.openapi.headers import request_headers, response_headers
+from edge.openapi.headers import header_refs, request_headers, response_headers
 from edge.openapi.links import ResponseLinks
 from edge.openapi.reply_examples import reply_example
 from edge.openapi.request_examples import REQUEST_EXAMPLES, parameter_example
 from edge.openapi.schemas import ComponentSchemas, Schema
-from edge.request_parsing import UPLOAD_FIELD
+from edge.request_parsing import EDGE_FIELDS
 from edge.router import PATH_PARAMETER
 from edge.routes import BodyFormat, Route
 
@@ -32,6 +33,13 @@ ACCESS_SENTENCES = {
     Access.ADMIN: "For administrators.",
 }
 SHARED_PARAMETERS = {"act", "actor", "after", "id", "limit", "sku", "subject"}
+CSV = "text/csv"
+EXPORT_SENTENCE = (
+    "Products that change during the export are in the file as they were before or after. If the export fails after "
+    "its beginning, the connection is broken off: a response without its end is not the whole file. Before the file is "
+    "imported again, remove its quantities unless they are to be set: the shop may have sold some units since."
+)
+EXPORT_EXAMPLE = "Title,URL handle,SKU,Price\r\nBrass lamp,brass-lamp,LAMP-BRASS,19.99\r\n"
 IMPORT_EXAMPLE = "Handle,Title,Variant SKU,Variant Price\nbrass-lamp,Brass lamp,LAMP-BRASS,19.99\n"
 
 
@@ -73,9 +81,8 @@ class OperationWriter:
             zip(PATH_PARAMETER.findall(route.path), PATH_PARAMETER.findall(path), strict=True)
         )
         fields, required = self._schemas.fields(route)
-        names = list(fields) if route.body_format in {BodyFormat.NONE, BodyFormat.CSV} else list(documented)
-        if UPLOAD_FIELD in names:
-            names.remove(UPLOAD_FIELD)
+        takes_query = route.body_format in {BodyFormat.NONE, BodyFormat.CSV}
+        names = [name for name in fields if name not in EDGE_FIELDS] if takes_query else list(documented)
         described = [
             {
                 "name": documented.get(name, name),
@@ -118,7 +125,9 @@ class OperationWriter:
         response: Schema = {"description": HTTPStatus(route.status).phrase, "headers": response_headers(route)}
         if links := self._links.for_route(route):
             response["links"] = links
-        if route.content_type != "application/json":
+        if route.content_type == CSV:
+            response["content"] = {CSV: {"schema": {"type": "string"}, "example": EXPORT_EXAMPLE}}
+        elif route.content_type != "application/json":
             response["content"] = {route.content_type: {"schema": {"type": "string", "format": "binary"}}}
         elif route.status is not HTTPStatus.NO_CONTENT:
             self.examples[reply.__name__] = {"value": reply_example(reply)}
@@ -128,6 +137,9 @@ class OperationWriter:
         responses = {str(int(route.status)): response}
         if "ETag" in response["headers"] and route.method == "GET":
             responses["304"] = {"description": "The response would be the one whose ETag is in If-None-Match."}
+        if route.operation is catalog.GET_PRODUCT:
+            text = "The product has another slug now: `Location` is its path."
+            responses["301"] = {"description": text, "headers": header_refs("X-Request-Id", "Location")}
         return responses
 
 
@@ -143,6 +155,8 @@ def describe(route: Route) -> str:
         sentences.append("The `Authorization` header is not read.")
     elif not operation.open_to_api_keys:
         sentences.append("Closed to API keys.")
+    if operation is catalog.EXPORT_PRODUCTS:
+        sentences.append(EXPORT_SENTENCE)
     if route.moves_money:
         sentences.append("It moves money: send an `Idempotency-Key`, which the shop can be set to require.")
     return " ".join(sentences)

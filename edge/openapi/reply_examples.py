@@ -70,6 +70,8 @@ LAMP: Example = {
     "is_active": True,
     "created_at": NOW,
     "updated_at": NOW,
+    "publish_at": None,
+    "status": "active",
 }
 LINE: Example = {
     "sku": "LAMP-BRASS",
@@ -79,6 +81,14 @@ LINE: Example = {
     "quantity": 2,
     "unit_price": PRICE,
     "line_total": TWO_LAMPS,
+}
+TAX_LINE: Example = {
+    "name": "VAT 20 %",
+    "rate_ppm": 200_000,
+    "base": {"amount": 3332, "currency": "USD"},
+    "amount": {"amount": 666, "currency": "USD"},
+    "compound": False,
+    "reason": "standard",
 }
 CART: Example = {
     "id": "mVq3Zr8nB1kXw5yQe7tJg2dL",
@@ -95,11 +105,14 @@ ORDER: Example = {
     "number": "SK-20391",
     "user_id": EXAMPLE_ID,
     "status": "pending",
-    "items": [LINE],
+    "items": [{**LINE, "tax_lines": [TAX_LINE], "shipping_tax_lines": []}],
     "subtotal": TWO_LAMPS,
     "discount": NOTHING,
     "shipping": NOTHING,
-    "tax": NOTHING,
+    "shipping_method": "standard",
+    "tax": TAX_LINE["amount"],
+    "tax_included": True,
+    "tax_lines": [TAX_LINE],
     "total": TWO_LAMPS,
     "shipping_address": FULL_ADDRESS,
     "payment_id": None,
@@ -107,6 +120,36 @@ ORDER: Example = {
     "history": [{"status": "pending", "at": NOW, "note": None}],
     "created_at": NOW,
     "updated_at": NOW,
+}
+TAX_RATE: Example = {
+    "id": EXAMPLE_ID,
+    "category": "standard",
+    "country": "DE",
+    "region": None,
+    "postal_prefix": None,
+    "rate_ppm": 190_000,
+    "name": "USt. 19 %",
+    "compound": False,
+    "priority": 1,
+    "valid_from": None,
+    "valid_to": None,
+    "reason": "standard",
+}
+SHIPPING_ZONE: Example = {
+    "id": EXAMPLE_ID,
+    "name": "Germany",
+    "places": [{"country": "DE", "region": None, "postal_prefix": None}],
+    "methods": [
+        {
+            "code": "standard",
+            "name": "Standard",
+            "kind": "flat",
+            "prices": [{"from": 0, "to": None, "price": {"amount": 490, "currency": "EUR"}}],
+            "free_over": [{"amount": 5000, "currency": "EUR"}],
+            "delivery_days": 3,
+            "active": True,
+        }
+    ],
 }
 PAYMENT: Example = {
     "id": EXAMPLE_ID,
@@ -143,6 +186,24 @@ AUDIT_LOG_ENTRY: Example = {
     "previous": "0" * 64,
     "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 }
+PUBLISHED_REVIEW: Example = {
+    "id": EXAMPLE_ID,
+    "product_id": EXAMPLE_ID,
+    "rating": 5,
+    "title": "Warm light",
+    "body": "Lights the whole room.",
+    "verified": True,
+    "answer": "Thank you!",
+    "created_at": NOW,
+    "updated_at": NOW,
+}
+REVIEW: Example = {
+    **PUBLISHED_REVIEW,
+    "user_id": EXAMPLE_ID,
+    "order_id": EXAMPLE_ID,
+    "status": "published",
+    "reason": None,
+}
 CATEGORY: Example = {"id": EXAMPLE_ID, "slug": "lamps", "name": "Lamps", "parent_id": None}
 
 REPLY_EXAMPLES: dict[type[Model], Example] = {
@@ -175,6 +236,7 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
         "orders": [ORDER],
         "payments": [PAYMENT],
         "notifications": [NOTIFICATION],
+        "reviews": [REVIEW],
     },
     user.Erasure: {
         "id": ERASURE_ID,
@@ -188,8 +250,18 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
     catalog.ProductSearchResult: {
         "items": [LAMP],
         "next": None,
-        "facets": {"category": [{"value": "lamps", "count": 1}], "tag": [{"value": "brass", "count": 1}]},
+        "facets": {
+            "category": [{"value": "lamps", "count": 1}],
+            "rating": [{"value": "4", "count": 1}],
+            "tag": [{"value": "brass", "count": 1}],
+        },
     },
+    catalog.ProductReviewList: {
+        "items": [PUBLISHED_REVIEW],
+        "next": None,
+        "rating": {"average": 4.5, "count": 12},
+    },
+    catalog.Review: REVIEW,
     catalog.ProductSuggestions: {"items": ["Brass lamp", "Brass lantern"]},
     catalog.Category: CATEGORY,
     catalog.StockMovement: {
@@ -228,6 +300,14 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
     cart.Cart: CART,
     order.Order: ORDER,
     order.PlacedOrder: {**ORDER, "user_id": None, "access_token": "mVn0q5sUq1y8Rr0k2N6cW3tXJzH4bLdPfGaEoYiTuKs"},
+    order.TaxRate: TAX_RATE,
+    order.TaxSettings: {
+        "prices_include_tax": True,
+        "seller_country": "DE",
+        "oss": True,
+        "shipping_tax_category": None,
+    },
+    order.ShippingZone: SHIPPING_ZONE,
     payment.Payment: PAYMENT,
     notification.Notification: NOTIFICATION,
     AuditLogEntry: AUDIT_LOG_ENTRY,

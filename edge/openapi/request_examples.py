@@ -25,6 +25,21 @@ _NEW_PRODUCT = {
     "stock": 12,
 }
 
+_TAX_RATE = {"country": "DE", "rate_ppm": 190_000, "name": "USt. 19 %"}
+_SHIPPING_ZONE = {
+    "name": "Germany",
+    "places": [{"country": "DE"}],
+    "methods": [
+        {
+            "code": "standard",
+            "name": "Standard",
+            "prices": [{"price": {"amount": 490, "currency": "EUR"}}],
+            "free_over": [{"amount": 5000, "currency": "EUR"}],
+            "delivery_days": 3,
+        }
+    ],
+}
+
 REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     user.REGISTER: {
         "email": "ada@example.com",
@@ -59,6 +74,11 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     catalog.CREATE_CATEGORY: {"name": "Lamps"},
     catalog.REPLACE_CATEGORY: {"name": "Lamps and lanterns"},
     catalog.ADJUST_STOCK: {"delta": 5, "reason": "delivery"},
+    catalog.CREATE_REVIEW: {"rating": 5, "title": "Warm light", "body": "Lights the whole room."},
+    catalog.REPLACE_REVIEW: {"rating": 4, "title": "Warm light", "body": "Lights the whole room, but gets hot."},
+    catalog.PUBLISH_REVIEW: {},
+    catalog.REJECT_REVIEW: {"reason": "This is about the delivery, not about the product."},
+    catalog.ANSWER_REVIEW: {"answer": "Thank you! The new wick burns cooler."},
     cart.CREATE: {},
     cart.ADD: {"sku": DEMO_SKU, "quantity": 2},
     cart.SET: {"quantity": 1},
@@ -72,6 +92,11 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     order.CANCEL: {},
     order.PAY: {"payment_method": "sim_ok"},
     order.UPDATE: {"status": "shipped", "tracking": {"carrier": "Caravan", "number": "SK-20391"}},
+    order.CREATE_TAX_RATE: _TAX_RATE,
+    order.REPLACE_TAX_RATE: _TAX_RATE,
+    order.REPLACE_TAX_SETTINGS: {"prices_include_tax": True, "seller_country": "DE", "oss": True},
+    order.CREATE_SHIPPING_ZONE: _SHIPPING_ZONE,
+    order.REPLACE_SHIPPING_ZONE: _SHIPPING_ZONE,
     payment.CREATE: {"order_id": EXAMPLE_ID, "payment_method": "sim_ok"},
     payment.CONFIRM: {"client_secret": "the-client-secret-of-the-payment"},
     payment.REFUND: {"amount": 500, "reason": "arrived late"},
@@ -99,6 +124,7 @@ PARAMETER_EXAMPLES: dict[str, Any] = {
     "sort": "-price",
     "below": 5,
     "dry_run": True,
+    "dialect": "legacy",
     "email": "ada@",
     "role": "customer",
     "is_active": True,
@@ -110,10 +136,15 @@ PARAMETER_EXAMPLES: dict[str, Any] = {
 """An example of each parameter by its name."""
 
 ERASURE_ID = "V7nq2Jr0sB4kXw8yQe1tZg5mLd9cHf3aPu6oTi0jRsE"
-PARAMETER_EXAMPLES_BY_OPERATION: dict[AnyOperation, dict[str, Any]] = {user.ERASURE: {"id": ERASURE_ID}}
+PARAMETER_EXAMPLES_BY_OPERATION: dict[AnyOperation, dict[str, Any]] = {
+    user.ERASURE: {"id": ERASURE_ID},
+    catalog.LIST_PRODUCTS: {"status": "draft"},
+    catalog.SEARCH_PRODUCTS: {"status": "draft"},
+    catalog.LIST_REVIEWS: {"status": "pending"},
+}
 """Examples that differ from those above."""
 
 
 def parameter_example(operation: AnyOperation, name: str) -> Any:
     """Returns an example value of a path or query parameter."""
-    return PARAMETER_EXAMPLES_BY_OPERATION.get(operation, PARAMETER_EXAMPLES)[name]
+    return {**PARAMETER_EXAMPLES, **PARAMETER_EXAMPLES_BY_OPERATION.get(operation, {})}[name]

@@ -87,6 +87,8 @@ class RateLimiter:
         self, settings: EdgeSettings, registry: CollectorRegistry, clock: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self._clock = clock
+        self.wake_sync: Callable[[], None] = lambda: None
+        """Called when a request was counted."""
         policies = [policy.scaled(settings.edge_limits) for policy in POLICIES]
         self._by_address = {policy.name: GcraBuckets(policy.per_address, policy.window_seconds) for policy in policies}
         self._by_customer = {
@@ -119,6 +121,8 @@ class RateLimiter:
         allowance = buckets.take(key, self._clock())
         if allowance.is_refused:
             self._refused.labels(policy.name).inc()
+        else:
+            self.wake_sync()
         return allowance
 
     def drain_counts(self) -> Counts:

@@ -44,6 +44,7 @@ MAIL = RateLimitPolicy("mail", window_seconds=600, per_address=60, per_customer=
 EMAIL_TOKEN = RateLimitPolicy("proof", window_seconds=60, per_address=60)
 """Operations that take a token from a mail."""
 IMPORT = RateLimitPolicy("import", window_seconds=60, per_address=60, per_customer=60)
+"""Product files, sent or asked for."""
 IMAGE = RateLimitPolicy("image", window_seconds=60, per_address=240, per_customer=240)
 EXPORT = RateLimitPolicy("export", window_seconds=600, per_address=30, per_customer=30)
 """Operations that gather all the data of one account."""

@@ -17,11 +17,13 @@ from nats.aio.msg import Msg
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from edge.ratelimit.limiter import RateLimiter
+from infra.foundation.background import MinInterval, PeriodicTask
 from infra.foundation.telemetry import get_logger
 from infra.messaging.permissions import RATE_LIMIT_SUBJECT
 
-SYNC_INTERVAL_SECONDS = 0.1
+MIN_INTERVAL_SECONDS = 0.1
 """Time between two messages. A client can exceed a limit only by what other edges accept within it."""
+MAX_INTERVAL_SECONDS = 60.0
 SIGNATURE_HEADER = "Souk-Counts-Signature"
 
 log = get_logger("souk.limits")
@@ -43,13 +45,20 @@ class CountsMessage(BaseModel):
 
 
 class CounterSync:
-    """Publishes what this edge has counted, and adds what the other edges publish."""
+    """Publishes what this edge has counted as soon as it counts, and adds what the other edges publish."""
 
     def __init__(self, client: Client, rate_limiter: RateLimiter, password: str) -> None:
         self._client = client
         self._password = password
         self._rate_limiter = rate_limiter
         self._edge_id = secrets.token_hex(8)
+        self._min_interval = MinInterval(MIN_INTERVAL_SECONDS)
+        self._task = PeriodicTask("rate-limit-sync", self.publish, interval_seconds=MAX_INTERVAL_SECONDS)
+        rate_limiter.wake_sync = self._task.wake
+
+    async def run(self) -> None:
+        """Publishes counts until it is cancelled."""
+        await self._task.run()
 
     async def subscribe(self) -> None:
         """Starts to receive the counts of the other edges."""
@@ -57,6 +66,7 @@ class CounterSync:
 
     async def publish(self) -> bool:
         """Sends one message if there are new counts. Returns False: there is never more work waiting."""
+        await self._min_interval.wait()
         counts = self._rate_limiter.drain_counts()
         if counts:
             try:

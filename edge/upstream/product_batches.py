@@ -145,7 +145,10 @@ def _to_reply(result: Mapping[str, Any], lookup: _Lookup) -> RawReply:
     """Returns a `ProductResult` as the reply that the request would have got by itself."""
     if result["failure"] is not None:
         return _to_failure(result["failure"], lookup)
-    return result["product"].encode(), {headers.VERSION: str(result["version"])}
+    reply_headers = {headers.VERSION: str(result["version"])}
+    if moved_to := result.get("moved_to"):
+        reply_headers[headers.MOVED_TO] = moved_to
+    return result["product"].encode(), reply_headers
 
 
 def _to_failure(problem: Mapping[str, Any], lookup: _Lookup) -> RawReply:

@@ -4,6 +4,7 @@ A new request must accept all that the old one accepted. A new reply must keep a
 add to it. An event must do both: old events wait in streams for new consumers, and new events reach old consumers.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -79,6 +80,8 @@ class SchemaComparison:
         if "anyOf" in wide or "anyOf" in narrow:
             yield from self._alternatives(wide, narrow, at)
             return
+        if _all_values_match(wide, narrow):
+            return
         yield from self._limits(wide, narrow, at)
         yield from self._enum(wide, narrow, at)
         yield from self._object(wide, narrow, at)
@@ -136,6 +139,17 @@ class SchemaComparison:
                 yield from self.incompatibilities(known[name], field, f"{at}/{name}")
             elif wide.get("additionalProperties") is False and not self._grows:
                 yield f"{at}/{name}: is unknown"
+
+
+def _all_values_match(wide: Json, narrow: Json) -> bool:
+    """Whether `narrow` lists texts and `wide` is a pattern, and perhaps lengths, that all of them match."""
+    values, others = _values(narrow), wide.keys() - {"type", "pattern", "minLength", "maxLength"}
+    if values is None or "pattern" not in wide or others & {*EXACT_KEYWORDS, "enum", "const"}:
+        return False
+    low, high = wide.get("minLength", 0), wide.get("maxLength", float("inf"))
+    return all(
+        isinstance(value, str) and low <= len(value) <= high and re.search(wide["pattern"], value) for value in values
+    )
 
 
 def _resolve(document: Json, schema: Json) -> Json:

@@ -44,13 +44,15 @@ from infra.messaging.topology import stream_name
 from infra.messaging.wire_protocol import EXPECTED_STREAM
 
 BATCH_SIZE = 500
-POLL_SECONDS = 0.25
+POLL_SECONDS = 1.0
+"""Interval of the search for rows whose wake-up was lost with a process or a message."""
 MAX_PAUSE_SECONDS = 0.03
 """Longest pause between two rounds, so that a busy service publishes several events at once."""
 
 ACK_TIMEOUT_SECONDS = 3.0
 """How long JetStream has to acknowledge an event. Unacknowledged events are published again until they are."""
 ACQUIRE_TIMEOUT_SECONDS = 3.0
+RELEASE_TIMEOUT_SECONDS = 1.0
 
 INSERT_EVENTS_SQL = """
 INSERT INTO outbox (id, subject, type, source, body, traceparent, request_id)
@@ -133,14 +135,15 @@ class Relay:
             self._waking = asyncio.ensure_future(self.client.publish(f"wake.{self.service}"))
 
     async def run(self) -> None:
-        """Relays until it is cancelled, then gives up the lock."""
+        """Relays until it is cancelled, then gives up the lock and wakes the relay of another process."""
         subscription = await self.client.subscribe(f"wake.{self.service}", cb=self._on_wake)
         try:
             await self.worker.run()
         finally:
-            await self._resign()
+            await self._release_lock()
             if self.client.is_connected:
                 await subscription.unsubscribe()
+                await self.client.publish(f"wake.{self.service}")
 
     async def _on_wake(self, _message: object) -> None:
         self.worker.wake()
@@ -206,6 +209,13 @@ class Relay:
             raise
         self._leading = connection
         return True
+
+    async def _release_lock(self) -> None:
+        """Ends the session and waits until the server has ended it too, so that another relay gets the lock at once."""
+        if self._leading is not None:
+            with suppress(*_OUTAGES):
+                await self._leading.close(timeout=RELEASE_TIMEOUT_SECONDS)
+        await self._resign()
 
     async def _resign(self) -> None:
         if self._leading is not None:

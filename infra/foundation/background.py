@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Protocol
 
 from infra.foundation import trace
 from infra.foundation.telemetry import get_logger
@@ -61,6 +61,19 @@ class AdaptivePause:
         self._next = ended + min(ended - self._started, self.max_seconds)
 
 
+async def end_tasks(tasks: Collection[asyncio.Task[Any]], *, cancel_again_seconds: float) -> None:
+    """Cancels tasks and returns once all have ended. Their errors are logged by asyncio.
+
+    A task that has not ended after `cancel_again_seconds` is cancelled again. Libraries lose a cancellation at times:
+    `asyncio.wait_for` of Python 3.11 drops one that arrives together with what it waits for.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=cancel_again_seconds)
+
+
 class BackgroundTask(Protocol):
     """Work that runs as long as the process does."""
 
@@ -87,6 +100,10 @@ class PeriodicTask:
     def wake(self) -> None:
         """Starts the next run now instead of at the end of the interval."""
         self._wake_event.set()
+
+    def wake_after(self, seconds: float) -> None:
+        """Starts a run when work is due that was postponed here."""
+        asyncio.get_running_loop().call_later(seconds, self.wake)
 
     async def run(self) -> None:
         """Runs until it is cancelled, each run in its own trace."""

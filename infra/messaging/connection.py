@@ -2,15 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
 
+from infra.foundation.background import end_tasks
 from infra.foundation.telemetry import Metrics, get_logger
-from infra.messaging.nats_client import NatsClient
+from infra.messaging.nats_client import CANCEL_AGAIN_SECONDS, NatsClient
+
+ResultT = TypeVar("ResultT")
 
 CONNECT_TIMEOUT_SECONDS = 60.0
 RECONNECT_OPTIONS: dict[str, Any] = {
@@ -101,11 +104,25 @@ async def connect(
         inbox_prefix=f"_INBOX_{user}".encode(),
         **{**RECONNECT_OPTIONS, **callbacks, **options},
     )
-    await asyncio.wait_for(connecting, CONNECT_TIMEOUT_SECONDS)
+    await finish_connecting(connecting)
     try:
         yield client
     finally:
         await client.close()
+
+
+async def finish_connecting(connecting: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Runs an attempt to connect to its end. Raises `TimeoutError` after `CONNECT_TIMEOUT_SECONDS`.
+
+    nats-py connects again and again, and may lose a cancellation while it does; `asyncio.wait_for` would then wait for
+    ever.
+    """
+    task = asyncio.create_task(connecting)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            return await asyncio.shield(task)
+    finally:
+        await end_tasks([task], cancel_again_seconds=CANCEL_AGAIN_SECONDS)
 
 
 async def wait_until(condition: Callable[[], bool], *, poll_seconds: float = 0.02) -> None:

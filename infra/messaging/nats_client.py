@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
+from infra.foundation.background import end_tasks
 from infra.foundation.telemetry import get_logger
 from infra.messaging.wire_protocol import CRLF, HEADER_START, WireParser, encode_headers, parse_headers
 
@@ -110,6 +111,18 @@ class NatsClient(Client):
         self.stats["out_msgs"] += len(messages)
         await self._send_command(b"".join([b"PUB %b  0\r\n\r\n" % message.reply.encode() for message in messages]))
         await self._flush_soon()
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:  # noqa: FBT001, FBT002 - nats-py's signature
+        """Sends what waits to be sent. nats-py drops a cancellation while it waits for room in a full buffer."""
+        if not force_flush:
+            return await super()._flush_pending()
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        cancellations = task.cancelling()
+        sent = await super()._flush_pending(force_flush)
+        if task.cancelling() > cancellations:
+            raise asyncio.CancelledError
+        return sent
 
     async def _flush_soon(self) -> None:
         if self._flush_queue is not None and self._flush_queue.empty():
@@ -214,9 +227,8 @@ class NatsClient(Client):
         and the task would go on connecting for as long as the process lives.
         """
         reconnecting = self._reconnection_task
-        while reconnecting and not reconnecting.done() and reconnecting is not asyncio.current_task():
-            reconnecting.cancel()
-            await asyncio.wait({reconnecting}, timeout=CANCEL_AGAIN_SECONDS)
+        if reconnecting is not None and reconnecting is not asyncio.current_task():
+            await end_tasks([reconnecting], cancel_again_seconds=CANCEL_AGAIN_SECONDS)
 
     async def _process_err(self, err_msg: str) -> None:
         """Reconnects after an error about one message; nats-py would close the connection for good."""

@@ -58,6 +58,10 @@ class Reply(Generic[ReplyT]):
     content: ReplyT | bytes
     version: int | None = None
     content_type: str | None = None
+    moved_to: str | None = None
+    """The current slug of the resource, which was asked for by an old one."""
+    next: str | None = None
+    """Where the next page starts, of a file that comes in several replies."""
     _encoded: bytes | None = field(default=None, repr=False)
 
     @property
@@ -79,6 +83,10 @@ class Reply(Generic[ReplyT]):
             values[headers.VERSION] = str(self.version)
         if self.content_type is not None:
             values[headers.CONTENT_TYPE] = self.content_type
+        if self.moved_to is not None:
+            values[headers.MOVED_TO] = self.moved_to
+        if self.next is not None:
+            values[headers.NEXT] = self.next
         return values
 
     def to_stored(self) -> StoredReply:

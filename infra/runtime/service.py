@@ -14,10 +14,10 @@ from contracts.event import Event
 from contracts.health import ServiceHealth
 from contracts.operation import AnyOperation
 from contracts.registry import HEALTH, OPERATIONS, REDELIVER
-from infra.foundation.background import BackgroundTask, PeriodicTask
+from infra.foundation.background import BackgroundTask, PeriodicTask, end_tasks
 from infra.foundation.settings import Settings
 from infra.foundation.telemetry import Metrics, exporting_spans, get_logger
-from infra.messaging.connection import CONNECT_TIMEOUT_SECONDS, ConnectionMonitor, wait_until
+from infra.messaging.connection import ConnectionMonitor, finish_connecting, wait_until
 from infra.messaging.consumer import EventConsumer, EventHandler, Inbox
 from infra.messaging.idempotency import IdempotencyStore
 from infra.messaging.lag_metrics import MEASURE_SECONDS, LagMetrics
@@ -34,6 +34,9 @@ from infra.runtime.operator_redelivery import RedeliveryHandler
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 StoreT = TypeVar("StoreT", bound="Store")
+
+CANCEL_AGAIN_SECONDS = 10.0
+"""Longer than a worker that is cancelled takes to finish what it has begun."""
 
 log = get_logger("souk.service")
 
@@ -167,7 +170,7 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
         stack.enter_context(exporting_spans(settings.otlp_endpoint, name))
         store = await stack.enter_async_context(self.definition.connect(settings, name))
         self.broker.configure(settings, name)
-        client = await asyncio.wait_for(self.broker.connect(), CONNECT_TIMEOUT_SECONDS)
+        client = await finish_connecting(self.broker.connect())
         stack.push_async_callback(client.close)
         await require_provisioned(client, name)
         rpc = RpcClient(client, settings.ask_timeout)
@@ -268,6 +271,4 @@ async def running_tasks(coroutines: Sequence[tuple[str, Coroutine[Any, Any, None
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks, cancel_again_seconds=CANCEL_AGAIN_SECONDS)

@@ -4,7 +4,7 @@ from contracts import cart as contract
 from contracts.cart import CartItem, CartItemChange
 from contracts.catalog import SkuQuote
 from contracts.money import Money, sum_money
-from services.cart.domain.carts import CartLine, CartRecord, QuotesBySku, find_shortage
+from services.cart.domain.carts import CartLine, CartRecord, QuotesBySku, find_shortage, quote_of
 
 
 def render_cart(cart: CartRecord, quotes: QuotesBySku, currency: str) -> contract.Cart:
@@ -12,7 +12,7 @@ def render_cart(cart: CartRecord, quotes: QuotesBySku, currency: str) -> contrac
 
     Totals have no upper limit here: they state what the lines cost.
     """
-    items = [_render_item(line, quotes.get(line.sku), currency) for line in cart.lines]
+    items = [_render_item(line, quote_of(line, quotes), currency) for line in cart.lines]
     subtotal = sum_money([item.line_total for item in items], currency)
     return contract.Cart(
         id=cart.id,

@@ -11,6 +11,7 @@ from services.catalog.deps import build_deps
 from services.catalog.handlers import (
     categories,
     events,
+    exports,
     holds,
     images,
     imports,
@@ -18,12 +19,14 @@ from services.catalog.handlers import (
     products,
     queries,
     repair,
+    reviews,
     stock,
 )
 from services.catalog.settings import CatalogSettings
 from services.catalog.store.database import CatalogDatabase, connect
 from services.catalog.workers.hold_settler import settle_holds
 from services.catalog.workers.import_runner import run_next_import
+from services.catalog.workers.rating_ranker import rank_products
 from services.catalog.workers.search_indexer import index_stale_rows
 
 HANDLERS: dict[AnyOperation, Handler] = {
@@ -51,10 +54,20 @@ HANDLERS: dict[AnyOperation, Handler] = {
     catalog.REPAIR: repair.repair,
     catalog.START_IMPORT: imports.start_import,
     catalog.GET_IMPORT: imports.get_import,
+    catalog.EXPORT_PRODUCTS: exports.export_products,
     catalog.ADD_IMAGE: images.add_image,
     catalog.CHANGE_IMAGE: images.change_image,
     catalog.DELETE_IMAGE: images.delete_image,
     catalog.GET_IMAGE: images.get_image,
+    catalog.LIST_PRODUCT_REVIEWS: reviews.list_product_reviews,
+    catalog.CREATE_REVIEW: reviews.create_review,
+    catalog.LIST_REVIEWS: reviews.list_reviews,
+    catalog.GET_REVIEW: reviews.get_review,
+    catalog.REPLACE_REVIEW: reviews.replace_review,
+    catalog.DELETE_REVIEW: reviews.delete_review,
+    catalog.PUBLISH_REVIEW: reviews.publish_review,
+    catalog.REJECT_REVIEW: reviews.reject_review,
+    catalog.ANSWER_REVIEW: reviews.answer_review,
     privacy_contract.ERASE[catalog.SERVICE]: privacy.erase,
     privacy_contract.EXPORT[catalog.SERVICE]: privacy.export,
 }
@@ -68,9 +81,14 @@ EVENT_HANDLERS: dict[type[Event], EventHandler] = {
 def build(resources: Resources[CatalogSettings, CatalogDatabase]) -> ServiceParts:
     """Assembles the service from its database and connections."""
     deps = build_deps(
-        resources, settle_holds=settle_holds, run_next_import=run_next_import, index_search=index_stale_rows
+        resources,
+        settle_holds=settle_holds,
+        run_next_import=run_next_import,
+        index_search=index_stale_rows,
+        rank_products=rank_products,
     )
-    return ServiceParts(deps, workers=[deps.hold_settler, deps.import_worker, deps.search_indexer])
+    workers = [deps.hold_settler, deps.import_worker, deps.search_indexer, deps.rating_ranker]
+    return ServiceParts(deps, workers=workers)
 
 
 SERVICE = ServiceDefinition("catalog", CatalogSettings, connect, build, HANDLERS, EVENT_HANDLERS)

@@ -1,4 +1,4 @@
-"""The catalog's part of `souk verify`: its holds, and the checks of its stock."""
+"""The catalog's part of `souk verify`: its holds, and the checks of its stock and its ratings."""
 
 from infra.database.checks import Check, FactTable, RepairAction, RepairBy
 
@@ -41,6 +41,16 @@ CHECKS = (
         RepairAction(RepairBy.SERVICE, "catalog", "sku"),
     ),
     Check(
+        1,
+        "stock_of_another_product",
+        "A SKU that is on sale counts the units of another product than the one that sells it.",
+        """
+        SELECT v.sku, 'product ' || v.product_id || ', units of ' || coalesce(s.product_id::text, 'none') AS detail
+        FROM variant v LEFT JOIN stock s ON s.sku = v.sku
+        WHERE v.on_sale AND s.product_id IS DISTINCT FROM v.product_id ORDER BY v.sku
+        """,
+    ),
+    Check(
         2,
         "hold_not_ended",
         "A hold has expired but still reserves stock.",
@@ -60,6 +70,35 @@ CHECKS = (
         """,
         REPAIR_HOLD,
         confirm_factor=3.0,
+    ),
+    Check(
+        9,
+        "rating_out_of_balance",
+        "A product's rating is not that of its published reviews.",
+        """
+        WITH reviews AS (
+            SELECT product_id, sum(rating) AS sum, count(*) AS count FROM review WHERE status = 'published'
+            GROUP BY product_id
+        )
+        SELECT uuid_send(p.id) AS product_id,
+               p.rating_sum || ' stars in ' || p.rating_count || ' reviews, should be ' || coalesce(r.sum, 0) || ' in '
+               || coalesce(r.count, 0) AS detail
+        FROM product p LEFT JOIN reviews r ON r.product_id = p.id
+        WHERE (p.rating_sum, p.rating_count) <> (coalesce(r.sum, 0), coalesce(r.count, 0))
+            OR p.rating_average <> coalesce(r.sum::float8 / r.count, 0)
+        ORDER BY p.id
+        """,
+    ),
+    Check(
+        9,
+        "shop_rating_out_of_balance",
+        "The shop's rating is not that of all published reviews.",
+        """
+        SELECT s.sum || ' stars in ' || s.count || ' reviews, should be ' || r.sum || ' in ' || r.count AS detail
+        FROM shop_rating s, (
+            SELECT coalesce(sum(rating), 0) AS sum, count(*) AS count FROM review WHERE status = 'published'
+        ) r WHERE (s.sum, s.count) <> (r.sum, r.count)
+        """,
     ),
     Check(
         2,

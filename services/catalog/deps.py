@@ -7,7 +7,10 @@ from functools import partial
 from contracts.catalog import ListProducts
 from infra.foundation.background import PeriodicTask
 from infra.foundation.batching import BatchLoader
+from infra.foundation.ids import now
+from infra.messaging.rpc import RpcClient
 from infra.runtime.service import Resources
+from services.catalog.domain.shopify.product_files import ShopFacts
 from services.catalog.settings import CatalogSettings
 from services.catalog.store.database import CatalogDatabase
 from services.catalog.store.object_files import IMAGES, UPLOADS, ObjectFiles
@@ -24,14 +27,19 @@ PRODUCT_BATCH_SIZE, PAGE_BATCH_SIZE = 200, 10
 """Products and list pages that concurrent requests read in one go."""
 LARGE_SEARCHES = 2
 """How many are counted at the same time, each in tens of milliseconds of a core."""
-WORKER_INTERVAL_SECONDS = 1.0
+HOLD_INTERVAL_SECONDS = 1.0
+WORKER_INTERVAL_SECONDS = 2.0
+"""For what a process that ended, or one of an older release, has left."""
+RATING_INTERVAL_SECONDS = 60.0
+"""The ranker is woken when a review is published. This is for what a process that ended has left."""
 
 
 @dataclass(frozen=True)
 class CatalogDeps:
-    """The catalog's database, its object buckets, its batch loaders and its background tasks."""
+    """The catalog's database, the RPC client, its object buckets, its batch loaders and its background tasks."""
 
     db: CatalogDatabase
+    rpc: RpcClient
     uploads: ObjectFiles
     images: ObjectFiles
     product_loader: BatchLoader[str, ProductDocument]
@@ -42,11 +50,16 @@ class CatalogDeps:
     hold_settler: PeriodicTask
     import_worker: PeriodicTask
     search_indexer: PeriodicTask
+    rating_ranker: PeriodicTask
 
     @property
     def currency(self) -> str:
         """The currency that the shop sells in."""
         return self.settings.currency
+
+    def shop_facts(self) -> ShopFacts:
+        """What a product file needs to know about the shop."""
+        return ShopFacts(self.currency, self.settings.shop_url, now())
 
 
 Work = Callable[[CatalogDeps], Awaitable[bool]]
@@ -59,11 +72,13 @@ def build_deps(
     settle_holds: Work,
     run_next_import: Work,
     index_search: Work,
+    rank_products: Work,
 ) -> CatalogDeps:
     """Builds the dependencies. The background tasks get them too, and handlers wake the tasks through them."""
     sources = ProductSources(resources.store)
     deps = CatalogDeps(
         db=resources.store,
+        rpc=resources.rpc,
         uploads=ObjectFiles(resources.nats, UPLOADS),
         images=ObjectFiles(resources.nats, IMAGES),
         product_loader=BatchLoader(partial(load_products, sources), max_batch_size=PRODUCT_BATCH_SIZE),
@@ -73,12 +88,15 @@ def build_deps(
             partial(load_large_searches, sources), max_batch_size=1, max_concurrent=LARGE_SEARCHES
         ),
         settings=resources.settings,
-        hold_settler=PeriodicTask("hold settler", lambda: settle_holds(deps), interval_seconds=WORKER_INTERVAL_SECONDS),
+        hold_settler=PeriodicTask("hold settler", lambda: settle_holds(deps), interval_seconds=HOLD_INTERVAL_SECONDS),
         import_worker=PeriodicTask(
             "import worker", lambda: run_next_import(deps), interval_seconds=WORKER_INTERVAL_SECONDS
         ),
         search_indexer=PeriodicTask(
             "search indexer", lambda: index_search(deps), interval_seconds=WORKER_INTERVAL_SECONDS
+        ),
+        rating_ranker=PeriodicTask(
+            "rating ranker", lambda: rank_products(deps), interval_seconds=RATING_INTERVAL_SECONDS
         ),
     )
     return deps

@@ -1,6 +1,6 @@
 """Writes products. Requests, product files and new images all write a product through these functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from contracts.catalog import (
@@ -19,7 +19,7 @@ from services.catalog.content.html_sanitizer import sanitize_html
 from services.catalog.domain.product_changes import ProductChange
 from services.catalog.domain.product_records import ProductRecord
 from services.catalog.domain.slugs import make_unique
-from services.catalog.domain.stock import plan_on_hand
+from services.catalog.domain.stock import StockRecord, plan_on_hand
 from services.catalog.store import product_documents, products, stock
 from services.catalog.store.stock import StockChangeSource
 
@@ -68,9 +68,11 @@ async def update_product(
     """Writes a product whose row the transaction has locked."""
     product = _sanitize(change.product)
     await products.update(tx.connection, product, _document(product, currency))
+    if product.slug != before.slug:
+        await products.keep_old_slug(tx.connection, product.id, before.slug, product.slug)
     removed = sorted(set(before.skus) - set(product.skus))
     if removed:
-        await products.delete_variants(tx.connection, product.id, removed)
+        removed = await products.delete_variants(tx.connection, product.id, removed)
     was_deactivated = before.is_active and not product.is_active
     event_type = ProductDeactivated if was_deactivated else ProductUpdated
     tx.publish(event_type(product_id=product.id))
@@ -97,20 +99,59 @@ async def _write_variants(
     """Writes the variants and the `wanted` units on hand, and sets the stock of `removed` SKUs to 0."""
     snapshots = [product.line_snapshot(variant, currency) for variant in product.variants]
     _check_snapshots(snapshots)
-    if taken := await products.upsert_variants(tx.connection, product, snapshots):
-        raise SkuTaken(
-            errors=[
-                FieldError(pointer=pointers.sku.get(sku, "/variants"), detail=f"Another product has the SKU {sku}.")
-                for sku in product.skus
-                if sku in taken
-            ]
-        )
-    levels = await stock.assign_skus(tx.connection, product.id, product.skus, removed)
+    taken = await _claim_skus(tx, product, snapshots)
+    if taken and (product.is_active or not taken.isdisjoint(wanted)):
+        raise _sku_taken(product, taken, pointers, "Another product has the SKU {sku}.")
+    await products.replace_freed_variants(tx.connection, product, taken)
+    own_skus = [sku for sku in product.skus if sku not in taken]
+    levels = await stock.assign_skus(tx.connection, product.id, own_skus, removed)
+    levels |= await _clear_foreign_units(tx, product, levels, source, pointers)
     changes = plan_on_hand(levels, wanted, pointers.stock, removed)
     if changes:
         await stock.set_on_hand(tx.connection, changes, source)
     for sku, on_hand in changes.items():
         tx.publish(StockAdjusted(product_id=product.id, sku=sku, on_hand=on_hand, reserved=levels[sku].reserved))
+
+
+async def _claim_skus(tx: Transaction, product: ProductRecord, snapshots: Sequence[str]) -> set[str]:
+    """Writes the variants; returns the SKUs that others have. An active product takes those of products off sale."""
+    taken = await products.upsert_variants(tx.connection, product, snapshots)
+    if taken and product.is_active:
+        await products.free_variants(tx.connection, product.id, sorted(taken))
+        taken = await products.upsert_variants(tx.connection, product, snapshots)
+    return taken
+
+
+async def _clear_foreign_units(
+    tx: Transaction,
+    product: ProductRecord,
+    levels: Mapping[str, StockRecord],
+    source: StockChangeSource,
+    pointers: FieldPointers,
+) -> dict[str, StockRecord]:
+    """Writes off what another product has left under its former SKUs: these are other goods.
+
+    Refuses a SKU of which orders still hold units, because those units leave under that SKU.
+    """
+    foreign = {sku: level for sku, level in levels.items() if level.is_foreign}
+    if held := {sku for sku, level in foreign.items() if level.reserved}:
+        detail = "Open orders hold {sku} of the product that had it before. Try again once they are paid or cancelled."
+        raise _sku_taken(product, held, pointers, detail)
+    left = {sku: 0 for sku, level in foreign.items() if level.on_hand}
+    if left:
+        reason = "units of the product that had this SKU before"
+        await stock.set_on_hand(tx.connection, left, StockChangeSource(reason, source.actor_id))
+    return {sku: StockRecord(0, 0) for sku in foreign}
+
+
+def _sku_taken(product: ProductRecord, skus: Collection[str], pointers: FieldPointers, detail: str) -> SkuTaken:
+    return SkuTaken(
+        errors=[
+            FieldError(pointer=pointers.sku.get(sku, "/variants"), detail=detail.format(sku=sku))
+            for sku in product.skus
+            if sku in skus
+        ]
+    )
 
 
 def _document(product: ProductRecord, currency: str) -> str:

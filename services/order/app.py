@@ -13,7 +13,17 @@ from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler, ReplyCompleter
 from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
 from services.order.deps import build_deps
-from services.order.handlers import commands, events, order_access, place, privacy, queries, repair
+from services.order.handlers import (
+    commands,
+    events,
+    order_access,
+    place,
+    privacy,
+    queries,
+    repair,
+    shipping_zones,
+    tax_rates,
+)
 from services.order.settings import OrderSettings
 from services.order.workers import guest_limits, hold_release, unpaid_orders
 
@@ -26,6 +36,19 @@ HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.UPDATE: commands.update,
     contract.PAYABLES: queries.payables,
     contract.GUEST: queries.guest,
+    contract.LIST_TAX_RATES: tax_rates.list_tax_rates,
+    contract.GET_TAX_RATE: tax_rates.get_tax_rate,
+    contract.CREATE_TAX_RATE: tax_rates.create_tax_rate,
+    contract.REPLACE_TAX_RATE: tax_rates.replace_tax_rate,
+    contract.DELETE_TAX_RATE: tax_rates.delete_tax_rate,
+    contract.GET_TAX_SETTINGS: tax_rates.get_tax_settings,
+    contract.REPLACE_TAX_SETTINGS: tax_rates.replace_tax_settings,
+    contract.LIST_SHIPPING_ZONES: shipping_zones.list_shipping_zones,
+    contract.GET_SHIPPING_ZONE: shipping_zones.get_shipping_zone,
+    contract.CREATE_SHIPPING_ZONE: shipping_zones.create_shipping_zone,
+    contract.REPLACE_SHIPPING_ZONE: shipping_zones.replace_shipping_zone,
+    contract.DELETE_SHIPPING_ZONE: shipping_zones.delete_shipping_zone,
+    contract.FIND_PURCHASE: queries.find_purchase,
     privacy_contract.GUEST_ORDERS: privacy.guest_orders,
     contract.REPAIR: repair.repair,
     privacy_contract.ERASE[contract.SERVICE]: privacy.erase,

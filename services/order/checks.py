@@ -67,4 +67,32 @@ CHECKS = (
         FROM orders WHERE history -> -1 ->> 'status' IS DISTINCT FROM status ORDER BY id
         """,
     ),
+    Check(
+        4,
+        "order_sums_wrong",
+        "The amounts of an order do not add up: its items, its tax lines or its total.",
+        """
+        SELECT uuid_send(id) AS order_id,
+               'subtotal ' || subtotal || ' of items ' || of_items || ', tax ' || tax || ' of items ' || tax_of_items
+               || ' and of rates ' || tax_of_rates || ', total ' || total AS detail
+        FROM orders
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum((item #>> '{line_total,amount}')::bigint), 0) AS of_items,
+                   coalesce(sum((
+                       SELECT sum((line #>> '{amount,amount}')::bigint)
+                       FROM jsonb_array_elements(
+                           coalesce(item -> 'tax_lines', '[]') || coalesce(item -> 'shipping_tax_lines', '[]')
+                       ) AS line
+                   )), 0) AS tax_of_items
+            FROM jsonb_array_elements(items) AS item
+        ) AS by_item
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum((line #>> '{amount,amount}')::bigint), 0) AS tax_of_rates
+            FROM jsonb_array_elements(tax_lines) AS line
+        ) AS by_rate
+        WHERE subtotal <> of_items OR tax <> tax_of_items OR tax <> tax_of_rates
+            OR total <> subtotal - discount + shipping + CASE WHEN tax_included THEN 0 ELSE tax END
+        ORDER BY id
+        """,
+    ),
 )

@@ -15,6 +15,7 @@ from services.order.domain.access import OrderTokens
 from services.order.domain.guest_limits import GuestLimits
 from services.order.domain.orders import Buyer, OrderDraft
 from services.order.settings import OrderSettings
+from services.order.store.pricing_rules import PricingRulesCache
 
 GUEST_ORDER_OUTCOMES = ("placed", "address_limit", "email_limit", "stock_limit")
 
@@ -49,6 +50,7 @@ class OrderDeps:
     release_after_seconds: float
     """After this time no process can still be working on a hold or its order."""
     guest_orders: Counter = field(default_factory=partial(create_guest_order_counter, None))
+    pricing_rules: PricingRulesCache = field(default_factory=PricingRulesCache)
     payment_attempts: int = 1
     """Failed payments after which a pending order is cancelled."""
     smtp_utf8: bool = False

@@ -88,7 +88,7 @@ def build(resources: Resources[UserSettings, Database]) -> ServiceParts:
     db = resources.store
     publisher = RevocationPublisher(db, resources.nats)
     issue_next_reset = partial(reset_mailer.issue_next_reset, db, build_email_tokens(resources.settings))
-    reset_task = PeriodicTask("password resets", issue_next_reset, interval_seconds=1)
+    reset_task = PeriodicTask("password resets", issue_next_reset, interval_seconds=5)
     deps = build_deps(resources, publish_revocations=publisher.publish_now, wake_reset_mailer=reset_task.wake)
     saga = ErasureSaga(db, resources.rpc, deps.pepper, deps.erase_delay_seconds)
     workers = [

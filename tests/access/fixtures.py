@@ -29,6 +29,11 @@ PASSWORD = "open sesame"
 FORM_CONTENT_TYPE = "multipart/form-data; boundary=part"
 
 
+def tax_rate_body() -> dict[str, Any]:
+    """A rate at a place that no other test ships to."""
+    return {"country": "AQ", "postal_prefix": new_id().hex[-16:], "rate_ppm": 10_000, "name": "Ice tax"}
+
+
 @dataclass(frozen=True)
 class ApiKeys:
     """API keys: with one scope, with all scopes but one, and with all scopes."""
@@ -175,12 +180,46 @@ class AccessFixtures:
     async def create_category(self) -> str:
         return _id(await self.admin.http.post("/categories", {"name": f"Lamps {new_id().hex}"}))
 
+    async def create_tax_rate(self) -> str:
+        return _id(await self.admin.http.post("/tax-rates", tax_rate_body()))
+
+    async def create_shipping_zone(self) -> str:
+        return _id(await self.admin.http.post("/shipping-zones", await self.shipping_zone_body()))
+
+    async def shipping_zone_body(self) -> dict[str, Any]:
+        """A zone that no other test ships to. A zone for all other places exists, where shipping is free."""
+        free = {"price": {"amount": 0, "currency": "USD"}}
+        methods = [{"code": "standard", "name": "Standard", "prices": [free]}]
+        elsewhere = await self.admin.http.post(
+            "/shipping-zones", {"name": "Everywhere", "places": [{}], "methods": methods}
+        )
+        assert elsewhere.status in (201, 409), elsewhere.body
+        return {"name": "Ice", "places": [{"country": "AQ", "postal_prefix": new_id().hex[-16:]}], "methods": methods}
+
     async def create_product_image(self) -> dict[str, str]:
         """The ids of a new product and of its image, by the names of path parameters."""
         product_id = await self.create_product()
         sent = {"Content-Type": FORM_CONTENT_TYPE}
         response = await self.admin.http.post(f"/products/{product_id}/images", data=image_form(), headers=sent)
         return {"id": product_id, "image_id": _id(response)}
+
+    async def buy_product(self, buyer: RegisteredCustomer) -> str:
+        """A product that the buyer has paid."""
+        product = await self.new_product(stock=100)
+        line = {"sku": product.variants[0].sku, "quantity": 1}
+        placed = await buyer.http.post("/orders", {"items": [line], "shipping_address": ADDRESS})
+        await self._create_payment(buyer.http, _id(placed), "sim_ok", "captured")
+
+        async def is_paid() -> bool:
+            return bool((await buyer.http.get(f"/orders/{_id(placed)}")).json["status"] == "paid")
+
+        await eventually(is_paid)
+        return str(product.id)
+
+    async def create_review(self) -> str:
+        """A review by the owner."""
+        product_id = await self.buy_product(self.owner)
+        return _id(await self.owner.http.post(f"/products/{product_id}/reviews", {"rating": 5}))
 
     async def start_import(self) -> str:
         sent = {"Content-Type": "text/csv"}

@@ -1,80 +1,19 @@
 """For every operation, a request on the owner's resources that succeeds if the caller is allowed."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from contracts import cart, catalog, notification, order, payment, user
+from contracts import cart, notification, order, payment, user
 from contracts.access import CallerKind
 from contracts.notification import NotificationKind
 from contracts.operation import AnyOperation
 from contracts.registry import AUDIT_LOGS
-from contracts.user.api_keys import API_KEY_PREFIX
 from edge.openapi.request_examples import REQUEST_EXAMPLES
-from edge.routes import API_PREFIX, BodyFormat, Route
 from infra.foundation.ids import new_id
-from tests.access.fixtures import FORM_CONTENT_TYPE, AccessFixtures, image_form
-from tests.support.http import ADDRESS, HttpClient, HttpResponse, register_customer
-
-CSV = b"Handle,Title,Variant Price\n"
-USD = {"amount": 1999, "currency": "USD"}
-
-
-@dataclass(frozen=True)
-class SampleRequest:
-    """What fills a route's path, body and query."""
-
-    path: dict[str, str] = field(default_factory=dict)
-    body: Any = None
-    query: str = ""
-    sender: HttpClient | None = None
-    """Sends the request instead of the signed-in caller: a new user with the same role that no other test needs."""
-    order_token: str = ""
-    """The token of the guest's order that the request is about."""
-
-    def target(self, path: str) -> str:
-        """The path with its parameters filled in, below `/api/v1` or from the root."""
-        filled = path.format(**self.path) + self.query
-        return filled.removeprefix(API_PREFIX) if filled.startswith(API_PREFIX) else f"/{filled}"
-
-    async def send(self, http: HttpClient, path: str, route: Route) -> HttpResponse:
-        if self.sender and http.token and not http.token.startswith(API_KEY_PREFIX):
-            http = self.sender
-        if self.order_token:
-            http = http.with_order_token(self.order_token)
-        if route.body_format is BodyFormat.IMAGE:
-            return await http(
-                route.method, self.target(path), data=image_form(), headers={"Content-Type": FORM_CONTENT_TYPE}
-            )
-        if route.body_format is BodyFormat.CSV:
-            return await http(route.method, self.target(path), data=CSV, headers={"Content-Type": "text/csv"})
-        return await http(route.method, self.target(path), self.body)
-
-
-RequestFactory = Callable[[AccessFixtures, CallerKind], Awaitable[SampleRequest]]
-
-
-def product_body() -> dict[str, Any]:
-    return {"name": "Brass lamp", "sku": f"A-{new_id().hex}", "price": USD, "stock": 5}
-
-
-def _plain(body: Any = None, query: str = "") -> RequestFactory:
-    async def make(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-        return SampleRequest(body=body, query=query)
-
-    return make
-
-
-def _named(
-    make: Callable[[AccessFixtures], Awaitable[str | dict[str, str]]], body: Any = None, name: str = "id"
-) -> RequestFactory:
-    """`make` returns the value of the path's only parameter, or all of them by name."""
-
-    async def made(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-        values = await make(fixtures)
-        return SampleRequest({name: values} if isinstance(values, str) else values, body)
-
-    return made
+from tests.access.catalog_requests import CATALOG_REQUESTS
+from tests.access.fixtures import AccessFixtures
+from tests.access.pricing_requests import PRICING_REQUESTS
+from tests.access.sample_request import RequestFactory, SampleRequest, named, plain
+from tests.support.http import ADDRESS, register_customer
 
 
 async def _register(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
@@ -151,23 +90,6 @@ async def _erasure(fixtures: AccessFixtures, _caller: CallerKind) -> SampleReque
 
 async def _user(fixtures: AccessFixtures) -> str:
     return str((await register_customer(fixtures.http)).user["id"])
-
-
-async def _create_product(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-    return SampleRequest(body=product_body())
-
-
-async def _replace_product(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-    return SampleRequest({"id": await fixtures.create_product()}, product_body())
-
-
-async def _create_category(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-    return SampleRequest(body={"name": f"Lamps {new_id().hex}"})
-
-
-async def _image(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
-    image = await fixtures.create_product_image()
-    return SampleRequest({"image_id": image["image_id"], "width": "160"})
 
 
 async def _cart(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
@@ -270,59 +192,35 @@ REQUESTS: dict[AnyOperation, RequestFactory] = {
     user.FORGOT_PASSWORD: _forgot,
     user.RESET_PASSWORD: _reset,
     user.VERIFY_EMAIL: _verify,
-    user.REQUEST_VERIFICATION: _plain({}),
-    user.PROFILE: _plain(),
-    user.UPDATE_PROFILE: _plain(REQUEST_EXAMPLES[user.UPDATE_PROFILE]),
+    user.REQUEST_VERIFICATION: plain({}),
+    user.PROFILE: plain(),
+    user.UPDATE_PROFILE: plain(REQUEST_EXAMPLES[user.UPDATE_PROFILE]),
     user.CHANGE_PASSWORD: _change_password,
     user.START_TOTP: _start_totp,
     user.CONFIRM_TOTP: _confirm_totp,
     user.RENEW_RECOVERY_CODES: _with_totp,
     user.DISABLE_TOTP: _disable_totp,
-    user.EXPORT: _plain(),
+    user.EXPORT: plain(),
     user.ERASE: _leave,
     user.ERASURE: _erasure,
-    user.LIST_SESSIONS: _plain(),
-    user.END_SESSION: _named(AccessFixtures.create_session),
-    user.LIST_ADDRESSES: _plain(),
-    user.ADD_ADDRESS: _plain(ADDRESS),
-    user.REPLACE_ADDRESS: _named(AccessFixtures.create_address, ADDRESS),
-    user.REMOVE_ADDRESS: _named(AccessFixtures.create_address),
-    user.LIST_USERS: _plain(query="?limit=1"),
-    user.GET_USER: _named(_user),
-    user.UPDATE_USER: _named(_user, {"first_name": "Augusta", "last_name": "King"}),
-    user.BAN: _named(_user, {}),
-    user.UNBAN: _named(_user, {}),
-    user.REMOVE_TOTP: _named(_user),
-    user.LIST_API_KEYS: _plain(query="?limit=1"),
-    user.MAKE_API_KEY: _plain(REQUEST_EXAMPLES[user.MAKE_API_KEY]),
-    user.REVOKE_API_KEY: _named(AccessFixtures.create_api_key),
-    user.JWKS: _plain(),
-    catalog.LIST_PRODUCTS: _plain(query="?limit=1"),
-    catalog.SEARCH_PRODUCTS: _plain(query="?q=lamp&limit=1"),
-    catalog.SUGGEST: _plain(query="?q=lamp"),
-    catalog.GET_PRODUCT: _named(AccessFixtures.create_product, name="key"),
-    catalog.CREATE_PRODUCT: _create_product,
-    catalog.REPLACE_PRODUCT: _replace_product,
-    catalog.CHANGE_PRODUCT: _named(
-        AccessFixtures.create_product, {"name": "Brass lamp, large", "description": "Hand-chased."}
-    ),
-    catalog.DEACTIVATE_PRODUCT: _named(AccessFixtures.create_product),
-    catalog.ADD_IMAGE: _named(AccessFixtures.create_product),
-    catalog.CHANGE_IMAGE: _named(AccessFixtures.create_product_image, REQUEST_EXAMPLES[catalog.CHANGE_IMAGE]),
-    catalog.DELETE_IMAGE: _named(AccessFixtures.create_product_image),
-    catalog.GET_IMAGE: _image,
-    catalog.START_IMPORT: _plain(),
-    catalog.GET_IMPORT: _named(AccessFixtures.start_import),
-    catalog.LIST_CATEGORIES: _plain(query="?limit=1"),
-    catalog.GET_CATEGORY: _named(AccessFixtures.create_category),
-    catalog.CREATE_CATEGORY: _create_category,
-    catalog.REPLACE_CATEGORY: _named(AccessFixtures.create_category, {"name": "Lamps and lanterns"}),
-    catalog.DELETE_CATEGORY: _named(AccessFixtures.create_category),
-    catalog.LIST_STOCK: _plain(query="?limit=1"),
-    catalog.GET_STOCK: _named(AccessFixtures.create_sku, name="sku"),
-    catalog.ADJUST_STOCK: _named(AccessFixtures.create_sku, {"delta": 5, "reason": "delivery"}, name="sku"),
-    catalog.LIST_STOCK_MOVEMENTS: _named(AccessFixtures.create_sku, name="sku"),
-    cart.CREATE: _plain({}),
+    user.LIST_SESSIONS: plain(),
+    user.END_SESSION: named(AccessFixtures.create_session),
+    user.LIST_ADDRESSES: plain(),
+    user.ADD_ADDRESS: plain(ADDRESS),
+    user.REPLACE_ADDRESS: named(AccessFixtures.create_address, ADDRESS),
+    user.REMOVE_ADDRESS: named(AccessFixtures.create_address),
+    user.LIST_USERS: plain(query="?limit=1"),
+    user.GET_USER: named(_user),
+    user.UPDATE_USER: named(_user, {"first_name": "Augusta", "last_name": "King"}),
+    user.BAN: named(_user, {}),
+    user.UNBAN: named(_user, {}),
+    user.REMOVE_TOTP: named(_user),
+    user.LIST_API_KEYS: plain(query="?limit=1"),
+    user.MAKE_API_KEY: plain(REQUEST_EXAMPLES[user.MAKE_API_KEY]),
+    user.REVOKE_API_KEY: named(AccessFixtures.create_api_key),
+    user.JWKS: plain(),
+    **CATALOG_REQUESTS,
+    cart.CREATE: plain({}),
     cart.GET: _cart,
     cart.CLEAR: _cart,
     cart.ADD: _cart_new_line,
@@ -330,18 +228,19 @@ REQUESTS: dict[AnyOperation, RequestFactory] = {
     cart.REMOVE: _cart_line_name,
     cart.MERGE: _merge,
     order.PLACE: _place_items,
-    order.LIST: _plain(query="?limit=100"),
+    order.LIST: plain(query="?limit=100"),
     order.GET: _order(),
     order.CANCEL: _order(),
     order.PAY: _order({"payment_method": "sim_ok"}),
     order.UPDATE: _order({"shipping_address": ADDRESS}),
+    **PRICING_REQUESTS,
     payment.CREATE: _create_payment,
     payment.LIST: _list_payments,
     payment.GET: _payment,
     payment.CONFIRM: _confirm,
     payment.REFUND: _refund,
-    notification.LIST: _plain(query="?limit=100"),
-    **{operation: _plain(query="?limit=1") for operation in AUDIT_LOGS.values()},
+    notification.LIST: plain(query="?limit=100"),
+    **{operation: plain(query="?limit=1") for operation in AUDIT_LOGS.values()},
 }
 
 REQUESTS_BY_FIELD = {(order.PLACE, "cart_id"): _place_cart, (order.PLACE, "address_id"): _place_to}

@@ -14,7 +14,8 @@ from edge.openapi.access_table import access_table_lines
 from edge.routes import Route, all_routes
 from infra.ops.cli.docs import GENERATED, REPOSITORY
 from tests.access.fixtures import AccessFixtures
-from tests.access.sample_requests import REQUESTS, REQUESTS_BY_FIELD, RequestFactory
+from tests.access.sample_request import RequestFactory
+from tests.access.sample_requests import REQUESTS, REQUESTS_BY_FIELD
 from tests.support.eventually import eventually
 from tests.support.http import HttpResponse
 from tests.support.rpc import RpcCaller, api_key_identity, customer_identity

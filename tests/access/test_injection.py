@@ -18,7 +18,8 @@ from edge.router import PATH_PARAMETER
 from edge.routes import BodyFormat, Route, all_routes
 from infra.ops.devstack.stack import Stack
 from tests.access.fixtures import AccessFixtures
-from tests.access.sample_requests import REQUESTS, SampleRequest
+from tests.access.sample_request import SampleRequest
+from tests.access.sample_requests import REQUESTS
 from tests.access.test_mass_assignment import objects, replaced, some_path
 from tests.support.http import HttpClient, HttpResponse, RegisteredCustomer
 
@@ -51,7 +52,7 @@ TEXTS = (
 )
 CONTROL_TEXTS = ("a\r\nBcc: all@c.example", "a\nSubject: b", "a\x00b", "a\x1b[2Jb")
 """Characters that end a line of a mail, log or protocol; accepted only in multi-line text, and NUL nowhere."""
-MANY_LINES = {"/description", "/reason"}
+MANY_LINES = {"/description", "/reason", "/body", "/answer"}
 SECRETS = {"/password", "/current_password", "/new_password", "/token", "/refresh_token", "/client_secret", "/code"}
 """Fields that are hashed or compared, and never written anywhere."""
 PATH_SEGMENTS = (

@@ -14,7 +14,7 @@ from edge.request_parsing import RequestParser
 from edge.router import PATH_PARAMETER
 from edge.routes import BodyFormat, Route, all_routes
 from infra.foundation.ids import new_id
-from tests.access.sample_requests import USD, SampleRequest
+from tests.access.sample_request import USD, SampleRequest
 from tests.support.http import RegisteredCustomer
 
 SERVER_FIELDS: dict[str, Any] = {
@@ -41,8 +41,8 @@ SERVER_FIELDS: dict[str, Any] = {
     "version": 1,
 }
 """Fields that only the server sets, each with a plausible value."""
-EDGE_FIELDS = ("id", "key", "sku", "image_id", "upload")
-"""Fields that the edge sets: path parameters, and the name of a stored upload."""
+EDGE_FIELDS = ("id", "key", "sku", "image_id", "upload", "page_start")
+"""Fields that the edge sets: path parameters, the name of a stored upload, and where a page of a file starts."""
 WITH_VARIANTS = {"name": "Brass lamp", "variants": [{"sku": "A", "price": USD}]}
 
 JSON = [(path, route) for path, route in all_routes() if route.body_format is BodyFormat.JSON]
@@ -132,7 +132,8 @@ def test_only_administrators_set_server_fields() -> None:
 @pytest.mark.parametrize("entry", WITHOUT_BODY, ids=_name)
 async def test_server_fields_are_refused_in_a_query(access_admin: RegisteredCustomer, entry: tuple[str, Route]) -> None:
     path, route = entry
-    unknown = [name for name in (*SERVER_FIELDS, "upload") if name not in RequestParser(route).query_fields]
+    query_fields = RequestParser(route).query_fields
+    unknown = [name for name in (*SERVER_FIELDS, "upload", "page_start") if name not in query_fields]
     query = "?" + "&".join(f"{name}=1" for name in unknown)
     response = await SampleRequest(some_path(route), query=query).send(access_admin.http, path, route)
     assert (response.status, response.code) == (400, "malformed"), response.body

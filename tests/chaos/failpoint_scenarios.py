@@ -119,6 +119,7 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
             "catalog.import_claimed": traffic.import_products,
             "catalog.product_imported": traffic.import_products,
             "catalog.file_imported": traffic.import_products,
+            "catalog.erased": visits.close_account,
             "catalog.search_indexed": traffic.index_products,
             "catalog.width_stored": traffic.upload_image,
             "catalog.image_stored": traffic.upload_image,

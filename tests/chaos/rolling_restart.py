@@ -19,6 +19,8 @@ CUSTOMERS = 64
 WORKERS = 6
 PAUSE_SECONDS = 0.3
 """Time between two restarts."""
+WARNING_MARKS = ('"WARNING"', '"ERROR"', "[error]")
+"""Marks of the lines in which a service, the edge or Nginx tells that something went wrong."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,16 @@ async def measure_rolling_restart(
     doubled = len(clients.placed) - len(set(clients.placed))
     return RollingRestartResult(
         len(names), seconds, clients.outcomes.total(), failed, len(clients.placed), unpaid, doubled
+    )
+
+
+def read_warnings(stack: Stack) -> str:
+    """The warnings in the logs: they tell which process refused a request, and why."""
+    return "\n".join(
+        f"{name}: {line}"
+        for name in (*edge_processes(stack.settings), *service_processes(stack.settings), "nginx")
+        for line in stack.data_dir.log_file(name).read_text(errors="replace").splitlines()
+        if any(mark in line for mark in WARNING_MARKS)
     )
 
 

@@ -170,6 +170,18 @@ def test_constant_may_become_an_enum() -> None:
     assert breaking_changes(published_language(), old)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "max_length", "is_compatible"),
+    [("^[a-z]+$", 4, True), ("^[a-z]+$", 3, False), ("^r", 40, False)],
+    ids=["all values match", "too long", "another form"],
+)
+def test_enum_may_become_a_pattern_that_its_values_match(pattern: str, max_length: int, *, is_compatible: bool) -> None:
+    text = {"type": "string", "pattern": pattern, "maxLength": max_length}
+    new = changed(("schemas", "requests", "Colour"), text)
+    assert (breaking_changes(published_language(), new) == []) is is_compatible
+    assert breaking_changes(new, published_language())
+
+
 def test_recursive_schema_is_compared() -> None:
     def recursive(**more: object) -> dict[str, Any]:
         tree = {"type": "object", "properties": {"below": {"$ref": "#/schemas/requests/PartsRequest"}, **more}}

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from infra.ops.devstack.stack_settings import StackSettings
-from tests.chaos.rolling_restart import measure_rolling_restart
+from tests.chaos.rolling_restart import measure_rolling_restart, read_warnings
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.support.stack_without_coverage import uninstrumented_stack
 
@@ -29,5 +29,5 @@ async def test_a_rolling_restart_fails_no_request() -> None:
         )
         async with uninstrumented_stack(settings) as stack:
             result = await measure_rolling_restart(stack, only=RESTARTED)
-    assert result.meets_goals, str(result)
-    assert result.placed > 20
+            assert result.meets_goals, f"{result}\n{read_warnings(stack)}"
+            assert result.placed > 20

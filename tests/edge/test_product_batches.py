@@ -106,6 +106,19 @@ async def test_each_request_has_its_own_failure(http: HttpClient, stub: StubCata
         assert missing.json["request_id"] == missing.headers["X-Request-Id"]
 
 
+async def test_a_product_that_has_moved_is_redirected_to(http: HttpClient, stub: StubCatalog) -> None:
+    def moved(key: str) -> dict[str, Any]:
+        return {"version": 3, "product": product(key).decode(), "failure": None, "moved_to": f"new-{key}"}
+
+    stub.reply = lambda keys: (orjson.dumps({"items": [moved(key) for key in keys]}), {})
+    responses = await read(http, keys_of("lamp"))
+    together = {key for keys in stub.together for key in keys}
+    assert together
+    for key, response in responses.items():
+        expected = (301, f"/api/v1/products/new-{key}") if key in together else (200, None)
+        assert (response.status, response.headers.get("Location")) == expected
+
+
 @pytest.mark.parametrize(
     "reply",
     [failure(NotFound("There is no such operation.")), failure(ReplyTooLarge()), (b'{"items":7}', {}), (b"[", {})],

@@ -125,6 +125,17 @@ async def test_a_kept_reply_answers_conditional_requests_and_head(http: HttpClie
     assert len(services.requests) == 1
 
 
+async def test_an_old_slug_leads_to_the_path_of_the_current_one(http: HttpClient, services: StubServices) -> None:
+    services.respond("catalog.get_product", b'{"id":"7"}', Souk_Version="3", Souk_Moved_To="new-lamp")
+    for method in ("GET", "HEAD"):
+        response = await http(method, LAMP, headers={"If-None-Match": "*"})
+        assert (response.status, response.body) == (301, b"")
+        assert response.headers["Location"] == "/api/v1/products/new-lamp"
+        assert response.headers["Cache-Control"] == "public, max-age=1"
+        assert "ETag" not in response.headers
+    assert len(services.requests) == 1
+
+
 async def test_a_failure_is_not_kept(http: HttpClient, services: StubServices) -> None:
     for status in ("404", "503", "500"):
         services.respond(

@@ -38,6 +38,20 @@ DECLINE_SAFEGUARDS = (
         (f"{DECLINED}::test_the_last_units_are_free_before_catalog_has_consumed_the_cancellation",),
     ),
     Safeguard(
+        "hold of a cancelled order: the last units seem to be sold until the settler returns them",
+        "services/catalog/store/holds.py",
+        "    await connection.execute(_SETTLE_ENDED, hold_id)\n",
+        "",
+        ("tests/services/catalog/test_holds.py::test_a_release_settles_the_hold_of_a_cancelled_order",),
+    ),
+    Safeguard(
+        "hold of a refused order: a release that fails is not tried again",
+        PLACE,
+        "await hold_release.release(deps, hold_id, retry=True)",
+        "await hold_release.release(deps, hold_id, retry=is_private)",
+        ("tests/services/order/test_hold_release.py::test_a_refused_order_leaves_no_hold_although_catalog_was_away",),
+    ),
+    Safeguard(
         "one order of a cart version: the database admits two that are not cancelled",
         "services/order/migrations/0003_declined.up.sql",
         "CREATE UNIQUE INDEX orders_of_cart_version",

@@ -42,6 +42,29 @@ MESSAGING_SAFEGUARDS = (
         ("tests/infra/messaging/test_nats_client.py::test_a_ping_is_sent_behind_what_was_published",),
     ),
     Safeguard(
+        "shutdown: a task that loses a cancellation is not cancelled again",
+        "infra/foundation/background.py",
+        "        _, running = await asyncio.wait(running, timeout=cancel_again_seconds)\n",
+        "        await asyncio.wait(running)\n        return\n",
+        ("tests/infra/foundation/test_background.py::test_a_task_that_loses_a_cancellation_is_ended",),
+    ),
+    Safeguard(
+        "connection: an attempt that loses a cancellation goes on for ever",
+        "infra/messaging/connection.py",
+        "        await end_tasks([task], cancel_again_seconds=CANCEL_AGAIN_SECONDS)\n",
+        "        task.cancel()\n        await asyncio.wait([task])\n",
+        (
+            "tests/infra/messaging/test_connection.py::test_an_attempt_to_connect_that_loses_a_cancellation_ends_in_time",
+        ),
+    ),
+    Safeguard(
+        "shutdown: a publisher that waits for room in the buffer loses a cancellation",
+        "infra/messaging/nats_client.py",
+        "        if task.cancelling() > cancellations:\n",
+        "        if False:\n",
+        ("tests/infra/messaging/test_nats_client.py::test_a_publisher_that_waits_for_room_can_be_cancelled",),
+    ),
+    Safeguard(
         "group commit: what may have committed is done again",
         "infra/database/group_commit.py",
         "        except UNAVAILABLE_ERRORS as error:\n",
@@ -54,6 +77,29 @@ MESSAGING_SAFEGUARDS = (
         'not is_no_responders(reply) and "error" not in orjson.loads(reply.data)',
         "reply is not None",
         ("tests/infra/database/test_outbox.py::test_only_a_stored_event_is_acknowledged",),
+    ),
+    Safeguard(
+        "outbox: a leader that stops does not wake the next",
+        "infra/database/outbox.py",
+        '                await self.client.publish(f"wake.{self.service}")\n',
+        "                pass\n",
+        ("tests/infra/database/test_outbox.py::test_a_leader_that_stops_wakes_the_next",),
+    ),
+    Safeguard(
+        "deadlines: the first message after an idle time counts as arrived before the slow ticks",
+        "infra/messaging/arrival_clock.py",
+        " or (is_idle and now - self._last_tick > TICK_SECONDS)",
+        "",
+        (
+            "tests/infra/messaging/test_arrival_clock.py::test_first_message_after_an_idle_time_arrived_after_the_slow_tick",
+        ),
+    ),
+    Safeguard(
+        "idle: every process wakes up twenty times a second",
+        "infra/messaging/arrival_clock.py",
+        "IDLE_TICK_SECONDS = 0.25",
+        "IDLE_TICK_SECONDS = 0.03",
+        ("tests/e2e/test_idle.py::test_an_idle_process_rarely_wakes_up",),
     ),
     Safeguard(
         "messaging: a reader may use the API of the shop",

@@ -114,8 +114,8 @@ QUERY_SAFEGUARDS = (
     Safeguard(
         "search indexer: what an older release wrote is not found",
         "services/catalog/app.py",
-        "deps.import_worker, deps.search_indexer]",
-        "deps.import_worker]",
+        "deps.import_worker, deps.search_indexer,",
+        "deps.import_worker,",
         (f"{SEARCH}::test_what_an_older_release_wrote_is_indexed",),
     ),
 )

@@ -25,12 +25,16 @@ from tests.mutation.account_safeguards import ACCOUNT_SAFEGUARDS
 from tests.mutation.cart_safeguards import CART_SAFEGUARDS
 from tests.mutation.decline_safeguards import DECLINE_SAFEGUARDS
 from tests.mutation.edge_safeguards import EDGE_SAFEGUARDS
+from tests.mutation.export_safeguards import EXPORT_SAFEGUARDS
 from tests.mutation.guest_safeguards import GUEST_SAFEGUARDS
 from tests.mutation.import_safeguards import IMPORT_SAFEGUARDS
 from tests.mutation.mail_safeguards import MAIL_SAFEGUARDS
 from tests.mutation.messaging_safeguards import MESSAGING_SAFEGUARDS
 from tests.mutation.operation_safeguards import OPERATION_SAFEGUARDS
+from tests.mutation.pricing_safeguards import PRICING_SAFEGUARDS
+from tests.mutation.product_safeguards import PRODUCT_SAFEGUARDS
 from tests.mutation.query_safeguards import QUERY_SAFEGUARDS
+from tests.mutation.review_safeguards import REVIEW_SAFEGUARDS
 from tests.mutation.safeguard import Safeguard
 from tests.mutation.size_safeguards import SIZE_SAFEGUARDS
 
@@ -48,14 +52,14 @@ SAFEGUARDS = (
     ),
     Safeguard(
         "hold transaction: stock is read without a lock",
-        "services/catalog/migrations/0003_holds.up.sql",
+        "services/catalog/migrations/0010_publication.up.sql",
         "PERFORM 1 FROM stock s WHERE s.sku = ANY (asked_skus) ORDER BY s.sku FOR UPDATE;",
         "",
         ("tests/services/catalog/test_holds.py::test_a_hundred_concurrent_holds_share_the_last_ten_units",),
     ),
     Safeguard(
         "hold transaction: short lines are skipped, the other lines are held",
-        "services/catalog/migrations/0003_holds.up.sql",
+        "services/catalog/migrations/0010_publication.up.sql",
         "ELSIF short IS NOT NULL THEN",
         "ELSIF short IS NOT NULL AND json_array_length(json_build_array(short)) = 0 THEN",
         ("tests/services/catalog/test_holds.py::test_a_hold_reserves_every_line_or_none",),
@@ -139,6 +143,7 @@ SAFEGUARDS = (
     *ACCOUNT_SAFEGUARDS,
     *MESSAGING_SAFEGUARDS,
     *SIZE_SAFEGUARDS,
+    *EXPORT_SAFEGUARDS,
     *IMPORT_SAFEGUARDS,
     *DECLINE_SAFEGUARDS,
     *CART_SAFEGUARDS,
@@ -146,7 +151,10 @@ SAFEGUARDS = (
     *GUEST_SAFEGUARDS,
     *OPERATION_SAFEGUARDS,
     *MAIL_SAFEGUARDS,
+    *PRICING_SAFEGUARDS,
+    *PRODUCT_SAFEGUARDS,
     *QUERY_SAFEGUARDS,
+    *REVIEW_SAFEGUARDS,
 )
 
 

@@ -32,6 +32,8 @@ class FakeEdge:
     body: bytes | None = None
     release: asyncio.Event | None = None
     drops_connections: bool = False
+    breaks_off: asyncio.Event | None = None
+    """When to break off a response that has begun."""
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         received = {
@@ -51,6 +53,14 @@ class FakeEdge:
             "X-Request-Id": request.headers.get("X-Request-Id", ""),
             **self.headers,
         }
+        if self.breaks_off is not None:
+            response = web.StreamResponse(headers=headers)
+            await response.prepare(request)
+            await response.write(self.body or b"")
+            await self.breaks_off.wait()
+            assert request.transport is not None
+            request.transport.abort()
+            return response
         return web.Response(body=self.body or orjson.dumps(received), status=self.status, headers=headers)
 
 

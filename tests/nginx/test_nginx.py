@@ -7,6 +7,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -200,6 +201,19 @@ async def test_server_sent_events_are_not_buffered(front: NginxUnderTest) -> Non
     block = rendered.partition("orders/[^/]+/events$")[2].partition("}")[0]
     assert "proxy_buffering off" in block
     assert "gzip off" in block
+
+
+async def test_a_response_that_the_edge_breaks_off_has_no_end(front: NginxUnderTest) -> None:
+    front.upstream.body = b"a,b\r\n" * 100_000
+    front.upstream.breaks_off = asyncio.Event()
+    headers = {"Accept-Encoding": "identity", "Authorization": "Bearer x"}
+    async with front.session.get(f"{front.url}/api/v1/products/export", headers=headers) as response:
+        assert response.status == 200
+        assert await response.content.readexactly(1000)
+        front.upstream.breaks_off.set()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert len(front.upstream.requests) == 1
 
 
 async def test_refusals_are_logged_with_method_and_path_without_the_query(front: NginxUnderTest) -> None:

@@ -125,10 +125,11 @@ FROM generated g, generate_series(1, g.variants) AS position
 """  # noqa: S608 - constants
 _INSERT_PRODUCTS = """
 INSERT INTO product (id, slug, name, description, category_id, tags, attributes, price, is_active, rating_average,
-                     rating_count, version, sources, created_at, updated_at, folded_name, name_key, tag_keys, terms,
-                     indexed_version)
+                     rating_count, rating_rank, version, sources, created_at, updated_at, folded_name, name_key,
+                     tag_keys, terms, indexed_version)
 SELECT g.id, g.slug, g.name, g.description, g.category_id, g.tags, jsonb_build_object('material', g.material), g.price,
-       g.is_active, g.rating_average, g.rating_count, 1, '[]', g.created_at, g.created_at, g.folded_name, g.name_key,
+       g.is_active, g.rating_average, g.rating_count, (g.rating_average - 4) * g.rating_count / (g.rating_count + 5),
+       1, '[]', g.created_at, g.created_at, g.folded_name, g.name_key,
        g.tags, product_terms(g.folded_name, spaced(g.tags), lower(g.description),
                              ARRAY['name=' || g.folded_name] || v.skus), 1
 FROM generated g
@@ -142,7 +143,8 @@ SELECT g.id, '{{"id":"' || g.id || '","slug":"' || g.slug || '","name":"' || g.n
     || '"],"attributes":{{"material":"' || g.material || '"}},"price":{{"amount":' || g.price
     || ',"currency":"{CURRENCY}"}},"images":[],"rating":{{"average":'
     || to_char(g.rating_average, 'FM0.0') || ',"count":' || g.rating_count || '}},"is_active":' || g.is_active
-    || ',"created_at":"' || at || '","updated_at":"' || at || '","category":%s,"variants":[' || v.json || ']}}'
+    || ',"created_at":"' || at || '","updated_at":"' || at || '","publish_at":null,"category":%s,"variants":['
+    || v.json || ']}}'
 FROM (SELECT *, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at FROM generated) g
 JOIN (
     SELECT n, string_agg('{{"sku":"' || sku || '","options":' || options || ',"price":' || price_json

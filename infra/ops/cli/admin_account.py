@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,6 +23,7 @@ from contracts.failure import InvalidRequest
 from contracts.user import MakeAdmin
 from infra.messaging import connection
 from infra.messaging.rpc import RpcClient
+from infra.ops.cli.running_stack import RunningStack
 from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.secret_files import OPERATOR
@@ -175,6 +177,18 @@ async def log_in(url: str, credentials: AdminCredentials) -> AsyncIterator[Admin
                 f"{credentials.email} is not an administrator of the shop. Set SOUK_ADMIN_EMAIL to one who is."
             )
         yield AdminApi(session, url, session_body["access_token"])
+
+
+@asynccontextmanager
+async def log_in_as_admin(data: Path | None, url: str) -> AsyncIterator[AdminApi]:
+    """Logs in to the shop at an address, or else to the local one that runs on a data folder."""
+    if url:
+        address, credentials = url, credentials_from_environment()
+    else:
+        running = RunningStack(data)
+        address, credentials = running.http_url, (await ensure_admin(running)).credentials
+    async with log_in(address, credentials) as api:
+        yield api
 
 
 def _login_error(credentials: AdminCredentials, refusal: ApiError) -> StackError:

@@ -35,6 +35,10 @@ COMMANDS: Mapping[str, CommandEntry] = MappingProxyType(
         "demo": CommandEntry("demo:demo", "Buy something from the running shop and show what happens.", RUN),
         "seed": CommandEntry("seed:seed_command", "Load the demo catalog into a running shop.", FILL),
         "import": CommandEntry("import_products:import_command", "Import products from a CSV file.", FILL),
+        "export": CommandEntry("export_products:export_command", "Export all products to a CSV file.", FILL),
+        "starter-set": CommandEntry(
+            "starter_set:starter_set", "Load tax rates and shipping zones to begin with.", FILL
+        ),
         "verify": CommandEntry(
             "verify:verify", "Check the invariants over all stores, streams and the gateway.", OPERATE
         ),

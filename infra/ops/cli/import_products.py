@@ -12,9 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from infra.ops.cli.admin_account import AdminApi, credentials_from_environment, ensure_admin, log_in
+from infra.ops.cli.admin_account import AdminApi, log_in_as_admin
 from infra.ops.cli.options import DataOption, UrlOption
-from infra.ops.cli.running_stack import RunningStack
 from infra.ops.devstack.errors import StackError
 
 POLL_SECONDS = 0.1
@@ -87,12 +86,7 @@ async def _import(
     *,
     dry_run: bool,
 ) -> dict[str, Any]:
-    if url:
-        address, credentials = url, credentials_from_environment()
-    else:
-        running = RunningStack(data)
-        address, credentials = running.http_url, (await ensure_admin(running)).credentials
-    async with log_in(address, credentials) as api:
+    async with log_in_as_admin(data, url) as api:
         api.on_wait = on_wait
         return await run_import(api, content, on_progress, dry_run=dry_run)
 

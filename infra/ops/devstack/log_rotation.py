@@ -24,16 +24,21 @@ def tail(log: Path, offset: int = 0) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
 
 
+def is_too_long(log: Path) -> bool:
+    """Tells whether a log is longer than `MAX_LOG_BYTES`."""
+    try:
+        return log.stat().st_size > MAX_LOG_BYTES
+    except FileNotFoundError:
+        return False
+
+
 def rotate(log: Path) -> bool:
-    """Copies a log longer than `MAX_LOG_BYTES` to `.log.1` and empties it. Returns whether it did.
+    """Copies a log that is too long to `.log.1` and empties it. Returns whether it did.
 
     The process keeps writing to the same file. A line that it writes between the copy and the truncation is lost, and
     the copy is dropped when the disk has no room for it.
     """
-    try:
-        if log.stat().st_size <= MAX_LOG_BYTES:
-            return False
-    except FileNotFoundError:
+    if not is_too_long(log):
         return False
     copy = log.with_suffix(".log.1")
     try:

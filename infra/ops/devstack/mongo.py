@@ -31,7 +31,8 @@ USER_EXISTS = 51003
 CONFIG = """\
 # Written by `souk up` at every start.
 net: {{bindIp: {host}, port: {port}, unixDomainSocket: {{enabled: false}}}}
-storage: {{dbPath: "{folder}", wiredTiger: {{engineConfig: {{cacheSizeGB: 0.25}}}}}}
+# The journal is also flushed as soon as a write waits for it, as all of Souk's do. So it rests while there is none.
+storage: {{dbPath: "{folder}", journal: {{commitIntervalMs: 500}}, wiredTiger: {{engineConfig: {{cacheSizeGB: 0.25}}}}}}
 replication: {{replSetName: {replica_set}, oplogSizeMB: 256}}
 security: {{authorization: enabled, keyFile: "{key}"}}
 # A transaction of a dead client keeps its documents locked this long. Souk's own transactions time out after 4 s.

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from infra.foundation.background import end_tasks
 from infra.ops.devstack.child_environment import server_environment
 from infra.ops.devstack.errors import StackError
-from infra.ops.devstack.log_rotation import append_note, rotate, tail
+from infra.ops.devstack.log_rotation import append_note, is_too_long, rotate, tail
 from infra.ops.devstack.private_files import create_private_file
 from infra.ops.devstack.state_file import wait_until_gone
 
@@ -26,10 +27,11 @@ MAX_RESTART_DELAY_SECONDS = 5.0
 STABLE_AFTER_SECONDS = 3.0
 """A process that served at least this long restarts without a longer delay: its death is no part of a crash loop."""
 
-HEALTH_CHECK_INTERVAL_SECONDS = 2.0
+HEALTH_CHECK_INTERVAL_SECONDS = 5.0
 MAX_HEALTH_CHECK_SECONDS = 2.5
 """A little more than a probe's timeout. A check that took longer was delayed by the supervisor and is ignored."""
 ORPHAN_TIMEOUT_SECONDS = 5.0
+CANCEL_AGAIN_SECONDS = 1.0
 EXEC_CHILD = Path(__file__).with_name("exec_child.py")
 
 
@@ -128,9 +130,7 @@ class SupervisedProcess:
     async def stop(self, stop_signal: signal.Signals | None = None) -> None:
         """Stops the program until the next `start`, with its own stop signal unless another is given."""
         if self._supervisor:
-            self._supervisor.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._supervisor
+            await end_tasks([self._supervisor], cancel_again_seconds=CANCEL_AGAIN_SECONDS)
             self._supervisor = None
         if self.pid:
             self._set_state(ProcessStatus.STOPPING)
@@ -247,7 +247,7 @@ class SupervisedProcess:
         death = asyncio.ensure_future(self._child.wait())
         try:
             while not (await asyncio.wait({death}, timeout=HEALTH_CHECK_INTERVAL_SECONDS))[0]:
-                if await asyncio.to_thread(rotate, program.log):
+                if is_too_long(program.log) and await asyncio.to_thread(rotate, program.log):
                     self._log_start = 0
                 unhealthy = await self._unhealthy_time(unhealthy)
                 if unhealthy >= program.unhealthy_seconds:

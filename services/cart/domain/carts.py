@@ -142,6 +142,9 @@ CartEdit = AddLine | IncreaseQuantity | SetQuantity | RemoveLine | ClearLines | 
 def add_units(cart: CartRecord, sku: str, quantity: int, quotes: QuotesBySku) -> CartEdit:
     """Adds units of a SKU. Refuses a SKU that is not on sale, more units than are available, and too large a line."""
     quote = _require_on_sale(sku, quotes)
+    line = cart.lines_by_sku.get(sku)
+    if line is not None and quote_of(line, quotes) is None:
+        return _replace_line(cart, line, quote, quantity)
     present = cart.quantity_of(sku)
     if present + quantity > MAX_UNITS:
         detail = f"A line holds at most {MAX_UNITS} units; this one has {present} already."
@@ -158,10 +161,18 @@ def set_units(cart: CartRecord, sku: str, quantity: int, quotes: QuotesBySku) ->
     if not quantity:
         return RemoveLine(sku) if present else None
     quote = _require_on_sale(sku, quotes)
+    if present and quote_of(cart.lines_by_sku[sku], quotes) is None:
+        raise SkuUnknown("Another product has this SKU now. Remove the item, then add the other product.")
     _require_available(quote, quantity)
     if not present:
         return _new_line(cart, quote, quantity)
     return SetQuantity(sku, quantity) if present != quantity else None
+
+
+def quote_of(line: CartLine, quotes: QuotesBySku) -> SkuQuote | None:
+    """The quote of a line; None when its product is not on sale, even if another product has the SKU now."""
+    quote = quotes.get(line.sku)
+    return quote if quote is not None and quote.product_id == line.product_id else None
 
 
 def remove_line(cart: CartRecord, sku: str) -> CartEdit:
@@ -199,13 +210,16 @@ def merge_lines(own: CartRecord, guest: CartRecord) -> CartEdit | None:
     """Adds the guest's units to the customer's cart; None when the guest's cart is empty.
 
     A line holds up to `MAX_UNITS`: it stores how many units were left out, and its owner reads that once. The owner
-    also reads again which of these lines are short.
+    also reads again which of these lines are short. Where the SKU has passed from one product to another between the
+    two carts, the guest's line replaces the customer's.
     """
     if not guest.lines:
         return None
     merged = {line.sku: line for line in own.lines}
     for line in guest.lines:
-        present = merged.get(line.sku, replace(line, quantity=0, since=own.version + 1))
+        present = merged.get(line.sku)
+        if present is None or present.product_id != line.product_id:
+            present = replace(line, quantity=0, since=own.version + 1)
         quantity = present.quantity + line.quantity
         excess = max(quantity - MAX_UNITS, 0)
         merged[line.sku] = replace(
@@ -219,9 +233,15 @@ def merge_lines(own: CartRecord, guest: CartRecord) -> CartEdit | None:
 def units_taken(guest: CartRecord, own: CartRecord, merged: CartRecord) -> tuple[CartLine, ...]:
     """The guest's lines with the units that the customer's cart took over: all of them, unless a line was capped."""
     return tuple(
-        replace(line, quantity=min(line.quantity, merged.quantity_of(line.sku) - own.quantity_of(line.sku)))
+        replace(line, quantity=min(line.quantity, merged.quantity_of(line.sku) - _units_of_product(own, line)))
         for line in guest.lines
     )
+
+
+def _units_of_product(cart: CartRecord, line: CartLine) -> int:
+    """Units of the same product under the same SKU."""
+    own = cart.lines_by_sku.get(line.sku)
+    return own.quantity if own is not None and own.product_id == line.product_id else 0
 
 
 def after_order(cart: CartRecord, ordered: UnitsBySku, version: int) -> tuple[CartLine, ...]:
@@ -277,7 +297,7 @@ def find_shortage(line: CartLine, quote: SkuQuote | None) -> CartItemChange | No
 
 def mark_seen(cart: CartRecord, quotes: QuotesBySku) -> tuple[CartLine, ...] | None:
     """The lines with the prices and shortages that their owner reads now; None when none has changed."""
-    lines = tuple(_mark_line_seen(line, quotes.get(line.sku)) for line in cart.lines)
+    lines = tuple(_mark_line_seen(line, quote_of(line, quotes)) for line in cart.lines)
     pairs = zip(cart.lines, lines, strict=True)
     has_changed = any(
         (old.price, old.shortage, old.left_out) != (new.price, new.shortage, new.left_out) for old, new in pairs
@@ -305,6 +325,13 @@ def _require_available(quote: SkuQuote, quantity: int) -> None:
     if quantity > quote.available:
         detail = f"Only {quote.available} of {quote.sku} left."
         raise OutOfStock(detail, errors=[FieldError(pointer="/quantity", detail=detail)])
+
+
+def _replace_line(cart: CartRecord, old: CartLine, quote: SkuQuote, quantity: int) -> ReplaceLines:
+    """A new line instead of that of the product that had the SKU before."""
+    _require_available(quote, quantity)
+    new = replace(_quoted_line(quote, quantity), since=cart.version + 1)
+    return ReplaceLines(tuple(new if line is old else line for line in cart.lines), cart.version)
 
 
 def _new_line(cart: CartRecord, quote: SkuQuote, quantity: int) -> AddLine:

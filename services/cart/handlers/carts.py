@@ -62,5 +62,5 @@ async def checkout(deps: CartDeps, request: Request[CheckoutRequest]) -> Checkou
     # The next write most likely finds the cart emptied by the order, once that was paid.
     emptied = replace(cart, lines=(), version=cart.version + 1)
     deps.write_cache.put(cart_key(request.body.id, customer), emptied)
-    lines = [CheckoutLine(sku=line.sku, quantity=line.quantity) for line in cart.lines]
+    lines = [CheckoutLine(sku=line.sku, quantity=line.quantity, product_id=line.product_id) for line in cart.lines]
     return Checkout(cart_id=cart_reference(cart.id), version=cart.version, lines=lines)

@@ -10,6 +10,7 @@ from contracts.failure import FieldError, InvalidRequest
 from contracts.money import Money
 from services.catalog.domain.folded_text import unique_tags
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
+from services.catalog.domain.publication import change_publication, plan_publication
 from services.catalog.domain.sku_format import find_sku_problem
 from services.catalog.domain.slugs import RESERVED_SLUGS, propose_slug
 
@@ -27,6 +28,7 @@ def plan_creation(body: CreateProduct, product_id: UUID, now: datetime, currency
     if body.slug is not None:
         refuse_reserved(body.slug)
     variants = _check_variants(requested_variants(body), currency, single=body.variants is None)
+    publication = plan_publication(body)
     product = ProductRecord(
         id=product_id,
         slug=body.slug or propose_slug(body.name, product_id),
@@ -36,9 +38,10 @@ def plan_creation(body: CreateProduct, product_id: UUID, now: datetime, currency
         tags=unique_tags(body.tags),
         attributes=body.attributes,
         variants=tuple(map(VariantRecord.from_contract, variants)),
-        is_active=True,
+        is_active=publication.is_active,
         created_at=now,
         updated_at=now,
+        publish_at=publication.publish_at,
     )
     return ProductChange(product, _stock_of(variants))
 
@@ -47,6 +50,7 @@ def plan_replacement(product: ProductRecord, body: ReplaceProduct, now: datetime
     """The product after PUT. Without a slug in the request it keeps its slug, so that links to it still work."""
     is_renamed = body.slug != product.slug
     change = plan_creation(body if is_renamed else body.model_copy(update={"slug": None}), product.id, now, currency)
+    publication = change_publication(product.publication, body, now)
     return ProductChange(
         replace(
             product,
@@ -57,7 +61,8 @@ def plan_replacement(product: ProductRecord, body: ReplaceProduct, now: datetime
             tags=change.product.tags,
             attributes=change.product.attributes,
             variants=change.product.variants,
-            is_active=body.is_active,
+            is_active=publication.is_active,
+            publish_at=publication.publish_at,
             updated_at=now,
             version=product.version + 1,
         ),
@@ -70,9 +75,12 @@ def plan_update(product: ProductRecord, body: ChangeProduct, now: datetime, curr
     variants = _check_variants(body.variants or [], currency, single=False)
     if body.slug is not None and body.slug != product.slug:
         refuse_reserved(body.slug)
-    fields = {name: getattr(body, name) for name in ("slug", "name", "description", "attributes", "is_active")}
+    fields = {name: getattr(body, name) for name in ("slug", "name", "description", "attributes")}
+    publication = change_publication(product.publication, body, now)
     after = replace(
         product,
+        is_active=publication.is_active,
+        publish_at=publication.publish_at,
         updated_at=now,
         version=product.version + 1,
         **{name: value for name, value in fields.items() if value is not None},

@@ -9,6 +9,7 @@ from uuid import UUID
 from contracts.catalog import Attributes, Product, ProductImage, ProductRating, ProductVariant, VariantInput
 from contracts.model import Id, Model, SingleLine, Sku
 from contracts.money import Money
+from services.catalog.domain.publication import UNSCHEDULED, Publication, read_publish_at
 
 FULL_WIDTH_PIXELS = 1024
 
@@ -30,6 +31,8 @@ class VariantRecord:
     price: int
     compare_at_price: int | None
     weight_grams: int | None
+    is_freed: bool = False
+    """Whether another product has taken the SKU, while the variant's own was off sale."""
 
     @staticmethod
     def from_contract(variant: VariantInput) -> "VariantRecord":
@@ -79,6 +82,8 @@ class ProductRecord:
     """The name of the product in product files."""
     sources: tuple[Mapping[str, str], ...] = ()
     """Images that a product file names; they are not downloaded."""
+    publish_at: datetime | None = None
+    """From when it is on sale while it is active; None for ever, `UNSCHEDULED` for a draft."""
 
     @property
     def price(self) -> int:
@@ -90,9 +95,17 @@ class ProductRecord:
         """The SKUs of the variants, in their order."""
         return tuple(variant.sku for variant in self.variants)
 
+    @property
+    def publication(self) -> Publication:
+        """Whether it is active, and from when it is on sale then."""
+        return Publication(self.is_active, self.publish_at)
+
     def document_template(self, currency: str) -> str:
-        """The product's JSON as a template: one `%s` for the category's slug, then one for each variant's stock."""
-        product = self._to_contract(currency).model_dump_json(exclude={"category", "variants"})
+        """The product's JSON as a template: one `%s` for the category's slug, then one for each variant's stock.
+
+        Its status is not in it, because that changes with the time.
+        """
+        product = self._to_contract(currency).model_dump_json(exclude={"category", "variants", "status"})
         variants = [
             _variant_to_contract(variant, currency).model_dump_json(exclude={"available"}) for variant in self.variants
         ]
@@ -126,14 +139,17 @@ class ProductRecord:
             is_active=self.is_active,
             created_at=self.created_at,
             updated_at=self.updated_at,
+            publish_at=None if self.publish_at == UNSCHEDULED else self.publish_at,
         )
 
 
 def product_from_row(row: Mapping[str, Any]) -> ProductRecord:
     """A product from the columns of its row; `variants` and `images` are lists of objects."""
-    columns = {name: value for name, value in row.items() if name not in {"tags", "sources", "variants", "images"}}
+    converted = {"tags", "sources", "variants", "images", "publish_at"}
+    columns = {name: value for name, value in row.items() if name not in converted}
     return ProductRecord(
         **columns,
+        publish_at=read_publish_at(row["publish_at"]),
         tags=tuple(row["tags"]),
         sources=tuple(row["sources"]),
         variants=tuple(VariantRecord(**variant) for variant in row["variants"]),

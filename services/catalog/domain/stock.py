@@ -13,6 +13,8 @@ class StockRecord:
 
     on_hand: int
     reserved: int
+    is_foreign: bool = False
+    """Whether they are units of another product that had the SKU before."""
 
     @property
     def available(self) -> int:

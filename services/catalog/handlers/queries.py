@@ -19,7 +19,7 @@ from contracts.catalog import (
     SkuQuoteList,
     SuggestProducts,
 )
-from contracts.failure import NotFound
+from contracts.failure import Forbidden, NotFound
 from contracts.identity import Identity
 from contracts.model import ListPage
 from infra.foundation.pagination import count_fitting
@@ -34,11 +34,11 @@ _NOT_FOUND = NotFound().to_problem().model_dump(exclude_none=True)
 
 
 async def get_product(deps: CatalogDeps, request: Request[ProductLookup]) -> Reply[Product]:
-    """Reads a product by id or slug. Only administrators see one that is off sale."""
+    """Reads a product by id or slug, also by an old slug. Only administrators see one that is not on sale."""
     document = await deps.product_loader.load(_loader_key(request.body))
     if not _is_visible(document, request.identity):
         raise NotFound
-    return Reply(document.body.encode(), version=document.version)
+    return Reply(document.body.encode(), version=document.version, moved_to=document.moved_to)
 
 
 async def get_products(deps: CatalogDeps, request: Request[GetProducts]) -> Reply[ProductResults]:
@@ -57,18 +57,23 @@ def _loader_key(lookup: ProductLookup) -> str:
 
 def _is_visible(document: ProductDocument | None, identity: Identity | None) -> TypeGuard[ProductDocument]:
     is_admin = identity is not None and identity.is_admin
-    return document is not None and (document.is_active or is_admin)
+    return document is not None and (document.is_on_sale or is_admin)
 
 
 def _result(document: ProductDocument | None, identity: Identity | None) -> dict[str, Any]:
     if not _is_visible(document, identity):
         return {"version": None, "product": None, "failure": _NOT_FOUND}
-    return {"version": document.version, "product": document.body, "failure": None}
+    return {
+        "version": document.version,
+        "product": document.body,
+        "failure": None,
+        "moved_to": document.moved_to,
+    }
 
 
 async def list_products(deps: CatalogDeps, request: Request[ListProducts]) -> Reply[ListPage[Product]]:
     """Lists products by filter and sort."""
-    _check_cursor(request.body)
+    _check(request)
     page = await deps.page_loader.load(request.body)
     assert page is not None, "every requested page is loaded"
     return Reply(b"{%b}" % page)
@@ -76,7 +81,7 @@ async def list_products(deps: CatalogDeps, request: Request[ListProducts]) -> Re
 
 async def search_products(deps: CatalogDeps, request: Request[ListProducts]) -> Reply[ProductSearchResult]:
     """Lists products, with the facets of all that match."""
-    _check_cursor(request.body)
+    _check(request)
     found = await deps.search_loader.load(request.body) or await deps.large_search_loader.load(request.body)
     assert found is not None, "every requested search is loaded"
     return Reply(found)
@@ -95,7 +100,13 @@ async def quote(deps: CatalogDeps, request: Request[QuoteRequest]) -> Reply[SkuQ
         return Reply(await product_documents.read_quotes(connection, request.body.skus))
 
 
-def _check_cursor(body: ListProducts) -> None:
-    """Checks the cursor before the batch, where an invalid one would fail the other requests."""
+def _check(request: Request[ListProducts]) -> None:
+    """Refuses products off sale to all but administrators.
+
+    Checks the cursor before the batch, where an invalid one would fail the other requests.
+    """
+    body, identity = request.body, request.identity
+    if body.status is not None and (identity is None or not identity.is_admin):
+        raise Forbidden("Only administrators may list products by `status`.")
     if body.after:
         list_cursor.decode(effective_sort(body), body.after)

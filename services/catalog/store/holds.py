@@ -18,6 +18,11 @@ _PLACE_FOR_GUEST = _PLACE.replace(
     "place_hold($1, $2, $3, $4, $5, $6)", "place_guest_hold($1, $2, $3, $4, $5, $6, $7, $8)"
 )
 _RELEASE = "SELECT release_hold($1)"
+_SETTLE_ENDED = """
+SELECT settled.hold_id FROM (
+    SELECT id FROM hold WHERE id = $1 AND wanted = 'nothing' AND taken <> 'nothing' FOR UPDATE
+) AS ended, settle_holds(1, ended.id) AS settled
+"""
 _SETTLE = "SELECT hold_id, order_id FROM settle_holds($1)"
 _EXPIRE = """
 UPDATE hold SET status = 'expired' WHERE id IN (
@@ -87,8 +92,12 @@ async def place(
 
 
 async def release(connection: Connection, hold_id: UUID) -> None:
-    """Returns the stock of a hold at once; a hold that is sold or has ended stays as it is."""
+    """Returns the stock of a hold at once, unless it is sold.
+
+    When its order was cancelled or its time is over, the hold settler may not have returned the stock yet.
+    """
     await connection.execute(_RELEASE, hold_id)
+    await connection.execute(_SETTLE_ENDED, hold_id)
 
 
 async def expire(connection: Connection, limit: int) -> list[LostHold]:

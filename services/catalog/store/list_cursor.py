@@ -25,7 +25,7 @@ _OLDER_KEY_TYPES: dict[ProductSort, tuple[type, ...]] = {ProductSort.RELEVANCE: 
 """Of cursors that the release before made."""
 _IS_IN_RANGE: dict[type, Callable[[Any], bool]] = {
     int: lambda amount: 0 <= amount <= MAX_AMOUNT,
-    float: lambda number: -1 <= number <= 1e30,  # noqa: PLR2004 - the range of a float4, which excludes NaN
+    float: lambda number: -5 <= number <= 1e30,  # noqa: PLR2004 - ranks by rating and by relevance (float4); no NaN
     str: lambda text: "\0" not in text,
     UUID: lambda _: True,
 }

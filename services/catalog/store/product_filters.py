@@ -1,12 +1,13 @@
 """The conditions of product lists and search, and the sort orders, from which each statement is composed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.catalog import ListProducts, ProductSort
+from contracts.catalog import ListProducts, ProductSort, ProductStatus
 from services.catalog.domain.folded_text import name_key, tag_key
 from services.catalog.domain.search import parse_terms
+from services.catalog.store.product_documents import ON_SALE
 
 MAX_EXACT_MATCHES = 100
 
@@ -31,6 +32,10 @@ _RANK = "(ts_rank(p.terms, {0}) + CASE WHEN p.id = ANY ({1}) THEN 2 ELSE 0 END):
 SUBTREE = """WITH RECURSIVE below AS (
     SELECT id FROM category WHERE slug = {0} UNION SELECT c.id FROM category c JOIN below b ON c.parent_id = b.id
 ) SELECT id FROM below"""
+_BY_STATUS: Mapping[ProductStatus | None, str] = {
+    ProductStatus.DRAFT: "p.is_active AND p.publish_at > now()",
+    ProductStatus.INACTIVE: "NOT p.is_active",
+}
 _IN_STOCK = "EXISTS (SELECT FROM stock s WHERE s.product_id = p.id AND s.on_hand > s.reserved)"
 
 
@@ -54,9 +59,9 @@ SORT_ORDERS = {
         "p.name_key, p.id", "(p.name_key, p.id) > ({0}, {1})", ("name", "id"), ("bytea", "uuid")
     ),
     ProductSort.RATING: SortOrder(
-        "p.rating_average DESC, p.id DESC",
-        "(p.rating_average, p.id) < ({0}, {1})",
-        ("rating_average", "id"),
+        "p.rating_rank DESC, p.id DESC",
+        "(p.rating_rank, p.id) < ({0}, {1})",
+        ("rating_rank", "id"),
         ("float8", "uuid"),
     ),
     ProductSort.RELEVANCE: SortOrder(
@@ -87,8 +92,13 @@ class TextQuery:
 class Statement:
     """Conditions on the product `p`, and the parameters that they refer to."""
 
-    conditions: list[str] = field(default_factory=lambda: ["p.is_active"])
+    conditions: list[str] = field(default_factory=lambda: [ON_SALE])
     parameters: list[Any] = field(default_factory=list)
+
+    @staticmethod
+    def of(body: ListProducts) -> "Statement":
+        """A statement about the products with the requested status; without one, about those on sale."""
+        return Statement([_BY_STATUS.get(body.status, ON_SALE)])
 
     def copy(self) -> "Statement":
         """The same conditions and parameters, to add others to."""

@@ -13,7 +13,7 @@ from contracts.catalog import ListProducts, ProductSort
 from infra.database.postgres import Connection
 from services.catalog.domain.folded_text import fold
 from services.catalog.domain.search import prefix_query
-from services.catalog.store.product_documents import LIVE_COLUMNS
+from services.catalog.store.product_documents import LIVE_COLUMNS, ON_SALE
 from services.catalog.store.product_filters import SORT_ORDERS, SUBTREE, SortOrder, Statement, TextQuery
 
 MAX_RANKED_PRODUCTS = 1_000
@@ -26,14 +26,17 @@ MAX_SUGGESTION_CANDIDATES = 500
 _OLDEST_RANKED = f"""coalesce(
     (SELECT r.id FROM recent r ORDER BY r.id DESC OFFSET {MAX_RANKED_PRODUCTS - 1} LIMIT 1), '{EVERYTHING_RANKED}'
 )"""  # noqa: S608 - constants
-LIST_COLUMNS = "p.id, p.price, p.name, p.name_key, p.rating_average, p.category_id, p.version"
+LIST_COLUMNS = """
+    p.id, p.price, p.name, p.name_key, p.rating_average, p.rating_count, p.rating_rank, p.category_id, p.version,
+    p.is_active, p.publish_at
+"""
 _FIND_NAME = "SELECT name FROM product WHERE id = $1"
 _FIND_SUBTREE = SUBTREE.format("$1")
 _NAMES = f"""
 SELECT name FROM (
     SELECT DISTINCT ON (name) name, folded_name FROM (
-        SELECT name, folded_name FROM product
-        WHERE is_active AND to_tsvector('simple', folded_name) @@ to_tsquery('simple', $1)
+        SELECT p.name, p.folded_name FROM product p
+        WHERE {ON_SALE} AND to_tsvector('simple', p.folded_name) @@ to_tsquery('simple', $1)
         LIMIT {MAX_SUGGESTION_CANDIDATES}
     ) found
 ) names
@@ -45,7 +48,7 @@ async def list_page(
     connection: Connection, body: ListProducts, sort: ProductSort, after: Sequence[Any] | None
 ) -> list[Any]:
     """The rows of a page after a sort key, and one more if the list goes on."""
-    statement = Statement()
+    statement = Statement.of(body)
     if body.q:
         query = statement.match(body.q, is_planned_anew=True)
         statement.filter(body)
@@ -66,7 +69,7 @@ async def list_page(
 
 def is_plain(body: ListProducts) -> bool:
     """Whether one plan suits every such list, because an index has its products in their order."""
-    filters = (body.q, body.min_price, body.max_price, body.min_rating, body.tag, body.in_stock)
+    filters = (body.q, body.min_price, body.max_price, body.min_rating, body.tag, body.in_stock, body.status)
     return all(value is None for value in filters)
 
 
@@ -92,7 +95,7 @@ async def _list_category(
     connection: Connection, body: ListProducts, sort: ProductSort, after: Sequence[Any] | None
 ) -> list[Any]:
     """The page of a category: the first products of each category in the subtree, each from its own index, merged."""
-    statement, order = Statement(), SORT_ORDERS[sort]
+    statement, order = Statement.of(body), SORT_ORDERS[sort]
     subtree = SUBTREE.format(statement.bind(body.category, "text"))
     if after is not None:
         statement.conditions.append(statement.after(sort, after))
@@ -100,7 +103,7 @@ async def _list_category(
     found = f"""
     SELECT {LIST_COLUMNS} FROM (
         SELECT p.id FROM ({subtree}) below CROSS JOIN LATERAL (
-            SELECT p.id, p.price, p.name_key, p.rating_average FROM product p
+            SELECT p.id, p.price, p.name_key, p.rating_rank FROM product p
             WHERE p.category_id = below.id AND {statement.condition} ORDER BY {order.order_by} LIMIT {limit}
         ) p ORDER BY {order.order_by} LIMIT {limit}
     ) first JOIN product p ON p.id = first.id

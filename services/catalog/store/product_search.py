@@ -26,6 +26,13 @@ _FACETS = f"""'{{"category":[' || coalesce((
     FROM (
         SELECT width_bucket(f.price, {_PRICE_STEPS}) AS step, count(*) AS products FROM found f GROUP BY 1
     ) counted
+), '') || '],"rating":[' || coalesce((
+    SELECT string_agg(format('{{"value":"%s","count":%s}}', stars, products), ',' ORDER BY stars DESC) FROM (
+        SELECT stars, sum(products) OVER (ORDER BY stars DESC) AS products FROM (
+            SELECT floor(f.rating_average) AS stars, count(*) AS products FROM found f WHERE f.rating_average >= 1
+            GROUP BY 1
+        ) rated
+    ) counted
 ), '') || '],"tag":[' || coalesce((
     SELECT string_agg(format('{{"value":%s,"count":%s}}', to_json(tag), products), ',' ORDER BY products DESC, tag)
     FROM (
@@ -34,7 +41,8 @@ _FACETS = f"""'{{"category":[' || coalesce((
         ORDER BY products DESC, tag LIMIT {MAX_TAG_FACETS}
     ) counted
 ), '') || ']}}'"""  # noqa: S608 - constants
-"""The facets of the products `found` as JSON: price ranges in ascending order, other values by descending count.
+"""The facets of the products `found` as JSON: price ranges in ascending order, ratings in descending order, other
+values by descending count. A rating counts the products with that average or more, as the filter `min_rating` does.
 
 A product counts once for a tag that it has in several cases. One that is not indexed yet has no key for its tags.
 """
@@ -57,7 +65,7 @@ async def search(
     with_facets: bool = True,
 ) -> SearchResult | None:
     """The page after a sort key with its facets; None if more than 1,000 products match."""
-    statement, order = Statement(), SORT_ORDERS[sort]
+    statement, order = Statement.of(body), SORT_ORDERS[sort]
     extra, rank, keys = "", "", "".join(f"p.{column}, " for column in order.key_columns if column != "id")
     if body.q:
         query = statement.match(body.q, is_planned_anew=False)
@@ -92,14 +100,15 @@ async def search(
 
 async def count_facets(connection: Connection, body: ListProducts) -> str:
     """The facets of all matches, however many."""
-    statement = Statement()
+    statement = Statement.of(body)
     if body.q:
         statement.match(body.q, is_planned_anew=True)
     _filter(statement, body)
     facets: str = await connection.fetchval(
         f"""
         WITH found AS MATERIALIZED (
-            SELECT p.category_id, p.price, p.tags, p.tag_keys FROM product p WHERE {statement.condition}
+            SELECT p.category_id, p.price, p.rating_average, p.tags, p.tag_keys
+            FROM product p WHERE {statement.condition}
         )
         SELECT {_FACETS}
         """,  # noqa: S608 - composed from constants; every value is a parameter

@@ -1,6 +1,6 @@
 """The statements that write products and their variants."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,59 +11,98 @@ from contracts.failure import FieldError
 from infra.database.postgres import Connection
 from services.catalog.domain.product_records import ProductRecord, product_from_row
 from services.catalog.domain.search_index import search_columns
+from services.catalog.domain.shopify.handles import split_handle
 from services.catalog.store.search_index import column_values
 
 _INSERT = """
 WITH one AS (
     INSERT INTO product (id, slug, name, description, category_id, tags, attributes, price, is_active, version, handle,
-                         sources, created_at, updated_at, folded_name, name_key, tag_keys, terms, indexed_version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $19, $20, $13, $14, $15,
-            product_terms($13, $16, $17, $18), $10)
+                         sources, created_at, updated_at, folded_name, name_key, tag_keys, terms, indexed_version,
+                         publish_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $20, $21, $14, $15, $16,
+            product_terms($14, $17, $18, $19), $10, $13)
     ON CONFLICT DO NOTHING RETURNING id
 )
-INSERT INTO product_document (product_id, document) SELECT id, $21 FROM one RETURNING product_id
+INSERT INTO product_document (product_id, document) SELECT id, $22 FROM one RETURNING product_id
 """
 _UPDATE = """
 WITH one AS (
     UPDATE product SET slug = $2, name = $3, description = $4, category_id = $5, tags = $6, attributes = $7, price = $8,
-                       is_active = $9, version = $10, handle = $11, sources = $12, updated_at = $19,
-                       folded_name = $13, name_key = $14, tag_keys = $15, terms = product_terms($13, $16, $17, $18),
-                       indexed_version = $10
+                       is_active = $9, version = $10, handle = $11, sources = $12, updated_at = $20,
+                       folded_name = $14, name_key = $15, tag_keys = $16, terms = product_terms($14, $17, $18, $19),
+                       indexed_version = $10, publish_at = $13
     WHERE id = $1 RETURNING id
 )
-UPDATE product_document SET document = $20 FROM one WHERE product_id = one.id
+UPDATE product_document SET document = $21 FROM one WHERE product_id = one.id
 """
-_PRODUCT = """
-SELECT p.id, p.slug, p.name, p.description, p.category_id, p.tags, p.attributes, p.is_active,
-       p.created_at, p.updated_at, p.version, p.rating_average, p.rating_count, p.handle, p.sources,
-       (SELECT jsonb_agg(jsonb_build_object('sku', v.sku, 'options', v.options, 'price', v.price, 'compare_at_price',
-                         v.compare_at_price, 'weight_grams', v.weight_grams) ORDER BY v.position)
-        FROM variant v WHERE v.product_id = p.id) AS variants,
+PRODUCT_COLUMNS = """
+       p.id, p.slug, p.name, p.description, p.category_id, p.tags, p.attributes, p.is_active,
+       p.created_at, p.updated_at, p.version, p.rating_average, p.rating_count, p.handle, p.sources, p.publish_at,
+       (SELECT jsonb_agg(to_jsonb(v) - 'position' ORDER BY v.position)
+        FROM (
+            SELECT sku, position, options, price, compare_at_price, weight_grams, false AS is_freed
+            FROM variant WHERE product_id = p.id UNION ALL
+            SELECT sku, position, options, price, compare_at_price, weight_grams, true
+            FROM freed_variant WHERE product_id = p.id
+        ) v) AS variants,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('id', i.id, 'alt', i.alt) ORDER BY i.position), '[]')
         FROM image i WHERE i.product_id = p.id) AS images
-FROM product p WHERE p.id = $1
 """
+"""The columns of product `p` that make a `ProductRecord`."""
+_PRODUCT = f"SELECT {PRODUCT_COLUMNS} FROM product p WHERE p.id = $1"  # noqa: S608 - constants
 _LOCK = "SELECT 1 FROM product WHERE id = $1 FOR UPDATE"
-_LOCK_IMPORTED = """
+IMPORTED_PRECEDENCE = "is_active DESC, id DESC"
+"""Which of the products with a slug a product file names by it."""
+_LOCK_IMPORTED = f"""
 SELECT id FROM product WHERE handle = $1 OR (slug = $1 AND handle IS NULL)
-ORDER BY (handle = $1) DESC NULLS LAST LIMIT 1 FOR UPDATE
+ORDER BY (handle = $1) DESC NULLS LAST, {IMPORTED_PRECEDENCE} LIMIT 1 FOR UPDATE
+"""  # noqa: S608 - constants
+_LOCK_MADE = """
+SELECT id FROM product WHERE slug = $1 AND handle IS NULL AND right(replace(id::text, '-', ''), 12) = $2 FOR UPDATE
 """
+_SET_HANDLE = "UPDATE product SET handle = $2 WHERE id = $1"
 _UPSERT_VARIANTS = """
-INSERT INTO variant (sku, product_id, position, options, price, compare_at_price, weight_grams, on_sale, card)
-SELECT v.sku, $1, v.position, v.options, v.price, v.compare_at_price, v.weight_grams, $2, v.card
+INSERT INTO variant (sku, product_id, position, options, price, compare_at_price, weight_grams, on_sale, card,
+                     publish_at)
+SELECT v.sku, $1, v.position, v.options, v.price, v.compare_at_price, v.weight_grams, $2, v.card, $9
 FROM unnest($3::text[], $4::jsonb[], $5::bigint[], $6::bigint[], $7::int[], $8::text[]) WITH ORDINALITY
     AS v (sku, options, price, compare_at_price, weight_grams, card, position)
 ORDER BY v.sku
 ON CONFLICT (sku) DO UPDATE SET
     position = excluded.position, options = excluded.options, price = excluded.price,
     compare_at_price = excluded.compare_at_price, weight_grams = excluded.weight_grams, on_sale = excluded.on_sale,
-    card = excluded.card
+    card = excluded.card, publish_at = excluded.publish_at
 WHERE variant.product_id = excluded.product_id
 RETURNING sku
 """
-_DELETE_VARIANTS = "DELETE FROM variant WHERE product_id = $1 AND sku = ANY($2)"
+_DELETE_VARIANTS = "DELETE FROM variant WHERE product_id = $1 AND sku = ANY($2) RETURNING sku"
+_FREE_VARIANTS = """
+WITH freed AS (
+    DELETE FROM variant WHERE sku = ANY (ARRAY(
+        SELECT sku FROM variant WHERE sku = ANY($2) AND product_id <> $1 AND NOT on_sale ORDER BY sku FOR UPDATE
+    ))
+    RETURNING product_id, sku, position, options, price, compare_at_price, weight_grams
+)
+INSERT INTO freed_variant (product_id, sku, position, options, price, compare_at_price, weight_grams)
+SELECT product_id, sku, position, options, price, compare_at_price, weight_grams FROM freed
+"""
+_DELETE_FREED = "DELETE FROM freed_variant WHERE product_id = $1"
+_WRITE_FREED = """
+INSERT INTO freed_variant (product_id, sku, position, options, price, compare_at_price, weight_grams)
+SELECT $1, v.sku, v.position, v.options, v.price, v.compare_at_price, v.weight_grams
+FROM unnest($2::text[], $3::jsonb[], $4::bigint[], $5::bigint[], $6::int[]) WITH ORDINALITY
+    AS v (sku, options, price, compare_at_price, weight_grams, position)
+WHERE v.sku = ANY ($7)
+"""
+_REMEMBER_SLUG = """
+INSERT INTO old_slug (slug, product_id) VALUES ($1, $2)
+ON CONFLICT (slug) DO UPDATE SET product_id = excluded.product_id
+"""
+_FORGET_SLUG = "DELETE FROM old_slug WHERE slug = $1 AND product_id = $2"
+_SLUG_IN_USE = "SELECT EXISTS (SELECT FROM product WHERE slug = $1 AND is_active AND id <> $2)"
 _SINGLE_SKUS = """
-SELECT product_id, min(sku) AS sku FROM variant WHERE product_id = ANY($1) AND on_sale GROUP BY product_id
+SELECT product_id, min(sku) AS sku FROM variant
+WHERE product_id = ANY($1) AND on_sale AND (publish_at IS NULL OR publish_at <= now()) GROUP BY product_id
 HAVING count(*) = 1
 """
 
@@ -99,10 +138,18 @@ async def lock(connection: Connection, product_id: UUID) -> ProductRecord | None
 async def lock_by_handle(connection: Connection, handle: str) -> ProductRecord | None:
     """Locks the product that a product file names: the one with exactly that handle.
 
-    A product that no file has named yet is known by its slug, if the slug is exactly the handle.
+    A product that no file has named yet is known by its slug, if the slug is exactly the handle, or by the handle that
+    an export has made.
     """
     product_id = await connection.fetchval(_LOCK_IMPORTED, handle)
+    if product_id is None and (made := split_handle(handle)):
+        product_id = await connection.fetchval(_LOCK_MADE, *made)
     return None if product_id is None else await _get(connection, product_id)
+
+
+async def set_handle(connection: Connection, product_id: UUID, handle: str) -> None:
+    """Stores the name of a product in product files. It is not part of what is served."""
+    await connection.execute(_SET_HANDLE, product_id, handle)
 
 
 async def upsert_variants(connection: Connection, product: ProductRecord, snapshots: Sequence[str]) -> set[str]:
@@ -118,13 +165,48 @@ async def upsert_variants(connection: Connection, product: ProductRecord, snapsh
         [variant.compare_at_price for variant in variants],
         [variant.weight_grams for variant in variants],
         list(snapshots),
+        product.publish_at,
     )
     return set(product.skus) - {row["sku"] for row in rows}
 
 
-async def delete_variants(connection: Connection, product_id: UUID, skus: Sequence[str]) -> None:
-    """Deletes variants of the product; their stock rows stay."""
-    await connection.execute(_DELETE_VARIANTS, product_id, list(skus))
+async def free_variants(connection: Connection, product_id: UUID, skus: Sequence[str]) -> None:
+    """Takes SKUs from products off sale. Their variants are kept apart, without them."""
+    await connection.execute(_FREE_VARIANTS, product_id, list(skus))
+
+
+async def replace_freed_variants(connection: Connection, product: ProductRecord, skus: Collection[str]) -> None:
+    """Writes the variants whose SKUs other products have. The caller has written the others, which locks their SKUs."""
+    await connection.execute(_DELETE_FREED, product.id)
+    if not skus:
+        return
+    variants = product.variants
+    await connection.execute(
+        _WRITE_FREED,
+        product.id,
+        list(product.skus),
+        [variant.options for variant in variants],
+        [variant.price for variant in variants],
+        [variant.compare_at_price for variant in variants],
+        [variant.weight_grams for variant in variants],
+        list(skus),
+    )
+
+
+async def keep_old_slug(connection: Connection, product_id: UUID, old: str, new: str) -> None:
+    """Lets a product be found under the slug that it had."""
+    await connection.execute(_FORGET_SLUG, new, product_id)
+    await connection.execute(_REMEMBER_SLUG, old, product_id)
+
+
+async def is_slug_in_use(connection: Connection, slug: str, product_id: UUID) -> bool:
+    """Whether another active product has the slug."""
+    return bool(await connection.fetchval(_SLUG_IN_USE, slug, product_id))
+
+
+async def delete_variants(connection: Connection, product_id: UUID, skus: Sequence[str]) -> list[str]:
+    """Deletes variants of the product; their stock rows stay. Returns the SKUs without those that others have taken."""
+    return sorted(row["sku"] for row in await connection.fetch(_DELETE_VARIANTS, product_id, list(skus)))
 
 
 async def find_single_skus(connection: Connection, product_ids: Sequence[UUID]) -> Mapping[UUID, str]:
@@ -152,6 +234,7 @@ def _columns(article: ProductRecord) -> tuple[Any, ...]:
         article.version,
         article.handle,
         list(article.sources),
+        article.publish_at,
         *column_values(search_columns(article.name, article.tags, article.description, article.skus)),
     )
 

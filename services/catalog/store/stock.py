@@ -9,11 +9,15 @@ from infra.database.postgres import Connection
 from services.catalog.domain.stock import StockRecord
 
 _ASSIGN = """
-INSERT INTO stock (sku, product_id, position)
-SELECT p.sku, CASE WHEN p.position <= $2 THEN $1::uuid END, CASE WHEN p.position <= $2 THEN p.position END
+WITH owned AS (
+    SELECT sku FROM stock WHERE sku = ANY($3::text[]) AND coalesce(product_id, owner_id) <> $1::uuid
+)
+INSERT INTO stock (sku, product_id, position, owner_id)
+SELECT p.sku, CASE WHEN p.position <= $2 THEN $1::uuid END, CASE WHEN p.position <= $2 THEN p.position END, $1::uuid
 FROM unnest($3::text[]) WITH ORDINALITY AS p (sku, position) ORDER BY p.sku
-ON CONFLICT (sku) DO UPDATE SET product_id = excluded.product_id, position = excluded.position
-RETURNING sku, on_hand, reserved
+ON CONFLICT (sku) DO UPDATE
+SET product_id = excluded.product_id, position = excluded.position, owner_id = excluded.owner_id
+RETURNING sku, on_hand, reserved, EXISTS (SELECT FROM owned o WHERE o.sku = stock.sku) AS is_foreign
 """
 _SET = """
 WITH moved AS (
@@ -33,7 +37,10 @@ SELECT s.sku, s.on_hand, s.reserved FROM stock s
 WHERE s.product_id IS NOT NULL AND s.sku > $1 AND ($2::bigint IS NULL OR s.on_hand - s.reserved < $2)
 ORDER BY s.sku LIMIT $3
 """
-_IMPORTED = "SELECT sku, imported FROM variant WHERE product_id = $1 AND sku = ANY($2) AND imported IS NOT NULL"
+_IMPORTED = """
+SELECT v.sku, v.imported, s.on_hand FROM variant v LEFT JOIN stock s ON s.sku = v.sku
+WHERE v.product_id = $1 AND v.sku = ANY($2)
+"""
 _SET_IMPORTED = """
 UPDATE variant v SET imported = i.quantity FROM unnest($1::text[], $2::bigint[]) AS i (sku, quantity)
 WHERE v.sku = i.sku
@@ -51,9 +58,12 @@ class StockChangeSource:
 async def assign_skus(
     connection: Connection, product_id: UUID, skus: Sequence[str], removed: Sequence[str]
 ) -> dict[str, StockRecord]:
-    """Assigns SKUs to a product in their order, detaches the `removed` ones, and locks the stock of all."""
+    """Assigns SKUs to a product in their order, detaches the `removed` ones, and locks the stock of all.
+
+    The units of a SKU that another product had are still that product's: the caller clears them.
+    """
     rows = await connection.fetch(_ASSIGN, product_id, len(skus), [*skus, *removed])
-    return {row["sku"]: StockRecord(row["on_hand"], row["reserved"]) for row in rows}
+    return {row["sku"]: StockRecord(row["on_hand"], row["reserved"], row["is_foreign"]) for row in rows}
 
 
 async def set_on_hand(connection: Connection, on_hand: Mapping[str, int], source: StockChangeSource) -> None:
@@ -79,9 +89,12 @@ async def list_page(connection: Connection, after: str, below: int | None, limit
     return [to_contract(row["sku"], StockRecord(row["on_hand"], row["reserved"])) for row in rows]
 
 
-async def find_imported(connection: Connection, product_id: UUID, skus: Sequence[str]) -> dict[str, int]:
-    """The quantity in the last product file, by SKU of the product; a SKU without one is absent."""
-    return {row["sku"]: row["imported"] for row in await connection.fetch(_IMPORTED, product_id, list(skus))}
+async def find_imported(
+    connection: Connection, product_id: UUID, skus: Sequence[str]
+) -> dict[str, tuple[int | None, int | None]]:
+    """The quantity in the last product file, and the units on hand, by SKU of the product."""
+    rows = await connection.fetch(_IMPORTED, product_id, list(skus))
+    return {row["sku"]: (row["imported"], row["on_hand"]) for row in rows}
 
 
 async def set_imported(connection: Connection, quantities: Mapping[str, int]) -> None:

@@ -64,7 +64,7 @@ class ImportRun:
     async def write(self, group: ProductRows, product: FileProduct, notices: Notices) -> None:
         """Writes the product and the progress in one transaction."""
         async with self.deps.db.transaction() as tx:
-            outcome = await import_product(tx, product, self.job.who, self.deps.currency)
+            outcome = await import_product(tx, product, self.job.who, self.deps.shop_facts())
             await self._advance(tx, group, product, outcome, notices)
 
     async def try_out(self, group: ProductRows, product: FileProduct, notices: Notices) -> None:
@@ -78,7 +78,7 @@ class ImportRun:
         outcome = None
         with contextlib.suppress(_RolledBackError):
             async with self.deps.db.transaction() as tx:
-                outcome = await import_product(tx, product, self.job.who, self.deps.currency)
+                outcome = await import_product(tx, product, self.job.who, self.deps.shop_facts())
                 raise _RolledBackError
         self.tried_skus.update(skus)
         async with self.deps.db.transaction() as tx:

@@ -55,6 +55,9 @@ class OrderFacts(Model):
     number: str
     total: Money
     items: list[PlacedOrderItem] = []
+    shipping: Money | None = None
+    tax: Money | None = None
+    tax_included: bool = False
     tracking: ShipmentTracking | None = None
     reason: CancelReason | None = None
     was: OrderStatus | None = None

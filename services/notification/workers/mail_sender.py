@@ -47,7 +47,10 @@ BATCH_SIZE = 50
 LEASE_SECONDS = 120.0
 BATCH_SECONDS = 5.0
 """Time after which no mail of a batch is started any more. The rest is claimed again, with current recipients."""
-POLL_SECONDS = 0.25
+POLL_SECONDS = 1.0
+"""Interval of the search for mails that are due again, or that another process has left."""
+RETRY_SECONDS = 0.25
+"""Seconds to the next run while sending is paused or the rate limit is reached."""
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 60.0
 """Pause after the mail server was unavailable; it doubles each time."""
 
@@ -114,10 +117,10 @@ class MailSender:
 
     async def send_batch(self) -> bool:
         """Sends one batch within the rate limit, unless sending is paused; returns whether there may be more."""
-        if time.monotonic() < self._paused_until:
-            return False
-        allowed = self.rate_limit.take(BATCH_SIZE)
+        is_paused = time.monotonic() < self._paused_until
+        allowed = 0 if is_paused else self.rate_limit.take(BATCH_SIZE)
         if not allowed:
+            self.worker.wake_after(RETRY_SECONDS)
             return False
         batch = asyncio.create_task(self._claim_and_deliver(allowed))
         try:

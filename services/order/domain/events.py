@@ -52,6 +52,7 @@ def past_events(record: OrderRecord, *, charge: bool) -> list[Event]:
 def _placed(order: Order, hold_id: UUID, cart: CartVersion | None, *, charge: bool) -> OrderPlaced:
     return OrderPlaced(
         **_common_fields(order),
+        **_amounts(order),
         **_cart_fields(cart),
         hold_id=hold_id,
         charge=charge,
@@ -64,6 +65,7 @@ def _paid(_transition: Transition, record: OrderRecord) -> Event:
     assert order.payment_id is not None, "a paid order has a payment"
     return OrderPaid(
         **_common_fields(order),
+        **_amounts(order),
         **_cart_fields(record.cart),
         hold_id=record.hold_id,
         payment_id=order.payment_id,
@@ -110,6 +112,11 @@ _BUILDERS: Mapping[OrderStatus, Callable[[Transition, OrderRecord], Event]] = Ma
 def _common_fields(order: Order) -> dict[str, Any]:
     """The fields of every order event."""
     return {"order_id": order.id, "number": order.number, "user_id": order.user_id, "total": order.total}
+
+
+def _amounts(order: Order) -> dict[str, Any]:
+    """What the total consists of besides the items."""
+    return {"shipping": order.shipping, "tax": order.tax, "tax_included": order.tax_included}
 
 
 def _cart_fields(cart: CartVersion | None) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """An order before and after it is stored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from contracts.card_numbers import contains_card_number
 from contracts.cart import CartChanged
-from contracts.catalog import HeldLine, Hold
+from contracts.catalog import HeldLine, Hold, SkuUnknown
 from contracts.email_addresses import UNICODE_NAME_PROBLEM, has_unicode_name
 from contracts.failure import FieldError, InvalidRequest, PreconditionFailed, Unauthorized
 from contracts.identity import Identity
@@ -17,10 +18,10 @@ from contracts.order import (
     OrderItem,
     OrderStatus,
     PlaceOrder,
-    ShippingMethod,
 )
 from contracts.payment import CardNumberRefused
-from services.order.domain.pricing import price_order
+from services.order.domain.places import destination_of
+from services.order.domain.pricing import GoodsLine, LineTaxes, PricingRules, price_order
 
 OWN_CART = "mine"
 """The `cart_id` by which a customer names their own cart."""
@@ -50,8 +51,9 @@ class OrderDraft:
     buyer: Buyer
     hold: Hold
     cart: CartVersion | None
-    shipping_method: ShippingMethod
     payment_method: str | None
+    rules_version: int
+    """The version of the pricing rules that it was priced by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,20 @@ def require_version(record: OrderRecord, if_match: frozenset[int] | None) -> Non
         raise PreconditionFailed
 
 
+def require_products(hold: Hold, products: Mapping[str, UUID]) -> None:
+    """Refuses to sell other goods than those in the cart, whose SKU has passed to another product since.
+
+    `products` has the product of each SKU in the cart.
+    """
+    errors = [
+        FieldError(pointer=f"/items/{index}", detail=f"{line.sku} in the cart is not on sale any more.")
+        for index, line in enumerate(hold.lines)
+        if products.get(line.sku, line.product_id) != line.product_id
+    ]
+    if errors:
+        raise SkuUnknown(errors=errors)
+
+
 def require_same_buyer(record: OrderRecord | None, buyer: Buyer) -> OrderRecord:
     """Returns the order that was placed first, if this buyer placed it. Another buyer's order is not revealed."""
     if record is None or (record.order.user_id, record.email) != (buyer.user_id, buyer.email):
@@ -103,33 +119,50 @@ def require_same_buyer(record: OrderRecord | None, buyer: Buyer) -> OrderRecord:
     return record
 
 
+def require_deliverable(request: PlaceOrder, rules: PricingRules) -> None:
+    """Raises a `Fail` when the order cannot be shipped as requested, whatever is in it."""
+    assert request.shipping_address is not None, "a saved address was resolved before"
+    rules.shipping.methods_to(destination_of(request.shipping_address), request.shipping_method)
+
+
 def draft_order(
-    request: PlaceOrder, buyer: Buyer, hold: Hold, cart: CartVersion | None, *, order_id: UUID, at: datetime
+    request: PlaceOrder,
+    buyer: Buyer,
+    hold: Hold,
+    cart: CartVersion | None,
+    rules: PricingRules,
+    *,
+    order_id: UUID,
+    at: datetime,
 ) -> OrderDraft:
     """Builds the order from the lines that catalog has priced and held."""
-    items = [_item(line) for line in hold.lines]
     assert request.shipping_address is not None, "a saved address was resolved before"
-    totals = price_order(items, hold.currency, request.shipping_method, request.shipping_address)
+    lines = [GoodsLine(line.unit_price.amount, line.quantity) for line in hold.lines]
+    destination = destination_of(request.shipping_address)
+    price = price_order(lines, hold.currency, request.shipping_method, destination, rules, at)
     order = Order(
         id=order_id,
         number="",
         user_id=buyer.user_id,
         status=OrderStatus.PENDING,
-        items=items,
-        subtotal=totals.subtotal,
-        discount=totals.discount,
-        shipping=totals.shipping,
-        tax=totals.tax,
-        total=totals.total,
+        items=[_item(line, taxes) for line, taxes in zip(hold.lines, price.lines, strict=True)],
+        subtotal=price.subtotal,
+        discount=price.discount,
+        shipping=price.shipping,
+        shipping_method=price.shipping_method,
+        tax=price.tax,
+        tax_included=price.tax_included,
+        tax_lines=price.tax_lines,
+        total=price.total,
         shipping_address=request.shipping_address,
         history=[OrderHistoryEntry(status=OrderStatus.PENDING, at=at)],
         created_at=at,
         updated_at=at,
     )
-    return OrderDraft(order, buyer, hold, cart, request.shipping_method, request.payment_method)
+    return OrderDraft(order, buyer, hold, cart, request.payment_method, rules.version)
 
 
-def _item(line: HeldLine) -> OrderItem:
+def _item(line: HeldLine, taxes: LineTaxes) -> OrderItem:
     return OrderItem(
         sku=line.sku,
         product_id=line.product_id,
@@ -138,4 +171,6 @@ def _item(line: HeldLine) -> OrderItem:
         quantity=line.quantity,
         unit_price=line.unit_price,
         line_total=line.unit_price.times(line.quantity),
+        tax_lines=taxes.tax_lines,
+        shipping_tax_lines=taxes.shipping_tax_lines,
     )

@@ -1,25 +1,64 @@
-"""What an order costs: its lines, the discount, shipping and tax."""
+"""What an order costs: its lines, the discount, shipping and tax, by the merchant's rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from datetime import datetime
 
 from contracts.failure import FieldError, InvalidRequest
 from contracts.money import MAX_AMOUNT, Money
-from contracts.order import Address, OrderItem, ShippingMethod
-from services.order.domain.sums import LinePrice, ShippingPrice, TaxRate, sum_order
-
-SHIPPING: Mapping[ShippingMethod, int] = MappingProxyType({ShippingMethod.STANDARD: 0})
-"""The shipping price of one order, in minor units, by method."""
-
-TAX_RATES: Mapping[str, tuple[TaxRate, ...]] = MappingProxyType({})
-"""The rates on goods and shipping by destination country; none for a country that is not listed."""
+from contracts.order import DEFAULT_TAX_CATEGORY, TaxLine, TaxSettings
+from services.order.domain.places import Place
+from services.order.domain.shipping import ShippingChoice, ShippingTable
+from services.order.domain.sums import (
+    AppliedRate,
+    ComputedTax,
+    LinePrice,
+    LineSums,
+    OrderSums,
+    ShippingPrice,
+    sum_order,
+)
+from services.order.domain.taxes import TaxTable, taxing_place
 
 
 @dataclass(frozen=True, slots=True)
-class OrderTotals:
-    """The amounts of an order: `total` is `subtotal - discount + shipping + tax`."""
+class PricingRules:
+    """The tax settings, tax rates and shipping zones of a moment. Each change of any of them makes a new version."""
 
+    version: int
+    settings: TaxSettings
+    taxes: TaxTable
+    shipping: ShippingTable
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsLine:
+    """A line before its taxes: `unit_price` in minor units. The tax category decides which taxes apply."""
+
+    unit_price: int
+    quantity: int
+    tax_category: str = DEFAULT_TAX_CATEGORY
+
+
+@dataclass(frozen=True, slots=True)
+class LineTaxes:
+    """The taxes on the goods of a line, and on its share of the shipping."""
+
+    tax_lines: list[TaxLine]
+    shipping_tax_lines: list[TaxLine]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPrice:
+    """The taxes of each line, and the amounts of an order.
+
+    `total` is `subtotal - discount + shipping`, plus `tax` unless the prices include it.
+    """
+
+    lines: list[LineTaxes]
+    shipping_method: str
+    tax_included: bool
+    tax_lines: list[TaxLine]
     subtotal: Money
     discount: Money
     shipping: Money
@@ -27,13 +66,70 @@ class OrderTotals:
     total: Money
 
 
-def price_order(items: Sequence[OrderItem], currency: str, method: ShippingMethod, address: Address) -> OrderTotals:
-    """Adds up the items, shipping and tax. Raises `InvalidRequest` when the total exceeds the largest amount."""
-    rates = TAX_RATES.get(address.country, ())
-    lines = [LinePrice(item.unit_price.amount, item.quantity, rates) for item in items]
-    sums = sum_order(lines, tax_included=False, shipping=ShippingPrice(SHIPPING[method]))
+def price_order(
+    lines: Sequence[GoodsLine], currency: str, method: str, destination: Place, rules: PricingRules, at: datetime
+) -> OrderPrice:
+    """Adds up the lines, shipping and tax as the rules are at that time.
+
+    Raises `NotDeliverable` or `InvalidRequest` when nothing ships there as requested, or the total exceeds the largest
+    amount.
+    """
+    settings, place = rules.settings, taxing_place(rules.settings, destination)
+    rates = {
+        category: rules.taxes.rates_at(place, category, at)
+        for category in (*(line.tax_category for line in lines), settings.shipping_tax_category)
+        if category is not None
+    }
+    prices = [LinePrice(line.unit_price, line.quantity, rates[line.tax_category]) for line in lines]
+    shipping = rules.shipping.choose(destination, method, sum(price.amount for price in prices), currency)
+    shipping_rates = rates[settings.shipping_tax_category] if settings.shipping_tax_category else None
+    sums = sum_order(
+        prices, tax_included=settings.prices_include_tax, shipping=ShippingPrice(shipping.price, rates=shipping_rates)
+    )
     if sums.total > MAX_AMOUNT:
         detail = "The total exceeds the largest amount of one payment. Order fewer items."
         raise InvalidRequest(errors=[FieldError(pointer="/items", detail=detail)])
+    return _to_price(sums, shipping, currency, tax_included=settings.prices_include_tax)
+
+
+def _to_price(sums: OrderSums, shipping: ShippingChoice, currency: str, *, tax_included: bool) -> OrderPrice:
+    taxes = [tax for line in sums.lines for tax in (*line.tax_lines, *_shipping_taxes(line))]
     amounts = (sums.subtotal, sums.discount, sums.shipping, sums.tax, sums.total)
-    return OrderTotals(*(Money(amount=amount, currency=currency) for amount in amounts))
+    return OrderPrice(
+        [
+            LineTaxes(_to_tax_lines(line.tax_lines, currency), _to_tax_lines(_shipping_taxes(line), currency))
+            for line in sums.lines
+        ],
+        shipping.method,
+        tax_included,
+        _to_tax_lines(_sum_by_rate(taxes), currency),
+        *(Money(amount=amount, currency=currency) for amount in amounts),
+    )
+
+
+def _shipping_taxes(sums: LineSums) -> tuple[ComputedTax, ...]:
+    """The taxes on the line's share of shipping; none if that is nothing."""
+    return sums.shipping_tax_lines if sums.shipping else ()
+
+
+def _sum_by_rate(taxes: Iterable[ComputedTax]) -> list[ComputedTax]:
+    """One tax for each rate, in the order in which the rates first occur."""
+    by_rate: dict[AppliedRate, ComputedTax] = {}
+    for tax in taxes:
+        other = by_rate.get(tax.rate)
+        by_rate[tax.rate] = ComputedTax(tax.rate, tax.base + other.base, tax.amount + other.amount) if other else tax
+    return list(by_rate.values())
+
+
+def _to_tax_lines(taxes: Iterable[ComputedTax], currency: str) -> list[TaxLine]:
+    return [
+        TaxLine(
+            name=tax.rate.name,
+            rate_ppm=tax.rate.rate_ppm,
+            base=Money(amount=tax.base, currency=currency),
+            amount=Money(amount=tax.amount, currency=currency),
+            compound=tax.rate.compound,
+            reason=tax.rate.reason,
+        )
+        for tax in taxes
+    ]

@@ -7,41 +7,26 @@ what is left and rounded once per line and rate. The sums of the order are the s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from contracts.money import allocate, divide_half_up
-
-PPM = 1_000_000
-"""Rates are in parts per million: 19 % is 190,000 and 8.875 % is 88,750."""
-
-
-class TaxReason(StrEnum):
-    """Why a rate applies. A rate of zero needs a reason on the invoice."""
-
-    STANDARD = "standard"
-    REDUCED = "reduced"
-    ZERO_RATED = "zero_rated"
-    REVERSE_CHARGE = "reverse_charge"
-    EXPORT = "export"
-    EXEMPT = "exempt"
-    NOT_COLLECTING = "not_collecting"
+from contracts.order import PPM, TaxReason
 
 
 @dataclass(frozen=True, slots=True)
-class TaxRate:
+class AppliedRate:
     """A rate of tax. A compound one applies to the price and the taxes before it."""
 
-    code: str
+    name: str
     rate_ppm: int
     reason: TaxReason
     compound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class TaxLine:
+class ComputedTax:
     """The tax of one rate on one line. `base` is the amount without this tax that it applies to."""
 
-    rate: TaxRate
+    rate: AppliedRate
     base: int
     amount: int
 
@@ -52,7 +37,7 @@ class LinePrice:
 
     unit_price: int
     quantity: int
-    rates: tuple[TaxRate, ...] = ()
+    rates: tuple[AppliedRate, ...] = ()
     discount: int = 0
     is_eligible: bool = True
 
@@ -68,7 +53,7 @@ class ShippingPrice:
 
     amount: int = 0
     discount: int = 0
-    rates: tuple[TaxRate, ...] | None = None
+    rates: tuple[AppliedRate, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +62,10 @@ class LineSums:
 
     line_total: int
     discount: int
-    tax_lines: tuple[TaxLine, ...]
+    tax_lines: tuple[ComputedTax, ...]
     total: int
     shipping: int
-    shipping_tax_lines: tuple[TaxLine, ...]
+    shipping_tax_lines: tuple[ComputedTax, ...]
 
     @property
     def tax(self) -> int:
@@ -141,7 +126,7 @@ def fixed_discount(lines: Sequence[LinePrice], amount: int) -> int:
     return min(amount, _eligible_amount(lines))
 
 
-def tax_on(amount: int, rates: Sequence[TaxRate], *, tax_included: bool) -> tuple[TaxLine, ...]:
+def tax_on(amount: int, rates: Sequence[AppliedRate], *, tax_included: bool) -> tuple[ComputedTax, ...]:
     """Returns the tax lines of an amount, which includes the tax or not. Each tax is rounded once."""
     return _included_tax(amount, rates) if tax_included else _added_tax(amount, rates)
 
@@ -184,28 +169,28 @@ def _shipping_weights(lines: Sequence[LinePrice], paid: Sequence[int]) -> Sequen
     return next(weights for weights in (paid, amounts, [line.quantity for line in lines]) if any(weights))
 
 
-def _added_tax(amount: int, rates: Sequence[TaxRate]) -> tuple[TaxLine, ...]:
-    taxes: list[TaxLine] = []
+def _added_tax(amount: int, rates: Sequence[AppliedRate]) -> tuple[ComputedTax, ...]:
+    taxes: list[ComputedTax] = []
     for rate in rates:
         base = amount + (_sum_tax(taxes) if rate.compound else 0)
-        taxes.append(TaxLine(rate, base, divide_half_up(base * rate.rate_ppm, PPM)))
+        taxes.append(ComputedTax(rate, base, divide_half_up(base * rate.rate_ppm, PPM)))
     return tuple(taxes)
 
 
-def _included_tax(gross: int, rates: Sequence[TaxRate]) -> tuple[TaxLine, ...]:
+def _included_tax(gross: int, rates: Sequence[AppliedRate]) -> tuple[ComputedTax, ...]:
     """The whole tax with the combined rate, rounded once and then divided among the rates."""
     if not rates:
         return ()
     weights, one = _combined_rates(rates)
     tax = divide_half_up(gross * sum(weights), one + sum(weights))
     amounts = allocate(tax, weights) if tax else [0] * len(rates)
-    net, taxes = gross - tax, list[TaxLine]()
+    net, taxes = gross - tax, list[ComputedTax]()
     for rate, amount in zip(rates, amounts, strict=True):
-        taxes.append(TaxLine(rate, net + (_sum_tax(taxes) if rate.compound else 0), amount))
+        taxes.append(ComputedTax(rate, net + (_sum_tax(taxes) if rate.compound else 0), amount))
     return tuple(taxes)
 
 
-def _combined_rates(rates: Sequence[TaxRate]) -> tuple[list[int], int]:
+def _combined_rates(rates: Sequence[AppliedRate]) -> tuple[list[int], int]:
     """Each rate's exact part of the net price, as numerators of one denominator.
 
     A compound rate applies to the taxes before it, so each needs a factor of a million more to stay exact.
@@ -220,5 +205,5 @@ def _combined_rates(rates: Sequence[TaxRate]) -> tuple[list[int], int]:
     return parts, one
 
 
-def _sum_tax(taxes: Sequence[TaxLine]) -> int:
+def _sum_tax(taxes: Sequence[ComputedTax]) -> int:
     return sum(tax.amount for tax in taxes)

@@ -9,8 +9,9 @@ A cart keeps its lines until an order of it is paid. When that order is cancelle
 ordered again: the number of its cancelled orders, the attempt, is part of the hold's id.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid5
 
 from contracts import cart, catalog, user
@@ -34,18 +35,22 @@ from services.order.domain.orders import (
     OrderRecord,
     draft_order,
     reject_card_number,
+    require_deliverable,
+    require_products,
     require_same_buyer,
     resolve_buyer,
 )
+from services.order.domain.pricing import PricingRules
 from services.order.handlers import guest_limits
 from services.order.store import insert as store
+from services.order.store.insert import StoredOrders
 from services.order.workers import hold_release
 
 _HOLD_NAMESPACE = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
 """The namespace of derived hold ids."""
 
 MAX_ATTEMPTS = 3
-"""How often a cart is tried again because its order was cancelled at the same moment."""
+"""How often an order is tried because its cart's last one was cancelled, or the pricing rules changed, meanwhile."""
 
 UNCERTAIN_ERRORS = (TimedOut, Unavailable, InternalError)
 """After these it is unknown whether catalog has held the stock."""
@@ -59,10 +64,16 @@ class RequestedOrder:
     buyer: Buyer
     lines: list[RequestedLine]
     cart: CartVersion | None
+    products: Mapping[str, UUID]
+    """The product of each SKU as it is in the cart. Another product may have the SKU by now."""
 
 
 class _OrderCancelled(Exception):  # noqa: N818 - control flow: the next attempt has a hold of its own
     """The order that was placed before from this version of the cart is cancelled."""
+
+
+class _RulesChanged(Exception):  # noqa: N818 - control flow: the order is priced again
+    """The pricing rules have changed since the order was priced."""
 
 
 class _OrderExists(Exception):  # noqa: N818 - control flow: the order is answered as it is
@@ -74,8 +85,9 @@ async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
     reject_card_number(request.body.payment_method)
     buyer = resolve_buyer(request.identity, request.body, smtp_utf8=deps.smtp_utf8)
     body = await _with_address(deps, request)
-    cart_version, lines = await _requested_lines(deps, body, buyer)
-    purchase = RequestedOrder(body, buyer, lines, cart_version)
+    purchase = await _requested_order(deps, body, buyer)
+    cart_version = purchase.cart
+    await deps.pricing_rules.decide(deps.db, partial(require_deliverable, body))
     if cart_version is None:
         return await _place(deps, request, purchase, derive_hold_id(None, request.idempotency_key))
     for _ in range(MAX_ATTEMPTS):
@@ -90,8 +102,8 @@ async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
 async def _next_hold_id(deps: OrderDeps, cart_version: CartVersion) -> UUID:
     """The id of the hold for the next order of this cart version.
 
-    The hold of the order that was cancelled last is released here too: catalog may not have consumed its event yet,
-    and the last units would seem to be sold.
+    The hold of the order that was cancelled last is released here too: catalog may not have consumed its event yet, or
+    not returned its stock, and the last units would seem to be sold.
     """
     async with deps.db.connection() as connection:
         attempt = await store.count_cancelled(connection, cart_version)
@@ -117,12 +129,12 @@ async def _place(
         raise
     failpoint("order.stock_held")
     try:
-        draft = draft_order(purchase.body, purchase.buyer, hold, purchase.cart, order_id=new_id(), at=now())
-        placed, is_new = await _write(deps, request, draft, buckets)
+        require_products(hold, purchase.products)
+        placed, is_new = await _price_and_write(deps, request, purchase, hold, buckets)
         failpoint("order.written")
     except Exception as error:
         if should_release_hold(error):
-            await hold_release.release(deps, hold_id, retry=is_private)
+            await hold_release.release(deps, hold_id, retry=True)  # the client has its answer and may not come again
         elif is_private:
             hold_release.release_later(deps, hold_id)
         raise
@@ -154,17 +166,16 @@ async def _with_address(deps: OrderDeps, request: Request[PlaceOrder]) -> PlaceO
     return request.body.model_copy(update={"shipping_address": address})
 
 
-async def _requested_lines(
-    deps: OrderDeps, body: PlaceOrder, buyer: Buyer
-) -> tuple[CartVersion | None, list[RequestedLine]]:
-    """The lines to buy, and the cart's version when they come from a cart."""
+async def _requested_order(deps: OrderDeps, body: PlaceOrder, buyer: Buyer) -> RequestedOrder:
+    """The lines to buy, with the cart's version and its products when they come from a cart."""
     if body.items is not None:
-        return None, body.items
+        return RequestedOrder(body, buyer, body.items, None, {})
     assert body.cart_id is not None, "the contract requires one of the two"
     checkout = await deps.rpc.request(cart.CHECKOUT, cart.CheckoutRequest(id=body.cart_id, user_id=buyer.user_id))
     failpoint("order.cart_read")
     lines = [RequestedLine(sku=line.sku, quantity=line.quantity) for line in checkout.lines]
-    return CartVersion(checkout.cart_id, checkout.version), lines
+    products = {line.sku: line.product_id for line in checkout.lines if line.product_id is not None}
+    return RequestedOrder(body, buyer, lines, CartVersion(checkout.cart_id, checkout.version), products)
 
 
 def derive_hold_id(cart_version: CartVersion | None, key: IdempotencyKey | None, attempt: int = 0) -> UUID:
@@ -243,6 +254,22 @@ def _require_current(existing: OrderRecord | None, cart_version: CartVersion | N
     return require_same_buyer(existing, buyer)
 
 
+async def _price_and_write(
+    deps: OrderDeps, request: Request[PlaceOrder], purchase: RequestedOrder, hold: Hold, buckets: list[GuestOrderBucket]
+) -> tuple[Reply[Order], bool]:
+    """The order at the prices of the rules that are current when it is stored, and whether this request stored it."""
+
+    def draft(rules: PricingRules) -> OrderDraft:
+        return draft_order(purchase.body, purchase.buyer, hold, purchase.cart, rules, order_id=new_id(), at=now())
+
+    for _ in range(MAX_ATTEMPTS):
+        try:
+            return await _write(deps, request, await deps.pricing_rules.decide(deps.db, draft), buckets)
+        except _RulesChanged:
+            deps.pricing_rules.forget()
+    raise Unavailable("Taxes or shipping prices are being changed. Try again.", retry_after=1)
+
+
 async def _write(
     deps: OrderDeps, request: Request[PlaceOrder], draft: OrderDraft, buckets: list[GuestOrderBucket]
 ) -> tuple[Reply[Order], bool]:
@@ -272,14 +299,18 @@ async def _write(
 async def write_orders(
     members: Sequence[tuple[Transaction, tuple[OrderDraft, float]]],
 ) -> list[Reply[Order] | Exception]:
-    """Stores orders with their events, in one statement; an order that existed before is an exception in the list."""
-    serials = await store.insert(members[0][0].connection, [item for _, item in members])
-    return [_publish(tx, draft, serials.get(draft.order.id)) for tx, (draft, _) in members]
+    """Stores orders with their events, in one statement.
+
+    An order that existed before, or was priced by rules that have changed, is an exception in the list.
+    """
+    stored = await store.insert(members[0][0].connection, [item for _, item in members])
+    return [_publish(tx, draft, stored) for tx, (draft, _) in members]
 
 
-def _publish(tx: Transaction, draft: OrderDraft, serial: int | None) -> Reply[Order] | Exception:
+def _publish(tx: Transaction, draft: OrderDraft, stored: StoredOrders) -> Reply[Order] | Exception:
+    serial = stored.serials.get(draft.order.id)
     if serial is None:
-        return _OrderExists()
+        return _OrderExists() if draft.rules_version == stored.rules_version else _RulesChanged()
     order = draft.order.model_copy(update={"number": format_order_number(serial)})
     tx.publish(events.placed_event(draft, order))
     return tx.reply(order, version=1)

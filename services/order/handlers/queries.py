@@ -1,10 +1,20 @@
-"""Queries about orders: from customers, administrators, and the payment and notification services."""
+"""Queries about orders: from customers, administrators, and the catalog, payment and notification services."""
 
 from datetime import UTC, datetime
 
 from contracts.failure import Forbidden, NotFound
 from contracts.model import ListPage, Timestamp
-from contracts.order import GuestContact, GuestContactRequest, ListOrders, Order, OrderRef, PayableList, PayablesRequest
+from contracts.order import (
+    GuestContact,
+    GuestContactRequest,
+    ListOrders,
+    Order,
+    OrderRef,
+    PayableList,
+    PayablesRequest,
+    ProductPurchase,
+    PurchaseQuery,
+)
 from infra.foundation import pagination
 from infra.messaging.rpc import Reply, Request
 from services.order.deps import OrderDeps
@@ -77,3 +87,11 @@ async def guest(deps: OrderDeps, request: Request[GuestContactRequest]) -> Guest
     if contact is None:
         raise NotFound
     return contact
+
+
+async def find_purchase(deps: OrderDeps, request: Request[PurchaseQuery]) -> ProductPurchase:
+    """Returns the order by which a customer has bought a product, for catalog: only buyers may review it."""
+    async with deps.db.connection() as connection:
+        return ProductPurchase(
+            order_id=await store.find_purchase(connection, request.body.user_id, request.body.product_id)
+        )

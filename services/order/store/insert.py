@@ -1,6 +1,7 @@
 """How orders are stored, each once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -9,27 +10,33 @@ import asyncpg
 from contracts.failure import IdempotencyInProgress
 from infra.database.postgres import Connection
 from services.order.domain.orders import CartVersion, OrderDraft, OrderRecord
-from services.order.store.records import COLUMNS, HISTORY, ITEMS, to_record
+from services.order.store.records import COLUMNS, HISTORY, ITEMS, TAX_LINES, to_record
 
 _INSERT = """
-INSERT INTO orders (
-    id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
-    items, shipping_method, shipping_address, payment_method, history, created_at, updated_at, pay_by
+WITH stored AS (
+    INSERT INTO orders (
+        id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
+        items, shipping_method, shipping_address, payment_method, history, created_at, updated_at, pay_by,
+        tax_included, tax_lines
+    )
+    SELECT
+        id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
+        items::jsonb, shipping_method, shipping_address::jsonb, payment_method, history::jsonb, created_at, created_at,
+        now() + make_interval(secs => pay_within), tax_included, tax_lines::jsonb
+    FROM unnest(
+        $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
+        $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
+        $17::text[], $18::text[], $19::timestamptz[], $20::float8[], $21::boolean[], $22::text[], $23::bigint[]
+    ) AS draft (
+        id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
+        items, shipping_method, shipping_address, payment_method, history, created_at, pay_within,
+        tax_included, tax_lines, rules_version
+    )
+    WHERE rules_version = (SELECT version FROM pricing_rules)
+    ON CONFLICT DO NOTHING
+    RETURNING id, serial
 )
-SELECT
-    id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
-    items::jsonb, shipping_method, shipping_address::jsonb, payment_method, history::jsonb, created_at, created_at,
-    now() + make_interval(secs => pay_within)
-FROM unnest(
-    $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
-    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
-    $18::text[], $19::timestamptz[], $20::float8[]
-) AS draft (
-    id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
-    items, shipping_method, shipping_address, payment_method, history, created_at, pay_within
-)
-ON CONFLICT DO NOTHING
-RETURNING id, serial
+SELECT version, id, serial FROM pricing_rules LEFT JOIN stored ON true
 """
 _FIND_EXISTING = f"""
 SELECT {COLUMNS} FROM orders WHERE cart_id = $2 AND cart_version = $3 AND status <> 'cancelled'
@@ -43,18 +50,28 @@ SELECT count(*) FROM orders WHERE cart_id = $1 AND cart_version = $2 AND status 
 _IS_HOLD_IN_USE = "SELECT EXISTS (SELECT FROM orders WHERE hold_id = $1 AND status <> 'cancelled')"
 
 
-async def insert(connection: Connection, drafts: Sequence[tuple[OrderDraft, float]]) -> dict[UUID, int]:
-    """Stores orders, each with the seconds in which it has to be paid, and returns their serials by id.
+@dataclass(frozen=True, slots=True)
+class StoredOrders:
+    """The serials of the orders that were stored, by id, and the version of the pricing rules at that moment."""
+
+    serials: Mapping[UUID, int]
+    rules_version: int
+
+
+async def insert(connection: Connection, drafts: Sequence[tuple[OrderDraft, float]]) -> StoredOrders:
+    """Stores orders, each with the seconds in which it has to be paid.
 
     An order is left out when its hold has an order already, or its cart version one that is not cancelled; that may be
-    another one of these. Waits for a transaction that stores the same order at the same moment.
+    another one of these. It is left out, too, when it was priced by another version of the pricing rules than the
+    current one. Waits for a transaction that stores the same order at the same moment.
     """
     columns = zip(*(_values(draft, pay_within_seconds) for draft, pay_within_seconds in drafts), strict=True)
     try:
         rows = await connection.fetch(_INSERT, *columns)
     except asyncpg.LockNotAvailableError as error:
         raise IdempotencyInProgress(retry_after=1) from error
-    return {row["id"]: row["serial"] for row in rows}
+    serials = {row["id"]: row["serial"] for row in rows if row["id"] is not None}
+    return StoredOrders(serials, rows[0]["version"])
 
 
 def _values(draft: OrderDraft, pay_within_seconds: float) -> tuple[Any, ...]:
@@ -74,12 +91,15 @@ def _values(draft: OrderDraft, pay_within_seconds: float) -> tuple[Any, ...]:
         order.tax.amount,
         order.total.amount,
         ITEMS.dump_json(order.items).decode(),
-        draft.shipping_method,
+        order.shipping_method,
         order.shipping_address.model_dump_json(),
         draft.payment_method,
         HISTORY.dump_json(order.history).decode(),
         order.created_at,
         pay_within_seconds,
+        order.tax_included,
+        TAX_LINES.dump_json(order.tax_lines).decode(),
+        draft.rules_version,
     )
 
 

@@ -22,6 +22,11 @@ SELECT id, user_id, email, status, total, currency, payment_method FROM orders W
 _GUEST = """
 SELECT email, shipping_address ->> 'name' AS name FROM orders WHERE id = $1 AND user_id IS NULL AND email IS NOT NULL
 """
+_PURCHASE = """
+SELECT id FROM orders
+WHERE user_id = $1 AND status IN ('paid', 'shipped', 'delivered', 'refunded') AND items @> $2::jsonb
+ORDER BY id LIMIT 1
+"""
 
 _ID_SLACK_SECONDS = 1.0
 """The largest distance between the time in an order's id and its `created_at`."""
@@ -120,3 +125,9 @@ async def find_guest(connection: Connection, order_id: UUID) -> GuestContact | N
     """Returns the e-mail and name of the guest who placed the order; None for a customer's order."""
     row = await connection.fetchrow(_GUEST, order_id)
     return GuestContact(email=row["email"], name=row["name"]) if row else None
+
+
+async def find_purchase(connection: Connection, user_id: UUID, product_id: UUID) -> UUID | None:
+    """Returns the customer's first order of the product that was paid; a cancelled one does not count."""
+    found: UUID | None = await connection.fetchval(_PURCHASE, user_id, [{"product_id": str(product_id)}])
+    return found

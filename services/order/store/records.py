@@ -5,17 +5,18 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from contracts.money import Money
-from contracts.order import Address, Order, OrderHistoryEntry, OrderItem, OrderStatus, ShipmentTracking
+from contracts.order import Address, Order, OrderHistoryEntry, OrderItem, OrderStatus, ShipmentTracking, TaxLine
 from services.order.domain.order_numbers import format_order_number
 from services.order.domain.orders import CartVersion, OrderRecord
 
 ITEMS = TypeAdapter(list[OrderItem])
 HISTORY = TypeAdapter(list[OrderHistoryEntry])
+TAX_LINES = TypeAdapter(list[TaxLine])
 
 COLUMNS = """
     orders.id, orders.serial, orders.version, orders.status, orders.user_id, orders.email, orders.hold_id,
     orders.cart_id, orders.cart_version, orders.currency, orders.subtotal, orders.discount, orders.shipping,
-    orders.tax, orders.total,
+    orders.shipping_method, orders.tax, orders.tax_included, orders.tax_lines::text AS tax_lines, orders.total,
     orders.items::text AS items, orders.shipping_address::text AS shipping_address, orders.payment_id,
     orders.tracking::text AS tracking, orders.history::text AS history, orders.created_at, orders.updated_at
 """
@@ -32,7 +33,10 @@ def to_record(row: Any) -> OrderRecord:
         subtotal=_money(row, "subtotal"),
         discount=_money(row, "discount"),
         shipping=_money(row, "shipping"),
+        shipping_method=row["shipping_method"],
         tax=_money(row, "tax"),
+        tax_included=row["tax_included"],
+        tax_lines=TAX_LINES.validate_json(row["tax_lines"]),
         total=_money(row, "total"),
         shipping_address=Address.model_validate_json(row["shipping_address"]),
         payment_id=row["payment_id"],

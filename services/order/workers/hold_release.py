@@ -1,8 +1,9 @@
 """Releases stock holds that no order came for, at once or as soon as possible.
 
-A hold made for a request without a cart and without an idempotency key is known to this process alone: a client that
-tries again makes another hold. So the process remembers such a hold while it cannot release it, or while it does not
-know whether the hold was made or whether an order was stored on it. If the process dies, the hold expires by itself.
+The process remembers a hold that it cannot release after its order was refused: the client has its answer, and may not
+come again. A hold made for a request without a cart and without an idempotency key is known to this process alone: a
+client that tries again makes another hold. So the process remembers that one also while it does not know whether it was
+made or whether an order was stored on it. If the process dies, the hold expires by itself.
 """
 
 import asyncio

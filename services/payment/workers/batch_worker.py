@@ -16,7 +16,9 @@ JobT = TypeVar("JobT")
 ResultT = TypeVar("ResultT")
 
 BATCH_SIZE = 100
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
+"""Interval of the search for jobs that are due again, or that another process has left."""
+SETTLE_POLL_SECONDS = 5.0
 SHUTDOWN_TIMEOUT_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 0.02
 """The longest pause between two batches. Under load a batch then holds several jobs and costs little more than one."""
@@ -48,7 +50,9 @@ class BatchWorker(Generic[JobT, ResultT]):
         self._unavailable_errors = unavailable_errors
         self._concurrency = concurrency
         self._claim_task = PeriodicTask(name, self._claim_jobs, interval_seconds=POLL_SECONDS)
-        self._settle_task = PeriodicTask(f"{name} settlement", self._settle_results, interval_seconds=10 * POLL_SECONDS)
+        self._settle_task = PeriodicTask(
+            f"{name} settlement", self._settle_results, interval_seconds=SETTLE_POLL_SECONDS
+        )
         self._claim_pause, self._settle_pause = AdaptivePause(MAX_PAUSE_SECONDS), AdaptivePause(MAX_PAUSE_SECONDS)
         self._running: set[asyncio.Task[None]] = set()
         self._results: list[ResultT] = []
@@ -56,6 +60,10 @@ class BatchWorker(Generic[JobT, ResultT]):
     def wake(self) -> None:
         """Claims jobs soon: there is new work."""
         self._claim_task.wake()
+
+    def wake_after(self, seconds: float) -> None:
+        """Claims jobs when one is due again that was postponed here."""
+        self._claim_task.wake_after(seconds)
 
     async def run(self) -> None:
         """Works until it is cancelled, then finishes what it has begun."""

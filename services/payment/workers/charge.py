@@ -103,6 +103,7 @@ class ChargeWorker:
         waiting = [attempt.payment_id for attempt in claimed if needs_method(attempt)]
         async with self.deps.db.connection() as connection:
             await attempts.return_unused(connection, waiting, ORDER_UNAVAILABLE_DELAY_SECONDS)
+        self.batch_worker.wake_after(ORDER_UNAVAILABLE_DELAY_SECONDS)
         failpoint("payment.returned_unused")
         return [attempt for attempt in claimed if not needs_method(attempt)]
 
@@ -181,6 +182,8 @@ class ChargeWorker:
             if outcomes:
                 steps = {result.attempt.payment_id: result.attempt.step for result in results}
                 await settle_payments(self.deps, tx, outcomes, steps)
+        for _payment_id, delay in delays:
+            self.batch_worker.wake_after(delay)
         if outcomes:
             failpoint("payment.settled")
         else:

@@ -83,7 +83,9 @@ class RefundWorker:
     async def _settle_one(self, tx: Transaction, result: RefundResult) -> None:
         refund = result.refund
         if not result.is_known:
-            await refunds.postpone(tx.connection, refund.id, retry_delay_seconds(refund.tries))
+            delay = retry_delay_seconds(refund.tries)
+            await refunds.postpone(tx.connection, refund.id, delay)
+            tx.on_commit(lambda: self.batch_worker.wake_after(delay))
             return
         payment = await payments.lock(tx.connection, refund.payment_id)
         assert payment is not None, "a refund belongs to a payment"

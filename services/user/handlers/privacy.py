@@ -59,6 +59,7 @@ async def export(deps: UserDeps, request: Request[Empty]) -> Reply[DataExport]:
             orders=data.orders,
             payments=data.payments,
             notifications=data.notifications,
+            reviews=data.reviews,
         )
     )
     if len(reply.body) > MAX_EXPORT_BYTES:
@@ -94,6 +95,7 @@ def _merge(parts: list[UserDataPart]) -> UserDataPart:
         orders=[order for part in parts for order in part.orders],
         payments=[payment for part in parts for payment in part.payments],
         notifications=[notification for part in parts for notification in part.notifications],
+        reviews=[review for part in parts for review in part.reviews],
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -16,8 +17,9 @@ from contracts.order import OrderDelivered
 from contracts.size_limits import MAX_EVENT_BYTES, MAX_MESSAGE_BYTES
 from infra.database import outbox
 from infra.database.advisory_locks import AdvisoryLock
-from infra.database.outbox import EventTooLargeError, split_into_waves
+from infra.database.outbox import EventTooLargeError, insert_events, split_into_waves
 from infra.database.postgres import Database
+from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.runtime.service import Resources, ServiceParts
@@ -39,8 +41,9 @@ def delivered(order_id: UUID, number: str = "S-1") -> OrderDelivered:
 
 
 @pytest.fixture
-async def replicas(kernel: KernelStack) -> AsyncIterator[list[Database]]:
-    """The stores of two processes of a service, each with a relay; one relay leads."""
+async def replicas(kernel: KernelStack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Database]]:
+    """The stores of two processes of a service, each with a relay that polls often; one relay leads."""
+    monkeypatch.setattr(outbox, "POLL_SECONDS", 0.1)
     stores: list[Database] = []
 
     def build(resources: Resources[PostgresSettings, Database]) -> ServiceParts:
@@ -129,6 +132,30 @@ async def test_another_relay_leads_when_the_leader_stops(kernel: KernelStack, ke
         async with stores[0].transaction() as tx:
             tx.publish(delivered(order_id))
         assert await event_numbers(kernel_client, order_id, 1) == ["S-1"]
+
+
+async def test_a_leader_that_stops_wakes_the_next(
+    kernel: KernelStack, kernel_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No relay polls, and the row comes without a wake-up, as from a process that died after its commit."""
+    monkeypatch.setattr(outbox, "POLL_SECONDS", 3600)
+    order_id = new_id()
+    connection = await kernel.database()
+    try:
+        async with AsyncExitStack() as leader:
+            await leader.enter_async_context(kernel.serve(lambda _resources: ServiceParts(None)))
+            await eventually(partial(_a_relay_leads, connection))
+            async with kernel.serve(lambda _resources: ServiceParts(None)):
+                await insert_events(connection, [(delivered(order_id), trace.start())])
+                await leader.aclose()
+                assert await event_numbers(kernel_client, order_id, 1) == ["S-1"]
+    finally:
+        await connection.close()
+
+
+async def _a_relay_leads(connection: Any) -> bool:
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = $1"
+    return bool(await connection.fetchval(held, AdvisoryLock.OUTBOX_RELAY))
 
 
 async def test_only_the_holder_of_the_lock_publishes(replicas: list[Database], kernel: KernelStack) -> None:

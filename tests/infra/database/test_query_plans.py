@@ -36,7 +36,17 @@ SERVICES = ("user", "catalog", "order", "payment", "notification")
 PRODUCTS = 100_000
 ROWS = 20_000
 GENERATED = frozenset({"category", "product", "product_document", "variant", "stock", "stock_movement"})
-SMALL_TABLES = {"category", "signing_key", "template", "import_job", "price_list"}
+SMALL_TABLES = {
+    "category",
+    "signing_key",
+    "template",
+    "import_job",
+    "price_list",
+    "shop_rating",
+    "pricing_rules",
+    "shipping_zone",
+    "tax_rate",
+}
 _STATEMENT = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
 _TEMPLATE = re.compile(r"\{\d*\}(?!')")
 _MEASURE = "SELECT relname FROM pg_stat_xact_user_tables WHERE seq_tup_read > $1"

@@ -1,12 +1,12 @@
-"""Periodic tasks: woken, repeated while there is more work, and retried after failures; and pauses between rounds."""
+"""Periodic tasks: woken, repeated while there is more work, retried after failures, and ended; and their pauses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from infra.foundation.background import AdaptivePause, PeriodicTask
+from infra.foundation.background import AdaptivePause, PeriodicTask, end_tasks
 from tests.support.eventually import eventually
 
 
@@ -48,6 +48,14 @@ async def test_wake_starts_a_run() -> None:
     async with running(backlog.run, interval_seconds=3600) as periodic:
         await eventually(lambda: backlog.calls == 1)
         periodic.wake()
+        await eventually(lambda: backlog.calls == 2)
+
+
+async def test_postponed_work_starts_a_run_when_it_is_due() -> None:
+    backlog = Backlog()
+    async with running(backlog.run, interval_seconds=3600) as periodic:
+        await eventually(lambda: backlog.calls == 1)
+        periodic.wake_after(0.05)
         await eventually(lambda: backlog.calls == 2)
 
 
@@ -110,3 +118,36 @@ async def test_a_round_that_fails_is_followed_by_a_pause_too() -> None:
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert pause.seconds_left == pytest.approx(0.5)
+
+
+async def test_a_task_that_loses_a_cancellation_is_ended() -> None:
+    async def work() -> None:
+        with suppress(asyncio.CancelledError):  # as `asyncio.wait_for` does when what it waits for arrives then
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(work()) for _ in range(2)]
+    await asyncio.sleep(0)
+    await end_tasks(tasks, cancel_again_seconds=0.01)
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_a_task_may_finish_what_it_has_begun_before_it_is_cancelled_again() -> None:
+    may_finish, finished = asyncio.Event(), []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await may_finish.wait()
+            finished.append(True)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.01, may_finish.set)
+    await end_tasks([task], cancel_again_seconds=10)
+    assert finished
+
+
+async def test_ending_no_task_returns_at_once() -> None:
+    await end_tasks([], cancel_again_seconds=10)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from infra.messaging.arrival_clock import CATCH_UP_SECONDS, ArrivalClock
+from infra.messaging.arrival_clock import CATCH_UP_SECONDS, IDLE_TICK_SECONDS, TICK_SECONDS, ArrivalClock
+from tests.support.eventually import eventually
 
 
 class FakeLoop:
@@ -17,6 +18,13 @@ class FakeLoop:
         for _ in range(round(seconds / 0.05)):
             self.now += 0.05
             self.clock.record_tick()
+
+    async def idle(self) -> None:
+        """Returns when the clock has recorded a slow tick."""
+        self.clock.start()
+        self.now += 10
+        await eventually(lambda: self.clock.interval_seconds == IDLE_TICK_SECONDS)
+        self.advance(CATCH_UP_SECONDS + 0.15)
 
     def age(self) -> float:
         """Returns the seconds for which a message read now may have waited."""
@@ -56,3 +64,27 @@ def test_age_is_limited_on_a_loop_that_always_lags(loop: FakeLoop) -> None:
         loop.now += 0.3
         loop.clock.record_tick()
     assert loop.age() <= 0.3 + 0.3 + CATCH_UP_SECONDS + 0.3
+
+
+async def test_first_message_after_an_idle_time_arrived_after_the_slow_tick(loop: FakeLoop) -> None:
+    await loop.idle()
+    loop.now += 0.24
+    assert loop.age() == pytest.approx(0.24)
+    assert loop.clock.interval_seconds == TICK_SECONDS
+    loop.advance(0.15)
+    assert loop.age() < 0.11
+    loop.clock.stop()
+
+
+@pytest.mark.parametrize("tick_first", [False, True])
+async def test_message_after_a_stall_of_an_idle_loop_may_have_waited_through_it(
+    loop: FakeLoop, *, tick_first: bool
+) -> None:
+    await loop.idle()
+    loop.now += 10
+    if tick_first:
+        loop.clock.record_tick()
+    assert loop.age() >= 10
+    loop.advance(CATCH_UP_SECONDS / 2)
+    assert loop.age() >= 10
+    loop.clock.stop()

@@ -1,10 +1,14 @@
 """The errors that a connection reports, and which of them make a process not ready."""
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 from asyncpg import InterfaceError
 
 from infra.foundation.telemetry import Metrics
-from infra.messaging.connection import ConnectionMonitor, connect
+from infra.messaging import connection
+from infra.messaging.connection import ConnectionMonitor, connect, finish_connecting
 from tests.infra.conftest import KernelStack
 from tests.support.eventually import eventually
 
@@ -24,6 +28,27 @@ async def test_denied_subject_is_remembered_and_expired_reply_is_not(kernel: Ker
         await client.publish("event.user.1.banned", b"not ours to say")
         await eventually(lambda: monitor.denied_subjects)
     assert error_count("permission") == 1
+
+
+async def test_an_attempt_to_connect_that_loses_a_cancellation_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_SECONDS", 0.01)
+
+    async def connect_again_and_again() -> None:
+        with suppress(asyncio.CancelledError):  # as `asyncio.wait_for` does when an attempt fails at that moment
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    connecting = asyncio.create_task(finish_connecting(connect_again_and_again()))
+    assert (await asyncio.wait([connecting], timeout=5))[0]
+    assert isinstance(connecting.exception(), TimeoutError)
+
+
+async def test_a_refused_connection_is_raised_at_once() -> None:
+    async def refuse() -> None:
+        raise ConnectionRefusedError
+
+    with pytest.raises(ConnectionRefusedError):
+        await finish_connecting(refuse())
 
 
 async def test_replaced_database_connection_is_a_short_event(caplog: pytest.LogCaptureFixture) -> None:

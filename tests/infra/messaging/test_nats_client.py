@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import nats.errors
 import pytest
@@ -195,6 +196,19 @@ async def test_closing_ends_a_reconnection_that_drops_a_cancellation(client: Nat
     await asyncio.sleep(0)
     await client.close()
     assert client._reconnection_task.cancelled()
+
+
+async def test_a_publisher_that_waits_for_room_can_be_cancelled(client: NatsClient) -> None:
+    """As a relay does while NATS is frozen: it would go on publishing, and the process would not end."""
+    unread: asyncio.Queue[asyncio.Future[Any]] = asyncio.Queue()
+    client._flush_queue, flushing = unread, client._flush_queue  # nothing is sent any more
+    client._max_pending_size = 1
+    publishing = asyncio.create_task(client.publish(client.new_inbox(), b"more than there is room for"))
+    await eventually(lambda: unread.qsize() == 1)
+    publishing.cancel()
+    await asyncio.wait([publishing])
+    client._flush_queue = flushing
+    assert publishing.cancelled()
 
 
 async def test_other_errors_still_reach_the_client(client: Client) -> None:

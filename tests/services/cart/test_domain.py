@@ -170,6 +170,15 @@ def test_two_merges_before_a_read_add_what_they_leave_out() -> None:
     assert seen[0].left_out == 0
 
 
+def test_a_merge_never_adds_units_of_two_products_that_had_the_same_sku() -> None:
+    own = cart_of(line("A", 5), version=7)
+    guest = cart_of(replace(line("A", 2), product_id=UUID(int=8)))
+    edit = merge_lines(own, guest)
+    assert isinstance(edit, ReplaceLines)
+    assert edit.lines == (replace(guest.lines[0], since=8),)
+    assert units_taken(guest, own, replace(own, lines=edit.lines)) == guest.lines
+
+
 def test_refuses_a_merge_with_too_many_lines() -> None:
     own = cart_of(*(line(f"M{number}") for number in range(60)))
     guest = cart_of(*(line(f"G{number}") for number in range(41)))

@@ -148,11 +148,12 @@ async def test_a_change_based_on_a_stale_cached_cart_is_decided_again(
     guest_cart: CartClient, deps: CartDeps, new_product: NewProduct
 ) -> None:
     """Another process of the cart service has changed the cart in between."""
-    one, two = await sku_of(new_product), await sku_of(new_product)
+    one, other = await sku_of(new_product), await new_product()
+    two = other.variants[0].sku
     await guest_cart.add(one, 2)
     await deps.mongo.database.carts.update_one({"_id": guest_cart.id}, {"$set": {"lines": []}, "$inc": {"version": 1}})
     assert (await guest_cart.add(one)).items[0].quantity == 1
-    line = {"sku": two, **LINE}
+    line = {"sku": two, **LINE, "product_id": other.id}
     await deps.mongo.database.carts.update_one(
         {"_id": guest_cart.id}, {"$push": {"lines": line}, "$inc": {"version": 1}}
     )

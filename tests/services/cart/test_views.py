@@ -9,7 +9,7 @@ import pytest
 from contracts import cart as contract
 from contracts import catalog, headers
 from contracts.cart import CartItemChange
-from contracts.catalog import Product
+from contracts.catalog import Product, SkuUnknown
 from contracts.failure import NotFound
 from contracts.identity import Identity
 from infra.database.mongo import Document
@@ -109,6 +109,26 @@ async def test_a_line_off_sale_stays_and_adds_nothing_to_the_total(
         assert gone.changes == changes
         assert cart.total.amount == 300
     assert [item.sku for item in (await guest_cart.remove(gone.sku)).items] == [other.variants[0].sku]
+
+
+async def test_another_product_under_the_same_sku_is_not_what_is_in_the_cart(
+    rpc: RpcCaller, admin: Identity, guest_cart: CartClient, new_product: NewProduct
+) -> None:
+    product = await new_product(price=1000)
+    sku = product.variants[0].sku
+    await guest_cart.add(sku, 2)
+    await rpc(catalog.DEACTIVATE_PRODUCT, {"id": str(product.id)}, identity=admin)
+    other = await new_product(sku=sku, price=300)
+    for changes in ([CartItemChange.UNAVAILABLE], []):
+        cart = await guest_cart.get()
+        (item,) = cart.items
+        assert (item.product_id, item.unit_price.amount, item.available) == (product.id, 1000, 0)
+        assert (item.changes, cart.total.amount) == (changes, 0)
+    with pytest.raises(SkuUnknown):
+        await guest_cart.set(sku, 1)
+    cart = await guest_cart.add(sku, 1)
+    (item,) = cart.items
+    assert (item.product_id, item.quantity, cart.total.amount) == (other.id, 1, 300)
 
 
 async def test_carts_that_are_read_together_share_a_command_and_fail_alone(

@@ -11,6 +11,7 @@ from contracts import catalog
 from contracts.catalog import Hold, HoldMismatch, OutOfStock, Product, SkuUnknown
 from contracts.failure import Fail
 from infra.foundation.ids import new_id
+from services.catalog.store import holds
 from tests.services.catalog.conftest import CatalogClient, line
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
@@ -113,6 +114,19 @@ async def test_a_release_returns_the_stock_at_once(client: CatalogClient, sku: s
     assert again.expires_at > held.expires_at
     assert await client.stock_level(sku) == (10, 4)
     assert "hold_lost" not in events.event_names(held.hold_id)
+
+
+async def test_a_release_settles_the_hold_of_a_cancelled_order(
+    client: CatalogClient, sku: str, database: Database
+) -> None:
+    """A client that orders the last units again at once must find them; the settler runs a moment after the event."""
+    held, connection = await client.hold(line(sku, 10)), await database("catalog")
+    async with connection.transaction():  # the settler sees nothing of it before its end
+        await holds.cancel(connection, held.hold_id, new_id())
+        for _ in range(2):
+            await holds.release(connection, held.hold_id)
+        assert await connection.fetchval("SELECT reserved FROM stock WHERE sku = $1", sku) == 0
+    assert await client.stock_level(sku) == (10, 0)
 
 
 async def test_an_expired_hold_publishes_hold_lost(client: CatalogClient, sku: str, events: EventRecorder) -> None:

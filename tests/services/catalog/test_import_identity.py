@@ -274,3 +274,34 @@ async def test_imports_the_cases_of_other_shops(files: ImportFiles) -> None:
         (9, "tttttttttttt"),
         (10, "Title on\ntwo"),
     ]
+
+
+async def test_a_file_brings_a_product_back_under_another_slug_and_sku_when_its_own_are_taken(
+    client: CatalogClient, files: ImportFiles, mark: str
+) -> None:
+    text = f"Handle,Title,Status,Variant SKU,Variant Price\njug-{mark},Jug,active,J-{mark},6\n"
+    await files.run_import(text)
+    old = await client.as_admin(catalog.GET_PRODUCT, {"key": f"jug-{mark}"})
+    assert outcomes(await files.run_import(text.replace("active", "archived"))) == (0, 1, 0)
+    body = {"name": "Mug", "slug": f"jug-{mark}", "sku": f"J-{mark}", "price": usd(5)}
+    taker = await client.as_admin(catalog.CREATE_PRODUCT, body)
+    assert outcomes(await files.run_import(text.replace("active", "archived"))) == (0, 0, 1)
+    job = await files.run_import(text)
+    assert (outcomes(job), [warning.field for warning in job.warnings]) == ((0, 1, 0), ["Variant SKU"])
+    back = await client.edge(catalog.GET_PRODUCT, {"key": str(old.id)})
+    assert back.slug.startswith(f"jug-{mark}-")
+    assert back.variants[0].sku != f"J-{mark}"
+    assert await client.edge(catalog.GET_PRODUCT, {"key": f"jug-{mark}"}) == taker
+
+
+async def test_a_draft_of_a_file_is_published_by_a_later_one_but_a_schedule_stays(
+    client: CatalogClient, files: ImportFiles, mark: str
+) -> None:
+    text = f"Handle,Title,Status,Variant SKU,Variant Price\njug-{mark},Jug,STATUS,J-{mark},6\n"
+    for status, expected in (("draft", "draft"), ("draft", "draft"), ("active", "active"), ("draft", "draft")):
+        await files.run_import(text.replace("STATUS", status))
+        product = await client.as_admin(catalog.GET_PRODUCT, {"key": f"jug-{mark}"})
+        assert product.status == expected
+    scheduled = {"id": str(product.id), "publish_at": "2999-01-01T00:00:00Z"}
+    await client.as_admin(catalog.CHANGE_PRODUCT, scheduled)
+    assert outcomes(await files.run_import(text.replace("STATUS", "active"))) == (0, 0, 1)

@@ -30,6 +30,7 @@ from services.catalog.store.product_loaders import (
     load_pages,
     load_searches,
 )
+from tests.support.eventually import eventually
 from tests.support.large_catalog import CURRENCY, fill_catalog
 from tests.support.store_database import pool_of, temporary_database
 
@@ -38,7 +39,7 @@ TEXTS = ("table", "lamp", "oak lamp", "brass", "small", "felt", "kalomi", "round
 SORTS = ("newest", "price", "-price", "name", "rating", None)
 _PRODUCTS = """
 SELECT p.id, p.name, p.folded_name, p.name_key, p.description, p.tags, p.price, p.is_active, p.rating_average,
-       p.category_id, ARRAY(SELECT lower(v.sku) FROM variant v WHERE v.product_id = p.id) AS skus,
+       p.rating_rank, p.category_id, ARRAY(SELECT lower(v.sku) FROM variant v WHERE v.product_id = p.id) AS skus,
        EXISTS (SELECT FROM stock s WHERE s.product_id = p.id AND s.on_hand > s.reserved) AS in_stock
 FROM product p
 """
@@ -91,6 +92,7 @@ class LargeShop:
         found = await self.matching(**filters)
         categories = Counter(slugs[row["category_id"]] for row in found if row["category_id"])
         prices = Counter(max(step for step in PRICE_STEPS if step <= row["price"]) for row in found)
+        stars = [int(row["rating_average"]) for row in found if row["rating_average"] >= 1]
         tags = Counter(tag for row in found for tag in row["tags"])
         return {
             "category": _most(categories, 200),
@@ -98,6 +100,10 @@ class LargeShop:
                 {"value": price_range(place), "count": prices[step]}
                 for place, step in enumerate(PRICE_STEPS, 1)
                 if prices[step]
+            ],
+            "rating": [
+                {"value": str(value), "count": sum(one >= value for one in stars)}
+                for value in sorted(set(stars), reverse=True)
             ],
             "tag": _most(tags, 20),
         }
@@ -130,7 +136,7 @@ class LargeShop:
             "price": lambda row: (row["price"], row["id"]),
             "-price": lambda row: (row["price"], row["id"]),
             "name": lambda row: (name_key(row["name"]), row["id"]),
-            "rating": lambda row: (row["rating_average"], row["id"]),
+            "rating": lambda row: (row["rating_rank"], row["id"]),
         }
         found.sort(key=keys[sort], reverse=sort in {"newest", "-price", "rating"})
         return [row["id"] for row in found]
@@ -294,6 +300,26 @@ async def test_cached_facets_follow_every_change(shop: LargeShop) -> None:
         expected = await shop.count_by_hand(**filters)
         assert (await shop.search(**filters))["facets"] == expected, change
         assert (await shop.pages(**filters)) == await shop.expected_ids(**filters), change
+
+
+async def test_cached_facets_follow_a_product_that_is_published_by_its_time(shop: LargeShop) -> None:
+    filters: dict[str, Any] = {"q": "table"}
+    some, *others = await shop.expected_ids(**filters, sort="newest")
+    assert len(others) > product_queries.MAX_RANKED_PRODUCTS
+    everything = await shop.count_by_hand(**filters)
+    await shop.connection.execute(
+        "UPDATE product SET publish_at = clock_timestamp() + interval '0.4 seconds' WHERE id = $1", some
+    )
+    assert (await shop.search(**filters))["facets"] != everything
+    assert some not in await shop.pages(**filters, sort="newest")
+
+    async def is_published() -> bool:
+        assert await shop.connection.fetchval("SELECT publish_at < clock_timestamp() FROM product WHERE id = $1", some)
+        return True
+
+    await eventually(is_published)
+    assert (await shop.search(**filters))["facets"] == everything
+    assert (await shop.pages(**filters, sort="newest"))[0] == some
 
 
 async def _add_copy(connection: Any, source: UUID) -> UUID:

@@ -57,8 +57,10 @@ async def listed(client: CatalogClient, new_product: NewProduct) -> ListedCatego
 async def test_every_sort(listed: ListedCategory, database: Callable[[str], Awaitable[Any]]) -> None:
     created = {name: await listed.add(name, price) for name, price in (("bolt", 300), ("Anvil", 100), ("crate", 200))}
     connection = await database("catalog")
-    for name, stars in (("bolt", 2.5), ("Anvil", 4.5)):
-        await connection.execute("UPDATE product SET rating_average = $2 WHERE id = $1", created[name].id, stars)
+    for name, stars, rank in (("bolt", 2.5, 0.1), ("Anvil", 4.5, 0.2)):
+        await connection.execute(
+            "UPDATE product SET rating_average = $2, rating_rank = $3 WHERE id = $1", created[name].id, stars, rank
+        )
     assert await listed.names() == ["crate", "Anvil", "bolt"]
     assert await listed.names(sort="newest") == ["crate", "Anvil", "bolt"]
     assert await listed.names(sort="price") == ["Anvil", "crate", "bolt"]
@@ -193,6 +195,7 @@ async def test_facets_count_the_matching_products(listed: ListedCategory) -> Non
     assert counted == {
         "category": [(listed.category.slug, 3)],
         "price": [("0..1000", 1), ("1000..2500", 1), ("100000..", 1)],
+        "rating": [],
         "tag": [("red", 3), ("big", 1)],
     }
     rest = await listed.client.edge(catalog.SEARCH_PRODUCTS, {**params, "after": found.next})

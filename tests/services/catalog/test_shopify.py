@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.catalog import NotCsv
+from contracts.catalog import NotCsv, ProductStatus
 from services.catalog.domain.shopify.csv_format import detect_format
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.products import FileProduct, parse_product
@@ -53,7 +53,7 @@ def test_parses_a_product_without_options() -> None:
     assert (product.tags, product.attributes, product.product_type) == (("a", "b"), {"Vendor": "Acme"}, "Lamps")
     assert product.quantities == {"007": 4}
     assert product.sources == ({"src": "http://x/1", "alt": "A lamp"},)
-    assert product.is_active
+    assert product.status is ProductStatus.ACTIVE
 
 
 def test_variants_take_option_names_from_the_first_row() -> None:
@@ -70,26 +70,26 @@ def test_variants_take_option_names_from_the_first_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("published", "active"),
+    ("published", "status"),
     [
-        *((word, True) for word in ("true", "TRUE", "yes", "Y", "1", "on", "")),
-        *((word, False) for word in ("false", "FALSE", "no", "N", "0", "off")),
+        *((word, ProductStatus.ACTIVE) for word in ("true", "TRUE", "yes", "Y", "1", "on", "")),
+        *((word, ProductStatus.INACTIVE) for word in ("false", "FALSE", "no", "N", "0", "off")),
     ],
 )
-def test_an_unpublished_product_is_not_on_sale(published: str, active: bool) -> None:  # noqa: FBT001 - a table
-    assert parse_one(f"x,X,,,,,{published},,,,,,,,1,,,\n").is_active is active
+def test_an_unpublished_product_is_not_on_sale(published: str, status: ProductStatus) -> None:
+    assert parse_one(f"x,X,,,,,{published},,,,,,,,1,,,\n").status is status
 
 
 def test_what_does_not_clearly_say_that_it_is_published_is_not_on_sale() -> None:
     product, warnings = parse_warned("x,X,,,,,later,,,,,,,,1,,,\n")
-    assert (product.is_active, warnings) == (False, [(2, "Published", "later")])
-    for status, active in (("Active", True), ("draft", False), ("archived", False)):
+    assert (product.status, warnings) == (ProductStatus.INACTIVE, [(2, "Published", "later")])
+    for status, expected in (("Active", "active"), ("draft", "draft"), ("archived", "inactive")):
         ((found, _),) = parse(f"Handle,Title,Price,Status\nx,X,1,{status}\n")
         assert found is not None
-        assert found.is_active is active
+        assert found.status == expected
     ((found, _),) = parse("Handle,Title,Price\nx,X,1\n")
     assert found is not None
-    assert found.is_active is None
+    assert found.status is None
 
 
 SIDE_FIELDS = {
@@ -205,11 +205,11 @@ def test_reads_the_newer_dialect_in_any_case() -> None:
     )
     ((product, notices),) = parse(text)
     assert product is not None
-    assert (product.handle, product.name, product.description, product.is_active) == (
+    assert (product.handle, product.name, product.description, product.status) == (
         "cup",
         "Cup",
         "<p>Clay</p>",
-        False,
+        ProductStatus.INACTIVE,
     )
     assert [(item.variant.sku, item.variant.options, item.quantity) for item in product.variants] == [
         ("CUP-S", {"Size": "Small"}, 3),

@@ -23,14 +23,17 @@ from contracts.order import (
     OrderStatus,
     PlaceOrder,
     ShipmentTracking,
+    TaxSettings,
 )
 from contracts.payment import CardNumberRefused
-from services.order.domain import access, events, orders, pricing, states
+from services.order.domain import access, events, orders, states
 from services.order.domain.access import OrderCaller
 from services.order.domain.order_numbers import format_order_number, parse_order_number
 from services.order.domain.orders import Buyer, OrderRecord
+from services.order.domain.pricing import PricingRules
+from services.order.domain.shipping import ShippingTable
 from services.order.domain.states import COMMANDS, FACTS, NEXT_STATUSES, Decision, Transition, decide
-from services.order.domain.sums import TaxRate, TaxReason
+from services.order.domain.taxes import TaxTable
 from tests.support.http import ADDRESS
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -158,6 +161,9 @@ def test_an_invalid_number_identifies_none(number: str) -> None:
 # Prices
 
 
+NO_RULES = PricingRules(1, TaxSettings(), TaxTable([]), ShippingTable([]))
+
+
 def make_hold(*lines: tuple[int, int]) -> Hold:
     """Builds a hold from lines of (quantity, unit price)."""
     held = [
@@ -180,7 +186,8 @@ def make_request(**more: Any) -> PlaceOrder:
 
 
 def make_draft(hold: Hold, **more: Any) -> orders.OrderDraft:
-    return orders.draft_order(make_request(**more), Buyer(uuid4(), None), hold, None, order_id=uuid4(), at=AT)
+    buyer = Buyer(uuid4(), None)
+    return orders.draft_order(make_request(**more), buyer, hold, None, NO_RULES, order_id=uuid4(), at=AT)
 
 
 @given(st.lists(st.tuples(st.integers(1, 999), st.integers(0, 10_000_000)), min_size=1, max_size=8))
@@ -196,13 +203,6 @@ def test_the_total_is_the_sum_of_the_lines(lines: list[tuple[int, int]]) -> None
 def test_a_total_above_the_largest_amount_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         make_draft(make_hold((999, 10**11)))
-
-
-def test_tax_on_goods_and_shipping_depends_on_the_country(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pricing, "TAX_RATES", {"GB": (TaxRate("vat", 200_000, TaxReason.STANDARD),)})
-    monkeypatch.setattr(pricing, "SHIPPING", dict.fromkeys(pricing.SHIPPING, 495))
-    order = make_draft(make_hold((2, 1999))).order
-    assert (order.tax.amount, order.shipping.amount, order.total.amount) == (800 + 99, 495, 3998 + 495 + 800 + 99)
 
 
 # Access

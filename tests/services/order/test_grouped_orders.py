@@ -39,7 +39,10 @@ async def new_draft(deps: OrderDeps, new_product: NewProduct) -> NewDraft:
         place_hold = catalog.PlaceHold(hold_id=new_id(), lines=lines, seconds=1200)
         hold: Hold = await deps.rpc.request(catalog.HOLD, place_hold)
         body = PlaceOrder.model_validate({"items": lines, "shipping_address": ADDRESS})
-        return draft_order(body, Buyer(new_id(), None), hold, cart, order_id=new_id(), at=now())
+        buyer = Buyer(new_id(), None)
+        return await deps.pricing_rules.decide(
+            deps.db, lambda rules: draft_order(body, buyer, hold, cart, rules, order_id=new_id(), at=now())
+        )
 
     return make
 

@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from contracts import catalog
+from contracts import order as contract
 from contracts.catalog import Product
-from contracts.failure import IdempotencyInProgress
+from contracts.failure import IdempotencyInProgress, InvalidRequest, Unavailable
 from contracts.identity import Identity
 from contracts.order import PlaceOrder
 from infra.database.postgres import Database
 from infra.foundation import trace
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.idempotency import IdempotencyKey
+from infra.messaging.rpc import Request, RpcClient
 from services.order.deps import OrderDeps
 from services.order.handlers import place
 from services.order.workers import hold_release
@@ -101,6 +104,28 @@ async def test_a_broken_connection_leaves_no_hold(
         await connection.execute("SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(Database.unavailable_errors):
             await request
+    await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)
+
+
+class FailingReleases(RpcClient):
+    """Cannot reach catalog to release a hold."""
+
+    async def request_bytes(self, subject: str, *args: Any, **options: Any) -> Any:
+        if subject == catalog.RELEASE.subject:
+            raise Unavailable
+        return await super().request_bytes(subject, *args, **options)
+
+
+async def test_a_refused_order_leaves_no_hold_although_catalog_was_away(
+    releasing: OrderDeps, order_client: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
+) -> None:
+    """The client has its answer and does not come again, so the hold would last until its deadline."""
+    lamp, buyer, key = await new_product(price=900_000_000_000), new_customer(), new_id().hex
+    request = place_request(order_client, lamp, buyer)
+    request.idempotency_key = IdempotencyKey.derive(contract.PLACE.subject, str(buyer.user_id), key, b"")
+    with pytest.raises(InvalidRequest):
+        await place.place(replace(releasing, rpc=FailingReleases(releasing.rpc.client, 3)), request)
+    assert (await order_client.stock(lamp)).reserved == 2
     await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)
 
 

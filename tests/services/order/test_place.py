@@ -160,6 +160,28 @@ async def test_unknown_and_inactive_products_are_not_sold(
         await rpc(contract.PLACE, body, identity=buyer)
 
 
+async def test_a_cart_does_not_buy_another_product_that_has_taken_the_sku(
+    order_client: OrderClient,
+    rpc: RpcCaller,
+    new_product: NewProduct,
+    new_customer: Callable[[], Identity],
+    admin: Identity,
+) -> None:
+    lamp, buyer = await new_product(), new_customer()
+    sku = lamp.variants[0].sku
+    await rpc(cart.ADD, {"id": "mine", "sku": sku, "quantity": 1}, identity=buyer)
+    await rpc(catalog.DEACTIVATE_PRODUCT, {"id": str(lamp.id)}, identity=admin)
+    bowl = await new_product(sku=sku, price=9)
+    for _ in range(2):
+        with pytest.raises(SkuUnknown) as refused:
+            await rpc(contract.PLACE, {"cart_id": "mine", "shipping_address": ADDRESS}, identity=buyer)
+        assert [error.pointer for error in refused.value.errors] == ["/items/0"]
+        assert (await order_client.stock(bowl)).reserved == 0
+    await rpc(cart.ADD, {"id": "mine", "sku": sku, "quantity": 1}, identity=buyer)
+    order = await rpc(contract.PLACE, {"cart_id": "mine", "shipping_address": ADDRESS}, identity=buyer)
+    assert [item.product_id for item in order.items] == [bowl.id]
+
+
 @pytest.mark.parametrize("quantity", [0, -1, 1000, 2**63, 1.5, "2", None])
 async def test_an_invalid_quantity_is_refused(
     quantity: Any, order_client: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]

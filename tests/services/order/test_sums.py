@@ -8,26 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.money import MAX_AMOUNT, share_of_units
+from contracts.order import PPM, TaxReason
 from services.order.domain.sums import (
-    PPM,
+    AppliedRate,
+    ComputedTax,
     LinePrice,
     OrderSums,
     ShippingPrice,
-    TaxLine,
-    TaxRate,
-    TaxReason,
     fixed_discount,
     percent_discount,
     sum_order,
     tax_on,
 )
 
-FULL = TaxRate("full", 190_000, TaxReason.STANDARD)
-LOW = TaxRate("low", 70_000, TaxReason.REDUCED)
-NONE = TaxRate("export", 0, TaxReason.EXPORT)
-STATE = TaxRate("state", 62_500, TaxReason.STANDARD)
-COUNTY = TaxRate("county", 8_875, TaxReason.STANDARD)
-ON_TOP = TaxRate("on top", 99_750, TaxReason.STANDARD, compound=True)
+FULL = AppliedRate("full", 190_000, TaxReason.STANDARD)
+LOW = AppliedRate("low", 70_000, TaxReason.REDUCED)
+NONE = AppliedRate("export", 0, TaxReason.EXPORT)
+STATE = AppliedRate("state", 62_500, TaxReason.STANDARD)
+COUNTY = AppliedRate("county", 8_875, TaxReason.STANDARD)
+ON_TOP = AppliedRate("on top", 99_750, TaxReason.STANDARD, compound=True)
 
 BASKET = (LinePrice(1999, 2, (FULL,)), LinePrice(333, 3, (LOW,)))
 
@@ -47,23 +46,25 @@ def test_a_basket_with_two_rates_a_coupon_and_shipping() -> None:
     ("amount", "rates", "tax_included", "taxes"),
     [
         (324, (FULL,), False, [62]),
-        (38230, (TaxRate("uk", 200_000, TaxReason.STANDARD),), True, [6372]),
+        (38230, (AppliedRate("uk", 200_000, TaxReason.STANDARD),), True, [6372]),
         (10_000, (STATE, COUNTY), False, [625, 89]),
-        (10_000, (TaxRate("federal", 50_000, TaxReason.STANDARD), ON_TOP), False, [500, 1047]),
-        (11_547, (TaxRate("federal", 50_000, TaxReason.STANDARD), ON_TOP), True, [500, 1047]),
+        (10_000, (AppliedRate("federal", 50_000, TaxReason.STANDARD), ON_TOP), False, [500, 1047]),
+        (11_547, (AppliedRate("federal", 50_000, TaxReason.STANDARD), ON_TOP), True, [500, 1047]),
         (1999, (NONE,), True, [0]),
         (0, (FULL, LOW), True, [0, 0]),
         (500, (), True, []),
     ],
     ids=["a line, not a unit", "included", "two rates", "on top of another", "included on top", "zero", "free", "none"],
 )
-def test_the_tax_of_a_line(amount: int, rates: tuple[TaxRate, ...], *, tax_included: bool, taxes: list[int]) -> None:
+def test_the_tax_of_a_line(
+    amount: int, rates: tuple[AppliedRate, ...], *, tax_included: bool, taxes: list[int]
+) -> None:
     assert [line.amount for line in tax_on(amount, rates, tax_included=tax_included)] == taxes
 
 
 def test_a_compound_rate_names_the_taxes_before_it_in_its_base() -> None:
-    federal = TaxRate("federal", 50_000, TaxReason.STANDARD)
-    assert tax_on(11_547, (federal, ON_TOP), tax_included=True)[1] == TaxLine(ON_TOP, 10_500, 1047)
+    federal = AppliedRate("federal", 50_000, TaxReason.STANDARD)
+    assert tax_on(11_547, (federal, ON_TOP), tax_included=True)[1] == ComputedTax(ON_TOP, 10_500, 1047)
 
 
 @pytest.mark.parametrize("tax_included", [True, False])
@@ -98,8 +99,8 @@ def test_shipping_may_have_a_rate_and_a_discount_of_its_own() -> None:
 PRICES = st.integers(0, 10_000_000)
 RATES = st.lists(
     st.builds(
-        TaxRate,
-        code=st.sampled_from("abc"),
+        AppliedRate,
+        name=st.sampled_from("abc"),
         rate_ppm=st.integers(0, 2 * PPM),
         reason=st.just(TaxReason.STANDARD),
         compound=st.booleans(),
@@ -152,7 +153,7 @@ def test_every_sum_adds_up_and_nothing_is_negative(lines: list[LinePrice], data:
 
 @given(amount=st.integers(0, MAX_AMOUNT), rates=RATES, tax_included=st.booleans())
 def test_a_tax_is_at_most_half_a_unit_a_rate_from_the_exact_one(
-    amount: int, rates: tuple[TaxRate, ...], *, tax_included: bool
+    amount: int, rates: tuple[AppliedRate, ...], *, tax_included: bool
 ) -> None:
     factor = Fraction(1)
     for rate in rates:

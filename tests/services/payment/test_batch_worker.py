@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from services.payment.workers import batch_worker
 from services.payment.workers.batch_worker import BatchWorker
 from tests.support.eventually import eventually
 
@@ -93,6 +94,15 @@ async def test_failed_jobs_are_left_for_another_claim() -> None:
     work.failing = {4, 5}
     async with work.running():
         await eventually(lambda: len(work.done) == 18)
+
+
+async def test_postponed_jobs_are_claimed_when_they_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_worker, "POLL_SECONDS", 3600)
+    async with RecordedWork(1).running() as work:
+        await eventually(lambda: work.done == [0])
+        work.jobs = [1]
+        work.batch_worker.wake_after(0.05)
+        await eventually(lambda: work.done == [0, 1])
 
 
 async def test_a_result_that_cannot_be_settled_blocks_no_other() -> None:

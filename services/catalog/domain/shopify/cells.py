@@ -3,12 +3,13 @@
 import re
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
-from contracts.catalog import MAX_STOCK
+from contracts.catalog import MAX_STOCK, ProductStatus
 from services.catalog.domain.prices import parse_number, parse_price
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.rows import CsvRow
 
 MAX_GRAMS = 10_000_000
+MAX_ALT_LENGTH = 512
 TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1", "on"})
 FALSE_WORDS = frozenset({"false", "f", "no", "n", "0", "off"})
 _GRAMS_PER_UNIT = {"g": "1", "kg": "1000", "oz": "28.349523125", "lb": "453.59237"}
@@ -93,8 +94,8 @@ def parse_quantity(row: CsvRow, notices: Notices) -> int | None:
     return units
 
 
-def parse_is_active(row: CsvRow, notices: Notices) -> bool | None:
-    """Whether the product is on sale; None where the file has no column that says so."""
+def parse_status(row: CsvRow, notices: Notices) -> ProductStatus | None:
+    """Whether the product is on sale or a draft; None where the file has no column that says so."""
     if not (row.has_column("Published") or row.has_column("Status")):
         return None
     published, status = row["Published"].lower(), row["Status"].lower()
@@ -102,4 +103,6 @@ def parse_is_active(row: CsvRow, notices: Notices) -> bool | None:
         notices.warn(row, "Published", "This is neither TRUE nor FALSE. The product was not put on sale.")
     if status not in {"", "active", "draft", "archived", "unlisted"}:
         notices.warn(row, "Status", "This is not a known status. The product was not put on sale.")
-    return published in TRUE_WORDS | {""} and status in {"", "active"}
+    if published in TRUE_WORDS | {""} and status in {"", "active"}:
+        return ProductStatus.ACTIVE
+    return ProductStatus.DRAFT if status == "draft" else ProductStatus.INACTIVE

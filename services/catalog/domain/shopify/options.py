@@ -12,7 +12,7 @@ MAX_VALUE_LENGTH = 255
 MISSING_VALUE = "-"
 MADE_NAME = "Variant"
 """The option of variants that have none."""
-_NO_OPTIONS = {"Title": "Default Title"}
+NO_OPTIONS = {"Title": "Default Title"}
 """How Shopify writes a product without options."""
 _SUFFIX_ROOM = 8
 
@@ -38,7 +38,7 @@ def parse_options(row: CsvRow, names: Mapping[int, str], notices: Notices) -> di
         for number, name in names.items()
         if row[f"Option{number} Value"]
     }
-    return {} if options == _NO_OPTIONS else options
+    return {} if options == NO_OPTIONS else options
 
 
 def tell_apart(rows: Sequence[CsvRow], found: Sequence[dict[str, str]], notices: Notices) -> list[dict[str, str]]:

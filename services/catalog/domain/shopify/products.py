@@ -8,10 +8,11 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from contracts.catalog import ChangeProduct
+from contracts.catalog import ChangeProduct, ProductStatus, VariantInput
 from services.catalog.domain.folded_text import unique_tags
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
-from services.catalog.domain.shopify.cells import cut_line, make_line, parse_is_active, parse_line
+from services.catalog.domain.publication import UNSCHEDULED, Publication, with_status
+from services.catalog.domain.shopify.cells import MAX_ALT_LENGTH, cut_line, make_line, parse_line, parse_status
 from services.catalog.domain.shopify.derived_skus import derive_sku
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.rows import CsvRow, ProductRows, stored_handle
@@ -44,7 +45,7 @@ class FileProduct:
     product_type: str
     tags: tuple[str, ...] | None
     attributes: Mapping[str, str]
-    is_active: bool | None
+    status: ProductStatus | None
     sources: tuple[Mapping[str, str], ...] | None
     variants: tuple[FileVariant, ...]
     is_complete: bool = True
@@ -106,7 +107,7 @@ def parse_product(group: ProductRows, currency: str) -> tuple[FileProduct | None
         product_type=_parse_type(first, notices),
         tags=_parse_tags(first, notices) if first.has_column("Tags") else None,
         attributes={"Vendor": vendor} if vendor else {},
-        is_active=parse_is_active(first, notices),
+        status=parse_status(first, notices),
         sources=_parse_sources(group.rows, notices) if first.has_column("Image Src") else None,
         variants=tuple(variants),
         is_complete=not notices.errors,
@@ -127,6 +128,7 @@ def merge_into(before: ProductRecord, product: FileProduct, category_id: UUID | 
         for variant in before.variants
         if variant.sku not in skus and (not product.is_complete or variant.sku in product.kept_skus)
     ]
+    publication = _merge_publication(before.publication, product.status, now)
     after = replace(
         before,
         name=product.name,
@@ -134,7 +136,8 @@ def merge_into(before: ProductRecord, product: FileProduct, category_id: UUID | 
         category_id=category_id or before.category_id,
         tags=before.tags if product.tags is None else product.tags,
         attributes={**before.attributes, **product.attributes},
-        is_active=before.is_active if product.is_active is None else product.is_active,
+        is_active=publication.is_active,
+        publish_at=publication.publish_at,
         variants=tuple(variants),
         handle=product.handle,
         sources=before.sources if product.sources is None else product.sources,
@@ -142,8 +145,41 @@ def merge_into(before: ProductRecord, product: FileProduct, category_id: UUID | 
     return before if after == before else replace(after, version=before.version + 1, updated_at=now)
 
 
+def keep_stored(
+    before: ProductRecord, after: ProductRecord, product: FileProduct, exported: FileProduct | None
+) -> ProductRecord:
+    """`after` with the stored values that the file states just as an export does; `before` if it changes nothing.
+
+    A file cannot state every value: its cells have no blanks at their ends, and it has columns for three options only.
+    """
+    if exported is None:
+        return after
+    stored = {variant.sku: variant for variant in before.variants}
+    written = {item.variant.sku: item.variant for item in exported.variants}
+    stated = {item.variant.sku: item.variant for item in product.variants}
+    merged = replace(
+        after,
+        name=before.name if product.name == exported.name else after.name,
+        description=before.description if product.description == exported.description else after.description,
+        category_id=before.category_id if product.product_type == exported.product_type else after.category_id,
+        tags=before.tags if product.tags == exported.tags else after.tags,
+        attributes=before.attributes if product.attributes == exported.attributes else after.attributes,
+        variants=tuple(
+            _keep_variant(stored[one.sku], one, stated[one.sku], written[one.sku])
+            if one.sku in stated and one.sku in written
+            else one
+            for one in after.variants
+        ),
+        sources=before.sources if product.sources == exported.sources else after.sources,
+    )
+    unchanged = replace(before, version=merged.version, updated_at=merged.updated_at, handle=merged.handle)
+    return before if merged == unchanged else merged
+
+
 def build_product(product: FileProduct, product_id: UUID, category_id: UUID | None, now: datetime) -> ProductRecord:
     """A new product from a file."""
+    status = product.status or ProductStatus.ACTIVE
+    publication = with_status(Publication(is_active=True, publish_at=None), status, now)
     return ProductRecord(
         id=product_id,
         slug=propose_slug(product.handle, product_id),
@@ -153,12 +189,21 @@ def build_product(product: FileProduct, product_id: UUID, category_id: UUID | No
         tags=product.tags or (),
         attributes=product.attributes,
         variants=tuple(VariantRecord.from_contract(item.variant) for item in product.variants),
-        is_active=product.is_active is not False,
+        is_active=publication.is_active,
         created_at=now,
         updated_at=now,
+        publish_at=publication.publish_at,
         handle=product.handle,
         sources=product.sources or (),
     )
+
+
+def _merge_publication(before: Publication, status: ProductStatus | None, now: datetime) -> Publication:
+    """A product that waits for its time is active as far as a file can say."""
+    is_scheduled = before.is_active and before.is_draft(now) and before.publish_at != UNSCHEDULED
+    if status is None or (status is ProductStatus.ACTIVE and is_scheduled):
+        return before
+    return with_status(before, status, now)
 
 
 def _merge_variant(item: FileVariant, before: VariantRecord | None) -> VariantRecord:
@@ -170,7 +215,21 @@ def _merge_variant(item: FileVariant, before: VariantRecord | None) -> VariantRe
         after,
         compare_at_price=after.compare_at_price if has_compare_at else before.compare_at_price,
         weight_grams=after.weight_grams if item.row.has_column("Variant Grams") else before.weight_grams,
+        is_freed=before.is_freed,
     )
+
+
+def _keep_variant(
+    stored: VariantRecord, after: VariantRecord, stated: VariantInput, written: VariantInput
+) -> VariantRecord:
+    """The variant with the former price and the options that the file cannot state."""
+    has_other_price = stated.compare_at_price != written.compare_at_price
+    options = after.options
+    if stated.options.keys() == written.options.keys() <= stored.options.keys():
+        changed = {name: value for name, value in stated.options.items() if value != written.options[name]}
+        options = {**stored.options, **changed}
+    compare_at = after.compare_at_price if has_other_price else stored.compare_at_price
+    return replace(after, options=options, compare_at_price=compare_at)
 
 
 def _warn_of_handle(group: ProductRows, notices: Notices) -> None:
@@ -229,7 +288,8 @@ def _parse_sources(rows: Sequence[CsvRow], notices: Notices) -> tuple[Mapping[st
     for row in rows:
         url = row["Image Src"]
         if url.startswith(("https://", "http://")) and len(url) <= MAX_URL_LENGTH:
-            sources.setdefault(url, {"src": url, "alt": row["Image Alt Text"]})
+            alt = parse_line(row, "Image Alt Text", MAX_ALT_LENGTH, notices)
+            sources.setdefault(url, {"src": url, "alt": alt})
         elif url:
             notices.warn(row, "Image Src", "The image was left out: this is not an address of usual length.")
     return tuple(sources.values())

@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from services.catalog.domain.shopify.csv_format import CsvFormat, detect_format
+from services.catalog.domain.shopify.formula_cells import unescape_formula
 from services.catalog.domain.slugs import slugify
 
 MAX_CELL_CHARACTERS = 1024 * 1024
 MAX_HANDLE_LENGTH = 255
 _DIGEST_LENGTH = 10
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-_ESCAPED = re.compile(r"'(?='?[=+\-@\t\r])")
-"""The apostrophe that keeps a spreadsheet from reading a cell as a formula."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,4 +161,4 @@ def _digest(text: str) -> str:
 
 def _clean(cell: str) -> str:
     text = cell.strip().replace("\0", "")
-    return _ESCAPED.sub("", text, count=1) if text[:1] == "'" and _ESCAPED.match(text) else text
+    return unescape_formula(text) if text[:1] == "'" else text

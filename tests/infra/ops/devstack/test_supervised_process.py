@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -237,6 +238,28 @@ async def test_a_test_that_kills_a_process_can_limit_the_restart_delay(new_proce
     for _ in range(6):  # they die at once, so each delay would be twice the one before
         process.kill()
         await asyncio.wait_for(process.wait_until_ready(), 2)
+
+
+async def test_stop_ends_a_supervisor_that_loses_a_cancellation(
+    new_process: ProcessFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe may drop it, as `asyncio.wait_for` does; the supervisor would then watch the process for ever."""
+    monkeypatch.setattr(process_module, "CANCEL_AGAIN_SECONDS", 0.01)
+    process, probing = new_process(SERVING_CODE), asyncio.Event()
+    await process.start()
+
+    async def ready() -> bool:
+        probing.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return True
+
+    process.program = replace(process.program, is_ready=ready)
+    process.kill()
+    await probing.wait()
+    stopping = asyncio.create_task(process.stop())
+    assert (await asyncio.wait([stopping], timeout=5))[0]
+    assert process.pid is None
 
 
 async def test_the_log_of_a_running_process_is_rotated(

@@ -147,7 +147,13 @@ MONEY_CORRUPTIONS = (
         "an order is paid by too little",
         "paid",
         {"paid_without_payment": ("order_id", "payment_id")},
-        (("order", "UPDATE orders SET total = total + 1, subtotal = subtotal + 1 WHERE id = '{order_id}'"),),
+        (("order", "UPDATE orders SET total = total + 1, shipping = shipping + 1 WHERE id = '{order_id}'"),),
+    ),
+    Corruption(
+        "the tax of an order is not that of its lines",
+        "paid",
+        {"order_sums_wrong": ("order_id",)},
+        (("order", "UPDATE orders SET tax = 1, tax_included = true WHERE id = '{order_id}'"),),
     ),
     Corruption(
         "a capture was missed by its order",

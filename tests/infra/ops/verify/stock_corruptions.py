@@ -1,4 +1,4 @@
-"""Corruptions of stock and holds."""
+"""Corruptions of stock, holds and ratings."""
 
 from tests.infra.ops.verify import planted_actions
 from tests.infra.ops.verify.corruption import Corruption
@@ -28,10 +28,32 @@ STOCK_CORRUPTIONS = (
         is_repairable=True,
     ),
     Corruption(
+        "a SKU counts the units of another product",
+        "paid",
+        {"stock_of_another_product": ("sku",)},
+        (("catalog", "UPDATE stock SET product_id = gen_random_uuid() WHERE sku = '{sku}'"),),
+    ),
+    Corruption(
         "a hold has other goods",
         "paid",
         {"hold_of_other_goods": ("order_id", "hold_id")},
         (("catalog", "UPDATE hold SET quantities = '{{7}}' WHERE id = '{hold_id}'"),),
+    ),
+    Corruption(
+        "a published review is not counted",
+        "paid",
+        {"rating_out_of_balance": (".",), "shop_rating_out_of_balance": ()},
+        (
+            (
+                "catalog",
+                """
+                INSERT INTO review (
+                    id, product_id, user_id, order_id, rating, title, body, status, created_at, updated_at
+                ) SELECT '{other}', product_id, '{user_id}', '{order_id}', 5, '', '', 'published', now(), now()
+                FROM variant WHERE sku = '{sku}'
+                """,
+            ),
+        ),
     ),
     Corruption(
         "a hold is gone",

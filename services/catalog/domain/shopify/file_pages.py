@@ -1,0 +1,59 @@
+"""Cuts a product file into pages that fit into a reply. The rows of a product are on one page if they fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from contracts.catalog import ExportChanged, ProductFileDialect
+from contracts.size_limits import MAX_PAGE_BYTES
+from services.catalog.domain.shopify.product_files import ExportedProduct, ShopFacts, header_line, product_lines
+
+
+@dataclass(frozen=True, slots=True)
+class FilePosition:
+    """Where a page starts: at a product, or after some rows of it, which are then those of a version."""
+
+    product_id: UUID
+    rows_done: int = 0
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FilePage:
+    """A part of a file in UTF-8, and where the next one starts; None after the last."""
+
+    content: bytes
+    next: FilePosition | None
+
+
+def write_page(
+    products: Sequence[ExportedProduct],
+    start: FilePosition | None,
+    next_id: UUID | None,
+    dialect: ProductFileDialect,
+    shop: ShopFacts,
+) -> FilePage:
+    """The page from `start` on, which is in the first of the products. `next_id` is that of the product after them.
+
+    The first page has the header. Raises `ExportChanged` if rows before `start` are of another version.
+    """
+    parts = [] if start else [header_line(dialect).encode()]
+    size = sum(map(len, parts))
+    for exported in products:
+        product = exported.product
+        lines = [line.encode() for line in product_lines(exported, dialect, shop)]
+        rows_done = 0
+        if start and start.rows_done and exported is products[0]:
+            if (product.id, product.version) != (start.product_id, start.version):
+                raise ExportChanged
+            rows_done = start.rows_done
+            lines = lines[rows_done:]
+        if parts and size + sum(map(len, lines)) > MAX_PAGE_BYTES:
+            return FilePage(b"".join(parts), FilePosition(product.id))
+        for line in lines:
+            if parts and size + len(line) > MAX_PAGE_BYTES:
+                return FilePage(b"".join(parts), FilePosition(product.id, rows_done, product.version))
+            parts.append(line)
+            size += len(line)
+            rows_done += 1
+    return FilePage(b"".join(parts), FilePosition(next_id) if next_id else None)

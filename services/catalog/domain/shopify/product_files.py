@@ -1,0 +1,160 @@
+"""Writes products as the rows of a product file: as many rows as the product has variants or images."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from contracts.catalog import ProductFileDialect
+from contracts.money import CURRENCY_EXPONENTS
+from services.catalog.domain.product_records import ProductRecord, VariantRecord
+from services.catalog.domain.shopify.cells import MAX_ALT_LENGTH, cut_line, make_line
+from services.catalog.domain.shopify.columns import NEWER_HEADER, OLDER_HEADER, known_columns
+from services.catalog.domain.shopify.csv_format import CsvFormat
+from services.catalog.domain.shopify.formula_cells import escape_formula
+from services.catalog.domain.shopify.notices import Notices
+from services.catalog.domain.shopify.options import NO_OPTIONS, OPTION_NUMBERS
+from services.catalog.domain.shopify.products import FileProduct, parse_product
+from services.catalog.domain.shopify.rows import CsvRow, ProductRows
+
+Cells = Mapping[str, str]
+"""The cells of a row by the older names of their columns; those that are empty may be missing."""
+
+_HEADERS = {ProductFileDialect.CURRENT: NEWER_HEADER, ProductFileDialect.LEGACY: OLDER_HEADER}
+_FORMAT = CsvFormat("utf-8", ",", NEWER_HEADER)
+_OF_EACH_VARIANT = {
+    "Variant Inventory Tracker": "shopify",
+    "Variant Fulfillment Service": "manual",
+    "Variant Requires Shipping": "TRUE",
+    "Variant Taxable": "TRUE",
+}
+"""What is the same for all variants in this shop."""
+_NO_BACKORDERS = {ProductFileDialect.CURRENT: "FALSE", ProductFileDialect.LEGACY: "deny"}
+
+
+@dataclass(frozen=True, slots=True)
+class ShopFacts:
+    """What a product file needs to know about the shop. Without its address, images that it serves have no URL."""
+
+    currency: str
+    shop_url: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedProduct:
+    """A product with what a file says beside it: its handle, its category's name and the units on hand by SKU."""
+
+    product: ProductRecord
+    handle: str
+    category: str = ""
+    on_hand: Mapping[str, int] | None = None
+
+
+def header_line(dialect: ProductFileDialect) -> str:
+    """The first line of a file."""
+    return _to_line(_HEADERS[dialect])
+
+
+def product_lines(exported: ExportedProduct, dialect: ProductFileDialect, shop: ShopFacts) -> list[str]:
+    """The lines of a product."""
+    columns = known_columns(_HEADERS[dialect])
+    lines = []
+    for cells in _product_cells(exported, shop):
+        if "Variant Price" in cells:
+            cells["Variant Inventory Policy"] = _NO_BACKORDERS[dialect]
+        lines.append(_to_line(escape_formula(cells.get(column, "").strip()) for column in columns))
+    return lines
+
+
+def read_back(exported: ExportedProduct, shop: ShopFacts) -> tuple[FileProduct | None, Notices]:
+    """The product as an import reads it from the lines of its export."""
+    rows = [
+        CsvRow(number, {column: cell.strip() for column, cell in cells.items()}, _FORMAT)
+        for number, cells in enumerate(_product_cells(exported, shop))
+    ]
+    return parse_product(ProductRows(exported.handle, tuple(rows), len(rows)), shop.currency)
+
+
+def _product_cells(exported: ExportedProduct, shop: ShopFacts) -> Iterator[dict[str, str]]:
+    """The rows: the first one also has what concerns the whole product."""
+    product = exported.product
+    images = list(_image_cells(product, shop))
+    for index in range(max(len(product.variants), len(images))):
+        cells = {"Handle": exported.handle}
+        if index == 0:
+            cells |= _own_cells(exported, shop)
+        if index < len(product.variants):
+            variant = product.variants[index]
+            cells |= _variant_cells(variant, exported, shop)
+            cells |= _option_cells(variant.options or NO_OPTIONS, with_names=index == 0)
+        if index < len(images):
+            cells |= images[index]
+        yield cells
+
+
+def _own_cells(exported: ExportedProduct, shop: ShopFacts) -> Cells:
+    """Everything but the variants and the images. A product that waits for its time is a draft."""
+    product = exported.product
+    status = "archived"
+    if product.is_active:
+        status = "draft" if product.publication.is_draft(shop.now) else "active"
+    return {
+        "Title": product.name,
+        "Body (HTML)": product.description,
+        "Vendor": product.attributes.get("Vendor", ""),
+        "Type": exported.category,
+        "Tags": ", ".join(product.tags),
+        "Published": "TRUE" if status == "active" else "FALSE",
+        "Status": status,
+        "Gift Card": "FALSE",
+    }
+
+
+def _variant_cells(variant: VariantRecord, exported: ExportedProduct, shop: ShopFacts) -> Cells:
+    """A variant without its options. One whose SKU another product has taken has no stock."""
+    on_hand = None if variant.is_freed else (exported.on_hand or {}).get(variant.sku)
+    compare_at, weight = variant.compare_at_price, variant.weight_grams
+    return {
+        "Variant SKU": f"'{variant.sku}" if variant.sku.startswith("'") else variant.sku,  # an import takes one off
+        "Variant Price": _decimal(variant.price, shop.currency),
+        "Variant Compare At Price": "" if compare_at is None else _decimal(compare_at, shop.currency),
+        "Variant Inventory Qty": "" if on_hand is None else str(on_hand),
+        "Variant Grams": "" if weight is None else str(weight),
+        "Variant Weight Unit": "" if weight is None else "g",
+        **_OF_EACH_VARIANT,
+    }
+
+
+def _option_cells(options: Mapping[str, str], *, with_names: bool) -> Cells:
+    """The first three options; the format has no columns for others."""
+    cells = {}
+    for number, (name, value) in zip(OPTION_NUMBERS, options.items(), strict=False):
+        cells[f"Option{number} Value"] = value
+        if with_names:
+            cells[f"Option{number} Name"] = name
+    return cells
+
+
+def _image_cells(product: ProductRecord, shop: ShopFacts) -> Iterator[Cells]:
+    """The images that the shop serves, then those that a product file has named, each URL once."""
+    served = [(f"{shop.shop_url.rstrip('/')}{image.to_contract().url}", image.alt) for image in product.images]
+    named = [(source["src"], source["alt"]) for source in product.sources]
+    alts: dict[str, str] = {}
+    for url, alt in [*(served if shop.shop_url else ()), *named]:
+        alts.setdefault(url, alt)
+    for position, (url, alt) in enumerate(alts.items(), 1):
+        cut = cut_line(make_line(alt), MAX_ALT_LENGTH)
+        yield {"Image Src": url, "Image Position": str(position), "Image Alt Text": cut}
+
+
+def _decimal(amount: int, currency: str) -> str:
+    return f"{Decimal(amount).scaleb(-CURRENCY_EXPONENTS[currency]):f}"
+
+
+def _to_line(cells: Iterable[str]) -> str:
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue()

@@ -1,0 +1,39 @@
+"""Requests of the access tests about tax rates and shipping zones."""
+
+from contracts import order
+from contracts.access import CallerKind
+from contracts.operation import AnyOperation
+from tests.access.fixtures import AccessFixtures, tax_rate_body
+from tests.access.sample_request import RequestFactory, SampleRequest, named, plain
+
+
+async def _create_tax_rate(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body=tax_rate_body())
+
+
+async def _replace_tax_rate(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest({"id": await fixtures.create_tax_rate()}, tax_rate_body())
+
+
+async def _create_shipping_zone(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body=await fixtures.shipping_zone_body())
+
+
+async def _replace_shipping_zone(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest({"id": await fixtures.create_shipping_zone()}, await fixtures.shipping_zone_body())
+
+
+PRICING_REQUESTS: dict[AnyOperation, RequestFactory] = {
+    order.LIST_TAX_RATES: plain(query="?limit=1"),
+    order.GET_TAX_RATE: named(AccessFixtures.create_tax_rate),
+    order.CREATE_TAX_RATE: _create_tax_rate,
+    order.REPLACE_TAX_RATE: _replace_tax_rate,
+    order.DELETE_TAX_RATE: named(AccessFixtures.create_tax_rate),
+    order.GET_TAX_SETTINGS: plain(),
+    order.REPLACE_TAX_SETTINGS: plain({}),
+    order.LIST_SHIPPING_ZONES: plain(query="?limit=1"),
+    order.GET_SHIPPING_ZONE: named(AccessFixtures.create_shipping_zone),
+    order.CREATE_SHIPPING_ZONE: _create_shipping_zone,
+    order.REPLACE_SHIPPING_ZONE: _replace_shipping_zone,
+    order.DELETE_SHIPPING_ZONE: named(AccessFixtures.create_shipping_zone),
+}
