@@ -295,4 +295,4 @@ async def connect(
                 await mongo.create_indexes(indexes or {})
         yield mongo
     finally:
-        client.close()
+        await asyncio.to_thread(client.close)  # it waits for the server's reply, or for a server that is away

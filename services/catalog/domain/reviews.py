@@ -45,7 +45,7 @@ def new_review(body: CreateReview, review_id: UUID, user_id: UUID, order_id: UUI
 
 
 def replaced(before: ReviewRecord, body: ReplaceReview, now: datetime) -> ReviewRecord:
-    """The review as its author has changed it. Nobody has checked that text yet, so it is pending again."""
+    """The review as its author has changed it. That text is not checked yet, so it is pending again."""
     return before.changed(
         rating=body.rating,
         title=body.title,

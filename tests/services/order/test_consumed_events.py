@@ -20,6 +20,10 @@ from tests.support.rpc import RpcCaller
 
 NewProduct = Callable[..., Awaitable[Product]]
 Publish = Callable[[Event], Awaitable[None]]
+LOCK_ATTEMPT = """
+SELECT true FROM attempt WHERE payment_id = (SELECT id FROM payment WHERE order_id = $1) FOR UPDATE
+"""
+"""While its row is locked, payment does not ask the gateway again how the attempt to charge ended."""
 
 
 @pytest.fixture
@@ -198,11 +202,14 @@ async def test_a_capture_after_the_deadline_is_refunded(
     database: Callable[[str], Awaitable[Any]],
     events: EventRecorder,
 ) -> None:
-    """The gateway answers only after the order has ended."""
+    """The gateway has captured, but payment hears of it only after the order has ended."""
     buyer = new_customer()
     order = await order_client.place(buyer, (lamp, 1), payment_method="sim_timeout")
-    await (await database("order")).execute("UPDATE orders SET pay_by = now() WHERE id = $1", order.id)
-    await order_client.wait_for_status(order.id, OrderStatus.CANCELLED)
+    payments = await database("payment")
+    async with payments.transaction():
+        await eventually(lambda: payments.fetchval(LOCK_ATTEMPT, order.id))
+        await (await database("order")).execute("UPDATE orders SET pay_by = now() WHERE id = $1", order.id)
+        await order_client.wait_for_status(order.id, OrderStatus.CANCELLED)
 
     async def nothing_captured() -> bool:
         found = await (await database("payment")).fetch("SELECT status FROM payment WHERE order_id = $1", order.id)
