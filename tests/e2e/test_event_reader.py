@@ -1,8 +1,6 @@
 """A program outside Souk reads events with plain nats-py, as a user made by `souk provision --reader`."""
 
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -22,6 +20,7 @@ from infra.messaging.topology import consumers_for
 from infra.ops.devstack.stack import Stack
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS, RegisteredCustomer
+from tests.support.souk_command import run_souk
 
 NewProduct = Callable[..., Awaitable[Product]]
 
@@ -42,17 +41,16 @@ SUBJECTS_THAT_ACT = (
 """The subjects on which services and NATS act: requests, events, counts, revocations, and deliveries to services."""
 
 
-def provision(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "infra.ops.cli.app", "provision", "--data", str(stack.settings.data), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+async def provision(stack: Stack, *arguments: str) -> tuple[int, str]:
+    return await run_souk("provision", "--data", str(stack.settings.data), *arguments)
 
 
 @asynccontextmanager
 async def reader_client(stack: Stack, name: str) -> AsyncIterator[tuple[Client, list[str]]]:
     """Makes a reader and connects as it. Yields the client, and the permission errors that it hears of."""
-    provisioned = provision(stack, "--reader", name)
-    assert provisioned.returncode == 0, provisioned.stderr
-    url = re.search(rf"nats://{name}:\S+", provisioned.stdout)
+    code, output = await provision(stack, "--reader", name)
+    assert code == 0, output
+    url = re.search(rf"nats://{name}:\S+", output)
     assert url
     errors: list[str] = []
 
@@ -130,7 +128,7 @@ async def test_earlier_readers_go_on_while_others_are_added(
             for client in (early, late):
                 js = client.jetstream()
                 await eventually(lambda subject=subject, js=js: is_stored(js, subject))
-            assert provision(stack, "--reader", "later").returncode == 0
+            assert (await provision(stack, "--reader", "later"))[0] == 0
 
 
 async def test_readers_are_separated(stack: Stack) -> None:
@@ -197,12 +195,12 @@ async def is_stored(js: JetStreamContext, subject: str) -> bool:
     return True
 
 
-def test_a_second_provisioning_changes_nothing(stack: Stack) -> None:
-    assert "NATS is up to date." in provision(stack).stdout
+async def test_a_second_provisioning_changes_nothing(stack: Stack) -> None:
+    assert "NATS is up to date." in (await provision(stack))[1]
 
 
 @pytest.mark.parametrize("name", ["order", "Big", "a b", "x" * 40, "operator"])
-def test_refuses_a_taken_or_invalid_reader_name(stack: Stack, name: str) -> None:
-    refused = provision(stack, "--reader", name)
-    assert refused.returncode == 1
-    assert "cannot be the name of a reader" in refused.stderr
+async def test_refuses_a_taken_or_invalid_reader_name(stack: Stack, name: str) -> None:
+    code, output = await provision(stack, "--reader", name)
+    assert code == 1
+    assert "cannot be the name of a reader" in output

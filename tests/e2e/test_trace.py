@@ -69,12 +69,12 @@ async def test_a_purchase_is_one_trace_from_the_edge_to_the_mails(
             "order_placed",
             "order_paid",
         }
+        assert {span.service for span in spans} == {f"souk-{name}" for name in SERVICES}
         assert is_connected(spans)
         return spans
 
     spans = await eventually(purchase)
     assert not any(span.is_error for span in spans)
-    assert {span.service for span in spans} == {f"souk-{name}" for name in SERVICES}
     for kind in KINDS:
         assert any(kind.items() <= span.attributes.items() for span in spans), kind
     assert any(span.name == "call simulator" for span in spans)

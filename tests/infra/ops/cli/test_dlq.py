@@ -18,10 +18,10 @@ from contracts.payment import PaymentCaptured
 from infra.foundation.ids import new_id
 from infra.messaging.dead_letters import DeadLetter, DeadLetterQueue
 from infra.ops.devstack.stack import Stack
-from tests.infra.ops.cli.test_import_products import run_souk
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS, HttpClient, RegisteredCustomer
 from tests.support.rpc import RpcCaller
+from tests.support.souk_command import run_souk
 
 Products = Callable[..., Awaitable[Product]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]

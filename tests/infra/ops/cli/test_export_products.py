@@ -10,7 +10,7 @@ from infra.ops.cli.admin_account import AdminApi
 from infra.ops.cli.export_products import save_export
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.stack import Stack
-from tests.infra.ops.cli.test_import_products import run_souk
+from tests.support.souk_command import run_souk
 
 
 async def test_an_export_is_written_to_a_file(stack: Stack, tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 import asyncio
 import io
-import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,25 +15,9 @@ from infra.ops.cli.admin_account import AdminApi
 from infra.ops.cli.import_products import count_rows, print_result, read_product_file
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.stack import Stack
+from tests.support.souk_command import run_souk
 
 HEADER = "Handle,Title,Body (HTML),Tags,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price\n"
-
-
-async def run_souk(*words: str, **environment: str) -> tuple[int, str]:
-    """Runs the command. Returns its exit code and its output."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SOUK_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "infra.ops.cli.app",
-        *words,
-        env={**inherited, "COLUMNS": "120", **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
 
 
 def product_file(folder: Path, *, broken: bool = False) -> Path:

@@ -1,8 +1,8 @@
 """`souk keys rotate` against the running shop."""
 
 from infra.ops.devstack.stack import Stack
-from tests.infra.ops.cli.test_import_products import run_souk
 from tests.support.http import RegisteredCustomer, register_customer
+from tests.support.souk_command import run_souk
 
 
 async def test_rotation_signs_out_no_user(stack: Stack, customer: RegisteredCustomer) -> None:

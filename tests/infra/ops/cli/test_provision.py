@@ -6,8 +6,8 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from infra.ops.devstack.stack import Stack
-from tests.infra.ops.cli.test_import_products import run_souk
 from tests.support.eventually import eventually
+from tests.support.souk_command import run_souk
 
 
 async def can_connect(url: str) -> bool:

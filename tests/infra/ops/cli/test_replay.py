@@ -27,16 +27,16 @@ from infra.ops.devstack.mail_files import ReceivedMail
 from infra.ops.devstack.stack import Stack
 from tests.infra.conftest import KernelStack
 from tests.infra.messaging.test_consumer import payment_captured, publish_event
-from tests.infra.ops.cli.test_import_products import run_souk
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS, RegisteredCustomer
 from tests.support.rpc import RpcCaller
+from tests.support.souk_command import run_souk
 
 Products = Callable[..., Awaitable[Product]]
 Databases = Callable[[str], Awaitable[asyncpg.Connection]]
 POSTGRES_SERVICES = tuple(sorted(set(REDELIVER) - {"cart"}))
-TRANSIENT_TABLES = {"outbox", "idempotency", "stuck"}
+TRANSIENT_TABLES = {"outbox", "idempotency", "stuck", "product_change"}
 """Tables whose rows are deleted soon."""
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 
