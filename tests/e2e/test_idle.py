@@ -40,4 +40,4 @@ class Activity:
 
 async def test_an_idle_process_rarely_wakes_up(stack: Stack) -> None:
     """Work that earlier tests have begun may take a while."""
-    await eventually(Activity({name: stack.pids(name)[0] for name in (*SERVICES, "edge")}).is_rare)
+    await eventually(Activity({name: stack.pids(name)[0] for name in (*SERVICES, "edge")}).is_rare, timeout_seconds=60)
