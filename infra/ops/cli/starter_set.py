@@ -13,9 +13,8 @@ from typing import Any
 
 import typer
 
-from infra.ops.cli.admin_account import AdminApi, ApiError, credentials_from_environment, ensure_admin, log_in
+from infra.ops.cli.admin_account import AdminApi, ApiError, log_in_as_admin
 from infra.ops.cli.options import DataOption, UrlOption
-from infra.ops.cli.running_stack import RunningStack
 
 STARTER_SET_FILE = Path(__file__).with_name("starter_set.toml")
 PPM_PER_PERCENT = 10_000
@@ -59,12 +58,7 @@ def read_starter_set() -> StarterSet:
 
 
 async def _load(wanted: StarterSet, data: Path | None, url: str) -> tuple[int, int]:
-    if url:
-        address, credentials = url, credentials_from_environment()
-    else:
-        running = RunningStack(data)
-        address, credentials = running.http_url, (await ensure_admin(running)).credentials
-    async with log_in(address, credentials) as api:
+    async with log_in_as_admin(data, url) as api:
         return await load_starter_set(api, wanted)
 
 

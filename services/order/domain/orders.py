@@ -120,7 +120,7 @@ def require_same_buyer(record: OrderRecord | None, buyer: Buyer) -> OrderRecord:
 
 
 def require_deliverable(request: PlaceOrder, rules: PricingRules) -> None:
-    """Raises a `Fail` when the order cannot be shipped as requested, whatever is in it."""
+    """Raises a `Fail` when the order cannot be shipped as requested. Its items do not matter here."""
     assert request.shipping_address is not None, "a saved address was resolved before"
     rules.shipping.methods_to(destination_of(request.shipping_address), request.shipping_method)
 
