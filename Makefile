@@ -43,9 +43,10 @@ compose: $(STAMP) ## start the shop in containers (needs Docker Compose)
 	@$(BIN)/souk compose-secrets $(ARGS)
 	@docker compose up --build
 
+# `coverage report` checks the coverage; without the option, pytest would make the same report before.
 test: $(STAMP) ## run every test against real servers, with coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report= --cov-fail-under=0 $(ARGS)
 	@$(BIN)/coverage combine -q --keep 2>/dev/null || true
 	@$(BIN)/coverage report
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.catalog import Attributes, OutOfStock, SkuUnknown
+from contracts.coupons import CouponCode, CouponInvalid, TooManyCouponAttempts
 from contracts.failure import Fail, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Access
 from contracts.model import Empty, Id, Model, Quantity, SingleLine, Sku, Timestamp
@@ -57,6 +58,9 @@ class CartItem(Model):
     unit_price: Annotated[Money, Field(description="The current price of one unit.")]
     line_total: Annotated[Money, Field(description="The price of all units.")]
     available: Annotated[int, Field(description="Units that can be ordered now.")]
+    on_backorder: Annotated[
+        bool, Field(description="Whether fewer units are in stock, so that an order waits for new ones.")
+    ] = False
     changes: Annotated[list[CartItemChange], Field(description="What has changed since the cart was last read.")] = []
     left_out: Annotated[
         int,
@@ -70,9 +74,11 @@ class Cart(Model):
     id: Annotated[str, Field(description="The cart's id. A guest's cart is open to anyone who knows its id.")]
     items: Annotated[list[CartItem], Field(description="What is in the cart.")]
     subtotal: Annotated[Money, Field(description="The sum of the items.")]
-    discount: Annotated[Money, Field(description="What is taken off the subtotal.")]
+    discount: Annotated[
+        Money, Field(description="What the coupon takes off the goods; whether it is accepted, the order decides.")
+    ]
     total: Annotated[Money, Field(description="The subtotal less the discount.")]
-    coupon: Annotated[str | None, Field(description="The coupon in use.")] = None
+    coupon: Annotated[str | None, Field(description="The code of the coupon in use.")] = None
     version: Annotated[int, Field(description="Grows with every change.")]
     expires_at: Annotated[Timestamp, Field(description="When the cart is deleted unless it changes before.")]
 
@@ -106,6 +112,13 @@ class RemoveCartItem(Model):
     sku: Sku
 
 
+class SetCartCoupon(Model):
+    """The coupon to use."""
+
+    id: CartId
+    code: CouponCode
+
+
 class MergeCart(Model):
     """A guest's cart to merge into the customer's own."""
 
@@ -133,6 +146,7 @@ class Checkout(Model):
     cart_id: Annotated[str, Field(description="Identifies the cart in events. It is not the id, which may be secret.")]
     version: int
     lines: list[CheckoutLine]
+    coupon: Annotated[str | None, Field(description="The code of the coupon in use.")] = None
 
 
 CART_BY_ID = (OwnedResource("cart", id_field="id", open_to_guests=True),)
@@ -193,6 +207,28 @@ CLEAR = Operation(
     writes=True,
     owned_resources=CART_BY_ID,
 )
+SET_COUPON = Operation(
+    SERVICE,
+    "set_coupon",
+    SetCartCoupon,
+    Cart,
+    "Use a coupon for a cart",
+    Access.ANYONE,
+    (*CHANGE_FAILURES, CouponInvalid, TooManyCouponAttempts),
+    writes=True,
+    owned_resources=CART_BY_ID,
+)
+REMOVE_COUPON = Operation(
+    SERVICE,
+    "remove_coupon",
+    CartRef,
+    Cart,
+    "Remove the coupon of a cart",
+    Access.ANYONE,
+    CHANGE_FAILURES,
+    writes=True,
+    owned_resources=CART_BY_ID,
+)
 MERGE = Operation(
     SERVICE,
     "merge",
@@ -215,5 +251,5 @@ CHECKOUT = Operation(
     ("order",),
 )
 
-OPERATIONS = (CREATE, GET, ADD, SET, REMOVE, CLEAR, MERGE, CHECKOUT)
+OPERATIONS = (CREATE, GET, ADD, SET, REMOVE, CLEAR, SET_COUPON, REMOVE_COUPON, MERGE, CHECKOUT)
 EVENTS = ()

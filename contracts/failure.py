@@ -42,6 +42,9 @@ class Problem(BaseModel):
     status: Annotated[int, Field(description="The HTTP status.", examples=[409])]
     detail: Annotated[str, Field(description="What happened this time, for people to read.")]
     code: Annotated[str, Field(description="A stable code for programs to branch on.", examples=["out_of_stock"])]
+    reason: Annotated[
+        str | None, Field(description="Tells causes of one code apart, where it has several.", examples=["expired"])
+    ] = None
     request_id: Annotated[str, Field(description="Names the request in logs; quote it when you ask for help.")] = ""
     errors: Annotated[list[FieldError] | None, Field(description="The fields that are not valid, if any.")] = None
     retry_after: Annotated[float | None, Field(description="Seconds to wait before trying again.")] = None
@@ -67,16 +70,18 @@ class Fail(Exception):  # noqa: N818 - a failure is a reply, not an accident
         errors: Sequence[FieldError] = (),
         unlisted_errors: int = 0,
         retry_after: float | None = None,
+        reason: str | None = None,
     ) -> None:
         """`detail` says what happened this time and defaults to the title; `retry_after` is in seconds.
 
-        `unlisted_errors` counts those that are left out of `errors`.
+        `unlisted_errors` counts those that are left out of `errors`. `reason` tells causes of one code apart.
         """
         self.detail = (detail or self.title())[:MAX_DETAIL_LENGTH]
         self.errors = tuple(errors)
         self._unlisted_errors = unlisted_errors
         self.is_from_service = False
         self.retry_after = retry_after
+        self.reason = reason
         super().__init__(self.detail)
 
     @classmethod
@@ -91,6 +96,7 @@ class Fail(Exception):  # noqa: N818 - a failure is a reply, not an accident
             status=self.status,
             detail=self.detail,
             code=self.code,
+            reason=self.reason,
             request_id=request_id,
             errors=list(self.errors if self.is_from_service else _capped(self.errors, self._unlisted_errors)) or None,
             retry_after=self.retry_after,
@@ -105,7 +111,7 @@ class Fail(Exception):  # noqa: N818 - a failure is a reply, not an accident
         """Returns the failure that a service replied with. An unknown code is a bug: it becomes an InternalError."""
         problem = Problem.model_validate_json(body)
         kind = Fail.by_code.get(problem.code, InternalError)
-        fail = kind(problem.detail, errors=problem.errors or (), retry_after=problem.retry_after)
+        fail = kind(problem.detail, errors=problem.errors or (), retry_after=problem.retry_after, reason=problem.reason)
         fail.is_from_service = True  # the service has capped its errors
         return fail
 

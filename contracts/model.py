@@ -103,9 +103,10 @@ InputTimestamp = Annotated[
 ]
 """A time that a client sends. Not strict: after the validator, pydantic sees a string and no longer JSON."""
 
-SingleLine = Annotated[
-    str, text_format(r"^[^\x00-\x1f\x7f]*$", "Send one line of text without control characters.", max_length=255)
-]
+LINE_PATTERN = r"^[^\x00-\x1f\x7f]*$"
+LINE_DETAIL = "Send one line of text without control characters."
+
+SingleLine = Annotated[str, text_format(LINE_PATTERN, LINE_DETAIL, max_length=255)]
 """One line of text without control characters, so that it is safe in a mail header and in a log."""
 
 MultilineText = Annotated[

@@ -67,6 +67,7 @@ class ExportedCart(Model):
     id: Annotated[str, Field(description="The cart's id.")]
     lines: Annotated[list[CheckoutLine], Field(description="What is in the cart.")]
     expires_at: Timestamp
+    coupon: Annotated[str | None, Field(description="The code of the coupon in use.")] = None
 
 
 class UserDataPart(Model):

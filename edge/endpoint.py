@@ -14,19 +14,19 @@ from contracts.failure import Fail, PreconditionFailed, TooManyRequests
 from contracts.identity import Role
 from edge.auth.authenticator import Authenticator
 from edge.caller import Caller
+from edge.chunked_responses import PagedResponse
 from edge.etags import parse_if_match
 from edge.idempotency_keys import read_idempotency_key
-from edge.paged_responses import PagedResponse
 from edge.ratelimit.limiter import RateLimiter
 from edge.request_context import RequestContext, read_order_token
-from edge.request_parsing import RequestParser, check_body_headers, read_body, refuse_body
+from edge.request_parsing import check_body_headers, read_body, refuse_body, request_parser
 from edge.responses import SERVER_ERROR, build_response, forbid_storing
 from edge.routes import BodyFormat, Route
 from edge.settings import EdgeSettings
 from edge.uploads import UploadStore
 from edge.upstream.client import UpstreamClient
 from edge.upstream.load_shedding import LoadShedder
-from edge.upstream.reply_cache import ReplyCache
+from edge.upstream.reply_cache import STALE_SECONDS, ReplyCache
 from infra.foundation.failpoints import failpoint
 
 PRIORITY_SERVICES = frozenset({"order", "payment"})
@@ -66,7 +66,7 @@ class Endpoint:
         }
         self._max_age = route.max_age
         self._deps = deps
-        self._parser = RequestParser(route)
+        self._parser = request_parser(route)
         self._parse_remembered = lru_cache(MAX_PARSED_QUERIES)(
             lambda path_params, query: self._parser.parse_query(dict(path_params), query)
         )
@@ -143,6 +143,8 @@ class Endpoint:
         )
         if age is not None:
             response.headers["Age"] = str(int(age))
+        if reply.valid_seconds - (age or 0) < self._max_age + STALE_SECONDS:
+            _end_caching(response)
         return response
 
     def _parse_public(self, context: RequestContext, path_params: Mapping[str, str]) -> bytes:
@@ -198,3 +200,9 @@ class Endpoint:
         is_csv = body_format is BodyFormat.CSV
         fields: dict[str, Any] = await (uploads.store_csv(request) if is_csv else uploads.store_image_form(request))
         return self._parser.merge_fields(fields, path_values)
+
+
+def _end_caching(response: web.Response) -> None:
+    """Keeps a public response out of shared caches: a price in it is about to change."""
+    if response.headers["Cache-Control"].startswith("public"):
+        response.headers["Cache-Control"] = "public, max-age=0"

@@ -10,9 +10,9 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Histogram
 
 from contracts.failure import Fail, InternalError, MalformedRequest, MethodNotAllowed, NotFound
+from edge.chunked_responses import PagedResponse
 from edge.client_ip import ClientIpResolver
 from edge.cors import CorsPolicy
-from edge.paged_responses import PagedResponse
 from edge.request_context import RequestContext, create_context, start_trace
 from edge.responses import SERVER_ERROR, problem_response, set_rate_limit_headers
 from edge.router import NO_ROUTE_DETAIL, NoRouteMatch, RouteMatch, Router

@@ -7,6 +7,7 @@ that cannot be decoded, and a body of the wrong type, over its size, or not JSON
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
@@ -42,6 +43,7 @@ FORM_OVERHEAD_BYTES = 64 * 1024
 """What a form's own lines may add to the file it carries."""
 
 
+_LIST_INDEX = re.compile(r"/\d+$")
 _STRING = re.compile(rb'"[^"]*"')
 _TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
@@ -84,6 +86,10 @@ class RequestParser:
             for name, field in fields.items()
             if name not in EDGE_FIELDS.union(self.path_fields)
         }
+        self._repeatable = {field.alias or name for name, field in fields.items() if _holds(field.annotation, tuple)}
+        """Parameters that may be sent several times."""
+        self._named = {field.alias or name for name, field in fields.items() if _holds(field.annotation, dict)}
+        """Parameters that are followed by a name, as `attribute.material`. They may be sent several times, too."""
         is_file = route.body_format is BodyFormat.CSV
         self._file_options = _create_model(self.request_model, tuple(self.query_fields.values())) if is_file else None
 
@@ -94,7 +100,7 @@ class RequestParser:
         params = {**(self._read_query(query) if query else {}), **path_params}
         self._check_numbers(params)
         try:
-            request = self.request_model.model_validate_strings(params)
+            request = self._validate(params)
         except ValidationError as error:
             raise self._failure(error) from None
         return request.__pydantic_serializer__.to_json(request, by_alias=True, exclude_unset=True)
@@ -144,17 +150,37 @@ class RequestParser:
             raise InvalidRequest(errors=[unknown_field(name) for name in repeated])
         return orjson.dumps({**fields, **path_values})
 
-    def _read_query(self, query: str) -> dict[str, str]:
+    def _validate(self, params: Mapping[str, Any]) -> Model:
+        """Returns the request. Lists and parameters with names are added to it in a second step: they are rare."""
+        texts = {name: value for name, value in params.items() if isinstance(value, str)}
+        request = self.request_model.model_validate_strings(texts)
+        if len(texts) == len(params):
+            return request
+        fields = request.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        lists = {name: value for name, value in params.items() if name not in texts}
+        return self.request_model.model_validate_json(orjson.dumps({**fields, **lists}))
+
+    def _read_query(self, query: str) -> dict[str, Any]:
+        """Returns the parameters: texts, sorted lists of what was repeated, and dictionaries of these by name."""
         pairs = _split_query(query)
-        params = dict(pairs)
-        errors = [unknown_field(name) for name in params if name not in self.query_fields]
-        if len(params) != len(pairs):
-            errors.append(FieldError(pointer="", detail="Send each query parameter only once."))
+        params: dict[str, Any] = {}
+        errors = []
+        for name, value in pairs:
+            field, _, rest = name.partition(".")
+            if field in self._named and rest:
+                values = params.setdefault(field, {})
+                values[rest] = _add_value(values.get(rest), value)
+            elif name not in self.query_fields or name in self._named:
+                errors.append(unknown_field(name))
+            elif name in self._repeatable or name not in params:
+                params[name] = _add_value(params.get(name), value)
+            else:
+                errors.append(FieldError(pointer="", detail="Send each query parameter only once."))
         if errors:
-            raise _invalid_query(errors)
+            raise _invalid_query([error for place, error in enumerate(errors) if error not in errors[:place]])
         return params
 
-    def _check_numbers(self, params: Mapping[str, str]) -> None:
+    def _check_numbers(self, params: Mapping[str, Any]) -> None:
         """Refuses numbers that only Python reads, and spaces that were a plus sign: ` 1`, `+1`, `1_000`, `1.0`."""
         wrong = [
             name
@@ -171,7 +197,16 @@ class RequestParser:
     def _failure(self, error: ValidationError) -> MalformedRequest | NotFound:
         if any(item["loc"] and item["loc"][0] in self.path_fields for item in error.errors()):
             return NotFound()
-        return _invalid_query(validation_failure(error).errors)
+        failure = validation_failure(error)
+        lists = self._repeatable | self._named
+        return _invalid_query(
+            [
+                FieldError(pointer=_LIST_INDEX.sub("", one.pointer), detail=one.detail)
+                if one.pointer.split("/")[1] in lists
+                else one
+                for one in failure.errors
+            ]
+        )
 
 
 def check_body_headers(request: web.BaseRequest, body_format: BodyFormat) -> None:
@@ -263,6 +298,19 @@ def _split_query(query: str) -> list[tuple[str, str]]:
     return pairs or [("", "")]
 
 
+def _add_value(values: str | list[str] | None, value: str) -> str | list[str]:
+    """Returns the values with another one: one alone, or several different ones, whose order is no matter."""
+    if values is None or values == value:
+        return value
+    return sorted({value, *([values] if isinstance(values, str) else values)})
+
+
+def _holds(annotation: Any, container: type) -> bool:
+    """Whether the values of a field may be containers of this type."""
+    origin = get_origin(annotation) or annotation
+    return origin is container or any(_holds(part, container) for part in get_args(annotation))
+
+
 def _invalid_query(errors: Sequence[FieldError]) -> MalformedRequest:
     return MalformedRequest("The query string is not valid. Correct the parameters in `errors`.", errors=errors)
 
@@ -271,6 +319,12 @@ def body_too_large(body_format: BodyFormat) -> PayloadTooLarge:
     """Returns the error for a body over its format's size."""
     mebibytes = body_format.max_bytes // MEBIBYTE
     return PayloadTooLarge(f"Send at most {mebibytes} MiB in the request body.")
+
+
+@cache
+def request_parser(route: Route) -> RequestParser:
+    """Returns the parser of a route, which all edges in a process share: it keeps nothing of a request."""
+    return RequestParser(route)
 
 
 def _find_number_format(annotation: Any) -> NumberFormat | None:

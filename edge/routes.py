@@ -13,6 +13,7 @@ from enum import Enum
 from http import HTTPStatus
 
 from contracts import cart, catalog, notification, order, payment, user
+from contracts.catalog import price_operations
 from contracts.operation import AnyOperation
 from contracts.registry import AUDIT_LOGS
 from edge.ratelimit import policies
@@ -199,12 +200,24 @@ CATALOG_ROUTES = (
     _post("/reviews/{id}/publish", catalog.PUBLISH_REVIEW),
     _post("/reviews/{id}/reject", catalog.REJECT_REVIEW),
     _post("/reviews/{id}/answer", catalog.ANSWER_REVIEW),
+    _get("/products/{id}/prices", price_operations.LIST_PRICES),
+    _post("/products/{id}/prices", price_operations.CREATE_PRICE, CREATED),
+    _get("/products/{id}/prices/history", price_operations.LIST_PRICE_HISTORY),
+    _delete("/products/{id}/prices/{price_id}", price_operations.DELETE_PRICE),
+    _get("/price-lists", price_operations.LIST_PRICE_LISTS),
+    _post("/price-lists", price_operations.CREATE_PRICE_LIST, CREATED, location="/price-lists/{id}"),
+    _get("/price-lists/{id}", price_operations.GET_PRICE_LIST),
+    _put("/price-lists/{id}", price_operations.REPLACE_PRICE_LIST),
+    _delete("/price-lists/{id}", price_operations.DELETE_PRICE_LIST),
+    _get("/search/synonyms", catalog.GET_SYNONYMS),
+    _put("/search/synonyms", catalog.REPLACE_SYNONYMS),
     _get("/categories", catalog.LIST_CATEGORIES, cache_control=SHORT_CACHE),
     _get("/categories/{id}", catalog.GET_CATEGORY, cache_control=SHORT_CACHE),
     _post("/categories", catalog.CREATE_CATEGORY, CREATED, location="/categories/{id}"),
     _put("/categories/{id}", catalog.REPLACE_CATEGORY),
     _delete("/categories/{id}", catalog.DELETE_CATEGORY),
     _get("/inventory", catalog.LIST_STOCK),
+    _post("/inventory/import", catalog.IMPORT_INVENTORY, body_format=BodyFormat.CSV, rate_limit=policies.IMPORT),
     _get("/inventory/{sku}", catalog.GET_STOCK),
     _post("/inventory/{sku}/adjustments", catalog.ADJUST_STOCK),
     _get("/inventory/{sku}/movements", catalog.LIST_STOCK_MOVEMENTS),
@@ -218,6 +231,8 @@ CART_ROUTES = (
     _post("/carts/{id}/items", cart.ADD),
     _put("/carts/{id}/items/{sku}", cart.SET),
     _delete("/carts/{id}/items/{sku}", cart.REMOVE, HTTPStatus.OK),
+    _put("/carts/{id}/coupon", cart.SET_COUPON),
+    _delete("/carts/{id}/coupon", cart.REMOVE_COUPON, HTTPStatus.OK),
 )
 
 ORDER_ROUTES = (
@@ -243,6 +258,12 @@ PRICING_ROUTES = (
     _get("/shipping-zones/{id}", order.GET_SHIPPING_ZONE),
     _put("/shipping-zones/{id}", order.REPLACE_SHIPPING_ZONE),
     _delete("/shipping-zones/{id}", order.DELETE_SHIPPING_ZONE),
+    _get("/coupons", order.LIST_COUPONS),
+    _post("/coupons", order.CREATE_COUPON, CREATED, location="/coupons/{id}"),
+    _get("/coupons/{id}", order.GET_COUPON),
+    _put("/coupons/{id}", order.REPLACE_COUPON),
+    _delete("/coupons/{id}", order.DELETE_COUPON),
+    _post("/coupons/{id}/codes", order.CREATE_COUPON_CODES, CREATED),
 )
 
 PAYMENT_ROUTES = (

@@ -4,8 +4,7 @@ The stack listens on free ports. Nothing is cleaned up between tests: each uses 
 """
 
 import gc
-import shutil
-import tempfile
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from contracts import catalog, user
 from contracts.catalog import Product
@@ -31,7 +31,11 @@ from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually as _eventually
 from tests.support.http import HttpClient, RegisteredCustomer, register_customer
 from tests.support.rpc import RpcCaller, admin_identity, customer_identity
+from tests.support.server_folders import server_folder
 from tests.support.trace_collector import TraceCollector, trace_collector
+
+settings.register_profile("souk", deadline=None)  # how long an example takes depends on what else the machine does
+settings.load_profile("souk")
 
 FREE_PORTS: dict[str, Any] = {
     "http_port": 0,
@@ -71,12 +75,19 @@ LONG_FILES = (
     "chaos/test_short_run.py",
     "fuzz/test_fuzz.py",
     "e2e/test_rolling_restart.py",
-    "infra/ops/verify/test_verify.py",
     "infra/ops/deploy/test_dockerfile.py",
-    "infra/ops/devstack/test_cluster.py",
+    "infra/database/test_query_plans.py",
+    "infra/ops/verify/test_verify.py",
+    "e2e/test_size_limits.py",
+    "infra/ops/devstack/test_nats_cluster.py",
     "infra/ops/devstack/test_up.py",
 )
 """The files that take longest, longest first. Parallel test processes begin with them, so that none runs last alone."""
+
+
+def pytest_configure() -> None:
+    """Lets the processes that tests start keep what they compile, even where this process may not: hundreds start."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -84,6 +95,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Moves long files to the front and keeps the order of all others."""
     rank = {str(Path(__file__).parent / name): number for number, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: rank.get(str(item.path), len(rank)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Pauses garbage collection: next to nothing of what the collection makes is garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
@@ -104,11 +125,9 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, Any, Any]:
 
 @pytest.fixture(scope="session")
 def data_folder() -> Iterator[Path]:
-    """Outside pytest's own folders, because PostgreSQL runs as another user when the tests run as root."""
-    folder = Path(tempfile.mkdtemp(prefix="souk-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    """Outside pytest's own folders, which other users may not enter."""
+    with server_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

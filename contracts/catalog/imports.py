@@ -11,7 +11,7 @@ from contracts.model import Id, Model, Timestamp
 
 
 class NotCsv(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="not_csv"):
-    """The file is not a product CSV: it must have the columns Title and Variant Price (or Price)."""
+    """The file is not a CSV with the columns that the import needs."""
 
 
 class StartProductImport(Model):
@@ -50,6 +50,26 @@ class ProductImportError(ProductImportWarning):
     """A row that could not be imported."""
 
 
+class ProductFieldChange(Model):
+    """A value of a product file that is another one in the shop."""
+
+    sku: Annotated[str, Field(description="The SKU of the variant; empty for a value of the whole product.")] = ""
+    field: Annotated[str, Field(description="The column, by the name that an export gives it.")]
+    before: Annotated[str, Field(description="The beginning of the value in the shop.")] = ""
+    after: Annotated[str, Field(description="The beginning of the value that an import would write.")] = ""
+
+
+class ProductImportChange(Model):
+    """What an import would do to one product."""
+
+    line: Annotated[int, Field(description="The line in the file where the product begins.")]
+    handle: Annotated[str, Field(description="The handle of the product.")]
+    is_new: Annotated[bool, Field(description="Whether the product would be created.")]
+    fields: Annotated[
+        list[ProductFieldChange], Field(description="The values that would change; at most 20, none of a new product.")
+    ] = []
+
+
 class ProductImport(Model):
     """An import and its progress."""
 
@@ -59,9 +79,13 @@ class ProductImport(Model):
     rows: Annotated[int, Field(description="Rows read so far.")]
     products: Annotated[int, Field(description="Products of the file that are in the shop.")]
     variants: Annotated[int, Field(description="Their variants.")]
-    created: Annotated[int, Field(description="Products created.")]
-    updated: Annotated[int, Field(description="Products updated.")]
+    created: Annotated[int, Field(description="Products created; in a dry run those that an import would create.")]
+    updated: Annotated[int, Field(description="Products updated; in a dry run those that an import would update.")]
     unchanged: Annotated[int, Field(description="Products that were up to date already.")]
+    changes: Annotated[
+        list[ProductImportChange],
+        Field(description="In a dry run, the first 100 products that an import would change."),
+    ] = []
     warnings: Annotated[
         list[ProductImportWarning], Field(description="Values that were changed or left out; at most 1000.")
     ] = []

@@ -18,6 +18,8 @@ from contracts.catalog.images import (
     UnreadableImage,
 )
 from contracts.catalog.imports import NotCsv, ProductImport, ProductImportRef, StartProductImport
+from contracts.catalog.inventory_imports import ImportInventory, InventoryImport
+from contracts.catalog.price_operations import PRICE_OPERATIONS
 from contracts.catalog.product_lists import ListProducts, ProductSearchResult, ProductSuggestions, SuggestProducts
 from contracts.catalog.products import (
     ChangeProduct,
@@ -51,6 +53,7 @@ from contracts.catalog.stock import (
     StockMovement,
     StockReserved,
 )
+from contracts.catalog.synonyms import SYNONYM_OPERATIONS
 from contracts.catalog.types import SERVICE, CategoryUnknown, SkuUnknown, SlugTaken
 from contracts.failure import Forbidden, InvalidCursor, NotFound, PayloadTooLarge, PreconditionFailed
 from contracts.identity import Access
@@ -166,12 +169,22 @@ LIST_STOCK_MOVEMENTS = Operation(
     ADMIN,
     (SkuUnknown, InvalidCursor),
 )
+IMPORT_INVENTORY = Operation(
+    SERVICE,
+    "import_inventory",
+    ImportInventory,
+    InventoryImport,
+    "Set the stock of many SKUs by a CSV",
+    ADMIN,
+    (NotCsv, PayloadTooLarge),
+    writes=True,
+)
 START_IMPORT = Operation(
     SERVICE,
     "start_import",
     StartProductImport,
     ProductImport,
-    "Import a Shopify product CSV",
+    "Import a product CSV of Shopify or WooCommerce",
     ADMIN,
     (NotCsv, PayloadTooLarge),
     writes=True,
@@ -279,6 +292,7 @@ OPERATIONS = (
     LIST_STOCK,
     ADJUST_STOCK,
     LIST_STOCK_MOVEMENTS,
+    IMPORT_INVENTORY,
     START_IMPORT,
     GET_IMPORT,
     EXPORT_PRODUCTS,
@@ -287,6 +301,8 @@ OPERATIONS = (
     DELETE_IMAGE,
     GET_IMAGE,
     *REVIEW_OPERATIONS,
+    *SYNONYM_OPERATIONS,
+    *PRICE_OPERATIONS,
     QUOTE,
     HOLD,
     RELEASE,

@@ -6,10 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from contracts.catalog.types import SERVICE, Attributes, ProductTag, StockUnits
+from contracts.catalog.price_lists import OWN_PRICE_TEXT, PRIOR_PRICE_TEXT, QuantityBreak
+from contracts.catalog.types import MAX_ORDER_UNITS, SERVICE, Attributes, Barcode, ProductTag, StockUnits
 from contracts.event import Event
 from contracts.failure import Fail, Problem
 from contracts.model import (
+    LINE_DETAIL,
+    LINE_PATTERN,
     VISIBLE,
     Id,
     InputTimestamp,
@@ -22,6 +25,7 @@ from contracts.model import (
     Timestamp,
 )
 from contracts.money import Money
+from contracts.tax_category import DEFAULT_TAX_CATEGORY, TaxCategory
 from contracts.text_formats import text_format
 
 
@@ -51,6 +55,41 @@ STATUS_TEXT = (
 )
 
 
+MAX_SEO_TITLE, MAX_SEO_DESCRIPTION = 200, 500
+"""Characters."""
+
+
+class ProductSeo(Model):
+    """What search engines show of a product. Without a text they show its name or its description."""
+
+    title: Annotated[
+        str | None,
+        text_format(LINE_PATTERN, LINE_DETAIL, min_length=1, max_length=MAX_SEO_TITLE, strip_whitespace=True),
+        Field(description="The title of its page."),
+    ] = None
+    description: Annotated[
+        str | None,
+        text_format(LINE_PATTERN, LINE_DETAIL, min_length=1, max_length=MAX_SEO_DESCRIPTION, strip_whitespace=True),
+        Field(description="A summary of its page."),
+    ] = None
+
+
+class Breadcrumb(Model):
+    """A category on the way to a product."""
+
+    slug: Slug
+    name: Annotated[SingleLine, Field(description="The category's name.")]
+
+
+AVAILABLE_TEXT = (
+    f"Units that can be ordered now; at least {MAX_ORDER_UNITS} of a SKU that is not tracked or sold below zero."
+)
+STOCK_TEXT = (
+    "Units on hand; null for a SKU that is not tracked and can always be ordered. Without it, the stock stays as it is."
+)
+BACKORDER_TEXT = "Whether it can be ordered when no unit is left; without it, that stays as it is."
+
+
 class ProductVariant(Model):
     """One version of a product, with its own SKU and price."""
 
@@ -58,8 +97,28 @@ class ProductVariant(Model):
     options: Annotated[Attributes, Field(description="What sets it apart, such as size and colour.")]
     price: Annotated[Money, Field(description="The price of one unit.")]
     compare_at_price: Annotated[Money | None, Field(description="A former or list price, shown struck through.")] = None
-    available: Annotated[int, Field(ge=0, description="Units that can be ordered now.")]
+    prior_price: Annotated[
+        Money | None, Field(exclude_if=lambda price: price is None, description=PRIOR_PRICE_TEXT)
+    ] = None
+    price_breaks: Annotated[
+        list[QuantityBreak],
+        Field(exclude_if=lambda breaks: not breaks, description="Prices of larger quantities, the smallest first."),
+    ] = []
+    available: Annotated[int, Field(ge=0, description=AVAILABLE_TEXT)]
+    on_backorder: Annotated[
+        bool, Field(description="Whether no unit is in stock, so that an order waits for new ones.")
+    ] = False
     weight_grams: Annotated[int | None, Field(ge=0, description="Weight of one unit in grams.")] = None
+    barcode: Annotated[Barcode | None, Field(description="Its GTIN, ISBN or another barcode.")] = None
+    requires_shipping: Annotated[bool, Field(description="Whether it is shipped; false for downloads.")] = True
+    cost: Annotated[
+        Money | None,
+        Field(
+            exclude_if=lambda cost: cost is None,
+            description="What a unit costs the shop. Only administrators see it, and not in lists.",
+        ),
+    ] = None
+    own_price: Annotated[Money | None, Field(exclude_if=lambda price: price is None, description=OWN_PRICE_TEXT)] = None
 
 
 class ProductImage(Model):
@@ -96,6 +155,12 @@ class Product(Model):
     updated_at: Timestamp
     publish_at: Annotated[Timestamp | None, Field(description="From when it is on sale, if that was set.")] = None
     status: Annotated[ProductStatus, Field(description=STATUS_TEXT)] = ProductStatus.ACTIVE
+    vendor: Annotated[SingleLine | None, Field(description="Who makes it.")] = None
+    tax_category: TaxCategory = DEFAULT_TAX_CATEGORY
+    seo: ProductSeo = ProductSeo()
+    breadcrumbs: Annotated[
+        list[Breadcrumb], Field(description="The categories above it and its own, from the top of the tree.")
+    ] = []
 
 
 class VariantInput(Model):
@@ -105,13 +170,23 @@ class VariantInput(Model):
     price: Annotated[Money, Field(description="The price of one unit.")]
     compare_at_price: Annotated[Money | None, Field(description="A former or list price, shown struck through.")] = None
     options: Annotated[Attributes, Field(description="What sets it apart, such as size and colour.")] = {}
-    stock: Annotated[StockUnits | None, Field(description="Units on hand; without it, the stock stays as it is.")] = (
-        None
-    )
+    stock: Annotated[StockUnits | None, Field(description=STOCK_TEXT)] = None
+    backorder: Annotated[bool | None, Field(description=BACKORDER_TEXT)] = None
     weight_grams: Annotated[int | None, Field(ge=0, le=10_000_000, description="Weight of one unit in grams.")] = None
+    barcode: Annotated[Barcode | None, Field(description="Its GTIN, ISBN or another barcode.")] = None
+    cost: Annotated[
+        Money | None, Field(description="What a unit costs the shop; without it, the cost stays as it is.")
+    ] = None
+    requires_shipping: Annotated[bool, Field(description="Whether it is shipped; false for downloads.")] = True
 
 
 ProductName = Annotated[NonEmptyLine, StringConstraints(max_length=200), VISIBLE]
+
+
+ONLY_VARIANT_FIELDS = (
+    *("sku", "price", "compare_at_price", "stock", "backorder", "weight_grams", "barcode", "cost", "requires_shipping"),
+)
+"""The fields of a variant that stand beside the name of a product with one variant."""
 
 
 class CreateProduct(Model):
@@ -129,10 +204,17 @@ class CreateProduct(Model):
     sku: Annotated[Sku | None, Field(description="The SKU of the only variant.")] = None
     price: Annotated[Money | None, Field(description="The price of the only variant.")] = None
     compare_at_price: Annotated[Money | None, Field(description="The former or list price of the only variant.")] = None
-    stock: Annotated[StockUnits | None, Field(description="Units on hand of the only variant.")] = None
+    stock: Annotated[StockUnits | None, Field(description=STOCK_TEXT)] = None
+    backorder: Annotated[bool | None, Field(description=BACKORDER_TEXT)] = None
     weight_grams: Annotated[
         int | None, Field(ge=0, le=10_000_000, description="Weight in grams of the only variant.")
     ] = None
+    barcode: Annotated[Barcode | None, Field(description="The barcode of the only variant.")] = None
+    cost: Annotated[Money | None, Field(description="What a unit of the only variant costs the shop.")] = None
+    requires_shipping: Annotated[bool | None, Field(description="Whether the only variant is shipped.")] = None
+    vendor: Annotated[NonEmptyLine | None, Field(description="Who makes it.")] = None
+    tax_category: TaxCategory = DEFAULT_TAX_CATEGORY
+    seo: ProductSeo = ProductSeo()
     status: Annotated[
         ProductStatus | None,
         Field(description="`draft` to publish it later. Without it, the product is on sale from `publish_at` on."),
@@ -146,12 +228,9 @@ class CreateProduct(Model):
         if self.variants is None and (self.sku is None or self.price is None):
             message = "Provide `variants`, or `sku` and `price`."
             raise ValueError(message)
-        only_variant = (self.sku, self.price, self.compare_at_price, self.stock, self.weight_grams)
-        if self.variants is not None and any(value is not None for value in only_variant):
-            message = (
-                "Provide either `variants` or the fields of the only variant (`sku`, `price`, `compare_at_price`, "
-                "`stock`, `weight_grams`), not both."
-            )
+        if self.variants is not None and any(getattr(self, name) is not None for name in ONLY_VARIANT_FIELDS):
+            names = ", ".join(f"`{name}`" for name in ONLY_VARIANT_FIELDS)
+            message = f"Provide either `variants` or the fields of the only variant ({names}), not both."
             raise ValueError(message)
         return self
 
@@ -179,6 +258,8 @@ class ChangeProduct(Model):
         list[VariantInput] | None, Field(min_length=1, max_length=100, description="The versions that can be ordered.")
     ] = None
     price: Annotated[Money | None, Field(description="The new price of a product with one variant.")] = None
+    stock: Annotated[StockUnits | None, Field(description=f"For a product with one variant. {STOCK_TEXT}")] = None
+    backorder: Annotated[bool | None, Field(description=f"For a product with one variant. {BACKORDER_TEXT}")] = None
     is_active: Annotated[bool | None, Field(description="Whether it is on sale.")] = None
     status: Annotated[
         ProductStatus | None,
@@ -187,6 +268,9 @@ class ChangeProduct(Model):
     publish_at: Annotated[
         InputTimestamp | None, Field(description="When to publish it; null ends the schedule of a draft.")
     ] = None
+    vendor: Annotated[NonEmptyLine | None, Field(description="Who makes it; null removes it.")] = None
+    tax_category: Annotated[TaxCategory | None, Field(description="The tax category of goods.")] = None
+    seo: Annotated[ProductSeo | None, Field(description="Replaces both texts for search engines.")] = None
 
 
 class ProductRef(Model):
@@ -226,6 +310,7 @@ class ProductResult(Model):
     moved_to: Annotated[
         Slug | None, Field(description="The product's current slug, if it was asked for by an old one.")
     ] = None
+    valid_seconds: Annotated[float | None, Field(description="How long its prices last, if they change.")] = None
 
 
 class ProductResults(Model):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
+from contracts.catalog.price_lists import QuantityBreak
 from contracts.catalog.types import MAX_STOCK, SERVICE, Attributes, StockUnits
 from contracts.event import Event
 from contracts.failure import Fail
@@ -22,6 +23,7 @@ from contracts.model import (
     require_exactly_one,
 )
 from contracts.money import CurrencyCode, Money
+from contracts.tax_category import DEFAULT_TAX_CATEGORY, TaxCategory
 
 
 class OutOfStock(Fail, status=HTTPStatus.CONFLICT, code="out_of_stock"):
@@ -44,9 +46,13 @@ class StockLevel(Model):
     """The units of one SKU."""
 
     sku: Sku
-    on_hand: Annotated[int, Field(description="Units in the warehouse.")]
+    on_hand: Annotated[int, Field(description="Units in the warehouse; negative where more were sold on backorder.")]
     reserved: Annotated[int, Field(description="Units held for orders.")]
-    available: Annotated[int, Field(description="Units that can be ordered now.")]
+    available: Annotated[int, Field(description="Units on hand that are not held; negative where some are missing.")]
+    tracked: Annotated[
+        bool, Field(description="Whether orders take units; without that, the SKU can always be ordered.")
+    ] = True
+    backorder: Annotated[bool, Field(description="Whether it can be ordered when no unit is left.")] = False
 
 
 class SkuRef(Model):
@@ -58,7 +64,9 @@ class SkuRef(Model):
 class ListStock(PageParams):
     """Filters of a list of stock levels."""
 
-    below: Annotated[int | None, Field(ge=0, le=MAX_STOCK, description="Only SKUs with fewer units available.")] = None
+    below: Annotated[
+        int | None, Field(ge=0, le=MAX_STOCK, description="Only tracked SKUs with fewer units available.")
+    ] = None
 
 
 class AdjustStock(Model):
@@ -123,6 +131,14 @@ class SkuQuote(Model):
     options: Attributes
     unit_price: Money
     available: int
+    in_stock: Annotated[int | None, Field(description="Units in stock, if more than these can be ordered.")] = None
+    price_breaks: Annotated[list[QuantityBreak], Field(description="Prices of larger quantities.")] = []
+    valid_seconds: Annotated[float | None, Field(description="How long its prices last, if they change.")] = None
+
+    def price_of(self, quantity: int) -> Money:
+        """Returns the price of each of so many units."""
+        reached = [one.price for one in self.price_breaks if one.min_quantity <= quantity]
+        return reached[-1] if reached else self.unit_price
 
 
 class SkuQuoteList(Model):
@@ -161,7 +177,7 @@ class PlaceHold(Model):
 
 
 class HeldLine(Model):
-    """One line of a hold, at its price."""
+    """One line of a hold, at its price. Holds of an older release do not state how a line is taxed and shipped."""
 
     sku: Sku
     product_id: Id
@@ -169,6 +185,9 @@ class HeldLine(Model):
     options: Attributes
     quantity: Quantity
     unit_price: Money
+    tax_category: TaxCategory = DEFAULT_TAX_CATEGORY
+    requires_shipping: bool = True
+    weight_grams: Annotated[int | None, Field(ge=0, description="Weight of one unit; null if it is unknown.")] = None
 
 
 class Hold(Model):
@@ -196,6 +215,15 @@ class StockAdjusted(Event, service=SERVICE, name="stock_adjusted", key="product_
     sku: Sku
     on_hand: int
     reserved: int
+
+
+class StockLow(Event, service=SERVICE, name="stock_low", key="product_id"):
+    """Few units of a tracked SKU are left, after there were more than the shop's threshold."""
+
+    product_id: Id
+    sku: Sku
+    available: Annotated[int, Field(description="Units on hand that are not held.")]
+    threshold: int
 
 
 class HoldLost(Event, service=SERVICE, name="hold_lost", key="hold_id"):

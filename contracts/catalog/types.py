@@ -6,12 +6,14 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from contracts.failure import Fail
-from contracts.model import NonEmptyLine, SingleLine
+from contracts.model import SKU_PATTERN, NonEmptyLine, SingleLine
 from contracts.text_formats import text_format
 
 SERVICE = "catalog"
 MAX_STOCK = 1_000_000_000
 """Units of one SKU."""
+MAX_ORDER_UNITS = 999
+"""Units of one SKU in an order."""
 StockUnits = Annotated[int, Field(ge=0, le=MAX_STOCK, description="Units.")]
 ProductTag = Annotated[
     str,
@@ -21,6 +23,14 @@ ProductTag = Annotated[
         min_length=1,
         max_length=64,
         strip_whitespace=True,
+    ),
+]
+Barcode = Annotated[
+    str,
+    text_format(
+        f"(?:{SKU_PATTERN})",  # the group tells the pattern from that of a SKU, which has its own error text
+        "Send a barcode of printable characters, without a space at either end.",
+        max_length=64,
     ),
 ]
 Attributes = Annotated[

@@ -1,6 +1,25 @@
 """order: orders, from placed to delivered, and the saga that brings each order to a final state."""
 
 from contracts.order.addresses import Address, AddressInput
+from contracts.order.coupon_operations import (
+    CHECK_COUPON,
+    CREATE_COUPON,
+    CREATE_COUPON_CODES,
+    DELETE_COUPON,
+    GET_COUPON,
+    LIST_COUPONS,
+    REPLACE_COUPON,
+)
+from contracts.order.coupons import (
+    CheckCoupon,
+    Coupon,
+    CouponCodes,
+    CouponCodeTaken,
+    CouponFields,
+    CouponRef,
+    CreateCouponCodes,
+    ReplaceCoupon,
+)
 from contracts.order.events import (
     EVENTS,
     OrderCancelled,
@@ -65,6 +84,7 @@ from contracts.order.pricing_operations import (
 )
 from contracts.order.purchases import ProductPurchase, PurchaseQuery
 from contracts.order.shipping import (
+    NO_SHIPPING,
     STANDARD_SHIPPING,
     NotDeliverable,
     ReplaceShippingZone,
@@ -79,7 +99,6 @@ from contracts.order.shipping import (
     ShippingZoneRef,
 )
 from contracts.order.taxes import (
-    DEFAULT_TAX_CATEGORY,
     PPM,
     ReplaceTaxRate,
     TaxLine,
@@ -90,31 +109,40 @@ from contracts.order.taxes import (
     TaxReason,
     TaxSettings,
 )
+from contracts.tax_category import DEFAULT_TAX_CATEGORY
 
 __all__ = [
     "CANCEL",
+    "CHECK_COUPON",
+    "CREATE_COUPON",
+    "CREATE_COUPON_CODES",
     "CREATE_SHIPPING_ZONE",
     "CREATE_TAX_RATE",
     "DEFAULT_TAX_CATEGORY",
+    "DELETE_COUPON",
     "DELETE_SHIPPING_ZONE",
     "DELETE_TAX_RATE",
     "EVENTS",
     "FIND_PURCHASE",
     "GET",
+    "GET_COUPON",
     "GET_SHIPPING_ZONE",
     "GET_TAX_RATE",
     "GET_TAX_SETTINGS",
     "GUEST",
     "LIST",
+    "LIST_COUPONS",
     "LIST_SHIPPING_ZONES",
     "LIST_TAX_RATES",
     "MAX_TOKEN_LENGTH",
+    "NO_SHIPPING",
     "OPERATIONS",
     "PAY",
     "PAYABLES",
     "PLACE",
     "PPM",
     "REPAIR",
+    "REPLACE_COUPON",
     "REPLACE_SHIPPING_ZONE",
     "REPLACE_TAX_RATE",
     "REPLACE_TAX_SETTINGS",
@@ -124,6 +152,13 @@ __all__ = [
     "Address",
     "AddressInput",
     "CancelReason",
+    "CheckCoupon",
+    "Coupon",
+    "CouponCodeTaken",
+    "CouponCodes",
+    "CouponFields",
+    "CouponRef",
+    "CreateCouponCodes",
     "EmailRequired",
     "GuestContact",
     "GuestContactRequest",
@@ -151,6 +186,7 @@ __all__ = [
     "PlacedOrderItem",
     "ProductPurchase",
     "PurchaseQuery",
+    "ReplaceCoupon",
     "ReplaceShippingZone",
     "ReplaceTaxRate",
     "ShipmentTracking",

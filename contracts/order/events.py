@@ -34,6 +34,7 @@ class OrderEvent(Model):
 class OrderAmounts(Model):
     """What an order's total consists of besides its items. Events published before they were named here lack them."""
 
+    discount: Money | None = None
     shipping: Money | None = None
     tax: Money | None = None
     tax_included: bool = False

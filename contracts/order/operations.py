@@ -2,10 +2,12 @@
 
 from contracts.cart import CartChanged, CartEmpty
 from contracts.catalog import GuestStockLimit, HoldMismatch, OutOfStock, SkuUnknown
+from contracts.coupons import CouponInvalid, TooManyCouponAttempts
 from contracts.failure import Forbidden, InvalidCursor, NotFound, PreconditionFailed, Unauthorized
 from contracts.identity import Access
 from contracts.model import ListPage
 from contracts.operation import OPERATOR, Operation, OwnedResource
+from contracts.order.coupon_operations import COUPON_OPERATIONS
 from contracts.order.orders import (
     SERVICE,
     EmailRequired,
@@ -42,6 +44,8 @@ PLACE_FAILURES = (
     EmailRequired,
     NotDeliverable,
     CardNumberRefused,
+    CouponInvalid,
+    TooManyCouponAttempts,
 )
 CUSTOMER, INTERNAL = Access.CUSTOMER, Access.SERVICE
 
@@ -150,4 +154,17 @@ REPAIR = Operation(
     writes=True,
 )
 
-OPERATIONS = (PLACE, LIST, GET, CANCEL, PAY, UPDATE, PAYABLES, GUEST, FIND_PURCHASE, REPAIR, *PRICING_OPERATIONS)
+OPERATIONS = (
+    PLACE,
+    LIST,
+    GET,
+    CANCEL,
+    PAY,
+    UPDATE,
+    PAYABLES,
+    GUEST,
+    FIND_PURCHASE,
+    REPAIR,
+    *PRICING_OPERATIONS,
+    *COUPON_OPERATIONS,
+)

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator, 
 
 from contracts.cart import CartId
 from contracts.catalog import Attributes, RequestedLine
+from contracts.coupons import CouponCode
 from contracts.failure import Fail
 from contracts.model import (
     Email,
@@ -78,6 +79,13 @@ class OrderItem(Model):
     quantity: Annotated[Quantity, Field(description="Units ordered.")]
     unit_price: Annotated[Money, Field(description="The price of one unit.")]
     line_total: Annotated[Money, Field(description="The price of all units.")]
+    discount: Annotated[
+        Money,
+        Field(
+            default_factory=lambda line: Money(amount=0, currency=line["line_total"].currency),
+            description="What is taken off the price of all units.",
+        ),
+    ]
     tax_lines: Annotated[list[TaxLine], Field(description="The taxes on these goods.")] = []
     shipping_tax_lines: Annotated[
         list[TaxLine], Field(description="The taxes on this line's share of the shipping.")
@@ -110,9 +118,19 @@ class Order(Model):
     status: OrderStatus
     items: Annotated[list[OrderItem], Field(description="What was ordered.")]
     subtotal: Annotated[Money, Field(description="The sum of the items.")]
-    discount: Annotated[Money, Field(description="What is taken off the subtotal.")]
-    shipping: Annotated[Money, Field(description="The cost of shipping.")]
-    shipping_method: Annotated[SingleLine, Field(description="The code of the shipping method.")] = STANDARD_SHIPPING
+    discount: Annotated[Money, Field(description="What is taken off items and shipping together.")]
+    coupon: Annotated[SingleLine | None, Field(description="The coupon's code, if one was used.")] = None
+    shipping: Annotated[Money, Field(description="The cost of shipping, before its discount.")]
+    shipping_discount: Annotated[
+        Money,
+        Field(
+            default_factory=lambda order: Money(amount=0, currency=order["shipping"].currency),
+            description="The part of the discount that is taken off shipping.",
+        ),
+    ]
+    shipping_method: Annotated[
+        SingleLine, Field(description="The code of the shipping method; `none` if nothing is shipped.")
+    ] = STANDARD_SHIPPING
     tax: Annotated[Money, Field(description="The tax on goods and shipping.")]
     tax_included: Annotated[bool, Field(description="Whether the prices include the tax.")] = False
     tax_lines: Annotated[list[TaxLine], Field(description="The taxes on goods and shipping, each rate's sum.")] = []
@@ -150,12 +168,18 @@ class PlaceOrder(Model):
     ] = None
     shipping_method: Annotated[
         ShippingMethodCode,
-        Field(description="The code of a method that ships to the address; `standard` also means the cheapest."),
+        Field(
+            description="The code of a method that ships to the address; `standard` also means the cheapest. An order "
+            "in which nothing is shipped needs none."
+        ),
     ] = STANDARD_SHIPPING
     payment_method: Annotated[
         PaymentMethod | None, Field(description="The payment provider's token to charge; without it, pay later.")
     ] = None
     email: Annotated[Email | None, Field(description="Required for a guest's order.")] = None
+    coupon: Annotated[
+        CouponCode | None, Field(description="A coupon's code; without it, the coupon of the cart is used.")
+    ] = None
 
     @model_validator(mode="after")
     def _require_items_or_cart(self) -> "PlaceOrder":

@@ -16,6 +16,8 @@ from contracts.order.taxes import OptionalPostalPrefix, OptionalRegion
 
 STANDARD_SHIPPING = "standard"
 """The method of an order that names none: the one with this code, else the cheapest."""
+NO_SHIPPING = "none"
+"""In place of the method of an order in which nothing is shipped."""
 
 
 class NotDeliverable(Fail, status=HTTPStatus.UNPROCESSABLE_ENTITY, code="not_deliverable"):
@@ -33,6 +35,8 @@ class ShippingMethodKind(StrEnum):
     """One price for each currency."""
     SUBTOTAL = "subtotal"
     """A price for each band of the order's subtotal."""
+    WEIGHT = "weight"
+    """A price for each band of the order's weight."""
 
 
 ShippingMethodCode = Annotated[Slug, StringConstraints(max_length=40)]
@@ -56,23 +60,29 @@ class ShippingPlace(Model):
 
 
 class ShippingBand(Model):
-    """The price of shipping for subtotals of at least `from` and below `to`, in the price's currency."""
+    """The price of shipping for subtotals or weights of at least `from` and below `to`.
+
+    Subtotals are in minor units of the price's currency, weights in grams.
+    """
 
     from_: Annotated[
-        int, Field(alias="from", ge=0, le=MAX_AMOUNT, description="The lowest subtotal, in minor units.")
+        int, Field(alias="from", ge=0, le=MAX_AMOUNT, description="The lowest subtotal, or the lowest weight in grams.")
     ] = 0
     to: Annotated[
-        int | None, Field(ge=1, le=MAX_AMOUNT, description="The subtotal that is too high; null for no limit.")
+        int | None, Field(ge=1, le=MAX_AMOUNT, description="The first one that is too high; null for no limit.")
     ] = None
     price: Annotated[Money, Field(description="The price of shipping.")]
 
-    def contains(self, subtotal: int) -> bool:
-        """Whether the band has the price for this subtotal."""
-        return self.from_ <= subtotal and (self.to is None or subtotal < self.to)
+    def contains(self, measure: int) -> bool:
+        """Whether the band has the price for this subtotal or weight."""
+        return self.from_ <= measure and (self.to is None or measure < self.to)
 
 
 class ShippingMethod(Model):
-    """A way to ship. In a currency without a price, or outside all bands, it is not offered."""
+    """A way to ship. In a currency without a price, or outside all bands, it is not offered.
+
+    An order weighs as much as its shipped goods together; those without a weight count as 0 grams.
+    """
 
     code: Annotated[ShippingMethodCode, Field(description="Names it in orders.", examples=["express"])]
     name: Annotated[
@@ -90,13 +100,13 @@ class ShippingMethod(Model):
     active: Annotated[bool, Field(description="Whether it is offered.")] = True
 
     @model_validator(mode="after")
-    def _require_one_price_per_subtotal(self) -> "ShippingMethod":
+    def _require_one_price_per_measure(self) -> "ShippingMethod":
         for band in self.prices:
             if band.to is not None and band.to <= band.from_:
                 message = "The `to` of a price must be above its `from`."
                 raise ValueError(message)
             if self.kind is ShippingMethodKind.FLAT and (band.from_ or band.to is not None):
-                message = "The price of a `flat` method has no `from` and no `to`; send `kind: subtotal` for bands."
+                message = "The price of a `flat` method has no bands; send the kind `subtotal` or `weight` for them."
                 raise ValueError(message)
         in_order = sorted(self.prices, key=lambda band: (band.price.currency, band.from_))
         for lower, upper in pairwise(in_order):

@@ -7,13 +7,12 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from contracts.failure import Fail
-from contracts.model import VISIBLE, CountryCode, Id, InputTimestamp, Model, NonEmptyLine, SingleLine, Slug, Timestamp
+from contracts.model import VISIBLE, CountryCode, Id, InputTimestamp, Model, NonEmptyLine, SingleLine, Timestamp
 from contracts.money import Money
 from contracts.order.addresses import AssignedCountry
+from contracts.tax_category import DEFAULT_TAX_CATEGORY, TaxCategory
 from contracts.text_formats import text_format
 
-DEFAULT_TAX_CATEGORY = "standard"
-"""The tax category of goods that name no other."""
 PPM = 1_000_000
 """Rates are in parts per million: 19 % is 190,000 and 8.875 % is 88,750."""
 
@@ -37,11 +36,6 @@ class TaxReason(StrEnum):
 TAXED_REASONS = frozenset({TaxReason.STANDARD, TaxReason.REDUCED})
 """The reasons of a rate above zero; the others are those of a rate of zero."""
 
-TaxCategory = Annotated[
-    Slug,
-    StringConstraints(max_length=40),
-    Field(description="The tax category of goods.", examples=["standard"]),
-]
 PostalPrefix = Annotated[
     str,
     text_format(
@@ -77,7 +71,8 @@ class TaxRateFields(Model):
 
     Of the rates that are valid when an order is placed, the most specific place counts: a postal prefix, the longest
     first, then a region, then the country. One rate of each `priority` applies, the lowest priority first: give a
-    county's tax another priority than its state's when both are charged.
+    county's tax another priority than its state's when both are charged. Goods of a category without a rate at the
+    place are taxed as `standard` there, those of the category `exempt` are not taxed.
     """
 
     category: TaxCategory = DEFAULT_TAX_CATEGORY

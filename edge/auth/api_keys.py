@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts import headers
+from contracts.client_networks import client_network
 from contracts.failure import Fail, InvalidToken, TooManyRequests
 from contracts.identity import Identity, Role
-from contracts.ip_networks import client_network
 from contracts.user import API_KEY_PATTERN, FIND_API_KEY, ApiKeyGrant, FindApiKey
 from edge.caller import Caller, create_caller
 from edge.ratelimit.limiter import NANOSECONDS_PER_SECOND, GcraBuckets

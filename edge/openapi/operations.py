@@ -40,7 +40,17 @@ EXPORT_SENTENCE = (
     "imported again, remove its quantities unless they are to be set: the shop may have sold some units since."
 )
 EXPORT_EXAMPLE = "Title,URL handle,SKU,Price\r\nBrass lamp,brass-lamp,LAMP-BRASS,19.99\r\n"
-IMPORT_EXAMPLE = "Handle,Title,Variant SKU,Variant Price\nbrass-lamp,Brass lamp,LAMP-BRASS,19.99\n"
+CSV_BODIES: Mapping[AnyOperation, tuple[str, str]] = {
+    catalog.START_IMPORT: (
+        "A product CSV as Shopify or WooCommerce exports it.",
+        "Handle,Title,Variant SKU,Variant Price\nbrass-lamp,Brass lamp,LAMP-BRASS,19.99\n",
+    ),
+    catalog.IMPORT_INVENTORY: (
+        f"A CSV with the units on hand of at most {catalog.MAX_INVENTORY_LINES} SKUs. `reason` may be left out.",
+        "sku,quantity,reason\nLAMP-BRASS,12,counted\n",
+    ),
+}
+"""What a body that is a file holds, and an example."""
 
 
 class OperationWriter:
@@ -89,7 +99,7 @@ class OperationWriter:
                 "in": "path" if name in documented else "query",
                 "required": name in documented or name in required,
                 "description": fields[name].get("description", "The id."),
-                "schema": _parameter_schema(fields[name]),
+                "schema": _parameter_schema(name, fields[name]),
                 "example": parameter_example(route.operation, documented.get(name, name)),
             }
             for name in names
@@ -108,9 +118,10 @@ class OperationWriter:
 
     def _body(self, route: Route) -> Schema:
         if route.body_format is BodyFormat.CSV:
-            media: Schema = {"schema": {"type": "string"}, "example": IMPORT_EXAMPLE}
+            description, example = CSV_BODIES[route.operation]
+            media: Schema = {"schema": {"type": "string"}, "example": example}
             return {
-                "description": "A product CSV in Shopify's format.",
+                "description": description,
                 "required": True,
                 "content": {"text/csv": media},
             }
@@ -184,9 +195,15 @@ def _security(operation: AnyOperation) -> list[Schema]:
     return ways
 
 
-def _parameter_schema(field: Schema) -> Schema:
-    """A parameter cannot be null: it is left out instead. A cursor may be empty, and a time may be a date."""
+def _parameter_schema(name: str, field: Schema) -> Schema:
+    """A parameter cannot be null: it is left out instead. A cursor may be empty, and a time may be a date.
+
+    Of an object, each property is a parameter of its own, which begins with the object's name.
+    """
     schema: dict[str, Any] = {key: value for key, value in field.items() if key != "description"}
+    if schema.get("type") == "object":
+        size = schema["propertyNames"]["maxLength"]
+        return {**schema, "propertyNames": {"pattern": rf"^{name}\.[^\x00-\x1f\x7f]{{1,{size}}}$"}}
     choices = [choice for choice in schema.pop("anyOf", []) if choice != {"type": "null"}]
     if len(choices) == 1:
         schema.update(choices.pop())

@@ -1,15 +1,13 @@
 """Examples of successful responses, one for each kind of reply. A test holds each against its contract."""
 
-from typing import Any, get_args
+from typing import get_args
 
 from contracts import cart, catalog, notification, order, payment, user
 from contracts.audit_log import AuditLogEntry
 from contracts.model import Empty, ListPage, Model
 from edge.openapi.request_examples import ADDRESS, ERASURE_ID, EXAMPLE_ID, PRICE
+from edge.openapi.review_and_price_examples import NOW, REVIEW, REVIEW_AND_PRICE_EXAMPLES, Example
 
-Example = dict[str, Any]
-
-NOW = "2026-01-31T12:00:00Z"
 LATER = "2026-03-02T12:00:00Z"
 NOTHING = {"amount": 0, "currency": "USD"}
 TWO_LAMPS = {"amount": 3998, "currency": "USD"}
@@ -62,7 +60,10 @@ LAMP: Example = {
             "price": PRICE,
             "compare_at_price": None,
             "available": 12,
+            "on_backorder": False,
             "weight_grams": 850,
+            "barcode": "4006381333931",
+            "requires_shipping": True,
         }
     ],
     "images": [{"id": EXAMPLE_ID, "url": f"/images/{EXAMPLE_ID}/2048.webp", "alt": "A brass lamp"}],
@@ -72,6 +73,10 @@ LAMP: Example = {
     "updated_at": NOW,
     "publish_at": None,
     "status": "active",
+    "vendor": "Acme",
+    "tax_category": "standard",
+    "seo": {"title": "Brass lamp with a cotton wick", "description": None},
+    "breadcrumbs": [{"slug": "home", "name": "Home"}, {"slug": "lamps", "name": "Lamps"}],
 }
 LINE: Example = {
     "sku": "LAMP-BRASS",
@@ -92,7 +97,7 @@ TAX_LINE: Example = {
 }
 CART: Example = {
     "id": "mVq3Zr8nB1kXw5yQe7tJg2dL",
-    "items": [{**LINE, "available": 12, "changes": [], "left_out": 0}],
+    "items": [{**LINE, "available": 12, "on_backorder": False, "changes": [], "left_out": 0}],
     "subtotal": TWO_LAMPS,
     "discount": NOTHING,
     "total": TWO_LAMPS,
@@ -105,10 +110,12 @@ ORDER: Example = {
     "number": "SK-20391",
     "user_id": EXAMPLE_ID,
     "status": "pending",
-    "items": [{**LINE, "tax_lines": [TAX_LINE], "shipping_tax_lines": []}],
+    "items": [{**LINE, "discount": NOTHING, "tax_lines": [TAX_LINE], "shipping_tax_lines": []}],
     "subtotal": TWO_LAMPS,
     "discount": NOTHING,
+    "coupon": None,
     "shipping": NOTHING,
+    "shipping_discount": NOTHING,
     "shipping_method": "standard",
     "tax": TAX_LINE["amount"],
     "tax_included": True,
@@ -151,6 +158,23 @@ SHIPPING_ZONE: Example = {
         }
     ],
 }
+COUPON: Example = {
+    "id": EXAMPLE_ID,
+    "code": "SUMMER10",
+    "kind": "percent",
+    "value": 10,
+    "currency": None,
+    "applies_to": "goods",
+    "min_subtotal": None,
+    "starts_at": None,
+    "ends_at": None,
+    "max_uses": 500,
+    "max_uses_per_user": 1,
+    "first_order_only": False,
+    "active": True,
+    "used": 42,
+    "created_at": NOW,
+}
 PAYMENT: Example = {
     "id": EXAMPLE_ID,
     "order_id": EXAMPLE_ID,
@@ -185,24 +209,6 @@ AUDIT_LOG_ENTRY: Example = {
     "after": {"is_active": False},
     "previous": "0" * 64,
     "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-}
-PUBLISHED_REVIEW: Example = {
-    "id": EXAMPLE_ID,
-    "product_id": EXAMPLE_ID,
-    "rating": 5,
-    "title": "Warm light",
-    "body": "Lights the whole room.",
-    "verified": True,
-    "answer": "Thank you!",
-    "created_at": NOW,
-    "updated_at": NOW,
-}
-REVIEW: Example = {
-    **PUBLISHED_REVIEW,
-    "user_id": EXAMPLE_ID,
-    "order_id": EXAMPLE_ID,
-    "status": "published",
-    "reason": None,
 }
 CATEGORY: Example = {"id": EXAMPLE_ID, "slug": "lamps", "name": "Lamps", "parent_id": None}
 
@@ -246,22 +252,21 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
         "done_at": None,
     },
     user.Jwks: {"keys": [{"kty": "RSA", "kid": "2026-01", "use": "sig", "alg": "RS256", "n": "sXch...", "e": "AQAB"}]},
+    **REVIEW_AND_PRICE_EXAMPLES,
     catalog.Product: LAMP,
     catalog.ProductSearchResult: {
         "items": [LAMP],
         "next": None,
         "facets": {
-            "category": [{"value": "lamps", "count": 1}],
-            "rating": [{"value": "4", "count": 1}],
-            "tag": [{"value": "brass", "count": 1}],
+            "category": [{"value": "lamps", "count": 1, "name": None}],
+            "price": [{"value": "1000..2500", "count": 1, "name": None}],
+            "rating": [{"value": "4", "count": 1, "name": None}],
+            "tag": [{"value": "brass", "count": 1, "name": None}],
+            "attribute": [{"value": "brass", "count": 1, "name": "material"}],
+            "option": [{"value": "M", "count": 1, "name": "Size"}],
         },
     },
-    catalog.ProductReviewList: {
-        "items": [PUBLISHED_REVIEW],
-        "next": None,
-        "rating": {"average": 4.5, "count": 12},
-    },
-    catalog.Review: REVIEW,
+    catalog.SynonymList: {"groups": [["couch", "sofa"], ["armchair", "easy chair"]], "updated_at": NOW},
     catalog.ProductSuggestions: {"items": ["Brass lamp", "Brass lantern"]},
     catalog.Category: CATEGORY,
     catalog.StockMovement: {
@@ -273,7 +278,23 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
         "order_id": EXAMPLE_ID,
         "at": NOW,
     },
-    catalog.StockLevel: {"sku": "LAMP-BRASS", "on_hand": 14, "reserved": 2, "available": 12},
+    catalog.StockLevel: {
+        "sku": "LAMP-BRASS",
+        "on_hand": 14,
+        "reserved": 2,
+        "available": 12,
+        "tracked": True,
+        "backorder": False,
+    },
+    catalog.InventoryImport: {
+        "lines": 3,
+        "updated": 1,
+        "unchanged": 1,
+        "failed": 1,
+        "errors": [
+            {"line": 4, "handle": "", "field": "sku", "value": "LAMP-TIN", "detail": "No product has this SKU."}
+        ],
+    },
     catalog.ProductImport: {
         "id": EXAMPLE_ID,
         "status": "done",
@@ -308,6 +329,8 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
         "shipping_tax_category": None,
     },
     order.ShippingZone: SHIPPING_ZONE,
+    order.Coupon: COUPON,
+    order.CouponCodes: {"codes": ["SUMMER-7K2M-9QXC-0T4B-V8ZD"]},
     payment.Payment: PAYMENT,
     notification.Notification: NOTIFICATION,
     AuditLogEntry: AUDIT_LOG_ENTRY,

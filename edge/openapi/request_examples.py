@@ -3,6 +3,7 @@
 from typing import Any
 
 from contracts import cart, catalog, order, payment, user
+from contracts.catalog import price_operations
 from contracts.operation import AnyOperation
 
 EXAMPLE_ID = "019a9f3e-6c1d-7c54-9a5e-0f3c7d1b2a44"
@@ -40,6 +41,15 @@ _SHIPPING_ZONE = {
     ],
 }
 
+_COUPON = {"code": "SUMMER10", "kind": "percent", "value": 10, "max_uses": 500, "max_uses_per_user": 1}
+
+_PRICE_LIST = {
+    "name": "Summer sale",
+    "priority": 10,
+    "starts_at": "2026-07-01T00:00:00Z",
+    "ends_at": "2026-08-01T00:00:00Z",
+}
+
 REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     user.REGISTER: {
         "email": "ada@example.com",
@@ -74,14 +84,19 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     catalog.CREATE_CATEGORY: {"name": "Lamps"},
     catalog.REPLACE_CATEGORY: {"name": "Lamps and lanterns"},
     catalog.ADJUST_STOCK: {"delta": 5, "reason": "delivery"},
+    catalog.REPLACE_SYNONYMS: {"groups": [["couch", "sofa"], ["armchair", "easy chair"]]},
     catalog.CREATE_REVIEW: {"rating": 5, "title": "Warm light", "body": "Lights the whole room."},
     catalog.REPLACE_REVIEW: {"rating": 4, "title": "Warm light", "body": "Lights the whole room, but gets hot."},
     catalog.PUBLISH_REVIEW: {},
     catalog.REJECT_REVIEW: {"reason": "This is about the delivery, not about the product."},
     catalog.ANSWER_REVIEW: {"answer": "Thank you! The new wick burns cooler."},
+    price_operations.CREATE_PRICE: {"sku": DEMO_SKU, "price": PRICE, "min_quantity": 10},
+    price_operations.CREATE_PRICE_LIST: _PRICE_LIST,
+    price_operations.REPLACE_PRICE_LIST: _PRICE_LIST,
     cart.CREATE: {},
     cart.ADD: {"sku": DEMO_SKU, "quantity": 2},
     cart.SET: {"quantity": 1},
+    cart.SET_COUPON: {"code": "SUMMER10"},
     cart.MERGE: {"cart_id": "the-id-of-the-guest-cart"},
     order.PLACE: {
         "items": [{"sku": DEMO_SKU, "quantity": 2}],
@@ -97,6 +112,9 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     order.REPLACE_TAX_SETTINGS: {"prices_include_tax": True, "seller_country": "DE", "oss": True},
     order.CREATE_SHIPPING_ZONE: _SHIPPING_ZONE,
     order.REPLACE_SHIPPING_ZONE: _SHIPPING_ZONE,
+    order.CREATE_COUPON: _COUPON,
+    order.REPLACE_COUPON: {**_COUPON, "active": False},
+    order.CREATE_COUPON_CODES: {"count": 100, "prefix": "SUMMER"},
     payment.CREATE: {"order_id": EXAMPLE_ID, "payment_method": "sim_ok"},
     payment.CONFIRM: {"client_secret": "the-client-secret-of-the-payment"},
     payment.REFUND: {"amount": 500, "reason": "arrived late"},
@@ -105,6 +123,7 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
 PARAMETER_EXAMPLES: dict[str, Any] = {
     "id": EXAMPLE_ID,
     "image_id": EXAMPLE_ID,
+    "price_id": EXAMPLE_ID,
     "order_id": EXAMPLE_ID,
     "user_id": EXAMPLE_ID,
     "actor": EXAMPLE_ID,
@@ -117,6 +136,8 @@ PARAMETER_EXAMPLES: dict[str, Any] = {
     "q": "lamp",
     "category": "lamps",
     "tag": "brass",
+    "attribute": {"attribute.material": "brass"},
+    "option": {"option.Size": "M"},
     "min_price": 500,
     "max_price": 5000,
     "min_rating": 4,

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter
 
-from contracts.ip_networks import client_network
+from contracts.client_networks import client_network
 from edge.caller import Caller
 from edge.client_ip import is_in_networks
 from edge.ratelimit.policies import POLICIES, Allowance, RateLimitPolicy

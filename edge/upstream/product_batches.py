@@ -148,6 +148,8 @@ def _to_reply(result: Mapping[str, Any], lookup: _Lookup) -> RawReply:
     reply_headers = {headers.VERSION: str(result["version"])}
     if moved_to := result.get("moved_to"):
         reply_headers[headers.MOVED_TO] = moved_to
+    if (valid_seconds := result.get("valid_seconds")) is not None:
+        reply_headers[headers.VALID_SECONDS] = str(valid_seconds)
     return result["product"].encode(), reply_headers
 
 

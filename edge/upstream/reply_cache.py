@@ -2,11 +2,13 @@
 
 A reply is stored for at most the `max-age` that its route promises, counted from the moment at which it was requested.
 The first request that finds it too old fetches it anew. Others that arrive meanwhile get the old reply, if it is older
-by at most `STALE_SECONDS`, or wait for the new one. Only successful replies are stored. What may be stored, and for
-whom: `docs/decisions/0030-edge-cache-and-shared-requests.md`.
+by at most `STALE_SECONDS`, or wait for the new one. A reply with prices that change by time is used until then at most.
+Only successful replies are stored. What may be stored, and for whom:
+`docs/decisions/0030-edge-cache-and-shared-requests.md`.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -44,6 +46,8 @@ class CachedReply:
     requested_at: float
     etag: str | None = None
     """The tag of the body, if the service gives the resource a version."""
+    valid_seconds: float = math.inf
+    """How long it holds from then on, at least: something in it changes by time."""
 
     @property
     def size(self) -> int:
@@ -109,15 +113,15 @@ class ReplyCache:
         if not fresh_seconds:
             return _create_reply(await fetch(), now), None
         stored = self._replies.get(key)
-        age = now - stored.requested_at if stored is not None else float("inf")
-        if stored is not None and age < fresh_seconds:
+        age = now - stored.requested_at if stored is not None else math.inf
+        if stored is not None and age < min(fresh_seconds, stored.valid_seconds):
             self._hits.inc()
             return stored, age
         running = self._running.get(key)
         if running is None or now - running.started_at >= JOIN_SECONDS:
             self._misses.inc()
             return await self._fetch(key, now, fetch), None
-        if stored is not None and age < fresh_seconds + STALE_SECONDS:
+        if stored is not None and age < min(fresh_seconds + STALE_SECONDS, stored.valid_seconds):
             self._hits.inc()
             return stored, age
         self._joins.inc()
@@ -163,4 +167,6 @@ class ReplyCache:
 def _create_reply(reply: RawReply, requested_at: float) -> CachedReply:
     body, reply_headers = reply
     version = reply_headers.get(headers.VERSION)
-    return CachedReply(body, reply_headers, requested_at, format_etag(version, body) if version is not None else None)
+    etag = format_etag(version, body) if version is not None else None
+    valid_seconds = float(reply_headers.get(headers.VALID_SECONDS, math.inf))
+    return CachedReply(body, reply_headers, requested_at, etag, valid_seconds)

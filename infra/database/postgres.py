@@ -30,8 +30,8 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.settings import PostgresSettings
 from infra.foundation.telemetry import Metrics
 from infra.messaging.consumer import ApplyEvent
+from infra.messaging.event_parsing import ReceivedEvent
 from infra.messaging.idempotency import IdempotencyKey, StoredReply
-from infra.messaging.received_events import ReceivedEvent
 from infra.messaging.rpc import Request
 from infra.messaging.rpc_server import Handler
 
@@ -213,9 +213,17 @@ async def connect(settings: PostgresSettings, name: str) -> AsyncIterator[Databa
 
 @asynccontextmanager
 async def open_pool(
-    settings: PostgresSettings, name: str, *, plan_cache_mode: str = GENERIC_PLANS, max_size: int | None = None
+    settings: PostgresSettings,
+    name: str,
+    *,
+    plan_cache_mode: str = GENERIC_PLANS,
+    max_size: int | None = None,
+    session_settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator["asyncpg.Pool[Any]"]:
-    """Opens a pool of connections that plan their statements in this way."""
+    """Opens a pool of connections that plan their statements in this way.
+
+    Triggers and functions of the database may read `session_settings`.
+    """
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(UNAVAILABLE_ERRORS),
         wait=wait_random_exponential(multiplier=0.05, max=2),
@@ -231,6 +239,7 @@ async def open_pool(
                 command_timeout=COMMAND_TIMEOUT_SECONDS,
                 server_settings={
                     **_SERVER_SETTINGS,
+                    **(session_settings or {}),
                     "plan_cache_mode": plan_cache_mode,
                     "application_name": f"souk-{name}",
                 },

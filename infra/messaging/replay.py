@@ -19,7 +19,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from contracts import headers
 from contracts.failure import Fail
 from contracts.operator_redelivery import DeliveredTooEarly, RedeliverEvent, RedeliveryOutcome
-from infra.messaging.redelivery import UNAVAILABLE_FAILURES, RedeliveryClient
+from infra.messaging.redelivery_client import UNAVAILABLE_FAILURES, RedeliveryClient
 from infra.messaging.topology import Consumer
 
 BATCH_SIZE = 500

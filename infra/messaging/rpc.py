@@ -62,6 +62,8 @@ class Reply(Generic[ReplyT]):
     """The current slug of the resource, which was asked for by an old one."""
     next: str | None = None
     """Where the next page starts, of a file that comes in several replies."""
+    valid_seconds: float | None = None
+    """How long the reply holds, if something in it changes by time."""
     _encoded: bytes | None = field(default=None, repr=False)
 
     @property
@@ -87,6 +89,8 @@ class Reply(Generic[ReplyT]):
             values[headers.MOVED_TO] = self.moved_to
         if self.next is not None:
             values[headers.NEXT] = self.next
+        if self.valid_seconds is not None:
+            values[headers.VALID_SECONDS] = str(self.valid_seconds)
         return values
 
     def to_stored(self) -> StoredReply:

@@ -27,7 +27,7 @@ from infra.messaging.consumer import (
     describe_error,
     handle_event,
 )
-from infra.messaging.received_events import ReceivedEvent, parse_event
+from infra.messaging.event_parsing import ReceivedEvent, parse_event
 from infra.messaging.rpc import Request
 
 log = get_logger("souk.events")

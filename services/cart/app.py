@@ -13,7 +13,7 @@ from infra.messaging.consumer import EventHandler
 from infra.messaging.rpc_server import Handler
 from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
 from services.cart.deps import build_deps
-from services.cart.handlers import carts, events, items, merge, privacy
+from services.cart.handlers import carts, coupons, events, items, merge, privacy
 from services.cart.settings import CartSettings
 from services.cart.store.carts import INDEXES
 
@@ -24,6 +24,8 @@ HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.SET: items.set_item,
     contract.REMOVE: items.remove,
     contract.CLEAR: items.clear,
+    contract.SET_COUPON: coupons.set_coupon,
+    contract.REMOVE_COUPON: coupons.remove_coupon,
     contract.MERGE: merge.merge,
     contract.CHECKOUT: carts.checkout,
     privacy_contract.ERASE[contract.SERVICE]: privacy.erase,

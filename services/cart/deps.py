@@ -23,9 +23,10 @@ from services.cart.write_cache import WriteCache
 
 @dataclass(frozen=True, slots=True)
 class CartDeps:
-    """The cart's database, its client of the catalog, its write cache and its settings."""
+    """The cart's database, its clients of other services, its write cache and its settings."""
 
     mongo: Mongo
+    rpc: RpcClient
     carts: CartStore
     prices: PriceClient
     write_cache: WriteCache
@@ -56,6 +57,7 @@ def build_deps(store: Mongo, rpc: RpcClient, settings: CartSettings) -> CartDeps
     carts = CartStore(database)
     return CartDeps(
         mongo=store,
+        rpc=rpc,
         carts=carts,
         prices=prices,
         write_cache=cache,

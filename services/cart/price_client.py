@@ -31,6 +31,11 @@ class _CachedQuote:
     asked_at: float
     """When it was asked for, by `time.monotonic()`: the catalog has read it later."""
 
+    def is_valid(self, oldest: float) -> bool:
+        """Whether it was asked for at that time or later, and its prices have not changed by time since."""
+        lasts = self.quote.valid_seconds if self.quote is not None else None
+        return self.asked_at >= oldest and (lasts is None or time.monotonic() < self.asked_at + lasts)
+
 
 class PriceClient:
     """Client of the catalog's `quote` operation."""
@@ -62,7 +67,7 @@ class PriceClient:
 
     def _is_cached(self, sku: str, oldest: float) -> bool:
         entry = self._cache.get(sku)
-        return entry is not None and entry.asked_at >= oldest
+        return entry is not None and entry.is_valid(oldest)
 
     async def _fetch(self, skus: Collection[str]) -> QuotesBySku:
         asked_at = time.monotonic()

@@ -2,6 +2,7 @@
 
 from contracts import catalog, order
 from contracts import privacy as privacy_contract
+from contracts.catalog import price_operations
 from contracts.event import Event
 from contracts.operation import AnyOperation
 from infra.messaging.consumer import EventHandler
@@ -15,17 +16,20 @@ from services.catalog.handlers import (
     holds,
     images,
     imports,
+    price_lists,
     privacy,
     products,
     queries,
     repair,
     reviews,
     stock,
+    synonyms,
 )
 from services.catalog.settings import CatalogSettings
 from services.catalog.store.database import CatalogDatabase, connect
 from services.catalog.workers.hold_settler import settle_holds
 from services.catalog.workers.import_runner import run_next_import
+from services.catalog.workers.price_mover import move_prices
 from services.catalog.workers.rating_ranker import rank_products
 from services.catalog.workers.search_indexer import index_stale_rows
 
@@ -49,6 +53,7 @@ HANDLERS: dict[AnyOperation, Handler] = {
     catalog.LIST_STOCK: stock.list_stock,
     catalog.ADJUST_STOCK: stock.adjust_stock,
     catalog.LIST_STOCK_MOVEMENTS: stock.list_movements,
+    catalog.IMPORT_INVENTORY: stock.import_inventory,
     catalog.HOLD: holds.hold,
     catalog.RELEASE: holds.release,
     catalog.REPAIR: repair.repair,
@@ -68,6 +73,17 @@ HANDLERS: dict[AnyOperation, Handler] = {
     catalog.PUBLISH_REVIEW: reviews.publish_review,
     catalog.REJECT_REVIEW: reviews.reject_review,
     catalog.ANSWER_REVIEW: reviews.answer_review,
+    catalog.GET_SYNONYMS: synonyms.get_synonyms,
+    catalog.REPLACE_SYNONYMS: synonyms.replace_synonyms,
+    price_operations.LIST_PRICE_LISTS: price_lists.list_price_lists,
+    price_operations.GET_PRICE_LIST: price_lists.get_price_list,
+    price_operations.CREATE_PRICE_LIST: price_lists.create_price_list,
+    price_operations.REPLACE_PRICE_LIST: price_lists.replace_price_list,
+    price_operations.DELETE_PRICE_LIST: price_lists.delete_price_list,
+    price_operations.LIST_PRICES: price_lists.list_prices,
+    price_operations.CREATE_PRICE: price_lists.create_price,
+    price_operations.DELETE_PRICE: price_lists.delete_price,
+    price_operations.LIST_PRICE_HISTORY: price_lists.list_price_history,
     privacy_contract.ERASE[catalog.SERVICE]: privacy.erase,
     privacy_contract.EXPORT[catalog.SERVICE]: privacy.export,
 }
@@ -86,8 +102,9 @@ def build(resources: Resources[CatalogSettings, CatalogDatabase]) -> ServicePart
         run_next_import=run_next_import,
         index_search=index_stale_rows,
         rank_products=rank_products,
+        move_prices=move_prices,
     )
-    workers = [deps.hold_settler, deps.import_worker, deps.search_indexer, deps.rating_ranker]
+    workers = [deps.hold_settler, deps.import_worker, deps.search_indexer, deps.rating_ranker, deps.price_mover]
     return ServiceParts(deps, workers=workers)
 
 

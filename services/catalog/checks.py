@@ -23,10 +23,10 @@ CHECKS = (
     Check(
         1,
         "stock_out_of_bounds",
-        "A SKU has more units reserved than on hand, or fewer than none.",
+        "A SKU has more units reserved than on hand, and may not, or fewer than none.",
         """
         SELECT sku, on_hand || ' on hand, ' || reserved || ' reserved' AS detail FROM stock
-        WHERE NOT (0 <= reserved AND reserved <= on_hand) ORDER BY sku
+        WHERE NOT (0 <= reserved AND (reserved - on_hand <= oversold OR backorder OR NOT is_tracked)) ORDER BY sku
         """,
     ),
     Check(
@@ -98,6 +98,66 @@ CHECKS = (
         FROM shop_rating s, (
             SELECT coalesce(sum(rating), 0) AS sum, count(*) AS count FROM review WHERE status = 'published'
         ) r WHERE (s.sum, s.count) <> (r.sum, r.count)
+        """,
+    ),
+    Check(
+        9,
+        "breadcrumbs_out_of_date",
+        "The stored path of a category is not that of the tree.",
+        """
+        WITH RECURSIVE tree AS (
+            SELECT c.id, breadcrumb(c.slug, c.name) AS path, ARRAY[c.slug] AS lineage
+            FROM category c WHERE c.parent_id IS NULL
+            UNION ALL
+            SELECT c.id, tree.path || ',' || breadcrumb(c.slug, c.name), tree.lineage || c.slug
+            FROM category c JOIN tree ON tree.id = c.parent_id
+        )
+        SELECT uuid_send(c.id) AS category_id, 'is ' || c.breadcrumbs || ' and ' || spaced(c.lineage)
+                   || ', should be ' || tree.path || ' and ' || spaced(tree.lineage) AS detail
+        FROM category c JOIN tree ON tree.id = c.id
+        WHERE c.breadcrumbs <> tree.path OR c.lineage <> tree.lineage ORDER BY c.id
+        """,
+    ),
+    Check(
+        9,
+        "facet_value_without_name",
+        "A product has a tag, attribute or option that no facet can name.",
+        """
+        SELECT uuid_send(p.id) AS product_id, 'facet value ' || value_id AS detail
+        FROM product p, unnest(p.facet_ids) AS value_id
+        WHERE NOT EXISTS (SELECT FROM facet_value v WHERE v.id = value_id) ORDER BY p.id, value_id
+        """,
+    ),
+    Check(
+        6,
+        "price_not_recorded",
+        "The price of a SKU is not the last one in its history.",
+        """
+        WITH variant_price AS (
+            SELECT v.sku, v.product_id, CASE
+                WHEN NOT v.on_sale OR v.publish_at > now() THEN NULL
+                WHEN v.has_price_plan THEN planned_price(v.product_id, v.sku, 1, now())
+                ELSE v.price
+            END AS price FROM variant v
+        )
+        SELECT v.sku,
+               coalesce(v.price::text, 'off sale') || ', recorded is ' || coalesce(h.price::text, 'off sale') AS detail
+        FROM variant_price v LEFT JOIN LATERAL (
+            SELECT last.price FROM (
+                SELECT h.price, h.starts_at, rank() OVER (ORDER BY h.recorded_at DESC) AS revision
+                FROM price_history h WHERE h.product_id = v.product_id AND h.sku = v.sku
+            ) last WHERE last.revision = 1 AND last.starts_at <= now() ORDER BY last.starts_at DESC LIMIT 1
+        ) h ON true
+        WHERE v.price IS DISTINCT FROM h.price ORDER BY v.sku
+        """,
+    ),
+    Check(
+        2,
+        "price_not_moved",
+        "A price has changed by time, but lists are still sorted by the one before.",
+        """
+        SELECT uuid_send(id) AS product_id, 'since ' || planned_prices_end AS detail FROM product
+        WHERE planned_prices_end < now() - interval '30 seconds' ORDER BY planned_prices_end
         """,
     ),
     Check(

@@ -16,12 +16,14 @@ from services.catalog.store.database import CatalogDatabase
 from services.catalog.store.object_files import IMAGES, UPLOADS, ObjectFiles
 from services.catalog.store.product_documents import ProductDocument
 from services.catalog.store.product_loaders import (
+    LoadedPage,
     ProductSources,
     load_large_searches,
     load_pages,
     load_products,
     load_searches,
 )
+from services.catalog.store.search_vocabulary import VocabularyCache
 
 PRODUCT_BATCH_SIZE, PAGE_BATCH_SIZE = 200, 10
 """Products and list pages that concurrent requests read in one go."""
@@ -33,6 +35,9 @@ WORKER_INTERVAL_SECONDS = 2.0
 RATING_INTERVAL_SECONDS = 60.0
 """The ranker is woken when a review is published. This is for what a process that ended has left."""
 
+PRICE_INTERVAL_SECONDS = 5.0
+"""For prices that change by time. The mover is woken at those that it knows; this is for what other processes plan."""
+
 
 @dataclass(frozen=True)
 class CatalogDeps:
@@ -43,14 +48,16 @@ class CatalogDeps:
     uploads: ObjectFiles
     images: ObjectFiles
     product_loader: BatchLoader[str, ProductDocument]
-    page_loader: BatchLoader[ListProducts, bytes]
-    search_loader: BatchLoader[ListProducts, bytes]
-    large_search_loader: BatchLoader[ListProducts, bytes]
+    page_loader: BatchLoader[ListProducts, LoadedPage]
+    search_loader: BatchLoader[ListProducts, LoadedPage]
+    large_search_loader: BatchLoader[ListProducts, LoadedPage]
+    vocabulary: VocabularyCache
     settings: CatalogSettings
     hold_settler: PeriodicTask
     import_worker: PeriodicTask
     search_indexer: PeriodicTask
     rating_ranker: PeriodicTask
+    price_mover: PeriodicTask
 
     @property
     def currency(self) -> str:
@@ -73,9 +80,11 @@ def build_deps(
     run_next_import: Work,
     index_search: Work,
     rank_products: Work,
+    move_prices: Work,
 ) -> CatalogDeps:
     """Builds the dependencies. The background tasks get them too, and handlers wake the tasks through them."""
-    sources = ProductSources(resources.store)
+    vocabulary = VocabularyCache(resources.settings.languages)
+    sources = ProductSources(resources.store, vocabulary=vocabulary)
     deps = CatalogDeps(
         db=resources.store,
         rpc=resources.rpc,
@@ -87,6 +96,7 @@ def build_deps(
         large_search_loader=BatchLoader(
             partial(load_large_searches, sources), max_batch_size=1, max_concurrent=LARGE_SEARCHES
         ),
+        vocabulary=vocabulary,
         settings=resources.settings,
         hold_settler=PeriodicTask("hold settler", lambda: settle_holds(deps), interval_seconds=HOLD_INTERVAL_SECONDS),
         import_worker=PeriodicTask(
@@ -98,5 +108,6 @@ def build_deps(
         rating_ranker=PeriodicTask(
             "rating ranker", lambda: rank_products(deps), interval_seconds=RATING_INTERVAL_SECONDS
         ),
+        price_mover=PeriodicTask("price mover", lambda: move_prices(deps), interval_seconds=PRICE_INTERVAL_SECONDS),
     )
     return deps

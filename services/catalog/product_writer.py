@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from contracts.catalog import (
     Product,
@@ -17,10 +18,11 @@ from contracts.size_limits import MAX_DOCUMENT_BYTES, MAX_SNAPSHOT_BYTES
 from infra.database.postgres import Transaction
 from services.catalog.content.html_sanitizer import sanitize_html
 from services.catalog.domain.product_changes import ProductChange
-from services.catalog.domain.product_records import ProductRecord
+from services.catalog.domain.product_records import ProductRecord, for_administrators
 from services.catalog.domain.slugs import make_unique
-from services.catalog.domain.stock import StockRecord, plan_on_hand
-from services.catalog.store import product_documents, products, stock
+from services.catalog.domain.stock import StockChange, StockRecord, plan_levels
+from services.catalog.price_planner import changes_prices, plan_products
+from services.catalog.store import price_plans, product_documents, products, stock
 from services.catalog.store.stock import StockChangeSource
 
 MAX_DESCRIPTION_LENGTH = 20_000
@@ -53,7 +55,46 @@ async def create_product(
             raise SlugTaken
     tx.publish(ProductCreated(product_id=product.id))
     await _write_variants(tx, product, change.stock, (), source, pointers, currency)
+    await price_plans.record_first(tx.connection, [product.id], currency)
     return product
+
+
+async def create_products(
+    tx: Transaction, changes: Sequence[ProductChange], source: StockChangeSource, *, currency: str
+) -> None:
+    """Writes new products in a few round trips, as `create_product` does one after another.
+
+    Raises `SlugTaken` or `SkuTaken` when one of them meets another product, also where `create_product` would not.
+    """
+    new = [replace(change, product=_sanitize(change.product)) for change in changes]
+    documents = [(change.product, _document(change.product, currency)) for change in new]
+    if await products.insert_all(tx.connection, documents) < len(new):
+        raise SlugTaken
+    tx.publish(*(ProductCreated(product_id=change.product.id) for change in new))
+    await _write_variants_together(tx, new, source, currency)
+    await price_plans.record_first(tx.connection, [change.product.id for change in new], currency)
+
+
+async def update_products(
+    tx: Transaction,
+    updates: Sequence[tuple[ProductRecord, ProductChange]],
+    source: StockChangeSource,
+    *,
+    currency: str,
+) -> None:
+    """Writes locked products in a few round trips, as `update_product` does one after another.
+
+    They are on sale before and after, keep their slugs, and lose no SKU. Raises `SkuTaken` when one of them meets
+    another product.
+    """
+    changes = [replace(change, product=_sanitize(change.product)) for _, change in updates]
+    documents = [(change.product, _document(change.product, currency)) for change in changes]
+    await products.update_all(tx.connection, documents)
+    tx.publish(*(ProductUpdated(product_id=change.product.id) for change in changes))
+    await _write_variants_together(tx, changes, source, currency)
+    priced = [change.product.id for before, change in updates if changes_prices(before, change.product)]
+    if priced:
+        await plan_products(tx.connection, priced, currency)
 
 
 async def update_product(
@@ -77,28 +118,29 @@ async def update_product(
     event_type = ProductDeactivated if was_deactivated else ProductUpdated
     tx.publish(event_type(product_id=product.id))
     await _write_variants(tx, product, change.stock, removed, source, pointers, currency)
+    if changes_prices(before, product):
+        await plan_products(tx.connection, [product.id], currency)
     return product
 
 
-async def read_back(tx: Transaction, product: ProductRecord) -> Product:
-    """The product as the transaction leaves it, in the contract's form."""
+async def read_back(tx: Transaction, product: ProductRecord, currency: str) -> Product:
+    """The product as the transaction leaves it and as administrators see it, in the contract's form."""
     document = await product_documents.read_product(tx.connection, product.id)
     assert document is not None, "the transaction has written it"
-    return Product.model_validate_json(document)
+    return for_administrators(Product.model_validate_json(document), product.admin_amounts, currency)
 
 
 async def _write_variants(
     tx: Transaction,
     product: ProductRecord,
-    wanted: Mapping[str, int],
+    wanted: Mapping[str, StockChange],
     removed: Sequence[str],
     source: StockChangeSource,
     pointers: FieldPointers,
     currency: str,
 ) -> None:
-    """Writes the variants and the `wanted` units on hand, and sets the stock of `removed` SKUs to 0."""
-    snapshots = [product.line_snapshot(variant, currency) for variant in product.variants]
-    _check_snapshots(snapshots)
+    """Writes the variants and the `wanted` stock, and sets the units of `removed` SKUs to 0."""
+    snapshots = _line_snapshots(product, currency)
     taken = await _claim_skus(tx, product, snapshots)
     if taken and (product.is_active or not taken.isdisjoint(wanted)):
         raise _sku_taken(product, taken, pointers, "Another product has the SKU {sku}.")
@@ -106,11 +148,40 @@ async def _write_variants(
     own_skus = [sku for sku in product.skus if sku not in taken]
     levels = await stock.assign_skus(tx.connection, product.id, own_skus, removed)
     levels |= await _clear_foreign_units(tx, product, levels, source, pointers)
-    changes = plan_on_hand(levels, wanted, pointers.stock, removed)
+    changes = plan_levels(levels, wanted, pointers.stock, removed)
     if changes:
-        await stock.set_on_hand(tx.connection, changes, source)
-    for sku, on_hand in changes.items():
-        tx.publish(StockAdjusted(product_id=product.id, sku=sku, on_hand=on_hand, reserved=levels[sku].reserved))
+        await stock.set_levels(tx.connection, changes, source)
+    tx.publish(*_stock_events(product.id, changes, levels))
+
+
+async def _write_variants_together(
+    tx: Transaction, changes: Sequence[ProductChange], source: StockChangeSource, currency: str
+) -> None:
+    """Writes the variants and the stock of several products, of which no other product may have a SKU."""
+    records = [change.product for change in changes]
+    snapshots = [(record, _line_snapshots(record, currency)) for record in records]
+    written = await products.upsert_variants_of(tx.connection, snapshots)
+    levels = await stock.assign_skus_of(tx.connection, [(record.id, record.skus) for record in records])
+    owners = {sku: record.id for record in records for sku in record.skus}
+    if written < sum(len(record.skus) for record in records) or any(level.is_foreign for level in levels.values()):
+        raise SkuTaken
+    wanted = {sku: stated for change in changes for sku, stated in change.stock.items()}
+    changed = plan_levels(levels, wanted, {}, ())
+    if changed:
+        await stock.set_levels(tx.connection, changed, source)
+    for sku, level in changed.items():
+        tx.publish(*_stock_events(owners[sku], {sku: level}, levels))
+
+
+def _stock_events(
+    product_id: UUID, changes: Mapping[str, StockRecord], levels: Mapping[str, StockRecord]
+) -> list[StockAdjusted]:
+    """The events of the SKUs whose units on hand differ from those before."""
+    return [
+        StockAdjusted(product_id=product_id, sku=sku, on_hand=level.on_hand, reserved=level.reserved)
+        for sku, level in changes.items()
+        if level.on_hand != levels[sku].on_hand
+    ]
 
 
 async def _claim_skus(tx: Transaction, product: ProductRecord, snapshots: Sequence[str]) -> set[str]:
@@ -131,17 +202,18 @@ async def _clear_foreign_units(
 ) -> dict[str, StockRecord]:
     """Writes off what another product has left under its former SKUs: these are other goods.
 
-    Refuses a SKU of which orders still hold units, because those units leave under that SKU.
+    Refuses a SKU of which orders still hold units, because those units leave under that SKU. Until the product's own
+    units are set, the SKU is not tracked: no event says that few units of it are left.
     """
     foreign = {sku: level for sku, level in levels.items() if level.is_foreign}
     if held := {sku for sku, level in foreign.items() if level.reserved}:
         detail = "Open orders hold {sku} of the product that had it before. Try again once they are paid or cancelled."
         raise _sku_taken(product, held, pointers, detail)
-    left = {sku: 0 for sku, level in foreign.items() if level.on_hand}
-    if left:
+    cleared = {sku: StockRecord(0, 0, is_foreign=True, is_tracked=False) for sku in foreign}
+    if cleared:
         reason = "units of the product that had this SKU before"
-        await stock.set_on_hand(tx.connection, left, StockChangeSource(reason, source.actor_id))
-    return {sku: StockRecord(0, 0) for sku in foreign}
+        await stock.set_levels(tx.connection, cleared, StockChangeSource(reason, source.actor_id))
+    return cleared
 
 
 def _sku_taken(product: ProductRecord, skus: Collection[str], pointers: FieldPointers, detail: str) -> SkuTaken:
@@ -162,6 +234,13 @@ def _document(product: ProductRecord, currency: str) -> str:
         detail = f"The product takes {size // 1024} KiB; at most {limit} KiB are possible."
         raise InvalidRequest(errors=[FieldError(pointer="", detail=detail)])
     return document
+
+
+def _line_snapshots(product: ProductRecord, currency: str) -> list[str]:
+    """What order lines state of each variant. Raises `InvalidRequest` for one that is too large."""
+    snapshots = [product.line_snapshot(variant, currency) for variant in product.variants]
+    _check_snapshots(snapshots)
+    return snapshots
 
 
 def _check_snapshots(snapshots: Sequence[str]) -> None:

@@ -15,7 +15,9 @@ from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
 from services.order.deps import build_deps
 from services.order.handlers import (
     commands,
+    coupons,
     events,
+    grouped_orders,
     order_access,
     place,
     privacy,
@@ -48,6 +50,13 @@ HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.CREATE_SHIPPING_ZONE: shipping_zones.create_shipping_zone,
     contract.REPLACE_SHIPPING_ZONE: shipping_zones.replace_shipping_zone,
     contract.DELETE_SHIPPING_ZONE: shipping_zones.delete_shipping_zone,
+    contract.LIST_COUPONS: coupons.list_coupons,
+    contract.GET_COUPON: coupons.get_coupon,
+    contract.CREATE_COUPON: coupons.create_coupon,
+    contract.REPLACE_COUPON: coupons.replace_coupon,
+    contract.DELETE_COUPON: coupons.delete_coupon,
+    contract.CREATE_COUPON_CODES: coupons.create_coupon_codes,
+    contract.CHECK_COUPON: coupons.check_coupon,
     contract.FIND_PURCHASE: queries.find_purchase,
     privacy_contract.GUEST_ORDERS: privacy.guest_orders,
     contract.REPAIR: repair.repair,
@@ -65,7 +74,7 @@ EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
 
 def build(resources: Resources[OrderSettings, Database]) -> ServiceParts:
     """Wires the handlers and workers of one process."""
-    deps = build_deps(resources, place.write_orders)
+    deps = build_deps(resources, grouped_orders.write_orders)
     return ServiceParts(deps, workers=[unpaid_orders.task(deps), hold_release.task(deps), guest_limits.task(deps)])
 
 

@@ -70,14 +70,16 @@ CHECKS = (
     Check(
         4,
         "order_sums_wrong",
-        "The amounts of an order do not add up: its items, its tax lines or its total.",
+        "The amounts of an order do not add up: its items, its discount, its tax lines or its total.",
         """
         SELECT uuid_send(id) AS order_id,
-               'subtotal ' || subtotal || ' of items ' || of_items || ', tax ' || tax || ' of items ' || tax_of_items
-               || ' and of rates ' || tax_of_rates || ', total ' || total AS detail
+               'subtotal ' || subtotal || ' of items ' || of_items || ', discount ' || discount || ' of items '
+               || discount_of_items || ' and shipping ' || shipping_discount || ', tax ' || tax || ' of items '
+               || tax_of_items || ' and of rates ' || tax_of_rates || ', total ' || total AS detail
         FROM orders
         CROSS JOIN LATERAL (
             SELECT coalesce(sum((item #>> '{line_total,amount}')::bigint), 0) AS of_items,
+                   coalesce(sum((item #>> '{discount,amount}')::bigint), 0) AS discount_of_items,
                    coalesce(sum((
                        SELECT sum((line #>> '{amount,amount}')::bigint)
                        FROM jsonb_array_elements(
@@ -90,9 +92,40 @@ CHECKS = (
             SELECT coalesce(sum((line #>> '{amount,amount}')::bigint), 0) AS tax_of_rates
             FROM jsonb_array_elements(tax_lines) AS line
         ) AS by_rate
-        WHERE subtotal <> of_items OR tax <> tax_of_items OR tax <> tax_of_rates
+        WHERE subtotal <> of_items OR discount <> discount_of_items + shipping_discount
+            OR tax <> tax_of_items OR tax <> tax_of_rates
             OR total <> subtotal - discount + shipping + CASE WHEN tax_included THEN 0 ELSE tax END
         ORDER BY id
         """,
+    ),
+    Check(
+        9,
+        "coupon_uses_miscounted",
+        "The counter of a coupon differs from the orders that use it, or exceeds its limit.",
+        """
+        SELECT uuid_send(id) AS coupon_id,
+               'used ' || used || ' of ' || coalesce(max_uses::text, 'any number') || ', by ' || coalesce(uses, 0)
+               || ' orders' AS detail
+        FROM coupon LEFT JOIN (
+            SELECT coupon_id, count(*) AS uses FROM coupon_use WHERE state <> 'released' GROUP BY coupon_id
+        ) AS counted ON coupon_id = id
+        WHERE used <> coalesce(uses, 0) OR used > max_uses ORDER BY id
+        """,
+    ),
+    Check(
+        9,
+        "coupon_use_disagrees",
+        "An order's use of its coupon does not follow from the order's status.",
+        """
+        SELECT uuid_send(id) AS order_id,
+               'the use is ' || coalesce(state, 'missing') || ', the order ' || status AS detail
+        FROM orders LEFT JOIN coupon_use ON order_id = id
+        WHERE coalesce(state, 'none') <> CASE
+            WHEN coupon IS NULL THEN 'none' WHEN status = 'pending' THEN 'reserved'
+            WHEN status = 'cancelled' THEN 'released' ELSE 'spent'
+        END
+        ORDER BY id
+        """,
+        REPAIR,
     ),
 )

@@ -12,6 +12,7 @@ from infra.database.postgres import Database
 from infra.messaging.rpc import Reply, RpcClient
 from infra.runtime.service import Resources
 from services.order.domain.access import OrderTokens
+from services.order.domain.coupon_guesses import CouponGuessLimit
 from services.order.domain.guest_limits import GuestLimits
 from services.order.domain.orders import Buyer, OrderDraft
 from services.order.settings import OrderSettings
@@ -29,6 +30,9 @@ def create_guest_order_counter(registry: CollectorRegistry | None) -> Counter:
     return counter
 
 
+COUPON_GUESS_WINDOW_SECONDS = 3600.0
+"""In which `coupon_guesses` refill."""
+
 OrderPlacement = GroupCommit[tuple[OrderDraft, float], Reply[Order]]
 """Takes an order and the seconds in which it has to be paid."""
 
@@ -45,8 +49,11 @@ class OrderDeps:
     """How much longer than that the stock stays held."""
     placement: OrderPlacement
     """Stores orders that arrive at the same moment in one transaction."""
+    coupon_placement: OrderPlacement
+    """Stores those with coupons: orders without one wait for no lock of a coupon."""
     order_tokens: OrderTokens
     guest_limits: GuestLimits
+    coupon_guesses: CouponGuessLimit
     release_after_seconds: float
     """After this time no process can still be working on a hold or its order."""
     guest_orders: Counter = field(default_factory=partial(create_guest_order_counter, None))
@@ -57,6 +64,10 @@ class OrderDeps:
     """Whether the mail server can mail names beyond ASCII."""
     pending_releases: dict[UUID, float] = field(default_factory=dict)
     """Holds to release, by id, each with the event loop's time when its release is due."""
+
+    def placement_of(self, draft: OrderDraft) -> OrderPlacement:
+        """What stores this order."""
+        return self.placement if draft.coupon is None else self.coupon_placement
 
     def pay_within_seconds_of(self, buyer: Buyer) -> float:
         """How long this buyer may take to pay: a guest less than a customer."""
@@ -69,14 +80,17 @@ def build_deps(
 ) -> OrderDeps:
     """Builds the dependencies from the settings and the connections of the process."""
     settings = resources.settings
+    secret = settings.access_secret.get_secret_value()
     return OrderDeps(
         db=resources.store,
         rpc=resources.rpc,
         pay_within_seconds=settings.unpaid_seconds,
         hold_margin_seconds=settings.hold_margin_seconds,
         placement=GroupCommit(resources.store, write_orders),
-        order_tokens=OrderTokens(settings.access_secret.get_secret_value()),
+        coupon_placement=GroupCommit(resources.store, write_orders, max_concurrent=1),
+        order_tokens=OrderTokens(secret),
         guest_limits=_guest_limits(settings),
+        coupon_guesses=CouponGuessLimit(settings.coupon_guesses, COUPON_GUESS_WINDOW_SECONDS, secret),
         guest_orders=create_guest_order_counter(resources.metrics.registry),
         release_after_seconds=settings.left_hold_pause,
         payment_attempts=settings.payment_attempts,

@@ -29,6 +29,9 @@ class OrderSettings(PostgresSettings):
     guest_total_share: float = Field(
         0.8, gt=0, le=1, description="Share of a SKU's units on hand that all unpaid orders of guests may hold."
     )
+    coupon_guesses: int = Field(
+        20, ge=0, description="Unknown coupon codes that one address or cart may try in an hour; 0 does not limit them."
+    )
     payment_attempts: int = Field(1, ge=1, description="Failed payments after which a pending order is cancelled.")
     access_secret: SecretStr = Field(
         min_length=16, description="Derives the tokens by which guests reach their orders; a new one ends all of them."

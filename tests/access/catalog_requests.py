@@ -4,6 +4,7 @@ from typing import Any
 
 from contracts import catalog
 from contracts.access import CallerKind
+from contracts.catalog import price_operations
 from contracts.operation import AnyOperation
 from edge.openapi.request_examples import REQUEST_EXAMPLES
 from infra.foundation.ids import new_id
@@ -26,6 +27,11 @@ async def _replace_product(fixtures: AccessFixtures, _caller: CallerKind) -> Sam
 async def _create_review(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
     product_id = await fixtures.buy_product(fixtures.customer_for(caller) or fixtures.owner)
     return SampleRequest({"id": product_id}, REQUEST_EXAMPLES[catalog.CREATE_REVIEW])
+
+
+async def _create_price(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    product = await fixtures.new_product()
+    return SampleRequest({"id": str(product.id)}, {"sku": product.variants[0].sku, "price": USD, "min_quantity": 10})
 
 
 def _review(operation: AnyOperation) -> RequestFactory:
@@ -73,6 +79,17 @@ CATALOG_REQUESTS: dict[AnyOperation, RequestFactory] = {
             catalog.ANSWER_REVIEW,
         )
     },
+    price_operations.LIST_PRICE_LISTS: plain(query="?limit=1"),
+    price_operations.GET_PRICE_LIST: named(AccessFixtures.create_price_list),
+    price_operations.CREATE_PRICE_LIST: plain(REQUEST_EXAMPLES[price_operations.CREATE_PRICE_LIST]),
+    price_operations.REPLACE_PRICE_LIST: named(AccessFixtures.create_price_list, {"name": "Winter sale"}),
+    price_operations.DELETE_PRICE_LIST: named(AccessFixtures.create_price_list),
+    price_operations.LIST_PRICES: named(AccessFixtures.create_product),
+    price_operations.CREATE_PRICE: _create_price,
+    price_operations.DELETE_PRICE: named(AccessFixtures.create_price),
+    price_operations.LIST_PRICE_HISTORY: named(AccessFixtures.create_product),
+    catalog.GET_SYNONYMS: plain(),
+    catalog.REPLACE_SYNONYMS: plain({"groups": []}),
     catalog.LIST_CATEGORIES: plain(query="?limit=1"),
     catalog.GET_CATEGORY: named(AccessFixtures.create_category),
     catalog.CREATE_CATEGORY: _create_category,
@@ -82,4 +99,5 @@ CATALOG_REQUESTS: dict[AnyOperation, RequestFactory] = {
     catalog.GET_STOCK: named(AccessFixtures.create_sku, name="sku"),
     catalog.ADJUST_STOCK: named(AccessFixtures.create_sku, {"delta": 5, "reason": "delivery"}, name="sku"),
     catalog.LIST_STOCK_MOVEMENTS: named(AccessFixtures.create_sku, name="sku"),
+    catalog.IMPORT_INVENTORY: plain(),
 }

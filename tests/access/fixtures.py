@@ -29,6 +29,10 @@ PASSWORD = "open sesame"
 FORM_CONTENT_TYPE = "multipart/form-data; boundary=part"
 
 
+def coupon_body() -> dict[str, Any]:
+    return {"code": f"A{new_id().hex}", "kind": "percent", "value": 10}
+
+
 def tax_rate_body() -> dict[str, Any]:
     """A rate at a place that no other test ships to."""
     return {"country": "AQ", "postal_prefix": new_id().hex[-16:], "rate_ppm": 10_000, "name": "Ice tax"}
@@ -183,6 +187,9 @@ class AccessFixtures:
     async def create_tax_rate(self) -> str:
         return _id(await self.admin.http.post("/tax-rates", tax_rate_body()))
 
+    async def create_coupon(self) -> str:
+        return _id(await self.admin.http.post("/coupons", coupon_body()))
+
     async def create_shipping_zone(self) -> str:
         return _id(await self.admin.http.post("/shipping-zones", await self.shipping_zone_body()))
 
@@ -195,6 +202,18 @@ class AccessFixtures:
         )
         assert elsewhere.status in (201, 409), elsewhere.body
         return {"name": "Ice", "places": [{"country": "AQ", "postal_prefix": new_id().hex[-16:]}], "methods": methods}
+
+    async def create_price_list(self) -> str:
+        return _id(await self.admin.http.post("/price-lists", {"name": "Summer sale"}))
+
+    async def create_price(self) -> dict[str, str]:
+        """The ids of a new product and of a price of it, by the names of path parameters."""
+        product = await self.new_product()
+        price = {"sku": product.variants[0].sku, "price": {"amount": 900, "currency": "USD"}, "min_quantity": 10}
+        return {
+            "id": str(product.id),
+            "price_id": _id(await self.admin.http.post(f"/products/{product.id}/prices", price)),
+        }
 
     async def create_product_image(self) -> dict[str, str]:
         """The ids of a new product and of its image, by the names of path parameters."""

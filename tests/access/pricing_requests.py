@@ -1,9 +1,9 @@
-"""Requests of the access tests about tax rates and shipping zones."""
+"""Requests of the access tests about tax rates, shipping zones and coupons."""
 
 from contracts import order
 from contracts.access import CallerKind
 from contracts.operation import AnyOperation
-from tests.access.fixtures import AccessFixtures, tax_rate_body
+from tests.access.fixtures import AccessFixtures, coupon_body, tax_rate_body
 from tests.access.sample_request import RequestFactory, SampleRequest, named, plain
 
 
@@ -13,6 +13,14 @@ async def _create_tax_rate(_fixtures: AccessFixtures, _caller: CallerKind) -> Sa
 
 async def _replace_tax_rate(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
     return SampleRequest({"id": await fixtures.create_tax_rate()}, tax_rate_body())
+
+
+async def _create_coupon(_fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest(body=coupon_body())
+
+
+async def _replace_coupon(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    return SampleRequest({"id": await fixtures.create_coupon()}, coupon_body())
 
 
 async def _create_shipping_zone(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
@@ -36,4 +44,10 @@ PRICING_REQUESTS: dict[AnyOperation, RequestFactory] = {
     order.CREATE_SHIPPING_ZONE: _create_shipping_zone,
     order.REPLACE_SHIPPING_ZONE: _replace_shipping_zone,
     order.DELETE_SHIPPING_ZONE: named(AccessFixtures.create_shipping_zone),
+    order.LIST_COUPONS: plain(query="?limit=1"),
+    order.GET_COUPON: named(AccessFixtures.create_coupon),
+    order.CREATE_COUPON: _create_coupon,
+    order.REPLACE_COUPON: _replace_coupon,
+    order.DELETE_COUPON: named(AccessFixtures.create_coupon),
+    order.CREATE_COUPON_CODES: named(AccessFixtures.create_coupon, {"count": 1}),
 }

@@ -10,7 +10,7 @@ from edge.routes import API_PREFIX, BodyFormat, Route
 from tests.access.fixtures import FORM_CONTENT_TYPE, AccessFixtures, image_form
 from tests.support.http import HttpClient, HttpResponse
 
-CSV = b"Handle,Title,Variant Price\n"
+CSV = b"Handle,Title,Variant Price,SKU,Quantity\n"
 USD = {"amount": 1999, "currency": "USD"}
 
 

@@ -112,6 +112,12 @@ async def _cart_new_line(fixtures: AccessFixtures, _caller: CallerKind) -> Sampl
     return SampleRequest({"id": cart_id}, {"sku": sku, "quantity": 1})
 
 
+async def _cart_coupon(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    cart_id, _ = await fixtures.create_cart()
+    coupon = await fixtures.admin.http.get(f"/coupons/{await fixtures.create_coupon()}")
+    return SampleRequest({"id": cart_id}, {"code": coupon.json["code"]})
+
+
 async def _merge(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
     return SampleRequest(body={"cart_id": await fixtures.create_guest_cart()})
 
@@ -226,6 +232,8 @@ REQUESTS: dict[AnyOperation, RequestFactory] = {
     cart.ADD: _cart_new_line,
     cart.SET: _cart_line,
     cart.REMOVE: _cart_line_name,
+    cart.SET_COUPON: _cart_coupon,
+    cart.REMOVE_COUPON: _cart,
     cart.MERGE: _merge,
     order.PLACE: _place_items,
     order.LIST: plain(query="?limit=100"),

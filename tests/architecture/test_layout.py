@@ -1,13 +1,11 @@
 """The layout: which files a service has, how long files may be, and which module may do what."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
 from contracts.registry import SERVICES
-from tests.architecture.sources import PACKAGES, ROOT, modules, relative_name, string_literals, syntax_tree
+from tests.architecture.sources import PACKAGES, ROOT, facts_of, modules, relative_name
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 350, 50
 SERVICE_FILES = {"__init__.py", "app.py", "settings.py", "deps.py", "checks.py"}
@@ -35,16 +33,12 @@ def test_every_service_has_the_same_files(service: str) -> None:
 def test_every_package_says_what_it_holds() -> None:
     folders = {path.parent for path in modules(*PACKAGES)}
     packages = [folder / "__init__.py" for folder in sorted(folders) if folder != ROOT / "services"]
-    undocumented = [relative_name(path) for path in packages if not path.is_file() or not _docstring(path)]
+    undocumented = [relative_name(path) for path in packages if not path.is_file() or not facts_of(path).docstring]
     assert undocumented == []
 
 
-def _docstring(path: Path) -> str | None:
-    return ast.get_docstring(syntax_tree(path))
-
-
 def test_every_module_says_what_it_holds() -> None:
-    assert [relative_name(path) for path in modules(*PACKAGES, "tests") if not _docstring(path)] == []
+    assert [relative_name(path) for path in modules(*PACKAGES, "tests") if not facts_of(path).docstring] == []
 
 
 def test_the_top_level_has_only_known_entries() -> None:
@@ -52,13 +46,20 @@ def test_the_top_level_has_only_known_entries() -> None:
     assert {name for name in visible - TOP_LEVEL if not name.endswith(".egg-info") and name != "build"} == set()
 
 
-@pytest.mark.parametrize("path", modules(*PACKAGES, "tests"), ids=relative_name)
-def test_files_and_functions_are_short(path: Path) -> None:
-    assert path.read_text().count("\n") <= MAX_FILE_LINES, "split the file by behaviour"
-    for node in ast.walk(syntax_tree(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno is not None
-            assert node.end_lineno - node.lineno < MAX_FUNCTION_LINES, f"{node.name} is too long"
+def test_files_are_short() -> None:
+    """One that is too long is split by behaviour."""
+    lines = {relative_name(path): path.read_text().count("\n") for path in modules(*PACKAGES, "tests")}
+    assert {name: count for name, count in lines.items() if count > MAX_FILE_LINES} == {}
+
+
+def test_functions_are_short() -> None:
+    found = [
+        f"{relative_name(path)}: {name} has {lines} lines"
+        for path in modules(*PACKAGES, "tests")
+        for name, lines in facts_of(path).functions
+        if lines > MAX_FUNCTION_LINES
+    ]
+    assert found == []
 
 
 def test_no_module_has_a_vague_name() -> None:
@@ -79,7 +80,7 @@ def test_only_contracts_write_subjects() -> None:
         f"{relative_name(path)}:{line}"
         for path in modules("infra", "services", "edge")
         if relative_name(path) not in allowed
-        for line, text in string_literals(path)
+        for line, text in facts_of(path).strings
         if re.match(r"^(rpc|event)\.[a-z*>{]", text)
     ]
     assert found == []
@@ -119,18 +120,10 @@ def test_tests_do_not_sleep() -> None:
     Load generators, measurements and fault injectors may keep time, and one test blocks its own process on purpose.
     """
     allowed = {"tests/support/eventually.py", "tests/infra/messaging/test_rpc_server.py"}
-    pattern = re.compile(r"\b(time|asyncio)\.sleep\((?!0\))")
     tests = [
         path for path in modules("tests") if path.stem.startswith(("test_", "conftest")) or "support" in path.parts
     ]
-    found = [relative_name(path) for path in tests if relative_name(path) not in allowed and _calls(path, pattern)]
-    assert found == []
-
-
-def _calls(path: Path, pattern: re.Pattern[str]) -> bool:
-    """Whether the module itself makes such a call; code that it passes to another process does not count."""
-    calls = (node for node in ast.walk(syntax_tree(path)) if isinstance(node, ast.Call))
-    return any(pattern.match(ast.unparse(node)) for node in calls)
+    assert {relative_name(path) for path in tests if facts_of(path).sleeps} - allowed == set()
 
 
 def test_the_import_law_covers_every_service() -> None:

@@ -1,6 +1,5 @@
 """Names and words: one class name for one thing, no old vocabulary, and plain English."""
 
-import ast
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -8,12 +7,11 @@ from pathlib import Path
 from tests.architecture.sources import (
     PACKAGES,
     ROOT,
-    defined_names,
+    facts_of,
     modules,
     project_files,
     prose,
     relative_name,
-    syntax_tree,
 )
 
 OLD_NAMES = frozenset(
@@ -39,9 +37,8 @@ MAX_VAGUE_PERSONS = 20
 def test_no_public_class_name_is_defined_twice() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for path in modules(*PACKAGES):
-        for node in syntax_tree(path).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name].append(relative_name(path))
+        for name in facts_of(path).public_classes:
+            places[name].append(relative_name(path))
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
@@ -49,7 +46,7 @@ def test_no_old_name_is_defined() -> None:
     found = [
         f"{relative_name(path)}:{line}: {name}"
         for path in modules(*PACKAGES, "tests")
-        for line, name in defined_names(path)
+        for line, name in facts_of(path).names
         if name.lstrip("_") in OLD_NAMES
     ]
     assert found == []
@@ -59,6 +56,6 @@ def test_prose_names_who_acts() -> None:
     counts: Counter[str] = Counter()
     for path in project_files():
         if ROOT / "docs" / "generated" not in path.parents and path != Path(__file__):
-            for _, text in prose(path):
+            for _, text in prose(path, containing=VAGUE_PERSONS):
                 counts[relative_name(path)] += len(VAGUE_PERSONS.findall(text))
     assert counts.total() < MAX_VAGUE_PERSONS, +counts

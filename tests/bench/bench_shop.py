@@ -12,7 +12,7 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from contracts import catalog
+from contracts import catalog, order
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
 from infra.ops.devstack.stack import Stack
@@ -20,7 +20,7 @@ from infra.ops.devstack.stack_settings import StackSettings
 from tests.bench.customers import BenchCustomer, create_customers
 from tests.bench.load_generator import connect
 from tests.bench.vocabulary import NOUNS, Vocabulary
-from tests.support.large_catalog import fill_catalog
+from tests.support.many_products import fill_catalog
 from tests.support.rpc import RpcCaller, admin_identity
 
 PRODUCTS = 500
@@ -46,10 +46,12 @@ class BenchShop:
     """So many that a run takes each one once while any cache could keep it."""
     customers: Iterator[BenchCustomer] = field(default_factory=lambda: iter(()))
     carts: Iterator[str] = field(default_factory=lambda: iter(()))
+    coupon: str = ""
+    """The code of a coupon that any number of orders may use."""
     unpaid: dict[str, asyncio.Future[None]] = field(default_factory=dict)
 
     async def stock_shop(self, products: int = PRODUCTS, customers: int = CUSTOMERS) -> None:
-        """Creates products in a dozen categories, and customers."""
+        """Creates products in a dozen categories, a coupon, and customers."""
         rpc = RpcCaller(self.client)
         categories = {}
         for name in NOUNS:
@@ -59,6 +61,8 @@ class BenchShop:
         for start in range(0, products, 25):
             numbers = range(start, min(start + 25, products))
             await asyncio.gather(*(self._create_product(rpc, categories, number) for number in numbers))
+        coupon = {"code": f"BENCH-{new_id().hex}", "kind": "percent", "value": 10}
+        self.coupon = (await rpc(order.CREATE_COUPON, coupon, identity=admin_identity())).code
         self.customers = itertools.cycle(await create_customers(self.stack, self.words, customers))
         await self.client.subscribe("event.order.*.paid", cb=self._on_paid)
 

@@ -24,8 +24,8 @@ from tests.bench.full_run import Show, temporary_shop
 from tests.bench.load_generator import BenchResult, Connection, run
 from tests.bench.report import TableData
 from tests.bench.vocabulary import Vocabulary
-from tests.support.large_catalog import COLORS, MATERIALS, NOUNS, GeneratedCatalog, fill_catalog
-from tests.support.large_orders import DAYS, GeneratedOrders, fill_orders
+from tests.support.many_orders import DAYS, GeneratedOrders, fill_orders
+from tests.support.many_products import COLORS, MATERIALS, NOUNS, GeneratedCatalog, fill_catalog
 
 REQUIRED, HOPED = 0.8, 0.9
 SMALL_CATALOG, SMALL_ORDERS = 1_000, 10_000

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -95,12 +95,20 @@ async def _add_to_cart(shop: BenchShop) -> Step:
 
 async def _checkout(shop: BenchShop) -> Step:
     """A customer who has not bought before adds to the cart, places the order and waits until it is paid."""
+    return _checkout_step(shop, {})
 
+
+async def _checkout_with_coupon(shop: BenchShop) -> Step:
+    """All customers use one coupon, whose counter each order changes."""
+    return _checkout_step(shop, {"coupon": shop.coupon})
+
+
+def _checkout_step(shop: BenchShop, more: Mapping[str, str]) -> Step:
     async def step(connection: Connection, _number: int) -> bool:
         headers = next(shop.customers).headers
         line = orjson.dumps({"sku": shop.words.draw(shop.skus), "quantity": 1})
         added, _ = await connection.request("POST", f"{API}/carts/mine/items", line, headers)
-        order = orjson.dumps({"cart_id": "mine", "shipping_address": ADDRESS, "payment_method": "sim_ok"})
+        order = orjson.dumps({"cart_id": "mine", "shipping_address": ADDRESS, "payment_method": "sim_ok", **more})
         keyed = {**headers, "Idempotency-Key": new_id().hex}
         status, body = await connection.request("POST", f"{API}/orders", order, keyed)
         if added != OK or status != CREATED:
@@ -138,6 +146,7 @@ SCENARIOS = (
     Scenario("search, never repeated", _get(_new_search), 32, "search", Requirement(1_200, 2_000)),
     Scenario("add to cart", _add_to_cart, 32, "cart", Requirement(1_700, 2_000)),
     Scenario(CHECKOUT, _checkout, 48, "checkout", Requirement(280, 450)),
+    Scenario("checkout with one coupon for all", _checkout_with_coupon, 48, "coupon", Requirement(252, 405)),
     Scenario("checkout until paid, 8 in flight, p99", _checkout, 8, "", at_most(120, 80, "ms"), 0.99),
     Scenario("one checkout alone, until paid, p50", _checkout, 1, "", at_most(25, 15, "ms"), 0.5),
     Scenario("product detail, every key different", _detail_in_turn, 32, "details", of_aiohttp(0.18, 0.25)),

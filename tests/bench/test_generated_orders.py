@@ -6,7 +6,7 @@ import asyncpg
 
 from infra.ops.devstack.stack import Stack
 from services.order.store.queries import OrderFilter, list_newest
-from tests.support.large_orders import ORDERS_OF_CUSTOMER, insert_orders
+from tests.support.many_orders import ORDERS_OF_CUSTOMER, insert_orders
 
 
 async def test_the_service_reads_generated_orders(stack: Stack) -> None:

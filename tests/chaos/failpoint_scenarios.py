@@ -38,7 +38,8 @@ def find_failpoints(root: Path = ROOT) -> Iterator[FailpointCall]:
     """Every call in the code."""
     for part in SOURCE_FOLDERS:
         for file in sorted((root / part).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text())):
+            text = file.read_text()
+            for node in ast.walk(ast.parse(text)) if f"{FAILPOINT_FUNCTION}(" in text else ():
                 if (
                     isinstance(node, ast.Call)
                     and isinstance(node.func, ast.Name)
@@ -117,7 +118,7 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
             "catalog.holds_settled": traffic.place_order,
             "catalog.import_queued": traffic.import_products,
             "catalog.import_claimed": traffic.import_products,
-            "catalog.product_imported": traffic.import_products,
+            "catalog.products_imported": traffic.import_products,
             "catalog.file_imported": traffic.import_products,
             "catalog.erased": visits.close_account,
             "catalog.search_indexed": traffic.index_products,
@@ -136,6 +137,7 @@ SCENARIOS: Mapping[str, FailpointScenario] = {
             "order.cart_read": visits.order_cart,
             "order.stock_held": traffic.place_order,
             "order.written": traffic.place_order,
+            "order.refused": traffic.exceed_coupon_limit,
             "order.hold_released": traffic.exceed_payment_limit,
             "order.stale_hold_released": traffic.order_with_expiring_hold,
             "order.charge_requested": traffic.pay_order,

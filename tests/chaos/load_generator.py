@@ -51,6 +51,7 @@ class LoadGenerator:
     skus: list[str] = field(default_factory=list)
     slugs: list[str] = field(default_factory=list)
     products: list[str] = field(default_factory=list)
+    coupons: list[str] = field(default_factory=list)
     idle_customers: deque[LoadCustomer] = field(default_factory=deque)
     customers: list[LoadCustomer] = field(default_factory=list)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)

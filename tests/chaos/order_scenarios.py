@@ -53,6 +53,19 @@ async def exceed_payment_limit(shop: CrashTestShop, crash: CrashOrder) -> None:
     assert response.status == 422, response.body
 
 
+async def exceed_coupon_limit(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """An order whose coupon requires more: its stock is held, the order refused, and its process dies before it
+    releases the hold.
+    """
+    customer, sku = await _customer(shop)
+    coupon = {"code": new_id().hex, "kind": "percent", "value": 10, "min_subtotal": 10**9, "currency": "USD"}
+    await shop.send(shop.admin, "POST", "/coupons", coupon)
+    body = {"items": _one(sku), "shipping_address": ADDRESS, "coupon": coupon["code"]}
+    async with crash:
+        response = await shop.send(customer, "POST", "/orders", body)
+    assert response.json["reason"] == "min_subtotal", response.body
+
+
 async def order_with_expiring_hold(shop: CrashTestShop, crash: CrashOrder) -> None:
     """An earlier attempt to order this cart died and left its hold, which expires soon."""
     sku = (await shop.create_product())["sku"]

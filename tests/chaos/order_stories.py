@@ -23,6 +23,8 @@ PAYMENT_METHOD_WEIGHTS = {
 
 UNKNOWN_OUTCOME_SECONDS = 45.0
 """Time after which a request without a response can no longer be in progress."""
+COUPON_SHARE = 0.15
+"""Of orders. Two of three coupons are soon used up, and come back when their orders are cancelled."""
 TRACKING = {"carrier": "Caravan", "number": "C-1"}
 
 
@@ -215,6 +217,8 @@ class OrderStories:
         body = {**source, "shipping_address": {**ADDRESS, "line2": marker}}
         if method:
             body["payment_method"] = method
+        if self.random.random() < COUPON_SHARE:
+            body["coupon"] = self.random.choice(self.load.coupons)
         response = await self.load.request("order", "POST", "/orders", body, token=token, key=marker)
         if response is None:
             return order

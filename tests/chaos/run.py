@@ -43,7 +43,7 @@ from tests.chaos.verify_run import VerifyRun, check_store_views, run_verify
 from tests.chaos.write_verification import WriteVerification, verify_writes
 from tests.support.http import HttpClient
 from tests.support.rpc import RpcCaller
-from tests.support.stack_without_coverage import uninstrumented_stack
+from tests.support.without_coverage import uninstrumented_stack
 
 DEFAULT_RATE = 55.0
 REPEATED_FAILPOINTS = ("consumer.applied", "relay.published")

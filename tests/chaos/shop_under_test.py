@@ -85,10 +85,19 @@ async def stock_shop(stack: Stack, operator: RpcCaller, rate: float, rng: random
     load.admin = response.json["access_token"]
     for number in range(SKUS):
         await _product(load, number)
+    for uses in (None, 10, 10):
+        await _coupon(load, uses)
     errands = CustomerJourneys(load)
     for _ in range(0, CUSTOMERS, 8):
         await asyncio.gather(*(errands.register() for _ in range(8)))
     return load
+
+
+async def _coupon(load: LoadGenerator, max_uses: int | None) -> None:
+    body = {"code": f"FAULT-{uuid4().hex}", "kind": "percent", "value": 10, "max_uses": max_uses}
+    response = await load.http.send("POST", "/coupons", body, token=load.admin, key=uuid4().hex, timeout_seconds=20)
+    assert response.status == 201, response.body
+    load.coupons.append(body["code"])
 
 
 async def _product(load: LoadGenerator, number: int) -> None:

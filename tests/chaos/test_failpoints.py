@@ -29,7 +29,7 @@ from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.support.eventually import eventually
 from tests.support.http import HttpClient
 from tests.support.rpc import RpcCaller
-from tests.support.stack_without_coverage import uninstrumented_stack
+from tests.support.without_coverage import uninstrumented_stack
 
 pytestmark = pytest.mark.timeout(600)
 """For a busy machine: seventy processes have to start."""
@@ -78,6 +78,7 @@ async def shopping(data_folder: Path) -> AsyncIterator[CrashTestShop]:
         seed=False,
         process_env=IMPATIENT,
         env_of=own,
+        temporary=True,
         **FREE_PORTS,
     )
     async with uninstrumented_stack(options) as stack, AsyncExitStack() as opened:

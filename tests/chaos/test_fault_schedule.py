@@ -65,7 +65,7 @@ def test_the_timeline_depends_on_the_seed_only() -> None:
     assert first != another
 
 
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=2)
 @given(seed=st.integers(0, 10**6), nodes=st.sampled_from([1, 3]))
 def test_faults_of_a_process_do_not_overlap(seed: int, nodes: int) -> None:
     suffering = shape(nodes)

@@ -17,7 +17,7 @@ from infra.ops.devstack.stack_settings import StackSettings
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.fuzz.callers import create_callers, create_example_product
 from tests.support.http import HttpClient
-from tests.support.stack_without_coverage import uninstrumented_stack
+from tests.support.without_coverage import uninstrumented_stack
 
 FOLDER = Path(__file__).parent
 GENERATED = FOLDER / "generated"

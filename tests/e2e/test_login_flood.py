@@ -15,7 +15,7 @@ from infra.ops.devstack.stack_settings import ALL_PARTS, StackSettings
 from tests.conftest import FREE_PORTS
 from tests.e2e.login_flood import SignedInUsers, attack
 from tests.support.http import HttpClient, RegisteredCustomer, register_customer
-from tests.support.stack_without_coverage import uninstrumented_stack
+from tests.support.without_coverage import uninstrumented_stack
 
 pytestmark = pytest.mark.long
 

@@ -1,22 +1,17 @@
 """With two processes of each service, a rolling restart under load fails no request."""
 
-import asyncio
-import tempfile
-from pathlib import Path
-
 from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos.rolling_restart import measure_rolling_restart, read_warnings
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
-from tests.support.stack_without_coverage import uninstrumented_stack
+from tests.support.server_folders import server_folder
+from tests.support.without_coverage import uninstrumented_stack
 
 RESTARTED = ("edge", "cart", "order")
 """One of each kind: the edge, a service on MongoDB, and a service on PostgreSQL that calls others."""
 
 
 async def test_a_rolling_restart_fails_no_request() -> None:
-    with tempfile.TemporaryDirectory(prefix="souk-rolling-") as name:
-        folder = Path(name)
-        await asyncio.to_thread(folder.chmod, 0o711)
+    with server_folder() as folder:
         settings = StackSettings(
             _env_file=None,
             data=folder / "shop",

@@ -12,7 +12,7 @@ import pytest
 from contracts.catalog import Product
 from contracts.failure import MalformedRequest, NotFound
 from edge.openapi.document import build_openapi
-from edge.request_parsing import RequestParser
+from edge.request_parsing import request_parser
 from edge.routes import BodyFormat, all_routes
 from tests.edge.test_bad_input import order_of
 from tests.edge.test_request_parsing import ID, query
@@ -22,16 +22,16 @@ READS = {path: route for path, route in all_routes() if route.body_format is Bod
 QUERY_FIELDS = [
     (path, name)
     for path, route in READS.items()
-    for name in RequestParser(route).query_fields
-    if name not in RequestParser(route).path_fields
+    for name in request_parser(route).query_fields
+    if name not in request_parser(route).path_fields
 ]
 LISTS = [path for path, name in QUERY_FIELDS if name == "after"]
-NUMBERS = [(path, name) for path, name in QUERY_FIELDS if name in RequestParser(READS[path])._number_formats]
+NUMBERS = [(path, name) for path, name in QUERY_FIELDS if name in request_parser(READS[path])._number_formats]
 PATHS = {"id": ID, "sku": "A", "key": "lamp", "image_id": ID, "width": "320"}
 
 
 def parse(path: str, text: str, **changed: str) -> Any:
-    parser = RequestParser(READS[path])
+    parser = request_parser(READS[path])
     params = {name: {**PATHS, **changed}[name] for name in parser.path_fields}
     return orjson.loads(parser.parse_query(params, f"{text}&q=lamp" if "suggest" in path else text))
 

@@ -150,3 +150,15 @@ async def test_replies_that_are_too_old_for_any_request_are_dropped(scenario: Ca
     scenario.now += MAX_AGE + STALE_SECONDS
     await scenario.stored()
     assert scenario.cache.size_bytes < 2 * ENTRY_BYTES
+
+
+async def test_a_reply_with_a_price_that_changes_by_time_is_not_used_after_that(scenario: CacheScenario) -> None:
+    task = await scenario.started()
+    scenario.fetches[0].set_result((b"old", {headers.VALID_SECONDS: "0.3"}))
+    await task
+    scenario.now += 0.29
+    assert (await scenario.get())[0].body == b"old"
+    scenario.now += 0.02
+    fetching, waiting = await scenario.started(), await scenario.started()
+    scenario.fetches[1].set_result((b"new", {}))
+    assert [(await task)[0].body for task in (fetching, waiting)] == [b"new", b"new"]

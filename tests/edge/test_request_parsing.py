@@ -38,6 +38,20 @@ def test_a_query_sets_only_the_fields_it_names() -> None:
     }
 
 
+def test_lists_and_parameters_with_names() -> None:
+    """A single value stays one, and the order of several does not matter: so equal requests share a reply."""
+    assert query("GET /products", "tag=b&tag=a&tag=b&category=x&limit=5") == {
+        "limit": 5,
+        "category": "x",
+        "tag": ["a", "b"],
+    }
+    text = "attribute.a.b=1&attribute.material=oak&attribute.material=brass&option.Size=%C3%84&option.Size=%C3%84"
+    assert query("GET /products/search", text) == {
+        "attribute": {"a.b": "1", "material": ["brass", "oak"]},
+        "option": {"Size": "Ä"},
+    }
+
+
 def test_query_names_are_the_json_names() -> None:
     assert query("GET /orders", "from=2026-01-01T00:00:00Z") == {"from": "2026-01-01T00:00:00Z"}
     with pytest.raises(MalformedRequest):
@@ -67,6 +81,14 @@ def test_path_and_query_are_merged() -> None:
         ("nonsense=1", ["/nonsense"]),
         ("limit=1&limit=2", [""]),
         ("a/b~c=1", ["/a~1b~0c"]),
+        ("tag=a,b", ["/tag"]),
+        ("tag=a&tag=b,c", ["/tag"]),
+        ("attribute=x", ["/attribute"]),
+        ("attribute.=x", ["/attribute."]),
+        ("option.Size=", ["/option/Size"]),
+        ("sort.x=1&limit.=2", ["/sort.x", "/limit."]),
+        ("&".join(f"tag={number}" for number in range(21)), ["/tag"]),
+        ("&".join(f"option.n{number}=x" for number in range(11)), ["/option"]),
     ],
 )
 def test_an_invalid_query_is_refused(text: str, pointers: list[str]) -> None:

@@ -1,9 +1,7 @@
 """Fuzzes a new shop as one caller after another, the administrator last."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import aiohttp
 
@@ -12,7 +10,8 @@ from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.fuzz.callers import create_callers, create_example_product, create_guest
 from tests.fuzz.schemathesis import FuzzBudget, FuzzResult, run_schemathesis
 from tests.support.http import HttpClient
-from tests.support.stack_without_coverage import uninstrumented_stack
+from tests.support.server_folders import server_folder
+from tests.support.without_coverage import uninstrumented_stack
 
 UNTHROTTLED_SETTINGS = {**FAST_SETTINGS, "SOUK_LOGIN_FAILURES": "100000", "SOUK_LOGIN_FAILURES_OF_ADDRESS": "100000"}
 """Settings under which no caller is throttled."""
@@ -23,9 +22,7 @@ async def fuzz_as_all_callers(
 ) -> list[FuzzResult]:
     """Returns the findings of each caller; `on_result` gets each as soon as it is known."""
     results: list[FuzzResult] = []
-    with tempfile.TemporaryDirectory(prefix="souk-fuzz-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
+    with server_folder() as folder:
         data = folder / "shop"
         options = StackSettings(
             _env_file=None, data=data, nginx_limits=False, seed=False, process_env=UNTHROTTLED_SETTINGS, **FREE_PORTS

@@ -4,12 +4,12 @@ Schemathesis logs in by itself, and again when its session ends, because some ge
 """
 
 import asyncio
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz.callers import FuzzCaller
+from tests.support.without_coverage import unmeasured_environment
 
 CHECKS = (
     "not_a_server_error",
@@ -81,7 +81,7 @@ async def run_schemathesis(url: str, caller: FuzzCaller, budget: FuzzBudget, fol
         *_arguments(url, budget, CHECKS_OF_GUEST if caller.order_token else CHECKS),
         cwd=folder,
         env={
-            **os.environ,
+            **unmeasured_environment(),
             "SCHEMATHESIS_HOOKS": str(HOOKS),
             "SOUK_FUZZ_SELF": caller.id,
             "SOUK_FUZZ_ORDER": caller.order_id,

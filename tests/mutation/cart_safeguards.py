@@ -98,8 +98,8 @@ CART_SAFEGUARDS = (
     Safeguard(
         "cached quotes: one is used for longer than a second",
         "services/cart/price_client.py",
-        "return entry is not None and entry.asked_at >= oldest",
-        "return entry is not None",
+        "return self.asked_at >= oldest and (lasts",
+        "return (lasts",
         (f"{CACHED}::test_a_quote_is_cached_for_a_second_at_most",),
     ),
     Safeguard(

@@ -4,7 +4,7 @@ from tests.mutation.safeguard import Safeguard
 
 PLACE = "services/order/handlers/place.py"
 CARTS = "services/cart/domain/carts.py"
-DECLINED = "tests/services/order/test_declined_carts.py"
+DECLINED = "tests/services/order/test_carts_of_declined_orders.py"
 EVENTS = "tests/services/cart/test_events.py"
 MERGES = "tests/services/cart/test_ownership.py::test_a_merge_says_what_it_left_out"
 

@@ -4,7 +4,7 @@ from tests.mutation.safeguard import Safeguard
 
 LIMITS = "tests/services/order/test_guest_limits.py"
 ORDER = "services/order"
-HOLDS = "services/catalog/migrations/0007_guest_holds.up.sql"
+HOLDS = "services/catalog/migrations/0015_inventory.up.sql"
 
 GUEST_SAFEGUARDS = (
     Safeguard(

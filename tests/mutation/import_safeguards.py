@@ -3,6 +3,7 @@
 from tests.mutation.safeguard import Safeguard
 
 IDENTITY = "tests/services/catalog/test_import_identity.py"
+CLAIMS = "tests/services/catalog/test_import_skus.py"
 IMPORTS = "tests/services/catalog/test_imports.py"
 PRODUCTS = "tests/services/catalog/test_products.py"
 RUNNER = "services/catalog/workers/import_runner.py"
@@ -25,14 +26,49 @@ IMPORT_SAFEGUARDS = (
     ),
     Safeguard(
         "import: a variant whose SKU is taken is left out",
-        RUNNER,
-        "        return product.with_other_skus(skus, notices)\n",
-        "        return None\n",
+        "services/catalog/domain/shopify/sku_claims.py",
+        "    return claimed.with_other_skus(left, notices) if left else claimed\n",
+        "    return replace(claimed, variants=()) if left else claimed\n",
         (f"{IMPORTS}::test_a_sku_of_another_product_is_never_taken",),
     ),
     Safeguard(
+        "import: a product of the file is taken for another one by its SKUs",
+        "services/catalog/domain/shopify/sku_claims.py",
+        "if 2 * count > len(skus) and owner.handle not in claims.handles:",
+        "if 2 * count > len(skus):",
+        (f"{CLAIMS}::test_a_product_of_the_file_is_not_renamed_and_a_few_skus_rename_none",),
+    ),
+    Safeguard(
+        "import: a few shared SKUs replace another product",
+        "services/catalog/domain/shopify/sku_claims.py",
+        "if 2 * count > len(skus) and owner.handle not in claims.handles:",
+        "if owner.handle not in claims.handles:",
+        (f"{CLAIMS}::test_a_product_of_the_file_is_not_renamed_and_a_few_skus_rename_none",),
+    ),
+    Safeguard(
+        "import: a SKU that orders hold is given to another product",
+        "services/catalog/workers/sku_release.py",
+        "        except VariantInUse as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        (f"{CLAIMS}::test_a_sku_on_hold_is_not_given_to_another_product",),
+    ),
+    Safeguard(
+        "import: a refused product costs the others of its batch",
+        RUNNER,
+        "        await _import_batch(run, batch[middle:])\n",
+        "        pass\n",
+        (f"{IDENTITY}::test_a_dry_run_reports_the_same_and_changes_nothing",),
+    ),
+    Safeguard(
+        "import: a missing column clears the cells that were kept",
+        "services/catalog/domain/shopify/kept_cells.py",
+        "for column, cell in before.items() if column not in columns}",
+        "for column, cell in before.items() if column in ()}",
+        ("tests/services/catalog/test_kept_columns.py::test_what_a_file_does_not_say_stays",),
+    ),
+    Safeguard(
         "import: a category is found by a slug that its name only resembles",
-        "services/catalog/workers/product_import.py",
+        "services/catalog/workers/category_import.py",
         'exact_slug = "-".join(name.lower().split())',
         "exact_slug = slugify(name)",
         (f"{IDENTITY}::test_categories_are_told_apart_by_their_names",),
@@ -60,7 +96,7 @@ IMPORT_SAFEGUARDS = (
     ),
     Safeguard(
         "import: a dry run writes products",
-        RUNNER,
+        "services/catalog/workers/import_run.py",
         "                raise _RolledBackError\n",
         "                pass\n",
         (f"{IDENTITY}::test_a_dry_run_reports_the_same_and_changes_nothing",),

@@ -54,7 +54,7 @@ MESSAGING_SAFEGUARDS = (
         "        await end_tasks([task], cancel_again_seconds=CANCEL_AGAIN_SECONDS)\n",
         "        task.cancel()\n        await asyncio.wait([task])\n",
         (
-            "tests/infra/messaging/test_connection.py::test_an_attempt_to_connect_that_loses_a_cancellation_ends_in_time",
+            "tests/infra/messaging/test_connection_errors.py::test_an_attempt_to_connect_that_loses_a_cancellation_ends_in_time",
         ),
     ),
     Safeguard(

@@ -8,6 +8,13 @@ ORDER = "services/order"
 
 PRICING_SAFEGUARDS = (
     Safeguard(
+        "pricing: goods of a category without a rate are not taxed",
+        f"{ORDER}/domain/taxes.py",
+        "return self._find(place, DEFAULT_TAX_CATEGORY, at) or NOT_COLLECTING",
+        "return NOT_COLLECTING",
+        (f"{PRICING}::test_goods_of_a_category_without_a_rate_where_they_go_are_taxed_as_standard",),
+    ),
+    Safeguard(
         "pricing: an order is stored at the prices of old rules",
         f"{ORDER}/store/insert.py",
         "WHERE rules_version = (SELECT version FROM pricing_rules)",
@@ -46,12 +53,12 @@ PRICING_SAFEGUARDS = (
         "contracts/order/shipping.py",
         "if same_currency and (lower.to is None or lower.to > upper.from_):",
         "if False:",
-        (f"{PRICING}::test_bands_are_half_open",),
+        ("tests/services/order/test_shipping.py::test_bands_are_half_open",),
     ),
     Safeguard(
         "pricing: an order is checked for a method only after its stock is held",
         f"{ORDER}/handlers/place.py",
-        "await deps.pricing_rules.decide(deps.db, partial(require_deliverable, body))",
+        "await deps.pricing_rules.decide(deps.db, partial(require_known_method, body))",
         "pass",
         ("tests/services/order/test_place.py::test_an_invalid_body_is_refused",),
     ),

@@ -2,7 +2,7 @@
 
 from tests.mutation.safeguard import Safeguard
 
-MIGRATION = "services/catalog/migrations/0010_publication.up.sql"
+MIGRATION = "services/catalog/migrations/0015_inventory.up.sql"
 WRITER = "services/catalog/product_writer.py"
 DOCUMENTS = "services/catalog/store/product_documents.py"
 PRODUCTS = "services/catalog/store/products.py"
@@ -137,6 +137,6 @@ PRODUCT_SAFEGUARDS = (
         "edge/responses.py",
         "if (moved_to := reply_headers.get(headers.MOVED_TO)) is not None:",
         "if (moved_to := None) is not None:",
-        ("tests/edge/test_public_replies.py::test_an_old_slug_leads_to_the_path_of_the_current_one",),
+        ("tests/edge/test_cached_public_replies.py::test_an_old_slug_leads_to_the_path_of_the_current_one",),
     ),
 )

@@ -66,8 +66,8 @@ REVIEW_SAFEGUARDS = (
     Safeguard(
         "rating: products keep the rank that the shop's former average gave them",
         "services/catalog/app.py",
-        "deps.search_indexer, deps.rating_ranker]",
-        "deps.search_indexer]",
+        "deps.search_indexer, deps.rating_ranker, ",
+        "deps.search_indexer, ",
         (f"{REVIEWS}::test_lists_and_search_follow_the_rating",),
     ),
     Safeguard(

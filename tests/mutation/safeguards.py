@@ -23,20 +23,24 @@ from rich.table import Table
 from tests.mutation.access_safeguards import ACCESS_SAFEGUARDS
 from tests.mutation.account_safeguards import ACCOUNT_SAFEGUARDS
 from tests.mutation.cart_safeguards import CART_SAFEGUARDS
+from tests.mutation.coupon_safeguards import COUPON_SAFEGUARDS
 from tests.mutation.decline_safeguards import DECLINE_SAFEGUARDS
-from tests.mutation.edge_safeguards import EDGE_SAFEGUARDS
 from tests.mutation.export_safeguards import EXPORT_SAFEGUARDS
+from tests.mutation.field_safeguards import FIELD_SAFEGUARDS
 from tests.mutation.guest_safeguards import GUEST_SAFEGUARDS
 from tests.mutation.import_safeguards import IMPORT_SAFEGUARDS
 from tests.mutation.mail_safeguards import MAIL_SAFEGUARDS
 from tests.mutation.messaging_safeguards import MESSAGING_SAFEGUARDS
-from tests.mutation.operation_safeguards import OPERATION_SAFEGUARDS
+from tests.mutation.price_safeguards import PRICE_SAFEGUARDS
 from tests.mutation.pricing_safeguards import PRICING_SAFEGUARDS
+from tests.mutation.process_safeguards import PROCESS_SAFEGUARDS
 from tests.mutation.product_safeguards import PRODUCT_SAFEGUARDS
 from tests.mutation.query_safeguards import QUERY_SAFEGUARDS
+from tests.mutation.reply_cache_safeguards import REPLY_CACHE_SAFEGUARDS
 from tests.mutation.review_safeguards import REVIEW_SAFEGUARDS
 from tests.mutation.safeguard import Safeguard
 from tests.mutation.size_safeguards import SIZE_SAFEGUARDS
+from tests.mutation.stock_safeguards import STOCK_SAFEGUARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_TIMEOUT_SECONDS = 300.0
@@ -52,14 +56,14 @@ SAFEGUARDS = (
     ),
     Safeguard(
         "hold transaction: stock is read without a lock",
-        "services/catalog/migrations/0010_publication.up.sql",
-        "PERFORM 1 FROM stock s WHERE s.sku = ANY (asked_skus) ORDER BY s.sku FOR UPDATE;",
+        "services/catalog/migrations/0015_inventory.up.sql",
+        "\n    PERFORM 1 FROM stock s WHERE s.sku = ANY (asked_skus) ORDER BY s.sku FOR UPDATE;",
         "",
         ("tests/services/catalog/test_holds.py::test_a_hundred_concurrent_holds_share_the_last_ten_units",),
     ),
     Safeguard(
         "hold transaction: short lines are skipped, the other lines are held",
-        "services/catalog/migrations/0010_publication.up.sql",
+        "services/catalog/migrations/0015_inventory.up.sql",
         "ELSIF short IS NOT NULL THEN",
         "ELSIF short IS NOT NULL AND json_array_length(json_build_array(short)) = 0 THEN",
         ("tests/services/catalog/test_holds.py::test_a_hold_reserves_every_line_or_none",),
@@ -123,7 +127,7 @@ SAFEGUARDS = (
         "services/order/handlers/place.py",
         'return uuid5(_HOLD_NAMESPACE, f"cart {cart_version.cart_id} {cart_version.version}{again}")',
         "return new_id()",
-        ("tests/services/order/test_idempotency.py::test_a_retry_after_a_crash_finds_the_hold",),
+        ("tests/services/order/test_concurrent_requests.py::test_a_retry_after_a_crash_finds_the_hold",),
     ),
     Safeguard(
         "one payment per order: the row of the bill admits every payment",
@@ -143,18 +147,22 @@ SAFEGUARDS = (
     *ACCOUNT_SAFEGUARDS,
     *MESSAGING_SAFEGUARDS,
     *SIZE_SAFEGUARDS,
+    *STOCK_SAFEGUARDS,
     *EXPORT_SAFEGUARDS,
     *IMPORT_SAFEGUARDS,
+    *COUPON_SAFEGUARDS,
     *DECLINE_SAFEGUARDS,
     *CART_SAFEGUARDS,
-    *EDGE_SAFEGUARDS,
+    *REPLY_CACHE_SAFEGUARDS,
     *GUEST_SAFEGUARDS,
-    *OPERATION_SAFEGUARDS,
+    *PROCESS_SAFEGUARDS,
     *MAIL_SAFEGUARDS,
+    *PRICE_SAFEGUARDS,
     *PRICING_SAFEGUARDS,
     *PRODUCT_SAFEGUARDS,
     *QUERY_SAFEGUARDS,
     *REVIEW_SAFEGUARDS,
+    *FIELD_SAFEGUARDS,
 )
 
 

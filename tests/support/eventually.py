@@ -8,10 +8,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.01, 0.05
+"""The shortest and the longest pause between two checks."""
+PAUSE_SHARE = 0.1
+"""The share of the time waited so far that a pause takes: a check often costs a request, which slows what it awaits."""
+
 
 async def eventually(check: Callable[[], T | Awaitable[T]], *, timeout_seconds: float = 15.0) -> T:
     """Repeats `check` until it returns a truthy value and raises no AssertionError; returns that value."""
-    deadline = time.monotonic() + timeout_seconds
+    started_at = time.monotonic()
     while True:
         try:
             found = check()
@@ -21,9 +26,10 @@ async def eventually(check: Callable[[], T | Awaitable[T]], *, timeout_seconds: 
             error: AssertionError | None = None
         except AssertionError as failed:
             error = failed
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started_at
+        if waited > timeout_seconds:
             raise error or AssertionError(f"not true within {timeout_seconds} s: {_source(check)}")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(min(max(waited * PAUSE_SHARE, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS))
 
 
 def _source(check: Callable[..., object]) -> str:

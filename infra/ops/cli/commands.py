@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, CommandEntry] = MappingProxyType(
         "import": CommandEntry("import_products:import_command", "Import products from a CSV file.", FILL),
         "export": CommandEntry("export_products:export_command", "Export all products to a CSV file.", FILL),
         "starter-set": CommandEntry(
-            "starter_set:starter_set", "Load tax rates and shipping zones to begin with.", FILL
+            "starter_tax_and_shipping:starter_set", "Load tax rates and shipping zones to begin with.", FILL
         ),
         "verify": CommandEntry(
             "verify:verify", "Check the invariants over all stores, streams and the gateway.", OPERATE

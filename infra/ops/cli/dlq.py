@@ -15,7 +15,7 @@ from rich.text import Text
 from contracts.failure import Fail
 from contracts.registry import REDELIVER
 from infra.messaging.dead_letters import DeadLetter, DeadLetterQueue
-from infra.messaging.redelivery import RedeliveryClient
+from infra.messaging.redelivery_client import RedeliveryClient
 from infra.messaging.replay import describe_failure
 from infra.ops.cli.operator_connection import operator_client
 from infra.ops.cli.options import PLAIN, WIDE, DataOption, JsonOption

@@ -24,7 +24,9 @@ COUNT_COLUMNS = ("products", "variants", "created", "updated", "unchanged")
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="A product CSV as Shopify exports it.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="A product CSV as Shopify or WooCommerce exports it.", show_default=False)
+    ],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report what would be imported.")] = False,
     data: DataOption = None,
@@ -115,6 +117,8 @@ def print_result(job: dict[str, Any], name: str, console: Console) -> None:
         counts.add_column(count.capitalize(), justify="right")
     counts.add_row(*(str(job[count]) for count in COUNT_COLUMNS))
     console.print(counts)
+    if changes := job.get("changes"):
+        _print_changes(changes, console)
     warnings, errors = job.get("warnings", []), job["errors"]
     if warnings:
         values = "value was" if len(warnings) == 1 else "values were"
@@ -122,6 +126,22 @@ def print_result(job: dict[str, Any], name: str, console: Console) -> None:
     if errors:
         rows = "row" if len(errors) == 1 else "rows"
         _print_notices(f"{len(errors)} {rows} not imported:", "red", errors, console)
+
+
+def _print_changes(changes: list[dict[str, Any]], console: Console) -> None:
+    console.print("\nThe first changes:", style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Line", justify="right")
+    for column in ("Handle", "SKU", "Column", "Before", "After"):
+        table.add_column(column)
+    rows = [(change, one) for change in changes for one in change["fields"] or [{"field": "a new product"}]]
+    for change, one in rows[:MAX_NOTICES_SHOWN]:
+        values = (one.get(name, "")[:MAX_VALUE_SHOWN] for name in ("before", "after"))
+        cells = (change["handle"], one.get("sku", ""), one["field"], *(" ".join(value.split()) for value in values))
+        table.add_row(str(change["line"]), *map(Text, cells))
+    console.print(table)
+    if len(rows) > MAX_NOTICES_SHOWN:
+        console.print(f"... and {len(rows) - MAX_NOTICES_SHOWN} more.")
 
 
 def _print_notices(title: str, colour: str, notices: list[dict[str, Any]], console: Console) -> None:

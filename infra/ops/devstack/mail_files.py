@@ -3,6 +3,7 @@
 import email
 import email.parser
 import email.policy
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import getaddresses
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 
 CACHED_RECIPIENTS = 2000
@@ -66,27 +68,37 @@ class ReceivedMail:
 def list_mails(folder: Path, *, to: str = "", newest: int | None = None) -> list[ReceivedMail]:
     """Returns mails, oldest first: those whose recipient contains `to`, and only the `newest` so many."""
     found: list[ReceivedMail] = []
-    for number in sorted(mail_numbers(folder), reverse=True):
+    for number, entry in sorted(_stored_files(folder), key=itemgetter(0), reverse=True):
         if newest is not None and len(found) >= newest:
             break
-        path = _path(folder, number)
         with suppress(FileNotFoundError):
-            is_wanted = to.lower() in _read_recipients(path, path.stat().st_mtime_ns).lower()
+            is_wanted = to.lower() in _read_recipients(entry.path, entry.stat().st_mtime_ns).lower()
             if is_wanted and (one := read_mail(folder, number)):
                 found.append(one)
     return found[::-1]
 
 
 @lru_cache(maxsize=CACHED_RECIPIENTS)
-def _read_recipients(path: Path, _modified_at: int) -> str:
+def _read_recipients(path: str, _modified_at: int) -> str:
     """The header To of a mail. Each is parsed once: a program that waits for a mail looks at all of them often."""
-    with path.open("rb") as file:
+    with Path(path).open("rb") as file:
         return str(email.parser.BytesHeaderParser(policy=email.policy.default).parse(file)["To"] or "")
+
+
+def _stored_files(folder: Path) -> list[tuple[int, "os.DirEntry[str]"]]:
+    """Number and file of each stored mail, in no order."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return [
+            (int(number), entry)
+            for entry in entries
+            if (number := entry.name.removesuffix(".eml")) != entry.name and number.isdecimal()
+        ]
+    return []
 
 
 def mail_numbers(folder: Path) -> list[int]:
     """Returns the numbers of the stored mails, in no order."""
-    return [int(path.stem) for path in folder.glob("*.eml") if path.stem.isdecimal()]
+    return [number for number, _ in _stored_files(folder)]
 
 
 def delete_mails(folder: Path, *, to: str) -> int:

@@ -30,6 +30,7 @@ NO_GUEST_LIMITS: Mapping[str, str] = MappingProxyType(
         "SOUK_GUEST_ORDERS_PER_EMAIL": "0",
         "SOUK_GUEST_ORDER_SHARE": "1",
         "SOUK_GUEST_TOTAL_SHARE": "1",
+        "SOUK_COUPON_GUESSES": "0",
     }
 )
 """The settings of the order service when limits are off."""

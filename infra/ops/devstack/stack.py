@@ -24,7 +24,7 @@ from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.free_ports import PortPicker
 from infra.ops.devstack.instance_lock import lock_data_dir
-from infra.ops.devstack.openssl import openssl_environment
+from infra.ops.devstack.openssl_libraries import openssl_environment
 from infra.ops.devstack.port_allocation import (
     NATS_PROCESS,
     allocate_ports,

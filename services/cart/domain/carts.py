@@ -15,6 +15,7 @@ from uuid import UUID
 from contracts.cart import CartFull, CartItemChange
 from contracts.catalog import OutOfStock, SkuQuote, SkuUnknown
 from contracts.failure import FieldError, InvalidRequest, NotFound
+from services.cart.domain.coupons import CartCoupon, SetCoupon
 
 REFERENCE_LENGTH = 32
 MAX_UNITS = 999
@@ -74,6 +75,7 @@ class CartRecord:
     """
     forgotten_to: int = 0
     """The highest version that a dropped order was placed from; dropped orders are no longer among `ordered`."""
+    coupon: CartCoupon | None = None
     lines_by_sku: Mapping[str, CartLine] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -129,14 +131,16 @@ class ClearLines:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceLines:
-    """Replaces all lines of the cart, if it still has that `version`."""
+    """Replaces all lines of the cart, if it still has that `version`; a `coupon` replaces its coupon."""
 
     lines: tuple[CartLine, ...]
     version: int
+    coupon: CartCoupon | None = None
 
 
-CartEdit = AddLine | IncreaseQuantity | SetQuantity | RemoveLine | ClearLines | ReplaceLines
-"""A change of a cart's lines. Each one increases the version by one."""
+LineEdit = AddLine | IncreaseQuantity | SetQuantity | RemoveLine | ClearLines | ReplaceLines
+CartEdit = LineEdit | SetCoupon
+"""A change of a cart. Each one increases the version by one."""
 
 
 def add_units(cart: CartRecord, sku: str, quantity: int, quotes: QuotesBySku) -> CartEdit:
@@ -211,7 +215,7 @@ def merge_lines(own: CartRecord, guest: CartRecord) -> CartEdit | None:
 
     A line holds up to `MAX_UNITS`: it stores how many units were left out, and its owner reads that once. The owner
     also reads again which of these lines are short. Where the SKU has passed from one product to another between the
-    two carts, the guest's line replaces the customer's.
+    two carts, the guest's line replaces the customer's. The guest's coupon comes along if the customer has none.
     """
     if not guest.lines:
         return None
@@ -227,7 +231,9 @@ def merge_lines(own: CartRecord, guest: CartRecord) -> CartEdit | None:
         )
     if len(merged) > MAX_LINES:
         raise CartFull(f"The merged cart would hold {len(merged)} different SKUs; a cart holds at most {MAX_LINES}.")
-    return ReplaceLines(tuple(merged.values()), own.version)
+    is_taken = own.coupon is None and guest.coupon is not None
+    coupon = replace(guest.coupon, since=own.version + 1) if guest.coupon and is_taken else None
+    return ReplaceLines(tuple(merged.values()), own.version, coupon)
 
 
 def units_taken(guest: CartRecord, own: CartRecord, merged: CartRecord) -> tuple[CartLine, ...]:
@@ -312,7 +318,8 @@ def _mark_line_seen(line: CartLine, quote: SkuQuote | None) -> CartLine:
 
 
 def _quoted_line(quote: SkuQuote, quantity: int) -> CartLine:
-    return CartLine(quote.sku, quantity, quote.product_id, quote.name, quote.options, quote.unit_price.amount)
+    price = quote.price_of(quantity).amount
+    return CartLine(quote.sku, quantity, quote.product_id, quote.name, quote.options, price)
 
 
 def _require_on_sale(sku: str, quotes: QuotesBySku) -> SkuQuote:

@@ -60,7 +60,8 @@ async def checkout(deps: CartDeps, request: Request[CheckoutRequest]) -> Checkou
     if not cart.lines:
         raise CartEmpty
     # The next write most likely finds the cart emptied by the order, once that was paid.
-    emptied = replace(cart, lines=(), version=cart.version + 1)
+    emptied = replace(cart, lines=(), coupon=None, version=cart.version + 1)
     deps.write_cache.put(cart_key(request.body.id, customer), emptied)
     lines = [CheckoutLine(sku=line.sku, quantity=line.quantity, product_id=line.product_id) for line in cart.lines]
-    return Checkout(cart_id=cart_reference(cart.id), version=cart.version, lines=lines)
+    coupon = cart.coupon.terms.code if cart.coupon else None
+    return Checkout(cart_id=cart_reference(cart.id), version=cart.version, lines=lines, coupon=coupon)

@@ -22,4 +22,5 @@ async def export(deps: CartDeps, request: Request[ExportUserData]) -> UserDataPa
     if cart is None:
         return UserDataPart()
     lines = [CheckoutLine(sku=line.sku, quantity=line.quantity) for line in cart.lines]
-    return UserDataPart(carts=[ExportedCart(id=cart.id, lines=lines, expires_at=cart.expires_at)])
+    coupon = cart.coupon.terms.code if cart.coupon else None
+    return UserDataPart(carts=[ExportedCart(id=cart.id, lines=lines, expires_at=cart.expires_at, coupon=coupon)])

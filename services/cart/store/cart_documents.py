@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.cart import CartItemChange
+from contracts.coupons import CouponTerms
 from infra.database.mongo import Document
 from services.cart.domain.carts import (
     MAX_LINES,
@@ -18,10 +19,12 @@ from services.cart.domain.carts import (
     CartRecord,
     ClearLines,
     IncreaseQuantity,
+    LineEdit,
     RemoveLine,
     ReplaceLines,
     SetQuantity,
 )
+from services.cart.domain.coupons import CartCoupon, SetCoupon
 
 MAX_REMEMBERED_ORDERS = 20
 """Applied orders that a cart lists one by one; of older ones it stores only the highest version."""
@@ -29,6 +32,20 @@ MAX_REMEMBERED_ORDERS = 20
 
 def edit_statement(edit: CartEdit, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
     """The condition on the stored cart, and the update."""
+    if isinstance(edit, SetCoupon):
+        return _coupon_statement(edit.coupon, expires_at)
+    return _line_statement(edit, expires_at)
+
+
+def _coupon_statement(coupon: CartCoupon | None, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
+    values: Document = {"expires_at": expires_at, "version": _NEXT_VERSION, "coupon": "$$REMOVE"}
+    if coupon is None:
+        return {"coupon": {"$exists": True}}, [{"$set": values}]
+    values["coupon"] = {"$mergeObjects": [{"$literal": _coupon_document(coupon)}, {"since": _NEXT_VERSION}]}
+    return {}, [{"$set": values}]
+
+
+def _line_statement(edit: LineEdit, expires_at: datetime) -> tuple[Document, Document | list[Document]]:
     common: Document = {"$inc": {"version": 1}, "$set": {"expires_at": expires_at}}
     match edit:
         case AddLine(line):
@@ -44,13 +61,15 @@ def edit_statement(edit: CartEdit, expires_at: datetime) -> tuple[Document, Docu
             return {"lines.sku": sku}, common | {"$pull": {"lines": {"sku": sku}}}
         case ClearLines():
             return {"lines.0": {"$exists": True}}, common | {"$set": {"expires_at": expires_at, "lines": []}}
-        case ReplaceLines(lines, version):
+        case ReplaceLines(lines, version, coupon):
             values = {"expires_at": expires_at, "lines": [line_document(line) for line in lines]}
+            if coupon is not None:
+                values["coupon"] = _coupon_document(coupon)
             return {"version": version}, common | {"$set": values}
 
 
 def order_statement(order_id: UUID, version: int) -> list[Document]:
-    """Removes all lines for an order that was placed from that version, as `with_order` lists it.
+    """Removes all lines and the coupon for an order that was placed from that version, as `with_order` lists it.
 
     It knows nothing of the stored cart, so it does in MongoDB what `with_order` does in Python.
     """
@@ -63,6 +82,7 @@ def order_statement(order_id: UUID, version: int) -> list[Document]:
         {
             "$set": {
                 "lines": [],
+                "coupon": "$$REMOVE",
                 "version": _NEXT_VERSION,
                 "ordered": {"$concatArrays": [ordered, [order_id]]},
                 "ordered_at": {"$concatArrays": [unknown_versions, ordered_at, [version]]},
@@ -105,6 +125,17 @@ def line_document(line: CartLine) -> Document:
     }
 
 
+def _coupon_document(coupon: CartCoupon) -> Document:
+    return {**coupon.terms.model_dump(mode="json"), "since": coupon.since}
+
+
+def _to_coupon(document: Document | None) -> CartCoupon | None:
+    if document is None:
+        return None
+    terms = {name: document[name] for name in CouponTerms.model_fields}
+    return CartCoupon(CouponTerms.model_validate(terms, strict=False), document["since"])
+
+
 def _to_line(document: Document) -> CartLine:
     shortage = document["shortage"]
     return CartLine(
@@ -135,4 +166,5 @@ def to_cart(document: Any) -> CartRecord | None:
         tuple(document.get("ordered", ())),
         tuple(document.get("ordered_at", ())),
         document.get("forgotten_to", 0),
+        _to_coupon(document.get("coupon")),
     )

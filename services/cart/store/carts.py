@@ -192,20 +192,24 @@ class CartStore:
         return result.matched == len(updates)
 
     async def apply_order(self, cart: CartRecord, left: Sequence[CartLine], order_id: UUID, version: int) -> bool:
-        """Stores the lines that are `left` after the order; False when the cart has changed since it was read.
+        """Stores the lines that are `left` after the order, without the coupon that it had; False when the cart has
+        changed since it was read.
 
         `version` is the version of the cart that the order was placed from.
         """
         after = with_order(cart, order_id, version, MAX_REMEMBERED_ORDERS)
-        update = {
+        ends_coupon = cart.coupon is not None and cart.coupon.since <= version
+        update: Document = {
             "$set": {
                 "lines": [line_document(line) for line in left],
                 "ordered": list(after.ordered),
                 "ordered_at": list(after.ordered_at),
                 "forgotten_to": after.forgotten_to,
             },
-            "$inc": {"version": int(tuple(left) != cart.lines)},
+            "$inc": {"version": int(ends_coupon or tuple(left) != cart.lines)},
         }
+        if ends_coupon:
+            update["$unset"] = {"coupon": ""}
         ordered = list(cart.ordered) if cart.ordered else {"$in": [None, []]}
         required = {"_id": cart.id, "version": cart.version, "ordered": ordered}
         return bool((await self._carts.update_one(required, update)).matched_count)

@@ -1,6 +1,6 @@
 """Text as it is searched and sorted. PostgreSQL is built without ICU and `unaccent`, so this is done here and stored.
 
-A change of what these functions return needs a migration that sets `indexed_version` of all products to 0 and
+A change of what these functions return needs a migration that sets `search_version` of all products to 0 and
 `keyed_name` of all categories to '', so that the indexer makes their columns again.
 """
 
@@ -28,6 +28,12 @@ _LETTERS = str.maketrans(
     }
 )
 """Letters without a decomposition, and the quotes and dashes of word processors."""
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]+"
+)
+"""Runs of letters of languages that put no spaces between words, or whose words have many endings, as Korean."""
+_UNSPACED_PUNCTUATION = re.compile("[\u3001-\u3003\u3008-\u3020\u30fb]")
 _NUMBER = re.compile(r"\d+")
 _MAX_WEIGHTS = 400
 """How many weights of each level a sort key holds: it must fit into an entry of an index, 2,700 bytes."""
@@ -40,10 +46,39 @@ def fold(text: str) -> str:
     one, however their accents are encoded.
     """
     if not text.isascii():
-        decomposed = _MARKS.sub("", unicodedata.normalize("NFKD", text))
-        folded = _MARKS.sub("", unicodedata.normalize("NFKD", decomposed.casefold()))
+        folded = _without_marks(_without_marks(text).casefold())
         text = unicodedata.normalize("NFC", folded.translate(_LETTERS))
     return " ".join(text.lower().split())
+
+
+def search_text(text: str) -> str:
+    """The folded text, with bigrams in place of letters of a language without spaces: `abc` would be `ab bc c`.
+
+    So any two letters in a row are a word, and each single letter is the beginning of one.
+    """
+    folded = fold(text)
+    return folded if folded.isascii() else _split_runs(folded, keep_last=True)
+
+
+def query_text(text: str) -> str:
+    """The text of a search in the form of `search_text`: without a last letter alone, unless that is the whole run."""
+    folded = fold(text)
+    return folded if folded.isascii() else _split_runs(folded, keep_last=False)
+
+
+def _split_runs(text: str, *, keep_last: bool) -> str:
+    def bigrams(match: re.Match[str]) -> str:
+        run = match[0]
+        parts = [run[place : place + 2] for place in range(len(run))]
+        return f" {' '.join(parts if keep_last or len(run) == 1 else parts[:-1])} "
+
+    return " ".join(_UNSPACED.sub(bigrams, _UNSPACED_PUNCTUATION.sub(" ", text)).split())
+
+
+def _without_marks(text: str) -> str:
+    """The text without accents. The breve of the Cyrillic short i stays: the letter has endings of its own."""
+    decomposed = unicodedata.normalize("NFKD", text).replace("\u0438\u0306", "\u0439").replace("\u0418\u0306", "\u0419")
+    return _MARKS.sub("", decomposed)
 
 
 def tag_key(tag: str) -> str:

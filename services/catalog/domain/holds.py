@@ -5,11 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from contracts.catalog import GuestStockLimit, OutOfStock, RequestedLine, SkuUnknown
+from contracts.catalog import MAX_ORDER_UNITS, GuestStockLimit, OutOfStock, RequestedLine, SkuUnknown
 from contracts.failure import FieldError, InvalidRequest
-
-MAX_UNITS_PER_SKU = 999
-"""In one hold, the same as in one line of an order."""
 
 
 def fingerprint(lines: Sequence[RequestedLine]) -> bytes:
@@ -40,9 +37,9 @@ def merge_lines(lines: Sequence[RequestedLine], single_skus: Mapping[UUID, str])
         sku = _sku_of(line, single_skus)
         units[sku] = units.get(sku, 0) + line.quantity
     too_many = [
-        FieldError(pointer=f"/items/{index}/quantity", detail=f"Order at most {MAX_UNITS_PER_SKU} units of one SKU.")
+        FieldError(pointer=f"/items/{index}/quantity", detail=f"Order at most {MAX_ORDER_UNITS} units of one SKU.")
         for index, line in enumerate(lines)
-        if units[_sku_of(line, single_skus)] > MAX_UNITS_PER_SKU
+        if units[_sku_of(line, single_skus)] > MAX_ORDER_UNITS
     ]
     if too_many:
         raise InvalidRequest(errors=too_many)

@@ -5,22 +5,30 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from contracts.catalog import ChangeProduct, CreateProduct, CurrencyMismatch, ReplaceProduct, VariantInput
+from contracts.catalog import (
+    ONLY_VARIANT_FIELDS,
+    ChangeProduct,
+    CreateProduct,
+    CurrencyMismatch,
+    ReplaceProduct,
+    VariantInput,
+)
 from contracts.failure import FieldError, InvalidRequest
 from contracts.money import Money
 from services.catalog.domain.folded_text import unique_tags
-from services.catalog.domain.product_records import ProductRecord, VariantRecord
+from services.catalog.domain.product_records import NO_SEO, ProductRecord, VariantRecord
 from services.catalog.domain.publication import change_publication, plan_publication
 from services.catalog.domain.sku_format import find_sku_problem
 from services.catalog.domain.slugs import RESERVED_SLUGS, propose_slug
+from services.catalog.domain.stock import NO_CHANGE, StockChange
 
 
 @dataclass(frozen=True, slots=True)
 class ProductChange:
-    """A product as it shall be, and the units on hand that the request sets, by SKU."""
+    """A product as it shall be, and what the request changes of its stock, by SKU."""
 
     product: ProductRecord
-    stock: Mapping[str, int]
+    stock: Mapping[str, StockChange]
 
 
 def plan_creation(body: CreateProduct, product_id: UUID, now: datetime, currency: str) -> ProductChange:
@@ -42,6 +50,9 @@ def plan_creation(body: CreateProduct, product_id: UUID, now: datetime, currency
         created_at=now,
         updated_at=now,
         publish_at=publication.publish_at,
+        vendor=body.vendor,
+        tax_category=body.tax_category,
+        seo=body.seo,
     )
     return ProductChange(product, _stock_of(variants))
 
@@ -60,9 +71,12 @@ def plan_replacement(product: ProductRecord, body: ReplaceProduct, now: datetime
             category_id=change.product.category_id,
             tags=change.product.tags,
             attributes=change.product.attributes,
-            variants=change.product.variants,
+            variants=_keep_costs(product, requested_variants(body)),
             is_active=publication.is_active,
             publish_at=publication.publish_at,
+            vendor=change.product.vendor,
+            tax_category=change.product.tax_category,
+            seo=change.product.seo,
             updated_at=now,
             version=product.version + 1,
         ),
@@ -75,7 +89,7 @@ def plan_update(product: ProductRecord, body: ChangeProduct, now: datetime, curr
     variants = _check_variants(body.variants or [], currency, single=False)
     if body.slug is not None and body.slug != product.slug:
         refuse_reserved(body.slug)
-    fields = {name: getattr(body, name) for name in ("slug", "name", "description", "attributes")}
+    fields = {name: getattr(body, name) for name in ("slug", "name", "description", "attributes", "tax_category")}
     publication = change_publication(product.publication, body, now)
     after = replace(
         product,
@@ -87,13 +101,17 @@ def plan_update(product: ProductRecord, body: ChangeProduct, now: datetime, curr
     )
     if "category_id" in body.model_fields_set:
         after = replace(after, category_id=body.category_id)
+    if "vendor" in body.model_fields_set:
+        after = replace(after, vendor=body.vendor)
+    if "seo" in body.model_fields_set:
+        after = replace(after, seo=body.seo or NO_SEO)
     if body.tags is not None:
         after = replace(after, tags=unique_tags(body.tags))
     if variants:
-        after = replace(after, variants=tuple(map(VariantRecord.from_contract, variants)))
+        after = replace(after, variants=_keep_costs(product, variants))
     if body.price is not None:
         after = replace(after, variants=(_with_price(after, body.price, currency),))
-    return ProductChange(after, _stock_of(variants))
+    return ProductChange(after, {**_stock_of(variants), **_stock_of_only_variant(after, body)})
 
 
 def refuse_reserved(slug: str) -> None:
@@ -108,22 +126,24 @@ def requested_variants(body: CreateProduct) -> list[VariantInput]:
     """The variants of a request, in either of its two forms."""
     if body.variants is not None:
         return body.variants
-    assert body.sku is not None, "the contract requires a sku without variants"
-    assert body.price is not None, "the contract requires a price without variants"
-    return [
-        VariantInput(
-            sku=body.sku,
-            price=body.price,
-            compare_at_price=body.compare_at_price,
-            stock=body.stock,
-            weight_grams=body.weight_grams,
-        )
-    ]
+    stated = {name: getattr(body, name) for name in ONLY_VARIANT_FIELDS if name in body.model_fields_set}
+    if body.requires_shipping is None:
+        stated.pop("requires_shipping", None)
+    return [VariantInput(**stated)]
 
 
 def variant_pointer(index: int, field: str, *, single: bool) -> str:
     """The JSON pointer to a variant's field; `single` is the request's form with one variant beside the name."""
     return f"/{field}" if single else f"/variants/{index}/{field}"
+
+
+def _keep_costs(product: ProductRecord, variants: Sequence[VariantInput]) -> tuple[VariantRecord, ...]:
+    """The variants of a request. One that says nothing about its cost keeps the one that its SKU had."""
+    costs = {variant.sku: variant.cost for variant in product.variants}
+    return tuple(
+        after if "cost" in variant.model_fields_set else replace(after, cost=costs.get(variant.sku))
+        for variant, after in ((variant, VariantRecord.from_contract(variant)) for variant in variants)
+    )
 
 
 def _with_price(product: ProductRecord, price: Money, currency: str) -> VariantRecord:
@@ -141,7 +161,7 @@ def _check_variants(variants: Sequence[VariantInput], currency: str, *, single: 
             pointer=variant_pointer(index, f"{field}/currency", single=single), detail=_currency_detail(currency)
         )
         for index, variant in enumerate(variants)
-        for field in ("price", "compare_at_price")
+        for field in ("price", "compare_at_price", "cost")
         if (money := getattr(variant, field)) is not None and money.currency != currency
     ]
     if mismatches:
@@ -181,5 +201,17 @@ def _currency_detail(currency: str) -> str:
     return f"The shop sells in {currency}."
 
 
-def _stock_of(variants: Sequence[VariantInput]) -> dict[str, int]:
-    return {variant.sku: variant.stock for variant in variants if variant.stock is not None}
+def _stock_of(variants: Sequence[VariantInput]) -> dict[str, StockChange]:
+    changes = {variant.sku: StockChange.from_contract(variant) for variant in variants}
+    return {sku: change for sku, change in changes.items() if change != NO_CHANGE}
+
+
+def _stock_of_only_variant(product: ProductRecord, body: ChangeProduct) -> dict[str, StockChange]:
+    """What the fields beside the name change of the stock."""
+    stated = [name for name in ("stock", "backorder") if name in body.model_fields_set]
+    if not stated:
+        return {}
+    if len(product.variants) > 1:
+        detail = "The product has several variants: set their stock in `variants`."
+        raise InvalidRequest(errors=[FieldError(pointer=f"/{name}", detail=detail) for name in stated])
+    return {product.skus[0]: StockChange.from_contract(body)}

@@ -6,12 +6,24 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from contracts.catalog import Attributes, Product, ProductImage, ProductRating, ProductVariant, VariantInput
+from contracts.catalog import (
+    Attributes,
+    Product,
+    ProductImage,
+    ProductRating,
+    ProductSeo,
+    ProductVariant,
+    VariantInput,
+)
 from contracts.model import Id, Model, SingleLine, Sku
 from contracts.money import Money
+from contracts.tax_category import DEFAULT_TAX_CATEGORY
 from services.catalog.domain.publication import UNSCHEDULED, Publication, read_publish_at
 
 FULL_WIDTH_PIXELS = 1024
+NO_SEO = ProductSeo()
+VENDOR_ATTRIBUTE = "Vendor"
+"""The attribute that product files wrote the vendor to before it was a field."""
 
 
 class _LineSnapshot(Model):
@@ -23,6 +35,21 @@ class _LineSnapshot(Model):
 
 
 @dataclass(frozen=True, slots=True)
+class AdminAmounts:
+    """What only administrators see of a variant, in minor units: what a unit costs the shop, and its own price."""
+
+    cost: int | None
+    own_price: int
+
+    def fields(self, shown: Money, currency: str) -> dict[str, Money | None]:
+        """The fields of a variant that is shown at a price; its own price is there if it is another one."""
+        return {
+            "cost": None if self.cost is None else Money(amount=self.cost, currency=currency),
+            "own_price": None if self.own_price == shown.amount else Money(amount=self.own_price, currency=currency),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class VariantRecord:
     """A variant without its stock. Prices are minor units of the shop's currency."""
 
@@ -31,6 +58,10 @@ class VariantRecord:
     price: int
     compare_at_price: int | None
     weight_grams: int | None
+    barcode: str | None = None
+    cost: int | None = None
+    """What a unit costs the shop. It is in no document, because only administrators may see it."""
+    requires_shipping: bool = True
     is_freed: bool = False
     """Whether another product has taken the SKU, while the variant's own was off sale."""
 
@@ -44,6 +75,9 @@ class VariantRecord:
             variant.price.amount,
             compare_at.amount if compare_at else None,
             variant.weight_grams,
+            variant.barcode,
+            variant.cost.amount if variant.cost else None,
+            variant.requires_shipping,
         )
 
 
@@ -84,6 +118,11 @@ class ProductRecord:
     """Images that a product file names; they are not downloaded."""
     publish_at: datetime | None = None
     """From when it is on sale while it is active; None for ever, `UNSCHEDULED` for a draft."""
+    vendor: str | None = None
+    tax_category: str = DEFAULT_TAX_CATEGORY
+    seo: ProductSeo = NO_SEO
+    has_price_plan: bool = False
+    """Whether prices beside its variants' own are in force or to come, or a reduction of these."""
 
     @property
     def price(self) -> int:
@@ -96,6 +135,16 @@ class ProductRecord:
         return tuple(variant.sku for variant in self.variants)
 
     @property
+    def admin_amounts(self) -> dict[str, AdminAmounts]:
+        """What only administrators see of the variants, by SKU."""
+        return {variant.sku: AdminAmounts(variant.cost, variant.price) for variant in self.variants}
+
+    @property
+    def barcodes(self) -> tuple[str, ...]:
+        """The barcodes of the variants that have one."""
+        return tuple(variant.barcode for variant in self.variants if variant.barcode)
+
+    @property
     def publication(self) -> Publication:
         """Whether it is active, and from when it is on sale then."""
         return Publication(self.is_active, self.publish_at)
@@ -103,11 +152,13 @@ class ProductRecord:
     def document_template(self, currency: str) -> str:
         """The product's JSON as a template: one `%s` for the category's slug, then one for each variant's stock.
 
-        Its status is not in it, because that changes with the time.
+        Its status and breadcrumbs are not in it, because they change without the product.
         """
-        product = self._to_contract(currency).model_dump_json(exclude={"category", "variants", "status"})
+        live = {"category", "variants", "status", "breadcrumbs"}
+        product = self._to_contract(currency).model_dump_json(exclude=live)
         variants = [
-            _variant_to_contract(variant, currency).model_dump_json(exclude={"available"}) for variant in self.variants
+            _variant_to_contract(variant, currency).model_dump_json(exclude={"available", "on_backorder"})
+            for variant in self.variants
         ]
         items = [f'{_escape_percent(variant)[:-1]},"available":%s}}' for variant in variants]
         return f'{_escape_percent(product)[:-1]},"category":%s,"variants":[{",".join(items)}]}}'
@@ -140,16 +191,31 @@ class ProductRecord:
             created_at=self.created_at,
             updated_at=self.updated_at,
             publish_at=None if self.publish_at == UNSCHEDULED else self.publish_at,
+            vendor=self.vendor,
+            tax_category=self.tax_category,
+            seo=self.seo,
         )
+
+
+def for_administrators(product: Product, amounts: Mapping[str, AdminAmounts], currency: str) -> Product:
+    """The product as administrators see it: with what its variants cost the shop, and their own prices, by SKU."""
+    variants = [
+        one.model_copy(update=amounts[one.sku].fields(one.price, currency)) if one.sku in amounts else one
+        for one in product.variants
+    ]
+    return product.model_copy(update={"variants": variants})
 
 
 def product_from_row(row: Mapping[str, Any]) -> ProductRecord:
     """A product from the columns of its row; `variants` and `images` are lists of objects."""
-    converted = {"tags", "sources", "variants", "images", "publish_at"}
+    converted = {"tags", "sources", "variants", "images", "publish_at", "vendor", "seo_title", "seo_description"}
     columns = {name: value for name, value in row.items() if name not in converted}
+    vendor = row["attributes"].get(VENDOR_ATTRIBUTE) if row["vendor"] is None else row["vendor"]
     return ProductRecord(
         **columns,
         publish_at=read_publish_at(row["publish_at"]),
+        vendor=vendor or None,
+        seo=ProductSeo(title=row["seo_title"], description=row["seo_description"]),
         tags=tuple(row["tags"]),
         sources=tuple(row["sources"]),
         variants=tuple(VariantRecord(**variant) for variant in row["variants"]),
@@ -166,6 +232,8 @@ def _variant_to_contract(variant: VariantRecord, currency: str) -> ProductVarian
         compare_at_price=None if compare_at is None else Money(amount=compare_at, currency=currency),
         available=0,
         weight_grams=variant.weight_grams,
+        barcode=variant.barcode,
+        requires_shipping=variant.requires_shipping,
     )
 
 

@@ -8,7 +8,7 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
-from services.catalog.domain.shopify.rows import check_csv
+from services.catalog.domain.product_csv import detect_format
 from services.catalog.handlers.uploads import MAX_CSV_UPLOAD_BYTES, read_upload
 from services.catalog.store import imports
 
@@ -16,7 +16,7 @@ from services.catalog.store import imports
 async def start_import(deps: CatalogDeps, request: Request[StartProductImport]) -> Reply[ProductImport]:
     """Checks that the upload is a product CSV, and queues its import."""
     content = await read_upload(deps, request.body.upload, MAX_CSV_UPLOAD_BYTES)
-    await asyncio.to_thread(check_csv, content)
+    await asyncio.to_thread(detect_format, content)
     import_id = new_id()
     async with deps.db.transaction(request) as tx:
         await imports.insert(tx.connection, import_id, request.user.user_id, content, dry_run=request.body.dry_run)

@@ -38,7 +38,7 @@ async def create_product(deps: CatalogDeps, request: Request[CreateProduct]) -> 
         product = await product_writer.create_product(
             tx, change, source, pointers, currency=deps.currency, slug_requested=has_slug
         )
-        return tx.reply(await product_writer.read_back(tx, product), version=product.version)
+        return tx.reply(await product_writer.read_back(tx, product, deps.currency), version=product.version)
 
 
 async def replace_product(deps: CatalogDeps, request: Request[ReplaceProduct]) -> Reply[Product]:
@@ -57,6 +57,8 @@ async def change_product(deps: CatalogDeps, request: Request[ChangeProduct]) -> 
     pointers = _field_pointers(body.variants or [], single=False)
     async with deps.db.transaction(request) as tx:
         before = await lock_current(tx, request)
+        if body.variants is None:
+            pointers = FieldPointers(stock=dict.fromkeys(before.skus, "/stock"))
         change = plan_update(before, body, now(), deps.currency)
         return await _update(deps, tx, request, before, change, pointers)
 
@@ -96,13 +98,17 @@ async def _update(
     product = await product_writer.update_product(
         tx, before, change, _change_source(request), pointers, currency=deps.currency
     )
-    return tx.reply(await product_writer.read_back(tx, product), version=product.version)
+    return tx.reply(await product_writer.read_back(tx, product, deps.currency), version=product.version)
 
 
 def _audited_values(deps: CatalogDeps, product: ProductRecord) -> dict[str, Any]:
     """What the audit log records about a product before it is changed."""
     variants = [
-        VariantInput(sku=variant.sku, price=Money(amount=variant.price, currency=deps.currency))
+        VariantInput(
+            sku=variant.sku,
+            price=Money(amount=variant.price, currency=deps.currency),
+            cost=None if variant.cost is None else Money(amount=variant.cost, currency=deps.currency),
+        )
         for variant in product.variants
     ]
     return {"is_active": product.is_active, "category_id": product.category_id, "variants": variants}

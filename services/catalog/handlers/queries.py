@@ -25,20 +25,35 @@ from contracts.model import ListPage
 from infra.foundation.pagination import count_fitting
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
+from services.catalog.domain.product_records import for_administrators
 from services.catalog.domain.search import effective_sort
 from services.catalog.store import list_cursor, product_documents, product_queries
 from services.catalog.store.product_documents import ProductDocument
 from services.catalog.store.product_loaders import parse_id
+from services.catalog.store.search_vocabulary import MIN_MATCHES
 
 _NOT_FOUND = NotFound().to_problem().model_dump(exclude_none=True)
 
 
 async def get_product(deps: CatalogDeps, request: Request[ProductLookup]) -> Reply[Product]:
-    """Reads a product by id or slug, also by an old slug. Only administrators see one that is not on sale."""
+    """Reads a product by id or slug, also by an old slug.
+
+    Only administrators see one that is not on sale, and what its variants cost the shop.
+    """
     document = await deps.product_loader.load(_loader_key(request.body))
     if not _is_visible(document, request.identity):
         raise NotFound
-    return Reply(document.body.encode(), version=document.version, moved_to=document.moved_to)
+    content: Product | bytes = document.body.encode()
+    if _is_admin(request.identity):
+        content = await _for_administrators(deps, document)
+    return Reply(content, version=document.version, moved_to=document.moved_to, valid_seconds=document.valid_seconds)
+
+
+async def _for_administrators(deps: CatalogDeps, document: ProductDocument) -> Product:
+    product = Product.model_validate_json(document.body)
+    async with deps.db.connection() as connection:
+        amounts = await product_documents.read_admin_amounts(connection, product.id)
+    return for_administrators(product, amounts, deps.currency)
 
 
 async def get_products(deps: CatalogDeps, request: Request[GetProducts]) -> Reply[ProductResults]:
@@ -56,8 +71,11 @@ def _loader_key(lookup: ProductLookup) -> str:
 
 
 def _is_visible(document: ProductDocument | None, identity: Identity | None) -> TypeGuard[ProductDocument]:
-    is_admin = identity is not None and identity.is_admin
-    return document is not None and (document.is_on_sale or is_admin)
+    return document is not None and (document.is_on_sale or _is_admin(identity))
+
+
+def _is_admin(identity: Identity | None) -> bool:
+    return identity is not None and identity.is_admin
 
 
 def _result(document: ProductDocument | None, identity: Identity | None) -> dict[str, Any]:
@@ -68,6 +86,7 @@ def _result(document: ProductDocument | None, identity: Identity | None) -> dict
         "product": document.body,
         "failure": None,
         "moved_to": document.moved_to,
+        "valid_seconds": document.valid_seconds,
     }
 
 
@@ -76,7 +95,7 @@ async def list_products(deps: CatalogDeps, request: Request[ListProducts]) -> Re
     _check(request)
     page = await deps.page_loader.load(request.body)
     assert page is not None, "every requested page is loaded"
-    return Reply(b"{%b}" % page)
+    return Reply(b"{%b}" % page.body, valid_seconds=page.valid_seconds)
 
 
 async def search_products(deps: CatalogDeps, request: Request[ListProducts]) -> Reply[ProductSearchResult]:
@@ -84,20 +103,24 @@ async def search_products(deps: CatalogDeps, request: Request[ListProducts]) -> 
     _check(request)
     found = await deps.search_loader.load(request.body) or await deps.large_search_loader.load(request.body)
     assert found is not None, "every requested search is loaded"
-    return Reply(found)
+    return Reply(found.body, valid_seconds=found.valid_seconds)
 
 
 async def suggest(deps: CatalogDeps, request: Request[SuggestProducts]) -> ProductSuggestions:
-    """Suggests product names for an unfinished search text."""
+    """Suggests product names for an unfinished search text; if there are few, also for what it may be a typo of."""
+    q, limit = request.body.q, request.body.limit
     async with deps.db.connection() as connection:
-        names = await product_queries.suggest_names(connection, request.body.q, request.body.limit)
+        names = await product_queries.suggest_names(connection, q, limit)
+        if len(names) < MIN_MATCHES and (corrections := await deps.vocabulary.find_corrections(connection, q)):
+            corrected = await product_queries.suggest_names(connection, q, limit, corrections)
+            names = list(dict.fromkeys([*names, *corrected]))[:limit]
     return ProductSuggestions(items=names)
 
 
 async def quote(deps: CatalogDeps, request: Request[QuoteRequest]) -> Reply[SkuQuoteList]:
     """Returns the current price and stock of SKUs that are on sale."""
     async with deps.db.connection() as connection:
-        return Reply(await product_documents.read_quotes(connection, request.body.skus))
+        return Reply(await product_documents.read_quotes(connection, request.body.skus, deps.currency))
 
 
 def _check(request: Request[ListProducts]) -> None:

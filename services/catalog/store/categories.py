@@ -15,6 +15,10 @@ from services.catalog.domain.folded_text import name_key
 _GET = "SELECT id, slug, name, parent_id FROM category WHERE id = $1"
 _BY_SLUG = "SELECT id FROM category WHERE slug = $1"
 _BY_NAME = "SELECT id FROM category WHERE lower(name) = lower($1) ORDER BY (name = $1) DESC, id LIMIT 1"
+_BELOW = """
+SELECT id FROM category WHERE lower(name) = lower($2) AND parent_id IS NOT DISTINCT FROM $1
+ORDER BY (name = $2) DESC, id LIMIT 1
+"""
 _PAGE = """
 SELECT id, slug, name, parent_id FROM category
 WHERE $1::bytea IS NULL OR (name_key, id) > ($1, $2) ORDER BY name_key, id LIMIT $3
@@ -51,6 +55,12 @@ async def find_by_slug(connection: Connection, slug: str) -> UUID | None:
 async def find_by_name(connection: Connection, name: str) -> UUID | None:
     """The id of the category with that name, in any case; the one with exactly that name first."""
     category_id: UUID | None = await connection.fetchval(_BY_NAME, name)
+    return category_id
+
+
+async def find_below(connection: Connection, parent_id: UUID | None, name: str) -> UUID | None:
+    """The id of the category with that name, in any case, directly below another one; at the top for None."""
+    category_id: UUID | None = await connection.fetchval(_BELOW, parent_id, name)
     return category_id
 
 

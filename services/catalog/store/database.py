@@ -28,9 +28,17 @@ class CatalogDatabase(Database):
 
 @asynccontextmanager
 async def connect(settings: CatalogSettings, name: str) -> AsyncIterator[CatalogDatabase]:
-    """Opens the catalog's database; waits for a server that is still starting."""
+    """Opens the catalog's database; waits for a server that is still starting.
+
+    Its trigger `stock_low` reads the threshold, and `product_words` the languages of products.
+    """
+    configurations = ",".join(f"shop_{language}" for language in settings.languages)
+    session_settings = {
+        "souk.low_stock_threshold": str(settings.low_stock_threshold),
+        "souk.search_languages": f"{{{configurations}}}",
+    }
     async with (
-        open_pool(settings, name) as pool,
+        open_pool(settings, name, session_settings=session_settings) as pool,
         open_pool(settings, name, plan_cache_mode=PLANS_FOR_VALUES, max_size=MAX_LIST_CONNECTIONS) as list_pool,
     ):
         yield CatalogDatabase(pool, list_pool)

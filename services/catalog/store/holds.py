@@ -1,4 +1,4 @@
-"""The statements of holds. Those that move stock are SQL functions (migrations 0003, 0007), one round trip each."""
+"""The statements of holds. Those that move stock are SQL functions (migration 0015), one round trip each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

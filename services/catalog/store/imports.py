@@ -1,22 +1,31 @@
 """The statements of product imports.
 
-One process at a time claims an import, and shows with every imported product that it is alive.
+One process at a time claims an import, and shows with every batch of products that it is alive.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from contracts.catalog import ProductImport, ProductImportError, ProductImportStatus, ProductImportWarning
+from contracts.catalog import (
+    ProductImport,
+    ProductImportChange,
+    ProductImportError,
+    ProductImportStatus,
+    ProductImportWarning,
+)
 from contracts.size_limits import MAX_PAGE_BYTES
 from infra.database.postgres import Connection
 from infra.foundation.pagination import take_fitting
 
 MAX_FAULTS = 1000
 """Errors that are kept of an import, and as many warnings."""
-MAX_NOTICES_BYTES = MAX_PAGE_BYTES // 2
-"""The errors of a reply, and as much for its warnings."""
+MAX_CHANGES = 100
+"""Products of a dry run whose changes are kept."""
+MAX_NOTICES_BYTES = MAX_PAGE_BYTES // 3
+"""The errors of a reply, and as much for its warnings and for its changes."""
 MAX_ATTEMPTS = 5
 
 _INSERT = """
@@ -25,6 +34,7 @@ INSERT INTO import_file (job_id, content) VALUES ($1, $3)
 """
 _GET = """
 SELECT j.id, j.status, j.dry_run, j.rows, j.products, j.variants, j.created, j.updated, j.unchanged, j.created_at,
+       j.changes,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('line', f.line, 'handle', f.handle, 'field', f.field,
                                   'value', f.value, 'detail', f.detail) ORDER BY f.line, f.id), '[]')
         FROM import_fault f WHERE f.job_id = j.id AND f.is_warning) AS warnings,
@@ -40,13 +50,13 @@ WHERE id = (
     WHERE status = 'queued' OR (status = 'running' AND alive_at < now() - make_interval(secs => $1))
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING id, who, dry_run, rows, attempts
+RETURNING id, who, dry_run, rows, attempts, jsonb_array_length(changes) AS changes
 """
 _CONTENT = "SELECT content FROM import_file WHERE job_id = $1"
 _ADVANCE = """
 UPDATE import_job SET rows = $3, products = products + $4, variants = variants + $5, created = created + $6,
     updated = updated + $7, unchanged = unchanged + $8, faults = faults + $9, warnings = warnings + $10,
-    alive_at = now()
+    changes = CASE WHEN jsonb_array_length($11) > 0 THEN changes || $11 ELSE changes END, alive_at = now()
 WHERE id = $1 AND attempts = $2 AND status = 'running' RETURNING faults, warnings
 """
 _ADD_NOTICES = """
@@ -80,18 +90,20 @@ class ImportClaim:
     dry_run: bool
     rows: int
     attempts: int
+    changes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ImportProgress:
-    """What one group of rows adds to an import, whether it made a product or not."""
+    """What some groups of rows add to an import. `rows` counts those of the file up to the last of them."""
 
     rows: int
     variants: int = 0
-    outcome: str | None = None
-    """`created`, `updated` or `unchanged`; None when no product was imported."""
-    errors: Sequence[ProductImportError] = ()
-    warnings: Sequence[ProductImportWarning] = ()
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """How many products were `created`, `updated` or `unchanged`."""
+    errors: list[ProductImportError] = field(default_factory=list)
+    warnings: list[ProductImportWarning] = field(default_factory=list)
+    changes: list[ProductImportChange] = field(default_factory=list)
 
 
 async def insert(connection: Connection, job_id: UUID, who: UUID, content: bytes, *, dry_run: bool) -> None:
@@ -106,10 +118,12 @@ async def get(connection: Connection, job_id: UUID) -> ProductImport | None:
         return None
     warnings = [ProductImportWarning(**notice) for notice in row["warnings"]]
     errors = [ProductImportError(**notice) for notice in row["errors"]]
+    changes = [ProductImportChange.model_validate(change) for change in row["changes"]]
     return ProductImport(
         **{
             **row,
             "status": ProductImportStatus(row["status"]),
+            "changes": take_fitting(changes, MAX_CHANGES, MAX_NOTICES_BYTES),
             "warnings": take_fitting(warnings, MAX_FAULTS, MAX_NOTICES_BYTES),
             "errors": take_fitting(errors, MAX_FAULTS, MAX_NOTICES_BYTES),
         }
@@ -129,17 +143,18 @@ async def read_content(connection: Connection, job_id: UUID) -> bytes:
 
 
 async def advance(connection: Connection, job: ImportClaim, progress: ImportProgress) -> None:
-    """Writes progress in the product's transaction; raises `ImportClaimLost` when another process has the import."""
+    """Writes progress with the products. Raises `ImportClaimLost` when another process has the import."""
     totals = await connection.fetchrow(
         _ADVANCE,
         job.id,
         job.attempts,
         progress.rows,
-        int(progress.outcome is not None),
+        progress.outcomes.total(),
         progress.variants,
-        *(int(progress.outcome == outcome) for outcome in ("created", "updated", "unchanged")),
+        *(progress.outcomes[outcome] for outcome in ("created", "updated", "unchanged")),
         len(progress.errors),
         len(progress.warnings),
+        [change.model_dump() for change in progress.changes],
     )
     if totals is None:
         raise ImportClaimLost

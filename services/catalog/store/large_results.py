@@ -6,7 +6,7 @@ then, or until a product is published by its time. Each batch of searches asks o
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,9 @@ MAX_IDLE_SECONDS = 3600.0
 """Much less than the retention of changes."""
 RETENTION = "1 day"
 _FIND_CHANGES = """
-SELECT pg_current_snapshot()::text AS snapshot, now() AS at, coalesce(bool_or(is_stock), false) AS stock,
+SELECT pg_current_snapshot()::text AS snapshot, now() AS at,
+       (SELECT version FROM synonyms WHERE only_row) AS synonyms_version,
+       coalesce(bool_or(is_stock), false) AS stock,
        coalesce(bool_or(NOT is_stock), false)
            OR EXISTS (SELECT FROM product WHERE publish_at > $2 AND publish_at <= now()) AS products
 FROM product_change
@@ -49,9 +51,11 @@ class CachedPage:
 
 @dataclass(slots=True)
 class LargeResult:
-    """What is known of a result: its facets as JSON, and pages. Without facets only that it was large."""
+    """What is known of a result: facets as JSON members by their keys, and pages. Perhaps only that it was large."""
 
-    facets: str | None = None
+    facets: dict[str, str] = field(default_factory=dict)
+    corrections: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The words that its mistyped words stand for."""
     pages: dict[PageKey, CachedPage] = field(default_factory=dict)
 
     def add_page(self, body: ListProducts, sort: ProductSort, page: CachedPage) -> None:
@@ -74,6 +78,8 @@ class LargeResultCache:
         self._published_to = datetime.max.replace(tzinfo=UTC)
         """The products that were published until then, by the database's clock, are in the results."""
         self._checked_at = 0.0
+        self.synonyms_version = 0
+        """Of the synonyms at the last `refresh`."""
 
     async def refresh(self, connection: Connection) -> None:
         """Forgets what has changed, so that the rest is exact at this moment.
@@ -87,9 +93,12 @@ class LargeResultCache:
         assert changes is not None, "an aggregate always has a row"
         if changes["products"] or changes["stock"]:
             for key in [key for key in self._results if changes["products"] or _depends_on_stock(key)]:
-                self._results[key] = LargeResult()
+                if self._results[key].corrections:
+                    del self._results[key]  # whether it still needs them, only a new search shows
+                else:
+                    self._results[key] = LargeResult()
         self._snapshot, self._checked_at = changes["snapshot"], time.monotonic()
-        self._published_to = changes["at"]
+        self._published_to, self.synonyms_version = changes["at"], changes["synonyms_version"]
 
     def find(self, body: ListProducts) -> LargeResult | None:
         """The result of the request's filters, if it was large."""
@@ -110,7 +119,7 @@ async def prune_changes(connection: Connection) -> None:
 
 def _key(body: ListProducts) -> tuple[Any, ...]:
     filters = (body.q, body.category, body.min_price, body.max_price, body.min_rating, body.tag, body.status)
-    return body.in_stock, *filters
+    return body.in_stock, *filters, tuple(body.attribute.items()), tuple(body.option.items())
 
 
 def _depends_on_stock(key: tuple[Any, ...]) -> bool:

@@ -3,8 +3,11 @@
 A document is the product's JSON as a template. Its placeholders are the category's slug and the available units of each
 variant, which change without the product. The rating does too: the document has the one of the time when it was
 written, which becomes a placeholder when it is read. A document changes only together with the product's version. So a
-process caches the documents it has read, by id and version, and a read asks the database only for the live values. A
-transaction does not use the cache, because what it reads may never be committed.
+process caches the documents it has read, by id, version and planned prices, and a read asks the database only for the
+live values. A transaction does not use the cache, because what it reads may never be committed.
+
+What only administrators may see, the cost and the own price of each variant, is in no document: it is read for them
+alone.
 """
 
 import re
@@ -15,30 +18,52 @@ from uuid import UUID
 
 import asyncpg
 
+from contracts.catalog import MAX_ORDER_UNITS
+from contracts.tax_category import DEFAULT_TAX_CATEGORY
 from infra.database.postgres import Connection
+from services.catalog.domain.planned_prices import with_planned_prices
+from services.catalog.domain.product_records import VENDOR_ATTRIBUTE, AdminAmounts
 
 CACHE_SIZE = 5_000
 """Documents; the oldest entry is dropped first."""
 
 ON_SALE = "p.is_active AND (p.publish_at IS NULL OR p.publish_at <= now())"
 """Whether the product `p` is on sale at this moment."""
-LIVE_COLUMNS = """p.id, p.version, p.rating_average, p.rating_count, c.slug AS category, CASE
+_AVAILABLE_UNITS = f"""CASE
+    WHEN NOT s.is_tracked THEN {MAX_ORDER_UNITS}
+    WHEN s.backorder THEN greatest(s.on_hand - s.reserved, {MAX_ORDER_UNITS})
+    ELSE greatest(s.on_hand - s.reserved, 0)
+END"""
+"""How many units of the SKU `s` can be ordered at this moment: 0 without a row of it."""
+_AVAILABLE = f"""{_AVAILABLE_UNITS} || CASE
+    WHEN s.backorder AND s.is_tracked AND s.on_hand <= s.reserved THEN ',"on_backorder":true'
+    ELSE ',"on_backorder":false'
+END"""
+"""The JSON of the field `available`, and the field behind it."""
+LIVE_COLUMNS = f"""p.id, p.version, p.rating_average, p.rating_count, c.slug AS category, c.breadcrumbs, CASE
     WHEN NOT p.is_active THEN 'inactive' WHEN p.publish_at > now() THEN 'draft' ELSE 'active'
-END AS status, CASE WHEN p.is_active
-    THEN ARRAY(SELECT s.on_hand - s.reserved FROM stock s WHERE s.product_id = p.id ORDER BY s.position)
+END AS status, CASE WHEN p.planned_prices_end <= now() THEN planned_prices(p.id) ELSE p.planned_prices END AS prices,
+extract(epoch FROM p.planned_prices_end - now())::float8 AS price_seconds, CASE WHEN p.is_active
+    THEN ARRAY(SELECT {_AVAILABLE} FROM stock s WHERE s.product_id = p.id ORDER BY s.position)
     ELSE ARRAY(
-        SELECT coalesce(s.on_hand - s.reserved, 0) FROM (
+        SELECT {_AVAILABLE} FROM (
             SELECT sku, position FROM variant WHERE product_id = p.id
             UNION ALL SELECT sku, position FROM freed_variant WHERE product_id = p.id
         ) v LEFT JOIN stock s ON s.sku = v.sku AND s.product_id = p.id ORDER BY v.position
     )
-END AS available"""
+END AS available"""  # noqa: S608 - constants
 """The live values of product `p` with category `c`, which are not in its document.
 
-Of a product off sale, other products may have taken SKUs.
+Of a product off sale, other products may have taken SKUs. Prices of a plan are those in force by the database's clock,
+however late the price mover is; `price_seconds` is how long they last, negative while the mover is late.
 """
 _RATING = re.compile(r'"rating":\{"average":[0-9.]+,"count":[0-9]+\}')
 """The rating in a document. A text cannot look like it, because its quotation marks are escaped."""
+_FIRST_NEW_FIELD = '"seo":{'
+_NEW_FIELDS = f',"tax_category":"{DEFAULT_TAX_CATEGORY}","seo":{{"title":null,"description":null}}'
+_NEW_VARIANT_FIELDS = ',"barcode":null,"requires_shipping":true'
+"""What documents of a release before migration 0011 lack, but for the vendor, which was an attribute."""
+_VENDOR_ATTRIBUTE = re.compile(rf'"{VENDOR_ATTRIBUTE}":("(?:[^"\\]|\\.)*")')
 
 _GET = f"SELECT p.is_active, p.slug, {LIVE_COLUMNS} FROM product p LEFT JOIN category c ON c.id = p.category_id"  # noqa: S608 - constants
 _BY_ID_OR_SLUG = f"{_GET} WHERE p.id = ANY($1) OR p.slug = ANY($2)"
@@ -56,13 +81,31 @@ SELECT p.is_active, d.document, {LIVE_COLUMNS}
 FROM product p JOIN product_document d ON d.product_id = p.id LEFT JOIN category c ON c.id = p.category_id
 WHERE p.id = ANY($1)
 """  # noqa: S608 - constants
-_QUOTES = """
-SELECT convert_to('{"items":[' || coalesce(string_agg(
-    '{' || v.card || ',"available":' || (s.on_hand - s.reserved) || '}', ','
-), '') || ']}', 'UTF8')
+_ADMIN_AMOUNTS = """
+SELECT sku, cost, price FROM variant WHERE product_id = $1
+UNION ALL SELECT sku, cost, price FROM freed_variant WHERE product_id = $1
+"""
+_BREAKS = """(
+    SELECT ',"price_breaks":' || coalesce(json_agg(json_build_object(
+        'min_quantity', n.min_quantity, 'price', json_build_object('amount', n.price, 'currency', $2::text)
+    ) ORDER BY n.min_quantity) FILTER (WHERE n.min_quantity > 1), '[]')
+        || coalesce(',"valid_seconds":' || extract(epoch FROM min(n.ends_at) - now()), '')
+    FROM price_period n WHERE n.product_id = v.product_id AND n.sku = v.sku
+        AND n.starts_at <= now() AND (n.ends_at IS NULL OR n.ends_at > now())
+)"""
+"""The JSON of the prices of larger quantities of the variant `v`, and how long its prices last."""
+_QUOTES = f"""
+SELECT convert_to('{{"items":[' || coalesce(string_agg(
+    '{{' || CASE
+        WHEN v.has_price_plan THEN line_at_price(v.card, planned_price(v.product_id, v.sku, 1, now())) || {_BREAKS}
+        ELSE v.card
+    END || ',"available":' || {_AVAILABLE_UNITS} || CASE
+        WHEN s.backorder AND s.is_tracked THEN ',"in_stock":' || greatest(s.on_hand - s.reserved, 0) ELSE ''
+    END || '}}', ','
+), '') || ']}}', 'UTF8')
 FROM variant v JOIN stock s ON s.sku = v.sku
 WHERE v.sku = ANY($1) AND v.on_sale AND (v.publish_at IS NULL OR v.publish_at <= now())
-"""
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +117,8 @@ class ProductDocument:
     is_on_sale: bool
     moved_to: str | None = None
     """Its current slug, if it was asked for by an old one."""
+    valid_seconds: float | None = None
+    """How long its prices last; None if none is to change by time."""
 
 
 class ProductDocumentCache:
@@ -81,7 +126,7 @@ class ProductDocumentCache:
 
     def __init__(self, size: int = CACHE_SIZE) -> None:
         self._size = size
-        self._documents: dict[tuple[UUID, int], str] = {}
+        self._documents: dict[tuple[UUID, int, str | None], str] = {}
 
     async def find(
         self, connection: Connection, ids: Sequence[UUID], slugs: Sequence[str]
@@ -95,7 +140,8 @@ class ProductDocumentCache:
         rows.sort(key=_precedence)
         found: dict[str, ProductDocument] = {}
         for row, body in zip(rows, await self.render(connection, rows), strict=True):
-            document = ProductDocument(body, row["version"], row["status"] == "active")
+            is_on_sale = row["status"] == "active"
+            document = ProductDocument(body, row["version"], is_on_sale, valid_seconds=valid_seconds([row]))
             found[row["slug"]] = found[str(row["id"])] = document
         missing = [slug for slug in slugs if slug not in found or not found[slug].is_on_sale]
         return {**found, **await self._find_moved(connection, missing)} if missing else found
@@ -104,7 +150,9 @@ class ProductDocumentCache:
         rows = await connection.fetch(_BY_OLD_SLUG, old_slugs)
         bodies = await self.render(connection, rows)
         return {
-            row["old_slug"]: ProductDocument(body, row["version"], is_on_sale=True, moved_to=row["slug"])
+            row["old_slug"]: ProductDocument(
+                body, row["version"], is_on_sale=True, moved_to=row["slug"], valid_seconds=valid_seconds([row])
+            )
             for row, body in zip(rows, bodies, strict=True)
         }
 
@@ -113,7 +161,7 @@ class ProductDocumentCache:
 
         A product that is not cached is read in full, so it may be newer than its row.
         """
-        cached = [self._documents.get((row["id"], row["version"])) for row in rows]
+        cached = [self._documents.get((row["id"], row["version"], row["prices"])) for row in rows]
         missing = [row["id"] for row, document in zip(rows, cached, strict=True) if document is None]
         read = await self._read(connection, missing) if missing else {}
         return [
@@ -124,20 +172,34 @@ class ProductDocumentCache:
     async def _read(self, connection: Connection, ids: list[UUID]) -> dict[UUID, str]:
         rendered = {}
         for row in await connection.fetch(_DOCUMENT, ids):
-            self._cache(row)
-            rendered[row["id"]] = _fill(_to_template(row["document"]), row)
+            template = self._cache(row)
+            rendered[row["id"]] = _fill(template, row)
         return rendered
 
-    def _cache(self, row: asyncpg.Record) -> None:
-        self._documents[row["id"], row["version"]] = _to_template(row["document"])
+    def _cache(self, row: asyncpg.Record) -> str:
+        template = _to_template(row)
+        self._documents[row["id"], row["version"], row["prices"]] = template
         if len(self._documents) > self._size:
             del self._documents[next(iter(self._documents))]
+        return template
 
 
 async def read_product(connection: Connection, product_id: UUID) -> str | None:
     """The JSON of a product as the transaction sees it."""
     row = await connection.fetchrow(_DOCUMENT, [product_id])
-    return _fill(_to_template(row["document"]), row) if row else None
+    return _fill(_to_template(row), row) if row else None
+
+
+def valid_seconds(rows: Sequence[asyncpg.Record]) -> float | None:
+    """How long the prices in these rows with `LIVE_COLUMNS` last; None if none is to change by time."""
+    seconds = [row["price_seconds"] for row in rows if row["price_seconds"] is not None]
+    return max(min(seconds), 0.0) if seconds else None
+
+
+async def read_admin_amounts(connection: Connection, product_id: UUID) -> dict[str, AdminAmounts]:
+    """What only administrators see of each variant, by SKU."""
+    rows = await connection.fetch(_ADMIN_AMOUNTS, product_id)
+    return {row["sku"]: AdminAmounts(row["cost"], row["price"]) for row in rows}
 
 
 async def read_live_values(connection: Connection, ids: Sequence[UUID]) -> list[asyncpg.Record]:
@@ -145,22 +207,34 @@ async def read_live_values(connection: Connection, ids: Sequence[UUID]) -> list[
     return await connection.fetch(_LIVE_VALUES, ids)
 
 
-async def read_quotes(connection: Connection, skus: list[str]) -> bytes:
+async def read_quotes(connection: Connection, skus: list[str], currency: str) -> bytes:
     """The JSON of `SkuQuoteList` for those SKUs that are on sale."""
-    body: bytes = await connection.fetchval(_QUOTES, skus)
+    body: bytes = await connection.fetchval(_QUOTES, skus, currency)
     return body
 
 
-def _to_template(document: str) -> str:
-    """The document with placeholders for the rating and, at its end, for the status."""
-    template = _RATING.sub('"rating":{"average":%s,"count":%s}', document, count=1)
-    return f'{template[:-1]},"status":"%s"}}'
+def _to_template(row: asyncpg.Record) -> str:
+    """The document with its planned prices, and placeholders for the rating, the status and the breadcrumbs."""
+    template = _RATING.sub('"rating":{"average":%s,"count":%s}', row["document"], count=1)
+    if _FIRST_NEW_FIELD not in template:
+        template = _complete(template)
+    if row["prices"] is not None:
+        template = with_planned_prices(template, row["prices"])
+    return f'{template[:-1]},"status":"%s","breadcrumbs":[%s]}}'
+
+
+def _complete(template: str) -> str:
+    """A template of an older release, with the fields that came later."""
+    vendor = _VENDOR_ATTRIBUTE.search(template.partition(',"variants":')[0])
+    with_variants = template.replace(',"available":%s}', f'{_NEW_VARIANT_FIELDS},"available":%s}}')
+    return f'{with_variants[:-1]},"vendor":{vendor[1] if vendor else "null"}{_NEW_FIELDS}}}'
 
 
 def _fill(template: str, row: Any) -> str:
     """Fills a template; a slug needs no escaping in JSON."""
     category = "null" if row["category"] is None else f'"{row["category"]}"'
-    return template % (row["rating_average"], row["rating_count"], category, *row["available"], row["status"])
+    path = row["breadcrumbs"] or ""
+    return template % (row["rating_average"], row["rating_count"], category, *row["available"], row["status"], path)
 
 
 def _precedence(row: asyncpg.Record) -> tuple[bool, bool, UUID]:

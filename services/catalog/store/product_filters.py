@@ -5,22 +5,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.catalog import ListProducts, ProductSort, ProductStatus
+from services.catalog.domain.facets import ValueKind, facet_id, facet_name_id
 from services.catalog.domain.folded_text import name_key, tag_key
-from services.catalog.domain.search import parse_terms
+from services.catalog.domain.search import SearchVocabulary, parse_terms
 from services.catalog.store.product_documents import ON_SALE
 
 MAX_EXACT_MATCHES = 100
 
-_QUERY = """({0}::tsquery || CASE numnode(websearch_to_tsquery('english', {1}))
-    WHEN 0 THEN websearch_to_tsquery('simple', {1}) ELSE websearch_to_tsquery('english', {1}) END)"""
-"""The exact terms, or the text; in the words as they are if English has only stop words for it."""
-_ALL_WORDS = """CASE WHEN numnode(to_tsquery('english', {2})) < numnode(to_tsquery('simple', {2}))
-    THEN to_tsquery('simple', {2}) ELSE ''::tsquery END"""
+_QUERY = """CASE numnode(websearch_to_tsquery('{language}', {text}))
+    WHEN 0 THEN websearch_to_tsquery('simple', {text}) ELSE websearch_to_tsquery('{language}', {text}) END"""
+"""The text; in the words as they are if the language has only stop words for it."""
+_ALL_WORDS = """CASE WHEN numnode(to_tsquery('{language}', {all_words})) < numnode(to_tsquery('simple', {all_words}))
+    THEN to_tsquery('simple', {all_words}) ELSE ''::tsquery END"""
 """Stop words too, if there are any: they cost time, because many names have them."""
-_QUERY_OF_WORDS = f"""({{0}}::tsquery || websearch_to_tsquery('english', {{1}}) || {_ALL_WORDS}
-    || (websearch_to_tsquery('english', {{3}}) && to_tsquery('english', {{4}})))"""
-_QUERY_OF_ONE_WORD = f"""({{0}}::tsquery || websearch_to_tsquery('english', {{1}}) || {_ALL_WORDS}
-    || to_tsquery('english', {{2}}))"""
+_QUERY_OF_WORDS = f"""websearch_to_tsquery('{{language}}', {{text}}) || {_ALL_WORDS}
+    || (websearch_to_tsquery('{{language}}', {{complete}}) && to_tsquery('{{language}}', {{prefix}}))"""
+_QUERY_OF_ONE_WORD = f"""websearch_to_tsquery('{{language}}', {{text}}) || {_ALL_WORDS}
+    || to_tsquery('{{language}}', {{all_words}})"""
+_ALTERNATIVES = "to_tsquery('{language}', {alternatives})"
 _MATCH = "(p.terms @@ {0} OR (p.indexed_version <> p.version AND p.search @@ {0}))"
 """Until the indexer has reached a product of an older release, the column of that release is searched."""
 _EXACT_IDS = f"""ARRAY(
@@ -29,14 +31,20 @@ _EXACT_IDS = f"""ARRAY(
 )"""  # noqa: S608 - constants
 _RANK = "(ts_rank(p.terms, {0}) + CASE WHEN p.id = ANY ({1}) THEN 2 ELSE 0 END)::real"
 """Exact matches come first: the rank of others is less than 1. They are found once, not compared with each product."""
+_RANK_OF_CORRECTED = """(ts_rank(p.terms, {0}) + CASE WHEN p.id = ANY ({1}) THEN 2 WHEN p.terms @@ {2} THEN 1 ELSE 0
+    END)::real"""
+"""What matches as it was typed comes before what a corrected word finds."""
 SUBTREE = """WITH RECURSIVE below AS (
-    SELECT id FROM category WHERE slug = {0} UNION SELECT c.id FROM category c JOIN below b ON c.parent_id = b.id
+    SELECT id FROM category WHERE {0}
+    UNION SELECT c.id FROM category c JOIN below b ON c.parent_id = b.id
 ) SELECT id FROM below"""
 _BY_STATUS: Mapping[ProductStatus | None, str] = {
     ProductStatus.DRAFT: "p.is_active AND p.publish_at > now()",
     ProductStatus.INACTIVE: "NOT p.is_active",
 }
-_IN_STOCK = "EXISTS (SELECT FROM stock s WHERE s.product_id = p.id AND s.on_hand > s.reserved)"
+_IN_STOCK = """EXISTS (
+    SELECT FROM stock s WHERE s.product_id = p.id AND (s.on_hand > s.reserved OR s.backorder OR NOT s.is_tracked)
+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +84,14 @@ class TextQuery:
 
     whole: str
     exact: str
+    typed: str = ""
+    """The query without corrections; empty if it has none."""
 
     @property
     def rank(self) -> str:
         """How well the product `p` matches."""
+        if self.typed:
+            return _RANK_OF_CORRECTED.format(self.whole, self.exact_ids, self.typed)
         return _RANK.format(self.whole, self.exact_ids)
 
     @property
@@ -94,6 +106,8 @@ class Statement:
 
     conditions: list[str] = field(default_factory=lambda: [ON_SALE])
     parameters: list[Any] = field(default_factory=list)
+    facet_filters: dict[str, str] = field(default_factory=dict)
+    """The conditions by the facets that count without them, or by the ids of names of attributes and options."""
 
     @staticmethod
     def of(body: ListProducts) -> "Statement":
@@ -102,7 +116,7 @@ class Statement:
 
     def copy(self) -> "Statement":
         """The same conditions and parameters, to add others to."""
-        return Statement([*self.conditions], [*self.parameters])
+        return Statement([*self.conditions], [*self.parameters], {**self.facet_filters})
 
     def bind(self, value: Any, sql_type: str) -> str:
         """Adds a parameter and returns its placeholder."""
@@ -125,37 +139,79 @@ class Statement:
 
     def filter(self, body: ListProducts) -> None:
         """Adds every requested filter but the text and the category."""
+        prices = []
         if body.min_price is not None:
-            self.where("p.price >= {0}", (body.min_price, "bigint"))
+            prices.append(f"p.price >= {self.bind(body.min_price, 'bigint')}")
         if body.max_price is not None:
-            self.where("p.price <= {0}", (body.max_price, "bigint"))
+            prices.append(f"p.price <= {self.bind(body.max_price, 'bigint')}")
+        if prices:
+            self.facet_filters["price"] = " AND ".join(prices)
         if body.min_rating is not None:
-            self.where("p.rating_average >= {0}", (body.min_rating, "float8"))
-        if body.tag is not None:
-            self.where("p.tag_keys @> ARRAY[{0}]", (tag_key(body.tag), "text"))
+            self.facet_filters["rating"] = f"p.rating_average >= {self.bind(body.min_rating, 'float8')}"
+        if body.tag:
+            keys = [tag_key(tag) for tag in body.tag]
+            self.facet_filters["tag"] = f"p.tag_keys && {self.bind(keys, 'text[]')}"
+        self._filter_values(ValueKind.ATTRIBUTE, body.attribute)
+        self._filter_values(ValueKind.OPTION, body.option)
         if body.in_stock is not None:
             self.conditions.append(_IN_STOCK if body.in_stock else f"NOT {_IN_STOCK}")
 
-    def match(self, q: str, *, is_planned_anew: bool) -> TextQuery:
+    def subtree(self, slugs: Sequence[str]) -> str:
+        """A query for the ids of these categories and all below them."""
+        if len(slugs) == 1:
+            return SUBTREE.format(f"slug = {self.bind(slugs[0], 'text')}")
+        return SUBTREE.format(f"slug = ANY ({self.bind(list(slugs), 'text[]')})")
+
+    def _filter_values(self, kind: ValueKind, filters: Mapping[str, Sequence[str]]) -> None:
+        for name, values in filters.items():
+            ids = self.bind([facet_id(kind, name, value) for value in values], "bigint[]")
+            key, condition = value_facet(kind, name), f"p.facet_ids && {ids}"
+            self.facet_filters[key] = " AND ".join(filter(None, [self.facet_filters.get(key), condition]))
+
+    def match(self, q: str, *, is_planned_anew: bool, vocabulary: SearchVocabulary | None = None) -> TextQuery:
         """Adds the condition that a product matches the text.
 
         In a statement that is planned anew the query is a constant, which tells the planner how many products match.
         Otherwise it is a subquery: PostgreSQL computes it once, and not again for each product.
         """
-        terms = parse_terms(q)
-        exact, whole = self.bind(terms.exact, "text"), self.bind(terms.text, "text")
-        query = _QUERY.format(exact, whole)
+        vocabulary = vocabulary or SearchVocabulary()
+        terms = parse_terms(q, vocabulary)
+        exact = self.bind(terms.exact, "text")
+        texts = {"text": self.bind(terms.text, "text")}
+        queries = [_QUERY]
         if terms.prefix:
-            all_words = self.bind(terms.all_words, "text")
-            query = _QUERY_OF_ONE_WORD.format(exact, whole, all_words)
+            texts["all_words"] = self.bind(terms.all_words, "text")
+            queries = [_QUERY_OF_ONE_WORD]
             if terms.complete_words:
-                complete, prefix = self.bind(terms.complete_words, "text"), self.bind(terms.prefix, "text")
-                query = _QUERY_OF_WORDS.format(exact, whole, all_words, complete, prefix)
-        found = TextQuery(query if is_planned_anew else f"(SELECT {query})", exact)
+                texts["complete"], texts["prefix"] = (
+                    self.bind(words, "text") for words in (terms.complete_words, terms.prefix)
+                )
+                queries = [_QUERY_OF_WORDS]
+        typed = _combine(exact, queries, texts, vocabulary) if vocabulary.corrections else ""
+        if terms.alternatives:
+            texts["alternatives"] = self.bind(terms.alternatives, "text")
+            queries.append(_ALTERNATIVES)
+        query = _combine(exact, queries, texts, vocabulary)
+        if not is_planned_anew:
+            query, typed = f"(SELECT {query})", f"(SELECT {typed})" if typed else ""
+        found = TextQuery(query, exact, typed)
         self.conditions.append(_MATCH.format(found.whole))
         return found
 
     @property
     def condition(self) -> str:
         """All conditions, joined by AND."""
-        return " AND ".join(self.conditions)
+        return " AND ".join([*self.conditions, *self.facet_filters.values()])
+
+
+def value_facet(kind: ValueKind, name: str) -> str:
+    """The key of an attribute or option among `facet_filters`."""
+    return f"{kind.name.lower()}.{facet_name_id(kind, name)}"
+
+
+def _combine(exact: str, queries: Sequence[str], texts: Mapping[str, str], vocabulary: SearchVocabulary) -> str:
+    """The exact terms, or any of the queries in any of the languages."""
+    parts = [
+        query.format(language=f"shop_{language}", **texts) for language in vocabulary.languages for query in queries
+    ]
+    return f"({exact}::tsquery || {' || '.join(f'({part})' for part in parts)})"

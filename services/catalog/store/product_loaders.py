@@ -1,7 +1,8 @@
 """Reads products, list pages and searches for many concurrent requests in one go."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +12,10 @@ from infra.foundation.pagination import count_fitting
 from services.catalog.domain.search import effective_sort
 from services.catalog.store import list_cursor, product_documents, product_queries, product_search
 from services.catalog.store.database import CatalogDatabase
+from services.catalog.store.facet_counts import join_counts, plan_counts
 from services.catalog.store.large_results import CachedPage, LargeResult, LargeResultCache
 from services.catalog.store.product_documents import ProductDocument, ProductDocumentCache
+from services.catalog.store.search_vocabulary import MIN_MATCHES, VocabularyCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,15 @@ class ProductSources:
     db: CatalogDatabase
     documents: ProductDocumentCache = field(default_factory=ProductDocumentCache)
     large_results: LargeResultCache = field(default_factory=LargeResultCache)
+    vocabulary: VocabularyCache = field(default_factory=VocabularyCache)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPage:
+    """The JSON of a page or of its members, and how long the prices on it last if one of them changes by time."""
+
+    body: bytes
+    valid_seconds: float | None
 
 
 async def load_products(sources: ProductSources, keys: Collection[str]) -> dict[str, ProductDocument]:
@@ -31,9 +43,9 @@ async def load_products(sources: ProductSources, keys: Collection[str]) -> dict[
         return await sources.documents.find(connection, ids, list(keys))
 
 
-async def load_pages(sources: ProductSources, requests: Collection[ListProducts]) -> dict[ListProducts, bytes]:
+async def load_pages(sources: ProductSources, requests: Collection[ListProducts]) -> dict[ListProducts, LoadedPage]:
     """The JSON members `items` and `next` of each page; equal requests share one page."""
-    pages: dict[ListProducts, bytes] = {}
+    pages: dict[ListProducts, LoadedPage] = {}
     async with sources.db.connection() as connection:
         await _refresh_large_results(connection, sources, requests)
         for request in requests:
@@ -43,17 +55,16 @@ async def load_pages(sources: ProductSources, requests: Collection[ListProducts]
     others = [request for request in requests if request not in pages]
     if others:
         async with sources.db.list_connection() as connection:
-            if any(request.q for request in others):
-                await sources.large_results.refresh(connection)
+            searches = [request for request in others if request.q]
+            large = await _refresh_to_add(connection, sources, searches) if searches else {}
             for request in others:
-                large = sources.large_results.find_or_add(request) if request.q else None
-                pages[request] = await _load_page(connection, sources, request, large)
+                pages[request] = await _load_page(connection, sources, request, large.get(request))
     return pages
 
 
-async def load_searches(sources: ProductSources, requests: Collection[ListProducts]) -> dict[ListProducts, bytes]:
+async def load_searches(sources: ProductSources, requests: Collection[ListProducts]) -> dict[ListProducts, LoadedPage]:
     """The JSON of pages with facets, without the searches that `load_large_searches` has to count."""
-    found: dict[ListProducts, bytes] = {}
+    found: dict[ListProducts, LoadedPage] = {}
     new = []
     async with sources.db.connection() as connection:
         await _refresh_large_results(connection, sources, requests)
@@ -75,31 +86,74 @@ async def _add_search(
     sources: ProductSources,
     request: ListProducts,
     large: LargeResult | None,
-    found: dict[ListProducts, bytes],
+    found: dict[ListProducts, LoadedPage],
 ) -> None:
     """Adds the result if it is not large, or if all of it is cached."""
     if large is None:
-        result = await _search(connection, request)
+        result = await _search(connection, sources, request)
         if result is not None:
             page = await _render(connection, sources, request, result.rows)
             found[request] = _search_result(page, result.facets)
-    elif large.facets is not None and (cached := large.find_page(request, effective_sort(request))):
+    elif (cached := large.find_page(request, effective_sort(request))) and (facets := _find_facets(sources, request)):
         page = await _render_cached(connection, sources, request, cached)
-        found[request] = _search_result(page, large.facets)
+        found[request] = _search_result(page, facets)
 
 
-async def load_large_searches(sources: ProductSources, requests: Collection[ListProducts]) -> dict[ListProducts, bytes]:
+async def load_large_searches(
+    sources: ProductSources, requests: Collection[ListProducts]
+) -> dict[ListProducts, LoadedPage]:
     """The JSON of pages with facets, of searches with more than 1,000 matches."""
-    found: dict[ListProducts, bytes] = {}
+    found: dict[ListProducts, LoadedPage] = {}
     async with sources.db.list_connection() as connection:
-        await sources.large_results.refresh(connection)
+        large = await _refresh_to_add(connection, sources, requests)
         for request in requests:
-            large = sources.large_results.find_or_add(request)
-            if large.facets is None:
-                large.facets = await product_search.count_facets(connection, request)
-            page = await _load_page(connection, sources, request, large)
-            found[request] = _search_result(page, large.facets)
+            facets = await _count_facets(connection, sources, request, large[request])
+            page = await _load_page(connection, sources, request, large[request])
+            found[request] = _search_result(page, facets)
     return found
+
+
+async def _refresh_to_add(
+    connection: Connection, sources: ProductSources, requests: Collection[ListProducts]
+) -> dict[ListProducts, LargeResult]:
+    """The large results of the requests, without what has changed, to add to. What they were corrected to stays."""
+    before = {request: sources.large_results.find(request) for request in requests}
+    await sources.large_results.refresh(connection)
+    await sources.vocabulary.refresh(connection, sources.large_results.synonyms_version)
+    found = {request: sources.large_results.find_or_add(request) for request in requests}
+    for request, large in before.items():
+        if large is not None:
+            found[request].corrections = large.corrections
+    return found
+
+
+async def _count_facets(
+    connection: Connection, sources: ProductSources, request: ListProducts, large: LargeResult
+) -> str:
+    """The facets of a large result. Each is counted without its own filter, so other requests share the count."""
+    vocabulary = replace(sources.vocabulary.current, corrections=large.corrections)
+    members: dict[str, str] = {}
+    for counted_request, facets in plan_counts(request).items():
+        is_shared = counted_request != request and not large.corrections
+        result = sources.large_results.find_or_add(counted_request) if is_shared else large
+        missing = [counted for counted in facets if counted.key not in result.facets]
+        if missing:
+            result.facets |= await product_search.count_facets(connection, counted_request, missing, vocabulary)
+        members |= {counted.key: result.facets[counted.key] for counted in facets}
+    return join_counts(members)
+
+
+def _find_facets(sources: ProductSources, request: ListProducts) -> str | None:
+    """The facets of a large result, if all of them are cached."""
+    members: dict[str, str] = {}
+    own = sources.large_results.find(request)
+    for counted_request, facets in plan_counts(request).items():
+        is_shared = counted_request != request and not (own and own.corrections)
+        result = sources.large_results.find(counted_request) if is_shared else own
+        if result is None or any(counted.key not in result.facets for counted in facets):
+            return None
+        members |= {counted.key: result.facets[counted.key] for counted in facets}
+    return join_counts(members)
 
 
 def parse_id(key: str) -> UUID | None:
@@ -118,7 +172,7 @@ async def _refresh_large_results(
         await sources.large_results.refresh(connection)
 
 
-async def _load_quickly(connection: Connection, sources: ProductSources, request: ListProducts) -> bytes | None:
+async def _load_quickly(connection: Connection, sources: ProductSources, request: ListProducts) -> LoadedPage | None:
     """A page that is cached, or whose statement needs no plan of its own; None for others."""
     sort = effective_sort(request)
     if product_queries.is_plain(request):
@@ -130,27 +184,44 @@ async def _load_quickly(connection: Connection, sources: ProductSources, request
     if large is not None:
         cached = large.find_page(request, sort)
         return await _render_cached(connection, sources, request, cached) if cached else None
-    result = await _search(connection, request, with_facets=False)
+    result = await _search(connection, sources, request, with_facets=False)
     return await _render(connection, sources, request, result.rows) if result is not None else None
 
 
 async def _search(
-    connection: Connection, request: ListProducts, *, with_facets: bool = True
+    connection: Connection, sources: ProductSources, request: ListProducts, *, with_facets: bool = True
 ) -> product_search.SearchResult | None:
+    """The result if it is not large. With few matches, mistyped words find what they may stand for, on each page."""
     sort = effective_sort(request)
     after = await _after(connection, request, sort)
     if product_queries.names_oldest_ranked(sort, after):
         return None
-    return await product_search.search(connection, request, sort, after, with_facets=with_facets)
+    search = partial(product_search.search, connection, request, sort, after, with_facets=with_facets)
+    result = await search(sources.vocabulary.current)
+    if result is None or not request.q:
+        return result
+    if await sources.vocabulary.refresh(connection, result.synonyms_version):
+        result = await search(sources.vocabulary.current)
+    if result is None or result.matches >= MIN_MATCHES:
+        return result
+    corrections = await sources.vocabulary.find_corrections(connection, request.q)
+    if not corrections:
+        return result
+    corrected = await search(replace(sources.vocabulary.current, corrections=corrections))
+    if corrected is None:
+        sources.large_results.find_or_add(request).corrections = corrections
+    return corrected
 
 
 async def _load_page(
     connection: Connection, sources: ProductSources, request: ListProducts, large: LargeResult | None = None
-) -> bytes:
+) -> LoadedPage:
     """The page; its products are cached if the result is."""
     sort = effective_sort(request)
     after = await _after(connection, request, sort)
-    rows = await product_queries.list_page(connection, request, sort, after)
+    corrections = {} if large is None else large.corrections
+    vocabulary = replace(sources.vocabulary.current, corrections=corrections)
+    rows = await product_queries.list_page(connection, request, sort, after, vocabulary)
     if large is not None:
         keys = [product_queries.page_key(row, sort) for row in rows]
         large.add_page(request, sort, CachedPage([row["id"] for row in rows], keys))
@@ -165,19 +236,23 @@ async def _after(connection: Connection, request: ListProducts, sort: ProductSor
     return after
 
 
-async def _render(connection: Connection, sources: ProductSources, request: ListProducts, rows: Sequence[Any]) -> bytes:
+async def _render(
+    connection: Connection, sources: ProductSources, request: ListProducts, rows: Sequence[Any]
+) -> LoadedPage:
     """The JSON members of the page with these rows."""
     sort = effective_sort(request)
     keys = [product_queries.page_key(row, sort) for row in rows]
-    return _page(await sources.documents.render(connection, rows[: request.limit]), keys, sort)
+    documents = await sources.documents.render(connection, rows[: request.limit])
+    return LoadedPage(_page(documents, keys, sort), product_documents.valid_seconds(rows))
 
 
 async def _render_cached(
     connection: Connection, sources: ProductSources, request: ListProducts, page: CachedPage
-) -> bytes:
+) -> LoadedPage:
     """The JSON members of a page whose products are known, with their values of this moment."""
     rows = await product_documents.read_live_values(connection, page.ids[: request.limit])
-    return _page(await sources.documents.render(connection, rows), page.keys, effective_sort(request))
+    documents = await sources.documents.render(connection, rows)
+    return LoadedPage(_page(documents, page.keys, effective_sort(request)), product_documents.valid_seconds(rows))
 
 
 def _page(documents: Sequence[str], keys: Sequence[Sequence[Any]], sort: ProductSort) -> bytes:
@@ -190,5 +265,5 @@ def _page(documents: Sequence[str], keys: Sequence[Sequence[Any]], sort: Product
     return b'"items":[%b],"next":%b' % (b",".join(items), cursor)
 
 
-def _search_result(page: bytes, facets: str) -> bytes:
-    return b'{%b,"facets":%b}' % (page, facets.encode())
+def _search_result(page: LoadedPage, facets: str) -> LoadedPage:
+    return replace(page, body=b'{%b,"facets":{%b}}' % (page.body, facets.encode()))

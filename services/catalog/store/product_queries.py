@@ -5,14 +5,14 @@ combination of filters and sort has its own plan. A page starts after the sort k
 before, so that new products neither shift nor repeat others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from contracts.catalog import ListProducts, ProductSort
 from infra.database.postgres import Connection
-from services.catalog.domain.folded_text import fold
-from services.catalog.domain.search import prefix_query
+from services.catalog.domain.folded_text import query_text
+from services.catalog.domain.search import SearchVocabulary, prefix_query
 from services.catalog.store.product_documents import LIVE_COLUMNS, ON_SALE
 from services.catalog.store.product_filters import SORT_ORDERS, SUBTREE, SortOrder, Statement, TextQuery
 
@@ -28,10 +28,10 @@ _OLDEST_RANKED = f"""coalesce(
 )"""  # noqa: S608 - constants
 LIST_COLUMNS = """
     p.id, p.price, p.name, p.name_key, p.rating_average, p.rating_count, p.rating_rank, p.category_id, p.version,
-    p.is_active, p.publish_at
+    p.is_active, p.publish_at, p.planned_prices, p.planned_prices_end
 """
 _FIND_NAME = "SELECT name FROM product WHERE id = $1"
-_FIND_SUBTREE = SUBTREE.format("$1")
+_FIND_SUBTREE = SUBTREE.format("slug = ANY ($1)")
 _NAMES = f"""
 SELECT name FROM (
     SELECT DISTINCT ON (name) name, folded_name FROM (
@@ -45,17 +45,21 @@ ORDER BY starts_with(folded_name, $2) DESC, length(name), name LIMIT $3
 
 
 async def list_page(
-    connection: Connection, body: ListProducts, sort: ProductSort, after: Sequence[Any] | None
+    connection: Connection,
+    body: ListProducts,
+    sort: ProductSort,
+    after: Sequence[Any] | None,
+    vocabulary: SearchVocabulary | None = None,
 ) -> list[Any]:
     """The rows of a page after a sort key, and one more if the list goes on."""
     statement = Statement.of(body)
     if body.q:
-        query = statement.match(body.q, is_planned_anew=True)
+        query = statement.match(body.q, is_planned_anew=True, vocabulary=vocabulary)
         statement.filter(body)
         await _filter_category(connection, statement, body)
         if sort is ProductSort.RELEVANCE:
             return await _list_ranked(connection, body, statement, query, after)
-    elif body.category is not None and is_plain(body):
+    elif body.category and is_plain(body):
         return await _list_category(connection, body, sort, after)
     else:
         statement.filter(body)
@@ -69,8 +73,8 @@ async def list_page(
 
 def is_plain(body: ListProducts) -> bool:
     """Whether one plan suits every such list, because an index has its products in their order."""
-    filters = (body.q, body.min_price, body.max_price, body.min_rating, body.tag, body.in_stock, body.status)
-    return all(value is None for value in filters)
+    filters = (body.q, body.min_price, body.max_price, body.min_rating, body.in_stock, body.status)
+    return all(value is None for value in filters) and not (body.tag or body.attribute or body.option)
 
 
 def names_oldest_ranked(sort: ProductSort, after: Sequence[Any] | None) -> bool:
@@ -86,8 +90,8 @@ def _is_of_older_release(after: Sequence[Any]) -> bool:
 
 async def _filter_category(connection: Connection, statement: Statement, body: ListProducts) -> None:
     """Adds the condition for the category and all below it. The planner sees them, and so how many products match."""
-    if body.category is not None:
-        category_ids = [row["id"] for row in await connection.fetch(_FIND_SUBTREE, body.category)]
+    if slugs := body.category:
+        category_ids = [row["id"] for row in await connection.fetch(_FIND_SUBTREE, slugs)]
         statement.where("p.category_id = ANY ({0})", (category_ids, "uuid[]"))
 
 
@@ -96,7 +100,7 @@ async def _list_category(
 ) -> list[Any]:
     """The page of a category: the first products of each category in the subtree, each from its own index, merged."""
     statement, order = Statement.of(body), SORT_ORDERS[sort]
-    subtree = SUBTREE.format(statement.bind(body.category, "text"))
+    subtree = statement.subtree(body.category)
     if after is not None:
         statement.conditions.append(statement.after(sort, after))
     limit = body.limit + 1
@@ -195,10 +199,12 @@ def page_key(row: Any, sort: ProductSort) -> tuple[Any, ...]:
     return (*key, row["oldest"]) if sort is ProductSort.RELEVANCE else key
 
 
-async def suggest_names(connection: Connection, q: str, limit: int) -> list[str]:
+async def suggest_names(
+    connection: Connection, q: str, limit: int, corrections: Mapping[str, Sequence[str]] | None = None
+) -> list[str]:
     """Names that have the words of `q`, the last as a prefix; names that begin with `q` come first."""
-    query = prefix_query(q)
+    query = prefix_query(q, corrections)
     if query is None:
         return []
-    rows = await connection.fetch(_NAMES, query, fold(q), limit)
+    rows = await connection.fetch(_NAMES, query, query_text(q), limit)
     return [row["name"] for row in rows]

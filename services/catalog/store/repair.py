@@ -17,11 +17,15 @@ SELECT id FROM hold WHERE wanted <> taken OR (status = 'held' AND expires_at <= 
 """
 _LOCK_HOLD = "SELECT status, wanted, taken, order_id FROM hold WHERE id = $1 FOR UPDATE"
 _SETTLE = "SELECT hold_id, order_id FROM settle_holds(1, $1)"
-_LOCK_STOCK = "SELECT sku, on_hand, reserved FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE"
+_LOCK_STOCK = """
+SELECT sku, on_hand, reserved, is_tracked, backorder FROM stock WHERE sku = ANY($1::text[]) ORDER BY sku FOR UPDATE
+"""
 _HELD = """
 SELECT line.sku, sum(line.quantity)::bigint AS quantity
 FROM hold, unnest(skus, quantities) AS line (sku, quantity)
-WHERE taken = 'reserved' AND skus && $1::text[] AND line.sku = ANY($1::text[]) GROUP BY line.sku
+WHERE taken = 'reserved' AND skus && $1::text[] AND line.sku = ANY($1::text[])
+    AND (untracked IS NULL OR line.sku <> ALL (untracked))
+GROUP BY line.sku
 """
 _RESERVE = """
 UPDATE stock SET reserved = held.quantity FROM unnest($1::text[], $2::bigint[]) AS held (sku, quantity)
@@ -65,7 +69,12 @@ async def settle(connection: Connection, hold_id: UUID) -> LostHold | None:
 async def lock_stock(connection: Connection, skus: Sequence[str]) -> dict[str, StockRecord]:
     """Locks stock in the order of SKUs, as every statement does. Until the commit no hold changes these SKUs."""
     rows = await connection.fetch(_LOCK_STOCK, list(skus))
-    return {row["sku"]: StockRecord(row["on_hand"], row["reserved"]) for row in rows}
+    return {
+        row["sku"]: StockRecord(
+            row["on_hand"], row["reserved"], is_tracked=row["is_tracked"], backorder=row["backorder"]
+        )
+        for row in rows
+    }
 
 
 async def count_held(connection: Connection, skus: Sequence[str]) -> dict[str, int]:

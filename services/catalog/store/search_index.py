@@ -1,7 +1,7 @@
 """The statements that keep up the columns that are made from texts: of products for search, of categories for sorting.
 
-Requests write them with the row. What they miss is in the indexes `product_to_index` and `category_to_index`: rows that
-were written before the columns existed, or by an older release.
+Requests write them with the row. What they miss is in the indexes `product_to_search` and `category_to_index`: rows
+that were written before the columns existed, or by an older release.
 """
 
 from infra.database.postgres import Connection
@@ -10,13 +10,16 @@ from services.catalog.domain.search_index import SearchColumns, search_columns
 
 _STALE_PRODUCTS = """
 SELECT p.id, p.version, p.name, p.tags, p.description,
-       ARRAY(SELECT v.sku FROM variant v WHERE v.product_id = p.id) AS skus
-FROM product p WHERE p.indexed_version <> p.version ORDER BY p.id LIMIT $1 FOR UPDATE SKIP LOCKED
+       coalesce(p.vendor, p.attributes->>'Vendor') AS vendor, p.attributes,
+       ARRAY(SELECT v.options FROM variant v WHERE v.product_id = p.id ORDER BY v.position) AS options,
+       ARRAY(SELECT v.sku FROM variant v WHERE v.product_id = p.id) AS skus,
+       ARRAY(SELECT v.barcode FROM variant v WHERE v.product_id = p.id AND v.barcode IS NOT NULL) AS barcodes
+FROM product p WHERE p.search_version <> p.version ORDER BY p.id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 _INDEX_PRODUCT = """
-UPDATE product SET folded_name = $3, name_key = $4, tag_keys = $5, terms = product_terms($3, $6, $7, $8),
-                   indexed_version = $2
-WHERE id = $1
+UPDATE product SET folded_name = $3, name_key = $4, tag_keys = $5, terms = product_words($3, $6, $9, $7, $8),
+                   facet_ids = $10, indexed_version = $2, search_version = $2
+WHERE id = $1 RETURNING add_search_terms($13, $10, $11, $12)
 """
 _STALE_CATEGORIES = """
 SELECT id, name FROM category WHERE keyed_name <> name ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -25,7 +28,10 @@ _INDEX_CATEGORY = "UPDATE category SET name_key = $2, keyed_name = $3 WHERE id =
 
 
 def column_values(columns: SearchColumns) -> tuple[object, ...]:
-    """The values of `folded_name, name_key, tag_keys`, and the last three arguments of `product_terms`."""
+    """The values of `folded_name, name_key, tag_keys`; the tags, the description and the exact terms of
+    `product_words`, and its details; and those of `add_search_terms`: ids, names, values, and words.
+    """
+    values = columns.facet_values.values()
     return (
         columns.folded_name,
         columns.name_key,
@@ -33,6 +39,11 @@ def column_values(columns: SearchColumns) -> tuple[object, ...]:
         columns.folded_tags,
         columns.folded_description,
         list(columns.exact_terms),
+        columns.folded_details,
+        list(columns.facet_values),
+        [name for name, _ in values],
+        [value for _, value in values],
+        list(columns.words),
     )
 
 
@@ -41,7 +52,8 @@ async def index_products(connection: Connection, limit: int) -> int:
     rows = await connection.fetch(_STALE_PRODUCTS, limit)
     values = []
     for row in rows:
-        columns = search_columns(row["name"], row["tags"], row["description"], row["skus"])
+        texts = ("name", "tags", "description", "skus", "barcodes", "vendor", "attributes", "options")
+        columns = search_columns(*(row[text] for text in texts))
         values.append((row["id"], row["version"], *column_values(columns)))
     await connection.executemany(_INDEX_PRODUCT, values)
     return len(rows)

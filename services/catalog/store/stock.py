@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
+
+import asyncpg
 
 from contracts.catalog import StockLevel
 from infra.database.postgres import Connection
@@ -17,29 +20,41 @@ SELECT p.sku, CASE WHEN p.position <= $2 THEN $1::uuid END, CASE WHEN p.position
 FROM unnest($3::text[]) WITH ORDINALITY AS p (sku, position) ORDER BY p.sku
 ON CONFLICT (sku) DO UPDATE
 SET product_id = excluded.product_id, position = excluded.position, owner_id = excluded.owner_id
-RETURNING sku, on_hand, reserved, EXISTS (SELECT FROM owned o WHERE o.sku = stock.sku) AS is_foreign
+RETURNING sku, on_hand, reserved, EXISTS (SELECT FROM owned o WHERE o.sku = stock.sku) AS is_foreign,
+          is_tracked, backorder
 """
 _SET = """
-WITH moved AS (
+WITH level AS (
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::boolean[], $4::boolean[], $5::text[])
+        AS l (sku, on_hand, is_tracked, backorder, reason)
+), moved AS (
     INSERT INTO stock_movement (sku, kind, quantity, reason, who)
-    SELECT m.sku, 'adjusted', m.on_hand - s.on_hand, $3, $4
-    FROM unnest($1::text[], $2::bigint[]) AS m (sku, on_hand) JOIN stock s ON s.sku = m.sku
+    SELECT l.sku, 'adjusted', l.on_hand - s.on_hand, l.reason, $6
+    FROM level l JOIN stock s ON s.sku = l.sku WHERE l.on_hand <> s.on_hand
 )
-UPDATE stock s SET on_hand = m.on_hand FROM unnest($1::text[], $2::bigint[]) AS m (sku, on_hand) WHERE s.sku = m.sku
+UPDATE stock s
+SET on_hand = l.on_hand, is_tracked = l.is_tracked, backorder = l.backorder,
+    oversold = CASE WHEN (s.backorder OR NOT s.is_tracked) AND l.is_tracked AND NOT l.backorder
+        THEN greatest(s.reserved - l.on_hand, 0) ELSE least(s.oversold, greatest(s.reserved - l.on_hand, 0)) END
+FROM level l WHERE s.sku = l.sku
 """
 _LOCK = """
-SELECT v.product_id, s.on_hand, s.reserved FROM stock s JOIN variant v ON v.sku = s.sku
-WHERE s.sku = $1 FOR UPDATE OF s
+SELECT s.sku, v.product_id, s.on_hand, s.reserved, s.is_tracked, s.backorder
+FROM stock s JOIN variant v ON v.sku = s.sku WHERE s.sku = ANY($1) ORDER BY s.sku FOR UPDATE OF s
 """
-_GET = "SELECT s.sku, s.on_hand, s.reserved FROM stock s WHERE s.sku = $1 AND s.product_id IS NOT NULL"
+_GET = """
+SELECT s.sku, s.on_hand, s.reserved, s.is_tracked, s.backorder FROM stock s
+WHERE s.sku = $1 AND s.product_id IS NOT NULL
+"""
 _LIST = """
-SELECT s.sku, s.on_hand, s.reserved FROM stock s
-WHERE s.product_id IS NOT NULL AND s.sku > $1 AND ($2::bigint IS NULL OR s.on_hand - s.reserved < $2)
+SELECT s.sku, s.on_hand, s.reserved, s.is_tracked, s.backorder FROM stock s
+WHERE s.product_id IS NOT NULL AND s.sku > $1
+    AND ($2::bigint IS NULL OR (s.on_hand - s.reserved < $2 AND s.is_tracked))
 ORDER BY s.sku LIMIT $3
 """
 _IMPORTED = """
-SELECT v.sku, v.imported, s.on_hand FROM variant v LEFT JOIN stock s ON s.sku = v.sku
-WHERE v.product_id = $1 AND v.sku = ANY($2)
+SELECT v.product_id, v.sku, v.imported, s.on_hand, s.is_tracked, s.backorder FROM variant v
+JOIN stock s ON s.sku = v.sku WHERE v.product_id = ANY($1)
 """
 _SET_IMPORTED = """
 UPDATE variant v SET imported = i.quantity FROM unnest($1::text[], $2::bigint[]) AS i (sku, quantity)
@@ -55,6 +70,16 @@ class StockChangeSource:
     actor_id: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedStock:
+    """The quantity of a SKU in the last product file, and its stock. By default it is that of a new SKU."""
+
+    quantity: int | None = None
+    on_hand: int | None = None
+    is_tracked: bool = True
+    backorder: bool = False
+
+
 async def assign_skus(
     connection: Connection, product_id: UUID, skus: Sequence[str], removed: Sequence[str]
 ) -> dict[str, StockRecord]:
@@ -63,38 +88,64 @@ async def assign_skus(
     The units of a SKU that another product had are still that product's: the caller clears them.
     """
     rows = await connection.fetch(_ASSIGN, product_id, len(skus), [*skus, *removed])
-    return {row["sku"]: StockRecord(row["on_hand"], row["reserved"], row["is_foreign"]) for row in rows}
+    return {row["sku"]: _to_record(row) for row in rows}
 
 
-async def set_on_hand(connection: Connection, on_hand: Mapping[str, int], source: StockChangeSource) -> None:
-    """Sets the units on hand of SKUs that the caller has locked, and records the movements."""
-    await connection.execute(_SET, list(on_hand), list(on_hand.values()), source.reason, source.actor_id)
+async def assign_skus_of(
+    connection: Connection, products: Sequence[tuple[UUID, Sequence[str]]]
+) -> dict[str, StockRecord]:
+    """Assigns SKUs to several products, as `assign_skus` does to one."""
+    rows = await connection.fetchmany(_ASSIGN, [(product_id, len(skus), list(skus)) for product_id, skus in products])
+    return {row["sku"]: _to_record(row) for row in rows}
 
 
-async def lock(connection: Connection, sku: str) -> tuple[UUID, StockRecord] | None:
-    """The product and the stock of a SKU, locked until the end of the transaction."""
-    row = await connection.fetchrow(_LOCK, sku)
-    return (row["product_id"], StockRecord(row["on_hand"], row["reserved"])) if row else None
+async def set_levels(
+    connection: Connection,
+    levels: Mapping[str, StockRecord],
+    source: StockChangeSource,
+    reasons: Mapping[str, str] | None = None,
+) -> None:
+    """Sets the stock of SKUs that the caller has locked, but not the reserved units, and records the movements.
+
+    `reasons` has those of single SKUs; the others have that of the source.
+    """
+    stated = reasons or {}
+    await connection.execute(
+        _SET,
+        list(levels),
+        [level.on_hand for level in levels.values()],
+        [level.is_tracked for level in levels.values()],
+        [level.backorder for level in levels.values()],
+        [stated.get(sku, source.reason) for sku in levels],
+        source.actor_id,
+    )
+
+
+async def lock(connection: Connection, skus: Sequence[str]) -> dict[str, tuple[UUID, StockRecord]]:
+    """The product and the stock of each SKU that a product has, locked until the end of the transaction."""
+    rows = await connection.fetch(_LOCK, list(skus))
+    return {row["sku"]: (row["product_id"], _from_row(row)) for row in rows}
 
 
 async def get(connection: Connection, sku: str) -> StockLevel | None:
     """The stock of a SKU that belongs to a product."""
     row = await connection.fetchrow(_GET, sku)
-    return to_contract(row["sku"], StockRecord(row["on_hand"], row["reserved"])) if row else None
+    return to_contract(row["sku"], _from_row(row)) if row else None
 
 
 async def list_page(connection: Connection, after: str, below: int | None, limit: int) -> list[StockLevel]:
     """The stock of SKUs after one, in their order; with `below` only where fewer units are available."""
     rows = await connection.fetch(_LIST, after, below, limit)
-    return [to_contract(row["sku"], StockRecord(row["on_hand"], row["reserved"])) for row in rows]
+    return [to_contract(row["sku"], _from_row(row)) for row in rows]
 
 
-async def find_imported(
-    connection: Connection, product_id: UUID, skus: Sequence[str]
-) -> dict[str, tuple[int | None, int | None]]:
-    """The quantity in the last product file, and the units on hand, by SKU of the product."""
-    rows = await connection.fetch(_IMPORTED, product_id, list(skus))
-    return {row["sku"]: (row["imported"], row["on_hand"]) for row in rows}
+async def find_imported(connection: Connection, product_ids: Sequence[UUID]) -> dict[UUID, dict[str, ImportedStock]]:
+    """The stock of the products by SKU, with the quantities in the last product file."""
+    found: dict[UUID, dict[str, ImportedStock]] = {}
+    for row in await connection.fetch(_IMPORTED, list(product_ids)) if product_ids else ():
+        level = ImportedStock(row["imported"], row["on_hand"], row["is_tracked"], row["backorder"])
+        found.setdefault(row["product_id"], {})[row["sku"]] = level
+    return found
 
 
 async def set_imported(connection: Connection, quantities: Mapping[str, int]) -> None:
@@ -104,4 +155,21 @@ async def set_imported(connection: Connection, quantities: Mapping[str, int]) ->
 
 def to_contract(sku: str, stock: StockRecord) -> StockLevel:
     """The stock of a SKU in the contract's form."""
-    return StockLevel(sku=sku, on_hand=stock.on_hand, reserved=stock.reserved, available=stock.available)
+    return StockLevel(
+        sku=sku,
+        on_hand=stock.on_hand,
+        reserved=stock.reserved,
+        available=stock.available,
+        tracked=stock.is_tracked,
+        backorder=stock.backorder,
+    )
+
+
+def _from_row(row: asyncpg.Record) -> StockRecord:
+    return StockRecord(row["on_hand"], row["reserved"], is_tracked=row["is_tracked"], backorder=row["backorder"])
+
+
+def _to_record(row: Any) -> StockRecord:
+    return StockRecord(
+        row["on_hand"], row["reserved"], row["is_foreign"], is_tracked=row["is_tracked"], backorder=row["backorder"]
+    )

@@ -49,7 +49,7 @@ class ListedMovement:
 def decode_position(cursor: str) -> PagePosition:
     """Where the page starts; raises `InvalidCursor` for a cursor that `PagePosition.cursor` has not made."""
     movement_id, on_hand = decode_cursor(cursor, int, int)
-    if not (0 < movement_id <= _NEWEST and 0 <= on_hand <= MAX_STOCK):
+    if not (0 < movement_id <= _NEWEST and abs(on_hand) <= MAX_STOCK):
         raise InvalidCursor
     return PagePosition(movement_id, on_hand)
 

@@ -1,28 +1,29 @@
-"""Runs product imports: each product in its own transaction, together with the progress of the import.
-
-When the process dies, another one continues after the last imported product.
-"""
+"""Runs product imports. When the process dies, another one continues after the last batch of products."""
 
 import asyncio
-import contextlib
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 
 import asyncpg
 
 from contracts.catalog import CategoryUnknown, ProductImportStatus, SkuTaken, SlugTaken, StockReserved, VariantInUse
-from contracts.failure import Fail, FieldError
-from infra.database.postgres import Transaction
+from contracts.failure import Fail
 from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import get_logger
 from services.catalog.deps import CatalogDeps
-from services.catalog.domain.shopify.csv_format import detect_format
+from services.catalog.domain.product_csv import ProductCsv
+from services.catalog.domain.shopify.kept_cells import choose_columns
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.products import FileProduct, parse_product
-from services.catalog.domain.shopify.rows import ProductRows, count_scattered, group_rows, read_rows
-from services.catalog.store import imports
-from services.catalog.store.imports import MAX_ATTEMPTS, ImportClaim, ImportClaimLost, ImportProgress
-from services.catalog.workers.product_import import fit_description, import_product
+from services.catalog.domain.shopify.products import FileProduct
+from services.catalog.domain.shopify.sku_claims import settle_skus
+from services.catalog.store import imports, kept_cells
+from services.catalog.store.imports import MAX_ATTEMPTS, ImportClaim, ImportClaimLost
+from services.catalog.workers.import_run import ImportEntry, ImportRun
+from services.catalog.workers.product_import import fit_description
 
+BATCH_PRODUCTS, BATCH_VARIANTS = 50, 500
+"""How many are written in one transaction, in which their stock is locked; the last product may exceed the second."""
 MAX_TRIES = 10
 """Of one product: each time without what was refused, or after other transactions were in the way."""
 CONTENTION_PAUSE_SECONDS = 0.2
@@ -41,7 +42,7 @@ async def run_next_import(deps: CatalogDeps) -> bool:
         await _finish(deps, job, ProductImportStatus.FAILED)
         return True
     try:
-        await _run(ImportRun(deps, job))
+        await _run(deps, job)
     except ImportClaimLost:
         return True
     except Exception:
@@ -53,68 +54,72 @@ async def run_next_import(deps: CatalogDeps) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class ImportRun:
-    """An import at work. `tried_skus` are those of the products that a dry run has tried."""
-
-    deps: CatalogDeps
-    job: ImportClaim
-    tried_skus: set[str] = field(default_factory=set)
-
-    async def write(self, group: ProductRows, product: FileProduct, notices: Notices) -> None:
-        """Writes the product and the progress in one transaction."""
-        async with self.deps.db.transaction() as tx:
-            outcome = await import_product(tx, product, self.job.who, self.deps.shop_facts())
-            await self._advance(tx, group, product, outcome, notices)
-
-    async def try_out(self, group: ProductRows, product: FileProduct, notices: Notices) -> None:
-        """Writes the product, takes that back, and reports what it was.
-
-        The products before it are not there, so a SKU that one of them has is refused here.
-        """
-        skus = [item.variant.sku for item in product.variants]
-        if taken := self.tried_skus.intersection(skus):
-            raise SkuTaken(errors=[FieldError(pointer=sku, detail="Another product has it.") for sku in sorted(taken)])
-        outcome = None
-        with contextlib.suppress(_RolledBackError):
-            async with self.deps.db.transaction() as tx:
-                outcome = await import_product(tx, product, self.job.who, self.deps.shop_facts())
-                raise _RolledBackError
-        self.tried_skus.update(skus)
-        async with self.deps.db.transaction() as tx:
-            await self._advance(tx, group, product, outcome, notices)
-
-    async def report(self, rows_done: int, notices: Notices) -> None:
-        """Writes the progress over rows that make no product."""
-        async with self.deps.db.transaction() as tx:
-            progress = ImportProgress(rows_done, errors=notices.errors, warnings=notices.warnings)
-            await imports.advance(tx.connection, self.job, progress)
-
-    async def _advance(
-        self, tx: Transaction, group: ProductRows, product: FileProduct, outcome: str | None, notices: Notices
-    ) -> None:
-        variants = len(product.variants) if outcome else 0
-        progress = ImportProgress(group.rows_done, variants, outcome, notices.errors, notices.warnings)
-        await imports.advance(tx.connection, self.job, progress)
+async def _run(deps: CatalogDeps, job: ImportClaim) -> None:
+    async with deps.db.connection() as connection:
+        content = await imports.read_content(connection, job.id)
+    file = await asyncio.to_thread(ProductCsv.scan, content)
+    columns = await _choose_kept_columns(deps, job, file)
+    run = ImportRun(deps, job, file.keeping(columns), changes_told=job.changes)
+    if (remarks := _describe_file(file, columns)) and not job.rows:
+        await run.write([ImportEntry(0, None, remarks)])
+    async with aclosing(_read_ahead(_read_batches(run))) as batches:
+        async for batch in batches:
+            await _import_batch(run, batch)
+            failpoint("catalog.products_imported")
 
 
-class _RolledBackError(Exception):
-    """Undoes the transaction of a dry run."""
+async def _choose_kept_columns(deps: CatalogDeps, job: ImportClaim, file: ProductCsv) -> list[str]:
+    """The columns of the file that are kept; an export writes them from now on."""
+    unread = file.format.unread_columns
+    if not unread:
+        return []
+    async with deps.db.transaction() as tx:
+        await kept_cells.lock_columns(tx.connection)
+        columns = choose_columns(await kept_cells.list_columns(tx.connection), unread)
+        if not job.dry_run:
+            await kept_cells.add_columns(tx.connection, columns)
+        return columns
 
 
-async def _run(run: ImportRun) -> None:
-    async with run.deps.db.connection() as connection:
-        content = await imports.read_content(connection, run.job.id)
-    csv_format = await asyncio.to_thread(detect_format, content)
-    if csv_format.remark and not run.job.rows:
-        notices = Notices(handle="")
-        notices.add_warning(1, "", csv_format.encoding, csv_format.remark)
-        await run.report(0, notices)
-    scattered = await asyncio.to_thread(lambda: count_scattered(read_rows(content, csv_format)))
-    for group in group_rows(read_rows(content, csv_format), scattered):
-        if group.rows_done > run.job.rows:
-            await _import_group(run, group)
-            failpoint("catalog.product_imported")
+def _describe_file(file: ProductCsv, columns: Sequence[str]) -> Notices | None:
+    """Warnings about the file as a whole; None if there are none."""
+    notices = Notices(handle="")
+    if file.format.remark:
+        notices.add_warning(1, "", file.format.encoding, file.format.remark)
+    if left := [name for name in file.format.unread_columns if name and name not in columns]:
+        notices.add_warning(
+            1, "", ", ".join(left), "These columns were left out: there are too many, or a name is too long."
+        )
+    return notices if notices.warnings else None
+
+
+async def _read_batches(run: ImportRun) -> AsyncIterator[list[ImportEntry]]:
+    """The products that are left to import. Other work of the process gets its turn after each of them."""
+    batch: list[ImportEntry] = []
+    for group in run.file.groups():
+        if group.rows_done <= run.job.rows:
+            continue
+        product, notices = run.file.parse(group, run.deps.currency)
+        if product is not None:
+            product = fit_description(product, notices)
+        batch.append(ImportEntry(group.rows_done, product, notices))
+        if len(batch) == BATCH_PRODUCTS or sum(len(entry.skus) for entry in batch) >= BATCH_VARIANTS:
+            yield batch
+            batch = []
+        await asyncio.sleep(0)
+    if batch:
+        yield batch
+
+
+async def _read_ahead(batches: AsyncIterator[list[ImportEntry]]) -> AsyncGenerator[list[ImportEntry], None]:
+    """The batches, of which the next one is read while PostgreSQL works on the one before."""
+    upcoming = asyncio.ensure_future(anext(batches, None))
+    try:
+        while (batch := await upcoming) is not None:
+            upcoming = asyncio.ensure_future(anext(batches, None))
+            yield batch
+    finally:
+        upcoming.cancel()
 
 
 async def _finish(deps: CatalogDeps, job: ImportClaim, status: ProductImportStatus) -> None:
@@ -122,41 +127,61 @@ async def _finish(deps: CatalogDeps, job: ImportClaim, status: ProductImportStat
         await imports.finish(connection, job, status)
 
 
-async def _import_group(run: ImportRun, group: ProductRows) -> None:
+async def _import_batch(run: ImportRun, batch: Sequence[ImportEntry]) -> None:
+    """Imports some products at once. When one of them is refused, its half of the batch is halved again, and so on.
+
+    When another transaction is in the way, only the products that it locks wait for it.
+    """
+    if len(batch) == 1:
+        await _import_one(run, batch[0])
+        return
+    try:
+        await run.write(batch)
+    except (Fail, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+        middle = len(batch) // 2
+        await _import_batch(run, batch[:middle])
+        await _import_batch(run, batch[middle:])
+    except run.deps.db.contention_errors:
+        for entry in batch:
+            await _import_one(run, entry)
+
+
+async def _import_one(run: ImportRun, entry: ImportEntry) -> None:
     """Imports one product. What is refused is changed or left out and reported, and the rest is tried again."""
-    product, notices = parse_product(group, run.deps.currency)
-    if product is not None:
-        product = fit_description(product, notices)
     for tries in range(1, MAX_TRIES + 1):
-        if product is None:
+        if entry.product is None:
             break
         try:
-            await (run.try_out if run.job.dry_run else run.write)(group, product, notices)
+            await run.write([entry])
         except Fail as fail:
-            product = _after_refusal(product, fail, notices)
+            entry.product = await _after_refusal(run, entry.product, fail, entry.notices)
         except run.deps.db.contention_errors:
             if tries == MAX_TRIES:
                 raise
             await asyncio.sleep(CONTENTION_PAUSE_SECONDS)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
-            log.exception("product not imported", line=product.row.line)
-            notices.add_error(product.row.line, "", "", "The product could not be stored. Report this to the operator.")
-            product = None
+            line = entry.product.row.line
+            log.exception("product not imported", line=line)
+            entry.notices.add_error(line, "", "", "The product could not be stored. Report this to the operator.")
+            entry.product = None
         else:
             return
-    if product is not None:
-        notices.add_error(product.row.line, "", "", "The product could not be stored. Import the file again.")
-    await run.report(group.rows_done, notices)
+    if entry.product is not None:
+        line = entry.product.row.line
+        entry.notices.add_error(line, "", "", "The product could not be stored. Import the file again.")
+        entry.product = None
+    await run.write([entry])
 
 
-def _after_refusal(product: FileProduct, fail: Fail, notices: Notices) -> FileProduct | None:
+async def _after_refusal(run: ImportRun, product: FileProduct, fail: Fail, notices: Notices) -> FileProduct | None:
     """The product without what was refused; None if nothing is left to try.
 
     The pointers of `fail` are SKUs here: `import_product` sets them so.
     """
     skus = [error.pointer for error in fail.errors]
     if isinstance(fail, SkuTaken):
-        return product.with_other_skus(skus, notices)
+        owners, claims = await run.find_sku_owners(product), await run.claims()
+        return settle_skus(product, skus, owners, claims, notices)
     if isinstance(fail, SlugTaken | CategoryUnknown):
         return product  # another transaction was faster: its product or category is found now
     if isinstance(fail, StockReserved | VariantInUse):

@@ -55,6 +55,7 @@ class OrderFacts(Model):
     number: str
     total: Money
     items: list[PlacedOrderItem] = []
+    discount: Money | None = None
     shipping: Money | None = None
     tax: Money | None = None
     tax_included: bool = False

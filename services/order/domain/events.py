@@ -116,7 +116,12 @@ def _common_fields(order: Order) -> dict[str, Any]:
 
 def _amounts(order: Order) -> dict[str, Any]:
     """What the total consists of besides the items."""
-    return {"shipping": order.shipping, "tax": order.tax, "tax_included": order.tax_included}
+    return {
+        "discount": order.discount,
+        "shipping": order.shipping,
+        "tax": order.tax,
+        "tax_included": order.tax_included,
+    }
 
 
 def _cart_fields(cart: CartVersion | None) -> dict[str, Any]:

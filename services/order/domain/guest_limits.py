@@ -15,12 +15,12 @@ from contracts.catalog import GuestHoldLimit
 IPV6_PREFIX_BITS = 64
 """What one subscriber has."""
 
-LimitKind = Literal["address", "email"]
+LimitKind = Literal["address", "email", "cart"]
 
 
 @dataclass(frozen=True, slots=True)
 class GuestOrderBucket:
-    """The bucket of one address or e-mail. Each order takes `step_seconds` of refilling."""
+    """The bucket of one address, e-mail or cart. Each order or coupon guess takes `step_seconds` of refilling."""
 
     kind: LimitKind
     key: bytes

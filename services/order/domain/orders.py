@@ -1,6 +1,7 @@
 """An order before and after it is stored."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,6 +14,7 @@ from contracts.failure import FieldError, InvalidRequest, PreconditionFailed, Un
 from contracts.identity import Identity
 from contracts.order import (
     EmailRequired,
+    NotDeliverable,
     Order,
     OrderHistoryEntry,
     OrderItem,
@@ -20,6 +22,7 @@ from contracts.order import (
     PlaceOrder,
 )
 from contracts.payment import CardNumberRefused
+from services.order.domain.coupons import CouponUse, RequestedCoupon
 from services.order.domain.places import destination_of
 from services.order.domain.pricing import GoodsLine, LineTaxes, PricingRules, price_order
 
@@ -54,6 +57,7 @@ class OrderDraft:
     payment_method: str | None
     rules_version: int
     """The version of the pricing rules that it was priced by."""
+    coupon: CouponUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +123,14 @@ def require_same_buyer(record: OrderRecord | None, buyer: Buyer) -> OrderRecord:
     return record
 
 
-def require_deliverable(request: PlaceOrder, rules: PricingRules) -> None:
-    """Raises a `Fail` when the order cannot be shipped as requested. Its items do not matter here."""
+def require_known_method(request: PlaceOrder, rules: PricingRules) -> None:
+    """Raises `InvalidRequest` when methods ship to the address, but not the requested one.
+
+    An address to which nothing ships is refused once it is known that anything of the order is shipped.
+    """
     assert request.shipping_address is not None, "a saved address was resolved before"
-    rules.shipping.methods_to(destination_of(request.shipping_address), request.shipping_method)
+    with suppress(NotDeliverable):
+        rules.shipping.methods_to(destination_of(request.shipping_address), request.shipping_method)
 
 
 def draft_order(
@@ -134,12 +142,14 @@ def draft_order(
     *,
     order_id: UUID,
     at: datetime,
+    coupon: RequestedCoupon | None = None,
 ) -> OrderDraft:
-    """Builds the order from the lines that catalog has priced and held."""
+    """Builds the order from the lines that catalog has priced and held; raises what `price_order` raises."""
     assert request.shipping_address is not None, "a saved address was resolved before"
-    lines = [GoodsLine(line.unit_price.amount, line.quantity) for line in hold.lines]
+    lines = [_goods(line) for line in hold.lines]
     destination = destination_of(request.shipping_address)
-    price = price_order(lines, hold.currency, request.shipping_method, destination, rules, at)
+    terms = coupon.terms if coupon else None
+    price = price_order(lines, hold.currency, request.shipping_method, destination, rules, at, terms)
     order = Order(
         id=order_id,
         number="",
@@ -148,7 +158,9 @@ def draft_order(
         items=[_item(line, taxes) for line, taxes in zip(hold.lines, price.lines, strict=True)],
         subtotal=price.subtotal,
         discount=price.discount,
+        coupon=terms.code if terms else None,
         shipping=price.shipping,
+        shipping_discount=price.shipping_discount,
         shipping_method=price.shipping_method,
         tax=price.tax,
         tax_included=price.tax_included,
@@ -159,7 +171,13 @@ def draft_order(
         created_at=at,
         updated_at=at,
     )
-    return OrderDraft(order, buyer, hold, cart, request.payment_method, rules.version)
+    return OrderDraft(order, buyer, hold, cart, request.payment_method, rules.version, coupon.use if coupon else None)
+
+
+def _goods(line: HeldLine) -> GoodsLine:
+    return GoodsLine(
+        line.unit_price.amount, line.quantity, line.tax_category, line.requires_shipping, line.weight_grams or 0
+    )
 
 
 def _item(line: HeldLine, taxes: LineTaxes) -> OrderItem:
@@ -171,6 +189,7 @@ def _item(line: HeldLine, taxes: LineTaxes) -> OrderItem:
         quantity=line.quantity,
         unit_price=line.unit_price,
         line_total=line.unit_price.times(line.quantity),
+        discount=taxes.discount,
         tax_lines=taxes.tax_lines,
         shipping_tax_lines=taxes.shipping_tax_lines,
     )

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from contracts.coupons import CouponTarget, CouponTerms
 from contracts.failure import FieldError, InvalidRequest
 from contracts.money import MAX_AMOUNT, Money
 from contracts.order import DEFAULT_TAX_CATEGORY, TaxLine, TaxSettings
+from services.order.domain.coupons import discount_on, require_fitting
 from services.order.domain.places import Place
-from services.order.domain.shipping import ShippingChoice, ShippingTable
+from services.order.domain.shipping import NOTHING_TO_SHIP, ShippingChoice, ShippingTable
 from services.order.domain.sums import (
     AppliedRate,
     ComputedTax,
@@ -33,26 +35,33 @@ class PricingRules:
 
 @dataclass(frozen=True, slots=True)
 class GoodsLine:
-    """A line before its taxes: `unit_price` in minor units. The tax category decides which taxes apply."""
+    """A line before its taxes: `unit_price` in minor units. The tax category decides which taxes apply.
+
+    `weight_grams` is that of one unit. What is not shipped, such as a download, adds nothing to the order's weight.
+    """
 
     unit_price: int
     quantity: int
     tax_category: str = DEFAULT_TAX_CATEGORY
+    requires_shipping: bool = True
+    weight_grams: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LineTaxes:
-    """The taxes on the goods of a line, and on its share of the shipping."""
+    """What is taken off a line, and the taxes on its goods and on its share of the shipping."""
 
+    discount: Money
     tax_lines: list[TaxLine]
     shipping_tax_lines: list[TaxLine]
 
 
 @dataclass(frozen=True, slots=True)
 class OrderPrice:
-    """The taxes of each line, and the amounts of an order.
+    """The discount and taxes of each line, and the amounts of an order.
 
-    `total` is `subtotal - discount + shipping`, plus `tax` unless the prices include it.
+    `total` is `subtotal - discount + shipping`, plus `tax` unless the prices include it. `discount` includes
+    `shipping_discount`.
     """
 
     lines: list[LineTaxes]
@@ -62,17 +71,24 @@ class OrderPrice:
     subtotal: Money
     discount: Money
     shipping: Money
+    shipping_discount: Money
     tax: Money
     total: Money
 
 
 def price_order(
-    lines: Sequence[GoodsLine], currency: str, method: str, destination: Place, rules: PricingRules, at: datetime
+    lines: Sequence[GoodsLine],
+    currency: str,
+    method: str,
+    destination: Place,
+    rules: PricingRules,
+    at: datetime,
+    coupon: CouponTerms | None = None,
 ) -> OrderPrice:
-    """Adds up the lines, shipping and tax as the rules are at that time.
+    """Adds up the lines, the coupon's discount, shipping and tax as the rules are at that time.
 
     Raises `NotDeliverable` or `InvalidRequest` when nothing ships there as requested, or the total exceeds the largest
-    amount.
+    amount, and `CouponInvalid` when the coupon is not for this order.
     """
     settings, place = rules.settings, taxing_place(rules.settings, destination)
     rates = {
@@ -81,23 +97,41 @@ def price_order(
         if category is not None
     }
     prices = [LinePrice(line.unit_price, line.quantity, rates[line.tax_category]) for line in lines]
-    shipping = rules.shipping.choose(destination, method, sum(price.amount for price in prices), currency)
+    subtotal = sum(price.amount for price in prices)
+    if coupon is not None:
+        require_fitting(coupon, subtotal, currency)
+    goods_discount = discount_on(coupon, CouponTarget.GOODS, prices)
+    shipped = [line for line in lines if line.requires_shipping]
+    weight_grams = sum(line.weight_grams * line.quantity for line in shipped)
+    shipping = NOTHING_TO_SHIP
+    if shipped:
+        shipping = rules.shipping.choose(destination, method, subtotal - goods_discount, weight_grams, currency)
     shipping_rates = rates[settings.shipping_tax_category] if settings.shipping_tax_category else None
+    shipping_discount = discount_on(coupon, CouponTarget.SHIPPING, [LinePrice(shipping.price, 1)])
     sums = sum_order(
-        prices, tax_included=settings.prices_include_tax, shipping=ShippingPrice(shipping.price, rates=shipping_rates)
+        prices,
+        tax_included=settings.prices_include_tax,
+        order_discount=goods_discount,
+        shipping=ShippingPrice(shipping.price, shipping_discount, shipping_rates),
     )
     if sums.total > MAX_AMOUNT:
         detail = "The total exceeds the largest amount of one payment. Order fewer items."
         raise InvalidRequest(errors=[FieldError(pointer="/items", detail=detail)])
-    return _to_price(sums, shipping, currency, tax_included=settings.prices_include_tax)
+    return _to_price(sums, shipping, shipping_discount, currency, tax_included=settings.prices_include_tax)
 
 
-def _to_price(sums: OrderSums, shipping: ShippingChoice, currency: str, *, tax_included: bool) -> OrderPrice:
+def _to_price(
+    sums: OrderSums, shipping: ShippingChoice, shipping_discount: int, currency: str, *, tax_included: bool
+) -> OrderPrice:
     taxes = [tax for line in sums.lines for tax in (*line.tax_lines, *_shipping_taxes(line))]
-    amounts = (sums.subtotal, sums.discount, sums.shipping, sums.tax, sums.total)
+    amounts = (sums.subtotal, sums.discount, sums.shipping, shipping_discount, sums.tax, sums.total)
     return OrderPrice(
         [
-            LineTaxes(_to_tax_lines(line.tax_lines, currency), _to_tax_lines(_shipping_taxes(line), currency))
+            LineTaxes(
+                Money(amount=line.discount, currency=currency),
+                _to_tax_lines(line.tax_lines, currency),
+                _to_tax_lines(_shipping_taxes(line), currency),
+            )
             for line in sums.lines
         ],
         shipping.method,

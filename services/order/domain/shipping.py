@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from contracts.failure import FieldError, InvalidRequest
 from contracts.order import (
+    NO_SHIPPING,
     STANDARD_SHIPPING,
     NotDeliverable,
     ShippingMethod,
+    ShippingMethodKind,
     ShippingPlace,
     ShippingZone,
     ShippingZoneFields,
@@ -25,6 +27,8 @@ class ShippingChoice:
 
 FREE_EVERYWHERE = ShippingChoice(STANDARD_SHIPPING, 0)
 """What a shop without shipping zones offers."""
+NOTHING_TO_SHIP = ShippingChoice(NO_SHIPPING, 0)
+"""What an order of downloads, vouchers and the like needs."""
 
 
 class ShippingTable:
@@ -51,8 +55,10 @@ class ShippingTable:
             raise _method_unknown([method.code for method in active])
         return named or active
 
-    def choose(self, destination: Place, requested: str, subtotal: int, currency: str) -> ShippingChoice:
-        """Returns the cheapest of the methods that the customer may mean, with its price for this subtotal.
+    def choose(
+        self, destination: Place, requested: str, subtotal: int, weight_grams: int, currency: str
+    ) -> ShippingChoice:
+        """Returns the cheapest of the methods that the customer may mean, with its price for this order.
 
         Raises `NotDeliverable` if none of them has a price for it, and as `methods_to` does.
         """
@@ -62,7 +68,7 @@ class ShippingTable:
         choices = [
             ShippingChoice(method.code, price)
             for method in methods
-            if (price := price_of(method, subtotal, currency)) is not None
+            if (price := price_of(method, subtotal, weight_grams, currency)) is not None
         ]
         if not choices:
             raise NotDeliverable(
@@ -71,9 +77,10 @@ class ShippingTable:
         return min(choices, key=lambda choice: choice.price)
 
 
-def price_of(method: ShippingMethod, subtotal: int, currency: str) -> int | None:
-    """Returns what the method costs for a subtotal after discounts; None if it is not offered for it."""
-    bands = [band for band in method.prices if band.price.currency == currency and band.contains(subtotal)]
+def price_of(method: ShippingMethod, subtotal: int, weight_grams: int, currency: str) -> int | None:
+    """Returns what the method costs for an order; None if it is not offered. The subtotal is that after discounts."""
+    measure = weight_grams if method.kind is ShippingMethodKind.WEIGHT else subtotal
+    bands = [band for band in method.prices if band.price.currency == currency and band.contains(measure)]
     if not bands:
         return None
     is_free = any(money.currency == currency and subtotal >= money.amount for money in method.free_over)

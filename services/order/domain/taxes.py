@@ -5,11 +5,14 @@ from datetime import datetime
 
 from contracts.countries import EU_COUNTRIES
 from contracts.order import TaxRate, TaxRateFields, TaxReason, TaxSettings
+from contracts.tax_category import DEFAULT_TAX_CATEGORY, EXEMPT_TAX_CATEGORY
 from services.order.domain.places import Place, PlaceIndex, place_of
 from services.order.domain.sums import AppliedRate
 
 NOT_COLLECTING = (AppliedRate("No tax", 0, TaxReason.NOT_COLLECTING),)
 """What applies where the merchant charges no tax."""
+EXEMPT = (AppliedRate("No tax", 0, TaxReason.EXEMPT),)
+"""What applies to goods that are exempt."""
 
 
 class TaxTable:
@@ -19,13 +22,24 @@ class TaxTable:
         self._rates = PlaceIndex((place_of_rate(rate), rate) for rate in rates)
 
     def rates_at(self, place: Place, category: str, at: datetime) -> tuple[AppliedRate, ...]:
-        """Returns the rates on goods of a category: of each priority the one of the most specific place."""
+        """Returns the rates on goods of a category: of each priority the one of the most specific place.
+
+        A category without a rate at the place is taxed as the standard one: a merchant who has no rate for books there,
+        or a product file with tax codes of another system, would else leave the tax to be paid by the merchant.
+        """
+        if not self._rates:
+            return ()
+        if found := self._find(place, category, at):
+            return found
+        if category == EXEMPT_TAX_CATEGORY:
+            return EXEMPT
+        return self._find(place, DEFAULT_TAX_CATEGORY, at) or NOT_COLLECTING
+
+    def _find(self, place: Place, category: str, at: datetime) -> tuple[AppliedRate, ...]:
         by_priority: dict[int, TaxRate] = {}
         for rate in self._rates.find(place):
             if rate.category == category and _is_valid(rate, at):
                 by_priority.setdefault(rate.priority, rate)
-        if not by_priority:
-            return NOT_COLLECTING if self._rates else ()
         return tuple(_to_applied(by_priority[priority]) for priority in sorted(by_priority))
 
 

@@ -9,7 +9,7 @@ A cart keeps its lines until an order of it is paid. When that order is cancelle
 ordered again: the number of its cancelled orders, the attempt, is part of the hold's id.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID, uuid5
@@ -17,17 +17,16 @@ from uuid import UUID, uuid5
 from contracts import cart, catalog, user
 from contracts.cart import CartChanged
 from contracts.catalog import GuestStockLimit, Hold, HoldMismatch, PlaceHold, RequestedLine
+from contracts.coupons import CouponInvalid, TooManyCouponAttempts
 from contracts.failure import Fail, IdempotencyInProgress, InternalError, TimedOut, Unavailable
 from contracts.order import Address, Order, OrderStatus, PlaceOrder
-from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id, now
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
 from infra.messaging.rpc import Reply, Request
 from services.order.deps import OrderDeps
-from services.order.domain import events
+from services.order.domain.coupons import CouponChanged, RequestedCoupon
 from services.order.domain.guest_limits import GuestOrderBucket
-from services.order.domain.order_numbers import format_order_number
 from services.order.domain.orders import (
     Buyer,
     CartVersion,
@@ -35,15 +34,15 @@ from services.order.domain.orders import (
     OrderRecord,
     draft_order,
     reject_card_number,
-    require_deliverable,
+    require_known_method,
     require_products,
     require_same_buyer,
     resolve_buyer,
 )
 from services.order.domain.pricing import PricingRules
-from services.order.handlers import guest_limits
+from services.order.handlers import coupon_uses, guest_limits
+from services.order.handlers.grouped_orders import OrderExists, RulesChanged, write_orders
 from services.order.store import insert as store
-from services.order.store.insert import StoredOrders
 from services.order.workers import hold_release
 
 _HOLD_NAMESPACE = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
@@ -66,18 +65,11 @@ class RequestedOrder:
     cart: CartVersion | None
     products: Mapping[str, UUID]
     """The product of each SKU as it is in the cart. Another product may have the SKU by now."""
+    coupon_code: str | None
 
 
 class _OrderCancelled(Exception):  # noqa: N818 - control flow: the next attempt has a hold of its own
     """The order that was placed before from this version of the cart is cancelled."""
-
-
-class _RulesChanged(Exception):  # noqa: N818 - control flow: the order is priced again
-    """The pricing rules have changed since the order was priced."""
-
-
-class _OrderExists(Exception):  # noqa: N818 - control flow: the order is answered as it is
-    """An order of this hold, or of this version of the cart, was stored before."""
 
 
 async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
@@ -87,16 +79,26 @@ async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
     body = await _with_address(deps, request)
     purchase = await _requested_order(deps, body, buyer)
     cart_version = purchase.cart
-    await deps.pricing_rules.decide(deps.db, partial(require_deliverable, body))
+    await deps.pricing_rules.decide(deps.db, partial(require_known_method, body))
     if cart_version is None:
-        return await _place(deps, request, purchase, derive_hold_id(None, request.idempotency_key))
+        return await _place_once(deps, request, purchase, derive_hold_id(None, request.idempotency_key))
     for _ in range(MAX_ATTEMPTS):
         hold_id = await _next_hold_id(deps, cart_version)
         try:
-            return await _place(deps, request, purchase, hold_id)
+            return await _place_once(deps, request, purchase, hold_id)
         except _OrderCancelled:
             continue
     raise CartChanged
+
+
+async def _place_once(
+    deps: OrderDeps, request: Request[PlaceOrder], purchase: RequestedOrder, hold_id: UUID
+) -> Reply[Order]:
+    """As `_place`. An order that was placed before has its use of the coupon, which may be the last one."""
+    try:
+        return await _place(deps, request, purchase, hold_id)
+    except (CouponInvalid, TooManyCouponAttempts) as refusal:
+        return await _placed_before(deps, request, purchase, hold_id, refusal)
 
 
 async def _next_hold_id(deps: OrderDeps, cart_version: CartVersion) -> UUID:
@@ -119,10 +121,11 @@ async def _place(
     is_private = purchase.cart is None and request.idempotency_key is None
     buckets = guest_limits.buckets_of(deps, request.client_ip, purchase.buyer)
     await _require_within_limits(deps, buckets, hold_id, purchase.cart)
+    coupon = await coupon_uses.find_requested(deps, purchase.coupon_code, purchase.buyer, request.client_ip)
     try:
         hold = await _lasting_hold(deps, hold_id, purchase)
-    except HoldMismatch:
-        return await _placed_before(deps, request, purchase, hold_id)
+    except HoldMismatch as mismatch:
+        return await _placed_before(deps, request, purchase, hold_id, mismatch)
     except UNCERTAIN_ERRORS:
         if is_private:
             hold_release.release_later(deps, hold_id)
@@ -130,10 +133,11 @@ async def _place(
     failpoint("order.stock_held")
     try:
         require_products(hold, purchase.products)
-        placed, is_new = await _price_and_write(deps, request, purchase, hold, buckets)
+        placed, is_new = await _price_and_write(deps, request, purchase, coupon, hold, buckets)
         failpoint("order.written")
     except Exception as error:
         if should_release_hold(error):
+            failpoint("order.refused")
             await hold_release.release(deps, hold_id, retry=True)  # the client has its answer and may not come again
         elif is_private:
             hold_release.release_later(deps, hold_id)
@@ -169,13 +173,14 @@ async def _with_address(deps: OrderDeps, request: Request[PlaceOrder]) -> PlaceO
 async def _requested_order(deps: OrderDeps, body: PlaceOrder, buyer: Buyer) -> RequestedOrder:
     """The lines to buy, with the cart's version and its products when they come from a cart."""
     if body.items is not None:
-        return RequestedOrder(body, buyer, body.items, None, {})
+        return RequestedOrder(body, buyer, body.items, None, {}, body.coupon)
     assert body.cart_id is not None, "the contract requires one of the two"
     checkout = await deps.rpc.request(cart.CHECKOUT, cart.CheckoutRequest(id=body.cart_id, user_id=buyer.user_id))
     failpoint("order.cart_read")
     lines = [RequestedLine(sku=line.sku, quantity=line.quantity) for line in checkout.lines]
     products = {line.sku: line.product_id for line in checkout.lines if line.product_id is not None}
-    return RequestedOrder(body, buyer, lines, CartVersion(checkout.cart_id, checkout.version), products)
+    cart_version = CartVersion(checkout.cart_id, checkout.version)
+    return RequestedOrder(body, buyer, lines, cart_version, products, body.coupon or checkout.coupon)
 
 
 def derive_hold_id(cart_version: CartVersion | None, key: IdempotencyKey | None, attempt: int = 0) -> UUID:
@@ -233,13 +238,13 @@ async def _hold(deps: OrderDeps, place_hold: PlaceHold) -> Hold:
 
 
 async def _placed_before(
-    deps: OrderDeps, request: Request[PlaceOrder], purchase: RequestedOrder, hold_id: UUID
+    deps: OrderDeps, request: Request[PlaceOrder], purchase: RequestedOrder, hold_id: UUID, refusal: Fail
 ) -> Reply[Order]:
-    """The order that was placed before, when its hold has already ended and cannot be made again."""
+    """The order that was placed before, although it would be refused now; raises the refusal if there is none."""
     async with deps.db.transaction(request) as tx:
         existing = await store.find_existing(tx.connection, hold_id, purchase.cart)
         if existing is None:
-            raise HoldMismatch
+            raise refusal
         record = _require_current(existing, purchase.cart, purchase.buyer)
         return tx.reply(record.order, version=record.version)
 
@@ -255,19 +260,27 @@ def _require_current(existing: OrderRecord | None, cart_version: CartVersion | N
 
 
 async def _price_and_write(
-    deps: OrderDeps, request: Request[PlaceOrder], purchase: RequestedOrder, hold: Hold, buckets: list[GuestOrderBucket]
+    deps: OrderDeps,
+    request: Request[PlaceOrder],
+    purchase: RequestedOrder,
+    coupon: RequestedCoupon | None,
+    hold: Hold,
+    buckets: list[GuestOrderBucket],
 ) -> tuple[Reply[Order], bool]:
     """The order at the prices of the rules that are current when it is stored, and whether this request stored it."""
 
     def draft(rules: PricingRules) -> OrderDraft:
-        return draft_order(purchase.body, purchase.buyer, hold, purchase.cart, rules, order_id=new_id(), at=now())
+        body, buyer = purchase.body, purchase.buyer
+        return draft_order(body, buyer, hold, purchase.cart, rules, order_id=new_id(), at=now(), coupon=coupon)
 
     for _ in range(MAX_ATTEMPTS):
         try:
             return await _write(deps, request, await deps.pricing_rules.decide(deps.db, draft), buckets)
-        except _RulesChanged:
+        except RulesChanged:
             deps.pricing_rules.forget()
-    raise Unavailable("Taxes or shipping prices are being changed. Try again.", retry_after=1)
+        except CouponChanged:
+            coupon = await coupon_uses.find_requested(deps, purchase.coupon_code, purchase.buyer, request.client_ip)
+    raise Unavailable("Prices are being changed. Try again.", retry_after=1)
 
 
 async def _write(
@@ -275,8 +288,9 @@ async def _write(
 ) -> tuple[Reply[Order], bool]:
     """The order, and whether this request has stored it; False when it existed before.
 
-    Orders share a transaction with others that arrive meanwhile. A guest's order that is counted is stored alone: it
-    locks what it is counted by, and others would wait with it.
+    Orders share a transaction with others that arrive meanwhile; those with coupons only with each other, because they
+    lock their coupons. A guest's order that is counted is stored alone: it locks what it is counted by, and others
+    would wait with it.
     """
     item = draft, _pay_within_seconds(deps, draft)
     try:
@@ -285,8 +299,8 @@ async def _write(
                 reply = _require_stored(*await write_orders([(tx, item)]))
                 await guest_limits.take(deps, tx, buckets)
         else:
-            reply = await deps.placement.run(request, item)
-    except _OrderExists:
+            reply = await deps.placement_of(draft).run(request, item)
+    except OrderExists:
         async with deps.db.transaction(request) as tx:
             existing = await store.find_existing(tx.connection, draft.hold.hold_id, draft.cart)
             record = _require_current(existing, draft.cart, draft.buyer)
@@ -294,26 +308,6 @@ async def _write(
     if draft.buyer.user_id is None:
         deps.guest_orders.labels("placed").inc()
     return reply, True
-
-
-async def write_orders(
-    members: Sequence[tuple[Transaction, tuple[OrderDraft, float]]],
-) -> list[Reply[Order] | Exception]:
-    """Stores orders with their events, in one statement.
-
-    An order that existed before, or was priced by rules that have changed, is an exception in the list.
-    """
-    stored = await store.insert(members[0][0].connection, [item for _, item in members])
-    return [_publish(tx, draft, stored) for tx, (draft, _) in members]
-
-
-def _publish(tx: Transaction, draft: OrderDraft, stored: StoredOrders) -> Reply[Order] | Exception:
-    serial = stored.serials.get(draft.order.id)
-    if serial is None:
-        return _OrderExists() if draft.rules_version == stored.rules_version else _RulesChanged()
-    order = draft.order.model_copy(update={"number": format_order_number(serial)})
-    tx.publish(events.placed_event(draft, order))
-    return tx.reply(order, version=1)
 
 
 def _require_stored(result: Reply[Order] | Exception) -> Reply[Order]:

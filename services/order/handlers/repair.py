@@ -53,6 +53,8 @@ async def _repair_order(
         if record is None:
             return []
         done = await _catch_up(tx, record, payments)
+        if not done and await saga.settle_coupons(tx, record.order.status, [record]):
+            done.append("coupon brought into line with the order")
         if request.body.republish and not done:
             done = await _republish(tx, record)
         awaiting_payment = await store.is_awaiting_payment(tx.connection, order_id)

@@ -17,20 +17,21 @@ WITH stored AS (
     INSERT INTO orders (
         id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
         items, shipping_method, shipping_address, payment_method, history, created_at, updated_at, pay_by,
-        tax_included, tax_lines
+        tax_included, tax_lines, coupon, shipping_discount
     )
     SELECT
         id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
         items::jsonb, shipping_method, shipping_address::jsonb, payment_method, history::jsonb, created_at, created_at,
-        now() + make_interval(secs => pay_within), tax_included, tax_lines::jsonb
+        now() + make_interval(secs => pay_within), tax_included, tax_lines::jsonb, coupon, shipping_discount
     FROM unnest(
         $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
         $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
-        $17::text[], $18::text[], $19::timestamptz[], $20::float8[], $21::boolean[], $22::text[], $23::bigint[]
+        $17::text[], $18::text[], $19::timestamptz[], $20::float8[], $21::boolean[], $22::text[], $23::bigint[],
+        $24::text[], $25::bigint[]
     ) AS draft (
         id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
         items, shipping_method, shipping_address, payment_method, history, created_at, pay_within,
-        tax_included, tax_lines, rules_version
+        tax_included, tax_lines, rules_version, coupon, shipping_discount
     )
     WHERE rules_version = (SELECT version FROM pricing_rules)
     ON CONFLICT DO NOTHING
@@ -44,6 +45,7 @@ UNION ALL
 SELECT {COLUMNS} FROM orders WHERE hold_id = $1
 LIMIT 1
 """  # noqa: S608 - constants
+_DELETE = "DELETE FROM orders WHERE id = ANY($1::uuid[])"
 _COUNT_CANCELLED = """
 SELECT count(*) FROM orders WHERE cart_id = $1 AND cart_version = $2 AND status = 'cancelled'
 """
@@ -100,7 +102,14 @@ def _values(draft: OrderDraft, pay_within_seconds: float) -> tuple[Any, ...]:
         order.tax_included,
         TAX_LINES.dump_json(order.tax_lines).decode(),
         draft.rules_version,
+        order.coupon,
+        order.shipping_discount.amount,
     )
+
+
+async def delete(connection: Connection, order_ids: Sequence[UUID]) -> None:
+    """Deletes orders that the same transaction has stored."""
+    await connection.execute(_DELETE, order_ids)
 
 
 async def find_existing(connection: Connection, hold_id: UUID, cart: CartVersion | None) -> OrderRecord | None:

@@ -15,6 +15,8 @@ SELECT id FROM orders WHERE lower(email) = ANY($1::text[]) AND user_id IS NULL A
 _ERASE = """
 WITH found AS (
     SELECT id FROM orders WHERE (user_id = $1 OR id = ANY($2::uuid[])) AND erased_at IS NULL LIMIT $4 FOR UPDATE
+), forgotten AS (
+    UPDATE coupon_use SET customer_key = NULL FROM found WHERE coupon_use.order_id = found.id
 )
 UPDATE orders SET
     email = NULL, payment_method = NULL, tracking = NULL,

@@ -15,7 +15,8 @@ TAX_LINES = TypeAdapter(list[TaxLine])
 
 COLUMNS = """
     orders.id, orders.serial, orders.version, orders.status, orders.user_id, orders.email, orders.hold_id,
-    orders.cart_id, orders.cart_version, orders.currency, orders.subtotal, orders.discount, orders.shipping,
+    orders.cart_id, orders.cart_version, orders.currency, orders.subtotal, orders.discount, orders.coupon,
+    orders.shipping, orders.shipping_discount,
     orders.shipping_method, orders.tax, orders.tax_included, orders.tax_lines::text AS tax_lines, orders.total,
     orders.items::text AS items, orders.shipping_address::text AS shipping_address, orders.payment_id,
     orders.tracking::text AS tracking, orders.history::text AS history, orders.created_at, orders.updated_at
@@ -29,10 +30,12 @@ def to_record(row: Any) -> OrderRecord:
         number=format_order_number(row["serial"]),
         user_id=row["user_id"],
         status=OrderStatus(row["status"]),
-        items=ITEMS.validate_json(row["items"]),
+        items=ITEMS.validate_json(row["items"], extra="ignore"),  # a newer release may have stored the order
         subtotal=_money(row, "subtotal"),
         discount=_money(row, "discount"),
+        coupon=row["coupon"],
         shipping=_money(row, "shipping"),
+        shipping_discount=_money(row, "shipping_discount"),
         shipping_method=row["shipping_method"],
         tax=_money(row, "tax"),
         tax_included=row["tax_included"],

@@ -21,7 +21,8 @@ transaction. It never moves back, so a redelivered event changes nothing. Which 
 - Not paid until `pay_by`: the order is cancelled. A capture that arrives later is refunded as above.
 - Cancelled by a person, from `pending` or `paid`: the same as above.
 
-Catalog consumes `cancelled` and returns the held stock, or the stock it had sold.
+Catalog consumes `cancelled` and returns the held stock, or the stock it had sold. A cancelled order gives back its
+use of a coupon in the transaction that cancels it.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from contracts.failure import NotFound
-from contracts.order import ShipmentTracking
+from contracts.order import OrderStatus, ShipmentTracking
 from infra.database.postgres import Transaction
 from infra.foundation import trace
 from infra.foundation.ids import now
@@ -37,7 +38,7 @@ from infra.messaging.consumer import RetryLater
 from services.order.domain import events, states
 from services.order.domain.orders import OrderRecord
 from services.order.domain.states import Decision, Transition, decide
-from services.order.store import queries, transitions
+from services.order.store import coupon_uses, queries, transitions
 from services.order.store.transitions import FindBy
 
 
@@ -55,8 +56,22 @@ async def make_transition(
         tx.connection, transition, by, key, at=now(), payment_id=payment_id, tracking=tracking
     )
     if record is not None:
+        await settle_coupons(tx, transition.target, [record])
         tx.publish(events.transition_event(transition, record))
     return record
+
+
+async def settle_coupons(tx: Transaction, status: OrderStatus, records: Sequence[OrderRecord]) -> bool:
+    """Gives back the coupon uses of cancelled orders, and marks those of paid ones. Returns whether that changed any.
+
+    `status` is that of the orders, which the transaction has locked.
+    """
+    order_ids = [record.order.id for record in records if record.order.coupon is not None]
+    if not order_ids or status is OrderStatus.PENDING:
+        return False
+    if status is OrderStatus.CANCELLED:
+        return await coupon_uses.release(tx.connection, order_ids)
+    return await coupon_uses.spend(tx.connection, order_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,9 @@ async def apply_captures(tx: Transaction, captures: Sequence[Capture]) -> None:
     for capture in captures:
         first.setdefault(capture.order_id, capture)
     payment_ids = {order_id: capture.payment_id for order_id, capture in first.items()}
-    for record in await transitions.capture(tx.connection, states.CAPTURE, payment_ids, at=now()):
+    records = await transitions.capture(tx.connection, states.CAPTURE, payment_ids, at=now())
+    await settle_coupons(tx, states.CAPTURE.target, records)
+    for record in records:
         with trace.activate(first.pop(record.order.id).trace_context):
             tx.publish(events.transition_event(states.CAPTURE, record))
     for order_id in first:
@@ -102,5 +119,6 @@ async def _require_decided(tx: Transaction, fact: Transition, order_id: UUID) ->
 async def make_due_transitions(tx: Transaction, transition: Transition, limit: int) -> int:
     """Makes the transition with orders whose payment deadline has passed. Returns their number."""
     records = await transitions.apply_due(tx.connection, transition, at=now(), limit=limit)
+    await settle_coupons(tx, transition.target, records)
     tx.publish(*(events.transition_event(transition, record) for record in records))
     return len(records)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.ip_networks import client_network
+from contracts.client_networks import client_network
 from services.user.domain.emails import normalize_email
 
 

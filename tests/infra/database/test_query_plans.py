@@ -24,10 +24,11 @@ from infra.foundation.ids import new_id
 from infra.ops.devstack.stack import Stack
 from services.catalog.domain.search import effective_sort
 from services.catalog.store import holds, product_documents, product_queries, product_search
+from services.catalog.store.search_vocabulary import VocabularyCache
 from services.order.store import queries as order_queries
 from services.order.store.queries import OrderFilter
 from tests.support.filled_tables import fill_tables
-from tests.support.large_catalog import fill_catalog
+from tests.support.many_products import fill_catalog
 from tests.support.store_database import set_codecs, temporary_database
 
 pytestmark = pytest.mark.timeout(400)
@@ -41,8 +42,10 @@ SMALL_TABLES = {
     "signing_key",
     "template",
     "import_job",
+    "file_column",
     "price_list",
     "shop_rating",
+    "synonyms",
     "pricing_rules",
     "shipping_zone",
     "tax_rate",
@@ -76,6 +79,9 @@ FILTERS: tuple[dict[str, Any], ...] = (
     {"q": "kalomi"},
     {"q": "weathervane steel", "category": "furniture", "in_stock": True},
     {"q": "P050000-1"},
+    {"attribute": {"material": "felt"}},
+    {"tag": "limited", "option": {"Size": "XXL"}, "category": ["furniture", "lighting"]},
+    {"q": "oak lamp", "attribute": {"material": ["oak", "brass"]}, "min_price": 5_000, "tag": "black"},
 )
 SORTS = ("newest", "price", "-price", "name", "rating", None)
 
@@ -156,10 +162,16 @@ async def test_suggestions_and_products_use_an_index(dsn: str) -> None:
     connection = await _connect(dsn, "catalog")
     ids = [row["id"] for row in await connection.fetch("SELECT id FROM product ORDER BY id DESC LIMIT 20")]
     await _without_scans(product_queries.suggest_names, connection, "round oak ta", 10)
+    await _without_scans(VocabularyCache().find_corrections, connection, "wethervane tabel")
+    await _without_scans(_add_search_terms, connection)
     await _without_scans(product_documents.ProductDocumentCache().find, connection, ids, ["no-such-slug"])
     await _without_scans(product_documents.read_live_values, connection, ids)
-    await _without_scans(product_documents.read_quotes, connection, ["P000001-1", "P099999-1"])
+    await _without_scans(product_documents.read_quotes, connection, ["P000001-1", "P099999-1"], "USD")
     await connection.close()
+
+
+async def _add_search_terms(connection: Any) -> None:
+    await connection.execute("SELECT add_search_terms('{unheard,words}', '{5,6}', '{Size,Size}', '{L,XL}')")
 
 
 async def test_holds_use_an_index(dsn: str) -> None:

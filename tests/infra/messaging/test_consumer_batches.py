@@ -10,8 +10,8 @@ from nats.aio.msg import Msg
 
 from infra.database.postgres import Database
 from infra.messaging.consumer import ApplyEvent
+from infra.messaging.event_parsing import ReceivedEvent
 from infra.messaging.nats_client import NatsClient
-from infra.messaging.received_events import ReceivedEvent
 from infra.runtime.service import ServiceParts
 from tests.infra.conftest import KernelStack
 from tests.infra.messaging.test_consumer import EVENT_HANDLERS, HandlerProbe, payment_captured, publish_event

@@ -1,4 +1,4 @@
-"""Messages at the size limit of NATS: one that is too large is not sent, and costs no connection."""
+"""The NATS client: messages are measured, requests get their own replies, and closing leaves nothing behind."""
 
 import asyncio
 from collections.abc import AsyncIterator

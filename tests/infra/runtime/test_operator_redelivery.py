@@ -16,7 +16,7 @@ from infra.foundation.ids import new_id
 from infra.messaging.connection import ConnectionMonitor
 from infra.messaging.consumer import MAX_ATTEMPTS
 from infra.messaging.dead_letters import DeadLetterQueue
-from infra.messaging.redelivery import RedeliveryClient
+from infra.messaging.redelivery_client import RedeliveryClient
 from infra.messaging.topology import consumers_for
 from infra.runtime.service import ServiceParts
 from tests.infra.conftest import KernelStack

@@ -30,6 +30,7 @@ class Catalog:
     def __init__(self) -> None:
         self.clock = 100.0
         self.price = 100
+        self.valid_seconds: float | None = None
         self.requests: list[Sequence[str]] = []
         self.replies = asyncio.Event()
         self.replies.set()
@@ -41,12 +42,20 @@ class Catalog:
         self.requests.append(body.skus)
         price = self.price
         await self.replies.wait()
-        return SkuQuoteList(items=[_quote(sku, price) for sku in body.skus if sku != "OFF-SALE"])
+        skus = [sku for sku in body.skus if sku != "OFF-SALE"]
+        return SkuQuoteList(items=[_quote(sku, price, self.valid_seconds) for sku in skus])
 
 
-def _quote(sku: str, price: int) -> SkuQuote:
-    money = Money(amount=price, currency="USD")
-    return SkuQuote(sku=sku, product_id=new_id(), name="Lamp", options={}, unit_price=money, available=9)
+def _quote(sku: str, price: int, valid_seconds: float | None) -> SkuQuote:
+    return SkuQuote(
+        sku=sku,
+        product_id=new_id(),
+        name="Lamp",
+        options={},
+        unit_price=Money(amount=price, currency="USD"),
+        available=9,
+        valid_seconds=valid_seconds,
+    )
 
 
 @pytest.fixture
@@ -78,6 +87,18 @@ async def test_a_quote_is_cached_for_a_second_at_most(catalog: Catalog, prices: 
     await prices.cache_quotes(["A"])
     assert cached_prices(prices, "A") == {"A": 200}
     assert catalog.requests == [["A", "OFF-SALE"], ["A"]]
+
+
+async def test_a_quote_ends_when_its_price_changes_by_time(catalog: Catalog, prices: PriceClient) -> None:
+    catalog.valid_seconds = 0.2
+    await prices.cache_quotes(["A"])
+    catalog.clock += 0.19
+    assert cached_prices(prices, "A") == {"A": 100}
+    catalog.clock += 0.02
+    assert cached_prices(prices, "A") is None
+    catalog.price = 200
+    await prices.cache_quotes(["A"])
+    assert cached_prices(prices, "A") == {"A": 200}
 
 
 async def test_the_second_begins_when_a_quote_is_asked_for(catalog: Catalog, prices: PriceClient) -> None:

@@ -259,6 +259,13 @@ def test_marks_each_kind_of_change() -> None:
     assert known.available == 1
 
 
+@pytest.mark.parametrize(("in_stock", "waits"), [(None, False), (3, False), (2, True)])
+def test_says_which_lines_wait_for_new_units(in_stock: int | None, waits: bool) -> None:  # noqa: FBT001 - parametrized
+    quotes = on_sale(quote("A").model_copy(update={"in_stock": in_stock}))
+    (item,) = render_cart(cart_of(line("A", 3)), quotes, "USD").items
+    assert (item.on_backorder, item.changes) == (waits, [])
+
+
 def test_a_shortage_is_marked_again_after_it_ended() -> None:
     cart = cart_of(line("A", 3, shortage=CartItemChange.LOW_STOCK))
     lines = mark_seen(cart, on_sale(quote("A")))

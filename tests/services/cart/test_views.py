@@ -10,6 +10,7 @@ from contracts import cart as contract
 from contracts import catalog, headers
 from contracts.cart import CartItemChange
 from contracts.catalog import Product, SkuUnknown
+from contracts.catalog.price_operations import CREATE_PRICE
 from contracts.failure import NotFound
 from contracts.identity import Identity
 from infra.database.mongo import Document
@@ -47,6 +48,20 @@ async def test_the_version_is_in_a_header(rpc: RpcCaller, guest_cart: CartClient
 async def test_an_unknown_cart_is_not_found(rpc: RpcCaller) -> None:
     with pytest.raises(NotFound):
         await CartClient(rpc, "x" * 22).get()
+
+
+async def test_a_line_has_the_price_of_its_quantity(
+    rpc: RpcCaller, admin: Identity, guest_cart: CartClient, new_product: NewProduct
+) -> None:
+    product = await new_product(price=1000, stock=50)
+    sku = product.variants[0].sku
+    price = {"id": str(product.id), "sku": sku, "price": {"amount": 800, "currency": "USD"}, "min_quantity": 10}
+    await rpc(CREATE_PRICE, price, identity=admin)
+    for quantity, amount in ((9, 1000), (10, 800), (9, 1000)):
+        cart = await guest_cart.set(sku, quantity)
+        assert (cart.items[0].unit_price.amount, cart.total.amount) == (amount, amount * quantity)
+        assert (await guest_cart.get()).total == cart.total
+    assert (await guest_cart.get()).items[0].changes == []
 
 
 async def test_a_changed_price_is_marked_once(

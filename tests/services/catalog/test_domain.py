@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from dataclasses import replace
 from uuid import UUID
 
 import orjson
@@ -24,12 +25,12 @@ from infra.foundation.ids import new_id, now
 from services.catalog.content.html_sanitizer import sanitize_html
 from services.catalog.domain import holds, search
 from services.catalog.domain.categories import refuse_cycle
-from services.catalog.domain.folded_text import fold
+from services.catalog.domain.folded_text import query_text
 from services.catalog.domain.prices import ParsedPrice, parse_number, parse_price
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.shopify.derived_skus import derive_sku
 from services.catalog.domain.slugs import make_unique, slugify
-from services.catalog.domain.stock import StockRecord, adjust_on_hand, plan_on_hand
+from services.catalog.domain.stock import StockChange, StockRecord, adjust_on_hand, plan_levels
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 SKU = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
@@ -196,16 +197,16 @@ def test_on_hand_is_never_adjusted_below_reserved(left: int, reserved: int, delt
         with pytest.raises(StockReserved):
             adjust_on_hand(level, body)
     else:
-        assert adjust_on_hand(level, body) == level.on_hand + delta
+        assert adjust_on_hand(level, body) == replace(level, on_hand=level.on_hand + delta)
 
 
 def test_removed_variants_lose_their_stock() -> None:
     levels = {"A": StockRecord(5, 0), "B": StockRecord(3, 1), "C": StockRecord(2, 2)}
-    assert plan_on_hand(levels, {"B": 3}, {}, ["A"]) == {"A": 0}
+    assert plan_levels(levels, {"B": StockChange(3)}, {}, ["A"]) == {"A": StockRecord(0, 0)}
     with pytest.raises(VariantInUse):
-        plan_on_hand(levels, {}, {}, ["B"])
+        plan_levels(levels, {}, {}, ["B"])
     with pytest.raises(StockReserved) as refused:
-        plan_on_hand(levels, {"C": 1}, {"C": "/variants/2/stock"}, [])
+        plan_levels(levels, {"C": StockChange(1)}, {"C": "/variants/2/stock"}, [])
     assert refused.value.errors[0].pointer == "/variants/2/stock"
 
 
@@ -242,7 +243,7 @@ def test_the_error_points_to_the_first_line_of_a_short_sku() -> None:
 @given(st.text(min_size=1, max_size=50))
 def test_every_text_makes_valid_queries(q: str) -> None:
     words = search.parse_terms(q)
-    assert words.text == fold(q)
+    assert words.text == query_text(q)
     assert re.fullmatch(r"(\w+:\*)?", words.prefix)
     query = search.prefix_query(q)
     assert query is None or re.fullmatch(r"(\w+ & )*\w+:\*", query)
@@ -252,13 +253,14 @@ def test_quotes_and_operators_are_left_to_postgresql() -> None:
     assert search.parse_terms('"brass lamp"').prefix == ""
     assert search.parse_terms("lamp or shade").prefix == ""
     assert search.parse_terms("brass lam") == search.SearchTerms(
-        "brass lam", "'name=brass lam' | 'sku=brass lam'", "brass", "lam:*"
+        "brass lam", "'name=brass lam' | 'sku=brass lam' | 'barcode=brass lam'", "brass", "lam:*"
     )
     assert search.parse_terms("brass lam").all_words == "brass & lam:*"
 
 
 def test_exact_terms_are_quoted() -> None:
-    assert search.parse_terms("It's A\\B").exact == r"'name=it''s a\\b' | 'sku=it''s a\\b'"
+    expected = r"'name=it''s a\\b' | 'sku=it''s a\\b' | 'barcode=it''s a\\b'"
+    assert search.parse_terms("It's A\\B").exact == expected
 
 
 def test_sorts_by_relevance_only_with_a_search_text() -> None:

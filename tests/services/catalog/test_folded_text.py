@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalog.domain.folded_text import fold, name_key, tag_key, unique_tags
+from services.catalog.domain.folded_text import fold, name_key, query_text, search_text, tag_key, unique_tags
 from services.catalog.domain.search_index import MAX_LEXEME_BYTES, exact_name, search_columns
 
 MAX_INDEX_ENTRY_BYTES = 2_600
@@ -26,6 +26,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
         ("\u0130stanbul", "istanbul"),
         ("\uff23\uff21\uff26\uff25\u3000\uff11", "cafe 1"),
         ("Ёлка", "елка"),
+        ("ЧАЙНИК", "чайник"),
         ("\u0386\u0393\u0399\u039f\u03a3", "\u03b1\u03b3\u03b9\u03bf\u03c3"),
         ("Levi\u2019s", "levi's"),
         ("T\u2011Shirt", "t-shirt"),
@@ -45,6 +46,26 @@ def test_folds_accents_case_and_letter_forms(written: str, folded: str) -> None:
 def test_folding_is_the_same_for_equal_texts(text: str) -> None:
     assert fold(unicodedata.normalize("NFD", text)) == fold(unicodedata.normalize("NFC", text))
     assert fold(fold(text)) == fold(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "indexed", "searched"),
+    [
+        ("Brûlée pan", "brulee pan", "brulee pan"),
+        ("東京タワー", "東京 京タ タワ ワー ー", "東京 京タ タワ ワー"),
+        ("A4「用紙」x2", "a4 用紙 紙 x2", "a4 用紙 x2"),
+        ("型", "型", "型"),
+        ("ﾀﾜｰ", "タワ ワー ー", "タワ ワー"),
+    ],
+)
+def test_languages_without_spaces_are_split_into_bigrams(written: str, indexed: str, searched: str) -> None:
+    assert search_text(written) == indexed
+    assert query_text(written) == searched
+
+
+@given(TEXTS)
+def test_a_text_has_all_words_of_the_search_for_it(text: str) -> None:
+    assert set(query_text(text).split()) <= set(search_text(text).split())
 
 
 def test_tags_are_told_apart_by_all_but_their_case() -> None:

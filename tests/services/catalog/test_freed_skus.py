@@ -22,7 +22,9 @@ async def create(
     client: CatalogClient, name: str, *, stock: int | None = 5, price: int = 500, **fields: Any
 ) -> Product:
     """A product with one variant, whose slug and SKU are its name."""
-    body = {"name": name, "slug": name, "sku": name, "price": usd(price), "stock": stock, **fields}
+    body = {"name": name, "slug": name, "sku": name, "price": usd(price), **fields}
+    if stock is not None:
+        body["stock"] = stock
     product: Product = await client.as_admin(catalog.CREATE_PRODUCT, body)
     return product
 

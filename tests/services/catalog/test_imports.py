@@ -73,7 +73,7 @@ async def test_imports_a_file_and_changes_nothing_the_second_time(
     assert job.errors == []
     product = await find(client, handle)
     assert (product.name, product.description, product.tags) == ("Lamp", "<b>x</b>", ["one"])
-    assert (product.attributes, product.category) == ({"Vendor": "Acme"}, slugify(kind))
+    assert (product.vendor, product.attributes, product.category) == ("Acme", {}, slugify(kind))
     assert [
         (variant.sku, variant.options, variant.price.amount, variant.available) for variant in product.variants
     ] == [
@@ -199,7 +199,7 @@ async def test_updates_a_product_that_an_administrator_created(
     assert outcomes(await files.run_import(text)) == (0, 1, 0)
     after = await find(client, handle)
     assert after.id == created.id
-    assert after.attributes == {"Of": "tin", "Vendor": "Acme"}
+    assert (after.attributes, after.vendor) == ({"Of": "tin"}, "Acme")
     assert (after.variants[0].price.amount, after.variants[0].available) == (200, 7)
 
 

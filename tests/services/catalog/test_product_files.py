@@ -2,24 +2,25 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.catalog import ExportChanged, ProductFileDialect, ProductStatus
+from contracts.catalog import ExportChanged, ProductFileDialect, ProductSeo, ProductStatus
 from contracts.size_limits import MAX_PAGE_BYTES
 from infra.foundation.ids import new_id
+from services.catalog.domain.product_csv import ProductCsv
 from services.catalog.domain.product_records import ImageRecord, ProductRecord, VariantRecord
 from services.catalog.domain.publication import UNSCHEDULED
-from services.catalog.domain.shopify.csv_format import detect_format
 from services.catalog.domain.shopify.file_pages import FilePage, FilePosition, write_page
 from services.catalog.domain.shopify.formula_cells import escape_formula, unescape_formula
 from services.catalog.domain.shopify.handles import make_handle, split_handle
 from services.catalog.domain.shopify.product_files import ExportedProduct, ShopFacts, header_line, product_lines
-from services.catalog.domain.shopify.products import FileProduct, parse_product
-from services.catalog.domain.shopify.rows import count_scattered, group_rows, read_rows
+from services.catalog.domain.shopify.products import FileProduct
+from services.catalog.domain.stock import StockRecord
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 SHOP = ShopFacts("USD", "", NOW)
@@ -40,15 +41,13 @@ LAMP = ProductRecord(
 
 
 def lamp(**changed: object) -> ExportedProduct:
-    return ExportedProduct(replace(LAMP, **changed), "lamp", "Lamps", {"A": 3})  # type: ignore[arg-type]
+    return ExportedProduct(replace(LAMP, **changed), "lamp", "Lamps", {"A": StockRecord(3, 0)})  # type: ignore[arg-type]
 
 
 def read(text: str, currency: str = "USD") -> list[FileProduct]:
     """The products of a file, which has to be without faults."""
-    content = text.encode()
-    csv_format = detect_format(content)
-    groups = group_rows(read_rows(content, csv_format), count_scattered(read_rows(content, csv_format)))
-    parsed = [parse_product(group, currency) for group in groups]
+    file = ProductCsv.scan(text.encode())
+    parsed = [file.parse(group, currency) for group in file.groups()]
     assert not [notice for _, notices in parsed for notice in (*notices.warnings, *notices.errors)]
     return [product for product, _ in parsed if product]
 
@@ -116,21 +115,43 @@ def test_texts_are_read_as_they_were(
     product = lamp(
         name=name,
         description=description,
-        attributes={"Vendor": vendor},
+        vendor=vendor,
         tags=(tag,),
         variants=tuple(VariantRecord(sku, {"Size": str(number)}, 5, 7, 9) for number, sku in enumerate(skus)),
         sources=({"src": "https://x.example/1", "alt": alt},),
     )
     found = reread(product)
-    assert (found.name, found.description, found.attributes, found.tags, found.product_type) == (
+    assert (found.name, found.description, found.facts.vendor, found.tags, found.product_type) == (
         name,
         description,
-        {"Vendor": vendor},
+        vendor,
         (tag,),
         "Lamps",
     )
     assert found.sources == product.product.sources
     assert [VariantRecord.from_contract(item.variant) for item in found.variants] == list(product.product.variants)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "vendor": st.none() | line,
+            "tax_category": st.sampled_from(["standard", "exempt", "books", "p0000000"]),
+            "seo": st.builds(ProductSeo, title=st.none() | line, description=st.none() | line),
+        }
+    ),
+    st.fixed_dictionaries(
+        {"barcode": st.none() | line, "cost": st.none() | st.integers(0, 10**6), "requires_shipping": st.booleans()}
+    ),
+    st.sampled_from([CURRENT, LEGACY]),
+)
+def test_fields_are_read_as_they_were(
+    of_product: dict[str, Any], of_variant: dict[str, Any], dialect: ProductFileDialect
+) -> None:
+    variant = replace(LAMP.variants[0], **of_variant)
+    found = reread(lamp(variants=(variant,), **of_product), dialect=dialect)
+    assert found.facts.apply(LAMP) == replace(LAMP, **of_product)
+    assert VariantRecord.from_contract(found.variants[0].variant) == variant
 
 
 @pytest.mark.parametrize(
@@ -147,6 +168,19 @@ def test_texts_are_read_as_they_were(
 )
 def test_a_product_that_is_not_on_sale_is_not_published(changed: dict[str, object], status: ProductStatus) -> None:
     assert reread(lamp(**changed)).status is status
+
+
+@given(
+    stock=st.builds(
+        StockRecord, on_hand=st.integers(-5, 5), reserved=st.just(0), is_tracked=st.booleans(), backorder=st.booleans()
+    ),
+    dialect=st.sampled_from([CURRENT, LEGACY]),
+)
+def test_stock_is_read_as_it_was(stock: StockRecord, dialect: ProductFileDialect) -> None:
+    (item,) = reread(replace(lamp(), stock={"A": stock}), dialect=dialect).variants
+    assert (item.is_tracked, item.backorder) == (stock.is_tracked, stock.backorder)
+    is_counted = stock.is_tracked and (stock.on_hand >= 0 or stock.backorder)
+    assert item.quantity == (stock.on_hand if is_counted else None)
 
 
 def test_images_that_the_shop_serves_have_its_address() -> None:

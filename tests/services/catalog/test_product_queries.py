@@ -197,10 +197,57 @@ async def test_facets_count_the_matching_products(listed: ListedCategory) -> Non
         "price": [("0..1000", 1), ("1000..2500", 1), ("100000..", 1)],
         "rating": [],
         "tag": [("red", 3), ("big", 1)],
+        "attribute": [],
+        "option": [],
     }
     rest = await listed.client.edge(catalog.SEARCH_PRODUCTS, {**params, "after": found.next})
     assert len(rest.items) == 1
     assert rest.facets == found.facets
+
+
+async def test_attributes_and_options_are_filters_and_facets(listed: ListedCategory) -> None:
+    """Whatever their case and encoding. A filter with several values finds any of them, several filters all."""
+    below = await listed.client.as_admin(
+        catalog.CREATE_CATEGORY, {"name": f"Below {new_id().hex}", "parent_id": str(listed.category.id)}
+    )
+    for name, material, sizes, category in (
+        ("one", "Café oak", "SM", listed.category),
+        ("two", "cafe\u0301 OAK", "ML", below),
+        ("three", "brass", "L", below),
+    ):
+        variants = [
+            {"sku": f"{size}-{new_id().hex}", "price": usd(500), "stock": 1, "options": {"Size": size}}
+            for size in sizes
+        ]
+        attributes = {"Material": material, "Mark": listed.word}
+        body = {"name": name, "category_id": str(category.id), "attributes": attributes, "variants": variants}
+        await listed.client.as_admin(catalog.CREATE_PRODUCT, body)
+    assert await listed.names(attribute={"Material": "CAFÉ oak"}) == ["two", "one"]
+    assert await listed.names(attribute={"material": ["brass", "steel"]}) == ["three"]
+    assert await listed.names(option={"Size": ["s", "L"]}) == ["three", "two", "one"]
+    assert await listed.names(option={"Size": "M"}, attribute={"Material": "brass"}) == []
+    assert await listed.names(option={"Material": "brass"}) == []
+    assert await listed.names(category=[below.slug, "no-such"], sort="price") == ["two", "three"]
+    assert await listed.names(q="brass") == ["three"]
+    assert await listed.names(q="material caf", sort="newest") == ["two", "one"]
+    filters = {"category": listed.category.slug, "option": {"Size": "S"}, "attribute": {"Material": "café oak"}}
+    found = await listed.client.edge(catalog.SEARCH_PRODUCTS, filters)
+    assert [product.name for product in found.items] == ["one"]
+    counted = {name: [(one.name, one.value, one.count) for one in facet] for name, facet in found.facets.items()}
+    assert counted["attribute"] == [("Mark", listed.word, 1), ("Material", "Café oak", 1)]
+    assert counted["option"] == [("Size", "M", 2), ("Size", "L", 1), ("Size", "S", 1)]
+    assert (None, listed.category.slug, 1) in counted["category"]
+    marked = {"attribute": {"Mark": listed.word}}
+    counts = await _category_counts(listed, marked)
+    assert counts == {listed.category.slug: 3, below.slug: 2}
+    moved = {"id": str(below.id), "name": "Elsewhere", "slug": f"elsewhere-{new_id().hex}"}
+    await listed.client.as_admin(catalog.REPLACE_CATEGORY, moved)
+    assert await _category_counts(listed, marked) == {listed.category.slug: 1, moved["slug"]: 2}
+
+
+async def _category_counts(listed: ListedCategory, filters: dict[str, Any]) -> dict[str, int]:
+    found = await listed.client.edge(catalog.SEARCH_PRODUCTS, filters)
+    return {one.value: one.count for one in found.facets["category"]}
 
 
 async def test_suggests_names_for_a_prefix(listed: ListedCategory) -> None:

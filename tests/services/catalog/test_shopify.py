@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.catalog import NotCsv, ProductStatus
-from services.catalog.domain.shopify.csv_format import detect_format
+from services.catalog.domain.product_csv import ProductCsv, detect_format
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.products import FileProduct, parse_product
-from services.catalog.domain.shopify.rows import check_csv, count_scattered, group_rows, read_rows
+from services.catalog.domain.shopify.products import FileProduct
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,"
@@ -21,14 +20,13 @@ HEADER = (
 
 def parse(content: str | bytes) -> list[tuple[FileProduct | None, Notices]]:
     encoded = content.encode() if isinstance(content, str) else content
-    csv_format = detect_format(encoded)
-    groups = group_rows(read_rows(encoded, csv_format), count_scattered(read_rows(encoded, csv_format)))
-    return [parse_product(group, "USD") for group in groups]
+    file = ProductCsv.scan(encoded)
+    return [file.parse(group, "USD") for group in file.groups()]
 
 
-def parse_warned(text: str) -> tuple[FileProduct, list[tuple[int, str, str]]]:
+def parse_warned(text: str, header: str = HEADER) -> tuple[FileProduct, list[tuple[int, str, str]]]:
     """The only product of the rows, and the line, field and value of each warning."""
-    ((product, notices),) = parse(HEADER + text)
+    ((product, notices),) = parse(header + text)
     assert not notices.errors
     assert product is not None
     assert all(warning.handle == product.handle and warning.detail for warning in notices.warnings)
@@ -50,7 +48,7 @@ def test_parses_a_product_without_options() -> None:
     assert variant.price.amount == 4299
     assert variant.compare_at_price is not None
     assert variant.compare_at_price.amount == 5000
-    assert (product.tags, product.attributes, product.product_type) == (("a", "b"), {"Vendor": "Acme"}, "Lamps")
+    assert (product.tags, product.facts.vendor, product.product_type) == (("a", "b"), "Acme", "Lamps")
     assert product.quantities == {"007": 4}
     assert product.sources == ({"src": "http://x/1", "alt": "A lamp"},)
     assert product.status is ProductStatus.ACTIVE
@@ -125,7 +123,7 @@ def value_of(product: FileProduct, field: str) -> object:
         "quantity": item.quantity,
         "sku": item.variant.sku,
         "sources": product.sources,
-        "vendor": product.attributes.get("Vendor"),
+        "vendor": product.facts.vendor,
     }
     return values[field]
 
@@ -282,7 +280,7 @@ def test_one_bad_byte_does_not_change_the_other_letters() -> None:
 def test_an_apostrophe_before_a_formula_is_taken_off_once() -> None:
     text = "Handle,Title,Price,Vendor\nx,'=Sum,1,''+1\ny,'n Drum,1,it's\n"
     found = [product for product, _ in parse(text) if product]
-    assert [(product.name, product.attributes["Vendor"]) for product in found] == [("=Sum", "'+1"), ("'n Drum", "it's")]
+    assert [(product.name, product.facts.vendor) for product in found] == [("=Sum", "'+1"), ("'n Drum", "it's")]
 
 
 BROKEN = {
@@ -326,10 +324,10 @@ def test_rows_that_do_not_stand_together_make_one_product() -> None:
 
 
 def test_a_file_needs_the_required_columns() -> None:
-    check_csv(b"\xef\xbb\xbfHandle,Title,Variant Price\n")
+    detect_format(b"\xef\xbb\xbfHandle,Title,Variant Price\n")
     for content in (b"", b"\x89PNG\r\n\x1a\n\0\0", b"Handle,Title\n", b'{"a": 1}', b"\xff\xfe\x00"):
         with pytest.raises(NotCsv):
-            check_csv(content)
+            detect_format(content)
 
 
 CELL = st.text(alphabet=st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=30)

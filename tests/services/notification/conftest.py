@@ -126,10 +126,18 @@ async def _new_database(stack: Stack) -> AsyncIterator[Database]:
         await owner.close()
 
 
-@pytest.fixture
-async def mail_queue(stack: Stack, as_service: Callable[[str], Awaitable[RpcCaller]]) -> AsyncIterator[MailQueue]:
+@pytest.fixture(scope="session")
+async def mail_database(stack: Stack) -> AsyncIterator[Database]:
     async with _new_database(stack) as db:
-        yield MailQueue(db, RecipientLookup((await as_service("notification")).rpc))
+        yield db
+
+
+@pytest.fixture
+async def mail_queue(mail_database: Database, as_service: Callable[[str], Awaitable[RpcCaller]]) -> MailQueue:
+    """An empty queue."""
+    async with mail_database.connection() as connection:
+        await connection.execute("DELETE FROM delivery")
+    return MailQueue(mail_database, RecipientLookup((await as_service("notification")).rpc))
 
 
 @pytest.fixture

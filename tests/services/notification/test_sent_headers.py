@@ -12,7 +12,6 @@ from typing import Any
 import aiosmtplib
 import pytest
 from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -104,7 +103,6 @@ def require_sound(raw: bytes, email: str, name: str, greeting: str) -> EmailMess
     return parsed
 
 
-@hypothesis_settings(deadline=None)
 @given(names)
 @example(NAMES[0])
 @example(NAMES[2])
@@ -113,7 +111,6 @@ def test_any_name_leaves_one_recipient_and_the_body_as_it_is(name: str) -> None:
     require_sound(build(name), EMAIL, line, line)
 
 
-@hypothesis_settings(deadline=None)
 @given(st.text(max_size=255))
 @example("=?utf-8?q?x?=")
 @example("A" * 255)
@@ -126,7 +123,6 @@ def test_any_subject_is_read_as_it_was_written(subject: str) -> None:
     assert parsed["Subject"].defects == ()
 
 
-@hypothesis_settings(deadline=None)
 @given(st.text(max_size=100))
 @example("A, B <c@d.example>" * 5)
 def test_any_shop_name_leaves_one_sender(shop_name: str) -> None:

@@ -61,19 +61,21 @@ def test_items_and_totals_are_shown(kind: NotificationKind) -> None:
 
 
 @pytest.mark.parametrize(("tax_included", "label"), [(False, "Tax"), (True, "Includes tax")], ids=["added", "included"])
-def test_shipping_and_tax_are_shown(*, tax_included: bool, label: str) -> None:
-    amounts = {"shipping": Money(amount=495, currency="USD"), "tax": Money(amount=854, currency="USD")}
+def test_discount_shipping_and_tax_are_shown(*, tax_included: bool, label: str) -> None:
+    values = {"discount": 24690, "shipping": 495, "tax": 854}
+    amounts = {name: Money(amount=amount, currency="USD") for name, amount in values.items()}
     mail = mail_delivery(NotificationKind.ORDER_PLACED, **amounts, tax_included=tax_included)
     rendered = TEMPLATES.render(mail, ADA)
-    assert "  Shipping: $4.95\n" in rendered.text
+    assert "  Discount: -$246.90\n  Shipping: $4.95\n" in rendered.text
+    assert rendered.html.count("&minus;$246.90") == 1
     assert f"  {label}: $8.54" in rendered.text
     assert f">{label}</td>" in rendered.html
     assert rendered.html.count("$8.54") == rendered.html.count("$4.95") == 1
 
 
-def test_a_mail_about_an_order_without_them_shows_neither_shipping_nor_tax() -> None:
+def test_a_mail_about_an_order_without_them_shows_no_discount_shipping_or_tax() -> None:
     free = Money(amount=0, currency="USD")
-    for amounts in ({}, {"shipping": free, "tax": free}):
+    for amounts in ({}, {"discount": free, "shipping": free, "tax": free}):
         text = TEMPLATES.render(mail_delivery(NotificationKind.ORDER_PAID, **amounts), ADA).text
         assert "  2 x Brass lamp: $2,469.00\n  Order total: $2,469.00\n" in text
 

@@ -11,19 +11,21 @@ from contracts import catalog
 from contracts import order as contract
 from contracts.catalog import Product, StockLevel
 from contracts.event import Event
-from contracts.identity import Identity
-from contracts.order import Order, OrderStatus
+from contracts.identity import Identity, Role
+from contracts.order import Coupon, Order, OrderStatus
 from infra.database import outbox
 from infra.database.group_commit import GroupCommit
 from infra.database.postgres import connect
 from infra.foundation import trace
+from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.messaging.rpc import RpcClient
 from infra.ops.devstack.stack import Stack
 from services.order.deps import OrderDeps
 from services.order.domain.access import OrderTokens
+from services.order.domain.coupon_guesses import CouponGuessLimit
 from services.order.domain.guest_limits import GuestLimits
-from services.order.handlers.place import write_orders
+from services.order.handlers.grouped_orders import write_orders
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS
@@ -110,17 +112,61 @@ async def deps(stack: Stack, as_service: Callable[[str], Awaitable[RpcCaller]]) 
             pay_within_seconds=1800,
             hold_margin_seconds=600,
             placement=GroupCommit(db, write_orders),
+            coupon_placement=GroupCommit(db, write_orders, max_concurrent=1),
             order_tokens=OrderTokens("secret"),
             guest_limits=NO_GUEST_LIMITS,
+            coupon_guesses=CouponGuessLimit(0, 3600, "a secret of tests"),
             release_after_seconds=0.2,
         )
 
 
 @pytest.fixture(scope="session")
-def publish(database: Callable[[str], Awaitable[Any]]) -> Callable[[Event], Awaitable[None]]:
-    """Publishes an event as its service does, through the outbox of that service."""
+def publish(database: Callable[[str], Awaitable[Any]], operator: RpcCaller) -> Callable[[Event], Awaitable[None]]:
+    """Publishes an event as its service does, through the outbox of that service, whose relay it wakes."""
 
     async def insert(event: Event) -> None:
         await outbox.insert_events(await database(event.service), [(event, trace.start())])
+        await operator.client.publish(f"wake.{event.service}")
 
     return insert
+
+
+@dataclass(frozen=True)
+class CouponClient:
+    """An administrator who makes coupons."""
+
+    rpc: RpcCaller
+    admin: Identity
+
+    async def create(self, **fields: Any) -> Coupon:
+        body = {"code": f"T{new_id().hex}", "kind": "percent", "value": 10, **fields}
+        coupon: Coupon = await self.rpc(contract.CREATE_COUPON, body, identity=self.admin)
+        return coupon
+
+    async def replace(self, coupon: Coupon, **fields: Any) -> Coupon:
+        body = coupon.model_dump(mode="json", exclude={"used", "created_at"})
+        replaced: Coupon = await self.rpc(contract.REPLACE_COUPON, {**body, **fields}, identity=self.admin)
+        return replaced
+
+    async def used(self, coupon: Coupon) -> int:
+        return (await self.get(coupon)).used
+
+    async def get(self, coupon: Coupon) -> Coupon:
+        found: Coupon = await self.rpc(contract.GET_COUPON, {"id": str(coupon.id)}, identity=self.admin)
+        return found
+
+    async def codes(self, coupon: Coupon, count: int) -> list[str]:
+        body = {"id": str(coupon.id), "count": count, "prefix": "T"}
+        made: list[str] = (await self.rpc(contract.CREATE_COUPON_CODES, body, identity=self.admin)).codes
+        return made
+
+
+@pytest.fixture
+def coupons(rpc: RpcCaller, admin: Identity) -> CouponClient:
+    return CouponClient(rpc, admin)
+
+
+def buyer_of(order: Order) -> Identity:
+    """The customer of the order, signed in."""
+    assert order.user_id is not None, "a guest does not sign in"
+    return Identity(user_id=order.user_id, role=Role.CUSTOMER)

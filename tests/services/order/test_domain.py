@@ -200,6 +200,15 @@ def test_the_total_is_the_sum_of_the_lines(lines: list[tuple[int, int]]) -> None
     assert [item.line_total.amount for item in order.items] == [quantity * price for quantity, price in lines]
 
 
+def test_a_line_of_an_older_hold_is_shipped_and_taxed_as_usual() -> None:
+    hold = make_hold((2, 1000))
+    added = {"tax_category", "requires_shipping", "weight_grams"}
+    older = Hold.model_validate_json(hold.model_dump_json(exclude={"lines": {"__all__": added}}))
+    assert older == hold
+    order = make_draft(older).order
+    assert (order.shipping_method, order.total.amount) == ("standard", 2000)
+
+
 def test_a_total_above_the_largest_amount_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         make_draft(make_hold((999, 10**11)))

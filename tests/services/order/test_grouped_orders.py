@@ -15,8 +15,8 @@ from contracts.order import CANCEL, OrderStatus, PlaceOrder
 from contracts.payment import PaymentCaptured, PaymentFailed
 from infra.foundation import trace
 from infra.foundation.ids import new_id, now
+from infra.messaging.event_parsing import ReceivedEvent
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
-from infra.messaging.received_events import ReceivedEvent
 from infra.messaging.rpc import Request
 from services.order.app import EVENT_HANDLERS
 from services.order.deps import OrderDeps

@@ -24,7 +24,7 @@ from infra.ops.devstack.stack import Stack
 from services.order.deps import GUEST_ORDER_OUTCOMES, OrderDeps, build_deps
 from services.order.domain.guest_limits import mailbox_of, network_of
 from services.order.handlers import place
-from services.order.handlers.place import write_orders
+from services.order.handlers.grouped_orders import write_orders
 from services.order.settings import OrderSettings
 from services.order.store import guest_limits as store
 from services.order.workers import guest_limits as worker

@@ -34,8 +34,10 @@ SELECT pid FROM pg_stat_activity WHERE application_name = 'souk-order-test' AND 
 
 @pytest.fixture
 async def releasing(deps: OrderDeps) -> AsyncIterator[OrderDeps]:
-    """The same, with the task that releases remembered holds."""
-    task = asyncio.create_task(hold_release.task(deps).run())
+    """The same, with the task that releases remembered holds, which looks more often here."""
+    periodic = hold_release.task(deps)
+    periodic.interval_seconds = 0.05
+    task = asyncio.create_task(periodic.run())
     yield deps
     task.cancel()
     await asyncio.wait([task])

@@ -3,17 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contracts.countries import COUNTRY_CODES, EU_COUNTRIES
-from contracts.failure import InvalidRequest
 from contracts.order import (
-    NotDeliverable,
-    ShippingMethod,
     ShippingZone,
     TaxRate,
     TaxRateFields,
@@ -23,7 +19,8 @@ from contracts.order import (
 from infra.foundation.ids import new_id
 from services.order.domain.places import Place, PlaceIndex, place_of
 from services.order.domain.pricing import GoodsLine, OrderPrice, PricingRules, price_order
-from services.order.domain.shipping import ShippingChoice, ShippingTable, price_of
+from services.order.domain.shipping import ShippingTable
+from services.order.domain.sums import tax_on
 from services.order.domain.taxes import TaxTable, overlaps, taxing_place
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
@@ -87,6 +84,20 @@ def test_the_most_specific_rate_of_each_priority_applies(place: Place, category:
     assert [rate.rate_ppm for rate in found] == expected
     if expected == [0]:
         assert found[0].reason is (TaxReason.EXPORT if place == LAS_PALMAS else TaxReason.NOT_COLLECTING)
+
+
+@pytest.mark.parametrize("category", ["books", "a code of another system"])
+def test_goods_of_a_category_without_a_rate_where_they_go_are_taxed_as_standard(category: str) -> None:
+    table = TaxTable(RATES)
+    madrid = place_of("ES", None, "28001")
+    assert table.rates_at(madrid, category, AT) == table.rates_at(madrid, "standard", AT)
+
+
+def test_exempt_goods_are_taxed_only_where_the_merchant_has_a_rate_for_them() -> None:
+    (exempt,) = TaxTable(RATES).rates_at(BERLIN, "exempt", AT)
+    assert (exempt.rate_ppm, exempt.reason) == (0, TaxReason.EXEMPT)
+    (taxed,) = TaxTable([tax_rate("DE", 50_000, category="exempt")]).rates_at(BERLIN, "exempt", AT)
+    assert taxed.rate_ppm == 50_000
 
 
 def test_a_rate_is_valid_from_its_first_moment_to_before_its_last() -> None:
@@ -172,80 +183,6 @@ def test_the_most_specific_place_comes_first(postal_code: str, places: list[tupl
     assert all(place.region == "" for place in index.find(Place("DE", "", postal_code)))
 
 
-ZONES = (
-    shipping_zone(
-        [{"country": "DE"}, {"country": "AT"}],
-        shipping_method("express", 1290),
-        shipping_method("parcel", 490, free_over=[{"amount": 5000, "currency": "EUR"}]),
-        shipping_method("drone", 1, active=False),
-    ),
-    shipping_zone([{"country": "DE", "postal_prefix": "18565"}], shipping_method("ferry", 2500)),
-    shipping_zone([{"country": "JP"}], shipping_method("standard", 900, "JPY"), shipping_method("slow", 100, "JPY")),
-    shipping_zone([{"country": "NO"}], shipping_method("drone", 1, active=False)),
-)
-
-
-@pytest.mark.parametrize(
-    ("place", "method", "subtotal", "currency", "expected"),
-    [
-        (BERLIN, "standard", 4999, "EUR", ShippingChoice("parcel", 490)),
-        (BERLIN, "standard", 5000, "EUR", ShippingChoice("parcel", 0)),
-        (BERLIN, "express", 5000, "EUR", ShippingChoice("express", 1290)),
-        (BERLIN, "standard", 5000, "USD", NotDeliverable),
-        (BERLIN, "drone", 5000, "EUR", InvalidRequest),
-        (place_of("DE", None, "18565"), "standard", 1, "EUR", ShippingChoice("ferry", 2500)),
-        (place_of("JP", None, "100"), "standard", 1, "JPY", ShippingChoice("standard", 900)),
-        (place_of("FR", None, "75001"), "standard", 1, "EUR", NotDeliverable),
-        (place_of("NO", None, "0010"), "standard", 1, "EUR", NotDeliverable),
-    ],
-    ids=["cheapest", "free", "named", "currency", "inactive", "island", "standard", "no zone", "no method"],
-)
-def test_the_shipping_method_of_an_order(
-    place: Place, method: str, subtotal: int, currency: str, expected: ShippingChoice | type[Exception]
-) -> None:
-    table = ShippingTable(ZONES)
-    if isinstance(expected, ShippingChoice):
-        assert table.choose(place, method, subtotal, currency) == expected
-    else:
-        with pytest.raises(expected):
-            table.choose(place, method, subtotal, currency)
-
-
-def test_a_shop_without_zones_ships_everywhere_for_free() -> None:
-    assert ShippingTable([]).choose(BERLIN, "standard", 1, "EUR") == ShippingChoice("standard", 0)
-    with pytest.raises(InvalidRequest):
-        ShippingTable([]).choose(BERLIN, "express", 1, "EUR")
-
-
-def test_a_catch_all_zone_takes_what_no_other_has() -> None:
-    table = ShippingTable([*ZONES, shipping_zone([{}], shipping_method("world", 3000))])
-    assert table.choose(place_of("FR", None, "75001"), "standard", 1, "EUR") == ShippingChoice("world", 3000)
-    assert table.choose(BERLIN, "standard", 1, "EUR") == ShippingChoice("parcel", 490)
-
-
-def banded_method(bands: list[dict[str, Any]]) -> ShippingMethod:
-    body = {"code": "parcel", "name": "Parcel", "kind": "subtotal", "prices": bands}
-    return ShippingMethod.model_validate_json(orjson.dumps(body))
-
-
-def test_bands_are_half_open() -> None:
-    bands = [
-        {"to": 1000, "price": {"amount": 500, "currency": "EUR"}},
-        {"from": 1000, "to": 3000, "price": {"amount": 300, "currency": "EUR"}},
-        {"from": 4000, "price": {"amount": 100, "currency": "EUR"}},
-    ]
-    method = banded_method(bands)
-    found = [price_of(method, subtotal, "EUR") for subtotal in (0, 999, 1000, 2999, 3000, 3999, 4000, 10**12)]
-    assert found == [500, 500, 300, 300, None, None, 100, 100]
-    for wrong in (
-        [bands[0], {**bands[1], "from": 999}],
-        [bands[2], {**bands[2], "from": 5000}],
-        [{**bands[0], "to": 0}],
-    ):
-        with pytest.raises(ValidationError):
-            banded_method(wrong)
-
-
 # A whole order
 
 
@@ -313,6 +250,10 @@ def test_every_amount_of_an_order_adds_up(
     priced_lines = [GoodsLine(price, quantity, category) for price, quantity, category in lines]
     priced = price_order(priced_lines, currency, "standard", BERLIN, rules(settings, rates, *methods), AT)
     assert_adds_up(priced)
+    for line, (price, quantity, category) in zip(priced.lines, lines, strict=True):
+        applied = TaxTable(rates).rates_at(BERLIN, category, AT)
+        expected_taxes = tax_on(price * quantity, applied, tax_included=tax_included)
+        assert [tax.amount.amount for tax in line.tax_lines] == [tax.amount for tax in expected_taxes]
     assert priced.subtotal.amount == sum(price * quantity for price, quantity, _ in lines)
     assert priced.shipping.amount == (shipping or 0)
     assert (priced.tax_lines == []) is (not rates)

@@ -121,7 +121,7 @@ async def test_an_order_is_priced_by_the_current_rates_and_zones(
 @pytest.mark.parametrize(
     ("method", "pointer"), [("standard", None), ("express", "/shipping_method")], ids=["no method", "another method"]
 )
-async def test_an_order_that_cannot_be_shipped_is_refused_before_stock_is_held(
+async def test_an_order_that_cannot_be_shipped_holds_no_stock(
     method: str,
     pointer: str | None,
     merchant: Merchant,
@@ -136,6 +136,40 @@ async def test_an_order_that_cannot_be_shipped_is_refused_before_stock_is_held(
     assert [error.pointer for error in refused.value.errors] == ([pointer] if pointer else [])
     assert ("AQ" in refused.value.detail) is (pointer is None)
     assert (await order_client.stock(lamp)).reserved == 0
+
+
+async def test_lines_are_taxed_by_their_category_and_shipped_by_their_weight(
+    merchant: Merchant, order_client: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
+) -> None:
+    lamp = await new_product(price=1999, weight_grams=400)
+    book = await new_product(price=500, tax_category="books", weight_grams=300)
+    download = await new_product(price=300, tax_category="books", requires_shipping=False, weight_grams=9000)
+    await merchant.tax(190_000)
+    await merchant.tax(70_000, category="books", reason="reduced")
+    bands: list[dict[str, Any]] = [
+        {"to": 1000, "price": {"amount": 400, "currency": "USD"}},
+        {"from": 1000, "price": {"amount": 900, "currency": "USD"}},
+    ]
+    await merchant.zone({**STANDARD, "kind": "weight", "prices": bands})
+    lines = [(lamp, 1), (book, 1), (download, 3)]
+    order = await order_client.place(new_customer(), *lines, shipping_address=merchant.address)
+    assert [[tax.rate_ppm for tax in item.tax_lines] for item in order.items] == [[190_000], [70_000], [70_000]]
+    assert [item.tax_lines[0].amount.amount for item in order.items] == [380, 35, 63]
+    assert (order.shipping_method, order.shipping.amount) == ("standard", 400)
+    heavy = await order_client.place(new_customer(), (book, 2), *lines, shipping_address=merchant.address)
+    assert heavy.shipping.amount == 900
+
+
+async def test_what_is_not_shipped_needs_no_shipping_method(
+    merchant: Merchant, order_client: OrderClient, new_product: NewProduct, new_customer: Callable[[], Identity]
+) -> None:
+    download, lamp = await new_product(requires_shipping=False), await new_product()
+    await merchant.zone({**STANDARD, "active": False})
+    order = await order_client.place(new_customer(), (download, 2), shipping_address=merchant.address)
+    assert (order.shipping_method, order.shipping.amount, order.total.amount) == ("none", 0, 3998)
+    with pytest.raises(NotDeliverable):
+        await order_client.place(new_customer(), (download, 1), (lamp, 1), shipping_address=merchant.address)
+    assert (await order_client.stock(download)).reserved == 2
 
 
 async def test_a_process_with_old_rules_stores_no_order_at_old_prices(

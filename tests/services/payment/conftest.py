@@ -3,6 +3,7 @@
 So a test decides what orders look like, and can publish their events twice, late and out of order.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -130,6 +131,7 @@ class PaymentHarness:
     orders: FakeOrderService
     events: EventRecorder
     db: asyncpg.Pool
+    _waking: set[asyncio.Task[None]] = field(default_factory=set)
 
     def order(self, method: str | None = "sim_ok", *, amount: int = 1999, currency: str = "USD") -> PlacedOrder:
         return self.orders.add(amount, method, currency)
@@ -183,6 +185,12 @@ class PaymentHarness:
         marker = self.order(None)
         await marker.place(charge=False)
         await eventually(lambda: self._in_inbox(marker.event_ids["placed"]))
+
+    def wake_relay(self) -> None:
+        """Wakes the relay of the running service, for a process that commits events and runs no relay."""
+        task = asyncio.create_task(self.as_operator.client.publish("wake.payment"))
+        self._waking.add(task)
+        task.add_done_callback(self._waking.discard)
 
     async def _in_inbox(self, event_id: UUID) -> bool:
         return bool(await self.db.fetchval("SELECT true FROM inbox WHERE event_id = $1", event_id))

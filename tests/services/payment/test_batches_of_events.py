@@ -9,7 +9,7 @@ from contracts.order import CancelReason, OrderCancelled, OrderPlaced, OrderStat
 from infra.database.postgres import connect
 from infra.foundation import trace
 from infra.foundation.ids import new_id
-from infra.messaging.received_events import ReceivedEvent
+from infra.messaging.event_parsing import ReceivedEvent
 from infra.messaging.rpc import RpcClient
 from services.payment.app import EVENT_HANDLERS
 from services.payment.deps import PaymentDeps

@@ -15,7 +15,7 @@ from services.payment.gateways import GatewayError, GatewayRegistry
 from services.payment.gateways.circuit_breaker import GatewayBreaker
 from services.payment.workers.charge import ChargeWorker
 from tests.services.payment.conftest import PaymentHarness, settings_of
-from tests.services.payment.test_redelivery import claim_attempt
+from tests.services.payment.test_competing_workers import claim_attempt
 
 FAILURE_THRESHOLD, PAUSE_SECONDS = 3, 5.0
 
@@ -96,6 +96,7 @@ def banks() -> tuple[FakeGateway, FakeGateway]:
 async def charge_worker(harness: PaymentHarness, banks: tuple[FakeGateway, FakeGateway]) -> AsyncIterator[ChargeWorker]:
     """A worker on the database of the running service, which leaves work alone that is postponed for so long."""
     async with connect(settings_of(harness.stack), "payment-test") as db:
+        db.wake_relay = harness.wake_relay
         deps = PaymentDeps(
             db,
             RpcClient(harness.orders.client, 1),
@@ -106,7 +107,8 @@ async def charge_worker(harness: PaymentHarness, banks: tuple[FakeGateway, FakeG
             wait_seconds=1,
         )
         yield ChargeWorker(deps)
-    await harness.db.execute("UPDATE attempt SET due_at = now()")  # the running service finishes the rest
+    await harness.db.execute("UPDATE attempt SET due_at = now()")
+    await harness.captured()  # it wakes the running service, which finishes the rest
     await harness.wait_until_idle()
 
 

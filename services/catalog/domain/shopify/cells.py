@@ -3,7 +3,9 @@
 import re
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
-from contracts.catalog import MAX_STOCK, ProductStatus
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.catalog import MAX_STOCK, Barcode, ProductStatus
 from services.catalog.domain.prices import parse_number, parse_price
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.rows import CsvRow
@@ -14,6 +16,7 @@ TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1", "on"})
 FALSE_WORDS = frozenset({"false", "f", "no", "n", "0", "off"})
 _GRAMS_PER_UNIT = {"g": "1", "kg": "1000", "oz": "28.349523125", "lb": "453.59237"}
 _WEIGHT_UNIT = re.compile(r"(.*[0-9.,])\s*(kg|g|oz|lb)s?", re.IGNORECASE)
+_BARCODE = TypeAdapter[str](Barcode)
 _BREAKS = re.compile(r"\s*[\x00-\x1f\x7f]+\s*")
 
 
@@ -41,6 +44,11 @@ def cut_line(line: str, max_length: int) -> str:
 
 def parse_optional_price(row: CsvRow, column: str, currency: str, notices: Notices) -> int | None:
     """The price in a cell, or None for none. A price of 0 in such a cell means none."""
+    return parse_amount(row, column, currency, notices) or None
+
+
+def parse_amount(row: CsvRow, column: str, currency: str, notices: Notices) -> int | None:
+    """The amount in a cell in minor units, or None for none."""
     if not row[column]:
         return None
     try:
@@ -50,7 +58,26 @@ def parse_optional_price(row: CsvRow, column: str, currency: str, notices: Notic
         return None
     if price.remark:
         notices.warn(row, column, price.remark)
-    return price.amount or None
+    return price.amount
+
+
+def parse_barcode(row: CsvRow, notices: Notices) -> str | None:
+    """The barcode. Shopify writes an apostrophe before it, so that a spreadsheet leaves it as it is."""
+    column = "Variant Barcode"
+    barcode = row[column].removeprefix("'")
+    try:
+        return _BARCODE.validate_python(barcode) if barcode else None
+    except ValidationError:
+        notices.warn(row, column, "The barcode was left out: it has at most 64 characters, all of them printable.")
+        return None
+
+
+def parse_flag(row: CsvRow, column: str, notices: Notices) -> bool:
+    """Whether a cell says yes, as an empty one does."""
+    word = row[column].lower()
+    if word and word not in TRUE_WORDS | FALSE_WORDS:
+        notices.warn(row, column, "This is neither TRUE nor FALSE; it was read as TRUE.")
+    return word not in FALSE_WORDS
 
 
 def parse_grams(row: CsvRow, notices: Notices) -> int | None:
@@ -78,8 +105,29 @@ def parse_grams(row: CsvRow, notices: Notices) -> int | None:
     return whole
 
 
+def parse_tracking(row: CsvRow) -> bool | None:
+    """Whether orders take units of the variant; None where the file has no column that says so.
+
+    A row that states units counts them, also in the files that leave the tracker of every row empty.
+    """
+    if not row.has_column("Variant Inventory Tracker"):
+        return None
+    return bool(row["Variant Inventory Tracker"] or row["Variant Inventory Qty"])
+
+
+def parse_backorder(row: CsvRow, notices: Notices) -> bool | None:
+    """Whether the variant is sold below zero; None where the file has no column that says so."""
+    column = "Variant Inventory Policy"
+    if not row.has_column(column):
+        return None
+    policy = row[column].lower()
+    if policy not in TRUE_WORDS | FALSE_WORDS | {"", "continue", "deny"}:
+        notices.warn(row, column, "This is neither TRUE nor FALSE. The variant is not sold when no unit is left.")
+    return policy in TRUE_WORDS | {"continue"}
+
+
 def parse_quantity(row: CsvRow, notices: Notices) -> int | None:
-    """The units on hand. Shopify writes a negative quantity for oversold stock; that counts as 0."""
+    """The units on hand. A negative quantity counts as 0, unless the row says that it is sold below zero."""
     column = "Variant Inventory Qty"
     if not row[column]:
         return None
@@ -88,7 +136,9 @@ def parse_quantity(row: CsvRow, notices: Notices) -> int | None:
     except ValueError as error:
         notices.warn(row, column, f"The stock was left as it is: this {error}.")
         return None
-    units = int(min(max(number.value, Decimal(0)), Decimal(MAX_STOCK)).to_integral_value(ROUND_FLOOR))
+    is_sold_below_zero = row["Variant Inventory Policy"].lower() in TRUE_WORDS | {"continue"}
+    lowest = Decimal(-MAX_STOCK if is_sold_below_zero else 0)
+    units = int(min(max(number.value, lowest), Decimal(MAX_STOCK)).to_integral_value(ROUND_FLOOR))
     if units != number.value or not number.is_plain:
         notices.warn(row, column, f"This was read as {units} units.")
     return units

@@ -1,6 +1,9 @@
 """The columns of product files, in both dialects. The code calls a column by its older name."""
 
+import re
 from collections.abc import Sequence
+
+from services.catalog.domain.shopify.formula_cells import unescape_formula
 
 NEWER_NAMES = {
     "URL handle": "Handle",
@@ -56,12 +59,36 @@ OLDER_HEADER = (
     "Status",
 )
 """The header of a file in the older dialect."""
+READ_COLUMNS = frozenset(
+    {
+        *("Handle", "Title", "Body (HTML)", "Vendor", "Type", "Tags", "Published", "Status"),
+        *(f"Option{number} {part}" for number in (1, 2, 3) for part in ("Name", "Value")),
+        *("Variant Inventory Tracker", "Variant Inventory Policy"),
+        *("Variant SKU", "Variant Grams", "Variant Inventory Qty", "Variant Price", "Variant Compare At Price"),
+        *("Variant Barcode", "Cost per item", "Variant Requires Shipping", "Variant Taxable", "Variant Tax Code"),
+        *("Image Src", "Image Position", "Image Alt Text", "SEO Title", "SEO Description"),
+    }
+)
+"""The columns that become fields of a product. The cells of all others are kept as they are."""
+_VARIANT_COLUMNS = re.compile(r"Variant |Unit price |Cost per item$|Price / |Compare-at price / ", re.IGNORECASE)
 _BY_LOWERED = {name.lower(): name for name in OLDER_HEADER} | {
     newer.lower(): older for newer, older in NEWER_NAMES.items()
 }
 
+_NEWER_BY_OLDER = {older: newer for newer, older in NEWER_NAMES.items()}
+
+
+def newer_name(column: str) -> str:
+    """The name of a column in the newer dialect, by its older one."""
+    return _NEWER_BY_OLDER.get(column, column)
+
 
 def known_columns(header: Sequence[str]) -> tuple[str, ...]:
     """The older name of each column of a header, in any case; an unknown column keeps its name."""
-    names = [" ".join(name.split()) for name in header]
+    names = [unescape_formula(" ".join(name.split())) for name in header]
     return tuple(_BY_LOWERED.get(name.lower(), name) for name in names)
+
+
+def is_of_variant(column: str) -> bool:
+    """Whether a column states something of a variant in every row, also in the first row of a product."""
+    return bool(_VARIANT_COLUMNS.match(column))

@@ -3,12 +3,12 @@
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from contracts.catalog import NotCsv
-from services.catalog.domain.shopify.columns import known_columns
+from services.catalog.domain.shopify.columns import READ_COLUMNS, known_columns
 
 REQUIRED_COLUMNS = ("Title", "Variant Price")
 DELIMITERS = (",", ";", "\t")
@@ -27,6 +27,8 @@ class CsvFormat:
     header: tuple[str, ...]
     remark: str = ""
     """What a reader should know about how the file was read."""
+    kept_columns: tuple[str, ...] = ()
+    """The columns whose cells are kept as they are."""
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -38,6 +40,11 @@ class CsvFormat:
         """The names in the file, by the names that the code uses."""
         return dict(zip(self.columns, self.header, strict=True))
 
+    @cached_property
+    def unread_columns(self) -> tuple[str, ...]:
+        """The columns whose cells are kept: the shop has no field for them."""
+        return tuple(name for name in self.columns if name not in READ_COLUMNS)
+
     @property
     def has_decimal_comma(self) -> bool:
         """Whether a lone comma in a number stands before decimals, as where files are written with semicolons."""
@@ -48,18 +55,24 @@ class CsvFormat:
         return io.TextIOWrapper(io.BytesIO(content), encoding=self.encoding, errors="replace", newline="")
 
 
-def detect_format(content: bytes) -> CsvFormat:
-    """The format of a product file; raises `NotCsv` for a file without the required columns."""
+def possible_formats(content: bytes) -> list[CsvFormat]:
+    """How a file may be written: its header, cut by each of the delimiters."""
     encoding, remark = _detect_encoding(content)
+    return [
+        CsvFormat(encoding, delimiter, _read_header(content, encoding, delimiter), remark) for delimiter in DELIMITERS
+    ]
+
+
+def choose_format(formats: Sequence[CsvFormat]) -> CsvFormat:
+    """The format of a file of Shopify's; raises `NotCsv` for a file without the required columns."""
     missing: list[str] = []
-    for delimiter in DELIMITERS:
-        found = CsvFormat(encoding, delimiter, _read_header(content, encoding, delimiter), remark)
+    for found in formats:
         missing = [column for column in REQUIRED_COLUMNS if column not in found.columns]
         if not missing:
             return found
         if len(missing) < len(REQUIRED_COLUMNS):
             break
-    raise NotCsv(f"The file lacks the column {', '.join(missing)}. Send a product CSV in Shopify's format.")
+    raise NotCsv(f"The file lacks the column {', '.join(missing)}. Send a product CSV of Shopify or WooCommerce.")
 
 
 def _read_header(content: bytes, encoding: str, delimiter: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -14,18 +14,27 @@ from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.publication import UNSCHEDULED, Publication, with_status
 from services.catalog.domain.shopify.cells import MAX_ALT_LENGTH, cut_line, make_line, parse_line, parse_status
 from services.catalog.domain.shopify.derived_skus import derive_sku
+from services.catalog.domain.shopify.kept_cells import KeptCells, parse_kept_cells
 from services.catalog.domain.shopify.notices import Notices
+from services.catalog.domain.shopify.product_facts import StatedFacts, parse_facts
 from services.catalog.domain.shopify.rows import CsvRow, ProductRows, stored_handle
 from services.catalog.domain.shopify.variants import FileVariant, describe_error, parse_variants
 from services.catalog.domain.slugs import propose_slug
 
 MAX_NAME_LENGTH = 200
-MAX_VENDOR_LENGTH = 255
 MAX_CATEGORY_NAME_LENGTH = 100
 MAX_TAGS = 50
 MAX_TAG_LENGTH = 64
 MAX_URL_LENGTH = 2048
 _DIGEST_LENGTH = 8
+_FIELDS = {
+    "compare_at_price": "Variant Compare At Price",
+    "weight_grams": "Variant Grams",
+    "barcode": "Variant Barcode",
+    "cost": "Cost per item",
+    "requires_shipping": "Variant Requires Shipping",
+}
+"""Fields of a variant that a file may have no column for."""
 PLACEHOLDER_ID = UUID(int=0)
 """Stands for the product's id where a contract model only validates the cells."""
 
@@ -44,12 +53,29 @@ class FileProduct:
     description: str | None
     product_type: str
     tags: tuple[str, ...] | None
-    attributes: Mapping[str, str]
+    facts: StatedFacts
     status: ProductStatus | None
     sources: tuple[Mapping[str, str], ...] | None
     variants: tuple[FileVariant, ...]
     is_complete: bool = True
     kept_skus: frozenset[str] = frozenset()
+    other_cells: Mapping[str, str] = field(default_factory=dict)
+    """The cells of columns that the shop has no field for, without those of the variants."""
+    category_parents: tuple[str, ...] = ()
+    """The names of the categories above that of the product, from the top."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Attributes to set; those of other names stay."""
+    slug_text: str = ""
+    """What the slug of a new product is made from; empty for the handle."""
+    renamed_from: UUID | None = None
+    """The stored product that it is, where that has another handle."""
+    claimed_skus: frozenset[str] = frozenset()
+    """SKUs that stored products have and the file gives to this one."""
+
+    @property
+    def kept_cells(self) -> KeptCells:
+        """The cells of columns that the shop has no field for; also an empty entry for a variant without any."""
+        return KeptCells(self.other_cells, {item.variant.sku: item.other_cells for item in self.variants})
 
     @property
     def quantities(self) -> dict[str, int]:
@@ -86,19 +112,24 @@ class FileProduct:
 def parse_product(group: ProductRows, currency: str) -> tuple[FileProduct | None, Notices]:
     """The product, and the warnings and errors about its rows; None when the rows do not make a product."""
     notices = Notices(group.handle)
+    return read_product(group, currency, notices), notices
+
+
+def read_product(group: ProductRows, currency: str, notices: Notices) -> FileProduct | None:
+    """The product; None when the rows do not make one. Adds the warnings and errors about the rows to `notices`."""
     first = next((row for row in group.rows if row["Title"]), group.rows[0])
     if not group.handle:
         notices.refuse(first, "Handle", f"{first.name_of('Handle')} and {first.name_of('Title')} are missing")
-        return None, notices
+        return None
     _warn_of_handle(group, notices)
     name = parse_line(first, "Title", MAX_NAME_LENGTH, notices)
     if not name:
         others = len(group.rows) - 1
         skipped = f"; {others} more rows of this product are skipped" if others else ""
         notices.refuse(first, "Title", f"{first.name_of('Title')} is missing{skipped}")
-        return None, notices
+        return None
     variants = parse_variants(group.rows, group.handle, currency, notices)
-    vendor = parse_line(first, "Vendor", MAX_VENDOR_LENGTH, notices)
+    of_product, of_variants = parse_kept_cells(group.rows, first, [item.row for item in variants], notices)
     product = FileProduct(
         handle=group.handle,
         row=first,
@@ -106,13 +137,14 @@ def parse_product(group: ProductRows, currency: str) -> tuple[FileProduct | None
         description=first["Body (HTML)"] if first.has_column("Body (HTML)") else None,
         product_type=_parse_type(first, notices),
         tags=_parse_tags(first, notices) if first.has_column("Tags") else None,
-        attributes={"Vendor": vendor} if vendor else {},
+        facts=parse_facts(first, [item.row for item in variants], notices),
         status=parse_status(first, notices),
         sources=_parse_sources(group.rows, notices) if first.has_column("Image Src") else None,
-        variants=tuple(variants),
+        variants=tuple(replace(item, other_cells=cells) for item, cells in zip(variants, of_variants, strict=True)),
         is_complete=not notices.errors,
+        other_cells=of_product,
     )
-    return (None if _has_invalid_text(product, notices) else product), notices
+    return None if _has_invalid_text(product, notices) else product
 
 
 def merge_into(before: ProductRecord, product: FileProduct, category_id: UUID | None, now: datetime) -> ProductRecord:
@@ -129,13 +161,14 @@ def merge_into(before: ProductRecord, product: FileProduct, category_id: UUID | 
         if variant.sku not in skus and (not product.is_complete or variant.sku in product.kept_skus)
     ]
     publication = _merge_publication(before.publication, product.status, now)
+    with_facts = product.facts.apply(before)
     after = replace(
-        before,
+        with_facts,
         name=product.name,
         description=before.description if product.description is None else product.description,
         category_id=category_id or before.category_id,
         tags=before.tags if product.tags is None else product.tags,
-        attributes={**before.attributes, **product.attributes},
+        attributes={**with_facts.attributes, **product.attributes},
         is_active=publication.is_active,
         publish_at=publication.publish_at,
         variants=tuple(variants),
@@ -163,7 +196,6 @@ def keep_stored(
         description=before.description if product.description == exported.description else after.description,
         category_id=before.category_id if product.product_type == exported.product_type else after.category_id,
         tags=before.tags if product.tags == exported.tags else after.tags,
-        attributes=before.attributes if product.attributes == exported.attributes else after.attributes,
         variants=tuple(
             _keep_variant(stored[one.sku], one, stated[one.sku], written[one.sku])
             if one.sku in stated and one.sku in written
@@ -180,9 +212,9 @@ def build_product(product: FileProduct, product_id: UUID, category_id: UUID | No
     """A new product from a file."""
     status = product.status or ProductStatus.ACTIVE
     publication = with_status(Publication(is_active=True, publish_at=None), status, now)
-    return ProductRecord(
+    record = ProductRecord(
         id=product_id,
-        slug=propose_slug(product.handle, product_id),
+        slug=propose_slug(product.slug_text or product.handle, product_id),
         name=product.name,
         description=product.description or "",
         category_id=category_id,
@@ -196,6 +228,7 @@ def build_product(product: FileProduct, product_id: UUID, category_id: UUID | No
         handle=product.handle,
         sources=product.sources or (),
     )
+    return product.facts.apply(record)
 
 
 def _merge_publication(before: Publication, status: ProductStatus | None, now: datetime) -> Publication:
@@ -210,13 +243,8 @@ def _merge_variant(item: FileVariant, before: VariantRecord | None) -> VariantRe
     after = VariantRecord.from_contract(item.variant)
     if before is None:
         return after
-    has_compare_at = item.row.has_column("Variant Compare At Price")
-    return replace(
-        after,
-        compare_at_price=after.compare_at_price if has_compare_at else before.compare_at_price,
-        weight_grams=after.weight_grams if item.row.has_column("Variant Grams") else before.weight_grams,
-        is_freed=before.is_freed,
-    )
+    missing = {field: getattr(before, field) for field, column in _FIELDS.items() if not item.row.has_column(column)}
+    return replace(after, **missing, is_freed=before.is_freed)
 
 
 def _keep_variant(
@@ -249,7 +277,6 @@ def _has_invalid_text(product: FileProduct, notices: Notices) -> bool:
             id=PLACEHOLDER_ID,
             name=product.name,
             tags=list(product.tags or ()),
-            attributes=dict(product.attributes),
         )
     except ValidationError as error:
         notices.refuse(product.row, "Title", describe_error(error))

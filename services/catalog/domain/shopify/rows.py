@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from services.catalog.domain.shopify.csv_format import CsvFormat, detect_format
+from services.catalog.domain.shopify.csv_format import CsvFormat
 from services.catalog.domain.shopify.formula_cells import unescape_formula
 from services.catalog.domain.slugs import slugify
 
@@ -57,11 +57,6 @@ class ProductRows:
     def stated_handle(self) -> str:
         """The handle in the file, which may be empty."""
         return self.rows[0]["Handle"]
-
-
-def check_csv(content: bytes) -> None:
-    """Raises `NotCsv` unless the content is text with the required columns."""
-    detect_format(content)
 
 
 def read_rows(content: bytes, csv_format: CsvFormat) -> Iterator[CsvRow]:

@@ -1,7 +1,7 @@
 """Reads the rows of a product as its variants."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
@@ -9,7 +9,16 @@ from contracts import text_formats
 from contracts.catalog import VariantInput
 from contracts.money import Money
 from services.catalog.domain.prices import parse_price
-from services.catalog.domain.shopify.cells import parse_grams, parse_optional_price, parse_quantity
+from services.catalog.domain.shopify.cells import (
+    parse_amount,
+    parse_backorder,
+    parse_barcode,
+    parse_flag,
+    parse_grams,
+    parse_optional_price,
+    parse_quantity,
+    parse_tracking,
+)
 from services.catalog.domain.shopify.derived_skus import derive_sku
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.options import OPTION_NUMBERS, parse_names, parse_options, tell_apart
@@ -33,6 +42,11 @@ class FileVariant:
     option_values: tuple[str, ...]
     made_skus: int = 0
     """How many SKUs were made for it, because others have the earlier ones."""
+    other_cells: Mapping[str, str] = field(default_factory=dict)
+    """Its cells of columns that the shop has no field for."""
+    is_tracked: bool | None = None
+    backorder: bool | None = None
+    """These two are None where the file has no column for them."""
 
 
 def parse_variants(rows: Sequence[CsvRow], handle: str, currency: str, notices: Notices) -> list[FileVariant]:
@@ -51,6 +65,7 @@ def parse_variants(rows: Sequence[CsvRow], handle: str, currency: str, notices: 
     variants = []
     for index, (row, price) in enumerate(priced):
         compare_at = parse_optional_price(row, "Variant Compare At Price", currency, notices)
+        cost = parse_amount(row, "Cost per item", currency, notices)
         try:
             variant = VariantInput(
                 sku=skus[index],
@@ -58,11 +73,23 @@ def parse_variants(rows: Sequence[CsvRow], handle: str, currency: str, notices: 
                 compare_at_price=None if compare_at is None else Money(amount=compare_at, currency=currency),
                 options=options[index],
                 weight_grams=parse_grams(row, notices),
+                barcode=parse_barcode(row, notices),
+                cost=None if cost is None else Money(amount=cost, currency=currency),
+                requires_shipping=parse_flag(row, "Variant Requires Shipping", notices),
             )
         except ValidationError as error:
             notices.refuse(row, "", describe_error(error))
             continue
-        variants.append(FileVariant(row, variant, parse_quantity(row, notices), tuple(stated[index].values())))
+        variants.append(
+            FileVariant(
+                row,
+                variant,
+                parse_quantity(row, notices),
+                tuple(stated[index].values()),
+                is_tracked=parse_tracking(row),
+                backorder=parse_backorder(row, notices),
+            )
+        )
     return variants
 
 

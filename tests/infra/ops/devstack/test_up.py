@@ -16,7 +16,7 @@ import pytest
 from infra.ops.devstack.data_dir import open_data_dir
 from infra.ops.devstack.free_ports import LOOPBACK
 from infra.ops.devstack.state_file import read_state, wait_until_gone
-from tests.support.souk_command import run_in_process
+from tests.support.souk_command import run_in_process, run_souk
 
 PORTS = ["HTTP", "NATS", "NATS_MONITOR", "NATS_ROUTE", "POSTGRES", "MONGO", "SMTP", "EDGE", "OPS"]
 SOUK = [sys.executable, "-m", "infra.ops.cli.app"]
@@ -42,6 +42,9 @@ class SoukCommands:
         return process
 
     async def run(self, *command: str, **settings: str) -> tuple[int, str]:
+        """Runs a command to its end: as a process, unless it only reads."""
+        if command[0] in ("status", "logs"):
+            return await run_souk(*command, **{**own_settings(self.data), "COLUMNS": "200", **settings})
         process = await self.start(*command, **settings)
         output, _ = await process.communicate()
         assert process.returncode is not None

@@ -1,6 +1,6 @@
 """Corruptions of events, inboxes and ownership."""
 
-from tests.infra.ops.verify import planted_actions
+from tests.infra.ops.verify import corrupting_actions
 from tests.infra.ops.verify.corruption import Corruption
 
 EVENT_CORRUPTIONS = (
@@ -18,33 +18,33 @@ EVENT_CORRUPTIONS = (
         "an event is a dead letter",
         "paid",
         {"dead_letter": ("sequence", ".", "event_id")},
-        action=planted_actions.publish_dead_letter,
+        action=corrupting_actions.publish_dead_letter,
     ),
     Corruption(
         "an event was missed",
         "paid",
         {"event_missed": (".", ".", "sequence", "event_id")},
-        action=planted_actions.delete_inbox_row,
+        action=corrupting_actions.delete_inbox_row,
         is_repairable=True,
     ),
     Corruption(
         "an order published no event",
         "paid",
         {"order_untold": ("order_id",)},
-        action=planted_actions.delete_paid_event,
+        action=corrupting_actions.delete_paid_event,
         is_repairable=True,
     ),
     Corruption(
         "an order was not delivered",
         "paid",
         {"order_event_without_step": ("order_id",)},
-        action=planted_actions.publish_delivered,
+        action=corrupting_actions.publish_delivered,
     ),
     Corruption(
         "an order was placed last",
         "paid",
         {"order_told_out_of_order": ("order_id",)},
-        action=planted_actions.move_placed_to_end,
+        action=corrupting_actions.move_placed_to_end,
     ),
     Corruption(
         "an order is not what its history says",
@@ -56,20 +56,20 @@ EVENT_CORRUPTIONS = (
         "a payment published no event",
         "paid",
         {"payment_untold": ("payment_id", "order_id")},
-        action=planted_actions.delete_captured_event,
+        action=corrupting_actions.delete_captured_event,
         is_repairable=True,
     ),
     Corruption(
         "a payment was not refunded",
         "paid",
         {"payment_event_without_payment": ("payment_id", "order_id")},
-        action=planted_actions.refund_consumed_by_order,
+        action=corrupting_actions.refund_consumed_by_order,
     ),
     Corruption(
         "a payment was captured last",
         "refunded",
         {"payment_told_out_of_order": ("payment_id",)},
-        action=planted_actions.move_captured_to_end,
+        action=corrupting_actions.move_captured_to_end,
     ),
     Corruption(
         "a lost hold published no event",
@@ -90,7 +90,7 @@ EVENT_CORRUPTIONS = (
         "a cart was not emptied",
         "from_cart",
         {"cart_not_emptied": ("order_id", "cart")},
-        action=planted_actions.remove_order_from_cart,
+        action=corrupting_actions.remove_order_from_cart,
         is_repairable=True,
     ),
     Corruption(
@@ -153,7 +153,7 @@ EVENT_CORRUPTIONS = (
         "a cart belongs to another customer",
         "from_cart",
         {"cart_of_another": ("order_id", "cart")},
-        action=planted_actions.change_cart_owner,
+        action=corrupting_actions.change_cart_owner,
     ),
     Corruption(
         "another customer got the mail",

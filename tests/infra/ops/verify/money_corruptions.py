@@ -1,6 +1,6 @@
 """Corruptions of payments, charges and ledger, and work that is overdue."""
 
-from tests.infra.ops.verify import planted_actions
+from tests.infra.ops.verify import corrupting_actions
 from tests.infra.ops.verify.corruption import Corruption
 
 PAYMENT = """INSERT INTO payment (id, order_id, user_id, amount, currency, status, provider, traceparent, request_id)
@@ -11,6 +11,8 @@ CHARGE = """INSERT INTO simulator.charge (key, token, amount, currency, state)
     VALUES ('{more}', 'sim_ok', 1999, 'USD', 'captured')"""
 LEDGER = """INSERT INTO ledger_entry (transaction_id, account, payment_id, currency, amount) VALUES
     ('{more}', 'gateway_receivable', '{more}', 'USD', 1999), ('{more}', 'sales', '{more}', 'USD', -1999)"""
+COUPON = """INSERT INTO coupon (id, kind, value, applies_to, first_order_only, active, used)
+    VALUES ('{more}', 'percent', 10, 'goods', false, true, 1)"""
 CAPTURED = tuple(("payment", one) for one in (BILL, PAYMENT.replace("STATUS", "captured"), CHARGE, LEDGER))
 PROCESSING = tuple(("payment", one) for one in (BILL, PAYMENT.replace("STATUS", "processing")))
 APPEND_ONLY = "ALTER TABLE ledger_entry {} TRIGGER ledger_is_append_only"
@@ -84,7 +86,7 @@ MONEY_CORRUPTIONS = (
                 ),
             ),
         ),
-        planted_actions.leave_event_in_outbox,
+        corrupting_actions.leave_event_in_outbox,
         is_repairable=True,
     ),
     Corruption(
@@ -92,7 +94,7 @@ MONEY_CORRUPTIONS = (
         "paid",
         {"paid_twice": ("more", "order_id"), "charged_twice": ("order_id",)},
         CAPTURED[1:],
-        planted_actions.capture_consumed_by_order,
+        corrupting_actions.capture_consumed_by_order,
         is_repairable=True,
     ),
     Corruption(
@@ -156,11 +158,43 @@ MONEY_CORRUPTIONS = (
         (("order", "UPDATE orders SET tax = 1, tax_included = true WHERE id = '{order_id}'"),),
     ),
     Corruption(
+        "the discount of an order is not that of its lines",
+        "paid",
+        {"order_sums_wrong": ("order_id",)},
+        (("order", "UPDATE orders SET discount = 1, shipping = shipping + 1 WHERE id = '{order_id}'"),),
+    ),
+    Corruption(
+        "a coupon has lost count of its uses",
+        "pending",
+        {"coupon_uses_miscounted": ("more",)},
+        (("order", COUPON),),
+    ),
+    Corruption(
+        "a cancelled order keeps its coupon",
+        "cancelled",
+        {"coupon_use_disagrees": ("order_id",)},
+        (
+            ("order", COUPON),
+            ("order", "UPDATE orders SET coupon = 'TEN' WHERE id = '{order_id}'"),
+            (
+                "order",
+                ("INSERT INTO coupon_use (order_id, coupon_id, state) VALUES ('{order_id}', '{more}', 'reserved')"),
+            ),
+        ),
+        is_repairable=True,
+    ),
+    Corruption(
+        "an order has a coupon that counts no use of it",
+        "paid",
+        {"coupon_use_disagrees": ("order_id",)},
+        (("order", "UPDATE orders SET coupon = 'TEN' WHERE id = '{order_id}'"),),
+    ),
+    Corruption(
         "a capture was missed by its order",
         "pending",
         {"capture_not_noted": ("more", "order_id")},
         CAPTURED,
-        planted_actions.capture_consumed_by_order,
+        corrupting_actions.capture_consumed_by_order,
         is_repairable=True,
     ),
     Corruption(
@@ -192,7 +226,7 @@ MONEY_CORRUPTIONS = (
                 ),
             ),
         ),
-        planted_actions.refund_consumed_by_order,
+        corrupting_actions.refund_consumed_by_order,
         is_repairable=True,
     ),
     Corruption(
@@ -200,7 +234,7 @@ MONEY_CORRUPTIONS = (
         "cancelled",
         {"cancelled_not_refunded": ("more", "order_id")},
         CAPTURED,
-        planted_actions.capture_consumed_by_order,
+        corrupting_actions.capture_consumed_by_order,
         is_repairable=True,
     ),
     Corruption(
@@ -211,7 +245,7 @@ MONEY_CORRUPTIONS = (
             ("payment", "INSERT INTO bill (order_id, payment_id) VALUES ('{other}', '{more}')"),
             ("payment", PAYMENT.replace("{order_id}", "{other}").replace("STATUS", "requires_action")),
         ),
-        planted_actions.publish_action_required,
+        corrupting_actions.publish_action_required,
         is_repairable=True,
     ),
     Corruption(
@@ -228,7 +262,7 @@ MONEY_CORRUPTIONS = (
                 ),
             ),
         ),
-        planted_actions.publish_order_refunded,
+        corrupting_actions.publish_order_refunded,
     ),
     Corruption(
         "the gateway has lost a charge",

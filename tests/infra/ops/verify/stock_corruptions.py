@@ -1,6 +1,6 @@
-"""Corruptions of stock, holds and ratings."""
+"""Corruptions of stock, holds, ratings and categories."""
 
-from tests.infra.ops.verify import planted_actions
+from tests.infra.ops.verify import corrupting_actions
 from tests.infra.ops.verify.corruption import Corruption
 
 STOCK_CORRUPTIONS = (
@@ -18,11 +18,28 @@ STOCK_CORRUPTIONS = (
         is_repairable=True,
     ),
     Corruption(
+        "a hold has lost the line that it took",
+        "pending",
+        {"stock_out_of_balance": ("sku",)},
+        (("catalog", "UPDATE hold SET untracked = skus WHERE id = '{hold_id}'"),),
+        is_repairable=True,
+    ),
+    Corruption(
+        "units are missing of a SKU that is not sold below zero",
+        "paid",
+        {"stock_out_of_bounds": ("sku",)},
+        (
+            ("catalog", "ALTER TABLE stock DROP CONSTRAINT IF EXISTS stock_law"),
+            ("catalog", "UPDATE stock SET on_hand = on_hand - 1000 WHERE sku = '{sku}'"),
+            ("catalog", "INSERT INTO stock_movement (sku, kind, quantity) VALUES ('{sku}', 'adjusted', -1000)"),
+        ),
+    ),
+    Corruption(
         "more is reserved than there is",
         "paid",
         {"stock_out_of_bounds": ("sku",), "stock_out_of_balance": ("sku",)},
         (
-            ("catalog", "ALTER TABLE stock DROP CONSTRAINT stock_law"),
+            ("catalog", "ALTER TABLE stock DROP CONSTRAINT IF EXISTS stock_law"),
             ("catalog", "UPDATE stock SET reserved = on_hand + 1 WHERE sku = '{sku}'"),
         ),
         is_repairable=True,
@@ -51,6 +68,59 @@ STOCK_CORRUPTIONS = (
                     id, product_id, user_id, order_id, rating, title, body, status, created_at, updated_at
                 ) SELECT '{other}', product_id, '{user_id}', '{order_id}', 5, '', '', 'published', now(), now()
                 FROM variant WHERE sku = '{sku}'
+                """,
+            ),
+        ),
+    ),
+    Corruption(
+        "a price was changed past its history",
+        "paid",
+        {"price_not_recorded": ("sku",)},
+        (("catalog", "UPDATE variant SET price = price + 1 WHERE sku = '{sku}'"),),
+    ),
+    Corruption(
+        "lists do not follow a price that has changed by time",
+        "paid",
+        {"price_not_moved": (".",)},
+        (
+            (
+                "catalog",
+                """
+                UPDATE product SET planned_prices_end = now() - interval '1 hour'
+                WHERE id = (SELECT product_id FROM variant WHERE sku = '{sku}')
+                """,
+            ),
+        ),
+        is_repairable=True,
+    ),
+    Corruption(
+        "the path of a category is not that of the tree",
+        "paid",
+        {"breadcrumbs_out_of_date": ("other",)},
+        (
+            ("catalog", "INSERT INTO category (id, slug, name) VALUES ('{other}', '{other}', 'Lamps')"),
+            ("catalog", "UPDATE category SET breadcrumbs = '' WHERE id = '{other}'"),
+        ),
+    ),
+    Corruption(
+        "a category counts for others than those above it",
+        "paid",
+        {"breadcrumbs_out_of_date": ("other",)},
+        (
+            ("catalog", "INSERT INTO category (id, slug, name) VALUES ('{other}', '{other}', 'Lamps')"),
+            ("catalog", "UPDATE category SET lineage = '{{another}}' WHERE id = '{other}'"),
+        ),
+    ),
+    Corruption(
+        "an attribute of a product has no name",
+        "paid",
+        {"facet_value_without_name": (".",)},
+        (
+            (
+                "catalog",
+                """
+                UPDATE product SET facet_ids = facet_ids || 7::bigint
+                WHERE id = (SELECT product_id FROM variant WHERE sku = '{sku}')
                 """,
             ),
         ),
@@ -119,7 +189,7 @@ STOCK_CORRUPTIONS = (
             ("catalog", "UPDATE stock SET on_hand = on_hand + 1 WHERE sku = '{sku}'"),
             ("catalog", "DELETE FROM stock_movement WHERE sku = '{sku}' AND kind = 'sold'"),
         ),
-        planted_actions.hold_loss_consumed_by_order,
+        corrupting_actions.hold_loss_consumed_by_order,
         is_repairable=True,
     ),
 )

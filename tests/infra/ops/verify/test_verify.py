@@ -36,7 +36,13 @@ CONSUMERS = {"cart", "catalog", "notification"}
 @pytest.fixture(scope="module")
 async def scene(data_folder: Path) -> AsyncIterator[ShopScene]:
     options = StackSettings(
-        _env_file=None, data=data_folder / "audit", parts=PARTS, seed=False, process_env=FAST_SETTINGS, **FREE_PORTS
+        _env_file=None,
+        data=data_folder / "audit",
+        parts=PARTS,
+        seed=False,
+        process_env=FAST_SETTINGS,
+        temporary=True,
+        **FREE_PORTS,
     )
     async with (
         Stack(options).running() as stack,

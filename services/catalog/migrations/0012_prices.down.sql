@@ -1,0 +1,11 @@
+ALTER TABLE product DROP COLUMN planned_prices_end, DROP COLUMN planned_prices;
+ALTER TABLE variant DROP COLUMN has_price_plan;
+COMMENT ON COLUMN product.price IS 'Of the cheapest variant, in minor units.';
+DROP FUNCTION line_at_price;
+DROP FUNCTION planned_price;
+DROP FUNCTION planned_prices;
+DROP TABLE price_period;
+DROP TABLE price_history;
+DROP FUNCTION price_history_is_append_only;
+DROP TABLE price;
+DROP TABLE price_list;
