@@ -27,11 +27,11 @@ RETURNING groups, version, updated_at
 """
 _FIND_CANDIDATES = f"""
 WITH mistyped AS (
-    SELECT w.word FROM unnest($1::text[]) AS w (word)
-    WHERE numnode({{0}}) > 0
+    SELECT w.word FROM unnest($1::text[]) AS w (word) CROSS JOIN LATERAL (SELECT {{0}} AS query OFFSET 0) q
+    WHERE numnode(q.query) > 0
         AND (
             SELECT count(*) FROM (
-                SELECT FROM product p WHERE {ON_SALE} AND p.terms @@ {{0}} LIMIT {MIN_MATCHES}
+                SELECT FROM product p WHERE {ON_SALE} AND p.terms @@ q.query LIMIT {MIN_MATCHES}
             ) found
         ) < {MIN_MATCHES}
         AND NOT EXISTS (SELECT FROM product p WHERE p.is_active AND p.terms @@ $3::tsquery)
