@@ -10,7 +10,7 @@ from infra.foundation.batching import BatchLoader
 from infra.foundation.ids import now
 from infra.messaging.rpc import RpcClient
 from infra.runtime.service import Resources
-from services.catalog.domain.shopify.product_files import ShopFacts
+from services.catalog.domain.shopify.row_writer import ShopFacts
 from services.catalog.settings import CatalogSettings
 from services.catalog.store.database import CatalogDatabase
 from services.catalog.store.object_files import IMAGES, UPLOADS, ObjectFiles

@@ -17,6 +17,7 @@ from contracts.registry import SERVICES
 from infra.messaging import connection as messaging
 from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos import shop_under_test as shop
+from tests.chaos.background_traffic import CustomerJourneys
 from tests.chaos.delivery_faults import DeliveryFaults, delete_unreadable_events
 from tests.chaos.failpoint_scenarios import FAILPOINT_NAMES
 from tests.chaos.fake_clock import ProcessClock
@@ -31,9 +32,8 @@ from tests.chaos.fault_schedule import (
     StackShape,
     draw_timeline,
 )
-from tests.chaos.journeys import CustomerJourneys
 from tests.chaos.load_generator import LoadGenerator
-from tests.chaos.order_stories import OrderStories
+from tests.chaos.purchase_journeys import OrderStories
 from tests.chaos.quiescence import Quiescence, wait_until_quiet
 from tests.chaos.service_clocks import clock_environments, create_clocks
 from tests.chaos.shared_crashes import SharedCrashShop

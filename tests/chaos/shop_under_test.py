@@ -13,9 +13,9 @@ from infra.messaging.topology import consumers_for
 from infra.ops.devstack.port_allocation import edge_processes, service_processes
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import StackSettings
+from tests.chaos.background_traffic import PASSWORD, SEARCH_WORDS, CustomerJourneys
 from tests.chaos.fault_schedule import StackShape
 from tests.chaos.http_client import LoadHttpClient
-from tests.chaos.journeys import PASSWORD, SEARCH_WORDS, CustomerJourneys
 from tests.chaos.load_generator import LoadGenerator
 from tests.chaos.write_journal import WriteJournal
 from tests.conftest import FREE_PORTS

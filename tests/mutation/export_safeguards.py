@@ -3,14 +3,14 @@
 from tests.mutation.safeguard import Safeguard
 
 EXPORTS = "tests/services/catalog/test_exports.py"
-FILES = "tests/services/catalog/test_product_files.py"
+FILES = "tests/services/catalog/test_row_writer.py"
 RESPONSES = "tests/edge/test_chunked_responses.py"
-FILE_PAGES = "services/catalog/domain/shopify/file_pages.py"
+FILE_PAGES = "services/catalog/domain/shopify/export_pages.py"
 
 EXPORT_SAFEGUARDS = (
     Safeguard(
         "export: a cell runs as a formula in a spreadsheet",
-        "services/catalog/domain/shopify/product_files.py",
+        "services/catalog/domain/shopify/row_writer.py",
         'escape_formula(cells.get(column, "").strip())',
         'cells.get(column, "").strip()',
         (f"{EXPORTS}::test_formulas_are_escaped",),

@@ -96,14 +96,14 @@ IMPORT_SAFEGUARDS = (
     ),
     Safeguard(
         "import: a dry run writes products",
-        "services/catalog/workers/import_run.py",
+        "services/catalog/workers/import_batches.py",
         "                raise _RolledBackError\n",
         "                pass\n",
         (f"{IDENTITY}::test_a_dry_run_reports_the_same_and_changes_nothing",),
     ),
     Safeguard(
         "import: rows that do not stand together replace each other",
-        "services/catalog/domain/shopify/rows.py",
+        "services/catalog/domain/shopify/row_reader.py",
         "        if left.get(current, 1) > 1:\n",
         "        if left.get(current, 1) > 1000:\n",
         ("tests/services/catalog/test_shopify.py::test_rows_that_do_not_stand_together_make_one_product",),

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 
 from services.catalog.domain.shopify.csv_format import CsvFormat, choose_format, possible_formats
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.products import FileProduct
-from services.catalog.domain.shopify.products import parse_product as parse_shopify_product
-from services.catalog.domain.shopify.rows import CsvRow, ProductRows, count_scattered, group_rows, read_rows
+from services.catalog.domain.shopify.product_reader import FileProduct
+from services.catalog.domain.shopify.product_reader import parse_product as parse_shopify_product
+from services.catalog.domain.shopify.row_reader import CsvRow, ProductRows, count_scattered, group_rows, read_rows
 from services.catalog.domain.woocommerce.columns import WooCommerceFormat, is_woocommerce
-from services.catalog.domain.woocommerce.products import parse_product as parse_woocommerce_product
-from services.catalog.domain.woocommerce.rows import find_parents, with_handles
+from services.catalog.domain.woocommerce.row_conversion import parse_product as parse_woocommerce_product
+from services.catalog.domain.woocommerce.row_handles import find_parents, with_handles
 
 
 def detect_format(content: bytes) -> CsvFormat:

@@ -7,7 +7,7 @@ from contracts.catalog import ExportProducts, ProductFile
 from infra.foundation.pagination import decode_cursor, encode_cursor
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
-from services.catalog.domain.shopify.file_pages import FilePosition, write_page
+from services.catalog.domain.shopify.export_pages import FilePosition, write_page
 from services.catalog.store import kept_cells, product_exports
 
 PAGE_PRODUCTS = 100

@@ -21,7 +21,7 @@ import asyncpg
 from contracts.catalog import MAX_ORDER_UNITS
 from contracts.tax_category import DEFAULT_TAX_CATEGORY
 from infra.database.postgres import Connection
-from services.catalog.domain.planned_prices import with_planned_prices
+from services.catalog.domain.document_prices import with_planned_prices
 from services.catalog.domain.product_records import VENDOR_ATTRIBUTE, AdminAmounts
 
 CACHE_SIZE = 5_000

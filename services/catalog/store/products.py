@@ -11,7 +11,7 @@ from contracts.failure import FieldError
 from infra.database.postgres import Connection
 from services.catalog.domain.product_records import ProductRecord, product_from_row
 from services.catalog.domain.search_index import search_columns
-from services.catalog.domain.shopify.handles import split_handle
+from services.catalog.domain.shopify.made_handles import split_handle
 from services.catalog.domain.shopify.sku_claims import SkuOwner
 from services.catalog.store.search_index import column_values
 

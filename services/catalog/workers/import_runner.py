@@ -15,11 +15,11 @@ from services.catalog.deps import CatalogDeps
 from services.catalog.domain.product_csv import ProductCsv
 from services.catalog.domain.shopify.kept_cells import choose_columns
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.products import FileProduct
+from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.domain.shopify.sku_claims import settle_skus
 from services.catalog.store import imports, kept_cells
 from services.catalog.store.imports import MAX_ATTEMPTS, ImportClaim, ImportClaimLost
-from services.catalog.workers.import_run import ImportEntry, ImportRun
+from services.catalog.workers.import_batches import ImportEntry, ImportRun
 from services.catalog.workers.product_import import fit_description
 
 BATCH_PRODUCTS, BATCH_VARIANTS = 50, 500

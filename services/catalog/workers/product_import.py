@@ -14,8 +14,8 @@ from services.catalog.domain.product_changes import ProductChange
 from services.catalog.domain.product_records import ProductRecord
 from services.catalog.domain.shopify.kept_cells import NO_CELLS, KeptCells
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.product_files import ExportedProduct, ShopFacts, read_back
-from services.catalog.domain.shopify.products import FileProduct, build_product, keep_stored, merge_into
+from services.catalog.domain.shopify.product_reader import FileProduct, build_product, keep_stored, merge_into
+from services.catalog.domain.shopify.row_writer import ExportedProduct, ShopFacts, read_back
 from services.catalog.domain.slugs import make_unique
 from services.catalog.domain.stock import NO_CHANGE, StockChange, StockRecord
 from services.catalog.product_writer import MAX_DESCRIPTION_LENGTH, FieldPointers

@@ -11,7 +11,7 @@ from services.catalog import product_writer
 from services.catalog.domain.product_changes import ProductChange
 from services.catalog.domain.product_records import ProductRecord
 from services.catalog.domain.shopify.derived_skus import derive_sku
-from services.catalog.domain.shopify.products import FileProduct
+from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.product_writer import FieldPointers
 from services.catalog.store import products
 from services.catalog.store.stock import StockChangeSource

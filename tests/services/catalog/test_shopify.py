@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contracts.catalog import NotCsv, ProductStatus
 from services.catalog.domain.product_csv import ProductCsv, detect_format
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.products import FileProduct
+from services.catalog.domain.shopify.product_reader import FileProduct
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,"

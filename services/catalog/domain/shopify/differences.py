@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from contracts.catalog import ProductFieldChange
 from services.catalog.domain.shopify.columns import newer_name
-from services.catalog.domain.shopify.product_files import Cells, ExportedProduct, ShopFacts, exported_cells
+from services.catalog.domain.shopify.row_writer import Cells, ExportedProduct, ShopFacts, exported_cells
 
 MAX_FIELDS = 20
 """Changes that are told of one product."""

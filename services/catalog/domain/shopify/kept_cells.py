@@ -6,7 +6,7 @@ from typing import Any
 
 from services.catalog.domain.shopify.columns import is_of_variant
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.rows import CsvRow
+from services.catalog.domain.shopify.row_reader import CsvRow
 
 MAX_COLUMNS = 500
 """Columns of all files together that are kept."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from contracts.catalog import ProductImportError, ProductImportWarning
-from services.catalog.domain.shopify.rows import CsvRow
+from services.catalog.domain.shopify.row_reader import CsvRow
 
 MAX_VALUE_LENGTH = 200
 MAX_DETAIL_LENGTH = 1000

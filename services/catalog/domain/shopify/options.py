@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from services.catalog.domain.shopify.cells import cut_line, parse_line
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.rows import CsvRow
+from services.catalog.domain.shopify.row_reader import CsvRow
 
 OPTION_NUMBERS = (1, 2, 3)
 MAX_NAME_LENGTH = 64

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.products import FileProduct
-from services.catalog.domain.shopify.rows import ProductRows
+from services.catalog.domain.shopify.product_reader import FileProduct
+from services.catalog.domain.shopify.row_reader import ProductRows
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.tax_category import DEFAULT_TAX_CATEGORY, EXEMPT_TAX_CATEGORY, TaxCategory
 from services.catalog.domain.shopify.cells import parse_flag
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.rows import CsvRow
+from services.catalog.domain.shopify.row_reader import CsvRow
 
 _CODE, _IS_CHARGED = "Variant Tax Code", "Variant Taxable"
 _TAX_CATEGORY = TypeAdapter[str](TaxCategory)

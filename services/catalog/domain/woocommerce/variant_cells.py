@@ -2,11 +2,11 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from services.catalog.domain.prices import parse_number
+from services.catalog.domain.number_parsing import parse_number
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.rows import CsvRow
+from services.catalog.domain.shopify.row_reader import CsvRow
 from services.catalog.domain.woocommerce.columns import WEIGHT, WooCommerceFormat
-from services.catalog.domain.woocommerce.rows import product_types
+from services.catalog.domain.woocommerce.row_handles import product_types
 
 _GRAMS_PER_UNIT = {"g": "1", "kg": "1000", "oz": "28.349523125", "lbs": "453.59237"}
 _BACKORDER_WORDS = frozenset({"1", "yes", "notify"})

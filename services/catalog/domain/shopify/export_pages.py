@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts.catalog import ExportChanged, ProductFileDialect
 from contracts.size_limits import MAX_PAGE_BYTES
-from services.catalog.domain.shopify.product_files import ExportedProduct, ShopFacts, header_line, product_lines
+from services.catalog.domain.shopify.row_writer import ExportedProduct, ShopFacts, header_line, product_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from contracts.catalog import MAX_SEO_DESCRIPTION, MAX_SEO_TITLE, ProductSeo
 from services.catalog.domain.product_records import VENDOR_ATTRIBUTE, ProductRecord
 from services.catalog.domain.shopify.cells import parse_line
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.rows import CsvRow
+from services.catalog.domain.shopify.row_reader import CsvRow
 from services.catalog.domain.shopify.tax_cells import StatedTax, parse_tax
 
 MAX_VENDOR_LENGTH = 255

@@ -7,10 +7,10 @@ from dataclasses import replace
 from services.catalog.domain.shopify.cells import cut_line, make_line
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.options import MAX_NAME_LENGTH, MAX_VALUE_LENGTH, OPTION_NUMBERS
-from services.catalog.domain.shopify.products import MAX_CATEGORY_NAME_LENGTH, FileProduct, read_product
-from services.catalog.domain.shopify.rows import CsvRow, ProductRows
+from services.catalog.domain.shopify.product_reader import MAX_CATEGORY_NAME_LENGTH, FileProduct, read_product
+from services.catalog.domain.shopify.row_reader import CsvRow, ProductRows
 from services.catalog.domain.woocommerce.columns import WooCommerceFormat, attribute_column
-from services.catalog.domain.woocommerce.rows import is_variation, product_types
+from services.catalog.domain.woocommerce.row_handles import is_variation, product_types
 from services.catalog.domain.woocommerce.variant_cells import variant_cells
 
 MAX_ATTRIBUTES = 50

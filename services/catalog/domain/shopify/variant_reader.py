@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from contracts import text_formats
 from contracts.catalog import VariantInput
 from contracts.money import Money
-from services.catalog.domain.prices import parse_price
+from services.catalog.domain.number_parsing import parse_price
 from services.catalog.domain.shopify.cells import (
     parse_amount,
     parse_backorder,
@@ -22,7 +22,7 @@ from services.catalog.domain.shopify.cells import (
 from services.catalog.domain.shopify.derived_skus import derive_sku
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.options import OPTION_NUMBERS, parse_names, parse_options, tell_apart
-from services.catalog.domain.shopify.rows import CsvRow
+from services.catalog.domain.shopify.row_reader import CsvRow
 from services.catalog.domain.sku_format import find_sku_problem
 
 MAX_VARIANTS = 100

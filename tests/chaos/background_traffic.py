@@ -6,7 +6,7 @@ from uuid import uuid4
 from PIL import Image
 
 from tests.chaos.load_generator import LoadCustomer, LoadGenerator
-from tests.chaos.order_stories import OrderStories
+from tests.chaos.purchase_journeys import OrderStories
 from tests.chaos.write_journal import WriteJournal
 
 PASSWORD = "correct horse battery"

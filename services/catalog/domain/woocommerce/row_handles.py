@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from services.catalog.domain.shopify.rows import CsvRow
+from services.catalog.domain.shopify.row_reader import CsvRow
 
 ID_PREFIX = "id:"
 _HANDLE_PREFIX = "woocommerce-"

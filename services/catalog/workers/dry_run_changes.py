@@ -4,8 +4,8 @@ from contracts.catalog import ProductImportChange
 from infra.database.postgres import Connection
 from services.catalog.domain.product_records import ProductRecord
 from services.catalog.domain.shopify.differences import find_changes
-from services.catalog.domain.shopify.product_files import ExportedProduct, ShopFacts
-from services.catalog.domain.shopify.products import FileProduct
+from services.catalog.domain.shopify.product_reader import FileProduct
+from services.catalog.domain.shopify.row_writer import ExportedProduct, ShopFacts
 from services.catalog.store import categories
 from services.catalog.workers.product_import import ImportedProduct
 

@@ -11,11 +11,11 @@ from infra.database.postgres import Transaction
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.product_csv import ProductCsv
 from services.catalog.domain.shopify.notices import Notices
-from services.catalog.domain.shopify.products import FileProduct
+from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.domain.shopify.sku_claims import FileClaims, SkuOwners
 from services.catalog.store import imports, products
 from services.catalog.store.imports import MAX_CHANGES, ImportClaim, ImportProgress
-from services.catalog.workers.import_changes import describe_change
+from services.catalog.workers.dry_run_changes import describe_change
 from services.catalog.workers.product_import import import_products
 
 

@@ -15,11 +15,11 @@ from infra.foundation.ids import new_id
 from services.catalog.domain.product_csv import ProductCsv
 from services.catalog.domain.product_records import ImageRecord, ProductRecord, VariantRecord
 from services.catalog.domain.publication import UNSCHEDULED
-from services.catalog.domain.shopify.file_pages import FilePage, FilePosition, write_page
+from services.catalog.domain.shopify.export_pages import FilePage, FilePosition, write_page
 from services.catalog.domain.shopify.formula_cells import escape_formula, unescape_formula
-from services.catalog.domain.shopify.handles import make_handle, split_handle
-from services.catalog.domain.shopify.product_files import ExportedProduct, ShopFacts, header_line, product_lines
-from services.catalog.domain.shopify.products import FileProduct
+from services.catalog.domain.shopify.made_handles import make_handle, split_handle
+from services.catalog.domain.shopify.product_reader import FileProduct
+from services.catalog.domain.shopify.row_writer import ExportedProduct, ShopFacts, header_line, product_lines
 from services.catalog.domain.stock import StockRecord
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
