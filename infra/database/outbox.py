@@ -39,9 +39,9 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
 from infra.foundation.telemetry import Metrics, get_logger
 from infra.messaging.nats_client import NatsClient, is_no_responders
+from infra.messaging.nats_protocol import EXPECTED_STREAM
 from infra.messaging.span_attributes import messaging_attributes
 from infra.messaging.topology import stream_name
-from infra.messaging.wire_protocol import EXPECTED_STREAM
 
 BATCH_SIZE = 500
 POLL_SECONDS = 1.0

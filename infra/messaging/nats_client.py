@@ -17,7 +17,7 @@ from nats.js.api import Header
 
 from infra.foundation.background import end_tasks
 from infra.foundation.telemetry import get_logger
-from infra.messaging.wire_protocol import CRLF, HEADER_START, WireParser, encode_headers, parse_headers
+from infra.messaging.nats_protocol import CRLF, HEADER_START, WireParser, encode_headers, parse_headers
 
 CANCEL_AGAIN_SECONDS = 0.1
 HEADER_FRAME_BYTES = len(b"NATS/1.0\r\n\r\n")

@@ -47,7 +47,7 @@ IMPORT_SAFEGUARDS = (
     ),
     Safeguard(
         "import: a SKU that orders hold is given to another product",
-        "services/catalog/workers/sku_release.py",
+        "services/catalog/workers/imported_sku_swaps.py",
         "        except VariantInUse as error:\n",
         "        except ZeroDivisionError as error:\n",
         (f"{CLAIMS}::test_a_sku_on_hold_is_not_given_to_another_product",),

@@ -22,10 +22,10 @@ MESSAGING_SAFEGUARDS = (
     ),
     Safeguard(
         "messaging: a header value with a line break is sent as it is",
-        "infra/messaging/wire_protocol.py",
+        "infra/messaging/nats_protocol.py",
         'if lines.count("\\n") != len(headers) - 1 or lines.count("\\r") != len(headers) - 1:',
         "if not headers:",
-        ("tests/infra/messaging/test_wire_protocol.py::test_what_could_forge_a_header_is_left_to_nats_py",),
+        ("tests/infra/messaging/test_nats_protocol.py::test_what_could_forge_a_header_is_left_to_nats_py",),
     ),
     Safeguard(
         "messaging: a subject with a line break is sent as it is",

@@ -31,7 +31,7 @@ from tests.mutation.guest_safeguards import GUEST_SAFEGUARDS
 from tests.mutation.import_safeguards import IMPORT_SAFEGUARDS
 from tests.mutation.mail_safeguards import MAIL_SAFEGUARDS
 from tests.mutation.messaging_safeguards import MESSAGING_SAFEGUARDS
-from tests.mutation.price_safeguards import PRICE_SAFEGUARDS
+from tests.mutation.price_plan_safeguards import PRICE_PLAN_SAFEGUARDS
 from tests.mutation.pricing_safeguards import PRICING_SAFEGUARDS
 from tests.mutation.process_safeguards import PROCESS_SAFEGUARDS
 from tests.mutation.product_safeguards import PRODUCT_SAFEGUARDS
@@ -157,7 +157,7 @@ SAFEGUARDS = (
     *GUEST_SAFEGUARDS,
     *PROCESS_SAFEGUARDS,
     *MAIL_SAFEGUARDS,
-    *PRICE_SAFEGUARDS,
+    *PRICE_PLAN_SAFEGUARDS,
     *PRICING_SAFEGUARDS,
     *PRODUCT_SAFEGUARDS,
     *QUERY_SAFEGUARDS,

@@ -9,7 +9,7 @@ from contracts.model import Empty
 from infra.foundation.failpoints import failpoint
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
-from services.catalog.domain.holds import (
+from services.catalog.domain.hold_lines import (
     fingerprint,
     guest_limit_error,
     merge_lines,

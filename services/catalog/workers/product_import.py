@@ -22,7 +22,7 @@ from services.catalog.product_writer import MAX_DESCRIPTION_LENGTH, FieldPointer
 from services.catalog.store import kept_cells, products, stock
 from services.catalog.store.stock import ImportedStock, StockChangeSource
 from services.catalog.workers.category_import import CategoryFinder
-from services.catalog.workers.sku_release import release_skus
+from services.catalog.workers.imported_sku_swaps import release_skus
 
 
 def fit_description(product: FileProduct, notices: Notices) -> FileProduct:

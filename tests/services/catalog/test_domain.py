@@ -23,7 +23,7 @@ from contracts.catalog import (
 from contracts.failure import InvalidRequest
 from infra.foundation.ids import new_id, now
 from services.catalog.content.html_sanitizer import sanitize_html
-from services.catalog.domain import holds, search
+from services.catalog.domain import hold_lines, search
 from services.catalog.domain.categories import refuse_cycle
 from services.catalog.domain.folded_text import query_text
 from services.catalog.domain.number_parsing import ParsedPrice, parse_number, parse_price
@@ -217,10 +217,10 @@ LINES = st.lists(st.tuples(st.sampled_from(["A", "B", "C"]), st.integers(1, 50))
 def test_a_fingerprint_depends_only_on_the_units(pairs: list[tuple[str, int]], chance: object) -> None:
     lines = [RequestedLine(sku=sku, quantity=quantity) for sku, quantity in pairs]
     shuffled = sorted(lines, key=lambda _: chance.random())  # type: ignore[attr-defined]
-    assert holds.fingerprint(lines) == holds.fingerprint(shuffled)
+    assert hold_lines.fingerprint(lines) == hold_lines.fingerprint(shuffled)
     more = [*lines, RequestedLine(sku="A", quantity=1)]
-    assert holds.fingerprint(lines) != holds.fingerprint(more)
-    assert sum(holds.merge_lines(lines, {}).values()) == sum(quantity for _, quantity in pairs)
+    assert hold_lines.fingerprint(lines) != hold_lines.fingerprint(more)
+    assert sum(hold_lines.merge_lines(lines, {}).values()) == sum(quantity for _, quantity in pairs)
 
 
 def test_a_hold_takes_at_most_999_units_of_a_sku() -> None:
@@ -230,13 +230,13 @@ def test_a_hold_takes_at_most_999_units_of_a_sku() -> None:
         RequestedLine(sku="A", quantity=1),
     ]
     with pytest.raises(InvalidRequest) as refused:
-        holds.merge_lines(lines, {})
+        hold_lines.merge_lines(lines, {})
     assert [error.pointer for error in refused.value.errors] == ["/items/0/quantity", "/items/2/quantity"]
 
 
 def test_the_error_points_to_the_first_line_of_a_short_sku() -> None:
     lines = [RequestedLine(sku="B", quantity=1), RequestedLine(sku="A", quantity=2), RequestedLine(sku="A", quantity=1)]
-    refused = holds.out_of_stock_error(lines, {}, {"B": 1, "A": 3}, {"A": 2})
+    refused = hold_lines.out_of_stock_error(lines, {}, {"B": 1, "A": 3}, {"A": 2})
     assert [(error.pointer, error.detail) for error in refused.errors] == [("/items/1", "3 requested, 2 left.")]
 
 

@@ -13,7 +13,7 @@ from nats.protocol.parser import Parser
 
 from contracts import headers
 from infra.messaging.nats_client import NatsClient
-from infra.messaging.wire_protocol import WireParser, encode_headers, parse_headers
+from infra.messaging.nats_protocol import WireParser, encode_headers, parse_headers
 
 LINES = st.lists(
     st.one_of(

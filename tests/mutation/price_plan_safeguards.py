@@ -11,7 +11,7 @@ BY_TIME = (f"{PRICES}::test_a_price_changes_by_time_for_shoppers_lists_and_order
 IN_FORCE = (f"{PRICES}::test_the_price_in_force_is_shown_and_sold_everywhere",)
 HISTORY = (f"{PRICES}::test_each_change_of_a_base_price_is_in_the_history",)
 
-PRICE_SAFEGUARDS = (
+PRICE_PLAN_SAFEGUARDS = (
     Safeguard(
         "prices: the price carried into the 30 days does not count",
         PRIOR,
