@@ -305,6 +305,7 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
         "created": 1,
         "updated": 1,
         "unchanged": 0,
+        "changes": [],
         "warnings": [
             {
                 "line": 3,

@@ -44,7 +44,9 @@ async def places(client: CatalogClient, product: Product) -> set[str]:
         if (await client.edge(catalog.LIST_PRODUCTS, filters)).items:
             found.add(name)
         searched = await client.edge(catalog.SEARCH_PRODUCTS, filters)
-        if searched.items or any(searched.facets.values()):
+        tags = [item.value for item in searched.facets["tag"]]  # a filter by tag is not one of this facet
+        others = [items for facet, items in searched.facets.items() if facet != "tag" and items]
+        if searched.items or others or word in tags:
             found.add(f"facets of {name}")
     if (await client.edge(catalog.SUGGEST, {"q": f"lamp {word}"})).items:
         found.add("suggestions")

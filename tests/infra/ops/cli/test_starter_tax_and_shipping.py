@@ -48,8 +48,8 @@ def test_what_the_set_charges() -> None:
     assert rates_at(place_of("US", "Florida", "33101")) == [60_000, 10_000]
     assert rates_at(place_of("US", None, "34101")) == [60_000]
     shipping = ShippingTable(ZONES)
-    assert shipping.choose(place_of("FR", None, "75001"), "standard", 4999, "EUR").price == 490
-    assert [shipping.choose(Place("US"), "standard", subtotal, "USD").price for subtotal in (2499, 2500, 7500)] == [
+    assert shipping.choose(place_of("FR", None, "75001"), "standard", 4999, 0, "EUR").price == 490
+    assert [shipping.choose(Place("US"), "standard", subtotal, 0, "USD").price for subtotal in (2499, 2500, 7500)] == [
         495,
         795,
         0,
