@@ -14,6 +14,7 @@ from uuid import UUID
 
 from contracts.catalog import ListProducts, ProductSort
 from infra.database.postgres import Connection
+from services.catalog.store.facet_counts import Counted
 
 MAX_RESULTS = 1_000
 MAX_PAGES = 8
@@ -51,9 +52,12 @@ class CachedPage:
 
 @dataclass(slots=True)
 class LargeResult:
-    """What is known of a result: facets as JSON members by their keys, and pages. Perhaps only that it was large."""
+    """What is known of a result: counts of facets by their keys, and pages. Perhaps only that it was large."""
 
-    facets: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, Counted] = field(default_factory=dict)
+    """Some of them are shared by requests with other filters."""
+    facets: str = ""
+    """All facets of the request, as the members of a JSON object; empty until they are counted."""
     corrections: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The words that its mistyped words stand for."""
     pages: dict[PageKey, CachedPage] = field(default_factory=dict)

@@ -12,7 +12,8 @@ from infra.foundation.pagination import count_fitting
 from services.catalog.domain.search import effective_sort
 from services.catalog.store import list_cursor, product_documents, product_queries, product_search
 from services.catalog.store.database import CatalogDatabase
-from services.catalog.store.facet_counts import join_counts, plan_counts
+from services.catalog.store.facet_counts import Counted, join_counts, plan_counts
+from services.catalog.store.facet_values import FacetValueCache
 from services.catalog.store.large_results import CachedPage, LargeResult, LargeResultCache
 from services.catalog.store.product_documents import ProductDocument, ProductDocumentCache
 from services.catalog.store.search_vocabulary import MIN_MATCHES, VocabularyCache
@@ -26,6 +27,7 @@ class ProductSources:
     documents: ProductDocumentCache = field(default_factory=ProductDocumentCache)
     large_results: LargeResultCache = field(default_factory=LargeResultCache)
     vocabulary: VocabularyCache = field(default_factory=VocabularyCache)
+    facet_values: FacetValueCache = field(default_factory=FacetValueCache)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,10 @@ async def _add_search(
         result = await _search(connection, sources, request)
         if result is not None:
             page = await _render(connection, sources, request, result.rows)
-            found[request] = _search_result(page, result.facets)
-    elif (cached := large.find_page(request, effective_sort(request))) and (facets := _find_facets(sources, request)):
+            found[request] = _search_result(page, await sources.facet_values.render(connection, result.facets))
+    elif large.facets and (cached := large.find_page(request, effective_sort(request))):
         page = await _render_cached(connection, sources, request, cached)
-        found[request] = _search_result(page, facets)
+        found[request] = _search_result(page, large.facets)
 
 
 async def load_large_searches(
@@ -131,29 +133,19 @@ async def _count_facets(
     connection: Connection, sources: ProductSources, request: ListProducts, large: LargeResult
 ) -> str:
     """The facets of a large result. Each is counted without its own filter, so other requests share the count."""
+    if large.facets:
+        return large.facets
     vocabulary = replace(sources.vocabulary.current, corrections=large.corrections)
-    members: dict[str, str] = {}
+    counts: dict[str, Counted] = {}
     for counted_request, facets in plan_counts(request).items():
         is_shared = counted_request != request and not large.corrections
         result = sources.large_results.find_or_add(counted_request) if is_shared else large
-        missing = [counted for counted in facets if counted.key not in result.facets]
+        missing = [counted for counted in facets if counted.key not in result.counts]
         if missing:
-            result.facets |= await product_search.count_facets(connection, counted_request, missing, vocabulary)
-        members |= {counted.key: result.facets[counted.key] for counted in facets}
-    return join_counts(members)
-
-
-def _find_facets(sources: ProductSources, request: ListProducts) -> str | None:
-    """The facets of a large result, if all of them are cached."""
-    members: dict[str, str] = {}
-    own = sources.large_results.find(request)
-    for counted_request, facets in plan_counts(request).items():
-        is_shared = counted_request != request and not (own and own.corrections)
-        result = sources.large_results.find(counted_request) if is_shared else own
-        if result is None or any(counted.key not in result.facets for counted in facets):
-            return None
-        members |= {counted.key: result.facets[counted.key] for counted in facets}
-    return join_counts(members)
+            result.counts |= await product_search.count_facets(connection, counted_request, missing, vocabulary)
+        counts |= {counted.key: result.counts[counted.key] for counted in facets}
+    large.facets = await sources.facet_values.render(connection, join_counts(counts))
+    return large.facets
 
 
 def parse_id(key: str) -> UUID | None:

@@ -3,25 +3,41 @@
 A facet counts the products that match all filters but its own. So the statement finds those too that fail one filter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from contracts.catalog import ListProducts, ProductSort
 from infra.database.postgres import Connection
+from services.catalog.domain.facet_counting import FacetCounts, FoundProducts
 from services.catalog.domain.search import SearchVocabulary
-from services.catalog.store.facet_counts import COLUMNS, FACETS, IS_TAG, NAME_OF_ID, VALUES, CountedFacet, facet_sql
+from services.catalog.store.facet_counts import COLUMNS, Counted, CountedFacet
 from services.catalog.store.product_documents import LIVE_COLUMNS
 from services.catalog.store.product_filters import SORT_ORDERS, Statement
 from services.catalog.store.product_queries import EVERYTHING_RANKED, LIST_COLUMNS, MAX_RANKED_PRODUCTS
 
+_ALL_PRODUCTS = """, array_agg(p.category_id) AS category_ids, array_agg(p.price) AS all_prices,
+            array_agg(p.rating_average) AS all_ratings,
+            string_agg(array_to_string(p.facet_ids, ','), ' ') AS all_values"""
+"""What facets are counted from: a value of each product that is found."""
+_FACET_COLUMNS = """CASE WHEN p.place > 1 THEN NULL ELSE f.category_ids::text[] END AS all_categories,
+               CASE WHEN p.place > 1 THEN NULL ELSE f.all_prices END AS all_prices,
+               CASE WHEN p.place > 1 THEN NULL ELSE f.all_ratings END AS all_ratings,
+               CASE WHEN p.place > 1 THEN NULL ELSE f.all_values END AS all_values,
+               CASE WHEN p.place > 1 THEN NULL ELSE f.all_failed END AS all_failed,
+               CASE WHEN p.place > 1 THEN NULL ELSE ARRAY(
+                   SELECT c.id || ' ' || array_to_string(c.lineage, ' ') FROM category c
+                   WHERE c.id = ANY (f.category_ids)
+               ) END AS lineages, """
+"""The same, once: in the first row of the page, or the only one if it is empty."""
+
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The rows of a page, one more if it goes on, and the facets as the members of a JSON object."""
+    """The rows of a page, one more if it goes on, and the counts of the facets, if they are wanted."""
 
     rows: Sequence[Any]
-    facets: str
+    facets: FacetCounts
     matches: int
     """How many products match all filters."""
     synonyms_version: int
@@ -49,7 +65,7 @@ async def search(
     filters = statement.facet_filters if with_facets else {}
     if with_facets:
         extra = f"{extra}, p.facet_ids{_failed_filter(filters)}"
-    facets = " || ',' || ".join(_count(facet, filters) for facet in FACETS) if with_facets else "''"
+    counted, columns = (_counted_columns(filters), _FACET_COLUMNS) if with_facets else ("", "")
     matching = "p.failed = 0" if filters else "true"
     condition = "true" if after is None else statement.after(sort, after)
     rows = await connection.fetch(
@@ -58,9 +74,11 @@ async def search(
             SELECT {LIST_COLUMNS}{extra} FROM product p WHERE {_candidates(statement, filters)}
             LIMIT {MAX_RANKED_PRODUCTS + 1}
         )
-        SELECT CASE WHEN p.place > 1 THEN '' ELSE {facets} END AS facets, f.matches,
+        SELECT {columns}f.matches,
                (SELECT version FROM synonyms WHERE only_row) AS synonyms_version, {keys}{LIVE_COLUMNS}
-        FROM (SELECT count(*) AS products, count(*) FILTER (WHERE {matching}) AS matches FROM found p) f LEFT JOIN (
+        FROM (
+            SELECT count(*) AS products, count(*) FILTER (WHERE {matching}) AS matches{counted} FROM found p
+        ) f LEFT JOIN (
             SELECT p.*, row_number() OVER () AS place FROM (
                 SELECT p.* FROM (SELECT p.*{rank} FROM found p WHERE {matching}) p
                 WHERE {condition} ORDER BY {order.order_by} LIMIT {body.limit + 1}
@@ -74,7 +92,8 @@ async def search(
         return None
     first = rows[0]
     page = [row for row in rows if row["id"] is not None]
-    return SearchResult(page, first["facets"], first["matches"], first["synonyms_version"])
+    facets = _count(first, list(filters)) if with_facets else FacetCounts()
+    return SearchResult(page, facets, first["matches"], first["synonyms_version"])
 
 
 def _candidates(statement: Statement, filters: dict[str, str]) -> str:
@@ -99,18 +118,25 @@ def _failed_filter(filters: dict[str, str]) -> str:
     return f", CASE {cases} ELSE 0 END AS failed"
 
 
-def _count(facet: str, filters: dict[str, str]) -> str:
-    """The SQL of a facet: counted over what matches, and what fails nothing but the filter by this facet."""
-    if not filters:
-        return facet_sql(facet, "true")
-    numbers = {name: number for number, name in enumerate(filters, 1)}
-    if facet == VALUES:
-        conditions = {name: f"{NAME_OF_ID} = {name.partition('.')[2]}" for name in numbers if "." in name}
-        if "tag" in numbers:
-            conditions["tag"] = IS_TAG
-        own = [f"(f.failed = {numbers[name]} AND {condition})" for name, condition in conditions.items()]
-        return facet_sql(facet, " OR ".join(["f.failed = 0", *own]))
-    return facet_sql(facet, f"f.failed IN (0, {numbers[facet]})" if facet in numbers else "f.failed = 0")
+def _counted_columns(filters: dict[str, str]) -> str:
+    """The columns of the products that facets are counted from, each as one value."""
+    failed = ", array_agg(p.failed) AS all_failed" if filters else ", NULL::integer[] AS all_failed"
+    return f"{_ALL_PRODUCTS}{failed}"
+
+
+def _count(row: Any, filters: Sequence[str]) -> FacetCounts:
+    """The facets: counted over what matches, and what fails nothing but the filter by the facet."""
+    if row["all_prices"] is None:
+        return FacetCounts()
+    found = FoundProducts(
+        categories=row["all_categories"],
+        prices=row["all_prices"],
+        ratings=row["all_ratings"],
+        values=row["all_values"].split(" "),
+        failed=row["all_failed"] or (),
+    )
+    lineages = {category_id: slugs for category_id, *slugs in map(str.split, row["lineages"])}
+    return found.count(lineages, {facet: number for number, facet in enumerate(filters, 1)})
 
 
 async def count_facets(
@@ -118,22 +144,24 @@ async def count_facets(
     body: ListProducts,
     facets: Sequence[CountedFacet],
     vocabulary: SearchVocabulary | None = None,
-) -> dict[str, str]:
-    """The JSON members of each facet over all products that match, however many, by the facet's key."""
+) -> Mapping[str, Counted]:
+    """How many of all products that match, however many, have each value: by the keys of the facets."""
     statement = Statement.of(body)
     if body.q:
         statement.match(body.q, is_planned_anew=True, vocabulary=vocabulary)
     chosen = _filter(statement, body)
     columns = ", ".join({COLUMNS[counted.facet]: None for counted in facets})
-    row = await connection.fetchrow(
+    rows = await connection.fetch(
         f"""
         WITH {chosen}found AS MATERIALIZED (SELECT {columns} FROM product p WHERE {statement.condition})
-        SELECT {", ".join(counted.sql for counted in facets)}
+        {" UNION ALL ".join(counted.sql for counted in facets)}
         """,  # noqa: S608 - composed from constants; every value is a parameter
         *statement.parameters,
     )
-    assert row is not None, "the statement has no FROM"
-    return {counted.key: members for counted, members in zip(facets, row, strict=True)}
+    members: dict[str, dict[str, int]] = {counted.key: {} for counted in facets}
+    for key, value, products in rows:
+        members[key][value] = products
+    return members
 
 
 def _filter(statement: Statement, body: ListProducts) -> str:

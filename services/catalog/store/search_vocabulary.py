@@ -16,8 +16,13 @@ from services.catalog.store.product_documents import ON_SALE
 MIN_MATCHES = 3
 """With fewer matches, a search finds what its mistyped words may stand for, too."""
 MAX_CANDIDATES = 200
-WELL_SPELLED_SECONDS, MAX_WELL_SPELLED = 300.0, 10_000
-"""How long words need not be looked up again that have found products, and how many of them are remembered."""
+WELL_SPELLED_SECONDS, UNKNOWN_SECONDS = 300.0, 30.0
+"""How long words need not be looked up again: those that have found products, and those that no product's word is like.
+"""
+CORRECTED_SECONDS = 30.0
+"""How long a text need not be looked up again that was corrected."""
+MAX_REMEMBERED = 10_000
+"""Words, and texts; the oldest is dropped first."""
 
 _GET = "SELECT groups, version, updated_at FROM synonyms WHERE only_row"
 _LOCK = f"{_GET} FOR UPDATE"
@@ -50,14 +55,16 @@ The last word may be unfinished.
 
 
 class VocabularyCache:
-    """The synonyms as this process knows them: each search tells which version is current. And words that need no
-    correction, because they have found products of late.
+    """The synonyms as this process knows them: each search tells which version is current. And words that have no
+    correction, because they have found products of late, or no word of a product is like them.
     """
 
     def __init__(self, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> None:
         self.current = SearchVocabulary(languages)
-        self._well_spelled: dict[tuple[str, bool], float] = {}
-        """Until when a word, which may be unfinished, needs no correction, by the monotonic clock; the oldest first."""
+        self._uncorrected: dict[tuple[str, bool], float] = {}
+        """Until when a word, which may be unfinished, has no correction, by the monotonic clock; the oldest first."""
+        self._corrected: dict[str, tuple[float, Mapping[str, Sequence[str]]]] = {}
+        """The corrections of texts, and until when they hold."""
 
     async def refresh(self, connection: Connection, version: int) -> bool:
         """Reads the synonyms unless they are of this version. Returns whether it did."""
@@ -70,30 +77,40 @@ class VocabularyCache:
 
     async def find_corrections(self, connection: Connection, q: str) -> Mapping[str, Sequence[str]]:
         """The words of products that the mistyped words of a search may stand for."""
-        words, now = plain_words(query_text(q)), time.monotonic()
+        now = time.monotonic()
+        until, corrections = self._corrected.get(q, (0.0, {}))
+        if until > now:
+            return corrections
+        words = plain_words(query_text(q))
         unfinished = words[-1] if words else ""
         candidates = [
             word
             for word in dict.fromkeys(words)
-            if may_be_mistyped(word) and self._well_spelled.get((word, word == unfinished), 0) < now
+            if may_be_mistyped(word) and self._uncorrected.get((word, word == unfinished), 0) < now
         ]
         if not candidates:
             return {}
         statement = _FIND_CANDIDATES.format(_word_query(self.current.languages))
         rows = await connection.fetch(statement, candidates, unfinished, exact_codes(q))
-        for word in {*candidates}.difference(row["word"] for row in rows):
-            self._remember((word, word == unfinished), now + WELL_SPELLED_SECONDS)
         found = {
             row["word"]: choose_corrections(row["word"], row["candidates"], is_unfinished=row["word"] == unfinished)
             for row in rows
         }
-        return {word: corrections for word, corrections in found.items() if corrections}
+        for word in candidates:
+            if not found.get(word):
+                seconds = UNKNOWN_SECONDS if word in found else WELL_SPELLED_SECONDS
+                _remember(self._uncorrected, (word, word == unfinished), now + seconds)
+        corrections = {word: corrections for word, corrections in found.items() if corrections}
+        if corrections:
+            _remember(self._corrected, q, (now + CORRECTED_SECONDS, corrections))
+        return corrections
 
-    def _remember(self, word: tuple[str, bool], until: float) -> None:
-        self._well_spelled.pop(word, None)
-        self._well_spelled[word] = until
-        if len(self._well_spelled) > MAX_WELL_SPELLED:
-            del self._well_spelled[next(iter(self._well_spelled))]
+
+def _remember(memory: dict[Any, Any], key: Any, value: Any) -> None:
+    memory.pop(key, None)
+    memory[key] = value
+    if len(memory) > MAX_REMEMBERED:
+        del memory[next(iter(memory))]
 
 
 def _word_query(languages: Sequence[str]) -> str:
