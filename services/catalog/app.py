@@ -31,7 +31,7 @@ from services.catalog.workers.hold_settler import settle_holds
 from services.catalog.workers.import_runner import run_next_import
 from services.catalog.workers.price_mover import move_prices
 from services.catalog.workers.rating_ranker import rank_products
-from services.catalog.workers.search_indexer import index_stale_rows
+from services.catalog.workers.search_index_backfill import index_stale_rows
 
 HANDLERS: dict[AnyOperation, Handler] = {
     catalog.LIST_PRODUCTS: queries.list_products,

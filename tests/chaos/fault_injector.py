@@ -21,8 +21,8 @@ from infra.ops.devstack.stack import Stack
 from tests.chaos.crash_harness import CrashTestShop
 from tests.chaos.delivery_faults import DeliveryFaults
 from tests.chaos.failpoint_scenarios import SCENARIOS
-from tests.chaos.fake_clock import ProcessClock
 from tests.chaos.fault_schedule import NON_EXCLUSIVE, Fault, FaultKind
+from tests.chaos.process_clock import ProcessClock
 from tests.chaos.process_trees import pause_tree, resume_processes
 from tests.chaos.shared_crashes import SharedCrashOrder, run_until_triggered
 from tests.chaos.small_disk import SmallDisk

@@ -20,7 +20,6 @@ from tests.chaos import shop_under_test as shop
 from tests.chaos.background_traffic import CustomerJourneys
 from tests.chaos.delivery_faults import DeliveryFaults, delete_unreadable_events
 from tests.chaos.failpoint_scenarios import FAILPOINT_NAMES
-from tests.chaos.fake_clock import ProcessClock
 from tests.chaos.fault_injector import FaultInjector, FaultTools
 from tests.chaos.fault_schedule import (
     CALM_SECONDS,
@@ -33,6 +32,7 @@ from tests.chaos.fault_schedule import (
     draw_timeline,
 )
 from tests.chaos.load_generator import LoadGenerator
+from tests.chaos.process_clock import ProcessClock
 from tests.chaos.purchase_journeys import OrderStories
 from tests.chaos.quiescence import Quiescence, wait_until_quiet
 from tests.chaos.service_clocks import clock_environments, create_clocks

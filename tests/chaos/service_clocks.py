@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.chaos.fake_clock import ProcessClock
+from tests.chaos.process_clock import ProcessClock
 
 CLOCK_CACHE_SETTINGS = {"FAKETIME_NO_CACHE": "0", "FAKETIME_CACHE_DURATION": "1"}
 """A process reads its clock offset once a second, because reading it every time would slow the load."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.chaos.fake_clock import ProcessClock
+from tests.chaos.process_clock import ProcessClock
 from tests.chaos.shared_crashes import SharedCrashOrder
 from tests.chaos.small_disk import file_size_limit, small_disk, unavailable_reason
 from tests.support.eventually import eventually

@@ -39,14 +39,14 @@ ACCOUNT_SAFEGUARDS = (
         "edge/idempotency_keys.py",
         "if is_anonymous and not can_hold_128_bits(key):",
         "if False:",
-        ("tests/edge/test_idempotency_keys.py::test_a_guessable_key_of_a_guest_is_refused",),
+        ("tests/edge/test_guessable_idempotency_keys.py::test_a_guessable_key_of_a_guest_is_refused",),
     ),
     Safeguard(
         "guests' keys: one that repeats itself is taken",
         "edge/idempotency_keys.py",
         " and not _is_repetition(without_dashes)",
         "",
-        ("tests/edge/test_idempotency_keys.py::test_a_guessable_key_of_a_guest_is_refused",),
+        ("tests/edge/test_guessable_idempotency_keys.py::test_a_guessable_key_of_a_guest_is_refused",),
     ),
     Safeguard(
         "erasure: the password is not checked",

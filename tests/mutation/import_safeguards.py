@@ -61,10 +61,10 @@ IMPORT_SAFEGUARDS = (
     ),
     Safeguard(
         "import: a missing column clears the cells that were kept",
-        "services/catalog/domain/shopify/kept_cells.py",
+        "services/catalog/domain/shopify/unknown_columns.py",
         "for column, cell in before.items() if column not in columns}",
         "for column, cell in before.items() if column in ()}",
-        ("tests/services/catalog/test_kept_columns.py::test_what_a_file_does_not_say_stays",),
+        ("tests/services/catalog/test_unknown_columns.py::test_what_a_file_does_not_say_stays",),
     ),
     Safeguard(
         "import: a category is found by a slug that its name only resembles",

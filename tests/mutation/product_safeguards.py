@@ -8,7 +8,7 @@ DOCUMENTS = "services/catalog/store/product_documents.py"
 PRODUCTS = "services/catalog/store/products.py"
 CARTS = "services/cart/domain/carts.py"
 FREED = "tests/services/catalog/test_freed_skus.py"
-LARGE = "tests/services/catalog/test_large_results.py"
+LARGE = "tests/services/catalog/test_searches_with_many_matches.py"
 OLD_SLUGS = "tests/services/catalog/test_old_slugs.py"
 PUBLICATION = "tests/services/catalog/test_publication.py"
 CART_VIEWS = "tests/services/cart/test_views.py"
@@ -44,7 +44,7 @@ PRODUCT_SAFEGUARDS = (
     ),
     Safeguard(
         "publication: cached facets outlive the time of a scheduled product",
-        "services/catalog/store/large_results.py",
+        "services/catalog/store/search_result_cache.py",
         "OR EXISTS (SELECT FROM product WHERE publish_at > $2 AND publish_at <= now())",
         "OR $2::timestamptz IS NULL",
         (f"{LARGE}::test_cached_facets_follow_a_product_that_is_published_by_its_time",),

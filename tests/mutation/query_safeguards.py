@@ -7,7 +7,7 @@ CONDITIONAL = "tests/edge/test_conditional_requests.py"
 QUERIES = "tests/edge/test_query_values.py"
 FORMATS = "tests/contracts/test_text_formats.py"
 SEARCH = "tests/services/catalog/test_search.py"
-LARGE = "tests/services/catalog/test_large_results.py"
+LARGE = "tests/services/catalog/test_searches_with_many_matches.py"
 WORDS = "tests/services/catalog/test_search_vocabulary.py"
 PRODUCT_FILTERS = "services/catalog/store/product_filters.py"
 PRODUCT_QUERIES = "services/catalog/store/product_queries.py"
@@ -93,14 +93,14 @@ QUERY_SAFEGUARDS = (
     ),
     Safeguard(
         "search: cached facets and pages outlive a change",
-        "services/catalog/store/large_results.py",
+        "services/catalog/store/search_result_cache.py",
         'if changes["products"] or changes["stock"]:',
         "if False:",
         (f"{LARGE}::test_cached_facets_follow_every_change",),
     ),
     Safeguard(
         "search: a change that was not committed yet counts as seen",
-        "services/catalog/store/large_results.py",
+        "services/catalog/store/search_result_cache.py",
         "WHERE transaction_id >= pg_snapshot_xmin($1::text::pg_snapshot)",
         "WHERE transaction_id >= pg_snapshot_xmax($1::text::pg_snapshot)",
         (f"{LARGE}::test_cached_facets_follow_every_change",),

@@ -8,7 +8,7 @@ from infra.foundation.pagination import decode_cursor, encode_cursor
 from infra.messaging.rpc import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.shopify.export_pages import FilePosition, write_page
-from services.catalog.store import kept_cells, product_exports
+from services.catalog.store import product_exports, unknown_columns
 
 PAGE_PRODUCTS = 100
 FIRST_ID = UUID(int=0)
@@ -21,7 +21,7 @@ async def export_products(deps: CatalogDeps, request: Request[ExportProducts]) -
     start = decode_position(body.page_start) if body.page_start else None
     async with deps.db.list_connection() as connection:
         first = start.product_id if start else FIRST_ID
-        columns = await kept_cells.list_columns(connection)
+        columns = await unknown_columns.list_columns(connection)
         products = await product_exports.list_page(connection, first, PAGE_PRODUCTS + 1)
     next_id = products[PAGE_PRODUCTS].product.id if len(products) > PAGE_PRODUCTS else None
     args = (products[:PAGE_PRODUCTS], start, next_id, body.dialect, deps.shop_facts(), columns)

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from infra.database.postgres import Connection
 from services.catalog.domain.product_records import product_from_row
-from services.catalog.domain.shopify.kept_cells import KeptCells
 from services.catalog.domain.shopify.made_handles import make_handle
 from services.catalog.domain.shopify.row_writer import ExportedProduct
+from services.catalog.domain.shopify.unknown_columns import KeptCells
 from services.catalog.domain.stock import StockRecord
 from services.catalog.store.products import IMPORTED_PRECEDENCE, PRODUCT_COLUMNS
 

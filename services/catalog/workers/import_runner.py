@@ -13,11 +13,11 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import get_logger
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.product_csv import ProductCsv
-from services.catalog.domain.shopify.kept_cells import choose_columns
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.domain.shopify.sku_claims import settle_skus
-from services.catalog.store import imports, kept_cells
+from services.catalog.domain.shopify.unknown_columns import choose_columns
+from services.catalog.store import imports, unknown_columns
 from services.catalog.store.imports import MAX_ATTEMPTS, ImportClaim, ImportClaimLost
 from services.catalog.workers.import_batches import ImportEntry, ImportRun
 from services.catalog.workers.product_import import fit_description
@@ -74,10 +74,10 @@ async def _choose_kept_columns(deps: CatalogDeps, job: ImportClaim, file: Produc
     if not unread:
         return []
     async with deps.db.transaction() as tx:
-        await kept_cells.lock_columns(tx.connection)
-        columns = choose_columns(await kept_cells.list_columns(tx.connection), unread)
+        await unknown_columns.lock_columns(tx.connection)
+        columns = choose_columns(await unknown_columns.list_columns(tx.connection), unread)
         if not job.dry_run:
-            await kept_cells.add_columns(tx.connection, columns)
+            await unknown_columns.add_columns(tx.connection, columns)
         return columns
 
 

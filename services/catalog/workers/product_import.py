@@ -12,14 +12,14 @@ from services.catalog import product_writer
 from services.catalog.content.html_sanitizer import sanitize_html
 from services.catalog.domain.product_changes import ProductChange
 from services.catalog.domain.product_records import ProductRecord
-from services.catalog.domain.shopify.kept_cells import NO_CELLS, KeptCells
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.product_reader import FileProduct, build_product, keep_stored, merge_into
 from services.catalog.domain.shopify.row_writer import ExportedProduct, ShopFacts, read_back
+from services.catalog.domain.shopify.unknown_columns import NO_CELLS, KeptCells
 from services.catalog.domain.slugs import make_unique
 from services.catalog.domain.stock import NO_CHANGE, StockChange, StockRecord
 from services.catalog.product_writer import MAX_DESCRIPTION_LENGTH, FieldPointers
-from services.catalog.store import kept_cells, products, stock
+from services.catalog.store import products, stock, unknown_columns
 from services.catalog.store.stock import ImportedStock, StockChangeSource
 from services.catalog.workers.category_import import CategoryFinder
 from services.catalog.workers.imported_sku_swaps import release_skus
@@ -86,7 +86,7 @@ async def import_products(
             await release_skus(tx, product, source, shop.currency)
     found = [record.id for record in stored if record is not None]
     last = await stock.find_imported(connection, found)
-    cells = await kept_cells.find(connection, found) if found and batch[0].row.format.kept_columns else {}
+    cells = await unknown_columns.find(connection, found) if found and batch[0].row.format.kept_columns else {}
     tree = CategoryFinder(connection)
     plans = []
     for product, before in zip(batch, stored, strict=True):
@@ -213,7 +213,7 @@ async def _store_kept_cells(
                 outcome = "updated" if one.outcome == "unchanged" else one.outcome
                 result = replace(one, outcome=outcome, kept_cells=(before, after))
         results.append(result)
-    await kept_cells.store(connection, changed)
+    await unknown_columns.store(connection, changed)
     return results
 
 

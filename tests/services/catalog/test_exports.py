@@ -13,7 +13,7 @@ from contracts.failure import InvalidCursor
 from infra.foundation.ids import new_id
 from services.catalog.domain.shopify.columns import NEWER_HEADER, OLDER_HEADER
 from services.catalog.domain.shopify.export_pages import FilePosition
-from services.catalog.domain.shopify.kept_cells import MAX_COLUMNS
+from services.catalog.domain.shopify.unknown_columns import MAX_COLUMNS
 from services.catalog.handlers.exports import decode_position, encode_position
 from tests.services.catalog.conftest import CatalogClient, ImportFiles, usd
 

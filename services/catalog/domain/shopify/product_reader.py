@@ -14,10 +14,10 @@ from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.publication import UNSCHEDULED, Publication, with_status
 from services.catalog.domain.shopify.cells import MAX_ALT_LENGTH, cut_line, make_line, parse_line, parse_status
 from services.catalog.domain.shopify.derived_skus import derive_sku
-from services.catalog.domain.shopify.kept_cells import KeptCells, parse_kept_cells
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.product_fields import StatedFacts, parse_facts
 from services.catalog.domain.shopify.row_reader import CsvRow, ProductRows, stored_handle
+from services.catalog.domain.shopify.unknown_columns import KeptCells, parse_kept_cells
 from services.catalog.domain.shopify.variant_reader import FileVariant, describe_error, parse_variants
 from services.catalog.domain.slugs import propose_slug
 

@@ -14,12 +14,12 @@ from services.catalog.domain.shopify.cells import MAX_ALT_LENGTH, cut_line, make
 from services.catalog.domain.shopify.columns import NEWER_HEADER, OLDER_HEADER, known_columns
 from services.catalog.domain.shopify.csv_format import CsvFormat
 from services.catalog.domain.shopify.formula_cells import escape_formula
-from services.catalog.domain.shopify.kept_cells import NO_CELLS, KeptCells
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.options import NO_OPTIONS, OPTION_NUMBERS
 from services.catalog.domain.shopify.product_reader import FileProduct, parse_product
 from services.catalog.domain.shopify.row_reader import CsvRow, ProductRows
 from services.catalog.domain.shopify.tax_cells import tax_cells
+from services.catalog.domain.shopify.unknown_columns import NO_CELLS, KeptCells
 from services.catalog.domain.stock import StockRecord
 
 Cells = Mapping[str, str]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from infra.database.postgres import Connection
-from services.catalog.domain.shopify.kept_cells import KeptCells
+from services.catalog.domain.shopify.unknown_columns import KeptCells
 
 _COLUMNS = "SELECT name FROM file_column ORDER BY position"
 _LOCK_COLUMNS = "LOCK TABLE file_column IN SHARE ROW EXCLUSIVE MODE"

@@ -14,8 +14,8 @@ from services.catalog.domain.product_csv import ProductCsv
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.shopify.columns import NEWER_HEADER
 from services.catalog.domain.shopify.export_pages import FilePosition, write_page
-from services.catalog.domain.shopify.kept_cells import MAX_COLUMNS, MAX_ROW_CHARACTERS, KeptCells, choose_columns
 from services.catalog.domain.shopify.row_writer import ExportedProduct, ShopFacts
+from services.catalog.domain.shopify.unknown_columns import MAX_COLUMNS, MAX_ROW_CHARACTERS, KeptCells, choose_columns
 from services.catalog.handlers.exports import encode_position
 from tests.services.catalog.conftest import CatalogClient, ImportFiles
 
