@@ -140,13 +140,18 @@ FROM generated g
 JOIN (
     SELECT n, array_agg('sku=' || lower(sku)) AS skus, string_agg(lower(s.value), ' ' ORDER BY position) AS sizes,
            array_agg(s.id ORDER BY position) AS ids
-    FROM generated_variant JOIN facet_value s ON (s.name, s.value) = ('Size', size) GROUP BY n
+    FROM generated_variant JOIN generated_facet_value s ON (s.name, s.value) = ('Size', size) GROUP BY n
 ) v ON v.n = g.n
-JOIN facet_value m ON (m.name, m.value) = ('material', g.material)
-JOIN facet_value t ON (t.name, t.value) = ('', g.material)
-JOIN facet_value color ON (color.name, color.value) = ('', g.tags[2])
-JOIN facet_value occasion ON (occasion.name, occasion.value) = ('', g.tags[3])
+JOIN generated_facet_value m ON (m.name, m.value) = ('material', g.material)
+JOIN generated_facet_value t ON (t.name, t.value) = ('', g.material)
+JOIN generated_facet_value color ON (color.name, color.value) = ('', g.tags[2])
+JOIN generated_facet_value occasion ON (occasion.name, occasion.value) = ('', g.tags[3])
 ORDER BY g.n
+"""
+_CREATE_FACET_VALUES = "CREATE TEMPORARY TABLE generated_facet_value (id bigint, name text, value text)"
+_INSERT_FACET_VALUES = """
+INSERT INTO facet_value (id, name, value)
+SELECT * FROM generated_facet_value EXCEPT SELECT id, name, value FROM facet_value
 """
 _INSERT_WORDS = "SELECT add_search_terms($1, '{}', '{}', '{}')"
 _INSERT_DOCUMENTS = f"""
@@ -193,7 +198,7 @@ SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conna
 FROM pg_constraint c WHERE c.conrelid = ANY($1::regclass[]) AND c.contype = 'f'
 """
 _TABLES = ("product", "product_document", "variant", "stock", "stock_movement")
-_DROP = "DROP TABLE generated_variant, generated, chosen_category, word"
+_DROP = "DROP TABLE generated_facet_value, generated_variant, generated, chosen_category, word"
 _COUNT_VARIANTS = "SELECT count(*) FROM generated_variant"
 
 
@@ -228,8 +233,10 @@ async def fill_catalog(connection: Any, products: int) -> GeneratedCatalog:
         await connection.execute(_GENERATE_VARIANTS)
         await connection.execute("ANALYZE generated, generated_variant")
         async with _indexes_made_afterwards(connection):
-            await connection.copy_records_to_table("facet_value", records=list(_facet_values()))
-            await connection.execute("ANALYZE facet_value")
+            await connection.execute(_CREATE_FACET_VALUES)
+            await connection.copy_records_to_table("generated_facet_value", records=list(_facet_values()))
+            await connection.execute(_INSERT_FACET_VALUES)
+            await connection.execute("ANALYZE generated_facet_value")
             for statement in (_INSERT_PRODUCTS, _INSERT_DOCUMENTS, _INSERT_VARIANTS, _INSERT_STOCK, _INSERT_MOVEMENTS):
                 await connection.execute(statement)
         vocabulary = (ADJECTIVES, MATERIALS, NOUNS, MODELS, COLORS, OCCASIONS)
