@@ -304,7 +304,7 @@ SELECT EXISTS (
     WHERE NOT granted AND locktype = 'transactionid' AND transactionid = pg_current_xact_id()::xid
 )
 """
-"""Whether someone waits for the end of this transaction. `pg_stat_activity` would not do: a transaction reads it once."""
+"""Whether another one waits for this transaction's end. `pg_stat_activity` does not do: a transaction reads it once."""
 
 
 async def test_a_variant_that_is_gone_has_no_price(client: CatalogClient) -> None:
