@@ -22,7 +22,7 @@ MAX_VALUES: Mapping[ValueKind, int] = {ValueKind.ATTRIBUTE: 100, ValueKind.OPTIO
 
 
 def facet_id(kind: ValueKind, name: str, value: str) -> int:
-    """The number of an attribute, option or tag, whatever its case and encoding: hashes of its name and of its value.
+    """The number of an attribute, option or tag: hashes of its name and of its value, without case and encoding.
 
     Of two values, one in 10^11 has the number of the other; of two names, one in 10^7.
     """

@@ -21,7 +21,7 @@ from services.catalog.workers.product_import import import_products
 
 @dataclass(slots=True)
 class ImportEntry:
-    """The product of some rows, or None where they make none, and what the sender is told about them.
+    """The product that some rows describe, if they are valid, with their warnings and errors.
 
     `rows_done` counts the rows of the file up to the last of them.
     """

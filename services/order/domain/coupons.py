@@ -130,7 +130,7 @@ def refuse(reason: CouponRefusal, detail: str | None = None) -> CouponInvalid:
 
 
 def require_usable(state: CouponState | None, at: datetime) -> CouponState:
-    """Returns the coupon if this customer may use it now, whatever the order costs; raises `CouponInvalid` if not."""
+    """Returns the coupon if this customer may use it now, without a look at the order; else raises `CouponInvalid`."""
     if state is None:
         raise refuse(CouponRefusal.UNKNOWN)
     coupon = state.coupon

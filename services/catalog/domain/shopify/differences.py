@@ -7,7 +7,7 @@ from services.catalog.domain.shopify.columns import newer_name
 from services.catalog.domain.shopify.row_writer import Cells, ExportedProduct, ShopFacts, exported_cells
 
 MAX_FIELDS = 20
-"""Changes that are told of one product."""
+"""The most changes of one product that a dry run lists."""
 MAX_SHOWN_LENGTH = 100
 
 

@@ -15,7 +15,7 @@ MAX_ROW_CHARACTERS = 50_000
 """The kept cells of one row."""
 _OF_EACH_PRODUCT = {"Gift Card": "FALSE"}
 _OF_EACH_VARIANT = {"Variant Fulfillment Service": "manual", "Variant Weight Unit": "g"}
-"""What an export says of all products and variants, unless a file has said otherwise."""
+"""The cells that an export writes for products and variants without kept cells of these columns."""
 
 
 @dataclass(frozen=True, slots=True)
