@@ -64,7 +64,7 @@ fmt: $(STAMP) ## format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 safeguards: $(STAMP) ## remove each safeguard and check that a test fails
-	@$(BIN)/python -m tests.mutation.safeguards $(ARGS)
+	@$(BIN)/python -m tests.mutation.mutation_runner $(ARGS)
 
 fuzz: $(STAMP) ## send valid and invalid requests to the shop for ten minutes
 	@$(BIN)/python -m tests.fuzz $(ARGS)

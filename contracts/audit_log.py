@@ -14,7 +14,7 @@ from contracts.failure import InvalidCursor
 from contracts.identity import Access
 from contracts.model import Id, ListPage, Model, PageParams, Sku, Timestamp
 from contracts.operation import Operation
-from contracts.text_formats import SHA256_DETAIL, SHA256_HEX, text_format
+from contracts.text_patterns import SHA256_DETAIL, SHA256_HEX, text_format
 
 REDACTED = "not told"
 """Stored in place of a value that may be personal: it shows only that there was a value."""

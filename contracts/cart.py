@@ -13,7 +13,7 @@ from contracts.identity import Access
 from contracts.model import Empty, Id, Model, Quantity, SingleLine, Sku, Timestamp
 from contracts.money import Money
 from contracts.operation import Operation, OwnedResource
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 
 SERVICE = "cart"
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from contracts.email_addresses import MAX_EMAIL_LENGTH, clean_email, find_email_problem
-from contracts.text_formats import TIME_DETAIL, text_format
+from contracts.text_patterns import TIME_DETAIL, text_format
 from contracts.visible_text import is_visible
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from contracts.model import Model
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 
 MAX_AMOUNT = 10**12
 """The largest amount, in minor units."""

@@ -13,7 +13,7 @@ from contracts.model import Id, ListPage, Model, MultilineText, PageParams, Secr
 from contracts.money import MAX_AMOUNT, Money
 from contracts.operation import OPERATOR, Operation, OwnedResource
 from contracts.repair import RepairRequest, RepairResult
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 
 SERVICE = "payment"
 

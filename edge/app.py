@@ -12,12 +12,12 @@ from contracts.operation import EDGE
 from edge.auth.api_keys import ApiKeyAuthenticator
 from edge.auth.authenticator import Authenticator, JwksCache
 from edge.auth.revocations import RevokedSessions
-from edge.endpoint import Endpoint, EndpointDeps
 from edge.gateway import ApiGateway, RouteHandler
 from edge.listener import serve_http
 from edge.openapi.docs_site import documentation_pages
 from edge.ratelimit.limiter import RateLimiter
 from edge.ratelimit.sync import CounterSync
+from edge.route_handler import Endpoint, EndpointDeps
 from edge.routes import all_routes
 from edge.settings import EdgeSettings
 from edge.status_pages import StatusPages
@@ -28,9 +28,9 @@ from edge.upstream.load_shedding import LoadShedder
 from edge.upstream.reply_cache import ReplyCache
 from infra.foundation.telemetry import Metrics, exporting_spans
 from infra.messaging.connection import ConnectionMonitor, connect
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.runtime.health import Readiness, serve_health
-from infra.runtime.lifecycle import run_process
+from infra.runtime.process_lifecycle import run_process
 
 JWKS_TIMEOUT_SECONDS = 3.0
 

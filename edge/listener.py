@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 
 from edge.gateway import ApiGateway
-from edge.server import HttpServer
+from edge.http_protocol import HttpServer
 from edge.settings import EdgeSettings
 from infra.messaging.connection import wait_until
 

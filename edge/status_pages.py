@@ -19,7 +19,7 @@ from edge.router import NO_ROUTE_DETAIL
 from edge.settings import IpNetwork
 from edge.upstream.circuit_breaker import CircuitBreakers
 from infra.foundation.telemetry import Metrics
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.runtime.health import Readiness
 
 HEALTH_TIMEOUT_SECONDS = 2.0

@@ -26,7 +26,7 @@ from infra.ops.devstack.mail_files import ReceivedMail, list_mails
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import StackSettings
 from services.notification.domain.mails import SUBJECT_LINES
-from tests.support.coverage_files import remove_damaged_coverage_files
+from tests.support.damaged_coverage_files import remove_damaged_coverage_files
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually as _eventually
 from tests.support.http import HttpClient, RegisteredCustomer, register_customer

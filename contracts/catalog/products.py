@@ -26,7 +26,7 @@ from contracts.model import (
 )
 from contracts.money import Money
 from contracts.tax_category import DEFAULT_TAX_CATEGORY, TaxCategory
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 
 
 class SkuTaken(Fail, status=HTTPStatus.CONFLICT, code="sku_taken"):

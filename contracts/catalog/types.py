@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from contracts.failure import Fail
 from contracts.model import SKU_PATTERN, NonEmptyLine, SingleLine
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 
 SERVICE = "catalog"
 MAX_STOCK = 1_000_000_000

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, f
 
 from contracts.countries import has_postal_codes, parse_country
 from contracts.model import VISIBLE, CountryCode, Model, NonEmptyLine, SingleLine
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 from contracts.visible_text import is_visible
 
 PHONE_DETAIL: Final = (

@@ -9,7 +9,7 @@ from contracts.coupons import CouponCode, CouponKind, CouponTarget
 from contracts.failure import Fail
 from contracts.model import Id, InputTimestamp, Model, SingleLine, Timestamp
 from contracts.money import MAX_AMOUNT, CurrencyCode, Money
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 
 MAX_PERCENT = 100
 MAX_USES = 2_000_000_000

@@ -11,7 +11,7 @@ from contracts.model import VISIBLE, CountryCode, Id, InputTimestamp, Model, Non
 from contracts.money import Money
 from contracts.order.addresses import AssignedCountry
 from contracts.tax_category import DEFAULT_TAX_CATEGORY, TaxCategory
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 
 PPM = 1_000_000
 """Rates are in parts per million: 19 % is 190,000 and 8.875 % is 88,750."""

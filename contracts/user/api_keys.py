@@ -9,7 +9,7 @@ from contracts.failure import Fail, InvalidCursor, InvalidToken, NotFound
 from contracts.identity import Access, ApiKeyScope
 from contracts.model import VISIBLE, Empty, Id, InputTimestamp, ListPage, Model, NonEmptyLine, PageParams, Timestamp
 from contracts.operation import Operation
-from contracts.text_formats import SHA256_DETAIL, SHA256_HEX, text_format
+from contracts.text_patterns import SHA256_DETAIL, SHA256_HEX, text_format
 
 SERVICE = "user"
 MAX_API_KEYS = 100

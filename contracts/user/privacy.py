@@ -16,7 +16,7 @@ from contracts.operation import Operation, OwnedResource
 from contracts.order import Order
 from contracts.payment import Payment
 from contracts.privacy import ExportedCart
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 from contracts.user.accounts import PasswordAttempt, TooManyAttempts, User, WrongPassword
 from contracts.user.addresses import SavedAddress
 from contracts.user.administration import LastAdmin

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from contracts.failure import Fail
 from contracts.model import Id, Model, Secret, SingleLine, Timestamp
-from contracts.text_formats import text_format
+from contracts.text_patterns import text_format
 from contracts.user.accounts import EmailAttempt, PasswordAttempt, User
 from contracts.user.totp import SecondFactorCode
 

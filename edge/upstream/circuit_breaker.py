@@ -17,7 +17,7 @@ from contracts.failure import Fail, Unavailable
 from contracts.registry import HEALTH
 from edge.settings import EdgeSettings
 from infra.foundation.telemetry import get_logger
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 
 PROBE_TIMEOUT_SECONDS = 3.0
 """Longer than a service needs to find that its store is frozen: the service itself still responds then."""

@@ -20,7 +20,7 @@ from edge.settings import EdgeSettings
 from edge.upstream.circuit_breaker import CircuitBreaker, CircuitBreakers
 from edge.upstream.product_batches import ProductBatches, RawReply
 from infra.foundation import trace
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 
 MIN_ATTEMPT_SECONDS = 0.05
 """With less time left, an attempt cannot succeed."""

@@ -20,7 +20,7 @@ from contracts.failure import Fail, Unavailable
 from infra.foundation import trace
 from infra.foundation.telemetry import get_logger
 from infra.foundation.trace import Trace
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 
 MAX_UNDER_WAY = 2
 """Messages under way for which further requests wait."""

@@ -37,7 +37,7 @@ from contracts.money import CurrencyCode
 from contracts.operation import OPERATOR, AnyOperation
 from infra.database.advisory_locks import AdvisoryLock, lock
 from infra.foundation import pagination, trace
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 
 GENESIS_HASH = bytes(32)
 """The `previous` hash of the first entry."""

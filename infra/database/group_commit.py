@@ -22,7 +22,7 @@ from infra.database.postgres import Connection, Database, Transaction
 from infra.database.postgres_errors import UNAVAILABLE_ERRORS
 from infra.foundation import trace
 from infra.foundation.telemetry import get_logger
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")

@@ -46,7 +46,7 @@ from infra.foundation.telemetry import Metrics
 from infra.messaging.consumer import ApplyEvent
 from infra.messaging.event_parsing import ReceivedEvent
 from infra.messaging.idempotency import REPLY_RETENTION_SECONDS, AlreadyProcessed, IdempotencyKey, StoredReply
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from infra.messaging.rpc_server import Handler
 
 ResultT = TypeVar("ResultT")

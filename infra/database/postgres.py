@@ -32,7 +32,7 @@ from infra.foundation.telemetry import Metrics
 from infra.messaging.consumer import ApplyEvent
 from infra.messaging.event_parsing import ReceivedEvent
 from infra.messaging.idempotency import IdempotencyKey, StoredReply
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from infra.messaging.rpc_server import Handler
 
 __all__ = ["Connection", "Database", "Transaction", "connect", "open_pool"]

@@ -14,7 +14,7 @@ from infra.database import audit_log, outbox, stored_replies
 from infra.database.audit_log import AuditActor, AuditEntry
 from infra.foundation import trace
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey, StoredReply
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[Any]

@@ -15,9 +15,9 @@ from tenacity import AsyncRetrying, retry_if_exception, retry_if_exception_type,
 
 from contracts.operation import OPERATOR
 from contracts.registry import SUBSCRIPTIONS
-from infra.messaging.accounts import mirror_configs, reader_api_prefix
 from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
 from infra.messaging.connection import connect, server_urls
+from infra.messaging.nats_accounts import mirror_configs, reader_api_prefix
 from infra.messaging.topology import (
     DUPLICATE_WINDOW_SECONDS,
     KV_BUCKETS,

@@ -7,7 +7,7 @@ from contracts.failure import Overloaded, TimedOut, Unavailable
 from contracts.operator_redelivery import RedeliverEvent, RedeliveryOutcome
 from contracts.registry import REDELIVER
 from infra.foundation import trace
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 
 REPLY_TIMEOUT_SECONDS = 5.0
 RETRY_FOR_SECONDS = 15.0

@@ -15,9 +15,9 @@ from contracts.failure import (
 from contracts.identity import Identity
 from contracts.operation import AnyOperation
 from contracts.size_limits import MAX_FIELD_ERRORS
-from contracts.text_formats import describe_error
+from contracts.text_patterns import describe_error
 from infra.messaging.idempotency import IdempotencyKey
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 
 
 def parse_request(

@@ -38,7 +38,7 @@ from infra.messaging.arrival_clock import ArrivalClock
 from infra.messaging.endpoint_stats import DurationSeries, EndpointStats
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey, IdempotencyStore, StoredReply
 from infra.messaging.request_parsing import parse_request
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from infra.messaging.span_attributes import messaging_attributes
 
 Handler = Callable[[Any, Any], Awaitable[Any]]

@@ -28,7 +28,7 @@ from infra.messaging.consumer import (
     handle_event,
 )
 from infra.messaging.event_parsing import ReceivedEvent, parse_event
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 
 log = get_logger("souk.events")
 

@@ -21,10 +21,10 @@ from infra.messaging.connection import ConnectionMonitor, finish_connecting, wai
 from infra.messaging.consumer import EventConsumer, EventHandler, Inbox
 from infra.messaging.idempotency import IdempotencyStore
 from infra.messaging.lag_metrics import MEASURE_SECONDS, LagMetrics
-from infra.messaging.rpc import Request, RpcClient
+from infra.messaging.rpc_client import Request, RpcClient
 from infra.messaging.rpc_server import Handler, ReplyCompleter, RpcServer
 from infra.messaging.topology import Consumer, consumers_for, require_provisioned
-from infra.runtime import lifecycle
+from infra.runtime import process_lifecycle
 from infra.runtime.application import EVENT_CONSUMERS, ServiceBroker, build_broker, specification
 from infra.runtime.fast_path import FastPath
 from infra.runtime.health import Readiness, serve_health
@@ -94,7 +94,7 @@ class ServiceDefinition(Generic[SettingsT, StoreT]):
 
     def main(self) -> None:
         """Runs the service until a signal. Exits with 1 if NATS has closed the connection for good."""
-        lifecycle.run_process(self.name, self.settings, self.serve)
+        process_lifecycle.run_process(self.name, self.settings, self.serve)
 
     @asynccontextmanager
     async def serve(self, settings: SettingsT, monitor: ConnectionMonitor) -> AsyncIterator[None]:
@@ -144,7 +144,7 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
         self.monitor = monitor
         self.settings = settings
         self.is_standalone = settings is None
-        """Whether `faststream run` runs the service, so that no `lifecycle.run_process` prepares the process."""
+        """Whether `faststream run` runs the service, and no `run_process` prepares the process."""
         self.has_failed = False
 
     @asynccontextmanager
@@ -155,7 +155,7 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
         """
         settings = self.settings
         if settings is None:
-            settings = lifecycle.prepare_process(self.definition.name, self.definition.settings)
+            settings = process_lifecycle.prepare_process(self.definition.name, self.definition.settings)
         async with AsyncExitStack() as stack:
             await self._start(settings, stack)
             if self.is_standalone:
@@ -239,7 +239,7 @@ class _ServiceRun(Generic[SettingsT, StoreT]):
         await self.client.flush()
         self.readiness.is_accepting = True
         if self.is_standalone:
-            lifecycle.report_ready()
+            process_lifecycle.report_ready()
 
     async def drain(self) -> None:
         """Takes no new messages, and finishes those that have arrived."""

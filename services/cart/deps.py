@@ -10,7 +10,7 @@ from contracts import cart as contract
 from infra.database.mongo import Mongo
 from infra.foundation.batching import BatchLoader
 from infra.foundation.ids import now
-from infra.messaging.rpc import Reply, RpcClient
+from infra.messaging.rpc_client import Reply, RpcClient
 from services.cart.domain.carts import CartRecord, QuotesBySku
 from services.cart.group_writer import MAX_GROUP_SIZE, GroupWriter
 from services.cart.price_client import PriceClient

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from contracts import catalog
 from contracts.catalog import QuoteRequest, SkuQuote
 from infra.foundation.batching import BatchLoader
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from services.cart.domain.carts import QuotesBySku
 
 MAX_SKUS_PER_REQUEST = 100

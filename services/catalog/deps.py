@@ -8,7 +8,7 @@ from contracts.catalog import ListProducts
 from infra.foundation.background import PeriodicTask
 from infra.foundation.batching import BatchLoader
 from infra.foundation.ids import now
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.runtime.service import Resources
 from services.catalog.domain.shopify.row_writer import ShopFacts
 from services.catalog.settings import CatalogSettings

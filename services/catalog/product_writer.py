@@ -21,7 +21,7 @@ from services.catalog.domain.product_changes import ProductChange
 from services.catalog.domain.product_records import ProductRecord, for_administrators
 from services.catalog.domain.slugs import make_unique
 from services.catalog.domain.stock import StockChange, StockRecord, plan_levels
-from services.catalog.price_planner import changes_prices, plan_products
+from services.catalog.price_plan_updates import changes_prices, plan_products
 from services.catalog.store import price_plans, product_documents, products, stock
 from services.catalog.store.stock import StockChangeSource
 

@@ -20,8 +20,8 @@ from infra.messaging.rpc_server import Handler
 from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
 from services.notification.deps import NotificationDeps
 from services.notification.domain.mails import MAIL_KINDS
+from services.notification.domain.mails_to_unconfirmed_addresses import UnconfirmedMailLimits
 from services.notification.domain.names import to_name_line
-from services.notification.domain.unconfirmed_mails import UnconfirmedMailLimits
 from services.notification.handlers import events, privacy, queries
 from services.notification.mail.recipient_throttle import RecipientThrottle
 from services.notification.mail.recipients import RecipientLookup

@@ -18,7 +18,7 @@ from services.order.handlers import (
     coupons,
     events,
     grouped_orders,
-    order_access,
+    guest_order_access,
     place,
     privacy,
     queries,
@@ -27,7 +27,7 @@ from services.order.handlers import (
     tax_rates,
 )
 from services.order.settings import OrderSettings
-from services.order.workers import guest_limits, hold_release, unpaid_orders
+from services.order.workers import guest_limits, orphaned_hold_release, unpaid_orders
 
 HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.PLACE: place.place,
@@ -63,7 +63,7 @@ HANDLERS: Mapping[AnyOperation, Handler] = {
     privacy_contract.ERASE[contract.SERVICE]: privacy.erase,
     privacy_contract.EXPORT[contract.SERVICE]: privacy.export,
 }
-REPLY_COMPLETERS: Mapping[AnyOperation, ReplyCompleter] = {contract.PLACE: order_access.add_access_token}
+REPLY_COMPLETERS: Mapping[AnyOperation, ReplyCompleter] = {contract.PLACE: guest_order_access.add_access_token}
 EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
     PaymentCaptured: events.payment_captured,
     PaymentFailed: events.payment_failed,
@@ -75,7 +75,9 @@ EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
 def build(resources: Resources[OrderSettings, Database]) -> ServiceParts:
     """Wires the handlers and workers of one process."""
     deps = build_deps(resources, grouped_orders.write_orders)
-    return ServiceParts(deps, workers=[unpaid_orders.task(deps), hold_release.task(deps), guest_limits.task(deps)])
+    return ServiceParts(
+        deps, workers=[unpaid_orders.task(deps), orphaned_hold_release.task(deps), guest_limits.task(deps)]
+    )
 
 
 SERVICE = ServiceDefinition("order", OrderSettings, connect, build, HANDLERS, EVENT_HANDLERS, REPLY_COMPLETERS)

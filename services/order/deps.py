@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 from contracts.order import Order
 from infra.database.group_commit import ApplyGroup, GroupCommit
 from infra.database.postgres import Database
-from infra.messaging.rpc import Reply, RpcClient
+from infra.messaging.rpc_client import Reply, RpcClient
 from infra.runtime.service import Resources
 from services.order.domain.access import OrderTokens
 from services.order.domain.coupon_guesses import CouponGuessLimit

@@ -20,7 +20,7 @@ from services.payment.gateways import GatewayRegistry
 from services.payment.gateways.circuit_breaker import GatewayBreaker
 from services.payment.handlers import charges, events, privacy, queries, refunds, repair
 from services.payment.settings import PaymentSettings
-from services.payment.workers import cleanup
+from services.payment.workers import idempotency_key_cleanup
 from services.payment.workers.charge import ChargeWorker
 from services.payment.workers.refund import RefundWorker
 
@@ -50,7 +50,7 @@ def build(resources: Resources[PaymentSettings, Database]) -> ServiceParts:
     workers: list[BackgroundTask] = [
         ChargeWorker(deps).batch_worker,
         RefundWorker(deps).batch_worker,
-        cleanup.task(deps),
+        idempotency_key_cleanup.task(deps),
     ]
     return ServiceParts(deps, workers)
 

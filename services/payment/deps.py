@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from infra.database.postgres import Database
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.runtime.service import Resources
 from services.payment.gateways import GatewayRegistry
 from services.payment.gateways.simulator import Simulator

@@ -12,6 +12,7 @@ from infra.messaging.rpc_server import Handler
 from infra.runtime.service import Resources, ServiceDefinition, ServiceParts
 from services.user.deps import build_deps, build_email_tokens
 from services.user.handlers import (
+    account_creation,
     addresses,
     administration,
     api_keys,
@@ -19,7 +20,6 @@ from services.user.handlers import (
     passwords,
     privacy,
     profile,
-    registration,
     second_factor,
     sessions,
     signing_keys,
@@ -31,7 +31,7 @@ from services.user.workers.erasure_saga import ErasureSaga
 from services.user.workers.revocation_publisher import RevocationPublisher, publish_revocations_after
 
 HANDLERS: dict[AnyOperation, Handler] = {
-    contract.REGISTER: registration.register,
+    contract.REGISTER: account_creation.register,
     contract.LOGIN: sessions.login,
     contract.REFRESH: sessions.refresh,
     contract.LOGOUT: publish_revocations_after(sessions.logout),
@@ -71,7 +71,7 @@ HANDLERS: dict[AnyOperation, Handler] = {
     contract.MAKE_API_KEY: api_keys.make_api_key,
     contract.REVOKE_API_KEY: publish_revocations_after(api_keys.revoke_api_key),
     contract.FIND_API_KEY: api_keys.find_api_key,
-    contract.MAKE_ADMIN: publish_revocations_after(registration.make_admin),
+    contract.MAKE_ADMIN: publish_revocations_after(account_creation.make_admin),
 }
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from infra.database.postgres import Database
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.runtime.service import Resources
 from services.user.domain.attempt_limits import LoginLimits, RequestLimits
+from services.user.security.account_probing_throttle import RequestThrottle
 from services.user.security.email_tokens import EmailTokens
 from services.user.security.login_throttle import LoginThrottle
 from services.user.security.password_hasher import PasswordHasher
-from services.user.security.request_throttle import RequestThrottle
 from services.user.security.second_factor_verifier import CodeVerifier
 from services.user.security.session_tokens import SessionIssuer
 from services.user.security.signing_keys import SigningKeys

@@ -69,7 +69,7 @@ def test_no_module_has_a_vague_name() -> None:
 def test_only_contracts_write_subjects() -> None:
     """The exceptions derive subjects: the topology, the NATS permissions, and commands that use wildcards."""
     allowed = {
-        "infra/messaging/accounts.py",
+        "infra/messaging/nats_accounts.py",
         "infra/messaging/permissions.py",
         "infra/messaging/topology.py",
         "infra/runtime/service.py",

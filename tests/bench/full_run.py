@@ -10,12 +10,12 @@ from pathlib import Path
 from infra.ops.devstack.stack_settings import StackSettings
 from tests.bench import machine_limits as limits
 from tests.bench import process_usage
-from tests.bench.bench_shop import BenchShop, running_shop
 from tests.bench.customers import BCRYPT_COST
 from tests.bench.load_generator import BenchResult, run
 from tests.bench.mail_queue import MailQueue
 from tests.bench.requirements import Requirement, Row, at_most
 from tests.bench.scenarios import CHECKOUT, SCENARIOS, Scenario
+from tests.bench.stocked_shop import BenchShop, running_shop
 from tests.conftest import FREE_PORTS
 
 DRAIN_SECONDS = 5.0

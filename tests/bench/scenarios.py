@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import orjson
 
 from infra.foundation.ids import new_id
-from tests.bench.bench_shop import BenchShop
 from tests.bench.customers import PASSWORD
 from tests.bench.load_generator import BenchResult, Connection, Step
 from tests.bench.requirements import NOT_REQUIRED, Requirement, at_most, of_aiohttp
+from tests.bench.stocked_shop import BenchShop
 from tests.support.http import ADDRESS
 
 API = "/api/v1"

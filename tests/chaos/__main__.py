@@ -13,7 +13,7 @@ import uvloop
 from rich.console import Console
 
 from tests.chaos.fault_schedule import DEFAULT_REPEATS, FaultKind
-from tests.chaos.measurements import measure_without_faults
+from tests.chaos.overload_and_restart_measurements import measure_without_faults
 from tests.chaos.report import print_report, to_markdown
 from tests.chaos.run import DEFAULT_RATE, RunOptions, RunResult, run_faults
 

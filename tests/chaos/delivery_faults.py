@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 from contracts import headers
 from contracts.operator_redelivery import DeliveredTooEarly, RedeliverEvent
 from contracts.registry import EVENT_BY_TYPE, REDELIVER, SUBSCRIPTIONS
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.messaging.topology import DEAD_LETTER_STREAM
 
 MAX_EVENTS = 25

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos import account_scenarios as visits
-from tests.chaos import order_scenarios as traffic
+from tests.chaos import account_and_cart_crash_scenarios as visits
+from tests.chaos import order_crash_scenarios as traffic
 from tests.chaos.crash_harness import Scenario
 
 ROOT = Path(__file__).parents[2]

@@ -19,12 +19,12 @@ from contracts.failure import Fail
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.stack import Stack
 from tests.chaos.crash_harness import CrashTestShop
+from tests.chaos.crashes_in_any_process import SharedCrashOrder, run_until_triggered
 from tests.chaos.delivery_faults import DeliveryFaults
 from tests.chaos.failpoint_scenarios import SCENARIOS
 from tests.chaos.fault_schedule import NON_EXCLUSIVE, Fault, FaultKind
 from tests.chaos.process_clock import ProcessClock
 from tests.chaos.process_trees import pause_tree, resume_processes
-from tests.chaos.shared_crashes import SharedCrashOrder, run_until_triggered
 from tests.chaos.small_disk import SmallDisk
 
 MAX_ATTEMPTS = 8

@@ -18,6 +18,7 @@ from infra.messaging import connection as messaging
 from infra.ops.devstack.stack_settings import StackSettings
 from tests.chaos import shop_under_test as shop
 from tests.chaos.background_traffic import CustomerJourneys
+from tests.chaos.crashes_in_any_process import SharedCrashShop
 from tests.chaos.delivery_faults import DeliveryFaults, delete_unreadable_events
 from tests.chaos.failpoint_scenarios import FAILPOINT_NAMES
 from tests.chaos.fault_injector import FaultInjector, FaultTools
@@ -36,7 +37,6 @@ from tests.chaos.process_clock import ProcessClock
 from tests.chaos.purchase_journeys import OrderStories
 from tests.chaos.quiescence import Quiescence, wait_until_quiet
 from tests.chaos.service_clocks import clock_environments, create_clocks
-from tests.chaos.shared_crashes import SharedCrashShop
 from tests.chaos.small_disk import SmallDisk, unavailable_reason
 from tests.chaos.store_disks import mount_disks
 from tests.chaos.verify_run import VerifyRun, check_store_views, run_verify

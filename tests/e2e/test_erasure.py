@@ -17,7 +17,7 @@ from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import SERVICE_STORES
 from services.user.domain.attempt_limits import throttle_key
 from tests.conftest import ADMIN_PASSWORD
-from tests.e2e.visitor import (
+from tests.e2e.traceable_customer import (
     Person,
     handle_as_admin,
     open_account,

@@ -90,17 +90,17 @@ ACCESS_SAFEGUARDS = (
     ),
     _check(
         "a wrong token is refused after the order is read",
-        f"{ORDERS}/handlers/order_access.py",
+        f"{ORDERS}/handlers/guest_order_access.py",
         "if request.identity is None and not has_token:",
         "if False:",
-        "tests/services/order/test_order_access.py::test_wrong_token_is_refused_before_the_order_is_read",
+        "tests/services/order/test_guest_order_access.py::test_wrong_token_is_refused_before_the_order_is_read",
     ),
     _check(
         "an unknown payment is refused faster than a wrong token",
         f"{PAYMENTS}/order_access.py",
         "opened = await opens_order(deps, payment.order_id if payment else new_id(), request.order_token)",
         "opened = payment is not None and await opens_order(deps, payment.order_id, request.order_token)",
-        "tests/services/payment/test_order_access.py::test_order_is_asked_even_about_a_payment_that_does_not_exist",
+        "tests/services/payment/test_payments_of_guest_orders.py::test_order_is_asked_even_about_a_payment_that_does_not_exist",
     ),
     _check(
         "a stored reply is given to a guest with another token",
@@ -111,7 +111,7 @@ ACCESS_SAFEGUARDS = (
     ),
     _check(
         "responses about guests' orders are stored in caches",
-        "edge/endpoint.py",
+        "edge/route_handler.py",
         "if caller is None and self._concerns_guest_orders:",
         "if False:",
         f"{GUESTS}::test_responses_about_guest_orders_are_stored_nowhere",
@@ -204,7 +204,7 @@ ACCESS_SAFEGUARDS = (
     ),
     _check(
         "the edge does not check for administrators",
-        "edge/endpoint.py",
+        "edge/route_handler.py",
         "authorize(self.route.operation, identity, has_order_token=order_token is not None)",
         "pass",
         "tests/edge/test_requests_and_replies.py::test_access_is_refused_before_a_service_is_called",

@@ -25,7 +25,7 @@ COUPON_SAFEGUARDS = (
     ),
     Safeguard(
         "coupon: a refused order is stored all the same",
-        f"{ORDER}/handlers/coupon_uses.py",
+        f"{ORDER}/handlers/coupon_redemption.py",
         "        await orders.delete(connection, list(refused))",
         "        pass",
         (f"{RACES}::test_a_refused_coupon_harms_no_other_order_of_its_group",),
@@ -70,7 +70,7 @@ COUPON_SAFEGUARDS = (
     ),
     Safeguard(
         "coupon: who guesses too often is still told good codes",
-        f"{ORDER}/handlers/coupon_uses.py",
+        f"{ORDER}/handlers/coupon_redemption.py",
         "if empty is not None:",
         "if False:",
         (f"{RACES}::test_who_guesses_too_often_is_refused_every_code",),

@@ -33,7 +33,8 @@ DECLINE_SAFEGUARDS = (
     Safeguard(
         "hold of a cancelled order: the last units seem to be sold until catalog hears of it",
         PLACE,
-        "        await hold_release.release(deps, derive_hold_id(cart_version, None, attempt - 1), retry=False)",
+        "        await orphaned_hold_release.release(deps, derive_hold_id(cart_version, None, attempt - 1), "
+        "retry=False)",
         "        pass",
         (f"{DECLINED}::test_the_last_units_are_free_before_catalog_has_consumed_the_cancellation",),
     ),
@@ -47,13 +48,15 @@ DECLINE_SAFEGUARDS = (
     Safeguard(
         "hold of a refused order: a release that fails is not tried again",
         PLACE,
-        "await hold_release.release(deps, hold_id, retry=True)",
-        "await hold_release.release(deps, hold_id, retry=is_private)",
-        ("tests/services/order/test_hold_release.py::test_a_refused_order_leaves_no_hold_although_catalog_was_away",),
+        "await orphaned_hold_release.release(deps, hold_id, retry=True)",
+        "await orphaned_hold_release.release(deps, hold_id, retry=is_private)",
+        (
+            "tests/services/order/test_orphaned_hold_release.py::test_a_refused_order_leaves_no_hold_although_catalog_was_away",
+        ),
     ),
     Safeguard(
         "one order of a cart version: the database admits two that are not cancelled",
-        "services/order/migrations/0003_declined.up.sql",
+        "services/order/migrations/0003_carts_ordered_again.up.sql",
         "CREATE UNIQUE INDEX orders_of_cart_version",
         "CREATE INDEX orders_of_cart_version",
         (f"{DECLINED}::test_the_database_refuses_a_second_order_of_a_cart_version_that_is_not_cancelled",),

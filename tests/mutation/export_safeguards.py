@@ -52,14 +52,14 @@ EXPORT_SAFEGUARDS = (
     ),
     Safeguard(
         "import: what a file cannot state is taken from a product",
-        "services/catalog/workers/product_import.py",
+        "services/catalog/workers/imported_product_writer.py",
         "    if after is not before:\n        after = keep_stored(",
         "    if False:\n        after = keep_stored(",
         (f"{EXPORTS}::test_an_export_changes_nothing_when_it_is_imported",),
     ),
     Safeguard(
         "import: an exported quantity undoes the sales since then",
-        "services/catalog/workers/product_import.py",
+        "services/catalog/workers/imported_product_writer.py",
         "        await stock.set_imported(connection, stated)\n",
         "        pass\n",
         (f"{EXPORTS}::test_a_quantity_in_a_file_sets_the_stock_only_when_it_is_another_one",),

@@ -3,7 +3,7 @@
 from tests.mutation.safeguard import Safeguard
 
 IDENTITY = "tests/services/catalog/test_import_identity.py"
-CLAIMS = "tests/services/catalog/test_import_skus.py"
+CLAIMS = "tests/services/catalog/test_import_sku_matching.py"
 IMPORTS = "tests/services/catalog/test_imports.py"
 PRODUCTS = "tests/services/catalog/test_products.py"
 RUNNER = "services/catalog/workers/import_runner.py"

@@ -57,21 +57,21 @@ MAIL_SAFEGUARDS = (
     ),
     Safeguard(
         "unconfirmed addresses: mails are not limited",
-        "services/notification/store/unconfirmed_mails.py",
+        "services/notification/store/mails_to_unconfirmed_addresses.py",
         "WHERE (of_hour < $4 AND of_day < $5)",
         "WHERE (of_hour < $4 OR of_day < $5 OR true)",
         (f"{_THROTTLE}::test_mails_to_an_unconfirmed_address_are_limited",),
     ),
     Safeguard(
         "unconfirmed addresses: processes count at the same time",
-        "services/notification/store/unconfirmed_mails.py",
+        "services/notification/store/mails_to_unconfirmed_addresses.py",
         "    await lock_texts(connection, recipients, AdvisoryLockSeed.UNCONFIRMED_RECIPIENT)\n",
         "",
         (f"{_THROTTLE}::test_two_processes_share_the_count",),
     ),
     Safeguard(
         "unconfirmed addresses: the mails of a batch do not count for one another",
-        "services/notification/domain/unconfirmed_mails.py",
+        "services/notification/domain/mails_to_unconfirmed_addresses.py",
         "        seen[mail.recipient] += 1\n",
         "",
         (f"{_THROTTLE}::test_mails_to_an_unconfirmed_address_are_limited",),
@@ -85,7 +85,7 @@ MAIL_SAFEGUARDS = (
     ),
     Safeguard(
         "unconfirmed addresses: an order that was mailed loses its other mails",
-        "services/notification/store/unconfirmed_mails.py",
+        "services/notification/store/mails_to_unconfirmed_addresses.py",
         "(delivery.status = 'sent' OR counted.delivery_id IS NOT NULL)",
         "(delivery.status = 'sent' AND counted.delivery_id IS NOT NULL AND false)",
         (f"{_THROTTLE}::test_an_order_that_was_mailed_gets_all_its_mails",),
@@ -99,7 +99,7 @@ MAIL_SAFEGUARDS = (
     ),
     Safeguard(
         "unconfirmed addresses: further mails about an order use up the limit",
-        "services/notification/store/unconfirmed_mails.py",
+        "services/notification/store/mails_to_unconfirmed_addresses.py",
         " AND NOT is_known",
         "",
         (f"{_THROTTLE}::test_a_guest_gets_every_mail_about_several_orders",),

@@ -42,14 +42,14 @@ PRICE_PLAN_SAFEGUARDS = (
     ),
     Safeguard(
         "prices: a changed price is not recorded",
-        "services/catalog/price_planner.py",
+        "services/catalog/price_plan_updates.py",
         "or before.publication != after.publication or prices[0] != prices[1]",
         "or before.publication != after.publication",
         HISTORY,
     ),
     Safeguard(
         "prices: a change of a product undoes its plan",
-        "services/catalog/price_planner.py",
+        "services/catalog/price_plan_updates.py",
         "before.has_price_plan or ",
         "",
         IN_FORCE,
@@ -105,7 +105,7 @@ PRICE_PLAN_SAFEGUARDS = (
     ),
     Safeguard(
         "prices: shared caches keep a reply for longer than its prices",
-        "edge/endpoint.py",
+        "edge/route_handler.py",
         "if reply.valid_seconds - (age or 0) < self._max_age + STALE_SECONDS:",
         "if False:",
         (f"{PUBLIC}::test_a_reply_with_a_price_that_is_about_to_change_is_not_left_to_shared_caches",),

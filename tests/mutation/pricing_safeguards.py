@@ -9,7 +9,7 @@ ORDER = "services/order"
 PRICING_SAFEGUARDS = (
     Safeguard(
         "pricing: goods of a category without a rate are not taxed",
-        f"{ORDER}/domain/taxes.py",
+        f"{ORDER}/domain/applicable_taxes.py",
         "return self._find(place, DEFAULT_TAX_CATEGORY, at) or NOT_COLLECTING",
         "return NOT_COLLECTING",
         (f"{PRICING}::test_goods_of_a_category_without_a_rate_where_they_go_are_taxed_as_standard",),
@@ -43,7 +43,7 @@ PRICING_SAFEGUARDS = (
     ),
     Safeguard(
         "pricing: the least specific rate of a priority applies",
-        f"{ORDER}/domain/taxes.py",
+        f"{ORDER}/domain/applicable_taxes.py",
         "by_priority.setdefault(rate.priority, rate)",
         "by_priority[rate.priority] = rate",
         (f"{PRICING}::test_the_most_specific_rate_of_each_priority_applies",),

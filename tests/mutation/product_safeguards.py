@@ -51,7 +51,7 @@ PRODUCT_SAFEGUARDS = (
     ),
     Safeguard(
         "publication: a replacement that does not mention it publishes a draft",
-        "services/catalog/domain/publication.py",
+        "services/catalog/domain/publication_schedule.py",
         "        after = replace(before, is_active=body.is_active)\n",
         "        after = Publication(body.is_active, None)\n",
         (f"{PUBLICATION}::test_a_replacement_that_does_not_mention_it_leaves_a_draft_a_draft",),

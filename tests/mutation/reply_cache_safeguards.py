@@ -5,7 +5,7 @@ from tests.mutation.safeguard import Safeguard
 CACHE_TESTS = "tests/edge/test_reply_cache.py"
 PUBLIC_TESTS = "tests/edge/test_cached_public_replies.py"
 BATCH_TESTS = "tests/edge/test_product_batches.py"
-CACHE, BATCHES, ENDPOINT = "edge/upstream/reply_cache.py", "edge/upstream/product_batches.py", "edge/endpoint.py"
+CACHE, BATCHES, ENDPOINT = "edge/upstream/reply_cache.py", "edge/upstream/product_batches.py", "edge/route_handler.py"
 
 REPLY_CACHE_SAFEGUARDS = (
     Safeguard(

@@ -26,7 +26,7 @@ SIZE_SAFEGUARDS = (
     ),
     Safeguard(
         "request too large: it counts as an outage",
-        "infra/messaging/rpc.py",
+        "infra/messaging/rpc_client.py",
         "        except nats.errors.MaxPayloadError as error:\n            raise PayloadTooLarge(",
         "        except nats.errors.MaxPayloadError as error:\n            raise Unavailable(",
         ("tests/infra/messaging/test_nats_client.py::test_every_kind_of_publisher_is_measured",),

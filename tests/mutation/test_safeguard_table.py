@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
+from tests.mutation.mutation_runner import ROOT, SAFEGUARDS
 from tests.mutation.safeguard import Safeguard
-from tests.mutation.safeguards import ROOT, SAFEGUARDS
 
 
 @pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda one: one.name)

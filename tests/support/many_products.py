@@ -12,7 +12,7 @@ from itertools import product as combinations
 from typing import Any
 from uuid import UUID
 
-from services.catalog.domain.facets import ValueKind, facet_id
+from services.catalog.domain.facet_ids import ValueKind, facet_id
 from services.catalog.domain.folded_text import name_key
 from services.catalog.domain.slugs import slugify
 

@@ -11,7 +11,7 @@ from contracts.identity import ApiKeyScope, Identity, Role
 from contracts.model import Model
 from contracts.operation import AnyOperation
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 
 
 class RpcCaller:

@@ -129,7 +129,10 @@ class CustomerJourney:
             return product
         found = await self.shop.request("GET", "/products?in_stock=true&sort=newest&limit=1")
         if not found["items"]:
-            raise StackError("Nothing is in stock. Load products with `souk seed` or `souk import FILE`.")
+            raise StackError(
+                "Nothing is in stock. While `souk up` starts, it loads the demo catalog: wait until it is ready. "
+                "Otherwise load products with `souk seed` or `souk import FILE`."
+            )
         newest: dict[str, Any] = found["items"][0]
         return newest
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn
 
-from infra.ops.cli.admin_account import AdminApi, log_in_as_admin
+from infra.ops.cli.admin_client import AdminApi, log_in_as_admin
 from infra.ops.cli.options import DataOption, UrlOption
 from infra.ops.devstack.errors import StackError
 

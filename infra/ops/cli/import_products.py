@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from infra.ops.cli.admin_account import AdminApi, log_in_as_admin
+from infra.ops.cli.admin_client import AdminApi, log_in_as_admin
 from infra.ops.cli.options import DataOption, UrlOption
 from infra.ops.devstack.errors import StackError
 

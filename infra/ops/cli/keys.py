@@ -10,7 +10,7 @@ from contracts import user
 from contracts.failure import Fail
 from contracts.model import Empty
 from contracts.user import KeyRotation
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.ops.cli.operator_connection import operator_client
 from infra.ops.cli.options import PLAIN, WIDE, DataOption
 from infra.ops.devstack.errors import StackError

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from infra.ops.cli.log_lines import LEVELS, LogFilter, LogLine, parse_lines
+from infra.ops.cli.log_line_parser import LEVELS, LogFilter, LogLine, parse_lines
 from infra.ops.cli.options import DataOption
 from infra.ops.cli.running_stack import find_data_dir
 from infra.ops.devstack.data_dir import DataDir

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from contracts.operation import OPERATOR
 from infra.messaging import provisioning
-from infra.messaging.accounts import render_accounts
 from infra.messaging.connection import server_urls
+from infra.messaging.nats_accounts import render_accounts
 from infra.messaging.permissions import NATS_USERS
 from infra.ops.cli.operator_connection import OperatorSettings, operator_settings
 from infra.ops.cli.options import DataOption

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from infra.ops.cli.admin_account import (
+from infra.ops.cli.admin_client import (
     AdminApi,
     AdminCredentials,
     ApiError,

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from infra.ops.cli.admin_account import AdminApi, ApiError, log_in_as_admin
+from infra.ops.cli.admin_client import AdminApi, ApiError, log_in_as_admin
 from infra.ops.cli.options import DataOption, UrlOption
 
 STARTER_SET_FILE = Path(__file__).with_name("starter_tax_and_shipping.toml")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from contracts.size_limits import MAX_MESSAGE_BYTES
 from infra.messaging import connection
-from infra.messaging.accounts import SHOP_ACCOUNT, render_accounts
+from infra.messaging.nats_accounts import SHOP_ACCOUNT, render_accounts
 from infra.messaging.permissions import NATS_USERS
 from infra.ops.devstack.data_dir import DataDir
 from infra.ops.devstack.errors import StackError

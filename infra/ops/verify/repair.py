@@ -24,7 +24,7 @@ from contracts.registry import OPERATIONS
 from infra.database.advisory_locks import AdvisoryLock
 from infra.database.checks import RepairAction, RepairBy, Violation
 from infra.messaging.redelivery_client import RedeliveryClient
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.ops.verify.runner import VerifyTarget, connect_as_operator
 from infra.ops.verify.store_readers import connect
 

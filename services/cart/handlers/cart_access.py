@@ -8,7 +8,7 @@ from contracts.failure import NotFound, PreconditionFailed, Unauthorized, Unavai
 from contracts.identity import Identity
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.cart.deps import CartDeps
 from services.cart.domain.carts import CartRecord
 

@@ -9,7 +9,7 @@ from contracts.identity import Identity, Role
 from contracts.model import Empty
 from infra.database.mongo import Session
 from infra.foundation.failpoints import failpoint
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.cart.deps import CartDeps
 from services.cart.domain.carts import cart_reference, mark_seen
 from services.cart.handlers.cart_access import MY_CART_ID, find_cart, new_cart, own_cart

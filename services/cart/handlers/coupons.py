@@ -5,7 +5,7 @@ from contracts import order
 from contracts.cart import CartRef, SetCartCoupon
 from contracts.money import MAX_AMOUNT, Money
 from contracts.order import CheckCoupon
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.cart.deps import CartDeps
 from services.cart.domain.carts import CartEdit, CartRecord, QuotesBySku, cart_reference
 from services.cart.domain.coupons import CartCoupon, SetCoupon

@@ -9,7 +9,7 @@ from contracts import cart as contract
 from contracts.cart import AddCartItem, CartChanged, CartRef, RemoveCartItem, SetCartItem
 from infra.database.mongo import Session
 from infra.foundation.failpoints import failpoint
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.cart.deps import CartDeps
 from services.cart.domain.carts import (
     CartEdit,

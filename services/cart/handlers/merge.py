@@ -6,7 +6,7 @@ from contracts.failure import NotFound
 from infra.database.mongo import Session
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.cart.deps import CartDeps
 from services.cart.domain.carts import CartRecord, QuotesBySku, merge_lines, units_taken
 from services.cart.handlers.cart_access import MAX_ATTEMPTS, own_cart

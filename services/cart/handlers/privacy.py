@@ -4,7 +4,7 @@ from contracts.cart import CheckoutLine
 from contracts.privacy import EraseProgress, EraseUserData, ExportedCart, ExportUserData, UserDataPart
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.cart.deps import CartDeps
 
 

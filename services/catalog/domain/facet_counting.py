@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from services.catalog.domain.facets import KIND_BITS, MAX_VALUES, VALUE_BITS, ValueKind
+from services.catalog.domain.facet_ids import KIND_BITS, MAX_VALUES, VALUE_BITS, ValueKind
 from services.catalog.domain.search import PRICE_STEPS, price_range
 
 MAX_CATEGORY_FACETS = 200

@@ -17,7 +17,7 @@ from contracts.failure import FieldError, InvalidRequest
 from contracts.money import Money
 from services.catalog.domain.folded_text import unique_tags
 from services.catalog.domain.product_records import NO_SEO, ProductRecord, VariantRecord
-from services.catalog.domain.publication import change_publication, plan_publication
+from services.catalog.domain.publication_schedule import change_publication, plan_publication
 from services.catalog.domain.sku_format import find_sku_problem
 from services.catalog.domain.slugs import RESERVED_SLUGS, propose_slug
 from services.catalog.domain.stock import NO_CHANGE, StockChange

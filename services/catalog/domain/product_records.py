@@ -18,7 +18,7 @@ from contracts.catalog import (
 from contracts.model import Id, Model, SingleLine, Sku
 from contracts.money import Money
 from contracts.tax_category import DEFAULT_TAX_CATEGORY
-from services.catalog.domain.publication import UNSCHEDULED, Publication, read_publish_at
+from services.catalog.domain.publication_schedule import UNSCHEDULED, Publication, read_publish_at
 
 FULL_WIDTH_PIXELS = 1024
 NO_SEO = ProductSeo()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from contracts.catalog import ListProducts, ProductSort
 from services.catalog.domain.folded_text import query_text
 from services.catalog.domain.search_index import exact_barcode, exact_name, exact_sku
-from services.catalog.domain.search_words import find_words
 from services.catalog.domain.synonyms import Synonyms, alternatives_query
+from services.catalog.domain.typo_correction import find_words
 
 DEFAULT_LANGUAGES = ("english",)
 _OPERATORS = re.compile(r"""["'\-+()|&!:*<>\\]|\bor\b""", re.IGNORECASE)

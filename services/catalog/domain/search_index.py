@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.catalog.domain.facets import facet_values
+from services.catalog.domain.facet_ids import facet_values
 from services.catalog.domain.folded_text import fold, name_key, search_text, tag_key
 
 MAX_LEXEME_BYTES = 2000

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.catalog.domain.folded_text import query_text
-from services.catalog.domain.search_words import find_words
+from services.catalog.domain.typo_correction import find_words
 
 Phrase = tuple[str, ...]
 

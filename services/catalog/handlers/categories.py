@@ -8,7 +8,7 @@ from contracts.model import Empty, ListPage, PageParams
 from infra.database.postgres import Connection
 from infra.foundation.ids import new_id
 from infra.foundation.pagination import decode_cursor, encode_cursor, take_fitting
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.categories import refuse_cycle
 from services.catalog.domain.slugs import make_unique, slugify

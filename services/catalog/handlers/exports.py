@@ -5,7 +5,7 @@ from uuid import UUID
 
 from contracts.catalog import ExportProducts, ProductFile
 from infra.foundation.pagination import decode_cursor, encode_cursor
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.shopify.export_pages import FilePosition, write_page
 from services.catalog.store import product_exports, unknown_columns

@@ -7,7 +7,7 @@ from contracts.catalog import Hold, HoldMismatch, HoldRef, PlaceHold
 from contracts.failure import IdempotencyInProgress
 from contracts.model import Empty
 from infra.foundation.failpoints import failpoint
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.hold_lines import (
     fingerprint,

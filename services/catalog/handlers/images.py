@@ -19,13 +19,13 @@ from contracts.model import Empty
 from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id, now
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog import product_writer
 from services.catalog.content.image_processing import render_widths
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.product_changes import ProductChange
 from services.catalog.domain.product_records import ImageRecord, ProductRecord
-from services.catalog.handlers.uploads import MAX_IMAGE_UPLOAD_BYTES, read_upload
+from services.catalog.handlers.uploaded_file_reader import MAX_IMAGE_UPLOAD_BYTES, read_upload
 from services.catalog.product_writer import FieldPointers
 from services.catalog.store import images, product_documents, products
 from services.catalog.store.stock import StockChangeSource

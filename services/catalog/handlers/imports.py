@@ -6,10 +6,10 @@ from contracts.catalog import ProductImport, ProductImportRef, ProductImportStat
 from contracts.failure import NotFound
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog.deps import CatalogDeps
-from services.catalog.domain.product_csv import detect_format
-from services.catalog.handlers.uploads import MAX_CSV_UPLOAD_BYTES, read_upload
+from services.catalog.domain.product_file_formats import detect_format
+from services.catalog.handlers.uploaded_file_reader import MAX_CSV_UPLOAD_BYTES, read_upload
 from services.catalog.store import imports
 
 

@@ -23,9 +23,9 @@ from contracts.model import Empty, ListPage, PageParams
 from infra.database.postgres import Transaction
 from infra.foundation import pagination
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog.deps import CatalogDeps
-from services.catalog.price_planner import plan_products
+from services.catalog.price_plan_updates import plan_products
 from services.catalog.store import price_lists, products
 
 _AUDITED = {"price", "compare_at_price", "min_quantity", "starts_at", "ends_at", "list_id"}

@@ -6,7 +6,7 @@ Stock movements and imports name their author by account id, which identifies no
 from contracts.privacy import EraseProgress, EraseUserData, ExportUserData, UserDataPart
 from infra.foundation.failpoints import failpoint
 from infra.foundation.pagination import decode_id_cursor, paginate
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.store import reviews
 

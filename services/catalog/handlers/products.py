@@ -8,7 +8,7 @@ from contracts.model import Empty
 from contracts.money import Money
 from infra.database.postgres import Transaction
 from infra.foundation.ids import new_id, now
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog import product_writer
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.product_changes import (

@@ -23,7 +23,7 @@ from contracts.failure import Forbidden, NotFound
 from contracts.identity import Identity
 from contracts.model import ListPage
 from infra.foundation.pagination import count_fitting
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.product_records import for_administrators
 from services.catalog.domain.search import effective_sort

@@ -5,7 +5,7 @@ the sum of stock movements, they have to be counted.
 """
 
 from contracts.repair import RepairedItem, RepairedSku, StockRepairRequest, StockRepairResult
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.stock import correct_reserved
 from services.catalog.store import repair as repair_store

@@ -24,7 +24,7 @@ from contracts.order import FIND_PURCHASE, PurchaseQuery
 from infra.database.postgres import Connection, Transaction
 from infra.foundation.ids import new_id, now
 from infra.foundation.pagination import decode_id_cursor, paginate
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.ratings import rating_change
 from services.catalog.domain.reviews import (

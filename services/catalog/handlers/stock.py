@@ -17,11 +17,11 @@ from contracts.catalog import (
 )
 from contracts.model import ListPage
 from infra.foundation.pagination import decode_cursor, encode_cursor, take_fitting
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.domain.inventory_files import DEFAULT_REASON, plan_inventory, read_inventory
 from services.catalog.domain.stock import StockRecord, adjust_on_hand
-from services.catalog.handlers.uploads import read_upload
+from services.catalog.handlers.uploaded_file_reader import read_upload
 from services.catalog.store import stock, stock_movements
 from services.catalog.store.imports import MAX_FAULTS, MAX_NOTICES_BYTES
 from services.catalog.store.stock import StockChangeSource

@@ -3,7 +3,7 @@
 from contracts.catalog import ReplaceSynonyms, SynonymList
 from contracts.failure import PreconditionFailed
 from contracts.model import Empty
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.store import search_vocabulary
 

@@ -14,7 +14,7 @@ from infra.database.postgres import Connection
 from services.catalog.domain.price_plans import PlannedPrice, PricePlan, VariantPrices
 from services.catalog.domain.price_rules import OWN_PRICE, SCHEDULED_PRICE, PricePeriod, PriceRule
 from services.catalog.domain.prior_prices import PricePoint, PriceRevision
-from services.catalog.domain.publication import UNSCHEDULED, read_publish_at
+from services.catalog.domain.publication_schedule import UNSCHEDULED, read_publish_at
 
 MAX_REVISIONS = 200
 """Rows of a variant's history that are read to find its prior price."""

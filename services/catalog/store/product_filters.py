@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.catalog import ListProducts, ProductSort, ProductStatus
-from services.catalog.domain.facets import ValueKind, facet_id, facet_name_id
+from services.catalog.domain.facet_ids import ValueKind, facet_id, facet_name_id
 from services.catalog.domain.folded_text import name_key, tag_key
 from services.catalog.domain.search import SearchVocabulary, parse_terms
 from services.catalog.store.product_documents import ON_SALE

@@ -13,7 +13,7 @@ from services.catalog.domain.search import effective_sort
 from services.catalog.store import list_cursor, product_documents, product_queries, product_search
 from services.catalog.store.database import CatalogDatabase
 from services.catalog.store.facet_counts import Counted, join_counts, plan_counts
-from services.catalog.store.facet_values import FacetValueCache
+from services.catalog.store.facet_value_cache import FacetValueCache
 from services.catalog.store.product_documents import ProductDocument, ProductDocumentCache
 from services.catalog.store.search_result_cache import CachedPage, LargeResult, LargeResultCache
 from services.catalog.store.search_vocabulary import MIN_MATCHES, VocabularyCache

@@ -9,8 +9,8 @@ from contracts.catalog import SynonymList
 from infra.database.postgres import Connection
 from services.catalog.domain.folded_text import query_text
 from services.catalog.domain.search import DEFAULT_LANGUAGES, SearchVocabulary, exact_codes, plain_words
-from services.catalog.domain.search_words import choose_corrections, may_be_mistyped
 from services.catalog.domain.synonyms import Synonyms
+from services.catalog.domain.typo_correction import choose_corrections, may_be_mistyped
 from services.catalog.store.product_documents import ON_SALE
 
 MIN_MATCHES = 3

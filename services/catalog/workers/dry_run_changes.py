@@ -7,7 +7,7 @@ from services.catalog.domain.shopify.differences import find_changes
 from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.domain.shopify.row_writer import ExportedProduct, ShopFacts
 from services.catalog.store import categories
-from services.catalog.workers.product_import import ImportedProduct
+from services.catalog.workers.imported_product_writer import ImportedProduct
 
 
 async def describe_change(

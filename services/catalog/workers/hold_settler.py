@@ -13,7 +13,7 @@ from contracts.repair import StockRepairRequest
 from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import get_logger
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.catalog.deps import CatalogDeps
 from services.catalog.store import holds, repair
 

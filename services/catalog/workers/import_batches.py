@@ -9,14 +9,14 @@ from contracts.catalog import ProductImportChange, SkuTaken
 from contracts.failure import FieldError
 from infra.database.postgres import Transaction
 from services.catalog.deps import CatalogDeps
-from services.catalog.domain.product_csv import ProductCsv
+from services.catalog.domain.product_file_formats import ProductCsv
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.domain.shopify.sku_claims import FileClaims, SkuOwners
 from services.catalog.store import imports, products
 from services.catalog.store.imports import MAX_CHANGES, ImportClaim, ImportProgress
 from services.catalog.workers.dry_run_changes import describe_change
-from services.catalog.workers.product_import import import_products
+from services.catalog.workers.imported_product_writer import import_products
 
 
 @dataclass(slots=True)

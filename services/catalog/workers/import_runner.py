@@ -12,7 +12,7 @@ from contracts.failure import Fail
 from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import get_logger
 from services.catalog.deps import CatalogDeps
-from services.catalog.domain.product_csv import ProductCsv
+from services.catalog.domain.product_file_formats import ProductCsv
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.domain.shopify.sku_claims import settle_skus
@@ -20,7 +20,7 @@ from services.catalog.domain.shopify.unknown_columns import choose_columns
 from services.catalog.store import imports, unknown_columns
 from services.catalog.store.imports import MAX_ATTEMPTS, ImportClaim, ImportClaimLost
 from services.catalog.workers.import_batches import ImportEntry, ImportRun
-from services.catalog.workers.product_import import fit_description
+from services.catalog.workers.imported_product_writer import fit_description
 
 BATCH_PRODUCTS, BATCH_VARIANTS = 50, 500
 """How many are written in one transaction, in which their stock is locked; the last product may exceed the second."""

@@ -7,7 +7,7 @@ after an erasure, by a late or repeated event, has no recipient and is not sent.
 from contracts.privacy import EraseProgress, EraseUserData, ExportUserData, UserDataPart
 from infra.foundation.failpoints import failpoint
 from infra.foundation.pagination import decode_id_cursor, paginate
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.notification.deps import NotificationDeps
 from services.notification.store import deliveries
 

@@ -3,7 +3,7 @@
 from contracts.model import ListPage, PageParams
 from contracts.notification import Notification
 from infra.foundation.pagination import decode_id_cursor, paginate
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.notification.deps import NotificationDeps
 from services.notification.store import deliveries
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from infra.database.postgres import Database
 from infra.foundation.failpoints import failpoint
 from services.notification.domain.deliveries import MailDelivery
-from services.notification.domain.unconfirmed_mails import (
+from services.notification.domain.mails_to_unconfirmed_addresses import (
     UnconfirmedMail,
     UnconfirmedMailLimits,
     recipient_digest,
@@ -14,7 +14,7 @@ from services.notification.domain.unconfirmed_mails import (
     subject_of,
 )
 from services.notification.mail.recipients import Recipient
-from services.notification.store import unconfirmed_mails
+from services.notification.store import mails_to_unconfirmed_addresses
 
 
 class RecipientThrottle:
@@ -34,15 +34,15 @@ class RecipientThrottle:
         if not unconfirmed:
             return set()
         async with self.db.transaction() as tx:
-            await unconfirmed_mails.lock_recipients(tx.connection, unconfirmed)
+            await mails_to_unconfirmed_addresses.lock_recipients(tx.connection, unconfirmed)
             allowed: set[UUID] = set()
             for wave in split_by_recipient(unconfirmed):
-                allowed |= await unconfirmed_mails.count(tx.connection, wave, self.limits)
+                allowed |= await mails_to_unconfirmed_addresses.count(tx.connection, wave, self.limits)
         failpoint("notification.mail_counted")
         return {mail.delivery.id for mail in unconfirmed} - allowed
 
     async def delete_expired(self) -> bool:
         """Deletes what no longer counts; there is never more."""
         async with self.db.connection() as connection:
-            await unconfirmed_mails.delete_expired(connection)
+            await mails_to_unconfirmed_addresses.delete_expired(connection)
         return False

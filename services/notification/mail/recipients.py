@@ -11,7 +11,7 @@ from contracts import order, user
 from contracts.failure import Fail, NotFound
 from contracts.order import GuestContactRequest
 from contracts.user import ContactsRequest, EmailTokenRequest
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from services.notification.domain.deliveries import MailDelivery
 from services.notification.domain.names import looks_like_link
 

@@ -8,6 +8,7 @@ from contracts.coupons import CouponTarget, CouponTerms
 from contracts.failure import FieldError, InvalidRequest
 from contracts.money import MAX_AMOUNT, Money
 from contracts.order import DEFAULT_TAX_CATEGORY, TaxLine, TaxSettings
+from services.order.domain.applicable_taxes import TaxTable, taxing_place
 from services.order.domain.coupons import discount_on, require_fitting
 from services.order.domain.places import Place
 from services.order.domain.shipping import NOTHING_TO_SHIP, ShippingChoice, ShippingTable
@@ -20,7 +21,6 @@ from services.order.domain.sums import (
     ShippingPrice,
     sum_order,
 )
-from services.order.domain.taxes import TaxTable, taxing_place
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from contracts.payment import ChargeLookup, ChargeOrder, Payment
 from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain import states
 from services.order.domain.access import OrderCaller, is_owner, require_access, require_owner
 from services.order.domain.orders import OrderRecord, reject_card_number, require_version
 from services.order.domain.states import Transition
-from services.order.handlers.order_access import caller_of
+from services.order.handlers.guest_order_access import caller_of
 from services.order.store import queries, transitions
 from services.order.workers import saga
 

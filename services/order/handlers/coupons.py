@@ -16,7 +16,7 @@ from contracts.order import (
 )
 from infra.foundation import pagination
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain.coupons import (
     RANDOM_BYTES,
@@ -25,7 +25,7 @@ from services.order.domain.coupons import (
     require_fitting,
     terms_of,
 )
-from services.order.handlers import coupon_uses
+from services.order.handlers import coupon_redemption
 from services.order.store import coupons as store
 
 _NOT_TOLD = {"id", "used", "created_at"}
@@ -88,7 +88,7 @@ async def check_coupon(deps: OrderDeps, request: Request[CheckCoupon]) -> Coupon
     """Returns what a coupon takes off, if it would be accepted for these goods now."""
     body = request.body
     customer = customer_of(body.user_id, None, deps.guest_limits.secret)
-    state = await coupon_uses.find_usable(
+    state = await coupon_redemption.find_usable(
         deps, body.code, customer, client_ip=body.client_ip, cart_reference=body.cart_id
     )
     terms = terms_of(state)

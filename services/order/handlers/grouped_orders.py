@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from contracts.order import Order
 from infra.database.postgres import Transaction
-from infra.messaging.rpc import Reply
+from infra.messaging.rpc_client import Reply
 from services.order.domain import events
 from services.order.domain.order_numbers import format_order_number
 from services.order.domain.orders import OrderDraft
-from services.order.handlers import coupon_uses
+from services.order.handlers import coupon_redemption
 from services.order.store import insert as store
 from services.order.store.insert import StoredOrders
 
@@ -32,7 +32,7 @@ async def write_orders(
     connection = members[0][0].connection
     stored = await store.insert(connection, [item for _, item in members])
     new = [draft for _, (draft, _) in members if draft.order.id in stored.serials]
-    refused = await coupon_uses.take_uses(connection, new)
+    refused = await coupon_redemption.take_uses(connection, new)
     return [refused.get(draft.order.id) or _publish(tx, draft, stored) for tx, (draft, _) in members]
 
 

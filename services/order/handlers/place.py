@@ -23,7 +23,7 @@ from contracts.order import Address, Order, OrderStatus, PlaceOrder
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id, now
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain.coupons import CouponChanged, RequestedCoupon
 from services.order.domain.guest_limits import GuestOrderBucket
@@ -40,10 +40,10 @@ from services.order.domain.orders import (
     resolve_buyer,
 )
 from services.order.domain.pricing import PricingRules
-from services.order.handlers import coupon_uses, guest_limits
+from services.order.handlers import coupon_redemption, guest_limits
 from services.order.handlers.grouped_orders import OrderExists, RulesChanged, write_orders
 from services.order.store import insert as store
-from services.order.workers import hold_release
+from services.order.workers import orphaned_hold_release
 
 _HOLD_NAMESPACE = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
 """The namespace of derived hold ids."""
@@ -110,7 +110,7 @@ async def _next_hold_id(deps: OrderDeps, cart_version: CartVersion) -> UUID:
     async with deps.db.connection() as connection:
         attempt = await store.count_cancelled(connection, cart_version)
     if attempt:
-        await hold_release.release(deps, derive_hold_id(cart_version, None, attempt - 1), retry=False)
+        await orphaned_hold_release.release(deps, derive_hold_id(cart_version, None, attempt - 1), retry=False)
     return derive_hold_id(cart_version, None, attempt)
 
 
@@ -121,14 +121,14 @@ async def _place(
     is_private = purchase.cart is None and request.idempotency_key is None
     buckets = guest_limits.buckets_of(deps, request.client_ip, purchase.buyer)
     await _require_within_limits(deps, buckets, hold_id, purchase.cart)
-    coupon = await coupon_uses.find_requested(deps, purchase.coupon_code, purchase.buyer, request.client_ip)
+    coupon = await coupon_redemption.find_requested(deps, purchase.coupon_code, purchase.buyer, request.client_ip)
     try:
         hold = await _lasting_hold(deps, hold_id, purchase)
     except HoldMismatch as mismatch:
         return await _placed_before(deps, request, purchase, hold_id, mismatch)
     except UNCERTAIN_ERRORS:
         if is_private:
-            hold_release.release_later(deps, hold_id)
+            orphaned_hold_release.release_later(deps, hold_id)
         raise
     failpoint("order.stock_held")
     try:
@@ -138,12 +138,13 @@ async def _place(
     except Exception as error:
         if should_release_hold(error):
             failpoint("order.refused")
-            await hold_release.release(deps, hold_id, retry=True)  # the client has its answer and may not come again
+            # The client has its answer and may not come again.
+            await orphaned_hold_release.release(deps, hold_id, retry=True)
         elif is_private:
-            hold_release.release_later(deps, hold_id)
+            orphaned_hold_release.release_later(deps, hold_id)
         raise
     if not is_new:
-        await hold_release.release(deps, hold_id, retry=is_private)
+        await orphaned_hold_release.release(deps, hold_id, retry=is_private)
     return placed
 
 
@@ -216,7 +217,7 @@ async def _lasting_hold(deps: OrderDeps, hold_id: UUID, purchase: RequestedOrder
     )
     hold = await _hold(deps, place_hold)
     if (hold.seconds_left or 0) < deps.hold_margin_seconds + pay_within_seconds / 2:
-        await hold_release.release(deps, hold_id, retry=False)
+        await orphaned_hold_release.release(deps, hold_id, retry=False)
         failpoint("order.stale_hold_released")
         hold = await _hold(deps, place_hold)
     return hold
@@ -279,7 +280,9 @@ async def _price_and_write(
         except RulesChanged:
             deps.pricing_rules.forget()
         except CouponChanged:
-            coupon = await coupon_uses.find_requested(deps, purchase.coupon_code, purchase.buyer, request.client_ip)
+            coupon = await coupon_redemption.find_requested(
+                deps, purchase.coupon_code, purchase.buyer, request.client_ip
+            )
     raise Unavailable("Prices are being changed. Try again.", retry_after=1)
 
 

@@ -15,7 +15,7 @@ from contracts.privacy import (
 )
 from infra.foundation import pagination
 from infra.foundation.failpoints import failpoint
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.order.deps import OrderDeps
 from services.order.store import privacy as store
 

@@ -16,11 +16,11 @@ from contracts.order import (
     PurchaseQuery,
 )
 from infra.foundation import pagination
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain.access import require_access
 from services.order.domain.order_numbers import parse_order_number
-from services.order.handlers.order_access import caller_of
+from services.order.handlers.guest_order_access import caller_of
 from services.order.store import queries as store
 from services.order.store.queries import OrderFilter
 

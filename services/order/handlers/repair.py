@@ -13,7 +13,7 @@ from contracts.catalog import HoldMismatch, OutOfStock, PlaceHold, RequestedLine
 from contracts.payment import PaidOrdersRequest, Payment, PaymentStatus
 from contracts.repair import RepairedItem, RepairRequest, RepairResult
 from infra.database.postgres import Transaction
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.order.deps import OrderDeps
 from services.order.domain import events, states
 from services.order.domain.orders import OrderRecord

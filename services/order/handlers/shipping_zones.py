@@ -14,7 +14,7 @@ from contracts.order import (
 from infra.database.postgres import Connection
 from infra.foundation import pagination
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain.shipping import find_taken_place
 from services.order.store import pricing_rules

@@ -15,9 +15,9 @@ from contracts.order import (
 from infra.database.postgres import Connection
 from infra.foundation import pagination
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.order.deps import OrderDeps
-from services.order.domain.taxes import overlaps
+from services.order.domain.applicable_taxes import overlaps
 from services.order.store import pricing_rules
 from services.order.store import tax_rates as store
 

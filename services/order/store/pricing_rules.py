@@ -8,9 +8,9 @@ from pydantic import TypeAdapter
 from contracts.failure import Fail
 from contracts.order import ShippingZone, TaxRate, TaxSettings
 from infra.database.postgres import Connection, Database
+from services.order.domain.applicable_taxes import TaxTable
 from services.order.domain.pricing import PricingRules
 from services.order.domain.shipping import ShippingTable
-from services.order.domain.taxes import TaxTable
 
 DecisionT = TypeVar("DecisionT")
 

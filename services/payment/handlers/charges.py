@@ -23,7 +23,7 @@ from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
 from infra.messaging.idempotency import IdempotencyKey
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import ChargeStep
 from services.payment.domain.payments import PaymentRecord, reject_card_number, require_payable

@@ -11,10 +11,10 @@ from contracts.failure import NotFound
 from contracts.payment import Payment
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.payment.deps import PaymentDeps
 from services.payment.domain.payments import PaymentRecord
-from services.payment.store import idempotency_keys, payments
+from services.payment.store import idempotency_key_reservations, payments
 
 
 async def reserve_id(deps: PaymentDeps, request: Request[Any]) -> UUID:
@@ -22,7 +22,7 @@ async def reserve_id(deps: PaymentDeps, request: Request[Any]) -> UUID:
     if request.idempotency_key is None:
         return new_id()
     async with deps.db.connection() as connection:
-        reserved = await idempotency_keys.reserve(connection, request.idempotency_key, new_id())
+        reserved = await idempotency_key_reservations.reserve(connection, request.idempotency_key, new_id())
     failpoint("payment.reserved")
     return reserved
 

@@ -12,7 +12,7 @@ from contracts.failure import NotFound
 from contracts.identity import Identity
 from contracts.order import Payable, PayablesRequest
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.payment.deps import PaymentDeps
 from services.payment.domain.payments import PaymentRecord
 from services.payment.store import payments

@@ -3,7 +3,7 @@
 from contracts.privacy import EraseProgress, EraseUserData, ExportUserData, UserDataPart
 from infra.foundation import pagination
 from infra.foundation.failpoints import failpoint
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.payment.deps import PaymentDeps
 from services.payment.store import payments
 from services.payment.store import privacy as store

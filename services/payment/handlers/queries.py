@@ -6,7 +6,7 @@ from contracts.failure import NotFound
 from contracts.model import ListPage
 from contracts.payment import ListPayments, PaidOrdersRequest, Payment, PaymentRef
 from infra.foundation import pagination
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.payment.deps import PaymentDeps
 from services.payment.handlers.order_access import is_own, opens_order, opens_payment
 from services.payment.store import payments

@@ -3,7 +3,7 @@
 from contracts.failure import NotFound
 from contracts.payment import Payment, RefundPayment
 from infra.foundation.failpoints import failpoint
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.payment.deps import PaymentDeps
 from services.payment.domain.payments import reject_card_number
 from services.payment.domain.refunds import refund_amount

@@ -18,7 +18,7 @@ from contracts.repair import RepairedItem, RepairRequest, RepairResult
 from infra.database.postgres import Transaction
 from infra.foundation import trace
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import ORDER_CANCELLED, ChargeOutcome, ChargeState, ChargeStep
 from services.payment.domain.events import past_events
@@ -29,7 +29,7 @@ from services.payment.gateways import GatewayError
 from services.payment.store import payments, refunds
 from services.payment.store import repair as store
 from services.payment.workers.charge import max_delay_seconds
-from services.payment.workers.settlement import settle_from_gateway
+from services.payment.workers.charge_outcomes import settle_from_gateway
 
 
 @dataclass(frozen=True, slots=True)

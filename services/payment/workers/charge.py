@@ -29,7 +29,7 @@ from services.payment.domain.charges import (
 from services.payment.gateways import GatewayError, GatewayUnavailable, PaymentGateway
 from services.payment.store import attempts
 from services.payment.workers.batch_worker import BatchWorker
-from services.payment.workers.settlement import settle_payments
+from services.payment.workers.charge_outcomes import settle_payments
 
 MAX_CALLS = 3
 """How often a gateway that fails at once is called within one attempt."""

@@ -5,7 +5,7 @@ from contracts.order import AddressInput
 from contracts.user import AddressRef, CustomerAddressRef, ReplaceAddress, SavedAddress
 from infra.foundation.ids import new_id
 from infra.foundation.pagination import decode_id_cursor, paginate
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
 from services.user.store import addresses
 

@@ -8,7 +8,7 @@ from contracts.model import ListPage
 from contracts.user import ListUsers, UpdateUser, User, UserBanned, UserRef, UserRoleChanged, UserUnbanned
 from infra.database.postgres import Connection
 from infra.foundation.pagination import decode_id_cursor, paginate
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.accounts import AccountRecord, require_other_admin
 from services.user.domain.emails import normalize_email

@@ -17,7 +17,7 @@ from contracts.user import (
 )
 from infra.foundation.ids import new_id, now
 from infra.foundation.pagination import decode_id_cursor, paginate
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.tokens import hash_token
 from services.user.store import api_keys

@@ -10,7 +10,7 @@ from contracts.user import (
     VerificationRequested,
     VerifyEmail,
 )
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.attempt_limits import throttle_key
 from services.user.domain.tokens import hash_token

@@ -15,13 +15,13 @@ from contracts.user import (
     PasswordChanged,
     ResetPassword,
 )
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.attempt_limits import throttle_key
 from services.user.domain.emails import normalize_email
 from services.user.domain.passwords import validate_password
 from services.user.domain.tokens import hash_token
-from services.user.handlers.own_account import load_own_account
+from services.user.handlers.reauthentication import load_own_account
 from services.user.store import accounts, email_tokens, sessions
 
 

@@ -19,12 +19,12 @@ from contracts.user import (
 from infra.database.postgres import Connection
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import now
-from infra.messaging.rpc import Reply, Request, RpcClient
+from infra.messaging.rpc_client import Reply, Request, RpcClient
 from services.user.deps import UserDeps
 from services.user.domain.accounts import require_other_admin
 from services.user.domain.emails import guest_order_spellings
 from services.user.domain.tokens import hash_token
-from services.user.handlers.own_account import load_own_account, lock_reauthenticated, reauthenticate
+from services.user.handlers.reauthentication import load_own_account, lock_reauthenticated, reauthenticate
 from services.user.store import accounts, addresses, administration, api_keys, erasures, sessions
 from services.user.store.erasures import ErasureReceipt
 

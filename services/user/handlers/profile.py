@@ -4,7 +4,7 @@ from contracts.failure import NotFound, PreconditionFailed
 from contracts.model import Empty
 from contracts.user import ContactList, ContactRequest, ContactsRequest, KnownContact, UpdateProfile, User, UserContact
 from infra.foundation.failpoints import failpoint
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
 from services.user.store import accounts
 

@@ -19,11 +19,11 @@ from contracts.user import (
     UserRef,
 )
 from infra.database.postgres import Connection
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.accounts import AccountRecord, needs_totp
 from services.user.domain.second_factor import parse_code
-from services.user.handlers.own_account import load_own_account
+from services.user.handlers.reauthentication import load_own_account
 from services.user.security.totp import new_recovery_codes
 from services.user.store import accounts, second_factors, sessions
 

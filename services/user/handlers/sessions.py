@@ -16,7 +16,7 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.pagination import decode_id_cursor, paginate
 from infra.foundation.telemetry import get_logger
 from infra.messaging.idempotency import AlreadyProcessed
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.attempt_limits import throttle_key
 from services.user.domain.emails import normalize_email

@@ -2,7 +2,7 @@
 
 from contracts.model import Empty
 from contracts.user import Jwks, KeyRotation
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.user.deps import UserDeps
 from services.user.security.signing_keys import ACTIVATION_DELAY_SECONDS, RETIREMENT_SECONDS
 

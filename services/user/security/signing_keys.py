@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from contracts.model import Empty
 from contracts.user import ACCESS_TOKEN_TTL_SECONDS, TOKEN_ALGORITHM
 from infra.database.postgres import Database
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.user.store import signing_keys
 from services.user.store.signing_keys import SigningKeyRecord
 

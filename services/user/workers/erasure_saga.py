@@ -18,7 +18,7 @@ from infra.database.audit_log import SERVICE_ACTOR
 from infra.database.postgres import Database
 from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import get_logger
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.messaging.topology import REVOKED_SESSIONS
 from services.user.domain.attempt_limits import throttle_key
 from services.user.domain.emails import guest_order_spellings

@@ -16,7 +16,7 @@ from nats.js.errors import Error as JetStreamError
 from infra.database.postgres import Database
 from infra.database.postgres_errors import CONTENTION_ERRORS, UNAVAILABLE_ERRORS
 from infra.foundation.telemetry import get_logger
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from infra.messaging.topology import REVOKED_SESSIONS
 from services.user.deps import UserDeps
 from services.user.store import api_keys, sessions

@@ -29,7 +29,7 @@ from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.messaging import append_only_stream
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from infra.ops.verify.audit_log_check import HashChain
 from infra.runtime.service import Resources, ServiceParts
 from tests.infra.conftest import KernelStack

@@ -13,7 +13,7 @@ from infra.database.postgres import Database, Transaction, connect
 from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from tests.infra.conftest import KernelStack
 from tests.infra.database.test_outbox import delivered
 from tests.support.eventually import eventually

@@ -16,7 +16,7 @@ from contracts.size_limits import MAX_MESSAGE_BYTES
 from infra.foundation.telemetry import Metrics
 from infra.messaging.connection import ConnectionMonitor, connect
 from infra.messaging.nats_client import MessageTooLargeError, NatsClient, message_size
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.messaging.topology import DEAD_LETTER_STREAM
 from tests.infra.conftest import KernelStack
 from tests.support.eventually import eventually

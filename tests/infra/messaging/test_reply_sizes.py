@@ -15,7 +15,7 @@ from infra.database.postgres import Database
 from infra.foundation.settings import PostgresSettings
 from infra.messaging.nats_client import MessageTooLargeError
 from infra.messaging.request_parsing import parse_request
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from infra.runtime.service import Resources, ServiceParts
 from tests.infra.conftest import KernelStack
 from tests.support.rpc import RpcCaller

@@ -11,7 +11,7 @@ from contracts import headers, order
 from contracts.model import Empty
 from contracts.operation import AnyOperation
 from infra.messaging.connection import ConnectionMonitor
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from infra.runtime.service import ServiceParts
 from tests.infra.conftest import KernelStack
 from tests.support.eventually import eventually

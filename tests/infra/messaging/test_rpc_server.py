@@ -34,7 +34,7 @@ from contracts.registry import HEALTH
 from infra.database.postgres import Database
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from infra.messaging.rpc_server import Handler
 from infra.runtime.service import Resources, ServiceParts
 from tests.infra.conftest import KernelStack

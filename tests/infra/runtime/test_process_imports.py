@@ -41,7 +41,7 @@ def test_garbage_collection_resumes_before_a_process_serves() -> None:
     program = """
 import gc
 from infra.foundation.settings import Settings
-from infra.runtime.lifecycle import prepare_process
+from infra.runtime.process_lifecycle import prepare_process
 
 gc.disable()
 prepare_process("order", Settings)

@@ -15,7 +15,7 @@ from contracts.order import OrderPaid
 from infra.database.postgres import Database
 from infra.foundation import trace
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from infra.runtime.service import ServiceParts
 from tests.infra.conftest import KernelStack
 from tests.support.eventually import eventually

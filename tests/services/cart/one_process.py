@@ -14,7 +14,7 @@ from contracts.model import Empty
 from infra.database.mongo import Document
 from infra.foundation.ids import now
 from infra.foundation.telemetry import Metrics
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from infra.messaging.rpc_server import RpcServer
 from services.cart.app import HANDLERS
 from services.cart.deps import CartDeps

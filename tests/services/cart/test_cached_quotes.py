@@ -11,7 +11,7 @@ from contracts.catalog import OutOfStock, Product, QuoteRequest, SkuQuote, SkuQu
 from contracts.identity import Identity
 from contracts.money import Money
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from services.cart import price_client
 from services.cart.price_client import CACHE_SECONDS, REFRESH_AFTER_SECONDS, PriceClient
 from tests.services.cart.conftest import CartClient

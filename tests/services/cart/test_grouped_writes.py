@@ -14,7 +14,7 @@ from contracts.catalog import OutOfStock, Product, SkuUnknown
 from contracts.failure import NotFound, PreconditionFailed, Unavailable
 from infra.database.mongo import Document
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.cart.app import HANDLERS
 from services.cart.deps import CartDeps, build_deps
 from services.cart.settings import CartSettings

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.catalog import NotCsv, ProductStatus
-from services.catalog.domain.product_csv import ProductCsv, detect_format
+from services.catalog.domain.product_file_formats import ProductCsv, detect_format
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.product_reader import FileProduct
 

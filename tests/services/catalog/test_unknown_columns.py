@@ -10,7 +10,7 @@ import pytest
 from contracts import catalog
 from contracts.catalog import Product, ProductFileDialect
 from infra.foundation.ids import new_id
-from services.catalog.domain.product_csv import ProductCsv
+from services.catalog.domain.product_file_formats import ProductCsv
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.shopify.columns import NEWER_HEADER
 from services.catalog.domain.shopify.export_pages import FilePosition, write_page

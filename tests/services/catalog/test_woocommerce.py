@@ -5,7 +5,7 @@ import pytest
 from contracts import catalog
 from contracts.catalog import ProductImport, ProductStatus
 from infra.foundation.ids import new_id
-from services.catalog.domain.product_csv import ProductCsv, detect_format
+from services.catalog.domain.product_file_formats import ProductCsv, detect_format
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.domain.woocommerce.columns import WooCommerceFormat

@@ -22,7 +22,7 @@ from infra.foundation.settings import PostgresSettings
 from infra.ops.devstack.stack import Stack
 from services.notification.domain.deliveries import NewDelivery
 from services.notification.domain.mails import subject_line
-from services.notification.domain.unconfirmed_mails import UnconfirmedMailLimits
+from services.notification.domain.mails_to_unconfirmed_addresses import UnconfirmedMailLimits
 from services.notification.mail.recipient_throttle import RecipientThrottle
 from services.notification.mail.recipients import RecipientLookup
 from services.notification.mail.smtp import SmtpConnection

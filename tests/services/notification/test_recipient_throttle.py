@@ -17,7 +17,7 @@ from infra.foundation.ids import new_id, now
 from infra.ops.devstack.mail_files import list_mails
 from infra.ops.devstack.stack import Stack
 from services.notification.domain.deliveries import MailDelivery
-from services.notification.domain.unconfirmed_mails import UnconfirmedMailLimits, recipient_digest
+from services.notification.domain.mails_to_unconfirmed_addresses import UnconfirmedMailLimits, recipient_digest
 from services.notification.mail.recipient_throttle import RecipientThrottle
 from services.notification.mail.recipients import Recipient, RecipientLookup
 from services.notification.store import deliveries

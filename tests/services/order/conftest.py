@@ -19,7 +19,7 @@ from infra.database.postgres import connect
 from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.ops.devstack.stack import Stack
 from services.order.deps import OrderDeps
 from services.order.domain.access import OrderTokens

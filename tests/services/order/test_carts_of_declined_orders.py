@@ -19,7 +19,7 @@ from contracts.identity import Identity
 from contracts.order import Order, OrderPaid, OrderStatus, PlacedOrder
 from contracts.payment import PaymentFailed
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request, RpcClient
+from infra.messaging.rpc_client import Request, RpcClient
 from services.order.deps import OrderDeps
 from services.order.domain import states
 from services.order.domain.orders import CartVersion

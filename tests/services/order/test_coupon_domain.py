@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from contracts.coupons import CouponInvalid, CouponKind, CouponRefusal, CouponTarget, CouponTerms
 from contracts.order import Coupon, CouponFields, ShippingZone, TaxRate, TaxReason, TaxSettings
+from services.order.domain.applicable_taxes import TaxTable
 from services.order.domain.coupons import (
     RANDOM_BYTES,
     CouponChanged,
@@ -29,7 +30,6 @@ from services.order.domain.coupons import (
 from services.order.domain.places import Place
 from services.order.domain.pricing import GoodsLine, OrderPrice, PricingRules, price_order
 from services.order.domain.shipping import ShippingTable
-from services.order.domain.taxes import TaxTable
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ID = UUID(int=7)

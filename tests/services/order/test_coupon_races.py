@@ -17,12 +17,12 @@ from contracts.identity import Identity
 from contracts.order import Coupon, Order, PlaceOrder
 from infra.database import group_commit
 from infra.foundation.ids import new_id, now
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.order.deps import OrderDeps
 from services.order.domain.coupon_guesses import CouponGuessLimit
 from services.order.domain.coupons import CouponChanged, customer_of
 from services.order.domain.orders import Buyer, OrderDraft, draft_order
-from services.order.handlers import coupon_uses, place
+from services.order.handlers import coupon_redemption, place
 from services.order.handlers.grouped_orders import write_orders
 from services.order.store import pricing_rules
 from tests.services.order.conftest import CouponClient, OrderClient, buyer_of
@@ -79,7 +79,7 @@ async def draft_with(
     hold: Hold = await deps.rpc.request(catalog.HOLD, catalog.PlaceHold(hold_id=new_id(), lines=lines, seconds=1200))
     body = PlaceOrder.model_validate({"items": lines, "shipping_address": ADDRESS})
     buyer = buyer or Buyer(new_id(), None)
-    found = await coupon_uses.find_requested(deps, coupon.code if coupon else None, buyer, "192.0.2.1")
+    found = await coupon_redemption.find_requested(deps, coupon.code if coupon else None, buyer, "192.0.2.1")
     async with deps.db.connection() as connection:
         rules = await pricing_rules.load(connection)
     return draft_order(body, buyer, hold, None, rules, order_id=new_id(), at=now(), coupon=found)
@@ -157,7 +157,7 @@ async def test_an_edited_coupon_prices_an_order_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lamp, coupon = await new_product(price=1000), await coupons.create()
-    find, edits = coupon_uses.find_requested, iter([50])
+    find, edits = coupon_redemption.find_requested, iter([50])
 
     async def find_then_edit(*arguments: Any) -> Any:
         """An administrator edits the coupon just after the order has read it."""
@@ -166,7 +166,7 @@ async def test_an_edited_coupon_prices_an_order_again(
             await coupons.replace(coupon, value=value)
         return found
 
-    monkeypatch.setattr(coupon_uses, "find_requested", find_then_edit)
+    monkeypatch.setattr(coupon_redemption, "find_requested", find_then_edit)
     body = {"items": [{"sku": lamp.variants[0].sku, "quantity": 1}], "shipping_address": ADDRESS, "coupon": coupon.code}
     order = (await place.place(deps, Request(PlaceOrder.model_validate(body), identity=new_customer()))).content
     assert order.discount.amount == 500
@@ -180,7 +180,7 @@ async def test_who_guesses_too_often_is_refused_every_code(deps: OrderDeps, coup
 
     async def attempt(code: str, client_ip: str, cart_reference: str = "") -> str | None:
         try:
-            found = await coupon_uses.find_usable(
+            found = await coupon_redemption.find_usable(
                 limited, code, customer, client_ip=client_ip, cart_reference=cart_reference
             )
         except TooManyCouponAttempts as refusal:

@@ -16,7 +16,7 @@ from contracts.identity import Identity
 from contracts.order import CouponCodeTaken, Order, OrderPlaced, OrderStatus
 from contracts.privacy import EraseUserData
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.order.deps import OrderDeps
 from services.order.handlers import privacy
 from tests.services.order.conftest import CouponClient, OrderClient, buyer_of

@@ -28,12 +28,12 @@ from contracts.order import (
 from contracts.payment import CardNumberRefused
 from services.order.domain import access, events, orders, states
 from services.order.domain.access import OrderCaller
+from services.order.domain.applicable_taxes import TaxTable
 from services.order.domain.order_numbers import format_order_number, parse_order_number
 from services.order.domain.orders import Buyer, OrderRecord
 from services.order.domain.pricing import PricingRules
 from services.order.domain.shipping import ShippingTable
 from services.order.domain.states import COMMANDS, FACTS, NEXT_STATUSES, Decision, Transition, decide
-from services.order.domain.taxes import TaxTable
 from tests.support.http import ADDRESS
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -17,7 +17,7 @@ from infra.foundation import trace
 from infra.foundation.ids import new_id, now
 from infra.messaging.event_parsing import ReceivedEvent
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.order.app import EVENT_HANDLERS
 from services.order.deps import OrderDeps
 from services.order.domain.orders import Buyer, CartVersion, OrderDraft, draft_order

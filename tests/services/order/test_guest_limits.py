@@ -18,7 +18,7 @@ from contracts.identity import Identity
 from contracts.order import Order, OrderStatus, PlaceOrder, TooManyGuestOrders
 from infra.foundation.ids import new_id
 from infra.messaging.idempotency import IdempotencyKey
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from infra.ops.devstack.free_ports import LOOPBACK
 from infra.ops.devstack.stack import Stack
 from services.order.deps import GUEST_ORDER_OUTCOMES, OrderDeps, build_deps

@@ -17,11 +17,11 @@ from contracts.order import (
     TaxSettings,
 )
 from infra.foundation.ids import new_id
+from services.order.domain.applicable_taxes import TaxTable, overlaps, taxing_place
 from services.order.domain.places import Place, PlaceIndex, place_of
 from services.order.domain.pricing import GoodsLine, OrderPrice, PricingRules, price_order
 from services.order.domain.shipping import ShippingTable
 from services.order.domain.sums import tax_on
-from services.order.domain.taxes import TaxTable, overlaps, taxing_place
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 MIAMI = place_of("US", "FL", "33101-4321")

@@ -25,7 +25,7 @@ from contracts.order import (
     TaxReason,
 )
 from infra.foundation.ids import new_id, now
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.order.deps import OrderDeps
 from services.order.domain.orders import Buyer, OrderDraft, draft_order
 from services.order.handlers import place as handlers

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from contracts.failure import InvalidRequest
 from contracts.money import Money
 from contracts.order import NotDeliverable, ShippingMethod, ShippingMethodKind, TaxSettings
+from services.order.domain.applicable_taxes import TaxTable
 from services.order.domain.places import Place, place_of
 from services.order.domain.pricing import GoodsLine, PricingRules, price_order
 from services.order.domain.shipping import ShippingChoice, ShippingTable, price_of
-from services.order.domain.taxes import TaxTable
 from tests.services.order.test_pricing import AT, BERLIN, RATES, rules, shipping_method, shipping_zone
 
 ZONES = (

@@ -10,7 +10,7 @@ from infra.database.postgres import connect
 from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.messaging.event_parsing import ReceivedEvent
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from services.payment.app import EVENT_HANDLERS
 from services.payment.deps import PaymentDeps
 from services.payment.gateways import GatewayRegistry

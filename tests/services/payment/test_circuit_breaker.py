@@ -8,7 +8,7 @@ import pytest
 
 from contracts.money import Money
 from infra.database.postgres import connect
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import ChargeOutcome, ChargeState
 from services.payment.gateways import GatewayError, GatewayRegistry

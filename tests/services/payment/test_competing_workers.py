@@ -13,7 +13,7 @@ import pytest
 
 from infra.database.postgres import connect
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import ChargeAttempt, ChargeOutcome, ChargeState, ChargeStep
 from services.payment.domain.refunds import RefundAttempt

@@ -21,7 +21,7 @@ from infra.database.migrate import migrate, migrations_of
 from infra.database.postgres import connect
 from infra.foundation.ids import new_id, now
 from infra.foundation.telemetry import Metrics
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.ops.devstack.mail_files import list_mails
 from infra.ops.devstack.stack import Stack
 from infra.runtime.service import Resources

@@ -11,9 +11,9 @@ from contracts.failure import Forbidden, InvalidCursor, InvalidRequest, NotFound
 from contracts.identity import Identity, Role
 from contracts.user import InvalidCredentials, InvalidRefreshToken, LastAdmin, MakeAdmin, UpdateUser, UserRef
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
-from services.user.handlers import administration, registration
+from services.user.handlers import account_creation, administration
 from tests.services.user.conftest import PASSWORD, Member, identity_of
 from tests.support.event_recorder import EventRecorder
 from tests.support.http import HttpClient, RegisteredCustomer
@@ -134,7 +134,7 @@ async def test_administration_over_http(admin_http: HttpClient, customer: Regist
 
 async def made_admin(deps: UserDeps) -> Identity:
     body = {"email": f"{new_id().hex}@example.com", "password": PASSWORD}
-    answer: Reply[user.User] = await registration.make_admin(deps, Request(MakeAdmin.model_validate(body)))
+    answer: Reply[user.User] = await account_creation.make_admin(deps, Request(MakeAdmin.model_validate(body)))
     assert isinstance(answer.content, user.User)
     return Identity(user_id=answer.content.id, role=Role.ADMIN)
 

@@ -10,7 +10,7 @@ from contracts import user
 from contracts.failure import Overloaded
 from contracts.user import InvalidCredentials, SessionTokens, TooManyAttempts
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.user.deps import UserDeps
 from services.user.domain.attempt_limits import throttle_key
 from services.user.handlers import sessions

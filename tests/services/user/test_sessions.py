@@ -14,7 +14,7 @@ from contracts.failure import Fail, InvalidRequest, NotFound
 from contracts.identity import Identity
 from contracts.user import InvalidCredentials, InvalidRefreshToken, SessionTokens, TokenReused
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.user.deps import UserDeps
 from services.user.domain.tokens import hash_token
 from services.user.handlers import sessions

@@ -23,7 +23,7 @@ from contracts.user import (
     TotpRequired,
 )
 from infra.foundation.ids import new_id, now
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.user.deps import UserDeps
 from services.user.handlers import second_factor, sessions
 from services.user.workers.cleanup import delete_expired

@@ -17,7 +17,7 @@ from contracts.user import (
     TooManyAttempts,
 )
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from infra.ops.devstack.stack import Stack
 from services.user.deps import UserDeps
 from services.user.handlers import sessions

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from contracts.catalog import ChangeProduct, ProductStatus, VariantInput
 from services.catalog.domain.folded_text import unique_tags
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
-from services.catalog.domain.publication import UNSCHEDULED, Publication, with_status
+from services.catalog.domain.publication_schedule import UNSCHEDULED, Publication, with_status
 from services.catalog.domain.shopify.cells import MAX_ALT_LENGTH, cut_line, make_line, parse_line, parse_status
 from services.catalog.domain.shopify.derived_skus import derive_sku
 from services.catalog.domain.shopify.notices import Notices

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from services.catalog.domain.shopify.csv_format import CsvFormat
+from services.catalog.domain.shopify.csv_detection import CsvFormat
 from services.catalog.domain.shopify.formula_cells import unescape_formula
 from services.catalog.domain.slugs import slugify
 

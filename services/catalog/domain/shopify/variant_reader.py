@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from contracts import text_formats
+from contracts import text_patterns
 from contracts.catalog import VariantInput
 from contracts.money import Money
 from services.catalog.domain.number_parsing import parse_price
@@ -96,7 +96,7 @@ def parse_variants(rows: Sequence[CsvRow], handle: str, currency: str, notices: 
 def describe_error(error: ValidationError) -> str:
     """The first error of a contract model."""
     first = error.errors(include_url=False, include_input=False)[0]
-    place, detail = "/".join(map(str, first["loc"])), text_formats.describe_error(first)
+    place, detail = "/".join(map(str, first["loc"])), text_patterns.describe_error(first)
     return f"{place}: {detail}" if place else detail
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from services.catalog.domain.shopify.columns import READ_COLUMNS, known_columns
-from services.catalog.domain.shopify.csv_format import CsvFormat
+from services.catalog.domain.shopify.csv_detection import CsvFormat
 
 _NAMES = (
     *("ID", "Type", "SKU", "GTIN, UPC, EAN, or ISBN", "Name", "Published", "Visibility in catalog"),

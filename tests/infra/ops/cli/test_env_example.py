@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings
 
 from contracts.registry import SERVICES
 from edge.settings import EdgeSettings
-from infra.ops.cli.admin_account import AdminSettings
+from infra.ops.cli.admin_client import AdminSettings
 from infra.ops.devstack.nginx_config import NginxLimits, NginxSettings
 from infra.ops.devstack.stack_settings import StackSettings
 

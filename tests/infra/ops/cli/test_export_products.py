@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from infra.ops.cli.admin_account import AdminApi
+from infra.ops.cli.admin_client import AdminApi
 from infra.ops.cli.export_products import save_export
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.stack import Stack

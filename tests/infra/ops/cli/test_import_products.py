@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from rich.console import Console
 
 from infra.foundation.ids import new_id
-from infra.ops.cli.admin_account import AdminApi
+from infra.ops.cli.admin_client import AdminApi
 from infra.ops.cli.import_products import count_rows, print_result, read_product_file
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.stack import Stack

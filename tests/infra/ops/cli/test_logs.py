@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from infra.ops.cli.commands import app
-from infra.ops.cli.log_lines import parse_line, parse_lines
+from infra.ops.cli.log_line_parser import parse_line, parse_lines
 from infra.ops.cli.logs import follow_logs, parse_since
 from infra.ops.devstack.data_dir import DataDir, open_data_dir
 from infra.ops.devstack.errors import StackError

@@ -7,12 +7,12 @@ import orjson
 from contracts.countries import EU_COUNTRIES
 from contracts.order import ShippingZone, ShippingZoneFields, TaxRate, TaxRateFields
 from infra.foundation.ids import new_id
-from infra.ops.cli.admin_account import AdminApi, ensure_admin, log_in
+from infra.ops.cli.admin_client import AdminApi, ensure_admin, log_in
 from infra.ops.cli.starter_tax_and_shipping import StarterSet, load_starter_set, read_starter_set
 from infra.ops.devstack.stack import Stack
+from services.order.domain.applicable_taxes import TaxTable, overlaps
 from services.order.domain.places import Place, place_of
 from services.order.domain.shipping import ShippingTable, find_taken_place
-from services.order.domain.taxes import TaxTable, overlaps
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SET = read_starter_set()

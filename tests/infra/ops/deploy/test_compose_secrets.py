@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from contracts.size_limits import MAX_MESSAGE_BYTES
 from infra.ops.cli import certificate as certificates
-from infra.ops.cli import compose as deploy
-from infra.ops.cli.admin_account import DEFAULT_EMAIL, PASSWORD_FILE
+from infra.ops.cli import compose_setup as deploy
+from infra.ops.cli.admin_client import DEFAULT_EMAIL, PASSWORD_FILE
 from infra.ops.cli.commands import app
 from infra.ops.devstack.errors import StackError
 from infra.ops.devstack.free_ports import LOOPBACK

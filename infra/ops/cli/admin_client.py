@@ -22,7 +22,7 @@ from contracts import user
 from contracts.failure import InvalidRequest
 from contracts.user import MakeAdmin
 from infra.messaging import connection
-from infra.messaging.rpc import RpcClient
+from infra.messaging.rpc_client import RpcClient
 from infra.ops.cli.running_stack import RunningStack
 from infra.ops.devstack.endpoints import StackEndpoints
 from infra.ops.devstack.errors import StackError

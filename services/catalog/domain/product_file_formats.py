@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from services.catalog.domain.shopify.csv_format import CsvFormat, choose_format, possible_formats
+from services.catalog.domain.shopify.csv_detection import CsvFormat, choose_format, possible_formats
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.domain.shopify.product_reader import parse_product as parse_shopify_product

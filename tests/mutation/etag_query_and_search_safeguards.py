@@ -5,8 +5,8 @@ from tests.mutation.safeguard import Safeguard
 ETAGS = "tests/edge/test_etags.py"
 CONDITIONAL = "tests/edge/test_conditional_requests.py"
 QUERIES = "tests/edge/test_query_values.py"
-FORMATS = "tests/contracts/test_text_formats.py"
-SEARCH = "tests/services/catalog/test_search.py"
+FORMATS = "tests/contracts/test_text_patterns.py"
+SEARCH = "tests/services/catalog/test_accent_insensitive_search.py"
 LARGE = "tests/services/catalog/test_searches_with_many_matches.py"
 WORDS = "tests/services/catalog/test_search_vocabulary.py"
 PRODUCT_FILTERS = "services/catalog/store/product_filters.py"
@@ -51,7 +51,7 @@ QUERY_SAFEGUARDS = (
     ),
     Safeguard(
         "error text: a pattern is shown",
-        "contracts/text_formats.py",
+        "contracts/text_patterns.py",
         'if error["type"] == "string_pattern_mismatch":',
         "if False:",
         (f"{FORMATS}::test_no_route_shows_a_pattern",),

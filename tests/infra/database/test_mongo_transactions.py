@@ -16,7 +16,7 @@ from infra.database.mongo import Mongo, connect
 from infra.foundation.ids import new_id, now
 from infra.foundation.settings import MongoSettings
 from infra.messaging.idempotency import REPLY_RETENTION_SECONDS, AlreadyProcessed, IdempotencyKey, StoredReply
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from infra.ops.devstack.stack import Stack
 
 

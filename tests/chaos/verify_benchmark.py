@@ -1,4 +1,4 @@
-"""Generates a shop with many past orders directly in its stores: `python -m tests.chaos.generate_orders`.
+"""Generates a shop with many past orders directly in its stores: `python -m tests.chaos.verify_benchmark`.
 
 The stores are consistent, as if every order had been placed, paid, shipped and consumed. Then `souk verify` runs over
 them as a process, and its time and memory are printed. The servers run and the services do not.

@@ -103,14 +103,14 @@ MESSAGING_SAFEGUARDS = (
     ),
     Safeguard(
         "messaging: a reader may use the API of the shop",
-        "infra/messaging/accounts.py",
+        "infra/messaging/nats_accounts.py",
         '"$JS.API.CONSUMER.>",',
         '"$JS.API.CONSUMER.>", "$JS.SHOP.>",',
         (READER,),
     ),
     Safeguard(
         "messaging: a reader may publish anything",
-        "infra/messaging/accounts.py",
+        "infra/messaging/nats_accounts.py",
         "return _account(reader_account(name), [_user(name, password, READER_PERMISSIONS)], exports, imports)",
         'return _account(reader_account(name), [_user(name, password, Permissions([">"], [">"]))], exports, imports)',
         (READER,),

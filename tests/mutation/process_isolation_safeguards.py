@@ -81,7 +81,7 @@ PROCESS_SAFEGUARDS = (
         "docker-compose.yml",
         "      SOUK_SHOP_NAME:\n",
         "",
-        ("tests/infra/ops/deploy/test_containers.py::test_every_setting_reaches_the_container_that_reads_it",),
+        ("tests/infra/ops/deploy/test_container_settings.py::test_every_setting_reaches_the_container_that_reads_it",),
     ),
     Safeguard(
         "compose: NATS monitoring is open to other machines",
@@ -92,7 +92,7 @@ PROCESS_SAFEGUARDS = (
     ),
     Safeguard(
         "compose: the password of the mail server is lost",
-        "infra/ops/cli/compose.py",
+        "infra/ops/cli/compose_setup.py",
         "        _write_if_changed(mail, password.encode())\n",
         '        _write_if_changed(mail, b"")\n',
         ("tests/infra/ops/deploy/test_compose_secrets.py::test_chosen_passwords_are_written_to_files",),

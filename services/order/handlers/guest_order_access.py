@@ -8,7 +8,7 @@ import orjson
 from contracts.failure import NotFound
 from contracts.order import PlaceOrder
 from infra.messaging.idempotency import StoredReply
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.order.deps import OrderDeps
 from services.order.domain.access import OrderCaller
 

@@ -18,8 +18,8 @@ from pymongo import AsyncMongoClient
 
 from contracts import user
 from infra.messaging import connection, topology
-from infra.ops.cli import compose as deploy
-from infra.ops.cli.admin_account import DEFAULT_EMAIL, PASSWORD_FILE
+from infra.ops.cli import compose_setup as deploy
+from infra.ops.cli.admin_client import DEFAULT_EMAIL, PASSWORD_FILE
 from infra.ops.devstack import mongo
 from infra.ops.devstack.data_dir import open_data_dir
 from infra.ops.devstack.free_ports import LOOPBACK, PortPicker

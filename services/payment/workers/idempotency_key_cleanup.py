@@ -4,7 +4,7 @@ from functools import partial
 
 from infra.foundation.background import PeriodicTask
 from services.payment.deps import PaymentDeps
-from services.payment.store import idempotency_keys
+from services.payment.store import idempotency_key_reservations
 
 HOUR_SECONDS = 3600.0
 
@@ -17,5 +17,5 @@ def task(deps: PaymentDeps) -> PeriodicTask:
 async def prune_idempotency_keys(deps: PaymentDeps) -> bool:
     """Deletes the reserved ids whose idempotency keys have expired."""
     async with deps.db.connection() as connection:
-        await idempotency_keys.prune(connection)
+        await idempotency_key_reservations.prune(connection)
     return False

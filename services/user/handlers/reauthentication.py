@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from contracts.failure import NotFound
 from contracts.user import InvalidCode, SecondFactorRequired, WrongCode, WrongPassword
 from infra.database.postgres import Connection
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.user.deps import UserDeps
 from services.user.domain.accounts import AccountRecord
 from services.user.domain.attempt_limits import ThrottleKey, throttle_key

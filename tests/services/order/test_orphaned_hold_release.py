@@ -19,10 +19,10 @@ from infra.database.postgres import Database
 from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.messaging.idempotency import IdempotencyKey
-from infra.messaging.rpc import Request, RpcClient
+from infra.messaging.rpc_client import Request, RpcClient
 from services.order.deps import OrderDeps
 from services.order.handlers import place
-from services.order.workers import hold_release
+from services.order.workers import orphaned_hold_release
 from tests.services.order.conftest import OrderClient
 from tests.support.eventually import eventually
 
@@ -35,7 +35,7 @@ SELECT pid FROM pg_stat_activity WHERE application_name = 'souk-order-test' AND 
 @pytest.fixture
 async def releasing(deps: OrderDeps) -> AsyncIterator[OrderDeps]:
     """The same, with the task that releases remembered holds, which looks more often here."""
-    periodic = hold_release.task(deps)
+    periodic = orphaned_hold_release.task(deps)
     periodic.interval_seconds = 0.05
     task = asyncio.create_task(periodic.run())
     yield deps
@@ -59,7 +59,7 @@ async def test_a_remembered_hold_is_released(
     releasing: OrderDeps, order_client: OrderClient, new_product: NewProduct
 ) -> None:
     lamp = await new_product()
-    hold_release.release_later(releasing, await make_hold(releasing, lamp))
+    orphaned_hold_release.release_later(releasing, await make_hold(releasing, lamp))
     await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)
 
 
@@ -73,8 +73,8 @@ async def test_the_hold_of_an_order_is_kept(
     lamp, other = await new_product(), await new_product()
     order = await order_client.place(new_customer(), (lamp, 2))
     hold_id = await (await database("order")).fetchval("SELECT hold_id FROM orders WHERE id = $1", order.id)
-    hold_release.release_later(releasing, hold_id)
-    hold_release.release_later(releasing, await make_hold(releasing, other))
+    orphaned_hold_release.release_later(releasing, hold_id)
+    orphaned_hold_release.release_later(releasing, await make_hold(releasing, other))
     await order_client.wait_for_stock(other, on_hand=10, reserved=0)
     await order_client.wait_for_stock(lamp, on_hand=10, reserved=2)
 
@@ -85,7 +85,7 @@ async def test_a_failed_release_is_tried_again(
     lamp = await new_product()
     hold_id = await make_hold(releasing, lamp)
     with trace.activate(replace(trace.start(), deadline=-1.0)):
-        await hold_release.release(releasing, hold_id, retry=True)
+        await orphaned_hold_release.release(releasing, hold_id, retry=True)
     await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)
 
 

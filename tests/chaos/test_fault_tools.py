@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.chaos.crashes_in_any_process import SharedCrashOrder
 from tests.chaos.process_clock import ProcessClock
-from tests.chaos.shared_crashes import SharedCrashOrder
 from tests.chaos.small_disk import file_size_limit, small_disk, unavailable_reason
 from tests.support.eventually import eventually
 

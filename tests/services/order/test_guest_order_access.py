@@ -8,10 +8,10 @@ import pytest
 from contracts.failure import NotFound
 from contracts.order import OrderRef
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from services.order.deps import OrderDeps
 from services.order.domain.access import OrderTokens
-from services.order.handlers.order_access import caller_of
+from services.order.handlers.guest_order_access import caller_of
 from tests.support.rpc import customer_identity
 
 TOKENS = OrderTokens("a secret of tests")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.catalog.domain.facets import ValueKind, facet_id, facet_name_id
-from services.catalog.domain.search_words import choose_corrections, is_one_typo_away, may_be_mistyped
+from services.catalog.domain.facet_ids import ValueKind, facet_id, facet_name_id
 from services.catalog.domain.synonyms import Synonyms, alternatives_query
+from services.catalog.domain.typo_correction import choose_corrections, is_one_typo_away, may_be_mistyped
 
 WORDS = st.text("abc", max_size=6)
 

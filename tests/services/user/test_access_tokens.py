@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from contracts import user
 from contracts.model import Empty
-from infra.messaging.rpc import Request
+from infra.messaging.rpc_client import Request
 from infra.ops.devstack.stack import Stack
 from services.user.deps import UserDeps
 from services.user.handlers import signing_keys

@@ -5,7 +5,11 @@ from uuid import UUID
 
 from infra.database.advisory_locks import AdvisoryLockSeed, lock_texts
 from infra.database.postgres import Connection
-from services.notification.domain.unconfirmed_mails import WINDOW_SECONDS, UnconfirmedMail, UnconfirmedMailLimits
+from services.notification.domain.mails_to_unconfirmed_addresses import (
+    WINDOW_SECONDS,
+    UnconfirmedMail,
+    UnconfirmedMailLimits,
+)
 
 # Counts mails of different recipients, each unless its recipient has had enough. A mail that was counted before and is
 # tried again is allowed, and not counted again; so is a mail about an order that was mailed about before.

@@ -14,7 +14,7 @@ from contracts.user import (
 from infra.database.postgres import Transaction
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
-from infra.messaging.rpc import Reply, Request
+from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
 from services.user.domain.accounts import AccountRecord
 from services.user.domain.attempt_limits import throttle_key

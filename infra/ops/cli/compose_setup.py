@@ -21,10 +21,10 @@ from rich.console import Console
 
 from contracts.operation import EDGE
 from contracts.size_limits import MAX_MESSAGE_BYTES
-from infra.messaging.accounts import render_accounts
+from infra.messaging.nats_accounts import render_accounts
 from infra.messaging.permissions import NATS_USERS
 from infra.ops.cli import certificate as certificates
-from infra.ops.cli.admin_account import DEFAULT_EMAIL, PASSWORD_FILE, AdminSettings, ensure_admin
+from infra.ops.cli.admin_client import DEFAULT_EMAIL, PASSWORD_FILE, AdminSettings, ensure_admin
 from infra.ops.cli.options import DataOption
 from infra.ops.cli.running_stack import find_data_dir
 from infra.ops.cli.seed import seed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from coverage import CoverageData
 
-from tests.support.coverage_files import remove_damaged_coverage_files
+from tests.support.damaged_coverage_files import remove_damaged_coverage_files
 
 
 def measured(folder: Path, name: str, lines: int = 3) -> Path:

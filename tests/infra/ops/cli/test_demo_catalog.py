@@ -16,7 +16,7 @@ from PIL import Image
 from contracts.catalog import CreateCategory, CreateProduct
 from infra.foundation.ids import new_id
 from infra.ops.cli import seed as seeding
-from infra.ops.cli.admin_account import AdminApi, ApiError, credentials_from_environment, ensure_admin, log_in
+from infra.ops.cli.admin_client import AdminApi, ApiError, credentials_from_environment, ensure_admin, log_in
 from infra.ops.cli.demo_images import PALETTES, draw_image
 from infra.ops.cli.seed import (
     CATALOG_FILE,

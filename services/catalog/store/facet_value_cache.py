@@ -8,7 +8,7 @@ import orjson
 
 from infra.database.postgres import Connection
 from services.catalog.domain.facet_counting import FacetCounts
-from services.catalog.domain.facets import ValueKind
+from services.catalog.domain.facet_ids import ValueKind
 
 MAX_SPELLINGS = 50_000
 """The oldest entry is dropped first."""

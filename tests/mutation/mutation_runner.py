@@ -25,22 +25,22 @@ from tests.mutation.account_safeguards import ACCOUNT_SAFEGUARDS
 from tests.mutation.cart_safeguards import CART_SAFEGUARDS
 from tests.mutation.coupon_safeguards import COUPON_SAFEGUARDS
 from tests.mutation.decline_safeguards import DECLINE_SAFEGUARDS
+from tests.mutation.etag_query_and_search_safeguards import QUERY_SAFEGUARDS
 from tests.mutation.export_safeguards import EXPORT_SAFEGUARDS
-from tests.mutation.field_safeguards import FIELD_SAFEGUARDS
 from tests.mutation.guest_safeguards import GUEST_SAFEGUARDS
 from tests.mutation.import_safeguards import IMPORT_SAFEGUARDS
 from tests.mutation.mail_safeguards import MAIL_SAFEGUARDS
-from tests.mutation.messaging_safeguards import MESSAGING_SAFEGUARDS
+from tests.mutation.nats_permission_safeguards import MESSAGING_SAFEGUARDS
 from tests.mutation.price_plan_safeguards import PRICE_PLAN_SAFEGUARDS
 from tests.mutation.pricing_safeguards import PRICING_SAFEGUARDS
-from tests.mutation.process_safeguards import PROCESS_SAFEGUARDS
+from tests.mutation.process_isolation_safeguards import PROCESS_SAFEGUARDS
+from tests.mutation.product_field_safeguards import FIELD_SAFEGUARDS
 from tests.mutation.product_safeguards import PRODUCT_SAFEGUARDS
-from tests.mutation.query_safeguards import QUERY_SAFEGUARDS
 from tests.mutation.reply_cache_safeguards import REPLY_CACHE_SAFEGUARDS
 from tests.mutation.review_safeguards import REVIEW_SAFEGUARDS
 from tests.mutation.safeguard import Safeguard
 from tests.mutation.size_safeguards import SIZE_SAFEGUARDS
-from tests.mutation.stock_safeguards import STOCK_SAFEGUARDS
+from tests.mutation.untracked_stock_safeguards import STOCK_SAFEGUARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_TIMEOUT_SECONDS = 300.0

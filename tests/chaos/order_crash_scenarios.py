@@ -14,7 +14,7 @@ from infra.foundation.ids import new_id
 from services.cart.domain.carts import cart_reference
 from services.order.domain.orders import CartVersion
 from services.order.handlers.place import derive_hold_id
-from tests.chaos.account_scenarios import customer_with_cart
+from tests.chaos.account_and_cart_crash_scenarios import customer_with_cart
 from tests.chaos.crash_harness import EVENTUALLY_SECONDS, PRICE, CrashOrder, CrashTestShop
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS, HttpClient

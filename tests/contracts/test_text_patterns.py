@@ -9,7 +9,7 @@ from pydantic import BaseModel, StringConstraints, ValidationError, create_model
 
 from contracts.failure import Fail
 from contracts.registry import EVENTS, OPERATIONS
-from contracts.text_formats import UNKNOWN_FORMAT, text_format
+from contracts.text_patterns import UNKNOWN_FORMAT, text_format
 from edge.request_parsing import RequestParser
 from edge.routes import BodyFormat, all_routes
 from infra.messaging.request_parsing import validation_failure

@@ -18,8 +18,8 @@ from pydantic_settings import BaseSettings
 from contracts.registry import SERVICES
 from edge.settings import EdgeSettings
 from infra.foundation.settings import Settings, load_settings
-from infra.ops.cli import compose as deploy
-from infra.ops.cli.admin_account import AdminSettings
+from infra.ops.cli import compose_setup as deploy
+from infra.ops.cli.admin_client import AdminSettings
 from infra.ops.devstack.free_ports import LOOPBACK, PortPicker
 from infra.ops.devstack.nginx_config import NginxLimits, NginxSettings
 from infra.ops.devstack.secret_files import MONGO_PASSWORD, OPERATOR
