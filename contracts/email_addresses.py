@@ -59,6 +59,23 @@ def to_ascii_domain(domain: str) -> str | None:
         return None
 
 
+def with_ascii_domain(email: str) -> str:
+    """Returns the address with its domain as mail servers look it up; unchanged if it has no such domain."""
+    name, at, domain = email.rpartition("@")
+    ascii_domain = to_ascii_domain(domain) if at else None
+    return email if ascii_domain is None else name + at + ascii_domain
+
+
+def guest_order_spellings(email: str) -> list[str]:
+    """Returns the spellings, in lower case, under which guests' orders hold this mailbox.
+
+    The form in which accounts' e-mails are compared is not one of them: it may be the mailbox of another person, as
+    `straße.de` and `strasse.de` are two domains.
+    """
+    lower = clean_email(email).lower()
+    return sorted({lower, with_ascii_domain(lower)})
+
+
 def to_ascii_domain_email(email: str) -> str:
     """Returns the address with its domain as mail servers look it up; the address must follow the rule."""
     name, _, domain = email.rpartition("@")

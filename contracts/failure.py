@@ -48,6 +48,9 @@ class Problem(BaseModel):
     request_id: Annotated[str, Field(description="Names the request in logs; quote it when you ask for help.")] = ""
     errors: Annotated[list[FieldError] | None, Field(description="The fields that are not valid, if any.")] = None
     retry_after: Annotated[float | None, Field(description="Seconds to wait before trying again.")] = None
+    oldest: Annotated[
+        str | None, Field(description="The cursor at which a list continues, if the one sent is gone.")
+    ] = None
 
 
 class Fail(Exception):  # noqa: N818 - a failure is a reply, not an accident
@@ -71,10 +74,12 @@ class Fail(Exception):  # noqa: N818 - a failure is a reply, not an accident
         unlisted_errors: int = 0,
         retry_after: float | None = None,
         reason: str | None = None,
+        oldest: str | None = None,
     ) -> None:
         """`detail` says what happened this time and defaults to the title; `retry_after` is in seconds.
 
-        `unlisted_errors` counts those that are left out of `errors`. `reason` tells causes of one code apart.
+        `unlisted_errors` counts those that are left out of `errors`. `reason` tells causes of one code apart. `oldest`
+        is the cursor that replaces one that is gone.
         """
         self.detail = (detail or self.title())[:MAX_DETAIL_LENGTH]
         self.errors = tuple(errors)
@@ -82,6 +87,7 @@ class Fail(Exception):  # noqa: N818 - a failure is a reply, not an accident
         self.is_from_service = False
         self.retry_after = retry_after
         self.reason = reason
+        self.oldest = oldest
         super().__init__(self.detail)
 
     @classmethod
@@ -100,6 +106,7 @@ class Fail(Exception):  # noqa: N818 - a failure is a reply, not an accident
             request_id=request_id,
             errors=list(self.errors if self.is_from_service else _capped(self.errors, self._unlisted_errors)) or None,
             retry_after=self.retry_after,
+            oldest=self.oldest,
         )
 
     def to_json(self, request_id: str = "") -> bytes:
@@ -111,7 +118,13 @@ class Fail(Exception):  # noqa: N818 - a failure is a reply, not an accident
         """Returns the failure that a service replied with. An unknown code is a bug: it becomes an InternalError."""
         problem = Problem.model_validate_json(body)
         kind = Fail.by_code.get(problem.code, InternalError)
-        fail = kind(problem.detail, errors=problem.errors or (), retry_after=problem.retry_after, reason=problem.reason)
+        fail = kind(
+            problem.detail,
+            errors=problem.errors or (),
+            retry_after=problem.retry_after,
+            reason=problem.reason,
+            oldest=problem.oldest,
+        )
         fail.is_from_service = True  # the service has capped its errors
         return fail
 

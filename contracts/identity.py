@@ -14,7 +14,7 @@ class Role(StrEnum):
 
 
 class ApiKeyScope(StrEnum):
-    """What an API key may do: read a service's resources, or change them.
+    """What an API key may do: read a service's resources, change them, or read the events of all services.
 
     No scope changes accounts, so a stolen key cannot create an administrator.
     """
@@ -27,6 +27,7 @@ class ApiKeyScope(StrEnum):
     PAYMENT_READ = "payment:read"
     PAYMENT_WRITE = "payment:write"
     NOTIFICATION_READ = "notification:read"
+    EVENT_READ = "event:read"
 
 
 class Identity(Model):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from contracts.event_feed import LIST_EVENTS
 from contracts.failure import InvalidCursor
 from contracts.identity import Access
 from contracts.model import Id, ListPage, Model, PageParams, SingleLine, Timestamp
@@ -20,6 +21,8 @@ class NotificationKind(StrEnum):
     ORDER_PAID = "order_paid"
     ORDER_CANCELLED = "order_cancelled"
     ORDER_SHIPPED = "order_shipped"
+    ORDER_UNITS_CANCELLED = "order_units_cancelled"
+    ORDER_LOOKUP = "order_lookup"
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a mail
 
@@ -65,5 +68,5 @@ LIST = Operation(
     owned_resources=(OwnedResource("notifications", open_to_admins=True),),
 )
 
-OPERATIONS = (LIST,)
+OPERATIONS = (LIST, LIST_EVENTS)
 EVENTS = ()

@@ -68,6 +68,8 @@ class Operation(Generic[RequestT, ReplyT]):
     """Whether the edge reads no access token or API key: the request itself proves what it must, and a browser may send
     an old token with it.
     """
+    api_key_scope: ApiKeyScope | None = None
+    """The scope that an API key needs, where it is not that of the service."""
 
     def __post_init__(self) -> None:
         internal = self.access is Access.SERVICE
@@ -113,7 +115,7 @@ class Operation(Generic[RequestT, ReplyT]):
     @property
     def scope(self) -> ApiKeyScope:
         """The scope that an API key needs, if the operation is open to keys and not public."""
-        return ApiKeyScope(f"{self.service}:{'write' if self.writes else 'read'}")
+        return self.api_key_scope or ApiKeyScope(f"{self.service}:{'write' if self.writes else 'read'}")
 
     def all_failures(self) -> Iterator[type[Fail]]:
         """Yields the declared failures and those that follow from its access, its body and the network."""

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from contracts.event import Event
 from contracts.failure import Fail, InvalidCursor, NotFound
+from contracts.gift_cards import GIFT_CARD_OPERATIONS, GiftCardPart
 from contracts.identity import Access
 from contracts.model import Id, ListPage, Model, MultilineText, PageParams, Secret, SingleLine, Timestamp
 from contracts.money import MAX_AMOUNT, Money
@@ -70,10 +71,19 @@ class Payment(Model):
 
     id: Id
     order_id: Id
-    amount: Annotated[Money, Field(description="What the payment charges.")]
+    amount: Annotated[Money, Field(description="What the payment charges, gift cards included.")]
+    gift_card_amount: Annotated[
+        Money,
+        Field(
+            default_factory=lambda payment: Money(amount=0, currency=payment["amount"].currency),
+            description="The part of the amount that gift cards pay.",
+        ),
+    ]
     refunded: Annotated[Money, Field(description="What has been refunded so far.")]
     status: PaymentStatus
-    provider: Annotated[str, Field(description="The payment gateway.", examples=["simulator"])]
+    provider: Annotated[
+        str, Field(description="The payment gateway; `none` if it has nothing to charge.", examples=["simulator"])
+    ]
     failure_code: Annotated[str | None, Field(description="Why the gateway declined it, if it failed.")] = None
     client_secret: Annotated[
         str | None, Field(description="Send it to confirm a payment whose status is `requires_action`.")
@@ -126,6 +136,7 @@ class ChargeOrder(Model):
     user_id: Id | None
     amount: Money
     payment_method: PaymentMethod
+    gift_cards: Annotated[GiftCardPart | None, Field(description="The part that the gateway does not charge.")] = None
 
 
 class ChargeLookup(Model):
@@ -266,5 +277,5 @@ REPAIR = Operation(
     writes=True,
 )
 
-OPERATIONS = (CREATE, GET, LIST, CONFIRM, REFUND, CHARGE, CHARGED, PAID, REPAIR)
+OPERATIONS = (CREATE, GET, LIST, CONFIRM, REFUND, CHARGE, CHARGED, PAID, REPAIR, *GIFT_CARD_OPERATIONS)
 EVENTS = (PaymentCaptured, PaymentFailed, PaymentActionRequired, PaymentRefunded)

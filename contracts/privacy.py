@@ -13,7 +13,7 @@ from contracts.identity import Access
 from contracts.model import Cursor, Id, Model, PageCursor, SingleLine, Timestamp
 from contracts.notification import Notification
 from contracts.operation import AnyOperation, Operation
-from contracts.order import Order
+from contracts.order import IssuedInvoice, Order
 from contracts.payment import Payment
 
 COORDINATOR = "user"
@@ -35,6 +35,9 @@ class GuestOrdersRequest(Model):
     """Asks for the orders that guests placed with one of these e-mails."""
 
     emails: Annotated[list[SingleLine], Field(min_length=1, max_length=2, description="In lower case.")]
+    user_id: Annotated[
+        Id | None, Field(description="The account with this e-mail. Orders that it has claimed are found too.")
+    ] = None
     after: Annotated[Id | None, Field(description="The last id of the previous reply.")] = None
 
 
@@ -75,6 +78,7 @@ class UserDataPart(Model):
 
     carts: list[ExportedCart] = []
     orders: list[Order] = []
+    invoices: list[IssuedInvoice] = []
     payments: list[Payment] = []
     notifications: list[Notification] = []
     reviews: list[Review] = []

@@ -13,15 +13,18 @@ HEALTH = {service: health_operation(service) for service in SERVICES}
 
 SUBSCRIPTIONS: dict[str, tuple[type[Event], ...]] = {
     "user": (),
-    "catalog": (order.OrderPaid, order.OrderCancelled),
+    "catalog": (order.OrderPaid, order.OrderCancelled, order.OrderUnitsCancelled),
     "cart": (order.OrderPaid,),
     "order": (payment.PaymentCaptured, payment.PaymentFailed, payment.PaymentRefunded, catalog.HoldLost),
-    "payment": (order.OrderPlaced, order.OrderCancelled),
+    "payment": (order.OrderPlaced, order.OrderCancelled, order.OrderUnitsCancelled, order.OrderClaimed),
     "notification": (
         order.OrderPlaced,
         order.OrderPaid,
         order.OrderCancelled,
         order.OrderShipped,
+        order.OrderUnitsCancelled,
+        order.OrderClaimed,
+        order.OrderLookupRequested,
         user.VerificationRequested,
         user.ResetRequested,
     ),

@@ -6,12 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from nats.aio.client import Client
 
-from contracts import user
+from contracts import order, user
 from contracts.model import Empty
 from contracts.operation import EDGE
 from edge.auth.api_keys import ApiKeyAuthenticator
 from edge.auth.authenticator import Authenticator, JwksCache
 from edge.auth.revocations import RevokedSessions
+from edge.event_stream_route_handler import EventStreamEndpoint
+from edge.event_streams.open_event_streams import OpenEventStreams
+from edge.event_streams.order_status_reader import OrderStatusReader
 from edge.gateway import ApiGateway, RouteHandler
 from edge.listener import serve_http
 from edge.openapi.docs_site import documentation_pages
@@ -51,9 +54,12 @@ async def serve_edge(settings: EdgeSettings, monitor: ConnectionMonitor) -> Asyn
         await revoked_sessions.subscribe()
         rate_limiter = RateLimiter(settings, metrics.registry)
         await stack.enter_async_context(_sharing_counts(client, rate_limiter, password))
-        handlers = _handlers(settings, client, revoked_sessions, rate_limiter, readiness, metrics)
+        streams = OpenEventStreams(client, revoked_sessions, metrics.registry)
+        stack.push_async_callback(streams.close)
+        handlers = _handlers(settings, client, revoked_sessions, rate_limiter, streams, readiness, metrics)
         gateway = ApiGateway(settings, handlers, metrics)
         port = await stack.enter_async_context(serve_http(settings, gateway))
+        stack.callback(streams.stop)  # before the server waits for its connections to close
         stack.enter_context(readiness.accepting())
         yield port
 
@@ -75,6 +81,7 @@ def _handlers(
     client: Client,
     revoked_sessions: RevokedSessions,
     rate_limiter: RateLimiter,
+    streams: OpenEventStreams,
     readiness: Readiness,
     metrics: Metrics,
 ) -> Iterator[tuple[str, str, RouteHandler]]:
@@ -91,7 +98,10 @@ def _handlers(
     cache = ReplyCache(settings, metrics.registry)
     deps = EndpointDeps(settings, upstream, cache, load_shedder, rate_limiter, authenticator, UploadStore(client))
     for path, route in all_routes():
-        yield route.method, path, Endpoint(path, route, deps)
+        if route.operation is order.FOLLOW:
+            yield route.method, path, EventStreamEndpoint(path, route, deps, streams, OrderStatusReader(client))
+        else:
+            yield route.method, path, Endpoint(path, route, deps)
     networks, documents = settings.edge_metrics_networks, documentation_pages()
     yield from StatusPages(rpc, circuit_breakers, readiness, metrics, networks, documents).handlers()
 

@@ -8,7 +8,8 @@ from edge.request_context import RequestContext
 
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = (
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Order-Access, X-Request-Id, traceparent"
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Order-Access, X-Request-Id, "
+    "traceparent"
 )
 RATE_LIMIT_HEADERS = "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy"
 EXPOSED_HEADERS = f"ETag, Location, Retry-After, X-Request-Id, Idempotent-Replayed, {RATE_LIMIT_HEADERS}"

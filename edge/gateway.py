@@ -13,6 +13,7 @@ from contracts.failure import Fail, InternalError, MalformedRequest, MethodNotAl
 from edge.chunked_responses import PagedResponse
 from edge.client_ip import ClientIpResolver
 from edge.cors import CorsPolicy
+from edge.event_streams.order_event_stream import OrderEventStream
 from edge.request_context import RequestContext, create_context, start_trace
 from edge.responses import SERVER_ERROR, problem_response, set_rate_limit_headers
 from edge.router import NO_ROUTE_DETAIL, NoRouteMatch, RouteMatch, Router
@@ -76,6 +77,8 @@ class ApiGateway:
             trace.annotate(
                 {"http.response.status_code": response.status}, error=str(response.status) if is_error else ""
             )
+        if isinstance(response, OrderEventStream):  # it may last for an hour, so it is neither measured nor a span
+            await response.send(request)
         return response
 
     async def _respond(

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 
-from contracts import cart, catalog, notification, order, payment, user
+from contracts import cart, catalog, gift_cards, notification, order, payment, user
 from contracts.catalog import price_operations
+from contracts.event_feed import LIST_EVENTS
 from contracts.operation import AnyOperation
 from contracts.registry import AUDIT_LOGS
 from edge.ratelimit import policies
@@ -76,6 +77,7 @@ class Route:
 _PUBLIC_MAX_AGE = re.compile(r"public, max-age=(\d+)")
 CREATED, ACCEPTED, NO_CONTENT = HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT
 SHORT_CACHE = "public, max-age=1"
+PDF = "application/pdf"
 IMMUTABLE_CACHE = "public, max-age=31536000, immutable"
 
 
@@ -238,11 +240,21 @@ CART_ROUTES = (
 ORDER_ROUTES = (
     _post("/orders", order.PLACE, CREATED, location="/orders/{id}", moves_money=True),
     _get("/orders", order.LIST),
+    _get("/orders/export", order.EXPORT_ORDERS, content_type="text/csv", rate_limit=policies.IMPORT),
+    _post("/orders/lookup", order.LOOK_UP, ACCEPTED, rate_limit=policies.MAIL),
     _get("/orders/{id}", order.GET),
     _post("/orders/{id}/cancel", order.CANCEL),
-    _delete("/orders/{id}", order.CANCEL, HTTPStatus.OK),
+    Route("DELETE", "/orders/{id}", order.CANCEL, HTTPStatus.OK, BodyFormat.JSON),
     _put("/orders/{id}", order.UPDATE),
+    _post("/orders/{id}/fulfilments", order.CREATE_FULFILMENT, CREATED),
+    _put("/fulfilments/{id}", order.UPDATE_FULFILMENT),
+    _get("/orders/{id}/invoice", order.GET_INVOICE, content_type=PDF),
+    _get("/orders/{id}/credit-notes/{n}", order.GET_CREDIT_NOTE, content_type=PDF),
     _post("/orders/{id}/pay", order.PAY, ACCEPTED, moves_money=True),
+    _get("/orders/{id}/events", order.FOLLOW, content_type="text/event-stream"),
+    _post("/orders/{id}/events/ticket", order.CREATE_EVENT_STREAM_TICKET, CREATED),
+    _post("/orders/{id}/claim", order.CLAIM),
+    _post("/orders/{id}/notes", order.ADD_NOTE, CREATED),
 )
 
 PRICING_ROUTES = (
@@ -272,9 +284,14 @@ PAYMENT_ROUTES = (
     _get("/payments/{id}", payment.GET),
     _post("/payments/{id}/confirm", payment.CONFIRM),
     _post("/payments/{id}/refund", payment.REFUND, moves_money=True),
+    _get("/gift-cards", gift_cards.LIST_GIFT_CARDS),
+    _post("/gift-cards", gift_cards.ISSUE_GIFT_CARD, CREATED, location="/gift-cards/{id}", moves_money=True),
+    _post("/gift-cards/balance", gift_cards.FIND_GIFT_CARD),
+    _get("/gift-cards/{id}", gift_cards.GET_GIFT_CARD),
+    _post("/gift-cards/{id}/disable", gift_cards.DISABLE_GIFT_CARD),
 )
 
-NOTIFICATION_ROUTES = (_get("/notifications", notification.LIST),)
+NOTIFICATION_ROUTES = (_get("/notifications", notification.LIST), _get("/events", LIST_EVENTS))
 
 AUDIT_ROUTES = tuple(_get(f"/audit/{service}", operation) for service, operation in AUDIT_LOGS.items())
 

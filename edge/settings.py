@@ -67,6 +67,12 @@ class EdgeSettings(Settings):
     edge_metrics_networks: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         LOOPBACK_NETWORKS, validate_default=True, description="Networks that may read /metrics."
     )
+    edge_heartbeat: float = Field(
+        15.0,
+        gt=0,
+        lt=60,
+        description="Seconds without an event after which a stream of server-sent events gets a comment.",
+    )
     edge_linger: float = Field(
         4.0, ge=0, description="Seconds that open connections are served at shutdown; longer than Nginx keeps one idle."
     )

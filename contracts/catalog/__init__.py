@@ -156,6 +156,7 @@ from contracts.catalog.synonyms import GET_SYNONYMS, REPLACE_SYNONYMS, ReplaceSy
 from contracts.catalog.types import (
     MAX_ORDER_UNITS,
     MAX_STOCK,
+    MAX_VARIANTS,
     SERVICE,
     Attributes,
     Barcode,
@@ -206,6 +207,7 @@ __all__ = [
     "MAX_SEO_DESCRIPTION",
     "MAX_SEO_TITLE",
     "MAX_STOCK",
+    "MAX_VARIANTS",
     "ONLY_VARIANT_FIELDS",
     "OPERATIONS",
     "PUBLISH_REVIEW",

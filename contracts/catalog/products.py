@@ -7,7 +7,15 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from contracts.catalog.price_lists import OWN_PRICE_TEXT, PRIOR_PRICE_TEXT, QuantityBreak
-from contracts.catalog.types import MAX_ORDER_UNITS, SERVICE, Attributes, Barcode, ProductTag, StockUnits
+from contracts.catalog.types import (
+    MAX_ORDER_UNITS,
+    MAX_VARIANTS,
+    SERVICE,
+    Attributes,
+    Barcode,
+    ProductTag,
+    StockUnits,
+)
 from contracts.event import Event
 from contracts.failure import Fail, Problem
 from contracts.model import (
@@ -199,7 +207,8 @@ class CreateProduct(Model):
     tags: Annotated[list[ProductTag], Field(max_length=50, description="Words to find it by.")] = []
     attributes: Annotated[Attributes, Field(description="Facts about it, such as its material.")] = {}
     variants: Annotated[
-        list[VariantInput] | None, Field(min_length=1, max_length=100, description="The versions that can be ordered.")
+        list[VariantInput] | None,
+        Field(min_length=1, max_length=MAX_VARIANTS, description="The versions that can be ordered."),
     ] = None
     sku: Annotated[Sku | None, Field(description="The SKU of the only variant.")] = None
     price: Annotated[Money | None, Field(description="The price of the only variant.")] = None
@@ -255,7 +264,8 @@ class ChangeProduct(Model):
     tags: Annotated[list[ProductTag] | None, Field(max_length=50, description="Words to find it by.")] = None
     attributes: Annotated[Attributes | None, Field(description="Facts about it, such as its material.")] = None
     variants: Annotated[
-        list[VariantInput] | None, Field(min_length=1, max_length=100, description="The versions that can be ordered.")
+        list[VariantInput] | None,
+        Field(min_length=1, max_length=MAX_VARIANTS, description="The versions that can be ordered."),
     ] = None
     price: Annotated[Money | None, Field(description="The new price of a product with one variant.")] = None
     stock: Annotated[StockUnits | None, Field(description=f"For a product with one variant. {STOCK_TEXT}")] = None

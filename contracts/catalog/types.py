@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
+from typing_extensions import TypeAliasType
 
 from contracts.failure import Fail
 from contracts.model import SKU_PATTERN, NonEmptyLine, SingleLine
@@ -14,6 +15,8 @@ MAX_STOCK = 1_000_000_000
 """Units of one SKU."""
 MAX_ORDER_UNITS = 999
 """Units of one SKU in an order."""
+MAX_VARIANTS = 2_000
+"""Of a product, whose JSON must fit into `MAX_DOCUMENT_BYTES` too."""
 StockUnits = Annotated[int, Field(ge=0, le=MAX_STOCK, description="Units.")]
 ProductTag = Annotated[
     str,
@@ -33,13 +36,17 @@ Barcode = Annotated[
         max_length=64,
     ),
 ]
-Attributes = Annotated[
-    dict[
-        Annotated[NonEmptyLine, StringConstraints(max_length=64)],
-        Annotated[SingleLine, StringConstraints(max_length=255)],
+Attributes = TypeAliasType(
+    "Attributes",
+    Annotated[
+        dict[
+            Annotated[NonEmptyLine, StringConstraints(max_length=64)],
+            Annotated[SingleLine, StringConstraints(max_length=255)],
+        ],
+        Field(max_length=50),
     ],
-    Field(max_length=50),
-]
+)
+"""Values by their names. An alias of its own, so that the schemas of all messages refer to one definition."""
 
 
 class SlugTaken(Fail, status=HTTPStatus.CONFLICT, code="slug_taken"):

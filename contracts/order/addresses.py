@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, f
 from contracts.countries import has_postal_codes, parse_country
 from contracts.model import VISIBLE, CountryCode, Model, NonEmptyLine, SingleLine
 from contracts.text_patterns import text_format
+from contracts.vat_ids import VatId
 from contracts.visible_text import is_visible
 
 PHONE_DETAIL: Final = (
@@ -37,6 +38,12 @@ class Address(Model):
     ] = None
     phone: Annotated[
         SingleLine | None, StringConstraints(max_length=40), Field(description="For the carrier's questions.")
+    ] = None
+    company: Annotated[
+        SingleLine | None, StringConstraints(max_length=200), Field(description="The company, if it is one's address.")
+    ] = None
+    vat_id: Annotated[
+        SingleLine | None, StringConstraints(max_length=30), Field(description="The company's VAT id.")
     ] = None
 
 
@@ -84,6 +91,9 @@ class AddressInput(Address):
     ] = None
     phone: Annotated[
         PhoneNumber | None, Field(description="For the carrier's questions; an extension follows as `ext. 12`.")
+    ] = None
+    vat_id: Annotated[
+        VatId | None, Field(description="The company's VAT id with its country's prefix. Its form alone is checked.")
     ] = None
 
     @field_validator("postal_code")

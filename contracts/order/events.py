@@ -1,6 +1,11 @@
 """The events of an order, from placed to delivered or refunded."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from contracts.event import Event
+from contracts.gift_cards import GiftCardPart
 from contracts.model import (
     Id,
     Model,
@@ -9,7 +14,9 @@ from contracts.model import (
     Sku,
 )
 from contracts.money import Money
-from contracts.order.orders import SERVICE, CancelReason, OrderStatus, ShipmentTracking
+from contracts.order.fulfilments import ShipmentTracking, SkuQuantity
+from contracts.order.order_status import OrderStatus
+from contracts.order.orders import SERVICE, CancelReason
 
 
 class PlacedOrderItem(Model):
@@ -23,12 +30,13 @@ class PlacedOrderItem(Model):
 
 
 class OrderEvent(Model):
-    """The fields of every event of an order."""
+    """The fields of every event of an order. Events published before `order_version` was there lack it."""
 
     order_id: Id
     number: str
     user_id: Id | None
     total: Money
+    order_version: Annotated[int | None, Field(description="The order's version once this had happened.")] = None
 
 
 class OrderAmounts(Model):
@@ -41,13 +49,17 @@ class OrderAmounts(Model):
 
 
 class OrderPlaced(OrderAmounts, OrderEvent, Event, service=SERVICE, name="placed", key="order_id"):
-    """An order was placed and its stock is held. `charge` asks payment to charge it at once."""
+    """An order was placed and its stock is held. `charge` asks payment to charge it at once.
+
+    `gift_cards` is the part of the total that gift cards pay; payment keeps it on hold.
+    """
 
     hold_id: Id
     cart_id: str | None
     cart_version: int | None
     charge: bool
     items: list[PlacedOrderItem]
+    gift_cards: GiftCardPart | None = None
 
 
 class OrderPaid(OrderAmounts, OrderEvent, Event, service=SERVICE, name="paid", key="order_id"):
@@ -64,22 +76,52 @@ class OrderPaid(OrderAmounts, OrderEvent, Event, service=SERVICE, name="paid", k
 
 
 class OrderCancelled(OrderEvent, Event, service=SERVICE, name="cancelled", key="order_id"):
-    """The order was cancelled: its stock is released and its payment refunded. `was` is the status before."""
+    """The order was cancelled: its stock is released and its payment refunded. `was` is the status before.
+
+    `gift_cards` names the hold on gift cards that is released, if the order was placed with any.
+    """
 
     hold_id: Id
     payment_id: Id | None
     was: OrderStatus
     reason: CancelReason
+    gift_cards: GiftCardPart | None = None
 
 
 class OrderShipped(OrderEvent, Event, service=SERVICE, name="shipped", key="order_id"):
-    """The goods are on their way."""
+    """A parcel is on its way. An order that leaves in several parcels has one of these events for each.
 
-    tracking: ShipmentTracking
+    Events published before parcels were known lack their fields: such a parcel holds the whole order.
+    """
+
+    tracking: Annotated[
+        ShipmentTracking, Field(description="Of a parcel that cannot be followed: `untracked`; see `is_tracked`.")
+    ]
+    is_tracked: Annotated[bool, Field(description="Whether the parcel can be followed.")] = True
+    fulfilment_id: Annotated[Id | None, Field(description="Identifies the parcel.")] = None
+    items: Annotated[list[PlacedOrderItem], Field(description="What is in the parcel.")] = []
+    units_left: Annotated[int, Field(description="Units of the order that leave later, in other parcels.")] = 0
+
+
+class OrderUnitsCancelled(OrderEvent, Event, service=SERVICE, name="units_cancelled", key="order_id"):
+    """Units of a paid order were cancelled before they left: their stock is returned and their money refunded.
+
+    The other units of the order stay: `remaining` has those of each SKU that were not cancelled, this time or before.
+    A SKU of which none remains is absent.
+    """
+
+    cancellation_id: Annotated[Id, Field(description="Identifies the cancellation, and the refund of its amount.")]
+    hold_id: Id
+    payment_id: Id
+    amount: Annotated[Money, Field(description="What goes back to the customer.")]
+    items: Annotated[list[PlacedOrderItem], Field(description="What was cancelled.")]
+    remaining: list[SkuQuantity]
+    units_left: Annotated[int, Field(description="Units of the order that leave later; with 0, it is shipped.")] = 0
+    reason: CancelReason
 
 
 class OrderDelivered(OrderEvent, Event, service=SERVICE, name="delivered", key="order_id"):
-    """The goods have arrived."""
+    """The whole order has arrived."""
 
 
 class OrderRefunded(OrderEvent, Event, service=SERVICE, name="refunded", key="order_id"):
@@ -88,4 +130,29 @@ class OrderRefunded(OrderEvent, Event, service=SERVICE, name="refunded", key="or
     payment_id: Id
 
 
-EVENTS = (OrderPlaced, OrderPaid, OrderCancelled, OrderShipped, OrderDelivered, OrderRefunded)
+class OrderClaimed(OrderEvent, Event, service=SERVICE, name="claimed", key="order_id"):
+    """A guest's order belongs to a customer from now on.
+
+    It is published again when a claimed order is paid or cancelled, for a payment that was opened meanwhile.
+    """
+
+    user_id: Id
+
+
+class OrderLookupRequested(OrderEvent, Event, service=SERVICE, name="lookup_requested", key="order_id"):
+    """A link to a guest's order is to be mailed. The order itself has not changed."""
+
+    lookup_id: Id
+
+
+EVENTS = (
+    OrderPlaced,
+    OrderPaid,
+    OrderCancelled,
+    OrderShipped,
+    OrderUnitsCancelled,
+    OrderDelivered,
+    OrderRefunded,
+    OrderClaimed,
+    OrderLookupRequested,
+)

@@ -4,10 +4,18 @@ from contracts.cart import CartChanged, CartEmpty
 from contracts.catalog import GuestStockLimit, HoldMismatch, OutOfStock, SkuUnknown
 from contracts.coupons import CouponInvalid, TooManyCouponAttempts
 from contracts.failure import Forbidden, InvalidCursor, NotFound, PreconditionFailed, Unauthorized
+from contracts.gift_cards import GIFT_CARD_REFUSALS
 from contracts.identity import Access
 from contracts.model import ListPage
 from contracts.operation import OPERATOR, Operation, OwnedResource
+from contracts.order.cancellations import CancelOrder
 from contracts.order.coupon_operations import COUPON_OPERATIONS
+from contracts.order.fulfilments import CreateFulfilment, FulfilmentExceedsOrder, TooManyFulfilments, UpdateFulfilment
+from contracts.order.guest_orders import GUEST_ORDER_OPERATIONS
+from contracts.order.invoices import CreditNoteRef, InvoiceFile, InvoiceNotReady
+from contracts.order.order_event_stream import EVENT_STREAM_OPERATIONS
+from contracts.order.order_exports import EXPORT_ORDERS
+from contracts.order.order_notes import AddOrderNote, TooManyOrderNotes
 from contracts.order.orders import (
     SERVICE,
     EmailRequired,
@@ -46,6 +54,7 @@ PLACE_FAILURES = (
     CardNumberRefused,
     CouponInvalid,
     TooManyCouponAttempts,
+    *GIFT_CARD_REFUSALS,
 )
 CUSTOMER, INTERNAL = Access.CUSTOMER, Access.SERVICE
 
@@ -86,11 +95,11 @@ GET = Operation(
 CANCEL = Operation(
     SERVICE,
     "cancel",
-    OrderRef,
+    CancelOrder,
     Order,
-    "Cancel an order",
+    "Cancel an order, or units of it that have not left",
     CUSTOMER,
-    (NotFound, IllegalTransition, PreconditionFailed),
+    (NotFound, IllegalTransition, FulfilmentExceedsOrder, PreconditionFailed),
     writes=True,
     owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True, open_to_order_tokens=True),),
 )
@@ -114,6 +123,56 @@ UPDATE = Operation(
     Access.ADMIN,
     (NotFound, IllegalTransition, PreconditionFailed),
     writes=True,
+)
+ADD_NOTE = Operation(
+    SERVICE,
+    "add_note",
+    AddOrderNote,
+    Order,
+    "Add a note to an order",
+    Access.ADMIN,
+    (NotFound, CardNumberRefused, TooManyOrderNotes),
+    writes=True,
+)
+CREATE_FULFILMENT = Operation(
+    SERVICE,
+    "create_fulfilment",
+    CreateFulfilment,
+    Order,
+    "Send a parcel of an order",
+    Access.ADMIN,
+    (NotFound, IllegalTransition, FulfilmentExceedsOrder, TooManyFulfilments, PreconditionFailed),
+    writes=True,
+)
+UPDATE_FULFILMENT = Operation(
+    SERVICE,
+    "update_fulfilment",
+    UpdateFulfilment,
+    Order,
+    "Change the tracking of a parcel, or mark it as delivered",
+    Access.ADMIN,
+    (NotFound, PreconditionFailed),
+    writes=True,
+)
+GET_INVOICE = Operation(
+    SERVICE,
+    "get_invoice",
+    OrderRef,
+    InvoiceFile,
+    "Read the invoice of an order, as a PDF",
+    CUSTOMER,
+    (NotFound, InvoiceNotReady),
+    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True, open_to_order_tokens=True),),
+)
+GET_CREDIT_NOTE = Operation(
+    SERVICE,
+    "get_credit_note",
+    CreditNoteRef,
+    InvoiceFile,
+    "Read a credit note of an order, as a PDF",
+    CUSTOMER,
+    (NotFound, InvoiceNotReady),
+    owned_resources=(OwnedResource("order", id_field="id", open_to_admins=True, open_to_order_tokens=True),),
 )
 PAYABLES = Operation(
     SERVICE,
@@ -161,10 +220,18 @@ OPERATIONS = (
     CANCEL,
     PAY,
     UPDATE,
+    GET_INVOICE,
+    GET_CREDIT_NOTE,
+    ADD_NOTE,
+    EXPORT_ORDERS,
+    CREATE_FULFILMENT,
+    UPDATE_FULFILMENT,
     PAYABLES,
     GUEST,
     FIND_PURCHASE,
     REPAIR,
     *PRICING_OPERATIONS,
     *COUPON_OPERATIONS,
+    *GUEST_ORDER_OPERATIONS,
+    *EVENT_STREAM_OPERATIONS,
 )

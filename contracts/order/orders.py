@@ -4,20 +4,21 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from contracts.cart import CartId
 from contracts.catalog import Attributes, RequestedLine
 from contracts.coupons import CouponCode
 from contracts.failure import Fail
+from contracts.gift_cards import MAX_GIFT_CARDS, GiftCardCode, GiftCardPart, LastFour
 from contracts.model import (
     Email,
     Id,
     InputTimestamp,
     Model,
-    NonEmptyLine,
     PageParams,
     Quantity,
+    Secret,
     SingleLine,
     Sku,
     StoredEmail,
@@ -27,6 +28,9 @@ from contracts.model import (
 )
 from contracts.money import Money
 from contracts.order.addresses import Address, AddressInput
+from contracts.order.fulfilments import Fulfilment, FulfilmentState, ShipmentTracking
+from contracts.order.order_notes import OrderNote
+from contracts.order.order_status import OrderStatus
 from contracts.order.shipping import STANDARD_SHIPPING, ShippingMethodCode
 from contracts.order.taxes import TaxLine
 from contracts.payment import PaymentMethod
@@ -48,17 +52,6 @@ class TooManyGuestOrders(Fail, status=HTTPStatus.TOO_MANY_REQUESTS, code="too_ma
     """Too many orders were placed without an account."""
 
 
-class OrderStatus(StrEnum):
-    """How far an order has come."""
-
-    PENDING = "pending"
-    PAID = "paid"
-    SHIPPED = "shipped"
-    DELIVERED = "delivered"
-    CANCELLED = "cancelled"
-    REFUNDED = "refunded"
-
-
 class CancelReason(StrEnum):
     """Why an order was cancelled."""
 
@@ -77,6 +70,7 @@ class OrderItem(Model):
     name: Annotated[SingleLine, Field(description="The product's name.")]
     options: Annotated[Attributes, Field(description="The variant's options, such as size and colour.")]
     quantity: Annotated[Quantity, Field(description="Units ordered.")]
+    cancelled: Annotated[int, Field(ge=0, description="Units of these that were cancelled before they left.")] = 0
     unit_price: Annotated[Money, Field(description="The price of one unit.")]
     line_total: Annotated[Money, Field(description="The price of all units.")]
     discount: Annotated[
@@ -90,15 +84,6 @@ class OrderItem(Model):
     shipping_tax_lines: Annotated[
         list[TaxLine], Field(description="The taxes on this line's share of the shipping.")
     ] = []
-
-
-class ShipmentTracking(Model):
-    """How to follow a shipment."""
-
-    carrier: Annotated[NonEmptyLine, StringConstraints(max_length=100), Field(description="The carrier's name.")]
-    number: Annotated[
-        NonEmptyLine, StringConstraints(max_length=100), Field(description="The carrier's tracking number.")
-    ]
 
 
 class OrderHistoryEntry(Model):
@@ -135,10 +120,31 @@ class Order(Model):
     tax_included: Annotated[bool, Field(description="Whether the prices include the tax.")] = False
     tax_lines: Annotated[list[TaxLine], Field(description="The taxes on goods and shipping, each rate's sum.")] = []
     total: Annotated[Money, Field(description="What the customer pays.")]
+    gift_card_total: Annotated[
+        Money,
+        Field(
+            default_factory=lambda order: Money(amount=0, currency=order["total"].currency),
+            description="The part of the total that gift cards pay.",
+        ),
+    ]
+    gift_cards: Annotated[
+        list[LastFour], Field(description="The last four characters of each of these gift cards.")
+    ] = []
     shipping_address: Address
+    billing_address: Annotated[
+        Address | None, Field(description="Who is billed; null if it is who the order is shipped to.")
+    ] = None
     payment_id: Annotated[Id | None, Field(description="The payment that paid it, once there is one.")] = None
-    tracking: Annotated[ShipmentTracking | None, Field(description="Set once the order is shipped.")] = None
+    tracking: Annotated[ShipmentTracking | None, Field(description="That of the last parcel that can be followed.")] = (
+        None
+    )
+    fulfilment: Annotated[FulfilmentState, Field(description="How much of the order has left.")] = FulfilmentState.NONE
+    fulfilments: Annotated[list[Fulfilment], Field(description="The parcels that have left, the first one first.")] = []
     history: Annotated[list[OrderHistoryEntry], Field(description="The statuses so far, the oldest first.")]
+    notes: Annotated[
+        list[OrderNote],
+        Field(description="The notes that the customer may read. An administrator who reads one order gets all."),
+    ] = []
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -166,6 +172,9 @@ class PlaceOrder(Model):
     shipping_address: Annotated[
         AddressInput | None, Field(validate_default=True, description="Where to ship, unless an `address_id` is given.")
     ] = None
+    billing_address: Annotated[
+        AddressInput | None, Field(description="Who is billed, unless it is who the order is shipped to.")
+    ] = None
     shipping_method: Annotated[
         ShippingMethodCode,
         Field(
@@ -179,6 +188,14 @@ class PlaceOrder(Model):
     email: Annotated[Email | None, Field(description="Required for a guest's order.")] = None
     coupon: Annotated[
         CouponCode | None, Field(description="A coupon's code; without it, the coupon of the cart is used.")
+    ] = None
+    gift_cards: Annotated[
+        list[GiftCardCode] | None,
+        Field(
+            max_length=MAX_GIFT_CARDS,
+            description="Codes of gift cards. Each pays in turn what is still due; an order that they pay completely "
+            "needs no `payment_method`.",
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -200,8 +217,8 @@ class OrderRef(Model):
     id: Id
 
 
-class ListOrders(PageParams):
-    """Filters of a list of orders."""
+class OrderSearch(Model):
+    """Which orders a list or a file holds: those that match every filter."""
 
     status: Annotated[OrderStatus | None, Field(description="Only orders with this status.")] = None
     user_id: Annotated[Id | None, Field(description="Only orders of this customer; for administrators.")] = None
@@ -214,6 +231,19 @@ class ListOrders(PageParams):
         Field(description="Only orders placed before this time; a date is its midnight in UTC."),
     ] = None
     number: Annotated[SingleLine | None, Field(description="Only the order with this number.")] = None
+    sku: Annotated[Sku | None, Field(description="Only orders of this SKU.")] = None
+    name: Annotated[
+        SingleLine | None,
+        Field(description="Only orders with all these words in the names and companies of their addresses."),
+    ] = None
+    email: Annotated[
+        Email | None,
+        Field(description="Only orders of guests with this e-mail and of the account that has it; for administrators."),
+    ] = None
+
+
+class ListOrders(OrderSearch, PageParams):
+    """Filters of a list of orders."""
 
 
 class PayOrder(Model):
@@ -224,7 +254,11 @@ class PayOrder(Model):
 
 
 class UpdateOrder(Model):
-    """A new status or a new shipping address. `shipped` needs `tracking`; the address can change until then."""
+    """A new status or a new shipping address.
+
+    `shipped` needs `tracking` and sends all that has not left as one parcel; the address can change until then.
+    `delivered` marks every parcel as delivered.
+    """
 
     id: Id
     status: Annotated[OrderStatus | None, Field(description="The new status: `shipped` or `delivered`.")] = None
@@ -257,6 +291,7 @@ class Payable(Model):
     status: OrderStatus
     total: Money
     payment_method: PaymentMethod | None
+    gift_cards: Annotated[GiftCardPart | None, Field(description="The part that the gateway does not charge.")] = None
     open_to_token: Annotated[bool, Field(description="Whether the request's token is that of this order.")] = False
 
 
@@ -270,6 +305,9 @@ class GuestContactRequest(Model):
     """Asks for the contact details of the guest who placed an order."""
 
     order_id: Id
+    with_access_token: Annotated[
+        bool, Field(description="Whether to return the order's token too. No customer may have claimed the order.")
+    ] = False
 
 
 class GuestContact(Model):
@@ -277,3 +315,4 @@ class GuestContact(Model):
 
     email: StoredEmail
     name: SingleLine
+    access_token: Annotated[Secret | None, Field(description="The token that opens the order, if asked for.")] = None

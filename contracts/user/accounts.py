@@ -143,6 +143,18 @@ class ContactList(Model):
     items: list[KnownContact]
 
 
+class AccountQuery(Model):
+    """Asks which account has this e-mail."""
+
+    email: StoredEmail
+
+
+class FoundAccount(Model):
+    """The account that was asked for."""
+
+    user_id: Annotated[Id | None, Field(description="The account; null if there is none.")] = None
+
+
 class MakeAdmin(Model):
     """The e-mail of an administrator. The password is for a new account; an existing account keeps its own."""
 

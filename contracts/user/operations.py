@@ -5,11 +5,13 @@ from contracts.identity import Access
 from contracts.model import Empty, ListPage, PageParams
 from contracts.operation import OPERATOR, Operation, OwnedResource
 from contracts.user.accounts import (
+    AccountQuery,
     ChangePassword,
     ContactList,
     ContactRequest,
     ContactsRequest,
     EmailTaken,
+    FoundAccount,
     MakeAdmin,
     Register,
     TooManyAttempts,
@@ -229,7 +231,7 @@ CONTACT = Operation(
     "Read the contact details of a user",
     INTERNAL,
     (NotFound,),
-    ("notification",),
+    ("notification", "order"),
 )
 CONTACTS = Operation(
     SERVICE,
@@ -239,6 +241,15 @@ CONTACTS = Operation(
     "Read the contact details of several users",
     INTERNAL,
     callers=("notification",),
+)
+FIND_ACCOUNT = Operation(
+    SERVICE,
+    "find_account",
+    AccountQuery,
+    FoundAccount,
+    "Find the account that has an e-mail",
+    INTERNAL,
+    callers=("order",),
 )
 PROOF = Operation(
     SERVICE,
@@ -298,6 +309,7 @@ OPERATIONS = (
     JWKS,
     CONTACT,
     CONTACTS,
+    FIND_ACCOUNT,
     PROOF,
     ROTATE_KEYS,
     MAKE_ADMIN,

@@ -13,7 +13,7 @@ from contracts.identity import Access
 from contracts.model import Empty, Id, Model, Timestamp
 from contracts.notification import Notification
 from contracts.operation import Operation, OwnedResource
-from contracts.order import Order
+from contracts.order import IssuedInvoice, Order
 from contracts.payment import Payment
 from contracts.privacy import ExportedCart
 from contracts.text_patterns import text_format
@@ -42,6 +42,7 @@ class DataExport(Model):
     api_keys: Annotated[list[ApiKey], Field(description="API keys that the user has made.")]
     carts: Annotated[list[ExportedCart], Field(description="Carts.")]
     orders: Annotated[list[Order], Field(description="Orders.")]
+    invoices: Annotated[list[IssuedInvoice], Field(description="Invoices and credit notes of these orders.")]
     payments: Annotated[list[Payment], Field(description="Payments.")]
     notifications: Annotated[list[Notification], Field(description="Notifications.")]
     reviews: Annotated[list[Review], Field(description="Reviews, in any status.")]

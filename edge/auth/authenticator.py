@@ -101,9 +101,17 @@ class Authenticator:
             caller = await self._authenticate_api_key(token, client_ip)
         else:
             caller = await self._authenticate_access_token(token)
-        if self._revoked_sessions is not None:
-            await self._refuse_revoked(self._revoked_sessions, caller)
+        await self.require_active(caller)
         return caller
+
+    async def require_active(self, caller: Caller) -> None:
+        """Refuses every token of a revoked session at once, however long the token would still be valid."""
+        if self._revoked_sessions is None:
+            return
+        if not self._revoked_sessions.is_current:
+            await self._revoked_sessions.refresh()
+        if caller.identity.session_id in self._revoked_sessions:
+            raise InvalidToken
 
     async def _authenticate_access_token(self, token: str) -> Caller:
         digest = hashlib.sha256(token.encode(errors="replace")).digest()
@@ -112,13 +120,6 @@ class Authenticator:
             caller = await self._verify(token)
             self._remember(digest, caller)
         return caller
-
-    async def _refuse_revoked(self, revoked_sessions: RevokedSessions, caller: Caller) -> None:
-        """Refuses every token of a revoked session at once, however long the token would still be valid."""
-        if not revoked_sessions.is_current:
-            await revoked_sessions.refresh()
-        if caller.identity.session_id in revoked_sessions:
-            raise InvalidToken
 
     async def _verify(self, token: str) -> Caller:
         try:

@@ -9,22 +9,18 @@ import time
 from contextlib import suppress
 from uuid import UUID
 
-import nats.errors
-import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from contracts.failure import Unavailable
 from infra.foundation.telemetry import get_logger
+from infra.messaging.direct_get import get_batch
 from infra.messaging.topology import REVOKED_SESSIONS
 
 READ_TIMEOUT_SECONDS = 2.0
 BATCH_SIZE = 1000
 PRUNE_THRESHOLD = 10_000
 """Sessions in memory above which expired ones are dropped."""
-END_STATUSES = ("204", "404")
-"""The statuses that end a direct read: the end of the batch, and no message found."""
 
 log = get_logger("souk.ended")
 
@@ -68,40 +64,18 @@ class RevokedSessions:
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 await self._read()
-        except (nats.errors.Error, OSError, TimeoutError) as error:
+        except (Unavailable, TimeoutError) as error:
             log.warning("revoked sessions not read: %s", type(error).__name__)
             raise Unavailable(retry_after=1) from error
         self._read_on_connection = connection
 
     async def _read(self) -> None:
         """Reads by direct get: any node with a copy answers, also while the others elect a leader."""
-        inbox = self._client.new_inbox()
-        replies = await self._client.subscribe(inbox)
-        try:
-            next_sequence: int | None = 1
-            while next_sequence is not None:
-                request = {
-                    "seq": next_sequence,
-                    "batch": BATCH_SIZE,
-                    "next_by_subj": REVOKED_SESSIONS.subject_filter,
-                }
-                await self._client.publish(REVOKED_SESSIONS.direct_get_subject, orjson.dumps(request), reply=inbox)
-                next_sequence = await self._read_batch(replies)
-        finally:
-            await replies.unsubscribe()
-
-    async def _read_batch(self, replies: Subscription) -> int | None:
-        """Adds the sessions of one batch. Returns the sequence where the next batch begins; None at the end."""
-        sequence, pending = 0, 0
-        while True:
-            message = await replies.next_msg(timeout=READ_TIMEOUT_SECONDS)
-            headers = message.headers or {}
-            if "Status" in headers:
-                if headers["Status"] not in END_STATUSES:
-                    raise ConnectionError(headers["Status"])
-                return sequence + 1 if pending else None
-            self._add(headers["Nats-Subject"], message.data)
-            sequence, pending = int(headers["Nats-Sequence"]), int(headers["Nats-Num-Pending"])
+        stream, subjects, sequence = REVOKED_SESSIONS.stream_name, REVOKED_SESSIONS.subject_filter, 1
+        while messages := await get_batch(self._client, stream, subjects, sequence, batch_size=BATCH_SIZE):
+            for message in messages:
+                self._add(message.subject, message.body)
+            sequence = messages[-1].sequence + 1
 
     async def _receive(self, message: Msg) -> None:
         self._add(message.subject, message.data)

@@ -27,6 +27,7 @@ Money is an integer in minor units, such as cents, with an ISO 4217 currency. Id
   `Idempotent-Replayed: true`.
 * **Page** through a list by sending the `next` of one page as `after` of the next request.
 * **Avoid lost updates**: send the `ETag` that you read as `If-Match` of your write.
+* **Follow** an order by server-sent events; a browser puts a ticket into the address.
 * **Trace** requests by `X-Request-Id` and `traceparent`: send your own, or read those of the response.
 * **Rate limits** count per customer, or per address for guests. `RateLimit-Remaining` says how many requests are left;
   a 429 says in `Retry-After` when to try again. Publicly cached responses carry neither.

@@ -1,5 +1,6 @@
 """The headers of the HTTP API, as shared components of the OpenAPI document."""
 
+from contracts import order
 from contracts.failure import PreconditionFailed
 from edge.openapi.schemas import Schema
 from edge.routes import Route
@@ -62,6 +63,14 @@ REQUEST_HEADERS: dict[str, Schema] = {
         "example": '"7.8d4a1c90b2f3e657"',
     },
 }
+LAST_EVENT_ID: Schema = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The id of the last event that was received. An EventSource sends it when it reconnects.",
+    "schema": {"type": "string"},
+    "example": "1734",
+}
 REPLIES_WITH_VERSION = frozenset({"Product", "Cart", "Order", "PlacedOrder", "Review"})
 
 
@@ -74,7 +83,8 @@ def request_headers(route: Route) -> list[Schema]:
     """Returns the header parameters that a route takes."""
     names = ["IdempotencyKey"] if route.method == "POST" else []
     names += ["IfMatch"] if PreconditionFailed in route.operation.failures else []
-    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+    own = [LAST_EVENT_ID] if route.operation is order.FOLLOW else []
+    return [*({"$ref": f"#/components/parameters/{name}"} for name in names), *own]
 
 
 def response_headers(route: Route) -> Schema:

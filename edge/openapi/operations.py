@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from contracts import catalog
+from contracts import catalog, order
 from contracts.access import access_rules
 from contracts.identity import Access
 from contracts.model import CURSOR_PATTERN
 from contracts.operation import AnyOperation, OwnedResource
 from edge.openapi.errors import ErrorResponses
+from edge.openapi.event_examples import EVENT_STREAM_EXAMPLE, EVENT_STREAM_SENTENCE
 from edge.openapi.headers import header_refs, request_headers, response_headers
 from edge.openapi.links import ResponseLinks
 from edge.openapi.reply_examples import reply_example
@@ -24,7 +25,10 @@ SERVICE_TAGS = {
     "catalog": ("Catalog", "Products, categories, images, stock and imports."),
     "cart": ("Carts", "The carts of guests and customers, at current prices."),
     "order": ("Orders", "Orders from placed to delivered."),
-    "payment": ("Payments", "Charges and refunds. A payment method is a provider's token, never a card number."),
+    "payment": (
+        "Payments",
+        "Charges, refunds and gift cards. A payment method is a provider's token, never a card number.",
+    ),
     "notification": ("Notifications", "The messages sent to customers."),
 }
 ACCESS_SENTENCES = {
@@ -34,12 +38,22 @@ ACCESS_SENTENCES = {
 }
 SHARED_PARAMETERS = {"act", "actor", "after", "id", "limit", "sku", "subject"}
 CSV = "text/csv"
-EXPORT_SENTENCE = (
-    "Products that change during the export are in the file as they were before or after. If the export fails after "
-    "its beginning, the connection is broken off: a response without its end is not the whole file. Before the file is "
-    "imported again, remove its quantities unless they are to be set: the shop may have sold some units since."
-)
-EXPORT_EXAMPLE = "Title,URL handle,SKU,Price\r\nBrass lamp,brass-lamp,LAMP-BRASS,19.99\r\n"
+EXPORT_SENTENCES = {
+    catalog.EXPORT_PRODUCTS: (
+        "Products that change during the export are in the file as they were before or after. If the export fails "
+        "after its beginning, the connection is broken off: a response without its end is not the whole file. "
+        "Before the file is imported again, remove its quantities unless they are to be set: the shop may have "
+        "sold some units since."
+    ),
+    order.EXPORT_ORDERS: (
+        "Orders that change during the export are in the file as they were before or after. If the export fails "
+        "after its beginning, the connection is broken off: a response without its end is not the whole file."
+    ),
+}
+EXPORT_EXAMPLES = {
+    catalog.EXPORT_PRODUCTS: "Title,URL handle,SKU,Price\r\nBrass lamp,brass-lamp,LAMP-BRASS,19.99\r\n",
+    order.EXPORT_ORDERS: "number,status,items,currency,total\r\nS-6180339966,paid,2 x LAMP-BRASS,USD,39.98\r\n",
+}
 CSV_BODIES: Mapping[AnyOperation, tuple[str, str]] = {
     catalog.START_IMPORT: (
         "A product CSV as Shopify or WooCommerce exports it.",
@@ -137,7 +151,9 @@ class OperationWriter:
         if links := self._links.for_route(route):
             response["links"] = links
         if route.content_type == CSV:
-            response["content"] = {CSV: {"schema": {"type": "string"}, "example": EXPORT_EXAMPLE}}
+            response["content"] = {CSV: {"schema": {"type": "string"}, "example": EXPORT_EXAMPLES[route.operation]}}
+        elif route.operation is order.FOLLOW:
+            response["content"] = {route.content_type: {"schema": {"type": "string"}, "example": EVENT_STREAM_EXAMPLE}}
         elif route.content_type != "application/json":
             response["content"] = {route.content_type: {"schema": {"type": "string", "format": "binary"}}}
         elif route.status is not HTTPStatus.NO_CONTENT:
@@ -148,6 +164,8 @@ class OperationWriter:
         responses = {str(int(route.status)): response}
         if "ETag" in response["headers"] and route.method == "GET":
             responses["304"] = {"description": "The response would be the one whose ETag is in If-None-Match."}
+        if route.operation is order.FOLLOW:
+            responses["204"] = {"description": "The client has received every event, and no other can follow."}
         if route.operation is catalog.GET_PRODUCT:
             text = "The product has another slug now: `Location` is its path."
             responses["301"] = {"description": text, "headers": header_refs("X-Request-Id", "Location")}
@@ -166,8 +184,10 @@ def describe(route: Route) -> str:
         sentences.append("The `Authorization` header is not read.")
     elif not operation.open_to_api_keys:
         sentences.append("Closed to API keys.")
-    if operation is catalog.EXPORT_PRODUCTS:
-        sentences.append(EXPORT_SENTENCE)
+    if operation is order.FOLLOW:
+        sentences.append(EVENT_STREAM_SENTENCE)
+    if operation in EXPORT_SENTENCES:
+        sentences.append(EXPORT_SENTENCES[operation])
     if route.moves_money:
         sentences.append("It moves money: send an `Idempotency-Key`, which the shop can be set to require.")
     return " ".join(sentences)

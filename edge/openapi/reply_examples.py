@@ -2,9 +2,11 @@
 
 from typing import get_args
 
-from contracts import cart, catalog, notification, order, payment, user
+from contracts import cart, catalog, notification, order, user
 from contracts.audit_log import AuditLogEntry
 from contracts.model import Empty, ListPage, Model
+from edge.openapi.event_examples import EVENT_EXAMPLES
+from edge.openapi.payment_and_coupon_examples import PAYMENT, PAYMENT_AND_COUPON_EXAMPLES
 from edge.openapi.request_examples import ADDRESS, ERASURE_ID, EXAMPLE_ID, PRICE
 from edge.openapi.review_and_price_examples import NOW, REVIEW, REVIEW_AND_PRICE_EXAMPLES, Example
 
@@ -12,7 +14,14 @@ LATER = "2026-03-02T12:00:00Z"
 NOTHING = {"amount": 0, "currency": "USD"}
 TWO_LAMPS = {"amount": 3998, "currency": "USD"}
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.the-claims.the-signature"  # noqa: S105 - not a real token
-FULL_ADDRESS = {**ADDRESS, "line2": None, "region": None, "phone": "+44 20 7946 0958"}
+FULL_ADDRESS = {
+    **ADDRESS,
+    "line2": None,
+    "region": None,
+    "phone": "+44 20 7946 0958",
+    "company": None,
+    "vat_id": None,
+}
 SAVED_ADDRESS = {"id": EXAMPLE_ID, **FULL_ADDRESS}
 
 USER: Example = {
@@ -110,7 +119,7 @@ ORDER: Example = {
     "number": "SK-20391",
     "user_id": EXAMPLE_ID,
     "status": "pending",
-    "items": [{**LINE, "discount": NOTHING, "tax_lines": [TAX_LINE], "shipping_tax_lines": []}],
+    "items": [{**LINE, "cancelled": 0, "discount": NOTHING, "tax_lines": [TAX_LINE], "shipping_tax_lines": []}],
     "subtotal": TWO_LAMPS,
     "discount": NOTHING,
     "coupon": None,
@@ -121,10 +130,16 @@ ORDER: Example = {
     "tax_included": True,
     "tax_lines": [TAX_LINE],
     "total": TWO_LAMPS,
+    "gift_card_total": {"amount": 2000, "currency": "USD"},
+    "gift_cards": ["V8ZD"],
     "shipping_address": FULL_ADDRESS,
+    "billing_address": {**FULL_ADDRESS, "company": "Analytical Engines Ltd", "vat_id": "GB123456789"},
     "payment_id": None,
     "tracking": None,
+    "fulfilment": "none",
+    "fulfilments": [],
     "history": [{"status": "pending", "at": NOW, "note": None}],
+    "notes": [{"text": "The parcel left a day late.", "shown_to_customer": True, "author_id": None, "at": NOW}],
     "created_at": NOW,
     "updated_at": NOW,
 }
@@ -158,33 +173,12 @@ SHIPPING_ZONE: Example = {
         }
     ],
 }
-COUPON: Example = {
-    "id": EXAMPLE_ID,
-    "code": "SUMMER10",
-    "kind": "percent",
-    "value": 10,
-    "currency": None,
-    "applies_to": "goods",
-    "min_subtotal": None,
-    "starts_at": None,
-    "ends_at": None,
-    "max_uses": 500,
-    "max_uses_per_user": 1,
-    "first_order_only": False,
-    "active": True,
-    "used": 42,
-    "created_at": NOW,
-}
-PAYMENT: Example = {
-    "id": EXAMPLE_ID,
+ISSUED_INVOICE: Example = {
+    "number": "INV-2026-000042",
+    "kind": "invoice",
     "order_id": EXAMPLE_ID,
-    "amount": TWO_LAMPS,
-    "refunded": NOTHING,
-    "status": "captured",
-    "provider": "simulator",
-    "failure_code": None,
-    "client_secret": None,
-    "created_at": NOW,
+    "issued_at": NOW,
+    "total": TWO_LAMPS,
 }
 NOTIFICATION: Example = {
     "id": EXAMPLE_ID,
@@ -240,6 +234,7 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
         "api_keys": [],
         "carts": [],
         "orders": [ORDER],
+        "invoices": [ISSUED_INVOICE],
         "payments": [PAYMENT],
         "notifications": [NOTIFICATION],
         "reviews": [REVIEW],
@@ -330,10 +325,9 @@ REPLY_EXAMPLES: dict[type[Model], Example] = {
         "shipping_tax_category": None,
     },
     order.ShippingZone: SHIPPING_ZONE,
-    order.Coupon: COUPON,
-    order.CouponCodes: {"codes": ["SUMMER-7K2M-9QXC-0T4B-V8ZD"]},
-    payment.Payment: PAYMENT,
+    **PAYMENT_AND_COUPON_EXAMPLES,
     notification.Notification: NOTIFICATION,
+    **EVENT_EXAMPLES,
     AuditLogEntry: AUDIT_LOG_ENTRY,
 }
 

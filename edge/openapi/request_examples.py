@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts import cart, catalog, order, payment, user
+from contracts import cart, catalog, gift_cards, order, payment, user
 from contracts.catalog import price_operations
 from contracts.operation import AnyOperation
 
@@ -104,8 +104,17 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
         "payment_method": "sim_ok",
         "email": "ada@example.com",
     },
-    order.CANCEL: {},
+    order.LOOK_UP: {"number": "S-6180339966", "email": "ada@example.com"},
+    order.CLAIM: {},
+    order.ADD_NOTE: {"text": "The parcel left a day late.", "shown_to_customer": True},
+    order.CANCEL: {"items": [{"sku": DEMO_SKU, "quantity": 1}]},
     order.PAY: {"payment_method": "sim_ok"},
+    order.CREATE_EVENT_STREAM_TICKET: {},
+    order.CREATE_FULFILMENT: {
+        "items": [{"sku": DEMO_SKU, "quantity": 1}],
+        "tracking": {"carrier": "Caravan", "number": "SK-20391"},
+    },
+    order.UPDATE_FULFILMENT: {"status": "delivered"},
     order.UPDATE: {"status": "shipped", "tracking": {"carrier": "Caravan", "number": "SK-20391"}},
     order.CREATE_TAX_RATE: _TAX_RATE,
     order.REPLACE_TAX_RATE: _TAX_RATE,
@@ -118,6 +127,9 @@ REQUEST_EXAMPLES: dict[AnyOperation, dict[str, Any]] = {
     payment.CREATE: {"order_id": EXAMPLE_ID, "payment_method": "sim_ok"},
     payment.CONFIRM: {"client_secret": "the-client-secret-of-the-payment"},
     payment.REFUND: {"amount": 500, "reason": "arrived late"},
+    gift_cards.ISSUE_GIFT_CARD: {"amount": {"amount": 5000, "currency": "USD"}},
+    gift_cards.FIND_GIFT_CARD: {"code": "7K2M-9QXC-0T4B-V8ZD"},
+    gift_cards.DISABLE_GIFT_CARD: {},
 }
 
 PARAMETER_EXAMPLES: dict[str, Any] = {
@@ -153,6 +165,11 @@ PARAMETER_EXAMPLES: dict[str, Any] = {
     "from": "2026-01-01T00:00:00Z",
     "to": "2026-02-01T00:00:00Z",
     "number": "SK-20391",
+    "n": 1,
+    "name": "lovelace",
+    "last_event_id": "1734",
+    "ticket": "q83vEjRWeJCrze8SNFZ4kA-the-signed-ticket",
+    "type": "souk.order.paid",
 }
 """An example of each parameter by its name."""
 
@@ -162,6 +179,8 @@ PARAMETER_EXAMPLES_BY_OPERATION: dict[AnyOperation, dict[str, Any]] = {
     catalog.LIST_PRODUCTS: {"status": "draft"},
     catalog.SEARCH_PRODUCTS: {"status": "draft"},
     catalog.LIST_REVIEWS: {"status": "pending"},
+    order.LIST: {"email": "ada@example.com"},
+    order.EXPORT_ORDERS: {"email": "ada@example.com"},
 }
 """Examples that differ from those above."""
 

@@ -47,6 +47,7 @@ class Transaction:
         self.events: list[tuple[Event, trace.Trace]] = []
         self.stored_reply: Reply[Any] | None = None
         self._collected: dict[ApplyCollected, list[Any]] = {}
+        self._collected_last: dict[ApplyCollected, list[Any]] = {}
         self._on_commit: list[Callable[[], None]] = []
 
     def collect(self, apply: ApplyCollected, row: Any) -> None:
@@ -57,6 +58,18 @@ class Transaction:
         """Applies what was collected: before the commit, or before a statement that depends on it."""
         collected, self._collected = self._collected, {}
         for apply, rows in collected.items():
+            await apply(self, rows)
+
+    def collect_last(self, apply: ApplyCollected, row: Any) -> None:
+        """Adds a row for `apply(tx, rows)`, which runs right before the commit, after everything else was written.
+
+        It is for a row that many transactions lock, such as a counter: each waits for the others' commits alone.
+        """
+        self._collected_last.setdefault(apply, []).append(row)
+
+    async def flush_last(self) -> None:
+        """Applies what was collected for the end of the transaction."""
+        for apply, rows in self._collected_last.items():
             await apply(self, rows)
 
     def publish(self, *events: Event) -> None:
@@ -119,13 +132,17 @@ class Transaction:
 
 
 async def write_before_commit(connection: Connection, members: Sequence[Transaction]) -> bool:
-    """Writes what commits with the changes: events, replies under their keys, and last the audit entries, if any."""
+    """Writes what commits with the changes: events, replies under their keys, the audit entries, if any, and last what
+    locks a row that many transactions want.
+    """
     for tx in members:
         await tx.flush()
     await _insert_events_and_replies(connection, members)
     audit_entries = [entry for tx in members for entry in tx.audit_entries]
     if audit_entries:
         await audit_log.append_entries(connection, audit_entries)
+    for tx in members:
+        await tx.flush_last()
     return bool(audit_entries)
 
 

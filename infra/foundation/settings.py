@@ -13,7 +13,9 @@ from typing import Literal, NoReturn, Self, TypeVar
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-INTERNAL_SECRETS = frozenset({"nats_password", "database_password", "mongo_password", "keys_secret", "access_secret"})
+INTERNAL_SECRETS = frozenset(
+    {"nats_password", "database_password", "mongo_password", "keys_secret", "access_secret", "gift_card_secret"}
+)
 """Secrets between the processes of Souk. None has a default."""
 MIN_DISTINCT_CHARACTERS = 12
 """Distinct characters that an internal secret needs in production. `souk compose-secrets` makes 32 characters."""

@@ -197,9 +197,6 @@ class NatsClient(Client):
         if receive is None:
             await super()._process_msg(sid, subject, reply, data, headers)
             return
-        if sid not in self._subs:  # it was drained
-            del self._receivers[sid]
-            return
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(data)
         try:
@@ -207,6 +204,11 @@ class NatsClient(Client):
             receive(Msg(self, subject.decode(), reply.decode(), data, parsed, _sid=sid))
         except Exception as error:  # noqa: BLE001 - as nats-py reports the error of a callback
             await self._error_cb(error)
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        """Forgets a subscription that has ended, and its receiver with it."""
+        self._receivers.pop(sid, None)
+        super()._remove_sub(sid, max_msgs)
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         """Parses the headers of a message; nats-py parses status lines."""

@@ -14,6 +14,9 @@ from infra.messaging.topology import (
     OBJECT_BUCKETS,
     KvBucket,
     consumers_for,
+    direct_get_subject,
+    event_subjects,
+    streams_read_by,
 )
 
 NATS_USERS: tuple[str, ...] = (*SERVICES, EDGE, OPERATOR)
@@ -41,11 +44,13 @@ def permissions_for(user: str) -> Permissions:
         subject for bucket in OBJECT_BUCKETS if user in bucket.users for subject in _object_bucket_subjects(bucket.name)
     ]
     kv_buckets = [subject for bucket in KV_BUCKETS for subject in _kv_bucket_subjects(bucket, user)]
+    reads = [direct_get_subject(stream) for stream in streams_read_by(user)]
     requests = [operation.subject for operation in operations_for(user)]
     if user == EDGE:
         watched = [bucket.subject_filter for bucket in KV_BUCKETS if bucket.reader == user]
         return Permissions(
-            [*requests, *buckets, *kv_buckets, RATE_LIMIT_SUBJECT], [f"_INBOX_{user}.>", RATE_LIMIT_SUBJECT, *watched]
+            [*requests, *buckets, *kv_buckets, *reads, RATE_LIMIT_SUBJECT],
+            [f"_INBOX_{user}.>", RATE_LIMIT_SUBJECT, *watched, event_subjects("order")],
         )
     consumers = [
         subject
@@ -67,6 +72,7 @@ def permissions_for(user: str) -> Permissions:
             *dead_letter_counts,
             *buckets,
             *kv_buckets,
+            *reads,
             *anchors,
         ],
         [f"rpc.{user}.*", f"deliver.{user}.*", f"wake.{user}", f"_INBOX_{user}.>", *micro_subjects(user)],

@@ -18,6 +18,8 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
+from contracts.operation import EDGE
+from contracts.order import TICKET_SECONDS
 from contracts.registry import EVENTS, SUBSCRIPTIONS
 from contracts.user import ACCESS_TOKEN_TTL_SECONDS
 
@@ -90,24 +92,27 @@ class ObjectBucket:
     """Days that an object is kept; 0 means forever."""
 
 
+UPLOADS, IMAGES, INVOICES = "UPLOADS", "IMAGES", "INVOICES"
 OBJECT_BUCKETS = (
     ObjectBucket(
-        "UPLOADS",
+        UPLOADS,
         ("edge", "catalog"),
         "Files uploaded by clients, until the catalog has processed them",
         retention_days=1,
     ),
-    ObjectBucket("IMAGES", ("catalog",), "Product images"),
+    ObjectBucket(IMAGES, ("catalog",), "Product images"),
+    ObjectBucket(INVOICES, ("order",), "Invoices and credit notes, kept for ever"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class KvBucket:
-    """A key-value bucket with one writer and one reader, which sees new entries at once."""
+    """A key-value bucket with one writer and at most one reader, which sees new entries at once."""
 
     name: str
     writer: str
     reader: str
+    """Empty if the writer alone uses it: storing an entry fails if there is one."""
     description: str
     ttl_seconds: float
     """Seconds that an entry is kept."""
@@ -139,7 +144,10 @@ REVOKED_SESSIONS = KvBucket(
     "Sessions revoked while their access tokens may still be valid",
     ACCESS_TOKEN_TTL_SECONDS + 60,
 )
-KV_BUCKETS = (REVOKED_SESSIONS,)
+USED_TICKETS = KvBucket(
+    "TICKETS", "order", "", "Tickets for event streams that were used, until they have expired", 2 * TICKET_SECONDS
+)
+KV_BUCKETS = (REVOKED_SESSIONS, USED_TICKETS)
 
 
 class NotProvisioned(Exception):  # noqa: N818 - its message is shown to the operator
@@ -149,6 +157,29 @@ class NotProvisioned(Exception):  # noqa: N818 - its message is shown to the ope
 def stream_name(service: str) -> str:
     """Returns the name of the stream with the events of a service."""
     return service.upper()
+
+
+def event_stream_names() -> tuple[str, ...]:
+    """Returns the names of the streams that hold events, one for each service that publishes any."""
+    return tuple(stream_name(owner) for owner in sorted({event.service for event in EVENTS}))
+
+
+def streams_read_by(user: str) -> tuple[str, ...]:
+    """Returns the streams that a NATS user reads directly, without a consumer.
+
+    The edge follows orders for their customers, and notification answers the feed of events.
+    """
+    return {EDGE: (stream_name("order"),), "notification": event_stream_names()}.get(user, ())
+
+
+def direct_get_subject(stream: str) -> str:
+    """Returns the subject for reading messages of a stream from any node that has a replica."""
+    return f"$JS.API.DIRECT.GET.{stream}"
+
+
+def event_subjects(service: str, aggregate: object = "*") -> str:
+    """Returns the subjects of a service's events, all of them or those of one aggregate."""
+    return f"event.{service}.{aggregate}.*"
 
 
 def stream_configs(replicas: int = 1) -> list[StreamConfig]:

@@ -91,6 +91,7 @@ HANDLERS: dict[AnyOperation, Handler] = {
 EVENT_HANDLERS: dict[type[Event], EventHandler] = {
     order.OrderPaid: events.order_paid,
     order.OrderCancelled: events.order_cancelled,
+    order.OrderUnitsCancelled: events.order_units_cancelled,
 }
 
 

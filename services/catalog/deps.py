@@ -8,22 +8,18 @@ from contracts.catalog import ListProducts
 from infra.foundation.background import PeriodicTask
 from infra.foundation.batching import BatchLoader
 from infra.foundation.ids import now
+from infra.messaging.object_files import ObjectFiles
 from infra.messaging.rpc_client import RpcClient
+from infra.messaging.topology import IMAGES, UPLOADS
 from infra.runtime.service import Resources
 from services.catalog.domain.shopify.row_writer import ShopFacts
 from services.catalog.settings import CatalogSettings
 from services.catalog.store.database import CatalogDatabase
-from services.catalog.store.object_files import IMAGES, UPLOADS, ObjectFiles
 from services.catalog.store.product_documents import ProductDocument
-from services.catalog.store.product_loaders import (
-    LoadedPage,
-    ProductSources,
-    load_large_searches,
-    load_pages,
-    load_products,
-    load_searches,
-)
+from services.catalog.store.product_loaders import LoadedPage, ProductSources, load_pages, load_products
+from services.catalog.store.search_loaders import load_large_searches, load_searches
 from services.catalog.store.search_vocabulary import VocabularyCache
+from services.catalog.store.suggestion_cache import SuggestionCache
 
 PRODUCT_BATCH_SIZE, PAGE_BATCH_SIZE = 200, 10
 """Products and list pages that concurrent requests read in one go."""
@@ -52,6 +48,7 @@ class CatalogDeps:
     search_loader: BatchLoader[ListProducts, LoadedPage]
     large_search_loader: BatchLoader[ListProducts, LoadedPage]
     vocabulary: VocabularyCache
+    suggestions: SuggestionCache
     settings: CatalogSettings
     hold_settler: PeriodicTask
     import_worker: PeriodicTask
@@ -97,6 +94,7 @@ def build_deps(
             partial(load_large_searches, sources), max_batch_size=1, max_concurrent=LARGE_SEARCHES
         ),
         vocabulary=vocabulary,
+        suggestions=SuggestionCache(),
         settings=resources.settings,
         hold_settler=PeriodicTask("hold settler", lambda: settle_holds(deps), interval_seconds=HOLD_INTERVAL_SECONDS),
         import_worker=PeriodicTask(

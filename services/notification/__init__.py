@@ -5,5 +5,6 @@ the transaction that applies the event and holds what the mail says, without per
 e-mail are requested when the mail is sent, from user, or from order for a guest, and are stored nowhere; nor is a
 token.
 
-It subscribes to orders that were placed, paid, cancelled or shipped, and to requests for tokens. It publishes nothing.
+It subscribes to orders that were placed, paid, shipped, cancelled (as a whole, or units of it), claimed or asked for,
+and to requests for tokens. It publishes nothing.
 """

@@ -11,7 +11,9 @@ from contracts import notification as contract
 from contracts import privacy as privacy_contract
 from contracts.email_addresses import to_ascii_domain_email
 from contracts.event import Event
+from contracts.event_feed import LIST_EVENTS
 from contracts.operation import AnyOperation
+from contracts.order import OrderClaimed, OrderLookupRequested
 from contracts.user import ResetRequested, VerificationRequested
 from infra.database.postgres import Database, connect
 from infra.foundation.background import PeriodicTask
@@ -22,7 +24,7 @@ from services.notification.deps import NotificationDeps
 from services.notification.domain.mails import MAIL_KINDS
 from services.notification.domain.mails_to_unconfirmed_addresses import UnconfirmedMailLimits
 from services.notification.domain.names import to_name_line
-from services.notification.handlers import events, privacy, queries
+from services.notification.handlers import event_feed, events, privacy, queries
 from services.notification.mail.recipient_throttle import RecipientThrottle
 from services.notification.mail.recipients import RecipientLookup
 from services.notification.mail.smtp import SmtpConnection
@@ -35,11 +37,14 @@ CLEANUP_SECONDS = 600.0
 
 HANDLERS: dict[AnyOperation, Handler] = {
     contract.LIST: queries.list_notifications,
+    LIST_EVENTS: event_feed.list_events,
     privacy_contract.ERASE[contract.SERVICE]: privacy.erase,
     privacy_contract.EXPORT[contract.SERVICE]: privacy.export,
 }
 EVENT_HANDLERS: dict[type[Event], EventHandler] = {
     **dict.fromkeys(MAIL_KINDS, events.queue_order_mail),
+    OrderLookupRequested: events.queue_lookup_mail,
+    OrderClaimed: events.order_claimed,
     VerificationRequested: events.queue_token_mail,
     ResetRequested: events.queue_token_mail,
 }
@@ -74,7 +79,7 @@ def build(resources: Resources[NotificationSettings, Database]) -> ServiceParts:
         ),
     )
     cleanup = PeriodicTask("cleanup", throttle.delete_expired, interval_seconds=CLEANUP_SECONDS)
-    return ServiceParts(NotificationDeps(resources.store, sender.wake), workers=[sender, cleanup])
+    return ServiceParts(NotificationDeps(resources.store, sender.wake, resources.nats), workers=[sender, cleanup])
 
 
 def build_mail_limits(settings: NotificationSettings) -> UnconfirmedMailLimits:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nats.aio.client import Client
+
 from infra.database.postgres import Database
 
 
@@ -13,3 +15,5 @@ class NotificationDeps:
     db: Database
     wake_mail_sender: Callable[[], None]
     """Wakes the worker that sends queued mails."""
+    nats: Client
+    """Reads the streams of events."""

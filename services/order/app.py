@@ -16,9 +16,15 @@ from services.order.deps import build_deps
 from services.order.handlers import (
     commands,
     coupons,
+    event_streams,
     events,
+    fulfilments,
     grouped_orders,
     guest_order_access,
+    guest_orders,
+    invoices,
+    order_exports,
+    order_notes,
     place,
     privacy,
     queries,
@@ -27,7 +33,7 @@ from services.order.handlers import (
     tax_rates,
 )
 from services.order.settings import OrderSettings
-from services.order.workers import guest_limits, orphaned_hold_release, unpaid_orders
+from services.order.workers import guest_limits, invoice_pdfs, order_lookups, orphaned_hold_release, unpaid_orders
 
 HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.PLACE: place.place,
@@ -36,6 +42,10 @@ HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.CANCEL: commands.cancel,
     contract.PAY: commands.pay,
     contract.UPDATE: commands.update,
+    contract.CREATE_FULFILMENT: fulfilments.create_fulfilment,
+    contract.UPDATE_FULFILMENT: fulfilments.update_fulfilment,
+    contract.GET_INVOICE: invoices.get_invoice,
+    contract.GET_CREDIT_NOTE: invoices.get_credit_note,
     contract.PAYABLES: queries.payables,
     contract.GUEST: queries.guest,
     contract.LIST_TAX_RATES: tax_rates.list_tax_rates,
@@ -57,8 +67,15 @@ HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.DELETE_COUPON: coupons.delete_coupon,
     contract.CREATE_COUPON_CODES: coupons.create_coupon_codes,
     contract.CHECK_COUPON: coupons.check_coupon,
+    contract.EXPORT_ORDERS: order_exports.export_orders,
+    contract.ADD_NOTE: order_notes.add_note,
+    contract.LOOK_UP: guest_orders.look_up,
+    contract.CLAIM: guest_orders.claim,
     contract.FIND_PURCHASE: queries.find_purchase,
     privacy_contract.GUEST_ORDERS: privacy.guest_orders,
+    contract.FOLLOW: event_streams.follow,
+    contract.CREATE_EVENT_STREAM_TICKET: event_streams.create_ticket,
+    contract.REDEEM_EVENT_STREAM_TICKET: event_streams.redeem_ticket,
     contract.REPAIR: repair.repair,
     privacy_contract.ERASE[contract.SERVICE]: privacy.erase,
     privacy_contract.EXPORT[contract.SERVICE]: privacy.export,
@@ -74,9 +91,18 @@ EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
 
 def build(resources: Resources[OrderSettings, Database]) -> ServiceParts:
     """Wires the handlers and workers of one process."""
-    deps = build_deps(resources, grouped_orders.write_orders)
+    lookups = order_lookups.task(resources.store)
+    deps = build_deps(resources, grouped_orders.write_orders, lookups.wake)
     return ServiceParts(
-        deps, workers=[unpaid_orders.task(deps), orphaned_hold_release.task(deps), guest_limits.task(deps)]
+        deps,
+        workers=[
+            unpaid_orders.task(deps),
+            orphaned_hold_release.task(deps),
+            guest_limits.task(deps),
+            lookups,
+            invoice_pdfs.task(deps),
+            deps.invoice_renderer,
+        ],
     )
 
 

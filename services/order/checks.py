@@ -1,6 +1,7 @@
 """What order offers to `souk verify`: its orders for comparison with other stores, and checks of its own."""
 
 from infra.database.checks import Check, FactTable, RepairAction, RepairBy
+from services.order.store.invoices import MISSING_INVOICES
 
 REPAIR = RepairAction(RepairBy.SERVICE, "order", "order_id")
 
@@ -9,22 +10,53 @@ FACTS = (
         "orders",
         (
             *("order_id", "status", "user_id", "hold_id", "cart_id", "currency", "total", "payment_id"),
-            *("lines", "steps", "created"),
+            *("lines", "steps", "created", "parcels", "cancellations", "gift_card_total"),
+            "gift_card_hold_id",
         ),
         """
         SELECT uuid_send(id), status, uuid_send(user_id), uuid_send(hold_id), cart_id, currency, total,
                uuid_send(payment_id),
                (SELECT string_agg(line.sku || '=' || line.quantity, ',' ORDER BY line.sku COLLATE "C")
-                FROM (SELECT item ->> 'sku' AS sku, sum((item ->> 'quantity')::int) AS quantity
-                      FROM jsonb_array_elements(items) AS item GROUP BY 1) AS line),
-               (SELECT string_agg(CASE step ->> 'status' WHEN 'pending' THEN 'placed' ELSE step ->> 'status' END,
+                FROM (SELECT item ->> 'sku' AS sku,
+                             sum((item ->> 'quantity')::int - coalesce((item ->> 'cancelled')::int, 0)) AS quantity
+                      FROM jsonb_array_elements(items) AS item GROUP BY 1) AS line
+                WHERE line.quantity > 0),
+               (SELECT string_agg(CASE step ->> 'status' WHEN 'pending' THEN 'placed'
+                                  WHEN 'paid' THEN 'paid' || CASE
+                                      WHEN fulfilments IS NULL OR history @> '[{"status": "shipped"}]' THEN ''
+                                      ELSE ',shipped'
+                                  END
+                                  ELSE step ->> 'status' END,
                                   ',' ORDER BY number)
                 FROM jsonb_array_elements(history) WITH ORDINALITY AS entry (step, number)
                 WHERE step ->> 'note' IS DISTINCT FROM 'address changed'),
-               extract(epoch FROM created_at)::bigint
+               extract(epoch FROM created_at)::bigint, coalesce(jsonb_array_length(fulfilments), 0),
+               coalesce(jsonb_array_length(cancellations), 0), gift_card_total, uuid_send(gift_card_hold_id)
         FROM orders ORDER BY id
         """,
         indexes=("order_id", "hold_id", "cart_id", "payment_id"),
+    ),
+    FactTable(
+        "cancellation",
+        ("cancellation_id", "order_id", "payment_id", "amount"),
+        """
+        SELECT uuid_send((cancellation ->> 'id')::uuid), uuid_send(orders.id), uuid_send(payment_id),
+               (cancellation #>> '{amount,amount}')::bigint
+        FROM orders, jsonb_array_elements(cancellations) AS cancellation
+        WHERE cancellations IS NOT NULL ORDER BY orders.id
+        """,
+        indexes=("order_id",),
+    ),
+    FactTable(
+        "invoice",
+        ("order_id", "position", "refund_id", "total", "number", "sha256"),
+        """
+        SELECT uuid_send(order_id), position, uuid_send(refund_id), total,
+               series || '-' || year || '-' || lpad(number::text, greatest(6, length(number::text)), '0'),
+               encode(pdf_sha256, 'hex')
+        FROM invoice ORDER BY order_id, position
+        """,
+        indexes=("order_id, position", "refund_id"),
     ),
 )
 
@@ -68,6 +100,33 @@ CHECKS = (
         """,
     ),
     Check(
+        9,
+        "fulfilments_do_not_fit",
+        "The parcels and cancelled units of an order are more than was ordered or differ from its status, or a parcel "
+        "cannot be found by its id.",
+        """
+        SELECT uuid_send(id) AS order_id,
+               coalesce(jsonb_array_length(fulfilments), 0) || ' parcels, status ' || status AS detail
+        FROM orders
+        WHERE (fulfilments IS NOT NULL OR cancellations IS NOT NULL) AND (
+            NOT fulfilments_fit(status, items, fulfilments)
+            OR (status = 'shipped' AND NOT fulfilments @> '[{"status": "shipped"}]')
+            OR (status = 'delivered' AND fulfilments @> '[{"status": "shipped"}]')
+            OR EXISTS (
+                SELECT FROM jsonb_array_elements(fulfilments) AS parcel LEFT JOIN fulfilment AS known
+                    ON known.id = (parcel ->> 'id')::uuid AND known.order_id = orders.id
+                WHERE known.id IS NULL
+            )
+            OR (SELECT sum((item ->> 'cancelled')::int) FROM jsonb_array_elements(items) AS item) <> (
+                SELECT coalesce(sum((line ->> 'quantity')::int), 0)
+                FROM jsonb_array_elements(cancellations) AS cancellation,
+                     jsonb_array_elements(cancellation -> 'items') AS line
+            )
+        )
+        ORDER BY id
+        """,
+    ),
+    Check(
         4,
         "order_sums_wrong",
         "The amounts of an order do not add up: its items, its discount, its tax lines or its total.",
@@ -96,6 +155,58 @@ CHECKS = (
             OR tax <> tax_of_items OR tax <> tax_of_rates
             OR total <> subtotal - discount + shipping + CASE WHEN tax_included THEN 0 ELSE tax END
         ORDER BY id
+        """,
+    ),
+    Check(
+        9,
+        "invoice_numbers_have_gap",
+        "The invoices of a series and year do not have the numbers from 1 to that of their counter.",
+        """
+        SELECT series, year::text AS year,
+               coalesce(count, 0) || ' numbers from ' || coalesce(first, 0) || ' to ' || coalesce(last, 0)
+               || ', the counter is at ' || coalesce(last_number, 0) AS detail
+        FROM invoice_counter FULL JOIN (
+            SELECT series, year, count(*) AS count, min(number) AS first, max(number) AS last
+            FROM invoice GROUP BY series, year
+        ) AS issued USING (series, year)
+        WHERE (first, last, count) IS DISTINCT FROM (1::bigint, last_number, last_number)
+        """,
+    ),
+    Check(
+        4,
+        "invoice_missing",
+        "An order became paid and has no invoice.",
+        f"SELECT uuid_send(id) AS order_id, 'no invoice' AS detail FROM ({MISSING_INVOICES}) AS missing",  # noqa: S608 - constants
+        REPAIR,
+    ),
+    Check(
+        4,
+        "invoice_disagrees",
+        "The amounts of an order and of its invoice differ, its credit notes exceed the invoice, or it was never paid.",
+        """
+        SELECT uuid_send(orders.id) AS order_id,
+               'order ' || orders.total || ', tax ' || orders.tax || ' ' || orders.currency || '; invoice '
+               || invoice.total || ', tax ' || invoice.tax || ' ' || invoice.currency || '; credited '
+               || credited.total || ', tax ' || credited.tax AS detail
+        FROM orders JOIN invoice ON order_id = orders.id AND position = 0
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(total), 0) AS total, coalesce(sum(tax), 0) AS tax
+            FROM invoice AS note WHERE note.order_id = orders.id AND note.position > 0
+        ) AS credited
+        WHERE (orders.total, orders.tax, orders.currency) <> (invoice.total, invoice.tax, invoice.currency)
+            OR credited.total > invoice.total OR credited.tax > invoice.tax OR orders.payment_id IS NULL
+        ORDER BY orders.id
+        """,
+    ),
+    Check(
+        2,
+        "invoice_not_rendered",
+        "The PDF of an invoice could not be made several times, or was not made within a day.",
+        """
+        SELECT uuid_send(order_id) AS order_id, position::text AS position,
+               coalesce(render_error, 'issued at ' || issued_at) AS detail
+        FROM invoice
+        WHERE pdf_sha256 IS NULL AND (render_failures >= 3 OR issued_at < now() - interval '1 day') ORDER BY issued_at
         """,
     ),
     Check(

@@ -12,14 +12,15 @@ FACTS = (
         "payment",
         (
             *("payment_id", "order_id", "user_id", "amount", "currency", "refunded", "status", "provider"),
-            *("outcome", "refunds", "created"),
+            *("outcome", "refunds", "created", "gift_card_amount", "gateway_amount"),
         ),
         """
         SELECT uuid_send(payment.id), uuid_send(order_id), uuid_send(user_id), amount, currency, refunded + refunding,
                status, provider,
                CASE WHEN status IN ('captured', 'partially_refunded', 'refunded', 'disputed') THEN 'captured'
                     WHEN status = 'failed' THEN 'failed' WHEN status = 'requires_action' THEN 'action_required' END,
-               coalesce(done.count, 0), extract(epoch FROM created_at)::bigint
+               coalesce(done.count, 0), extract(epoch FROM created_at)::bigint, gift_card_amount,
+               amount - gift_card_amount
         FROM payment
         LEFT JOIN (SELECT payment_id, count(*) FROM refund WHERE status = 'done' GROUP BY payment_id) AS done
             ON done.payment_id = payment.id
@@ -31,10 +32,20 @@ FACTS = (
         "refund",
         ("refund_id", "payment_id", "amount", "status", "provider"),
         """
-        SELECT uuid_send(refund.id), uuid_send(payment_id), refund.amount, refund.status, provider
+        SELECT uuid_send(refund.id), uuid_send(payment_id), refund.amount, refund.status,
+               CASE WHEN gift_card_id IS NULL THEN provider ELSE 'gift_card' END
         FROM refund JOIN payment ON payment.id = payment_id ORDER BY refund.id
         """,
         indexes=("refund_id",),
+    ),
+    FactTable(
+        "gift_card_hold",
+        ("gift_card_hold_id", "amount", "state"),
+        """
+        SELECT uuid_send(hold_id), sum(amount)::bigint, state FROM gift_card_hold
+        GROUP BY hold_id, state ORDER BY hold_id
+        """,
+        indexes=("gift_card_hold_id",),
     ),
     FactTable(
         "gateway_charge",
@@ -151,5 +162,36 @@ CHECKS = (
         FROM ledger_disagreement ORDER BY payment_id
         """,
         REPAIR,
+    ),
+    Check(
+        4,
+        "gift_card_disagrees",
+        "The balance of a gift card differs from the ledger, or what is held of it from the holds.",
+        """
+        SELECT uuid_send(gift_card_id) AS gift_card_id,
+               'balance ' || balance || ', ' || booked || ' booked; held ' || held || ', by its holds ' || by_holds
+               AS detail
+        FROM gift_card_disagreement ORDER BY gift_card_id
+        """,
+    ),
+    Check(
+        9,
+        "gift_card_overdrawn",
+        "Orders hold more of a gift card than is left of it, or more is left than it was issued with.",
+        """
+        SELECT uuid_send(id) AS gift_card_id,
+               'issued with ' || initial || ', balance ' || balance || ', held ' || held AS detail
+        FROM gift_card WHERE NOT (0 <= held AND held <= balance AND balance <= initial) ORDER BY id
+        """,
+    ),
+    Check(
+        2,
+        "gift_card_hold_not_ended",
+        "A hold on a gift card has expired but still keeps a part of its balance.",
+        """
+        SELECT uuid_send(hold_id) AS gift_card_hold_id, amount || ' since ' || expires_at AS detail
+        FROM gift_card_hold
+        WHERE state = 'held' AND payment_id IS NULL AND expires_at < now() - interval '60 seconds' ORDER BY expires_at
+        """,
     ),
 )

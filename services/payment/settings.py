@@ -1,6 +1,6 @@
 """Settings of the payment service."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from infra.foundation.settings import PostgresSettings
 
@@ -14,4 +14,10 @@ class PaymentSettings(PostgresSettings):
     gateway_pause: float = Field(5.0, gt=0, description="Seconds between trial calls while the breaker is open.")
     charge_deadline: float = Field(600.0, gt=0, description="Seconds a payment may be processing before it is voided.")
     payment_patience: float = Field(1.0, gt=0, description="Seconds a client waits at most for the outcome.")
+    gift_card_secret: SecretStr = Field(
+        min_length=16, description="Hashes the codes of gift cards; with a new one no code is found any more."
+    )
+    gift_card_guesses: int = Field(
+        10, ge=0, description="Unknown gift card codes that one address may try in a minute; 0 does not limit them."
+    )
     simulator_late: float = Field(3.0, ge=0, description="Seconds the simulator takes to charge `sim_timeout`.")

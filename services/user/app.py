@@ -52,6 +52,7 @@ HANDLERS: dict[AnyOperation, Handler] = {
     contract.ROTATE_KEYS: signing_keys.rotate_keys,
     contract.CONTACT: profile.get_contact,
     contract.CONTACTS: profile.list_contacts,
+    contract.FIND_ACCOUNT: profile.find_account,
     contract.START_TOTP: second_factor.start_totp,
     contract.CONFIRM_TOTP: publish_revocations_after(second_factor.confirm_totp),
     contract.RENEW_RECOVERY_CODES: second_factor.renew_recovery_codes,

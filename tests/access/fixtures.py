@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ from tests.support.rpc import RpcCaller
 MAIL_TOKEN = re.compile(r"^ {2}([A-Za-z0-9_-]{43})$", re.MULTILINE)
 PASSWORD = "open sesame"
 FORM_CONTENT_TYPE = "multipart/form-data; boundary=part"
+
+
+def gift_card_body() -> dict[str, Any]:
+    return {"amount": {"amount": 5000, "currency": "USD"}}
 
 
 def coupon_body() -> dict[str, Any]:
@@ -69,6 +73,8 @@ class AccessFixtures:
     other_guest: GuestOrder
     user_database: asyncpg.Connection
     """The database of user, for changes that no route makes."""
+    credited_orders: dict[bool, GuestOrder] = field(default_factory=dict)
+    """By whether a guest has placed them."""
 
     def customer_for(self, caller: CallerKind) -> RegisteredCustomer | None:
         people = {
@@ -155,6 +161,13 @@ class AccessFixtures:
     async def create_guest_order(self) -> GuestOrder:
         return await place_guest_order(self.http, await self.create_sku())
 
+    async def create_claimable_order(self) -> str:
+        """An order that was placed as a guest with the owner's e-mail, which is verified."""
+        await self.user_database.execute(
+            "UPDATE account SET email_verified = true WHERE id = $1", self.owner.user["id"]
+        )
+        return (await place_guest_order(self.http, await self.create_sku(), email=self.owner.email)).id
+
     async def create_payment(self, method: str = "sim_ok", status: str = "captured") -> dict[str, Any]:
         """A payment for an order of the owner, once it has this status."""
         return await self._create_payment(self.owner.http, await self.create_order(), method, status)
@@ -178,6 +191,39 @@ class AccessFixtures:
         payment: dict[str, Any] = await eventually(settled)
         return payment
 
+    async def create_paid_order(self) -> str:
+        order_id = str((await self.create_payment())["order_id"])
+
+        async def is_paid() -> bool:
+            return bool((await self.owner.http.get(f"/orders/{order_id}")).json["status"] == "paid")
+
+        await eventually(is_paid)
+        return order_id
+
+    async def credited_order(self, *, of_guest: bool) -> GuestOrder:
+        """An order with an invoice and a credit note, made once: it is only read. A customer's has no token."""
+        if of_guest not in self.credited_orders:
+            if of_guest:
+                order, payment = await self.create_guest_payment()
+            else:
+                payment = await self.create_payment()
+                order = GuestOrder(payment["order_id"], "")
+            body = {"amount": 1, "reason": "arrived late"}
+            assert (await self.admin.http.post(f"/payments/{payment['id']}/refund", body)).status == 200
+
+            async def is_credited() -> bool:
+                return (await self.admin.http.get(f"/orders/{order.id}/credit-notes/1")).status == 200
+
+            await eventually(is_credited)
+            self.credited_orders[of_guest] = order
+        return self.credited_orders[of_guest]
+
+    async def create_fulfilment(self) -> str:
+        """A parcel of an order of the owner."""
+        sent = await self.admin.http.post(f"/orders/{await self.create_paid_order()}/fulfilments", {})
+        assert sent.status == 201, sent.body
+        return str(sent.json["fulfilments"][0]["id"])
+
     async def create_api_key(self) -> str:
         return _id(await self.admin.http.post("/api-keys", {"name": "to be revoked", "scopes": ["order:read"]}))
 
@@ -189,6 +235,9 @@ class AccessFixtures:
 
     async def create_coupon(self) -> str:
         return _id(await self.admin.http.post("/coupons", coupon_body()))
+
+    async def create_gift_card(self) -> str:
+        return _id(await self.admin.http.post("/gift-cards", gift_card_body()))
 
     async def create_shipping_zone(self) -> str:
         return _id(await self.admin.http.post("/shipping-zones", await self.shipping_zone_body()))

@@ -1,9 +1,9 @@
-"""Requests of the access tests about tax rates, shipping zones and coupons."""
+"""Requests of the access tests about tax rates, shipping zones, coupons and gift cards."""
 
-from contracts import order
+from contracts import gift_cards, order
 from contracts.access import CallerKind
 from contracts.operation import AnyOperation
-from tests.access.fixtures import AccessFixtures, coupon_body, tax_rate_body
+from tests.access.fixtures import AccessFixtures, coupon_body, gift_card_body, tax_rate_body
 from tests.access.sample_request import RequestFactory, SampleRequest, named, plain
 
 
@@ -31,6 +31,11 @@ async def _replace_shipping_zone(fixtures: AccessFixtures, _caller: CallerKind) 
     return SampleRequest({"id": await fixtures.create_shipping_zone()}, await fixtures.shipping_zone_body())
 
 
+async def _find_gift_card(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    issued = await fixtures.admin.http.post("/gift-cards", gift_card_body())
+    return SampleRequest(body={"code": issued.json["code"]})
+
+
 PRICING_REQUESTS: dict[AnyOperation, RequestFactory] = {
     order.LIST_TAX_RATES: plain(query="?limit=1"),
     order.GET_TAX_RATE: named(AccessFixtures.create_tax_rate),
@@ -50,4 +55,9 @@ PRICING_REQUESTS: dict[AnyOperation, RequestFactory] = {
     order.REPLACE_COUPON: _replace_coupon,
     order.DELETE_COUPON: named(AccessFixtures.create_coupon),
     order.CREATE_COUPON_CODES: named(AccessFixtures.create_coupon, {"count": 1}),
+    gift_cards.LIST_GIFT_CARDS: plain(query="?limit=1"),
+    gift_cards.GET_GIFT_CARD: named(AccessFixtures.create_gift_card),
+    gift_cards.ISSUE_GIFT_CARD: plain(gift_card_body()),
+    gift_cards.DISABLE_GIFT_CARD: named(AccessFixtures.create_gift_card, {}),
+    gift_cards.FIND_GIFT_CARD: _find_gift_card,
 }

@@ -4,6 +4,7 @@ from typing import Any
 
 from contracts import cart, notification, order, payment, user
 from contracts.access import CallerKind
+from contracts.event_feed import LIST_EVENTS
 from contracts.notification import NotificationKind
 from contracts.operation import AnyOperation
 from contracts.registry import AUDIT_LOGS
@@ -154,6 +155,30 @@ def _order(body: Any = None) -> RequestFactory:
     return made
 
 
+async def _cancelled_order(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+    """A cancelled order, whose event stream has an end."""
+    request = await _order()(fixtures, caller)
+    http = fixtures.http.with_order_token(request.order_token) if request.order_token else fixtures.owner.http
+    cancelled = await http.post(f"/orders/{request.path['id']}/cancel", {})
+    assert cancelled.status == 200, cancelled.body
+    return request
+
+
+async def _look_up(fixtures: AccessFixtures, _caller: CallerKind) -> SampleRequest:
+    placed = await fixtures.owner.http.get(f"/orders/{await fixtures.create_order()}")
+    return SampleRequest(body={"number": placed.json["number"], "email": fixtures.owner.email})
+
+
+def _invoiced_order(**path: str) -> RequestFactory:
+    """A request about an order with an invoice and a credit note."""
+
+    async def made(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
+        order = await fixtures.credited_order(of_guest=caller is CallerKind.GUEST)
+        return SampleRequest({"id": order.id, **path}, order_token=order.token)
+
+    return made
+
+
 async def _create_payment(fixtures: AccessFixtures, caller: CallerKind) -> SampleRequest:
     if caller is CallerKind.GUEST:
         guest_order = await fixtures.create_guest_order()
@@ -238,9 +263,19 @@ REQUESTS: dict[AnyOperation, RequestFactory] = {
     order.PLACE: _place_items,
     order.LIST: plain(query="?limit=100"),
     order.GET: _order(),
-    order.CANCEL: _order(),
+    order.CANCEL: _order({}),
     order.PAY: _order({"payment_method": "sim_ok"}),
     order.UPDATE: _order({"shipping_address": ADDRESS}),
+    order.EXPORT_ORDERS: plain(query="?sku=no-such-sku"),
+    order.ADD_NOTE: _order({"text": "The parcel left a day late."}),
+    order.LOOK_UP: _look_up,
+    order.CLAIM: named(AccessFixtures.create_claimable_order, {}),
+    order.GET_INVOICE: _invoiced_order(),
+    order.GET_CREDIT_NOTE: _invoiced_order(n="1"),
+    order.CREATE_FULFILMENT: named(AccessFixtures.create_paid_order, {}),
+    order.UPDATE_FULFILMENT: named(AccessFixtures.create_fulfilment, {"status": "delivered"}),
+    order.FOLLOW: _cancelled_order,
+    order.CREATE_EVENT_STREAM_TICKET: _order({}),
     **PRICING_REQUESTS,
     payment.CREATE: _create_payment,
     payment.LIST: _list_payments,
@@ -248,6 +283,7 @@ REQUESTS: dict[AnyOperation, RequestFactory] = {
     payment.CONFIRM: _confirm,
     payment.REFUND: _refund,
     notification.LIST: plain(query="?limit=100"),
+    LIST_EVENTS: plain(query="?limit=1"),
     **{operation: plain(query="?limit=1") for operation in AUDIT_LOGS.values()},
 }
 

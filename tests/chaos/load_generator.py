@@ -52,6 +52,8 @@ class LoadGenerator:
     slugs: list[str] = field(default_factory=list)
     products: list[str] = field(default_factory=list)
     coupons: list[str] = field(default_factory=list)
+    gift_cards: list[str] = field(default_factory=list)
+    """Their codes."""
     idle_customers: deque[LoadCustomer] = field(default_factory=deque)
     customers: list[LoadCustomer] = field(default_factory=list)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)

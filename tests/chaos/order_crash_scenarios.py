@@ -34,6 +34,18 @@ async def place_order(shop: CrashTestShop, crash: CrashOrder) -> None:
     shop.expect_final_status(customer, order_id, "paid")
 
 
+async def issue_invoice(shop: CrashTestShop, crash: CrashOrder) -> None:
+    customer, sku = await _customer(shop)
+    async with crash:
+        order_id = await shop.place_order(customer, items=_one(sku))
+    shop.expect_final_status(customer, order_id, "paid")
+    shop.final_checks.append(partial(_has_invoice, shop, customer, order_id))
+
+
+async def _has_invoice(shop: CrashTestShop, customer: HttpClient, order_id: str) -> bool:
+    return (await shop.send(customer, "GET", f"/orders/{order_id}/invoice")).body.startswith(b"%PDF-")
+
+
 async def place_several_orders(shop: CrashTestShop, crash: CrashOrder) -> None:
     """Concurrent orders, so that their events arrive in one batch."""
     customer, sku = await _customer(shop)
@@ -64,6 +76,22 @@ async def exceed_coupon_limit(shop: CrashTestShop, crash: CrashOrder) -> None:
     async with crash:
         response = await shop.send(customer, "POST", "/orders", body)
     assert response.json["reason"] == "min_subtotal", response.body
+
+
+async def order_with_gift_card(shop: CrashTestShop, crash: CrashOrder) -> None:
+    """An order that a gift card pays in part: a process dies while only payment knows what is held on the card."""
+    customer, sku = await _customer(shop)
+    amount = {"amount": 500, "currency": "USD"}
+    card = (await shop.send(shop.admin, "POST", "/gift-cards", {"amount": amount})).json
+    async with crash:
+        order_id = await shop.place_order(customer, items=_one(sku), gift_cards=[card["code"]])
+    shop.expect_final_status(customer, order_id, "paid")
+    shop.final_checks.append(partial(_is_spent, shop, card["id"]))
+
+
+async def _is_spent(shop: CrashTestShop, card_id: str) -> bool:
+    card = (await shop.send(shop.admin, "GET", f"/gift-cards/{card_id}")).json
+    return (card["balance"]["amount"], card["held"]["amount"]) == (0, 0)
 
 
 async def order_with_expiring_hold(shop: CrashTestShop, crash: CrashOrder) -> None:

@@ -25,6 +25,8 @@ UNKNOWN_OUTCOME_SECONDS = 45.0
 """Time after which a request without a response can no longer be in progress."""
 COUPON_SHARE = 0.15
 """Of orders. Two of three coupons are soon used up, and come back when their orders are cancelled."""
+GIFT_CARD_SHARE = 0.08
+"""Of orders. Two of three gift cards are soon used up, and are filled again when their orders are cancelled."""
 TRACKING = {"carrier": "Caravan", "number": "C-1"}
 
 
@@ -219,6 +221,9 @@ class OrderStories:
             body["payment_method"] = method
         if self.random.random() < COUPON_SHARE:
             body["coupon"] = self.random.choice(self.load.coupons)
+        if self.random.random() < GIFT_CARD_SHARE:
+            order.gift_card = True
+            body["gift_cards"] = [self.random.choice(self.load.gift_cards)]
         response = await self.load.request("order", "POST", "/orders", body, token=token, key=marker)
         if response is None:
             return order
@@ -251,7 +256,7 @@ class OrderStories:
             await self.confirm_payment(order, token)
         elif not order.method and token and luck < 0.8:
             await self.pay_order(order, token)
-        elif luck > 0.9 and order.method == "sim_ok":
+        elif luck > 0.9 and order.method == "sim_ok" and not order.gift_card:
             await self.ship_or_refund(order, refund=luck > 0.95)
 
     async def cancel_order(self, order: JournalOrder, token: str) -> None:
@@ -281,7 +286,7 @@ class OrderStories:
             self.journal.record_payment(response.json)
 
     async def ship_or_refund(self, order: JournalOrder, *, refund: bool) -> None:
-        """As the administrator, ships a paid order or refunds some of it."""
+        """As the administrator, ships a paid order, in two parcels if it can, or refunds some of it."""
         payment = await self._payment(order, self.load.admin, "captured")
         if payment is None:
             return
@@ -289,6 +294,10 @@ class OrderStories:
         if refund:
             await self._refund(payment)
             return
+        if sum((order.lines or {}).values()) > 1:
+            parcel = {"items": [{"sku": next(iter(order.lines or {})), "quantity": 1}]}
+            path, key = f"/orders/{order.id}/fulfilments", uuid4().hex
+            await self.load.request("ship", "POST", path, parcel, token=self.load.admin, key=key)
         for step in ({"status": "shipped", "tracking": TRACKING}, {"status": "delivered"}):
             response = await self.load.request(
                 "ship", "PUT", f"/orders/{order.id}", step, token=self.load.admin, once=True

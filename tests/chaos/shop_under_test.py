@@ -87,6 +87,8 @@ async def stock_shop(stack: Stack, operator: RpcCaller, rate: float, rng: random
         await _product(load, number)
     for uses in (None, 10, 10):
         await _coupon(load, uses)
+    for amount in (10**9, 10_000, 10_000):
+        await _gift_card(load, amount)
     errands = CustomerJourneys(load)
     for _ in range(0, CUSTOMERS, 8):
         await asyncio.gather(*(errands.register() for _ in range(8)))
@@ -98,6 +100,13 @@ async def _coupon(load: LoadGenerator, max_uses: int | None) -> None:
     response = await load.http.send("POST", "/coupons", body, token=load.admin, key=uuid4().hex, timeout_seconds=20)
     assert response.status == 201, response.body
     load.coupons.append(body["code"])
+
+
+async def _gift_card(load: LoadGenerator, amount: int) -> None:
+    body = {"amount": {"amount": amount, "currency": "USD"}}
+    response = await load.http.send("POST", "/gift-cards", body, token=load.admin, key=uuid4().hex, timeout_seconds=20)
+    assert response.status == 201, response.body
+    load.gift_cards.append(response.json["code"])
 
 
 async def _product(load: LoadGenerator, number: int) -> None:

@@ -32,6 +32,7 @@ STORE_VIEWS: Mapping[str, Mapping[str, tuple[int, str]]] = MappingProxyType(
             "ledger does not balance": (4, "SELECT currency FROM ledger_balance WHERE balance <> 0"),
             "ledger and payments differ": (4, "SELECT payment_id FROM ledger_disagreement"),
             "refunds exceed the payment": (3, "SELECT id FROM payment WHERE refunded > amount"),
+            "gift cards and ledger differ": (4, "SELECT gift_card_id FROM gift_card_disagreement"),
         },
     }
 )

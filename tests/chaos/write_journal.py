@@ -20,6 +20,8 @@ class JournalOrder:
     lines: LineQuantities | None
     """None for a cart of unknown content."""
     method: str
+    gift_card: bool = False
+    """Whether a gift card pays a part of it: then one refund is several, and the journal refunds none."""
     id: str = ""
     total: int = 0
     refused: bool = False

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.email_addresses import find_email_problem, has_unicode_name, to_ascii_domain, to_ascii_domain_email
+from contracts.email_addresses import (
+    find_email_problem,
+    guest_order_spellings,
+    has_unicode_name,
+    to_ascii_domain,
+    to_ascii_domain_email,
+)
 from contracts.model import Email, StoredEmail
 from contracts.order import GuestContact
 from contracts.user import UserContact
@@ -118,3 +124,17 @@ def test_a_domain_beyond_ascii_is_looked_up_as_punycode() -> None:
     assert to_ascii_domain("Example.com") == "Example.com"
     assert to_ascii_domain("\u0378.example") is None
     assert to_ascii_domain_email("josé@bücher.example") == "josé@xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize(
+    ("email", "spellings"),
+    [
+        ("Ada@Example.com", ["ada@example.com"]),
+        ("Ada@Bücher.example", ["ada@bücher.example", "ada@xn--bcher-kva.example"]),
+        ("ada@straße.example", ["ada@straße.example", "ada@xn--strae-oqa.example"]),
+        ("groß@example.com", ["groß@example.com"]),
+    ],
+)
+def test_orders_of_another_mailbox_are_not_ones_own(email: str, spellings: list[str]) -> None:
+    """`strasse.example` may belong to another person, though both spellings are one account."""
+    assert guest_order_spellings(email) == spellings

@@ -1,5 +1,6 @@
 """Hooks that Schemathesis loads: a caller does not ban or delete its own account, which would end the run, and a guest
-asks for the order that their token opens, since generated ids name none.
+asks for the order that their token opens, since generated ids name none. No caller opens an event stream, which would
+not end: `tests/edge/test_order_event_streams.py` reads those.
 """
 
 import os
@@ -28,5 +29,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         case.path_parameters["id"] = str(uuid.uuid4())
     if ORDER and case.path.startswith("/api/v1/orders/{") and case.path_parameters.get("id"):
         case.path_parameters["id"] = ORDER
+    if case.path == "/api/v1/orders/{id}/events" and case.path_parameters.get("id"):
+        case.path_parameters["id"] = str(uuid.uuid4())
     if ORDER and isinstance(case.body, dict) and "order_id" in case.body:
         case.body["order_id"] = ORDER

@@ -26,9 +26,14 @@ from tests.mutation.cart_safeguards import CART_SAFEGUARDS
 from tests.mutation.coupon_safeguards import COUPON_SAFEGUARDS
 from tests.mutation.decline_safeguards import DECLINE_SAFEGUARDS
 from tests.mutation.etag_query_and_search_safeguards import QUERY_SAFEGUARDS
+from tests.mutation.event_stream_safeguards import EVENT_STREAM_SAFEGUARDS
 from tests.mutation.export_safeguards import EXPORT_SAFEGUARDS
+from tests.mutation.fulfilment_safeguards import FULFILMENT_SAFEGUARDS
+from tests.mutation.gift_card_safeguards import GIFT_CARD_SAFEGUARDS
+from tests.mutation.guest_order_safeguards import GUEST_ORDER_SAFEGUARDS
 from tests.mutation.guest_safeguards import GUEST_SAFEGUARDS
 from tests.mutation.import_safeguards import IMPORT_SAFEGUARDS
+from tests.mutation.invoice_safeguards import INVOICE_SAFEGUARDS
 from tests.mutation.mail_safeguards import MAIL_SAFEGUARDS
 from tests.mutation.nats_permission_safeguards import MESSAGING_SAFEGUARDS
 from tests.mutation.price_plan_safeguards import PRICE_PLAN_SAFEGUARDS
@@ -148,13 +153,18 @@ SAFEGUARDS = (
     *MESSAGING_SAFEGUARDS,
     *SIZE_SAFEGUARDS,
     *STOCK_SAFEGUARDS,
+    *EVENT_STREAM_SAFEGUARDS,
     *EXPORT_SAFEGUARDS,
+    *FULFILMENT_SAFEGUARDS,
     *IMPORT_SAFEGUARDS,
+    *INVOICE_SAFEGUARDS,
     *COUPON_SAFEGUARDS,
+    *GIFT_CARD_SAFEGUARDS,
     *DECLINE_SAFEGUARDS,
     *CART_SAFEGUARDS,
     *REPLY_CACHE_SAFEGUARDS,
     *GUEST_SAFEGUARDS,
+    *GUEST_ORDER_SAFEGUARDS,
     *PROCESS_SAFEGUARDS,
     *MAIL_SAFEGUARDS,
     *PRICE_PLAN_SAFEGUARDS,

@@ -44,7 +44,7 @@ PRODUCT_SAFEGUARDS = (
     ),
     Safeguard(
         "publication: cached facets outlive the time of a scheduled product",
-        "services/catalog/store/search_result_cache.py",
+        "services/catalog/store/product_change_watch.py",
         "OR EXISTS (SELECT FROM product WHERE publish_at > $2 AND publish_at <= now())",
         "OR $2::timestamptz IS NULL",
         (f"{LARGE}::test_cached_facets_follow_a_product_that_is_published_by_its_time",),

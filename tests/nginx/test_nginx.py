@@ -199,8 +199,27 @@ async def test_the_request_target_is_unchanged(front: NginxUnderTest) -> None:
 async def test_server_sent_events_are_not_buffered(front: NginxUnderTest) -> None:
     rendered = front.config.read_text()
     block = rendered.partition("orders/[^/]+/events$")[2].partition("}")[0]
-    assert "proxy_buffering off" in block
-    assert "gzip off" in block
+    assert "proxy_read_timeout 75s" in block, "longer than between two heartbeats"
+    front.upstream.body = b"retry: 3000\n\n"
+    front.upstream.breaks_off = asyncio.Event()
+    front.upstream.headers = {"Content-Type": "text/event-stream"}
+    path = "/api/v1/orders/7/events?ticket=x"
+    async with front.session.get(f"{front.url}{path}", headers={"Accept-Encoding": "gzip"}) as response:
+        async with asyncio.timeout(5):
+            assert await response.content.readexactly(13) == front.upstream.body
+        assert "Content-Encoding" not in response.headers
+        front.upstream.breaks_off.set()
+
+
+async def test_event_streams_take_no_room_from_other_requests(open_front: OpenNginx) -> None:
+    front = await open_front(limits=False, edge_connections=1)
+    front.upstream.breaks_off = asyncio.Event()
+    front.upstream.body = b"retry: 3000\n\n"
+    async with front.session.get(f"{front.url}/api/v1/orders/7/events") as response:
+        await response.content.readexactly(13)
+        breaks_off, front.upstream.breaks_off = front.upstream.breaks_off, None
+        assert (await front("GET", "/api/v1/orders/7")).status == 200
+        breaks_off.set()
 
 
 async def test_a_response_that_the_edge_breaks_off_has_no_end(front: NginxUnderTest) -> None:

@@ -43,21 +43,23 @@ COMMANDS: Mapping[str, CommandEntry] = MappingProxyType(
             "verify:verify", "Check the invariants over all stores, streams and the gateway.", OPERATE
         ),
         "dlq": CommandEntry("dlq:dlq", "List, show, replay or drop dead letters.", OPERATE),
-        "replay": CommandEntry("replay:replay", "Deliver a service's past events to it once more.", OPERATE),
+        "replay": CommandEntry("event_replay:replay", "Deliver a service's past events to it once more.", OPERATE),
         "keys": CommandEntry("keys:keys", "Rotate the keys that sign access tokens.", OPERATE),
         "migrate": CommandEntry("migrate:migrate", "Apply or revert database migrations.", OPERATE),
         "provision": CommandEntry("provision:provision", "Create the streams, consumers and users of NATS.", OPERATE),
         "compose-secrets": CommandEntry(
-            "compose:compose_secrets", "Create passwords, keys and a certificate for Docker Compose.", DEPLOY
+            "compose_setup:compose_secrets", "Create passwords, keys and a certificate for Docker Compose.", DEPLOY
         ),
-        "init-servers": CommandEntry("compose:init_servers", "Prepare empty servers for the services.", DEPLOY),
-        "bootstrap": CommandEntry("compose:bootstrap", "Create the administrator and load the demo catalog.", DEPLOY),
+        "init-servers": CommandEntry("compose_setup:init_servers", "Prepare empty servers for the services.", DEPLOY),
+        "bootstrap": CommandEntry(
+            "compose_setup:bootstrap", "Create the administrator and load the demo catalog.", DEPLOY
+        ),
         "routes": CommandEntry("routes:routes", "List every HTTP route, its subject and its access rule.", DEVELOP),
         "docs": CommandEntry("docs:docs", "Generate OpenAPI, AsyncAPI, the access table and the diagram.", DEVELOP),
         "audit": CommandEntry("verify:verify", "Run `verify`.", is_alias=True),
-        "secrets": CommandEntry("compose:compose_secrets", "Run `compose-secrets`.", is_alias=True),
-        "prepare": CommandEntry("compose:init_servers", "Run `init-servers`.", is_alias=True),
-        "furnish": CommandEntry("compose:bootstrap", "Run `bootstrap`.", is_alias=True),
+        "secrets": CommandEntry("compose_setup:compose_secrets", "Run `compose-secrets`.", is_alias=True),
+        "prepare": CommandEntry("compose_setup:init_servers", "Run `init-servers`.", is_alias=True),
+        "furnish": CommandEntry("compose_setup:bootstrap", "Run `bootstrap`.", is_alias=True),
     }
 )
 

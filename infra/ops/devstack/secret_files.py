@@ -13,6 +13,7 @@ DATABASE_PASSWORD = "souk_database_password"  # noqa: S105 - the name of a file
 MONGO_PASSWORD = "souk_mongo_password"  # noqa: S105 - the name of a file
 NATS_ROUTES_PASSWORD = "nats_routes_password"  # noqa: S105 - the name of a file
 ACCESS_SECRET = "souk_access_secret"  # noqa: S105 - the name of a file
+GIFT_CARD_SECRET = "souk_gift_card_secret"  # noqa: S105 - the name of a file
 PROXY_SECRET = "souk_edge_proxy_secret"  # noqa: S105 - the name of a file
 SMTP_PASSWORD = "souk_smtp_password"  # noqa: S105 - the name of a file
 KEYS_SECRET = "souk_keys_secret"  # noqa: S105 - the name of a file

@@ -12,6 +12,7 @@ from infra.ops.devstack.readiness_probes import http_ok, sends_greeting
 from infra.ops.devstack.secret_files import (
     ACCESS_SECRET,
     DATABASE_PASSWORD,
+    GIFT_CARD_SECRET,
     KEYS_SECRET,
     MONGO_PASSWORD,
     NATS_PASSWORD,
@@ -30,17 +31,25 @@ NO_GUEST_LIMITS: Mapping[str, str] = MappingProxyType(
         "SOUK_GUEST_ORDERS_PER_EMAIL": "0",
         "SOUK_GUEST_ORDER_SHARE": "1",
         "SOUK_GUEST_TOTAL_SHARE": "1",
+        "SOUK_ORDER_LOOKUPS_PER_ADDRESS": "0",
+        "SOUK_ORDER_LOOKUPS_PER_EMAIL": "0",
         "SOUK_COUPON_GUESSES": "0",
     }
 )
 """The settings of the order service when limits are off."""
+NO_LIMITS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"order": NO_GUEST_LIMITS, "payment": MappingProxyType({"SOUK_GIFT_CARD_GUESSES": "0"})}
+)
+"""The settings of services when limits are off."""
 UNHEALTHY_SECONDS = 120.0
 """Long, because a restart does not help a process that is overloaded or whose servers are unavailable."""
 
 MOTOR_THREADS = "32"
 """More than Motor's default on a small machine. Its calls block threads."""
 
-EXTRA_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType({"user": (KEYS_SECRET,), "order": (ACCESS_SECRET,)})
+EXTRA_SECRETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"user": (KEYS_SECRET,), "order": (ACCESS_SECRET,), "payment": (GIFT_CARD_SECRET,)}
+)
 """Further secrets of a service besides its passwords: files in its folder, generated once."""
 
 
@@ -64,8 +73,9 @@ class ServicePrograms:
             self._secrets.get_or_create(service, name)
         mail = {"SOUK_SMTP_HOST": LOOPBACK, "SOUK_SMTP_PORT": str(self._ports.smtp)}
         extra = {variable: database_url, **(mail if service == "notification" and self._ports.smtp else {})}
-        if service == "order" and not self._settings.nginx_limits:
-            extra |= {name: value for name, value in NO_GUEST_LIMITS.items() if name not in self._settings.process_env}
+        if not self._settings.nginx_limits:
+            limits = NO_LIMITS.get(service, {})
+            extra |= {name: value for name, value in limits.items() if name not in self._settings.process_env}
         if SERVICE_STORES[service] == "mongo":
             extra["MOTOR_MAX_WORKERS"] = MOTOR_THREADS
         return self._program(process, service, f"services.{service}.app", nats_url, extra)

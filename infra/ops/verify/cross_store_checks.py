@@ -1,9 +1,9 @@
 """The checks that compare several stores, as queries of the fact database.
 
 The view `consumed` has the events that a service must have applied by now: those below its consumer's acknowledgement
-floor that are in its inbox. The table `history` has the names of all events of an aggregate in order; `settled_names`
-are those that were in their stream before the stores were read, so the stores must know them. Events older than
-`:horizon` may have left their stream.
+floor that are in its inbox. The table `history` has, in order, the names of the events by which an aggregate took a
+step; `settled_names` are those that were in their stream before the stores were read, so the stores must know them.
+Events older than `:horizon` may have left their stream.
 """
 
 from infra.database.checks import Check, RepairAction, RepairBy
@@ -35,7 +35,8 @@ CREATE TABLE history AS
     SELECT published.stream, aggregate_id, in_order(name, seq) AS names,
            in_order(CASE WHEN seq <= ends.last THEN name END, seq) AS settled_names
     FROM published JOIN ends ON ends.stream = published.stream
-    WHERE published.stream IN ('ORDER', 'PAYMENT') GROUP BY published.stream, aggregate_id;
+    WHERE published.stream IN ('ORDER', 'PAYMENT') AND name NOT IN ('claimed', 'lookup_requested', 'units_cancelled')
+    GROUP BY published.stream, aggregate_id;
 CREATE INDEX history_0 ON history (aggregate_id);
 """
 
@@ -46,7 +47,9 @@ STOCK_CHECKS = (
         "A hold and its order have different lines.",
         """
         SELECT o.order_id, h.hold_id, h.lines || ' held, ' || o.lines || ' ordered' AS detail
-        FROM orders AS o JOIN hold AS h ON h.hold_id = o.hold_id WHERE h.lines <> o.lines
+        FROM orders AS o JOIN hold AS h ON h.hold_id = o.hold_id WHERE h.lines <> o.lines AND (o.cancellations = 0
+            OR (SELECT count(*) FROM consumed AS e WHERE e.service = 'catalog' AND e.aggregate_id = o.order_id
+                AND e.name = 'units_cancelled') >= o.cancellations)
         """,
     ),
     Check(
@@ -83,7 +86,7 @@ STOCK_CHECKS = (
         """
         SELECT o.order_id, o.hold_id, 'order ' || o.status || ', hold ' || h.status AS detail
         FROM orders AS o JOIN hold AS h ON h.hold_id = o.hold_id
-        WHERE o.status = 'paid' AND h.status = 'lost' AND EXISTS (SELECT 1 FROM consumed AS e
+        WHERE o.status = 'paid' AND o.parcels = 0 AND h.status = 'lost' AND EXISTS (SELECT 1 FROM consumed AS e
             WHERE e.service = 'order' AND e.aggregate_id = o.hold_id AND e.name = 'hold_lost')
         """,
         REPUBLISH_HOLD,
@@ -197,6 +200,22 @@ MONEY_CHECKS = (
     ),
     Check(
         4,
+        "cancelled_units_not_refunded",
+        "Units of an order were cancelled, and their amount was not refunded.",
+        """
+        SELECT c.order_id, c.cancellation_id AS refund_id, c.amount || ', the refund ' || coalesce(r.status, 'missing')
+            AS detail
+        FROM cancellation AS c JOIN payment AS p ON p.payment_id = c.payment_id
+        LEFT JOIN refund AS r ON r.refund_id = c.cancellation_id
+        WHERE c.amount > 0 AND coalesce(r.status, 'failed') = 'failed' AND p.refunded < p.amount
+            AND (SELECT count(*) FROM consumed AS e WHERE e.service = 'payment' AND e.aggregate_id = c.order_id
+                 AND e.name = 'units_cancelled')
+                >= (SELECT count(*) FROM cancellation AS every WHERE every.order_id = c.order_id)
+        """,
+        REPUBLISH_ORDER,
+    ),
+    Check(
+        4,
         "refunded_without_refund",
         "An order is refunded and its payment is not.",
         """
@@ -213,11 +232,11 @@ GATEWAY_CHECKS = (
         "capture_unknown_to_gateway",
         "A payment is captured and the gateway has no such charge.",
         """
-        SELECT p.payment_id, p.order_id, p.amount || ' ' || p.currency || ', at the gateway '
+        SELECT p.payment_id, p.order_id, p.gateway_amount || ' ' || p.currency || ', at the gateway '
             || coalesce(c.amount || ' ' || c.currency, 'nothing') AS detail
         FROM payment AS p LEFT JOIN gateway_charge AS c ON c.charge_id = p.payment_id
         WHERE p.outcome = 'captured' AND p.provider = 'simulator'
-            AND (c.charge_id IS NULL OR (c.amount, c.currency) <> (p.amount, p.currency))
+            AND (c.charge_id IS NULL OR (c.amount, c.currency) <> (p.gateway_amount, p.currency))
         """,
     ),
     Check(

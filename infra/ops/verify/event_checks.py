@@ -45,9 +45,13 @@ EVENT_CHECKS = (
         "order_untold",
         "An order took a step without publishing an event.",
         """
-        SELECT o.order_id, lacks(o.steps, t.names) AS detail
+        SELECT o.order_id, coalesce(lacks(o.steps, t.names), 'a parcel, or cancelled units') AS detail
         FROM orders AS o LEFT JOIN history AS t ON t.aggregate_id = o.order_id AND t.stream = 'ORDER'
-        WHERE o.created > :horizon AND lacks(o.steps, t.names) IS NOT NULL
+        WHERE o.created > :horizon AND (lacks(o.steps, t.names) IS NOT NULL OR o.parcels > 1 AND o.parcels > (
+            SELECT count(DISTINCT s.event_id) FROM published AS s
+            WHERE s.stream = 'ORDER' AND s.aggregate_id = o.order_id AND s.name = 'shipped')
+            OR o.cancellations > 0 AND o.cancellations > (SELECT count(DISTINCT s.event_id) FROM published AS s
+                WHERE s.stream = 'ORDER' AND s.aggregate_id = o.order_id AND s.name = 'units_cancelled'))
         """,
         REPUBLISH_ORDER,
     ),
@@ -144,7 +148,15 @@ EVENT_CHECKS = (
         """
         SELECT e.aggregate_id AS order_id, e.name AS mail, 'no mail' AS detail
         FROM consumed AS e LEFT JOIN delivery AS d ON d.order_id = e.aggregate_id AND d.name = e.name
-        WHERE e.service = 'notification' AND e.name IN ('placed', 'paid', 'cancelled', 'shipped') AND d.order_id IS NULL
+        WHERE e.service = 'notification' AND e.name IN (
+            'placed', 'paid', 'cancelled', 'shipped', 'units_cancelled') AND d.order_id IS NULL
+        UNION ALL
+        SELECT o.order_id, 'shipped' AS mail, 'a parcel without a mail' AS detail FROM orders AS o
+        WHERE o.parcels > 1
+            AND (SELECT count(*) FROM consumed AS e
+                 WHERE e.service = 'notification' AND e.aggregate_id = o.order_id AND e.name = 'shipped') >= o.parcels
+            AND (SELECT count(*) FROM delivery AS d
+                 WHERE d.order_id = o.order_id AND d.name = 'shipped') BETWEEN 1 AND o.parcels - 1
         """,
         REPUBLISH_ORDER,
     ),

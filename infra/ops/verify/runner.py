@@ -26,6 +26,8 @@ from infra.ops.verify.cross_store_checks import (
 )
 from infra.ops.verify.event_checks import EVENT_CHECKS
 from infra.ops.verify.fact_db import MAX_VIOLATIONS_PER_CHECK, FactDatabase, ProgressCallback, open_fact_database
+from infra.ops.verify.gift_card_checks import GIFT_CARD_CHECKS
+from infra.ops.verify.invoice_checks import FILE_FACTS, INVOICE_CHECKS
 from infra.ops.verify.registry import SERVICE_CHECKS
 from infra.ops.verify.store_readers import StoreAddresses
 from infra.ops.verify.stream_reader import StreamReader
@@ -38,6 +40,8 @@ CROSS_STORE_CHECKS: tuple[Check, ...] = (
     *STOCK_CHECKS,
     *MONEY_CHECKS,
     *GATEWAY_CHECKS,
+    *GIFT_CARD_CHECKS,
+    *INVOICE_CHECKS,
     *EVENT_CHECKS,
     *OWNERSHIP_CHECKS,
     *AUDIT_LOG_CHECKS,
@@ -145,13 +149,14 @@ class Verifier:
     async def _run_pass(self, facts_db: FactDatabase, streams: StreamReader) -> list[Violation]:
         """Reads everything once, in the order that makes every confirmation newer than what it confirms."""
         self.passes += 1
-        facts_db.drop_tables(keep=("event", "audit_anchor"))
+        facts_db.drop_tables(keep=("event", "audit_anchor", FILE_FACTS.name))
         await streams.read_positions()
         await streams.read_audit_anchors(self.on_progress)
         violations: list[Violation] = []
         for service in self._services():
             violations += await self._read_store(service, facts_db)
         await streams.read_events(self.on_progress)
+        await streams.read_invoice_files(self.on_progress)
         for service, dsn in self.target.stores.postgres.items():
             await store_readers.read_inbox(dsn, service, facts_db, self.on_progress)
         violations += await asyncio.to_thread(self._run_cross_store_checks, facts_db)

@@ -19,14 +19,14 @@ from contracts.registry import SUBSCRIPTIONS
 from infra.database.checks import FactTable, Row
 from infra.messaging.append_only_stream import AUDIT_ANCHOR_STREAM
 from infra.messaging.topology import DEAD_LETTER_STREAM, consumers_for, stream_configs, stream_name
-from infra.ops.verify import audit_log_check
+from infra.ops.verify import audit_log_check, invoice_checks
 from infra.ops.verify.fact_db import FactDatabase, ProgressCallback
 
 BATCH_SIZE = 2000
 FETCH_TIMEOUT_SECONDS = 10.0
 CONSUMER_IDLE_LIMIT = timedelta(minutes=1)
 NANOSECONDS = 1_000_000_000
-SEQUENCE_TOKEN, TIMESTAMP_TOKEN = -4, -2
+SEQUENCE_TOKEN, TIMESTAMP_TOKEN, PENDING_TOKEN = -4, -2, -1
 """Positions in the tokens of a JetStream reply subject, counted from the end: the first tokens vary in number."""
 
 EVENT_FACTS = FactTable(
@@ -83,6 +83,19 @@ class StreamReader:
             on_progress,
         )
 
+    async def read_invoice_files(self, on_progress: ProgressCallback) -> None:
+        """Reads the names and digests of the PDF files of invoices. Call it after the invoices are read."""
+        self._facts_db.create_table(invoice_checks.FILE_FACTS)
+        stream = invoice_checks.FILE_STREAM
+        self._read_to[stream] = await self._read_all(
+            stream,
+            self._read_to.get(stream, 0),
+            invoice_checks.FILE_FACTS,
+            invoice_checks.file_row,
+            on_progress,
+            content_of=invoice_checks.FILE_SUBJECTS,
+        )
+
     async def _end(self, stream: str) -> int:
         state = (await self._js.stream_info(stream)).state
         last: int = state.last_seq
@@ -103,37 +116,42 @@ class StreamReader:
         table: FactTable,
         to_row: Callable[[Msg, str], Row],
         on_progress: ProgressCallback,
+        *,
+        content_of: str = "",
     ) -> int:
-        """Reads a stream on from a sequence; returns the last sequence that was read."""
+        """Reads a stream on from a sequence; returns the last sequence that was read.
+
+        Headers are read of all messages, or, where `content_of` names subjects, only those messages with their content.
+        """
         state = (await self._js.stream_info(stream)).state
         if state.last_seq <= after or not state.messages:
             return max(after, state.last_seq)
         consumer = await self._js.pull_subscribe(
-            "", stream=stream, config=_config(after + 1), inbox_prefix=b"_INBOX_operator.audit."
+            content_of, stream=stream, config=_config(after + 1, content_of), inbox_prefix=b"_INBOX_operator.audit."
         )
         try:
-            while after < state.last_seq:
+            left = (await consumer.consumer_info()).num_pending or 0 if content_of else state.last_seq - after
+            while left > 0:
                 try:
-                    messages = await consumer.fetch(
-                        min(BATCH_SIZE, state.last_seq - after), timeout=FETCH_TIMEOUT_SECONDS
-                    )
+                    messages = await consumer.fetch(min(BATCH_SIZE, left), timeout=FETCH_TIMEOUT_SECONDS)
                 except nats.errors.TimeoutError:
                     break  # the last messages of the stream are gone: they were removed or have expired
                 self._facts_db.insert(table, [to_row(message, stream) for message in messages])
                 after = _number(messages[-1], SEQUENCE_TOKEN)
+                left = _number(messages[-1], PENDING_TOKEN) if content_of else state.last_seq - after
                 on_progress(stream, len(messages))
         finally:
             await consumer.unsubscribe()
         return max(after, state.last_seq)
 
 
-def _config(first: int) -> ConsumerConfig:
+def _config(first: int, content_of: str) -> ConsumerConfig:
     return ConsumerConfig(
         description="souk verify",
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
         opt_start_seq=first,
         ack_policy=AckPolicy.NONE,
-        headers_only=True,
+        headers_only=not content_of,
         mem_storage=True,
         num_replicas=1,
         inactive_threshold=CONSUMER_IDLE_LIMIT.total_seconds(),

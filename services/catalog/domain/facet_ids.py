@@ -36,6 +36,11 @@ def facet_name_id(kind: ValueKind, name: str) -> int:
     return unsigned - (1 << NAME_BITS) if unsigned >> (NAME_BITS - 1) else unsigned
 
 
+def value_facet(kind: ValueKind, name: str) -> str:
+    """The key of the facet of an attribute or option: `attribute.` or `option.` with the number of its name."""
+    return f"{kind.name.lower()}.{facet_name_id(kind, name)}"
+
+
 def facet_values(
     tags: Sequence[str], attributes: Mapping[str, str], options: Iterable[Mapping[str, str]]
 ) -> dict[int, tuple[str, str]]:

@@ -56,7 +56,9 @@ def parse_terms(q: str, vocabulary: SearchVocabulary | None = None) -> SearchTer
     words = plain_words(text)
     if not words:
         return SearchTerms(text, exact)
-    alternatives = alternatives_query(words, vocabulary.synonyms, vocabulary.corrections) if vocabulary else ""
+    alternatives = ""
+    if vocabulary and (vocabulary.synonyms.others or vocabulary.corrections):
+        alternatives = alternatives_query(words, vocabulary.synonyms, vocabulary.corrections)
     return SearchTerms(text, exact, " ".join(words[:-1]), f"{words[-1]}:*", alternatives)
 
 

@@ -110,7 +110,7 @@ async def suggest(deps: CatalogDeps, request: Request[SuggestProducts]) -> Produ
     """Suggests product names for an unfinished search text; if there are few, also for what it may be a typo of."""
     q, limit = request.body.q, request.body.limit
     async with deps.db.connection() as connection:
-        names = await product_queries.suggest_names(connection, q, limit)
+        names = await deps.suggestions.suggest(connection, q, limit)
         if len(names) < MIN_MATCHES and (corrections := await deps.vocabulary.find_corrections(connection, q)):
             corrected = await product_queries.suggest_names(connection, q, limit, corrections)
             names = list(dict.fromkeys([*names, *corrected]))[:limit]

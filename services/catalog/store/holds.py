@@ -1,6 +1,6 @@
 """The statements of holds. Those that move stock are SQL functions (migration 0015), one round trip each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -42,6 +42,47 @@ INSERT INTO hold (id, order_id, status, taken, fingerprint, skus, quantities, an
 VALUES ($1, $2, 'cancelled', 'nothing', '', '{}', '{}', '', now())
 ON CONFLICT (id) DO UPDATE SET status = 'cancelled', order_id = excluded.order_id WHERE hold.status <> 'cancelled'
 """
+_LOCK = """
+SELECT id, status = 'sold' AND taken = 'sold' AS is_sold, status IN ('cancelled', 'lost') AS has_ended
+FROM hold WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+"""
+_KEEP_ONLY = """
+WITH kept AS (
+    SELECT * FROM unnest($2::text[], $3::int[]) AS kept (sku, quantity)
+), returned AS (
+    SELECT line.sku, line.quantity - coalesce(kept.quantity, 0) AS units, takes_stock
+    FROM hold_lines(ARRAY[$1::uuid]) AS line LEFT JOIN kept ON kept.sku = line.sku
+    WHERE line.quantity > coalesce(kept.quantity, 0)
+), locked AS (
+    SELECT stock.sku, units FROM stock JOIN returned ON returned.sku = stock.sku
+    WHERE takes_stock ORDER BY stock.sku FOR UPDATE OF stock
+), moved AS (
+    UPDATE stock SET on_hand = on_hand + units FROM locked WHERE stock.sku = locked.sku
+), noted AS (
+    INSERT INTO stock_movement (sku, kind, quantity, hold_id) SELECT sku, 'returned', units, $1 FROM locked
+)
+UPDATE hold SET (skus, quantities, product_ids) = (
+    SELECT coalesce(array_agg(sku ORDER BY place), '{}'), coalesce(array_agg(quantity ORDER BY place), '{}'),
+           CASE WHEN bool_and(product_id IS NOT NULL) THEN array_agg(product_id ORDER BY place) END
+    FROM (
+        SELECT line.sku, least(line.quantity, kept.quantity) AS quantity, product_id, place
+        FROM unnest(
+            hold.skus, hold.quantities, coalesce(hold.product_ids, CASE WHEN hold.answer <> '' THEN ARRAY(
+                SELECT (priced ->> 'product_id')::uuid FROM json_array_elements(hold.answer::json -> 'lines') AS priced
+            ) END)
+        ) WITH ORDINALITY AS line (sku, quantity, product_id, place) JOIN kept ON kept.sku = line.sku
+    ) AS remaining
+)
+WHERE id = $1 AND EXISTS (SELECT FROM returned)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LockedHold:
+    """A locked hold: whether it is sold and has taken its stock, or was cancelled or lost for good."""
+
+    is_sold: bool
+    has_ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +159,14 @@ async def sell(connection: Connection, hold_id: UUID, order_id: UUID, units: Map
 async def cancel(connection: Connection, hold_id: UUID, order_id: UUID) -> None:
     """Marks a hold as cancelled, known or not, so that later events take no stock for it."""
     await connection.execute(_CANCEL, hold_id, order_id)
+
+
+async def lock(connection: Connection, hold_ids: Sequence[UUID]) -> Mapping[UUID, LockedHold]:
+    """Returns those of the holds that exist, and locks them until the end of the transaction."""
+    rows = await connection.fetch(_LOCK, list(hold_ids))
+    return {row["id"]: LockedHold(row["is_sold"], row["has_ended"]) for row in rows}
+
+
+async def keep_only(connection: Connection, hold_id: UUID, remaining: Mapping[str, int]) -> None:
+    """Returns the stock of all units of a sold hold but those to keep, by SKU. The transaction has locked the hold."""
+    await connection.execute(_KEEP_ONLY, hold_id, list(remaining), list(remaining.values()))

@@ -40,11 +40,15 @@ _AVAILABLE = f"""{_AVAILABLE_UNITS} || CASE
     ELSE ',"on_backorder":false'
 END"""
 """The JSON of the field `available`, and the field behind it."""
-LIVE_COLUMNS = f"""p.id, p.version, p.rating_average, p.rating_count, c.slug AS category, c.breadcrumbs, CASE
+_LIVE_COLUMNS = """p.id, p.version, p.rating_average, p.rating_count, c.slug AS category, c.breadcrumbs, CASE
     WHEN NOT p.is_active THEN 'inactive' WHEN p.publish_at > now() THEN 'draft' ELSE 'active'
 END AS status, CASE WHEN p.planned_prices_end <= now() THEN planned_prices(p.id) ELSE p.planned_prices END AS prices,
-extract(epoch FROM p.planned_prices_end - now())::float8 AS price_seconds, CASE WHEN p.is_active
-    THEN ARRAY(SELECT {_AVAILABLE} FROM stock s WHERE s.product_id = p.id ORDER BY s.position)
+extract(epoch FROM p.planned_prices_end - now())::float8 AS price_seconds"""
+_AVAILABLE_OF_ACTIVE = f"ARRAY(SELECT {_AVAILABLE} FROM stock s WHERE s.product_id = p.id ORDER BY s.position)"  # noqa: S608 - constants
+LIVE_COLUMNS_OF_ACTIVE = f"{_LIVE_COLUMNS}, {_AVAILABLE_OF_ACTIVE} AS available"
+"""As `LIVE_COLUMNS`, for statements that find no inactive products: a tenth of a search is spent on the other case."""
+LIVE_COLUMNS = f"""{_LIVE_COLUMNS}, CASE WHEN p.is_active
+    THEN {_AVAILABLE_OF_ACTIVE}
     ELSE ARRAY(
         SELECT {_AVAILABLE} FROM (
             SELECT sku, position FROM variant WHERE product_id = p.id

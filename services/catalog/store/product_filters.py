@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.catalog import ListProducts, ProductSort, ProductStatus
-from services.catalog.domain.facet_ids import ValueKind, facet_id, facet_name_id
+from services.catalog.domain.facet_ids import ValueKind, facet_id, value_facet
 from services.catalog.domain.folded_text import name_key, tag_key
 from services.catalog.domain.search import SearchVocabulary, parse_terms
 from services.catalog.store.product_documents import ON_SALE
@@ -23,12 +23,21 @@ _QUERY_OF_WORDS = f"""websearch_to_tsquery('{{language}}', {{text}}) || {_ALL_WO
 _QUERY_OF_ONE_WORD = f"""websearch_to_tsquery('{{language}}', {{text}}) || {_ALL_WORDS}
     || to_tsquery('{{language}}', {{all_words}})"""
 _ALTERNATIVES = "to_tsquery('{language}', {alternatives})"
-_MATCH = "(p.terms @@ {0} OR (p.indexed_version <> p.version AND p.search @@ {0}))"
-"""Until the indexer has reached a product of an older release, the column of that release is searched."""
-_EXACT_IDS = f"""ARRAY(
-    SELECT e.id FROM product e WHERE e.is_active AND e.terms @@ {{0}}::tsquery ORDER BY e.id DESC
-    LIMIT {MAX_EXACT_MATCHES}
-)"""  # noqa: S608 - constants
+_OLDER = """CASE WHEN (SELECT o.id FROM product o WHERE o.indexed_version <> o.version ORDER BY o.id LIMIT 1) IS NULL
+    THEN ''::tsquery ELSE {0} END"""
+"""The query if a product waits for the indexer, else one that finds nothing without a look at the index."""
+_MATCH = """(p.terms @@ {0} OR p.id = ANY (ARRAY(
+    SELECT o.id FROM product o WHERE o.search @@ {1} AND o.indexed_version <> o.version
+)))"""
+"""Until the indexer has reached a product of an older release, the column of that release is searched.
+
+Both conditions are exactly what indexes find, so that PostgreSQL does not check the text of each product again.
+"""
+_EXACT_IDS = f"""(
+    SELECT coalesce((array_agg(e.id ORDER BY e.id DESC))[:{MAX_EXACT_MATCHES}], '{{{{}}}}')
+    FROM product e WHERE e.is_active AND e.terms @@ {{0}}::tsquery
+)::uuid[]"""  # noqa: S608 - constants
+"""With ORDER BY and LIMIT, PostgreSQL would look for a name that no product has from the newest product on."""
 _RANK = "(ts_rank(p.terms, {0}) + CASE WHEN p.id = ANY ({1}) THEN 2 ELSE 0 END)::real"
 """Exact matches come first: the rank of others is less than 1. They are found once, not compared with each product."""
 _RANK_OF_CORRECTED = """(ts_rank(p.terms, {0}) + CASE WHEN p.id = ANY ({1}) THEN 2 WHEN p.terms @@ {2} THEN 1 ELSE 0
@@ -106,6 +115,8 @@ class Statement:
 
     conditions: list[str] = field(default_factory=lambda: [ON_SALE])
     parameters: list[Any] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    """Common tables that the conditions refer to."""
     facet_filters: dict[str, str] = field(default_factory=dict)
     """The conditions by the facets that count without them, or by the ids of names of attributes and options."""
 
@@ -116,7 +127,7 @@ class Statement:
 
     def copy(self) -> "Statement":
         """The same conditions and parameters, to add others to."""
-        return Statement([*self.conditions], [*self.parameters], {**self.facet_filters})
+        return Statement([*self.conditions], [*self.parameters], [*self.tables], {**self.facet_filters})
 
     def bind(self, value: Any, sql_type: str) -> str:
         """Adds a parameter and returns its placeholder."""
@@ -172,7 +183,7 @@ class Statement:
         """Adds the condition that a product matches the text.
 
         In a statement that is planned anew the query is a constant, which tells the planner how many products match.
-        Otherwise it is a subquery: PostgreSQL computes it once, and not again for each product.
+        Otherwise it is a row of the common table `text_query`: PostgreSQL computes it once for all its uses.
         """
         vocabulary = vocabulary or SearchVocabulary()
         terms = parse_terms(q, vocabulary)
@@ -192,21 +203,25 @@ class Statement:
             texts["alternatives"] = self.bind(terms.alternatives, "text")
             queries.append(_ALTERNATIVES)
         query = _combine(exact, queries, texts, vocabulary)
+        older = f"(SELECT {_OLDER.format(query)})"
         if not is_planned_anew:
-            query, typed = f"(SELECT {query})", f"(SELECT {typed})" if typed else ""
+            columns = f"query, {_OLDER.format('query')} AS older, {typed or 'query'} AS typed"
+            once = f"SELECT {columns} FROM (SELECT {query} AS query OFFSET 0) q"  # noqa: S608 - constants
+            self.tables.append(f"text_query AS MATERIALIZED ({once})")
+            query, older = "(SELECT query FROM text_query)", "(SELECT older FROM text_query)"
+            typed = typed and "(SELECT typed FROM text_query)"
         found = TextQuery(query, exact, typed)
-        self.conditions.append(_MATCH.format(found.whole))
+        self.conditions.append(_MATCH.format(query, older))
         return found
+
+    def with_tables(self, found: str) -> str:
+        """The beginning of a statement: the common tables, and as `found` the products that the query finds."""
+        return f"WITH {', '.join([*self.tables, f'found AS MATERIALIZED ({found})'])}"
 
     @property
     def condition(self) -> str:
         """All conditions, joined by AND."""
         return " AND ".join([*self.conditions, *self.facet_filters.values()])
-
-
-def value_facet(kind: ValueKind, name: str) -> str:
-    """The key of an attribute or option among `facet_filters`."""
-    return f"{kind.name.lower()}.{facet_name_id(kind, name)}"
 
 
 def _combine(exact: str, queries: Sequence[str], texts: Mapping[str, str], vocabulary: SearchVocabulary) -> str:

@@ -1,6 +1,6 @@
-"""Reads products, list pages and searches for many concurrent requests in one go."""
+"""Reads products and list pages for many concurrent requests in one go."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,6 @@ from infra.foundation.pagination import count_fitting
 from services.catalog.domain.search import effective_sort
 from services.catalog.store import list_cursor, product_documents, product_queries, product_search
 from services.catalog.store.database import CatalogDatabase
-from services.catalog.store.facet_counts import Counted, join_counts, plan_counts
 from services.catalog.store.facet_value_cache import FacetValueCache
 from services.catalog.store.product_documents import ProductDocument, ProductDocumentCache
 from services.catalog.store.search_result_cache import CachedPage, LargeResult, LargeResultCache
@@ -26,6 +25,8 @@ class ProductSources:
     db: CatalogDatabase
     documents: ProductDocumentCache = field(default_factory=ProductDocumentCache)
     large_results: LargeResultCache = field(default_factory=LargeResultCache)
+    category_lists: LargeResultCache = field(default_factory=LargeResultCache)
+    """Their pages, which are merged from those of all categories below."""
     vocabulary: VocabularyCache = field(default_factory=VocabularyCache)
     facet_values: FacetValueCache = field(default_factory=FacetValueCache)
 
@@ -49,7 +50,9 @@ async def load_pages(sources: ProductSources, requests: Collection[ListProducts]
     """The JSON members `items` and `next` of each page; equal requests share one page."""
     pages: dict[ListProducts, LoadedPage] = {}
     async with sources.db.connection() as connection:
-        await _refresh_large_results(connection, sources, requests)
+        await refresh_large_results(connection, sources, requests)
+        if any(sources.category_lists.find(request) for request in requests):
+            await sources.category_lists.refresh(connection)
         for request in requests:
             page = await _load_quickly(connection, sources, request)
             if page is not None:
@@ -58,64 +61,13 @@ async def load_pages(sources: ProductSources, requests: Collection[ListProducts]
     if others:
         async with sources.db.list_connection() as connection:
             searches = [request for request in others if request.q]
-            large = await _refresh_to_add(connection, sources, searches) if searches else {}
+            large = await refresh_to_add(connection, sources, searches) if searches else {}
             for request in others:
-                pages[request] = await _load_page(connection, sources, request, large.get(request))
+                pages[request] = await load_page(connection, sources, request, large.get(request))
     return pages
 
 
-async def load_searches(sources: ProductSources, requests: Collection[ListProducts]) -> dict[ListProducts, LoadedPage]:
-    """The JSON of pages with facets, without the searches that `load_large_searches` has to count."""
-    found: dict[ListProducts, LoadedPage] = {}
-    new = []
-    async with sources.db.connection() as connection:
-        await _refresh_large_results(connection, sources, requests)
-        for request in requests:
-            large = sources.large_results.find(request)
-            if large is None and not request.q:
-                new.append(request)
-            else:
-                await _add_search(connection, sources, request, large, found)
-    if new:
-        async with sources.db.list_connection() as connection:
-            for request in new:
-                await _add_search(connection, sources, request, None, found)
-    return found
-
-
-async def _add_search(
-    connection: Connection,
-    sources: ProductSources,
-    request: ListProducts,
-    large: LargeResult | None,
-    found: dict[ListProducts, LoadedPage],
-) -> None:
-    """Adds the result if it is not large, or if all of it is cached."""
-    if large is None:
-        result = await _search(connection, sources, request)
-        if result is not None:
-            page = await _render(connection, sources, request, result.rows)
-            found[request] = _search_result(page, await sources.facet_values.render(connection, result.facets))
-    elif large.facets and (cached := large.find_page(request, effective_sort(request))):
-        page = await _render_cached(connection, sources, request, cached)
-        found[request] = _search_result(page, large.facets)
-
-
-async def load_large_searches(
-    sources: ProductSources, requests: Collection[ListProducts]
-) -> dict[ListProducts, LoadedPage]:
-    """The JSON of pages with facets, of searches with more than 1,000 matches."""
-    found: dict[ListProducts, LoadedPage] = {}
-    async with sources.db.list_connection() as connection:
-        large = await _refresh_to_add(connection, sources, requests)
-        for request in requests:
-            facets = await _count_facets(connection, sources, request, large[request])
-            page = await _load_page(connection, sources, request, large[request])
-            found[request] = _search_result(page, facets)
-    return found
-
-
-async def _refresh_to_add(
+async def refresh_to_add(
     connection: Connection, sources: ProductSources, requests: Collection[ListProducts]
 ) -> dict[ListProducts, LargeResult]:
     """The large results of the requests, without what has changed, to add to. What they were corrected to stays."""
@@ -129,25 +81,6 @@ async def _refresh_to_add(
     return found
 
 
-async def _count_facets(
-    connection: Connection, sources: ProductSources, request: ListProducts, large: LargeResult
-) -> str:
-    """The facets of a large result. Each is counted without its own filter, so other requests share the count."""
-    if large.facets:
-        return large.facets
-    vocabulary = replace(sources.vocabulary.current, corrections=large.corrections)
-    counts: dict[str, Counted] = {}
-    for counted_request, facets in plan_counts(request).items():
-        is_shared = counted_request != request and not large.corrections
-        result = sources.large_results.find_or_add(counted_request) if is_shared else large
-        missing = [counted for counted in facets if counted.key not in result.counts]
-        if missing:
-            result.counts |= await product_search.count_facets(connection, counted_request, missing, vocabulary)
-        counts |= {counted.key: result.counts[counted.key] for counted in facets}
-    large.facets = await sources.facet_values.render(connection, join_counts(counts))
-    return large.facets
-
-
 def parse_id(key: str) -> UUID | None:
     """The key as a product id; None when it can only be a slug."""
     try:
@@ -156,31 +89,47 @@ def parse_id(key: str) -> UUID | None:
         return None
 
 
-async def _refresh_large_results(
+async def refresh_large_results(
     connection: Connection, sources: ProductSources, requests: Collection[ListProducts]
 ) -> None:
     """Forgets large results that have changed, if any of these requests has one."""
-    if any(sources.large_results.find(request) for request in requests):
-        await sources.large_results.refresh(connection)
+    known = sources.large_results
+    if any(known.find(request) or known.find_matches(request) for request in requests):
+        await known.refresh(connection)
 
 
 async def _load_quickly(connection: Connection, sources: ProductSources, request: ListProducts) -> LoadedPage | None:
     """A page that is cached, or whose statement needs no plan of its own; None for others."""
     sort = effective_sort(request)
     if product_queries.is_plain(request):
-        rows = await product_queries.list_page(connection, request, sort, await _after(connection, request, sort))
-        return await _render(connection, sources, request, rows)
+        return await _load_plain(connection, sources, request, sort)
     if not request.q:
         return None
     large = sources.large_results.find(request)
     if large is not None:
         cached = large.find_page(request, sort)
-        return await _render_cached(connection, sources, request, cached) if cached else None
-    result = await _search(connection, sources, request, with_facets=False)
-    return await _render(connection, sources, request, result.rows) if result is not None else None
+        return await render_cached(connection, sources, request, cached) if cached else None
+    result = await search(connection, sources, request, with_facets=False)
+    return await render(connection, sources, request, result.rows) if result is not None else None
 
 
-async def _search(
+async def _load_plain(
+    connection: Connection, sources: ProductSources, request: ListProducts, sort: ProductSort
+) -> LoadedPage:
+    """A page without a filter, or of a category. The latter is cached when it is requested again."""
+    known = sources.category_lists.find(request) if request.category else None
+    cached = known.find_page(request, sort) if known is not None else None
+    if cached is not None:
+        return await render_cached(connection, sources, request, cached)
+    rows = await product_queries.list_page(connection, request, sort, await _after(connection, request, sort))
+    if known is not None:
+        known.add_page(request, sort, _to_cached(rows, sort))
+    elif request.category:
+        sources.category_lists.find_or_add(request)  # so that the next request finds what has changed before it reads
+    return await render(connection, sources, request, rows)
+
+
+async def search(
     connection: Connection, sources: ProductSources, request: ListProducts, *, with_facets: bool = True
 ) -> product_search.SearchResult | None:
     """The result if it is not large. With few matches, mistyped words find what they may stand for, on each page."""
@@ -188,24 +137,24 @@ async def _search(
     after = await _after(connection, request, sort)
     if product_queries.names_oldest_ranked(sort, after):
         return None
-    search = partial(product_search.search, connection, request, sort, after, with_facets=with_facets)
-    result = await search(sources.vocabulary.current)
+    find = partial(product_search.search, connection, request, sort, after, with_facets=with_facets)
+    result = await find(sources.vocabulary.current)
     if result is None or not request.q:
         return result
     if await sources.vocabulary.refresh(connection, result.synonyms_version):
-        result = await search(sources.vocabulary.current)
+        result = await find(sources.vocabulary.current)
     if result is None or result.matches >= MIN_MATCHES:
         return result
     corrections = await sources.vocabulary.find_corrections(connection, request.q)
     if not corrections:
         return result
-    corrected = await search(replace(sources.vocabulary.current, corrections=corrections))
+    corrected = await find(replace(sources.vocabulary.current, corrections=corrections))
     if corrected is None:
         sources.large_results.find_or_add(request).corrections = corrections
     return corrected
 
 
-async def _load_page(
+async def load_page(
     connection: Connection, sources: ProductSources, request: ListProducts, large: LargeResult | None = None
 ) -> LoadedPage:
     """The page; its products are cached if the result is."""
@@ -215,9 +164,8 @@ async def _load_page(
     vocabulary = replace(sources.vocabulary.current, corrections=corrections)
     rows = await product_queries.list_page(connection, request, sort, after, vocabulary)
     if large is not None:
-        keys = [product_queries.page_key(row, sort) for row in rows]
-        large.add_page(request, sort, CachedPage([row["id"] for row in rows], keys))
-    return await _render(connection, sources, request, rows)
+        large.add_page(request, sort, _to_cached(rows, sort))
+    return await render(connection, sources, request, rows)
 
 
 async def _after(connection: Connection, request: ListProducts, sort: ProductSort) -> Sequence[Any] | None:
@@ -228,34 +176,35 @@ async def _after(connection: Connection, request: ListProducts, sort: ProductSor
     return after
 
 
-async def _render(
+async def render(
     connection: Connection, sources: ProductSources, request: ListProducts, rows: Sequence[Any]
 ) -> LoadedPage:
     """The JSON members of the page with these rows."""
     sort = effective_sort(request)
-    keys = [product_queries.page_key(row, sort) for row in rows]
     documents = await sources.documents.render(connection, rows[: request.limit])
-    return LoadedPage(_page(documents, keys, sort), product_documents.valid_seconds(rows))
+    page = _page(documents, len(rows), lambda place: product_queries.page_key(rows[place], sort), sort)
+    return LoadedPage(page, product_documents.valid_seconds(rows))
 
 
-async def _render_cached(
+async def render_cached(
     connection: Connection, sources: ProductSources, request: ListProducts, page: CachedPage
 ) -> LoadedPage:
     """The JSON members of a page whose products are known, with their values of this moment."""
     rows = await product_documents.read_live_values(connection, page.ids[: request.limit])
     documents = await sources.documents.render(connection, rows)
-    return LoadedPage(_page(documents, page.keys, effective_sort(request)), product_documents.valid_seconds(rows))
+    body = _page(documents, len(page.keys), page.keys.__getitem__, effective_sort(request))
+    return LoadedPage(body, product_documents.valid_seconds(rows))
 
 
-def _page(documents: Sequence[str], keys: Sequence[Sequence[Any]], sort: ProductSort) -> bytes:
-    """The JSON members `items` and `next`: as many documents as fit. There is a key more if the list goes on."""
+def _to_cached(rows: Sequence[Any], sort: ProductSort) -> CachedPage:
+    return CachedPage([row["id"] for row in rows], [product_queries.page_key(row, sort) for row in rows])
+
+
+def _page(documents: Sequence[str], found: int, key_of: Callable[[int], Sequence[Any]], sort: ProductSort) -> bytes:
+    """The JSON members `items` and `next`: as many documents as fit. One more is found if the list goes on."""
     items = [document.encode() for document in documents]
     del items[count_fitting(map(len, items)) :]
     cursor = b"null"
-    if len(keys) > len(items):
-        cursor = b'"%b"' % list_cursor.encode(sort, keys[len(items) - 1]).encode()
+    if found > len(items):
+        cursor = b'"%b"' % list_cursor.encode(sort, key_of(len(items) - 1)).encode()
     return b'"items":[%b],"next":%b' % (b",".join(items), cursor)
-
-
-def _search_result(page: LoadedPage, facets: str) -> LoadedPage:
-    return replace(page, body=b'{%b,"facets":{%b}}' % (page.body, facets.encode()))

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.catalog import ListProducts, ProductSort
+from contracts.catalog import ListProducts, ProductSort, ProductStatus
 from infra.database.postgres import Connection
 from services.catalog.domain.facet_counting import FacetCounts, FoundProducts
 from services.catalog.domain.search import SearchVocabulary
 from services.catalog.store.facet_counts import COLUMNS, Counted, CountedFacet
-from services.catalog.store.product_documents import LIVE_COLUMNS
+from services.catalog.store.product_documents import LIVE_COLUMNS, LIVE_COLUMNS_OF_ACTIVE
 from services.catalog.store.product_filters import SORT_ORDERS, Statement
 from services.catalog.store.product_queries import EVERYTHING_RANKED, LIST_COLUMNS, MAX_RANKED_PRODUCTS
 
@@ -61,21 +61,21 @@ async def search(
         if sort is ProductSort.RELEVANCE:
             extra, rank = ", p.terms", f", {query.rank} AS rank, '{EVERYTHING_RANKED}'::uuid AS oldest"
             keys = f"{keys}p.oldest, "
-    chosen = _filter(statement, body)
+    _filter(statement, body)
     filters = statement.facet_filters if with_facets else {}
     if with_facets:
         extra = f"{extra}, p.facet_ids{_failed_filter(filters)}"
     counted, columns = (_counted_columns(filters), _FACET_COLUMNS) if with_facets else ("", "")
+    live = LIVE_COLUMNS if body.status is ProductStatus.INACTIVE else LIVE_COLUMNS_OF_ACTIVE
     matching = "p.failed = 0" if filters else "true"
     condition = "true" if after is None else statement.after(sort, after)
+    found = f"SELECT {LIST_COLUMNS}{extra} FROM product p WHERE {_candidates(statement, filters)}"  # noqa: S608 - constants
+    limit = f"LIMIT {MAX_RANKED_PRODUCTS + 1}"
     rows = await connection.fetch(
         f"""
-        WITH {chosen}found AS MATERIALIZED (
-            SELECT {LIST_COLUMNS}{extra} FROM product p WHERE {_candidates(statement, filters)}
-            LIMIT {MAX_RANKED_PRODUCTS + 1}
-        )
+        {statement.with_tables(f"{found} {limit}")}
         SELECT {columns}f.matches,
-               (SELECT version FROM synonyms WHERE only_row) AS synonyms_version, {keys}{LIVE_COLUMNS}
+               (SELECT version FROM synonyms WHERE only_row) AS synonyms_version, {keys}{live}
         FROM (
             SELECT count(*) AS products, count(*) FILTER (WHERE {matching}) AS matches{counted} FROM found p
         ) f LEFT JOIN (
@@ -149,26 +149,20 @@ async def count_facets(
     statement = Statement.of(body)
     if body.q:
         statement.match(body.q, is_planned_anew=True, vocabulary=vocabulary)
-    chosen = _filter(statement, body)
+    _filter(statement, body)
     columns = ", ".join({COLUMNS[counted.facet]: None for counted in facets})
-    rows = await connection.fetch(
-        f"""
-        WITH {chosen}found AS MATERIALIZED (SELECT {columns} FROM product p WHERE {statement.condition})
-        {" UNION ALL ".join(counted.sql for counted in facets)}
-        """,  # noqa: S608 - composed from constants; every value is a parameter
-        *statement.parameters,
-    )
+    found = f"SELECT {columns} FROM product p WHERE {statement.condition}"  # noqa: S608 - constants
+    counts = " UNION ALL ".join(counted.sql for counted in facets)
+    rows = await connection.fetch(f"{statement.with_tables(found)} {counts}", *statement.parameters)
     members: dict[str, dict[str, int]] = {counted.key: {} for counted in facets}
     for key, value, products in rows:
         members[key][value] = products
     return members
 
 
-def _filter(statement: Statement, body: ListProducts) -> str:
-    """Adds every requested filter but the text. Returns the common table that the one by category refers to."""
+def _filter(statement: Statement, body: ListProducts) -> None:
+    """Adds every requested filter but the text, with the common table that the one by category refers to."""
     statement.filter(body)
-    slugs = body.category
-    if not slugs:
-        return ""
-    statement.facet_filters["category"] = "p.category_id = ANY ((SELECT ids FROM chosen)::uuid[])"
-    return f"chosen AS MATERIALIZED (SELECT ARRAY({statement.subtree(slugs)}) AS ids), "
+    if slugs := body.category:
+        statement.tables.append(f"chosen AS MATERIALIZED (SELECT ARRAY({statement.subtree(slugs)}) AS ids)")
+        statement.facet_filters["category"] = "p.category_id = ANY ((SELECT ids FROM chosen)::uuid[])"

@@ -7,7 +7,7 @@ A batch is one transaction, and the rows themselves say what is left, so it may 
 
 from infra.foundation.failpoints import failpoint
 from services.catalog.deps import CatalogDeps
-from services.catalog.store import search_index, search_result_cache
+from services.catalog.store import product_change_watch, search_index
 
 BATCH_SIZE = 10
 """Rows that one run folds. That takes up to a millisecond each, in which the process answers no request."""
@@ -18,7 +18,7 @@ async def index_stale_rows(deps: CatalogDeps) -> bool:
     async with deps.db.transaction() as tx:
         products = await search_index.index_products(tx.connection, BATCH_SIZE)
         categories = await search_index.index_categories(tx.connection, BATCH_SIZE)
-        await search_result_cache.prune_changes(tx.connection)
+        await product_change_watch.prune_changes(tx.connection)
     if products or categories:
         failpoint("catalog.search_indexed")
     return BATCH_SIZE in (products, categories)

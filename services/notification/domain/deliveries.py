@@ -26,6 +26,8 @@ class NewDelivery:
     traceparent: str
     request_id: str
     proof_id: UUID | None = None
+    part_id: UUID | None = None
+    """The parcel, or the cancellation of units, that the mail is about; None for a mail about the whole order."""
 
 
 @dataclass(frozen=True, slots=True)

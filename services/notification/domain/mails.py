@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from uuid import UUID
 
 from pydantic import ConfigDict
 
@@ -12,16 +13,18 @@ from contracts.notification import NotificationKind
 from contracts.order import (
     CancelReason,
     OrderCancelled,
+    OrderLookupRequested,
     OrderPaid,
     OrderPlaced,
     OrderShipped,
     OrderStatus,
+    OrderUnitsCancelled,
     PlacedOrderItem,
     ShipmentTracking,
 )
 from contracts.user import ResetRequested, VerificationRequested
 
-OrderMailEvent = OrderPlaced | OrderPaid | OrderCancelled | OrderShipped
+OrderMailEvent = OrderPlaced | OrderPaid | OrderCancelled | OrderShipped | OrderUnitsCancelled
 TokenMailEvent = VerificationRequested | ResetRequested
 
 MAIL_KINDS: Mapping[type[Event], NotificationKind] = MappingProxyType(
@@ -30,6 +33,8 @@ MAIL_KINDS: Mapping[type[Event], NotificationKind] = MappingProxyType(
         OrderPaid: NotificationKind.ORDER_PAID,
         OrderCancelled: NotificationKind.ORDER_CANCELLED,
         OrderShipped: NotificationKind.ORDER_SHIPPED,
+        OrderUnitsCancelled: NotificationKind.ORDER_UNITS_CANCELLED,
+        OrderLookupRequested: NotificationKind.ORDER_LOOKUP,
         VerificationRequested: NotificationKind.VERIFY_EMAIL,
         ResetRequested: NotificationKind.RESET_PASSWORD,
     }
@@ -40,6 +45,8 @@ SUBJECT_LINES: Mapping[NotificationKind, str] = MappingProxyType(
         NotificationKind.ORDER_PAID: "Payment received for order {number}",
         NotificationKind.ORDER_CANCELLED: "Your order {number} has been cancelled",
         NotificationKind.ORDER_SHIPPED: "Your order {number} is on its way",
+        NotificationKind.ORDER_UNITS_CANCELLED: "A part of your order {number} has been cancelled",
+        NotificationKind.ORDER_LOOKUP: "Your order {number}",
         NotificationKind.VERIFY_EMAIL: "Confirm your email address",
         NotificationKind.RESET_PASSWORD: "Reset your password",
     }
@@ -60,8 +67,14 @@ class OrderFacts(Model):
     tax: Money | None = None
     tax_included: bool = False
     tracking: ShipmentTracking | None = None
+    is_tracked: bool = True
+    units_left: int = 0
+    amount: Money | None = None
+    """What goes back for cancelled units."""
     reason: CancelReason | None = None
     was: OrderStatus | None = None
+    order_id: UUID | None = None
+    """The order that the mail links to, if it does."""
 
     @property
     def is_refunded(self) -> bool:
@@ -69,12 +82,28 @@ class OrderFacts(Model):
         return self.was is OrderStatus.PAID
 
 
-_FACT_FIELDS = set(OrderFacts.model_fields)
+_FACT_FIELDS = set(OrderFacts.model_fields) - {"order_id"}
 
 
 def order_facts(event: OrderMailEvent) -> bytes:
     """Extracts from an event what the mail about it says, as the JSON of `OrderFacts`."""
     return event.__pydantic_serializer__.to_json(event, include=_FACT_FIELDS, exclude_none=True)
+
+
+def lookup_facts(event: OrderLookupRequested) -> bytes:
+    """Returns what the mail with a link to an order says, as the JSON of `OrderFacts`."""
+    facts = OrderFacts(number=event.number, total=event.total, order_id=event.order_id)
+    return facts.model_dump_json(exclude_defaults=True).encode()
+
+
+def part_of(event: OrderMailEvent) -> UUID | None:
+    """Returns the parcel or the cancellation that an event is about; None for the whole order."""
+    match event:
+        case OrderShipped():
+            return event.fulfilment_id
+        case OrderUnitsCancelled():
+            return event.cancellation_id
+    return None
 
 
 def subject_line(kind: NotificationKind, number: str = "") -> str:

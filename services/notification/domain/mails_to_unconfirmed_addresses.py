@@ -59,4 +59,4 @@ def recipient_digest(email: str, key: bytes) -> bytes:
 
 def subject_of(delivery: MailDelivery) -> str:
     """Tells what a mail is about: an `order` or an `account`."""
-    return "order" if delivery.proof_id is None else "account"
+    return "order" if delivery.facts is not None else "account"

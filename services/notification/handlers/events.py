@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from contracts.order import OrderClaimed, OrderLookupRequested
 from infra.database.postgres import Transaction
 from infra.foundation import trace
 from infra.foundation.ids import new_id
@@ -11,14 +12,16 @@ from services.notification.domain.mails import (
     MAIL_KINDS,
     OrderMailEvent,
     TokenMailEvent,
+    lookup_facts,
     order_facts,
+    part_of,
     subject_line,
 )
 from services.notification.store import deliveries
 
 
 async def queue_order_mail(deps: NotificationDeps, tx: Transaction, event: OrderMailEvent) -> None:
-    """Queues the mail about an order. Each event has its own mail, so the order of events does not matter."""
+    """Queues the mail about an order or a part. Each event has its own mail, so the order of events does not matter."""
     kind, current = MAIL_KINDS[type(event)], trace.current()
     mail = NewDelivery(
         id=new_id(),
@@ -29,6 +32,7 @@ async def queue_order_mail(deps: NotificationDeps, tx: Transaction, event: Order
         facts=order_facts(event),
         traceparent=current.traceparent,
         request_id=current.request_id,
+        part_id=part_of(event),
     )
     _queue(deps, tx, mail)
 
@@ -48,6 +52,29 @@ async def queue_token_mail(deps: NotificationDeps, tx: Transaction, event: Token
         proof_id=event.proof_id,
     )
     _queue(deps, tx, mail)
+
+
+async def queue_lookup_mail(deps: NotificationDeps, tx: Transaction, event: OrderLookupRequested) -> None:
+    """Queues the mail with a link to a guest's order, for each request again. The link's token is stored nowhere."""
+    kind, current = MAIL_KINDS[type(event)], trace.current()
+    mail = NewDelivery(
+        id=new_id(),
+        kind=kind,
+        order_id=None,
+        user_id=None,
+        subject=subject_line(kind, event.number),
+        facts=lookup_facts(event),
+        traceparent=current.traceparent,
+        request_id=current.request_id,
+        proof_id=event.lookup_id,
+    )
+    _queue(deps, tx, mail)
+
+
+async def order_claimed(_deps: NotificationDeps, tx: Transaction, event: OrderClaimed) -> None:
+    """Makes the mails about a guest's order those of the customer who has claimed it."""
+    await tx.flush()  # one of them may be in the same batch
+    await deliveries.change_owner(tx.connection, event.order_id, event.user_id)
 
 
 def _queue(deps: NotificationDeps, tx: Transaction, mail: NewDelivery) -> None:

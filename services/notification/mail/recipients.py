@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from contracts import order, user
 from contracts.failure import Fail, NotFound
+from contracts.notification import NotificationKind
 from contracts.order import GuestContactRequest
 from contracts.user import ContactsRequest, EmailTokenRequest
 from infra.messaging.rpc_client import RpcClient
@@ -72,8 +73,10 @@ class RecipientLookup:
         }
 
     async def _find_other(self, delivery: MailDelivery) -> Recipient | Fail | None:
-        """Returns the guest of an order, or the owner of an account with the token to be mailed."""
+        """Returns the guest of an order, perhaps with its token, or the owner of an account with the token to mail."""
         try:
+            if delivery.kind is NotificationKind.ORDER_LOOKUP:
+                return await self._find_guest_with_token(delivery)
             if delivery.proof_id is not None:
                 return await self._find_token_recipient(delivery.proof_id)
             return await self._find_guest(delivery.order_id)
@@ -92,6 +95,14 @@ class RecipientLookup:
         assert order_id is not None, "a mail to a guest is about an order"
         guest = await self.rpc.request(order.GUEST, GuestContactRequest(order_id=order_id))
         return _recipient(guest.email, guest.name, guest.name)
+
+    async def _find_guest_with_token(self, delivery: MailDelivery) -> Recipient:
+        """Returns the guest with the order's token; an order that a customer has claimed has no guest."""
+        order_id = delivery.facts.order_id if delivery.facts is not None else None
+        assert order_id is not None, "the mail links to an order"
+        request = GuestContactRequest(order_id=order_id, with_access_token=True)
+        guest = await self.rpc.request(order.GUEST, request)
+        return _recipient(guest.email, guest.name, guest.name, token=guest.access_token)
 
 
 def _recipient(

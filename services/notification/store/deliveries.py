@@ -11,12 +11,14 @@ from services.notification.domain.mails import OrderFacts
 
 HIGHEST_ID = UUID(int=2**128 - 1)
 
-# Queues one mail of each kind about an order, and one for each token, even if the event arrives again.
+# Queues one mail of each kind about an order or a part of it, and one for each token, even if the event arrives again.
 _ENQUEUE = """
-INSERT INTO delivery (id, kind, channel, order_id, user_id, subject, facts, traceparent, request_id, proof_id)
-SELECT id, kind, $10, order_id, user_id, subject, facts::jsonb, traceparent, request_id, proof_id
-FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[])
-    AS mail (id, kind, order_id, user_id, subject, facts, traceparent, request_id, proof_id)
+INSERT INTO delivery (id, kind, channel, order_id, user_id, subject, facts, traceparent, request_id, proof_id, part_id)
+SELECT id, kind, $11, order_id, user_id, subject, facts::jsonb, traceparent, request_id, proof_id, part_id
+FROM unnest(
+    $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[],
+    $10::uuid[]
+) AS mail (id, kind, order_id, user_id, subject, facts, traceparent, request_id, proof_id, part_id)
 ON CONFLICT DO NOTHING
 """
 # Leases the deliveries that have been due the longest. No other process claims them until the lease ends.
@@ -51,6 +53,7 @@ UPDATE delivery SET
     facts = '{}', reason = NULL, request_id = '', status = CASE status WHEN 'queued' THEN 'suppressed' ELSE status END
 WHERE order_id IS NOT NULL AND (user_id = $1 OR order_id = ANY($2::uuid[]))
 """
+_CHANGE_OWNER = "UPDATE delivery SET user_id = $2 WHERE order_id = $1 AND user_id IS DISTINCT FROM $2"
 _COLUMNS = """
     id, kind, channel, status, subject, created_at, sent_at, CASE status WHEN 'suppressed' THEN reason END AS reason
 """
@@ -71,6 +74,7 @@ async def enqueue(connection: Connection, mails: Sequence[NewDelivery]) -> None:
         [mail.traceparent for mail in mails],
         [mail.request_id for mail in mails],
         [mail.proof_id for mail in mails],
+        [mail.part_id for mail in mails],
         NotificationChannel.EMAIL,
     )
 
@@ -104,6 +108,11 @@ async def page(connection: Connection, *, user_id: UUID | None, before: UUID | N
         else connection.fetch(_PAGE, start, limit)
     )
     return [Notification.model_validate(dict(row), strict=False) for row in rows]
+
+
+async def change_owner(connection: Connection, order_id: UUID, user_id: UUID) -> None:
+    """Makes all mails about the order this customer's; those that are queued go to the customer."""
+    await connection.execute(_CHANGE_OWNER, order_id, user_id)
 
 
 async def erase_person(connection: Connection, user_id: UUID, order_ids: Sequence[UUID]) -> None:

@@ -8,6 +8,7 @@ and an order that does not exist are refused alike, in the same time.
 import base64
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -64,4 +65,17 @@ def require_access(record: OrderRecord | None, caller: OrderCaller) -> OrderReco
     is_admin = caller.identity is not None and caller.identity.is_admin
     if record is None or not (is_admin or is_owner(record, caller)):
         raise NotFound
+    return record
+
+
+def require_claimable(record: OrderRecord | None, user_id: UUID, verified_emails: Sequence[str]) -> OrderRecord:
+    """Returns the order if it is this account's, or a guest's with one of these e-mails, given in lower case.
+
+    Raises one and the same `NotFound` for every other order and account.
+    """
+    if record is not None and record.order.user_id == user_id:
+        return record
+    is_guests = record is not None and is_open_to_token(record.order.user_id, record.email)
+    if record is None or not is_guests or (record.email or "").lower() not in verified_emails:
+        raise NotFound("No guest has placed this order with the e-mail of your account, or the e-mail is not verified.")
     return record

@@ -10,15 +10,9 @@ from uuid import UUID
 from contracts.coupons import CouponInvalid, CouponKind, CouponRefusal, CouponTarget, CouponTerms
 from contracts.money import CURRENCY_EXPONENTS
 from contracts.order import Coupon
+from contracts.readable_codes import format_code
 from services.order.domain.guest_limits import mailbox_of
 from services.order.domain.sums import LinePrice, fixed_discount, percent_discount
-
-RANDOM_BYTES = 10
-"""Of a single-use code: 80 bits, which make 16 characters."""
-_GROUP_LENGTH = 4
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's base 32, without letters that look like digits."""
-_LOOKALIKES = str.maketrans("OIL", "011")
 
 _DETAILS: Mapping[CouponRefusal, str] = {
     CouponRefusal.UNKNOWN: "There is no coupon with this code. Check its spelling.",
@@ -101,17 +95,9 @@ class CouponChanged(Exception):  # noqa: N818 - control flow: the order is price
     """The coupon was edited or deleted since the order was priced."""
 
 
-def code_key(code: str) -> str:
-    """Returns the form in which codes are compared: letters and digits alone, without case and lookalikes."""
-    return "".join(char for char in code.upper() if char.isascii() and char.isalnum()).translate(_LOOKALIKES)
-
-
 def format_single_use_code(random: bytes, prefix: str | None) -> str:
     """Returns a code such as `SUMMER-7K2M-9QXC-0T4B-V8ZD`."""
-    number = int.from_bytes(random)
-    text = "".join(_ALPHABET[number >> shift & 31] for shift in range(8 * len(random) - 5, -1, -5))
-    groups = [text[start : start + _GROUP_LENGTH] for start in range(0, len(text), _GROUP_LENGTH)]
-    return "-".join([*([prefix] if prefix else []), *groups])
+    return "-".join([*([prefix] if prefix else []), format_code(random)])
 
 
 def customer_of(user_id: UUID | None, email: str | None, secret: str) -> CouponCustomer:

@@ -1,6 +1,6 @@
 """An order before and after it is stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,16 +12,19 @@ from contracts.catalog import HeldLine, Hold, SkuUnknown
 from contracts.email_addresses import UNICODE_NAME_PROBLEM, has_unicode_name
 from contracts.failure import FieldError, InvalidRequest, PreconditionFailed, Unauthorized
 from contracts.identity import Identity
+from contracts.money import Money
 from contracts.order import (
     EmailRequired,
     NotDeliverable,
     Order,
     OrderHistoryEntry,
     OrderItem,
+    OrderNote,
     OrderStatus,
     PlaceOrder,
 )
 from contracts.payment import CardNumberRefused
+from services.order.domain.cancellations import Cancellation
 from services.order.domain.coupons import CouponUse, RequestedCoupon
 from services.order.domain.places import destination_of
 from services.order.domain.pricing import GoodsLine, LineTaxes, PricingRules, price_order
@@ -58,6 +61,8 @@ class OrderDraft:
     rules_version: int
     """The version of the pricing rules that it was priced by."""
     coupon: CouponUse | None = None
+    gift_card_hold_id: UUID | None = None
+    """The hold on gift cards at payment; None if they pay nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,22 @@ class OrderRecord:
     cart: CartVersion | None
     email: str | None
     previous_status: OrderStatus
+    notes: Sequence[OrderNote] = ()
+    """All notes, with their authors. `order` has only what its customer may read."""
+    gift_card_hold_id: UUID | None = None
+    cancellations: Sequence[Cancellation] = ()
+    """Of units, the first one first."""
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a guest placed it, and a customer has taken it over. Only a guest's order has an e-mail."""
+        return self.order.user_id is not None and self.email is not None
+
+
+def with_all_notes(record: OrderRecord, *, with_authors: bool = True) -> Order:
+    """Returns the order with its internal notes too: with their authors for administrators, else for an export."""
+    notes = [note if with_authors else note.model_copy(update={"author_id": None}) for note in record.notes]
+    return record.order.model_copy(update={"notes": notes})
 
 
 def resolve_buyer(identity: Identity | None, request: PlaceOrder, *, smtp_utf8: bool = False) -> Buyer:
@@ -166,7 +187,9 @@ def draft_order(
         tax_included=price.tax_included,
         tax_lines=price.tax_lines,
         total=price.total,
+        gift_card_total=Money(amount=0, currency=hold.currency),
         shipping_address=request.shipping_address,
+        billing_address=request.billing_address,
         history=[OrderHistoryEntry(status=OrderStatus.PENDING, at=at)],
         created_at=at,
         updated_at=at,

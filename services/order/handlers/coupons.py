@@ -14,12 +14,12 @@ from contracts.order import (
     CreateCouponCodes,
     ReplaceCoupon,
 )
+from contracts.readable_codes import RANDOM_BYTES
 from infra.foundation import pagination
 from infra.foundation.ids import new_id
 from infra.messaging.rpc_client import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain.coupons import (
-    RANDOM_BYTES,
     customer_of,
     format_single_use_code,
     require_fitting,

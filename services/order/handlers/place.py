@@ -19,6 +19,7 @@ from contracts.cart import CartChanged
 from contracts.catalog import GuestStockLimit, Hold, HoldMismatch, PlaceHold, RequestedLine
 from contracts.coupons import CouponInvalid, TooManyCouponAttempts
 from contracts.failure import Fail, IdempotencyInProgress, InternalError, TimedOut, Unavailable
+from contracts.gift_cards import GIFT_CARD_REFUSALS
 from contracts.order import Address, Order, OrderStatus, PlaceOrder
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id, now
@@ -40,7 +41,7 @@ from services.order.domain.orders import (
     resolve_buyer,
 )
 from services.order.domain.pricing import PricingRules
-from services.order.handlers import coupon_redemption, guest_limits
+from services.order.handlers import coupon_redemption, gift_card_holds, guest_limits
 from services.order.handlers.grouped_orders import OrderExists, RulesChanged, write_orders
 from services.order.store import insert as store
 from services.order.workers import orphaned_hold_release
@@ -50,6 +51,9 @@ _HOLD_NAMESPACE = UUID("7a1c5a0e-5d4b-4a0e-9c61-2f0c8f3b6d11")
 
 MAX_ATTEMPTS = 3
 """How often an order is tried because its cart's last one was cancelled, or the pricing rules changed, meanwhile."""
+
+REFUSALS_OF_REPEATS = (CouponInvalid, TooManyCouponAttempts, *GIFT_CARD_REFUSALS)
+"""Why an order may be refused that was placed before: it has used up itself what it asks for again."""
 
 UNCERTAIN_ERRORS = (TimedOut, Unavailable, InternalError)
 """After these it is unknown whether catalog has held the stock."""
@@ -94,10 +98,10 @@ async def place(deps: OrderDeps, request: Request[PlaceOrder]) -> Reply[Order]:
 async def _place_once(
     deps: OrderDeps, request: Request[PlaceOrder], purchase: RequestedOrder, hold_id: UUID
 ) -> Reply[Order]:
-    """As `_place`. An order that was placed before has its use of the coupon, which may be the last one."""
+    """As `_place`. An order that was placed before has its use of the coupon, and its part of the gift cards."""
     try:
         return await _place(deps, request, purchase, hold_id)
-    except (CouponInvalid, TooManyCouponAttempts) as refusal:
+    except REFUSALS_OF_REPEATS as refusal:
         return await _placed_before(deps, request, purchase, hold_id, refusal)
 
 
@@ -276,7 +280,8 @@ async def _price_and_write(
 
     for _ in range(MAX_ATTEMPTS):
         try:
-            return await _write(deps, request, await deps.pricing_rules.decide(deps.db, draft), buckets)
+            drafted = await deps.pricing_rules.decide(deps.db, draft)
+            return await _write_with_gift_cards(deps, request, drafted, buckets)
         except RulesChanged:
             deps.pricing_rules.forget()
         except CouponChanged:
@@ -284,6 +289,24 @@ async def _price_and_write(
                 deps, purchase.coupon_code, purchase.buyer, request.client_ip
             )
     raise Unavailable("Prices are being changed. Try again.", retry_after=1)
+
+
+async def _write_with_gift_cards(
+    deps: OrderDeps, request: Request[PlaceOrder], drafted: OrderDraft, buckets: list[GuestOrderBucket]
+) -> tuple[Reply[Order], bool]:
+    """As `_write`, with a hold on the gift cards, if any, which is released unless its order is stored."""
+    if not request.body.gift_cards:
+        return await _write(deps, request, drafted, buckets)
+    draft = await gift_card_holds.hold(deps, request, drafted)
+    try:
+        placed, is_new = await _write(deps, request, draft, buckets)
+    except Exception as error:
+        if should_release_hold(error) or isinstance(error, RulesChanged | CouponChanged):
+            await gift_card_holds.release(deps, draft)
+        raise
+    if not is_new:
+        await gift_card_holds.release(deps, draft)
+    return placed, is_new
 
 
 async def _write(

@@ -1,7 +1,8 @@
 """Personal data in orders: exports all of it to the person, and erases it on request.
 
 An order that has not been shipped cannot be delivered once its address is erased. An administrator cancels it, and its
-money is refunded.
+money is refunded. Invoices and credit notes stay as they are: the law has a shop keep them. Who erased their data has
+no access to the order any more, and so none to its invoice.
 """
 
 from contracts.order import Address
@@ -17,6 +18,8 @@ from infra.foundation import pagination
 from infra.foundation.failpoints import failpoint
 from infra.messaging.rpc_client import Request
 from services.order.deps import OrderDeps
+from services.order.domain.orders import with_all_notes
+from services.order.store import invoices
 from services.order.store import privacy as store
 
 BATCH_SIZE = 200
@@ -29,7 +32,7 @@ async def guest_orders(deps: OrderDeps, request: Request[GuestOrdersRequest]) ->
     """Returns the ids of orders that guests placed with one of these e-mails."""
     body = request.body
     async with deps.db.connection() as connection:
-        order_ids = await store.list_of_guests(connection, body.emails, body.after, BATCH_SIZE)
+        order_ids = await store.list_of_guests(connection, body.emails, body.user_id, body.after, BATCH_SIZE)
     return GuestOrderIds(order_ids=order_ids)
 
 
@@ -48,10 +51,12 @@ async def erase(deps: OrderDeps, request: Request[EraseUserData]) -> EraseProgre
 
 
 async def export(deps: OrderDeps, request: Request[ExportUserData]) -> UserDataPart:
-    """Returns a page of the person's orders, the oldest first."""
+    """Returns a page of the person's orders with all notes on them, the oldest first, and their invoices."""
     body = request.body
     after = pagination.decode_id_cursor(body.after)
     async with deps.db.connection() as connection:
         records = await store.list_for_export(connection, body.user_id, body.emails, after, PAGE_SIZE + 1)
-    page, next_cursor = pagination.paginate([record.order for record in records], PAGE_SIZE)
-    return UserDataPart(orders=page, next=next_cursor)
+        orders = [with_all_notes(record, with_authors=False) for record in records]
+        page, next_cursor = pagination.paginate(orders, PAGE_SIZE)
+        issued = await invoices.list_of_orders(connection, [order.id for order in page])
+    return UserDataPart(orders=page, invoices=[invoice.to_contract() for invoice in issued], next=next_cursor)

@@ -1,9 +1,9 @@
 """Queries about orders: from customers, administrators, and the catalog, payment and notification services."""
 
-from datetime import UTC, datetime
+from pydantic import SecretStr
 
-from contracts.failure import Forbidden, NotFound
-from contracts.model import ListPage, Timestamp
+from contracts.failure import NotFound
+from contracts.model import ListPage
 from contracts.order import (
     GuestContact,
     GuestContactRequest,
@@ -19,54 +19,36 @@ from infra.foundation import pagination
 from infra.messaging.rpc_client import Reply, Request
 from services.order.deps import OrderDeps
 from services.order.domain.access import require_access
-from services.order.domain.order_numbers import parse_order_number
+from services.order.domain.orders import with_all_notes
 from services.order.handlers.guest_order_access import caller_of
+from services.order.handlers.order_filters import build_filter, find_email
 from services.order.store import queries as store
-from services.order.store.queries import OrderFilter
-
-_MIN_TIME, _MAX_TIME = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 async def get(deps: OrderDeps, request: Request[OrderRef]) -> Reply[Order]:
-    """Returns an order to its customer, its guest or an administrator, with its version."""
+    """Returns an order to its customer, its guest or an administrator, with its version.
+
+    Administrators get the internal notes too.
+    """
     caller = caller_of(deps, request, request.body.id)
     async with deps.db.connection() as connection:
         record = require_access(await store.find(connection, request.body.id), caller)
-    return Reply(record.order, record.version)
+    is_admin = caller.identity is not None and caller.identity.is_admin
+    return Reply(with_all_notes(record) if is_admin else record.order, record.version)
 
 
 async def list_orders(deps: OrderDeps, request: Request[ListOrders]) -> ListPage[Order]:
     """Lists orders, the newest first: a customer's own ones, or any for an administrator."""
-    order_filter = _order_filter(request)
-    if order_filter is None:
-        return ListPage[Order](items=[])
-    async with deps.db.connection() as connection:
-        records = await store.list_newest(connection, order_filter, request.body.limit + 1)
-    page, next_cursor = pagination.paginate([record.order for record in records], request.body.limit)
-    return ListPage[Order](items=page, next=next_cursor)
-
-
-def _order_filter(request: Request[ListOrders]) -> OrderFilter | None:
-    """The filter of the list; None when the number is mistyped, so that no order can match."""
     body, identity = request.body, request.user
-    if not identity.is_admin and body.user_id not in (None, identity.user_id):
-        raise Forbidden
-    serial = parse_order_number(body.number) if body.number is not None else None
-    if body.number is not None and serial is None:
-        return None
-    return OrderFilter(
-        user_id=body.user_id if identity.is_admin else identity.user_id,
-        status=body.status,
-        serial=serial,
-        since=_storable(body.from_),
-        until=_storable(body.to),
-        after=pagination.decode_id_cursor(body.after),
-    )
-
-
-def _storable(at: Timestamp | None) -> Timestamp | None:
-    """The nearest time that the database and the ids can hold. No order lies outside of that range."""
-    return min(max(at, _MIN_TIME), _MAX_TIME) if at else None
+    after = pagination.decode_id_cursor(body.after)
+    email = await find_email(deps, body, identity)
+    async with deps.db.connection() as connection:
+        order_filter = await build_filter(connection, body, identity, email=email, after=after)
+        if order_filter is None:
+            return ListPage[Order](items=[])
+        records = await store.list_newest(connection, order_filter, body.limit + 1)
+    page, next_cursor = pagination.paginate([record.order for record in records], body.limit)
+    return ListPage[Order](items=page, next=next_cursor)
 
 
 async def payables(deps: OrderDeps, request: Request[PayablesRequest]) -> PayableList:
@@ -81,12 +63,14 @@ async def payables(deps: OrderDeps, request: Request[PayablesRequest]) -> Payabl
 
 
 async def guest(deps: OrderDeps, request: Request[GuestContactRequest]) -> GuestContact:
-    """Returns the e-mail and name of the guest who placed an order, for notification."""
+    """Returns the e-mail and name of an order's guest, for notification, and the order's token if that is asked for."""
+    order_id, with_token = request.body.order_id, request.body.with_access_token
     async with deps.db.connection() as connection:
-        contact = await store.find_guest(connection, request.body.order_id)
+        contact = await store.find_guest(connection, order_id, unclaimed=with_token)
     if contact is None:
         raise NotFound
-    return contact
+    token = SecretStr(deps.order_tokens.token_of(order_id)) if with_token else None
+    return contact.model_copy(update={"access_token": token})
 
 
 async def find_purchase(deps: OrderDeps, request: Request[PurchaseQuery]) -> ProductPurchase:

@@ -19,7 +19,7 @@ from services.order.domain import events, states
 from services.order.domain.orders import OrderRecord
 from services.order.store import queries
 from services.order.store import repair as store
-from services.order.workers import saga
+from services.order.workers import invoices, saga
 
 EXTRA_HOLD_SECONDS = 60
 """By how much a hold made here outlasts all others, which tells a new hold from one that existed before."""
@@ -55,6 +55,8 @@ async def _repair_order(
         done = await _catch_up(tx, record, payments)
         if not done and await saga.settle_coupons(tx, record.order.status, [record]):
             done.append("coupon brought into line with the order")
+        if await invoices.issue_missing_invoice(tx, deps.invoice_terms, order_id):
+            done.append("invoice issued")
         if request.body.republish and not done:
             done = await _republish(tx, record)
         awaiting_payment = await store.is_awaiting_payment(tx.connection, order_id)

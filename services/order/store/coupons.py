@@ -8,8 +8,9 @@ import asyncpg
 
 from contracts.coupons import CouponKind, CouponTarget
 from contracts.order import Coupon, CouponCodeTaken, CouponFields
+from contracts.readable_codes import code_key
 from infra.database.postgres import Connection
-from services.order.domain.coupons import CouponCustomer, CouponState, code_key
+from services.order.domain.coupons import CouponCustomer, CouponState
 
 _COLUMNS = """
     coupon.id, coupon.code, coupon.kind, coupon.value, coupon.currency, coupon.applies_to, coupon.min_subtotal,

@@ -17,21 +17,24 @@ WITH stored AS (
     INSERT INTO orders (
         id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
         items, shipping_method, shipping_address, payment_method, history, created_at, updated_at, pay_by,
-        tax_included, tax_lines, coupon, shipping_discount
+        tax_included, tax_lines, coupon, shipping_discount, billing_address, gift_card_total, gift_card_hold_id,
+        gift_cards
     )
     SELECT
         id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
         items::jsonb, shipping_method, shipping_address::jsonb, payment_method, history::jsonb, created_at, created_at,
-        now() + make_interval(secs => pay_within), tax_included, tax_lines::jsonb, coupon, shipping_discount
+        now() + make_interval(secs => pay_within), tax_included, tax_lines::jsonb, coupon, shipping_discount,
+        billing_address::jsonb, gift_card_total, gift_card_hold_id, gift_cards::text[]
     FROM unnest(
         $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::bigint[], $8::text[], $9::bigint[],
         $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[],
         $17::text[], $18::text[], $19::timestamptz[], $20::float8[], $21::boolean[], $22::text[], $23::bigint[],
-        $24::text[], $25::bigint[]
+        $24::text[], $25::bigint[], $26::text[], $27::bigint[], $28::uuid[], $29::text[]
     ) AS draft (
         id, status, user_id, email, hold_id, cart_id, cart_version, currency, subtotal, discount, shipping, tax, total,
         items, shipping_method, shipping_address, payment_method, history, created_at, pay_within,
-        tax_included, tax_lines, rules_version, coupon, shipping_discount
+        tax_included, tax_lines, rules_version, coupon, shipping_discount, billing_address, gift_card_total,
+        gift_card_hold_id, gift_cards
     )
     WHERE rules_version = (SELECT version FROM pricing_rules)
     ON CONFLICT DO NOTHING
@@ -50,6 +53,9 @@ _COUNT_CANCELLED = """
 SELECT count(*) FROM orders WHERE cart_id = $1 AND cart_version = $2 AND status = 'cancelled'
 """
 _IS_HOLD_IN_USE = "SELECT EXISTS (SELECT FROM orders WHERE hold_id = $1 AND status <> 'cancelled')"
+_IS_GIFT_CARD_HOLD_IN_USE = """
+SELECT EXISTS (SELECT FROM orders WHERE hold_id = $1 AND gift_card_hold_id = $2 AND status <> 'cancelled')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ def _values(draft: OrderDraft, pay_within_seconds: float) -> tuple[Any, ...]:
         order.total.amount,
         ITEMS.dump_json(order.items).decode(),
         order.shipping_method,
-        order.shipping_address.model_dump_json(),
+        order.shipping_address.model_dump_json(exclude_none=True),
         draft.payment_method,
         HISTORY.dump_json(order.history).decode(),
         order.created_at,
@@ -104,6 +110,10 @@ def _values(draft: OrderDraft, pay_within_seconds: float) -> tuple[Any, ...]:
         draft.rules_version,
         order.coupon,
         order.shipping_discount.amount,
+        order.billing_address.model_dump_json(exclude_none=True) if order.billing_address else None,
+        order.gift_card_total.amount,
+        draft.gift_card_hold_id,
+        f"{{{','.join(order.gift_cards)}}}",
     )
 
 
@@ -128,4 +138,10 @@ async def count_cancelled(connection: Connection, cart: CartVersion) -> int:
 async def is_hold_in_use(connection: Connection, hold_id: UUID) -> bool:
     """Whether an order that is not cancelled needs this hold."""
     in_use: bool = await connection.fetchval(_IS_HOLD_IN_USE, hold_id)
+    return in_use
+
+
+async def is_gift_card_hold_in_use(connection: Connection, hold_id: UUID, gift_card_hold_id: UUID) -> bool:
+    """Whether the order of this stock hold needs this hold on gift cards, and is not cancelled."""
+    in_use: bool = await connection.fetchval(_IS_GIFT_CARD_HOLD_IN_USE, hold_id, gift_card_hold_id)
     return in_use

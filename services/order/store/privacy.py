@@ -9,7 +9,8 @@ from services.order.domain.orders import OrderRecord
 from services.order.store.records import COLUMNS, to_record
 
 _OF_GUESTS = """
-SELECT id FROM orders WHERE lower(email) = ANY($1::text[]) AND user_id IS NULL AND id > $2 ORDER BY id LIMIT $3
+SELECT id FROM orders
+WHERE lower(email) = ANY($1::text[]) AND (user_id IS NULL OR user_id = $2) AND id > $3 ORDER BY id LIMIT $4
 """
 # Lines, amounts, statuses and the country stay: accounting and taxes need them.
 _ERASE = """
@@ -19,8 +20,14 @@ WITH found AS (
     UPDATE coupon_use SET customer_key = NULL FROM found WHERE coupon_use.order_id = found.id
 )
 UPDATE orders SET
-    email = NULL, payment_method = NULL, tracking = NULL,
+    email = NULL, payment_method = NULL, tracking = NULL, notes = NULL,
+    fulfilments = (
+        SELECT jsonb_agg(parcel || '{"tracking": null}' ORDER BY number)
+        FROM jsonb_array_elements(orders.fulfilments) WITH ORDINALITY AS sent (parcel, number)
+    ),
     shipping_address = $3::text::jsonb || jsonb_build_object('country', shipping_address -> 'country'),
+    billing_address = CASE WHEN billing_address IS NOT NULL
+        THEN $3::text::jsonb || jsonb_build_object('country', billing_address -> 'country') END,
     version = version + 1, erased_at = now()
 FROM found WHERE orders.id = found.id
 """
@@ -33,9 +40,15 @@ ORDER BY id LIMIT $4
 _BEFORE_FIRST = UUID(int=0)
 
 
-async def list_of_guests(connection: Connection, emails: Sequence[str], after: UUID | None, limit: int) -> list[UUID]:
-    """Returns the ids of orders that guests placed with one of these e-mails, given in lower case."""
-    return [row["id"] for row in await connection.fetch(_OF_GUESTS, emails, after or _BEFORE_FIRST, limit)]
+async def list_of_guests(
+    connection: Connection, emails: Sequence[str], user_id: UUID | None, after: UUID | None, limit: int
+) -> list[UUID]:
+    """Returns the ids of orders that guests placed with one of these e-mails, given in lower case.
+
+    Those that another account than the user's has claimed are left out.
+    """
+    rows = await connection.fetch(_OF_GUESTS, emails, user_id, after or _BEFORE_FIRST, limit)
+    return [row["id"] for row in rows]
 
 
 async def erase(

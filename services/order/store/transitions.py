@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from contracts.order import Address, OrderHistoryEntry, OrderStatus, ShipmentTracking
+from contracts.order import Address, OrderHistoryEntry, OrderStatus
 from infra.database.postgres import Connection
 from services.order.domain.orders import OrderRecord
 from services.order.domain.states import Transition
@@ -23,10 +23,13 @@ class FindBy(Enum):
 
 def _update(condition: str) -> str:
     return f"""
-    WITH old AS (SELECT id, status FROM orders WHERE status = ANY($2::text[]) AND {condition})
+    WITH old AS (
+        SELECT id, status FROM orders
+        WHERE status = ANY($2::text[]) AND (fulfilments IS NULL OR $3::text <> 'cancelled') AND {condition}
+    )
     UPDATE orders SET
         status = $3, updated_at = $4, version = version + 1, history = history || $5::text::jsonb,
-        payment_id = COALESCE($6, payment_id), tracking = COALESCE($7::text::jsonb, tracking)
+        payment_id = COALESCE($6, payment_id)
     FROM old WHERE orders.id = old.id
     RETURNING {COLUMNS}, old.status AS previous_status
     """  # noqa: S608 - constants
@@ -70,11 +73,12 @@ async def apply(
     *,
     at: datetime,
     payment_id: UUID | None = None,
-    tracking: ShipmentTracking | None = None,
 ) -> OrderRecord | None:
-    """Makes the transition and returns the changed order, or None when no such order can make it."""
-    tracking_json = tracking.model_dump_json() if tracking else None
-    row = await connection.fetchrow(_APPLY[find_by], key, *_arguments(transition, at), payment_id, tracking_json)
+    """Makes the transition and returns the changed order, or None when no such order can make it.
+
+    An order of which a parcel has left is not cancelled.
+    """
+    row = await connection.fetchrow(_APPLY[find_by], key, *_arguments(transition, at), payment_id)
     return to_record(row) if row else None
 
 
@@ -92,7 +96,7 @@ async def apply_due(connection: Connection, transition: Transition, *, at: datet
 
     Orders that another transaction has locked are skipped.
     """
-    rows = await connection.fetch(_APPLY_DUE, limit, *_arguments(transition, at), None, None)
+    rows = await connection.fetch(_APPLY_DUE, limit, *_arguments(transition, at), None)
     return [to_record(row) for row in rows]
 
 
@@ -116,4 +120,5 @@ async def change_address(
 ) -> OrderRecord:
     """Changes the shipping address and returns the order. The caller holds the lock on its row."""
     history = _history_json(status, at, "address changed")
-    return to_record(await connection.fetchrow(_CHANGE_ADDRESS, order_id, address.model_dump_json(), at, history))
+    address_json = address.model_dump_json(exclude_none=True)
+    return to_record(await connection.fetchrow(_CHANGE_ADDRESS, order_id, address_json, at, history))

@@ -17,9 +17,13 @@ transaction. It never moves back, so a redelivered event changes nothing. Which 
 - Refunded in full: the order becomes `refunded` if this payment paid it. A refund that arrives before its own
   `captured` is retried until that has arrived. A cancelled order stays cancelled.
 - Hold lost: the order is cancelled from `pending` and from `paid`; a captured payment is refunded as above. For a hold
-  without an order nothing happens. Once the order is shipped the hold was sold, and the event is an old one.
+  without an order nothing happens. Once a parcel of the order has left the hold was sold, and the event is an old one.
 - Not paid until `pay_by`: the order is cancelled. A capture that arrives later is refunded as above.
 - Cancelled by a person, from `pending` or `paid`: the same as above.
+- Units are cancelled that have not left, of a paid order of which others are kept (`domain.cancellations`): catalog and
+  payment consume `units_cancelled` and return their stock and their money.
+- A parcel leaves: the order stays `paid` until everything has left (`domain.fulfilments`), and each parcel publishes
+  `shipped`.
 
 Catalog consumes `cancelled` and returns the held stock, or the stock it had sold. A cancelled order gives back its
 use of a coupon in the transaction that cancels it.
@@ -30,16 +34,18 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from contracts.failure import NotFound
-from contracts.order import OrderStatus, ShipmentTracking
+from contracts.order import OrderStatus
 from infra.database.postgres import Transaction
 from infra.foundation import trace
 from infra.foundation.ids import now
 from infra.messaging.consumer import RetryLater
 from services.order.domain import events, states
+from services.order.domain.invoices import InvoiceTerms
 from services.order.domain.orders import OrderRecord
 from services.order.domain.states import Decision, Transition, decide
 from services.order.store import coupon_uses, queries, transitions
 from services.order.store.transitions import FindBy
+from services.order.workers import invoices
 
 
 async def make_transition(
@@ -49,15 +55,12 @@ async def make_transition(
     *,
     by: FindBy = FindBy.ID,
     payment_id: UUID | None = None,
-    tracking: ShipmentTracking | None = None,
 ) -> OrderRecord | None:
     """Makes the transition and publishes its event. Returns None, and does nothing, when the order cannot make it."""
-    record = await transitions.apply(
-        tx.connection, transition, by, key, at=now(), payment_id=payment_id, tracking=tracking
-    )
+    record = await transitions.apply(tx.connection, transition, by, key, at=now(), payment_id=payment_id)
     if record is not None:
         await settle_coupons(tx, transition.target, [record])
-        tx.publish(events.transition_event(transition, record))
+        tx.publish(*events.transition_events(transition, record))
     return record
 
 
@@ -81,6 +84,8 @@ class Capture:
     order_id: UUID
     payment_id: UUID
     trace_context: trace.Trace
+    invoice_terms: InvoiceTerms
+    """By which the order gets its invoice."""
 
 
 async def apply_captures(tx: Transaction, captures: Sequence[Capture]) -> None:
@@ -91,9 +96,10 @@ async def apply_captures(tx: Transaction, captures: Sequence[Capture]) -> None:
     payment_ids = {order_id: capture.payment_id for order_id, capture in first.items()}
     records = await transitions.capture(tx.connection, states.CAPTURE, payment_ids, at=now())
     await settle_coupons(tx, states.CAPTURE.target, records)
+    invoices.issue_invoices(tx, captures[0].invoice_terms, records)
     for record in records:
         with trace.activate(first.pop(record.order.id).trace_context):
-            tx.publish(events.transition_event(states.CAPTURE, record))
+            tx.publish(*events.transition_events(states.CAPTURE, record))
     for order_id in first:
         await _require_decided(tx, states.CAPTURE, order_id)
 
@@ -112,6 +118,11 @@ async def _require_decided(tx: Transaction, fact: Transition, order_id: UUID) ->
     status = await queries.status_of(tx.connection, order_id)
     if status is None:
         raise NotFound(f"There is no order {order_id}.")
+    require_not_early(fact, order_id, status)
+
+
+def require_not_early(fact: Transition, order_id: UUID, status: OrderStatus) -> None:
+    """Raises `RetryLater` when another event has to arrive before this fact."""
     if decide(fact, status) is Decision.RETRY:
         raise RetryLater(f"order {order_id} is still {status}")
 
@@ -120,5 +131,5 @@ async def make_due_transitions(tx: Transaction, transition: Transition, limit: i
     """Makes the transition with orders whose payment deadline has passed. Returns their number."""
     records = await transitions.apply_due(tx.connection, transition, at=now(), limit=limit)
     await settle_coupons(tx, transition.target, records)
-    tx.publish(*(events.transition_event(transition, record) for record in records))
+    tx.publish(*(event for record in records for event in events.transition_events(transition, record)))
     return len(records)

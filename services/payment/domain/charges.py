@@ -7,9 +7,11 @@ from uuid import UUID
 from contracts.money import Money
 
 ORDER_CANCELLED = "order_cancelled"
+UNITS_CANCELLED = "units_cancelled"
 GATEWAY_TIMEOUT = "gateway_timeout"
 METHOD_UNKNOWN = "payment_method_unknown"
 METHOD_MISSING = "payment_method_missing"
+GIFT_CARDS_RELEASED = "gift_cards_released"
 
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.25, 30.0
 
@@ -42,9 +44,10 @@ class ChargeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ChargeAttempt:
-    """Claimed work on a charge. `tries` includes this try; `method` is None until order has returned it.
+    """Claimed work on a charge of `money`. `tries` includes this try; `method` is None until order has returned it.
 
     `cancelled` means that the order has ended, `overdue` that the payment has been processing for too long.
+    `gift_cards_held` means that the part that gift cards pay is still on hold, or that there is none.
     """
 
     payment_id: UUID
@@ -58,6 +61,22 @@ class ChargeAttempt:
     overdue: bool
     traceparent: str
     request_id: str
+    gift_cards_held: bool = True
+
+
+def outcome_without_gateway(attempt: ChargeAttempt) -> ChargeOutcome | None:
+    """Returns the outcome of an attempt that needs no gateway; None for any other.
+
+    Without its gift cards a payment must not begin: the gateway would charge only a part of the order. Where gift cards
+    or a coupon leave nothing to charge, there is nothing to ask.
+    """
+    if not attempt.gift_cards_held:
+        return ChargeOutcome(ChargeState.DECLINED, GIFT_CARDS_RELEASED)
+    if attempt.money.amount:
+        return None
+    if attempt.cancelled or attempt.overdue:
+        return ChargeOutcome(ChargeState.VOIDED, ORDER_CANCELLED if attempt.cancelled else None)
+    return ChargeOutcome(ChargeState.CAPTURED)
 
 
 def next_step(attempt: ChargeAttempt) -> ChargeStep | None:
@@ -75,7 +94,8 @@ def next_step(attempt: ChargeAttempt) -> ChargeStep | None:
 
 def needs_method(attempt: ChargeAttempt) -> bool:
     """Whether order has to be asked for the payment method, and whether it still wants the charge."""
-    return next_step(attempt) is ChargeStep.CHARGE and attempt.method is None
+    is_charged = outcome_without_gateway(attempt) is None and next_step(attempt) is ChargeStep.CHARGE
+    return is_charged and attempt.method is None
 
 
 def retry_delay_seconds(tries: int) -> float:

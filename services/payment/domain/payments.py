@@ -6,15 +6,22 @@ from uuid import UUID
 
 from contracts import payment as contract
 from contracts.card_numbers import contains_card_number
+from contracts.gift_cards import GiftCardPart
 from contracts.money import Money
 from contracts.order import OrderStatus
 from contracts.payment import AlreadyPaid, CardNumberRefused, NotPayable, PaymentStatus
 from services.payment.domain.charges import GATEWAY_TIMEOUT, ORDER_CANCELLED, ChargeOutcome, ChargeState, ChargeStep
 
+NO_GATEWAY = "none"
+"""The provider of a payment that leaves nothing for a gateway to charge."""
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentRecord:
-    """A stored payment. Amounts are in minor units of `currency`; `refunding` is reserved for refunds under way."""
+    """A stored payment. Amounts are in minor units of `currency`; `refunding` is reserved for refunds under way.
+
+    `gift_card_amount` is the part of `amount` that gift cards pay.
+    """
 
     id: UUID
     order_id: UUID
@@ -31,6 +38,7 @@ class PaymentRecord:
     traceparent: str
     request_id: str
     created_at: datetime
+    gift_card_amount: int = 0
 
     @property
     def refundable(self) -> int:
@@ -48,6 +56,7 @@ class PaymentRecord:
             id=self.id,
             order_id=self.order_id,
             amount=self.money(self.amount),
+            gift_card_amount=self.money(self.gift_card_amount),
             refunded=self.money(self.refunded),
             status=self.status,
             provider=self.provider,
@@ -59,7 +68,7 @@ class PaymentRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewPayment:
-    """The first payment of an order that was just placed, in the trace of its event."""
+    """A payment of an order, in the trace of the event or request that asks for it."""
 
     id: UUID
     order_id: UUID
@@ -68,6 +77,12 @@ class NewPayment:
     provider: str
     traceparent: str
     request_id: str
+    gift_cards: GiftCardPart | None = None
+
+    @property
+    def gift_card_amount(self) -> int:
+        """The part of the amount that gift cards pay."""
+        return self.gift_cards.amount.amount if self.gift_cards else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,12 @@ def reject_card_number(*texts: str | None) -> None:
     """Raises `CardNumberRefused` when a text contains a card number, before anything stores it."""
     if any(text and contains_card_number(text) for text in texts):
         raise CardNumberRefused
+
+
+def provider_of(total: Money, gift_cards: GiftCardPart | None, gateway: str) -> str:
+    """Returns the provider of a new payment: the gateway, or `NO_GATEWAY` when it has nothing to charge."""
+    paid = gift_cards.amount.amount if gift_cards else 0
+    return gateway if total.amount > paid else NO_GATEWAY
 
 
 def require_payable(status: OrderStatus) -> None:

@@ -20,17 +20,24 @@ from contracts.payment import (
     PaymentStatus,
 )
 from infra.database.postgres import Transaction
+from infra.foundation import trace
 from infra.foundation.failpoints import failpoint
 from infra.foundation.ids import new_id
 from infra.messaging.idempotency import IdempotencyKey
 from infra.messaging.rpc_client import Reply, Request
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import ChargeStep
-from services.payment.domain.payments import PaymentRecord, reject_card_number, require_payable
+from services.payment.domain.payments import (
+    NewPayment,
+    PaymentRecord,
+    provider_of,
+    reject_card_number,
+    require_payable,
+)
 from services.payment.gateways import PaymentGateway
 from services.payment.handlers.idempotent_payment import reply_with_payment, reserve_id
 from services.payment.handlers.order_access import find_payable, is_own, opens_payment
-from services.payment.store import payments
+from services.payment.store import gift_card_holds, payments
 
 
 async def create(deps: PaymentDeps, request: Request[CreatePayment]) -> Payment | Reply[Payment]:
@@ -41,7 +48,7 @@ async def create(deps: PaymentDeps, request: Request[CreatePayment]) -> Payment 
         if request.idempotency_key is None or not await _is_open(deps, payment_id):
             payable = await _require_payable(deps, request)
             async with deps.db.transaction() as tx:
-                await _open(deps, tx, payment_id, request.body, payable.user_id, payable.total, gateway)
+                await _open(deps, tx, _new_payment(payment_id, payable, payable.total, gateway), request.body)
             failpoint("payment.opened")
         await completion.wait(deps.wait_seconds)
     return await reply_with_payment(deps, request, payment_id)
@@ -52,7 +59,7 @@ async def charge(deps: PaymentDeps, request: Request[ChargeOrder]) -> Reply[Paym
     gateway = _gateway_for(deps, request.body.payment_method)
     payment_id = new_id()
     async with deps.db.transaction(request) as tx:
-        await _open(deps, tx, payment_id, request.body, request.body.user_id, request.body.amount, gateway)
+        await _open(deps, tx, _new_payment(payment_id, request.body, request.body.amount, gateway), request.body)
         payment = await payments.find(tx.connection, payment_id)
         assert payment is not None, "it was opened in this transaction"
         tx.on_commit(lambda: failpoint("payment.charge_accepted"))
@@ -61,7 +68,7 @@ async def charge(deps: PaymentDeps, request: Request[ChargeOrder]) -> Reply[Paym
 
 async def charged(deps: PaymentDeps, request: Request[ChargeLookup]) -> Payment:
     """Returns the stored reply to an earlier `charge` request with this key, or raises its failure."""
-    body = request.body.charge.model_dump_json(by_alias=True).encode()
+    body = request.body.charge.model_dump_json(by_alias=True, exclude_defaults=True).encode()  # as it was sent
     stored = await deps.db.find_reply(IdempotencyKey.derive(CHARGE.subject, request.client_ip, request.body.key, body))
     if stored is None:
         raise NotFound
@@ -120,30 +127,29 @@ async def _require_payable(deps: PaymentDeps, request: Request[CreatePayment]) -
     return payable
 
 
-async def _open(
-    deps: PaymentDeps,
-    tx: Transaction,
-    payment_id: UUID,
-    body: CreatePayment | ChargeOrder,
-    user_id: UUID | None,
-    money: Money,
-    gateway: PaymentGateway,
-) -> None:
-    """Opens the payment, once. Raises when the order is cancelled or another payment of it exists."""
-    opened = await payments.open_payment(
-        tx.connection,
+def _new_payment(payment_id: UUID, order: Payable | ChargeOrder, total: Money, gateway: PaymentGateway) -> NewPayment:
+    current = trace.current()
+    return NewPayment(
         payment_id,
-        body.order_id,
-        user_id,
-        money,
-        gateway.name,
-        method=body.payment_method,
+        order.order_id,
+        order.user_id,
+        total,
+        provider_of(total, order.gift_cards, gateway.name),
+        current.traceparent,
+        current.request_id,
+        order.gift_cards,
     )
-    if opened:
+
+
+async def _open(deps: PaymentDeps, tx: Transaction, payment: NewPayment, body: CreatePayment | ChargeOrder) -> None:
+    """Opens the payment, once. Raises when the order is cancelled or another payment of it exists."""
+    if await payments.open_payment(tx.connection, payment, body.payment_method):
+        if payment.gift_cards is not None:
+            await gift_card_holds.bind(tx.connection, {payment.id: payment.gift_cards.hold_id})
         tx.on_commit(deps.charges_due.notify)
         return
     billed_payment_id, cancelled = await payments.find_bill(tx.connection, body.order_id)
     if cancelled:
         raise NotPayable
-    if billed_payment_id != payment_id:
+    if billed_payment_id != payment.id:
         raise AlreadyPaid

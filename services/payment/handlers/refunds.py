@@ -9,6 +9,7 @@ from services.payment.domain.payments import reject_card_number
 from services.payment.domain.refunds import refund_amount
 from services.payment.handlers.idempotent_payment import reply_with_payment, reserve_id
 from services.payment.store import payments, refunds
+from services.payment.workers.refund_parts import add_refund
 
 
 async def refund(deps: PaymentDeps, request: Request[RefundPayment]) -> Payment | Reply[Payment]:
@@ -23,10 +24,9 @@ async def refund(deps: PaymentDeps, request: Request[RefundPayment]) -> Payment 
                 raise NotFound
             if request.idempotency_key is None or not await refunds.exists(tx.connection, refund_id):
                 amount = refund_amount(payment, body.amount)
-                await refunds.add(tx.connection, refund_id, body.id, amount, body.reason)
+                await add_refund(deps, tx, payment, amount, body.reason, refund_id=refund_id, whole_only=True)
                 tx.audit_action(request)
                 tx.audit_changes(before={"status": payment.status}, after={"refund": refund_id, "amount": amount})
-                tx.on_commit(deps.refunds_due.notify)
                 tx.on_commit(lambda: failpoint("payment.refund_reserved"))
         await completion.wait(deps.wait_seconds)
     return await reply_with_payment(deps, request, body.id)

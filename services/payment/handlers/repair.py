@@ -22,14 +22,15 @@ from infra.messaging.rpc_client import Request
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import ORDER_CANCELLED, ChargeOutcome, ChargeState, ChargeStep
 from services.payment.domain.events import past_events
-from services.payment.domain.payments import PaymentRecord
+from services.payment.domain.payments import NO_GATEWAY, PaymentRecord
 from services.payment.domain.refunds import decide_reversal
 from services.payment.domain.repair import Bill, CaptureDecision, decide_capture, missing_outcome
 from services.payment.gateways import GatewayError
-from services.payment.store import payments, refunds
+from services.payment.store import payments
 from services.payment.store import repair as store
 from services.payment.workers.charge import max_delay_seconds
 from services.payment.workers.charge_outcomes import settle_from_gateway
+from services.payment.workers.refund_parts import add_refund
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ async def _repair_payment(
                 await payments.cancel_bill(tx.connection, payment.order_id)
             bill = await store.lock_bill(tx.connection, payment.order_id, payment_id)
             done = await _repair_charge(deps, tx, await _lock(tx, payment_id), bill, facts.charge)
-            done += await _repair_refunds(tx, await _lock(tx, payment_id), bill, facts.refunded_ids)
+            done += await _repair_refunds(deps, tx, await _lock(tx, payment_id), bill, facts.refunded_ids)
             done += await _repair_bookkeeping(deps, tx, payment_id)
             if request.body.republish:
                 done += await _republish(tx, await _lock(tx, payment_id), bill)
@@ -88,6 +89,8 @@ async def _repair_payment(
 
 
 async def _ask_gateway(deps: PaymentDeps, payment: PaymentRecord, refused_ids: Sequence[UUID]) -> GatewayFacts:
+    if payment.provider == NO_GATEWAY:
+        return GatewayFacts(None, ())
     gateway = deps.gateways.by_name(payment.provider)
     try:
         async with asyncio.timeout(deps.gateway_timeout_seconds):
@@ -123,12 +126,15 @@ async def _repair_charge(
         if decision is CaptureDecision.KEEP:
             await store.set_bill_payment(tx.connection, payment.order_id, payment.id)
     unwanted = payment.cancelled or decision is CaptureDecision.RETURN
+    if outcome.state is ChargeState.CAPTURED and payment.status is PaymentStatus.FAILED and payment.gift_card_amount:
+        # Its gift cards were returned when it failed: the gateway's part alone does not pay the order.
+        payment, unwanted = await store.drop_gift_card_part(tx.connection, payment), True
     await settle_from_gateway(deps, tx, replace(payment, cancelled=unwanted), outcome)
     return [f"settled as the gateway reports: {outcome.state}"]
 
 
 async def _repair_refunds(
-    tx: Transaction, payment: PaymentRecord, bill: Bill, refunded_ids: Sequence[UUID]
+    deps: PaymentDeps, tx: Transaction, payment: PaymentRecord, bill: Bill, refunded_ids: Sequence[UUID]
 ) -> list[str]:
     """Brings refunds in line with the gateway and with the reserved amount, then refunds money that must not stay."""
     done = []
@@ -141,10 +147,10 @@ async def _repair_refunds(
     unwanted = payment.cancelled or decide_capture(bill) is CaptureDecision.RETURN
     if not unwanted or payment.status is PaymentStatus.FAILED:
         return done
-    return done + await _reverse(tx, payment)
+    return done + await _reverse(deps, tx, payment)
 
 
-async def _reverse(tx: Transaction, payment: PaymentRecord) -> list[str]:
+async def _reverse(deps: PaymentDeps, tx: Transaction, payment: PaymentRecord) -> list[str]:
     """Does what a cancellation of the order does: one refund of what is neither refunded nor being refunded."""
     done = [] if payment.cancelled else ["marked as cancelled: the order does not need this payment"]
     reversal = decide_reversal(await payments.mark_cancelled(tx.connection, payment.id))
@@ -153,7 +159,7 @@ async def _reverse(tx: Transaction, payment: PaymentRecord) -> list[str]:
         done.append("charge is being voided instead of waiting for the customer's second step")
     if reversal.refund:
         refund_id = new_id()
-        await refunds.add(tx.connection, refund_id, payment.id, reversal.refund, ORDER_CANCELLED)
+        await add_refund(deps, tx, payment, reversal.refund, ORDER_CANCELLED, refund_id=refund_id)
         done.append(f"refund {refund_id} of {reversal.refund} {payment.currency} started")
     return done
 

@@ -16,8 +16,11 @@ WITH due AS (
     FROM due WHERE attempt.payment_id = due.payment_id
     RETURNING attempt.payment_id, step, method, tries, begun_at <= now() - make_interval(secs => $3) AS overdue
 )
-SELECT claimed.payment_id, step, method, tries, overdue, order_id, amount, currency, provider, cancelled,
-       traceparent, request_id
+SELECT claimed.payment_id, step, method, tries, overdue, order_id, amount - gift_card_amount AS due, currency,
+       provider, cancelled, traceparent, request_id,
+       gift_card_amount = 0 OR gift_card_amount = (
+           SELECT sum(hold.amount) FROM gift_card_hold AS hold WHERE hold.payment_id = payment.id
+       ) AS gift_cards_held
 FROM claimed JOIN payment ON payment.id = claimed.payment_id
 """
 _POSTPONE = """
@@ -43,13 +46,14 @@ async def claim(
         ChargeAttempt(
             payment_id=row["payment_id"],
             order_id=row["order_id"],
-            money=Money.model_construct(amount=row["amount"], currency=row["currency"]),
+            money=Money.model_construct(amount=row["due"], currency=row["currency"]),
             provider=row["provider"],
             step=ChargeStep(row["step"]),
             method=row["method"],
             tries=row["tries"],
             cancelled=row["cancelled"],
             overdue=row["overdue"],
+            gift_cards_held=row["gift_cards_held"] is True,
             traceparent=row["traceparent"],
             request_id=row["request_id"],
         )

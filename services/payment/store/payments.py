@@ -6,14 +6,13 @@ from uuid import UUID
 
 import asyncpg
 
-from contracts.money import Money
 from contracts.payment import PaymentStatus
 from infra.database.postgres import Connection
-from infra.foundation import trace
 from services.payment.domain.payments import NewPayment, PaymentRecord, Settlement
 
 _COLUMNS = """
-payment.id, payment.order_id, payment.user_id, payment.amount, payment.currency, payment.refunded, payment.refunding,
+payment.id, payment.order_id, payment.user_id, payment.amount, payment.gift_card_amount, payment.currency,
+payment.refunded, payment.refunding,
 payment.status, payment.provider, payment.failure_code, payment.client_secret, payment.cancelled, payment.traceparent,
 payment.request_id, payment.created_at
 """
@@ -27,8 +26,8 @@ WITH gate AS (
         AND EXISTS (SELECT FROM payment AS before WHERE before.id = bill.payment_id AND before.status = 'failed')
     RETURNING order_id
 ), opened AS (
-    INSERT INTO payment (id, order_id, user_id, amount, currency, provider, traceparent, request_id)
-    SELECT $1, $2, $3::uuid, $4::bigint, $5::text, $6::text, $8::text, $9::text FROM gate
+    INSERT INTO payment (id, order_id, user_id, amount, currency, provider, traceparent, request_id, gift_card_amount)
+    SELECT $1, $2, $3::uuid, $4::bigint, $5::text, $6::text, $8::text, $9::text, $10::bigint FROM gate
     RETURNING id
 )
 INSERT INTO attempt (payment_id, step, method) SELECT id, 'charge', $7::text FROM opened
@@ -38,14 +37,14 @@ RETURNING true
 _OPEN_FIRST = """
 WITH placed AS (
     SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[]
-    ) AS placed (id, order_id, user_id, amount, currency, provider, traceparent, request_id)
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[]
+    ) AS placed (id, order_id, user_id, amount, currency, provider, traceparent, request_id, gift_card_amount)
 ), gate AS (
     INSERT INTO bill (order_id, payment_id) SELECT order_id, id FROM placed ORDER BY order_id
     ON CONFLICT (order_id) DO NOTHING
     RETURNING payment_id
 ), opened AS (
-    INSERT INTO payment (id, order_id, user_id, amount, currency, provider, traceparent, request_id)
+    INSERT INTO payment (id, order_id, user_id, amount, currency, provider, traceparent, request_id, gift_card_amount)
     SELECT placed.* FROM placed JOIN gate ON gate.payment_id = placed.id
     RETURNING id
 )
@@ -57,6 +56,7 @@ INSERT INTO bill (order_id, cancelled) VALUES ($1, true)
 ON CONFLICT (order_id) DO UPDATE SET cancelled = true
 RETURNING payment_id
 """
+_CHANGE_OWNER = "UPDATE payment SET user_id = $2 WHERE order_id = $1 AND user_id IS DISTINCT FROM $2"
 _MARK_CANCELLED = f"UPDATE payment SET cancelled = true WHERE id = $1 RETURNING {_COLUMNS}"  # noqa: S608 - constants
 _FIND = f"SELECT {_COLUMNS} FROM payment WHERE id = $1"  # noqa: S608 - constants
 _LIST_CAPTURED = f"""
@@ -74,14 +74,14 @@ WITH settled AS (
         client_secret = coalesce(new.client_secret, payment.client_secret)
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new (id, status, failure_code, client_secret)
     WHERE payment.id = new.id
-    RETURNING payment.id, payment.status, payment.amount, payment.currency
+    RETURNING payment.id, payment.status, payment.amount, payment.currency, payment.gift_card_amount
 ), done AS (
     DELETE FROM attempt USING settled WHERE attempt.payment_id = settled.id
 )
-INSERT INTO ledger_entry (transaction_id, payment_id, account, currency, amount)
-SELECT id, id, account, currency, sign * amount
+INSERT INTO ledger_entry (transaction_id, payment_id, account, currency, amount, cause)
+SELECT id, id, account, currency, sign * amount, 'capture'
 FROM settled CROSS JOIN (VALUES ('gateway_receivable', 1), ('sales', -1)) AS leg (account, sign)
-WHERE status = 'captured'
+WHERE status = 'captured' AND gift_card_amount = 0
 """
 _SCHEDULE_STEP = """
 WITH resumed AS (
@@ -92,23 +92,15 @@ ON CONFLICT (payment_id) DO UPDATE SET step = excluded.step, tries = 0, due_at =
 """
 
 
-async def open_payment(
-    connection: Connection,
-    payment_id: UUID,
-    order_id: UUID,
-    user_id: UUID | None,
-    money: Money,
-    provider: str,
-    *,
-    method: str | None,
-) -> bool:
+async def open_payment(connection: Connection, payment: NewPayment, method: str) -> bool:
     """Opens a payment with its first attempt. Returns False when the order is cancelled or already has a payment.
 
     A payment that failed does not count.
     """
-    current = trace.current()
-    values = (payment_id, order_id, user_id, money.amount, money.currency, provider, method)
-    return bool(await connection.fetchval(_OPEN, *values, current.traceparent, current.request_id))
+    money = payment.money
+    values = (payment.id, payment.order_id, payment.user_id, money.amount, money.currency, payment.provider, method)
+    more = (payment.traceparent, payment.request_id, payment.gift_card_amount)
+    return bool(await connection.fetchval(_OPEN, *values, *more))
 
 
 async def open_first(connection: Connection, payments: Sequence[NewPayment]) -> None:
@@ -123,7 +115,13 @@ async def open_first(connection: Connection, payments: Sequence[NewPayment]) -> 
         [payment.provider for payment in payments],
         [payment.traceparent for payment in payments],
         [payment.request_id for payment in payments],
+        [payment.gift_card_amount for payment in payments],
     )
+
+
+async def change_owner(connection: Connection, order_id: UUID, user_id: UUID) -> None:
+    """Makes all payments of the order this customer's."""
+    await connection.execute(_CHANGE_OWNER, order_id, user_id)
 
 
 async def find_bill(connection: Connection, order_id: UUID) -> tuple[UUID | None, bool]:
@@ -168,7 +166,10 @@ async def lock_processing(connection: Connection, payment_ids: Sequence[UUID]) -
 
 
 async def settle(connection: Connection, settlements: Sequence[Settlement]) -> None:
-    """Stores the new status of each payment, deletes its attempt, and books it if it was captured."""
+    """Stores the new status of each payment, deletes its attempt, and books it if it was captured.
+
+    A capture that gift cards pay a part of is booked when that part is spent.
+    """
     await connection.execute(
         _SETTLE,
         [settlement.payment_id for settlement in settlements],

@@ -1,12 +1,14 @@
 """Refunds: first the amount is reserved, then the gateway refunds it, then it is booked."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from contracts.money import Money
 from contracts.payment import PaymentStatus
 from infra.database.postgres import Connection
 from infra.foundation import trace
-from services.payment.domain.refunds import RefundAttempt
+from services.payment.domain.payments import PaymentRecord
+from services.payment.domain.refunds import RefundAttempt, total_refunded
 
 _ADD = """
 WITH added AS (
@@ -37,9 +39,27 @@ WITH paid AS (
     UPDATE payment SET refunded = $3, refunding = refunding - $4, status = $5, updated_at = now() WHERE id = $2
     RETURNING currency
 )
-INSERT INTO ledger_entry (transaction_id, payment_id, account, currency, amount)
-SELECT $1, $2, account, currency, sign * $4::bigint
+INSERT INTO ledger_entry (transaction_id, payment_id, account, currency, amount, cause)
+SELECT $1, $2, account, currency, sign * $4::bigint, 'refund'
 FROM paid CROSS JOIN (VALUES ('gateway_receivable', -1), ('sales', 1)) AS leg (account, sign)
+"""
+_ADD_TO_CARD = """
+WITH added AS (
+    INSERT INTO refund (id, payment_id, gift_card_id, amount, reason, status, traceparent, request_id, settled_at)
+    VALUES ($1, $2, $3, $4, $5, 'done', $6, $7, now())
+), returned AS (
+    UPDATE gift_card SET balance = balance + $4 WHERE id = $3
+), paid AS (
+    UPDATE payment SET refunded = $8, status = $9, updated_at = now() WHERE id = $2 RETURNING currency
+)
+INSERT INTO ledger_entry (transaction_id, payment_id, account, gift_card_id, currency, amount, cause)
+SELECT $1, $2, account, card, currency, sign * $4::bigint, 'refund'
+FROM paid CROSS JOIN (VALUES ('gift_card_liability', $3::uuid, -1), ('sales', NULL, 1)) AS leg (account, card, sign)
+"""
+_ADD_REFUSED = """
+INSERT INTO refund (
+    id, payment_id, gift_card_id, amount, reason, status, failure_code, traceparent, request_id, settled_at
+) VALUES ($1, $2, $3, $4, $5, 'failed', $8, $6, $7, now())
 """
 _RELEASE_RESERVED = "UPDATE payment SET refunding = refunding - $2, updated_at = now() WHERE id = $1"
 
@@ -48,6 +68,28 @@ async def add(connection: Connection, refund_id: UUID, payment_id: UUID, amount:
     """Stores a refund and reserves its amount. The caller holds the payment's lock and knows that enough is left."""
     current = trace.current()
     await connection.execute(_ADD, refund_id, payment_id, amount, reason, current.traceparent, current.request_id)
+
+
+async def add_to_card(
+    connection: Connection, refund_id: UUID, payment: PaymentRecord, card_id: UUID, amount: int, reason: str | None
+) -> PaymentRecord:
+    """Gives an amount back to a gift card, books it, and returns the payment after it.
+
+    The caller has locked the payment and the card, which takes money back.
+    """
+    current, (total, status) = trace.current(), total_refunded(payment, amount)
+    values = (refund_id, payment.id, card_id, amount, reason, current.traceparent, current.request_id, total, status)
+    await connection.execute(_ADD_TO_CARD, *values)
+    return replace(payment, refunded=total, status=status)
+
+
+async def add_refused(
+    connection: Connection, refund_id: UUID, payment_id: UUID, card_id: UUID, amount: int, reason: str | None, code: str
+) -> None:
+    """Stores a refund that its gift card does not take. The amount stays owed."""
+    current = trace.current()
+    values = (refund_id, payment_id, card_id, amount, reason, current.traceparent, current.request_id, code)
+    await connection.execute(_ADD_REFUSED, *values)
 
 
 async def exists(connection: Connection, refund_id: UUID) -> bool:

@@ -1,10 +1,12 @@
 """Statements for the repair of a payment."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from contracts.payment import PaymentStatus
 from infra.database.postgres import Connection
+from services.payment.domain.payments import PaymentRecord
 from services.payment.domain.repair import Bill
 
 _LOCK_BILL = """
@@ -25,7 +27,9 @@ WITH attempts AS (
 )
 SELECT (SELECT count(*) FROM attempts) + (SELECT count(*) FROM refunds)
 """
-_LIST_REFUSED = "SELECT id FROM refund WHERE payment_id = $1 AND status = 'failed' ORDER BY id"
+_LIST_REFUSED = """
+SELECT id FROM refund WHERE payment_id = $1 AND status = 'failed' AND gift_card_id IS NULL ORDER BY id
+"""
 _REOPEN = """
 UPDATE refund SET status = 'pending', failure_code = NULL, settled_at = NULL, due_at = now()
 WHERE id = $1 AND status = 'failed'
@@ -39,20 +43,37 @@ WHERE id = $1 AND refunding <> due.amount AND refunded + due.amount <= payment.a
 RETURNING true
 """
 _BOOK_MISSING = """
-WITH due AS (
-    SELECT id AS transaction_id, id AS payment_id, currency, amount FROM payment
+WITH captured AS (
+    SELECT id, currency, amount, gift_card_amount FROM payment
     WHERE id = $1 AND status IN ('captured', 'partially_refunded', 'refunded', 'disputed')
+), due AS (
+    SELECT id AS transaction_id, currency, leg.account, 0 AS line, NULL::uuid AS gift_card_id, leg.amount,
+           'capture' AS cause
+    FROM captured CROSS JOIN LATERAL (
+        VALUES ('gateway_receivable', captured.amount - gift_card_amount), ('sales', -captured.amount)
+    ) AS leg (account, amount)
     UNION ALL
-    SELECT refund.id, payment.id, currency, -refund.amount FROM refund JOIN payment ON payment.id = payment_id
+    SELECT captured.id, currency, 'gift_card_liability', position, gift_card_id, hold.amount, 'capture'
+    FROM captured JOIN gift_card_hold AS hold ON hold.payment_id = captured.id AND hold.state = 'spent'
+    UNION ALL
+    SELECT refund.id, currency, leg.account, 0, leg.gift_card_id, leg.sign * refund.amount, 'refund'
+    FROM refund JOIN payment ON payment.id = payment_id CROSS JOIN LATERAL (VALUES
+        (CASE WHEN refund.gift_card_id IS NULL THEN 'gateway_receivable' ELSE 'gift_card_liability' END,
+         refund.gift_card_id, -1),
+        ('sales', NULL, 1)
+    ) AS leg (account, gift_card_id, sign)
     WHERE payment_id = $1 AND refund.status = 'done'
 ), booked AS (
-    INSERT INTO ledger_entry (transaction_id, payment_id, account, currency, amount)
-    SELECT transaction_id, payment_id, account, currency, sign * amount
-    FROM due CROSS JOIN (VALUES ('gateway_receivable', 1), ('sales', -1)) AS leg (account, sign)
+    INSERT INTO ledger_entry (transaction_id, payment_id, account, line, gift_card_id, currency, amount, cause)
+    SELECT transaction_id, $1, account, line, gift_card_id, currency, amount, cause
+    FROM due
     WHERE NOT EXISTS (SELECT FROM ledger_entry AS known WHERE known.transaction_id = due.transaction_id)
     RETURNING 1
 )
 SELECT count(*) > 0 FROM booked
+"""
+_DROP_GIFT_CARD_PART = """
+UPDATE payment SET amount = amount - gift_card_amount, gift_card_amount = 0, updated_at = now() WHERE id = $1
 """
 _LIST_DONE = """
 SELECT id, amount FROM refund WHERE payment_id = $1 AND status = 'done' ORDER BY settled_at, id
@@ -104,6 +125,12 @@ async def sync_refunding(connection: Connection, payment_id: UUID) -> bool:
 async def book_missing(connection: Connection, payment_id: UUID) -> bool:
     """Books captures and refunds without any ledger entry. Returns whether there were any."""
     return bool(await connection.fetchval(_BOOK_MISSING, payment_id))
+
+
+async def drop_gift_card_part(connection: Connection, payment: PaymentRecord) -> PaymentRecord:
+    """Makes the payment one of the gateway's part alone, and returns it."""
+    await connection.execute(_DROP_GIFT_CARD_PART, payment.id)
+    return replace(payment, amount=payment.amount - payment.gift_card_amount, gift_card_amount=0)
 
 
 async def list_done(connection: Connection, payment_id: UUID) -> list[tuple[UUID, int]]:

@@ -24,6 +24,7 @@ from services.payment.domain.charges import (
     ChargeStep,
     needs_method,
     next_step,
+    outcome_without_gateway,
     retry_delay_seconds,
 )
 from services.payment.gateways import GatewayError, GatewayUnavailable, PaymentGateway
@@ -124,6 +125,8 @@ class ChargeWorker:
                 return ChargeResult(attempt, None)
 
     async def _outcome_of(self, attempt: ChargeAttempt) -> ChargeOutcome:
+        if decided := outcome_without_gateway(attempt):
+            return decided
         step = next_step(attempt)
         if step is None:
             return ChargeOutcome(ChargeState.VOIDED, ORDER_CANCELLED if attempt.cancelled else None)

@@ -5,10 +5,9 @@ import unicodedata
 from contracts.email_addresses import (
     MAX_EMAIL_LENGTH,
     UNICODE_NAME_PROBLEM,
-    clean_email,
     find_email_problem,
     has_unicode_name,
-    to_ascii_domain,
+    with_ascii_domain,
 )
 from contracts.failure import FieldError, InvalidRequest
 
@@ -22,23 +21,7 @@ def normalize_email(email: str) -> str:
     folded = unicodedata.normalize("NFKC", email).casefold()
     visible = "".join(character for character in folded if unicodedata.category(character) != "Cf")
     normalized = unicodedata.normalize("NFKC", visible.strip())
-    return _with_ascii_domain(normalized) if normalized == email else normalize_email(normalized)
-
-
-def _with_ascii_domain(email: str) -> str:
-    name, at, domain = email.rpartition("@")
-    ascii_domain = to_ascii_domain(domain) if at else None
-    return email if ascii_domain is None else name + at + ascii_domain
-
-
-def guest_order_spellings(email: str) -> list[str]:
-    """Returns the spellings, in lower case, under which guests' orders hold this mailbox.
-
-    The normalized form is not one of them: it may be the mailbox of another person, as `straße.de` and `strasse.de`
-    are two domains.
-    """
-    lower = clean_email(email).lower()
-    return sorted({lower, _with_ascii_domain(lower)})
+    return with_ascii_domain(normalized) if normalized == email else normalize_email(normalized)
 
 
 def validate_email(email: str, *, smtp_utf8: bool = False) -> str:

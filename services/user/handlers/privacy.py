@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 
+from contracts.email_addresses import guest_order_spellings
 from contracts.failure import NotFound
 from contracts.model import Empty
 from contracts.privacy import DATA_HOLDERS, EXPORT, ExportUserData, UserDataPart
@@ -22,7 +23,6 @@ from infra.foundation.ids import now
 from infra.messaging.rpc_client import Reply, Request, RpcClient
 from services.user.deps import UserDeps
 from services.user.domain.accounts import require_other_admin
-from services.user.domain.emails import guest_order_spellings
 from services.user.domain.tokens import hash_token
 from services.user.handlers.reauthentication import load_own_account, lock_reauthenticated, reauthenticate
 from services.user.store import accounts, addresses, administration, api_keys, erasures, sessions
@@ -57,6 +57,7 @@ async def export(deps: UserDeps, request: Request[Empty]) -> Reply[DataExport]:
             api_keys=keys,
             carts=data.carts,
             orders=data.orders,
+            invoices=data.invoices,
             payments=data.payments,
             notifications=data.notifications,
             reviews=data.reviews,
@@ -93,6 +94,7 @@ def _merge(parts: list[UserDataPart]) -> UserDataPart:
     return UserDataPart(
         carts=[cart for part in parts for cart in part.carts],
         orders=[order for part in parts for order in part.orders],
+        invoices=[invoice for part in parts for invoice in part.invoices],
         payments=[payment for part in parts for payment in part.payments],
         notifications=[notification for part in parts for notification in part.notifications],
         reviews=[review for part in parts for review in part.reviews],

@@ -2,10 +2,21 @@
 
 from contracts.failure import NotFound, PreconditionFailed
 from contracts.model import Empty
-from contracts.user import ContactList, ContactRequest, ContactsRequest, KnownContact, UpdateProfile, User, UserContact
+from contracts.user import (
+    AccountQuery,
+    ContactList,
+    ContactRequest,
+    ContactsRequest,
+    FoundAccount,
+    KnownContact,
+    UpdateProfile,
+    User,
+    UserContact,
+)
 from infra.foundation.failpoints import failpoint
 from infra.messaging.rpc_client import Reply, Request
 from services.user.deps import UserDeps
+from services.user.domain.emails import normalize_email
 from services.user.store import accounts
 
 
@@ -59,3 +70,10 @@ async def list_contacts(deps: UserDeps, request: Request[ContactsRequest]) -> Co
         for account in found
     ]
     return ContactList(items=contacts)
+
+
+async def find_account(deps: UserDeps, request: Request[AccountQuery]) -> FoundAccount:
+    """Returns which account has this e-mail, for an administrator who searches for its orders."""
+    async with deps.db.connection() as connection:
+        account = await accounts.by_email(connection, normalize_email(request.body.email))
+    return FoundAccount(user_id=account.id if account is not None else None)

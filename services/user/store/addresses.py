@@ -9,16 +9,18 @@ from contracts.order import Address
 from contracts.user import MAX_ADDRESSES, SavedAddress, TooManyAddresses
 from infra.database.postgres import Connection
 
-_COLUMNS = "id, name, line1, line2, city, region, postal_code, country, phone"
+_COLUMNS = "id, name, line1, line2, city, region, postal_code, country, phone, company, vat_id"
 # The account's row is locked, so that of two concurrent additions the second counts the first.
 _LOCK_ACCOUNT = "SELECT id FROM account WHERE id = $1 FOR UPDATE"
 _COUNT = "SELECT count(*) FROM address WHERE account_id = $1"
 _ADD = f"""
-INSERT INTO address (account_id, {_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING {_COLUMNS}
+INSERT INTO address (account_id, {_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+RETURNING {_COLUMNS}
 """  # noqa: S608 - our own columns
 _REPLACE = f"""
 UPDATE address
-SET name = $3, line1 = $4, line2 = $5, city = $6, region = $7, postal_code = $8, country = $9, phone = $10
+SET name = $3, line1 = $4, line2 = $5, city = $6, region = $7, postal_code = $8, country = $9, phone = $10,
+    company = $11, vat_id = $12
 WHERE account_id = $1 AND id = $2 RETURNING {_COLUMNS}
 """  # noqa: S608 - as above
 _REMOVE = "DELETE FROM address WHERE account_id = $1 AND id = $2 RETURNING id"
@@ -72,6 +74,8 @@ def _columns(address: Address) -> tuple[str | None, ...]:
         address.postal_code,
         address.country,
         address.phone,
+        address.company,
+        address.vat_id,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from contracts import privacy, user
+from contracts.email_addresses import guest_order_spellings
 from contracts.failure import Fail
 from contracts.privacy import DATA_HOLDERS, ERASE, GUEST_ORDERS, MAX_GUEST_ORDERS, EraseUserData, GuestOrdersRequest
 from infra.database.audit_log import SERVICE_ACTOR
@@ -21,7 +22,6 @@ from infra.foundation.telemetry import get_logger
 from infra.messaging.rpc_client import RpcClient
 from infra.messaging.topology import REVOKED_SESSIONS
 from services.user.domain.attempt_limits import throttle_key
-from services.user.domain.emails import guest_order_spellings
 from services.user.store import erasures
 from services.user.store.erasures import ErasureRecord, ErasureSubject
 
@@ -83,7 +83,7 @@ class ErasureSaga:
             pass
 
     async def _find_guest_orders(self, erasure: ErasureRecord) -> list[UUID]:
-        """Finds and stores the orders that the customer placed as a guest.
+        """Finds and stores the orders that the customer placed as a guest, also those that are the account's by now.
 
         They are found by a verified e-mail only: an unverified one may belong to another person.
         """
@@ -92,7 +92,8 @@ class ErasureSaga:
         orders: list[UUID] = []
         emails = guest_order_spellings(subject.email) if subject is not None and subject.email_verified else []
         while emails:
-            request = GuestOrdersRequest(emails=emails, after=orders[-1] if orders else None)
+            after = orders[-1] if orders else None
+            request = GuestOrdersRequest(emails=emails, user_id=erasure.account_id, after=after)
             page = (await self.rpc.request(GUEST_ORDERS, request)).order_ids
             orders += page
             if not page:

@@ -23,10 +23,11 @@ from infra.database.postgres import GENERIC_PLANS, PLANS_FOR_VALUES
 from infra.foundation.ids import new_id
 from infra.ops.devstack.stack import Stack
 from services.catalog.domain.search import effective_sort
-from services.catalog.store import holds, product_documents, product_queries, product_search
+from services.catalog.store import holds, matched_products, product_documents, product_queries, product_search
 from services.catalog.store.search_vocabulary import VocabularyCache
+from services.order.store import order_exports
 from services.order.store import queries as order_queries
-from services.order.store.queries import OrderFilter
+from services.order.store.queries import OrderEmail, OrderFilter
 from tests.support.filled_tables import fill_tables
 from tests.support.many_products import fill_catalog
 from tests.support.store_database import set_codecs, temporary_database
@@ -58,6 +59,7 @@ WHOLE_TABLE = {
     "services.catalog.store.product_documents._GET": "A part of other statements.",
     "services.catalog.store.repair._HELD": "Only `souk verify --repair` runs it.",
     "services.catalog.store.repair._UNSETTLED": "Only after a hold that cannot be settled.",
+    "services.order.store.invoices.MISSING_INVOICES": "A part of another statement; alone, only `souk verify` runs it.",
     "services.user.store.api_keys._DELETE_REVOKED": "Hourly, and administrators have few keys.",
     "services.user.store.erasures._DELETE_COUNTERS": "Once for each erased account.",
     "services.user.store.sessions._ERASE_SUCCESSORS": "Hourly, in the background.",
@@ -158,6 +160,18 @@ async def test_lists_and_searches_use_an_index(dsn: str, filters: dict[str, Any]
         await connection.close()
 
 
+async def test_reading_and_ranking_the_matches_of_a_text_uses_an_index(dsn: str) -> None:
+    reading, ranking = [await _connect(dsn, "catalog", mode) for mode in (PLANS_FOR_VALUES, GENERIC_PLANS)]
+    for q in ("table", "oak table", "kalomi"):
+        body = ListProducts(q=q)
+        matches = await _without_scans(matched_products.read_matches, reading, body)
+        newest = matches.newest[: product_queries.MAX_RANKED_PRODUCTS]
+        await _without_scans(matched_products.rank, ranking, body, matches, newest)
+        assert len(matches.ranks) == len(newest) > 0
+    for connection in (reading, ranking):
+        await connection.close()
+
+
 async def test_suggestions_and_products_use_an_index(dsn: str) -> None:
     connection = await _connect(dsn, "catalog")
     ids = [row["id"] for row in await connection.fetch("SELECT id FROM product ORDER BY id DESC LIMIT 20")]
@@ -199,6 +213,10 @@ async def test_holds_use_an_index(dsn: str) -> None:
         OrderFilter(serial=5),
         OrderFilter(since=datetime(2026, 1, 1, tzinfo=UTC), until=datetime(2026, 1, 2, tzinfo=UTC)),
         OrderFilter(user_id=UUID(int=1), status=OrderStatus.PAID, after=UUID(int=2**128 - 1)),
+        OrderFilter(keys=["sku text 7"]),
+        OrderFilter(keys=["name text", "name 7", "sku text 7"], status=OrderStatus.PAID, after=UUID(int=2**128 - 1)),
+        OrderFilter(email=OrderEmail(["text 7"], UUID(int=1))),
+        OrderFilter(email=OrderEmail(["text 7"], None), keys=["name text"], since=datetime(2026, 1, 1, tzinfo=UTC)),
     ],
     ids=str,
 )
@@ -206,9 +224,11 @@ async def test_order_lists_use_an_index(dsn: str, order_filter: OrderFilter) -> 
     connection = await _connect(dsn, "order")
     recorder: Any = _PlanRecorder(connection)
     await order_queries.list_newest(recorder, order_filter, 20)
+    await order_exports.list_page(recorder, order_filter, 20)
     for plan in recorder.plans:
         assert not set(_scanned(plan))
-        assert order_filter.serial is not None or "Sort" not in _node_types(plan)
+        few = order_filter.serial is not None or order_filter.email is not None
+        assert few or "Sort" not in _node_types(plan)
     await connection.close()
 
 

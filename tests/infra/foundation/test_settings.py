@@ -7,6 +7,7 @@ import pytest
 
 from infra.foundation.settings import MongoSettings, PostgresSettings, Settings, load_settings
 from services.order.settings import OrderSettings
+from services.payment.settings import PaymentSettings
 from services.user.settings import UserSettings
 
 STRONG = "uXr3-0hJ_4qkTbN8wZyA6vEs"
@@ -16,6 +17,7 @@ SECRETS = {
     MongoSettings: ["nats_password", "mongo_password"],
     UserSettings: ["nats_password", "database_password", "keys_secret"],
     OrderSettings: ["nats_password", "database_password", "access_secret"],
+    PaymentSettings: ["nats_password", "database_password", "gift_card_secret"],
 }
 
 

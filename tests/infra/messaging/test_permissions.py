@@ -61,6 +61,10 @@ def publishable() -> dict[str, set[str]]:
         table[kv_bucket.direct_get_subject] = {kv_bucket.reader}
         table[f"$JS.API.STREAM.PURGE.{kv_bucket.stream_name}"] = set()
         table[f"$JS.API.STREAM.MSG.GET.{kv_bucket.stream_name}"] = set()
+    for stream in stream_configs():
+        table[f"$JS.API.DIRECT.GET.{stream.name}"] = {"notification"} if stream.name != "DEAD" else set()
+        table[f"$JS.API.DIRECT.GET.{stream.name}.event.order.x.paid"] = set()
+    table["$JS.API.DIRECT.GET.ORDER"] = {"edge", "notification"}
     table["counts.edge"] = {"edge"}
     table["$JS.API.STREAM.INFO.DEAD"] = {service for service, events in SUBSCRIPTIONS.items() if events}
     streams = [*(str(stream.name) for stream in stream_configs()), *(f"OBJ_{bucket.name}" for bucket in OBJECT_BUCKETS)]
@@ -105,7 +109,8 @@ def consumer_requests(stream: str) -> tuple[str, ...]:
 def subscribable() -> dict[str, set[str]]:
     """Returns every subject and the users that may subscribe to it."""
     table: dict[str, set[str]] = {operation.subject: {operation.service} for operation in OPERATIONS}
-    table |= {event.subject_pattern(): set() for event in EVENTS}
+    table |= {event.subject_pattern(): {"edge"} if event.service == "order" else set() for event in EVENTS}
+    table["event.order.*.*"] = {"edge"}
     for name in USERS:
         table[f"_INBOX_{name}.x"] = {name}
     table |= {bucket.subject_filter: {bucket.reader} for bucket in KV_BUCKETS}

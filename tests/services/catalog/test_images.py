@@ -12,9 +12,10 @@ from contracts.catalog import Product, ProductImage, UnreadableImage
 from contracts.failure import NotFound, PayloadTooLarge, Unavailable
 from infra.foundation.ids import new_id
 from infra.messaging import connection as messaging
+from infra.messaging.object_files import ObjectFiles
+from infra.messaging.topology import IMAGES
 from infra.ops.devstack.stack import Stack
 from services.catalog.content import image_processing
-from services.catalog.store.object_files import IMAGES, ObjectFiles
 from tests.services.catalog.conftest import CatalogClient, ImportFiles
 from tests.support.rpc import RpcCaller
 

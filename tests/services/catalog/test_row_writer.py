@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.catalog import ExportChanged, ProductFileDialect, ProductSeo, ProductStatus
+from contracts.formula_cells import escape_formula, unescape_formula
 from contracts.size_limits import MAX_PAGE_BYTES
 from infra.foundation.ids import new_id
 from services.catalog.domain.product_file_formats import ProductCsv
 from services.catalog.domain.product_records import ImageRecord, ProductRecord, VariantRecord
 from services.catalog.domain.publication_schedule import UNSCHEDULED
 from services.catalog.domain.shopify.export_pages import FilePage, FilePosition, write_page
-from services.catalog.domain.shopify.formula_cells import escape_formula, unescape_formula
 from services.catalog.domain.shopify.made_handles import make_handle, split_handle
 from services.catalog.domain.shopify.product_reader import FileProduct
 from services.catalog.domain.shopify.row_writer import ExportedProduct, ShopFacts, header_line, product_lines

@@ -21,12 +21,9 @@ from services.catalog.domain.folded_text import name_key
 from services.catalog.store import product_queries, products
 from services.catalog.store.database import CatalogDatabase
 from services.catalog.store.product_documents import read_product
-from services.catalog.store.product_loaders import (
-    ProductSources,
-    load_large_searches,
-    load_pages,
-    load_searches,
-)
+from services.catalog.store.product_loaders import ProductSources, load_pages
+from services.catalog.store.search_loaders import load_large_searches, load_searches
+from services.catalog.store.suggestion_cache import SuggestionCache
 from tests.services.catalog.facets_by_hand import ProductRows, count_by_hand
 from tests.support.eventually import eventually
 from tests.support.many_products import CURRENCY, fill_catalog
@@ -43,6 +40,15 @@ SELECT p.id, p.name, p.folded_name, p.name_key, p.description, p.tags, p.price, 
        EXISTS (SELECT FROM stock s WHERE s.product_id = p.id AND s.on_hand > s.reserved) AS in_stock
 FROM product p
 """
+CHANGES = (
+    "UPDATE product SET price = price + 100000 WHERE id = $1",
+    "UPDATE category SET parent_id = NULL WHERE slug = 'bedroom-toys' AND $1::uuid IS NOT NULL",
+    "UPDATE category SET slug = 'lounge' WHERE slug = 'living-room-toys' AND $1::uuid IS NOT NULL",
+    "UPDATE stock SET reserved = on_hand WHERE product_id = $1",
+    "UPDATE stock SET reserved = 0 WHERE product_id = $1",
+    "UPDATE product SET is_active = false WHERE id = $1",
+)
+"""Each with the id of a product that it changes."""
 _COPIED_COLUMNS = """
 SELECT string_agg(attname, ', ') FROM pg_attribute
 WHERE attrelid = 'copied'::regclass AND attnum > 0 AND NOT attisdropped
@@ -243,20 +249,16 @@ async def test_what_an_older_release_wrote_is_found_before_it_is_indexed(shop: L
         assert await shop.pages(q="zeppelin", with_facets=with_facets) == [some]
 
 
-async def test_cached_facets_follow_every_change(shop: LargeShop) -> None:
+@pytest.mark.parametrize(
+    "filters",
+    [{"category": "toys", "in_stock": True}, {"q": "table", "in_stock": True, "max_price": 75_000}],
+    ids=["counted by the database", "counted from the matches of a text"],
+)
+async def test_cached_facets_follow_every_change(shop: LargeShop, filters: dict[str, Any]) -> None:
     """Of products, of the category tree, and of what is in stock; whenever the change is committed."""
-    filters: dict[str, Any] = {"category": "toys", "in_stock": True}
     some, *others = await shop.expected_ids(**filters)
     assert len(others) > product_queries.MAX_RANKED_PRODUCTS
-    changes = (
-        "UPDATE product SET price = price + 100000 WHERE id = $1",
-        "UPDATE category SET parent_id = NULL WHERE slug = 'bedroom-toys' AND $1::uuid IS NOT NULL",
-        "UPDATE category SET slug = 'lounge' WHERE slug = 'living-room-toys' AND $1::uuid IS NOT NULL",
-        "UPDATE stock SET reserved = on_hand WHERE product_id = $1",
-        "UPDATE stock SET reserved = 0 WHERE product_id = $1",
-        "UPDATE product SET is_active = false WHERE id = $1",
-    )
-    for change in changes:
+    for change in CHANGES:
         transaction = shop.connection.transaction()
         await transaction.start()
         await shop.connection.execute(change, some)
@@ -266,7 +268,37 @@ async def test_cached_facets_follow_every_change(shop: LargeShop) -> None:
         await transaction.commit()
         expected = await shop.count_by_hand(**filters)
         assert (await shop.search(**filters))["facets"] == expected, change
-        assert (await shop.pages(**filters)) == await shop.expected_ids(**filters), change
+        assert sorted(await shop.pages(**filters)) == sorted(await shop.expected_ids(**filters)), change
+
+
+async def test_cached_lists_of_a_category_follow_every_change(shop: LargeShop) -> None:
+    filters = {"category": "bedroom-toys", "sort": "price"}
+    some, *_ = await shop.expected_ids(**filters)
+    for change in CHANGES:
+        for _ in ("read", "read and cached", "cached"):
+            expected = await shop.expected_ids(**filters)
+            assert await shop.pages(**filters, with_facets=False) == expected, change
+        await shop.connection.execute(change, some)
+    assert some not in await shop.pages(**filters, with_facets=False)
+
+
+async def test_cached_suggestions_follow_every_change(shop: LargeShop) -> None:
+    suggestions = SuggestionCache()
+    for _ in ("read", "read and cached", "cached"):
+        first, *others = await suggestions.suggest(shop.connection, "small oak", 20)
+    await shop.connection.execute("UPDATE product SET is_active = false WHERE name = $1", first)
+    assert (await suggestions.suggest(shop.connection, "small oak", 20))[: len(others)] == others
+
+
+@pytest.mark.parametrize(
+    "filters", [{}, {"max_price": 60_000}, {"category": "furniture"}, {"min_price": 70_000, "tag": ["gift", "black"]}]
+)
+async def test_the_first_page_is_ranked_the_same_without_facets(shop: LargeShop, filters: dict[str, Any]) -> None:
+    """With facets it is made from all matches of the text, which are read once for all filters."""
+    without_facets = LargeShop(ProductSources(shop.sources.db), shop.connection)
+    await shop.search(q="table")
+    found = [UUID(item["id"]) for item in (await shop.search(q="table", **filters))["items"]]
+    assert found == (await without_facets.pages(q="table", with_facets=False, **filters))[:100]
 
 
 async def test_cached_facets_follow_a_product_that_is_published_by_its_time(shop: LargeShop) -> None:

@@ -84,6 +84,33 @@ async def test_redelivered_event_sends_one_mail(
     ]
 
 
+async def test_each_parcel_of_an_order_has_one_mail(
+    order_rpc: RpcCaller, addressee: Addressee, mails: Mails, eventually: Eventually
+) -> None:
+    first = order_shipped(addressee.id).model_copy(update={"fulfilment_id": new_id(), "units_left": 1})
+    second = first.model_copy(update={"fulfilment_id": new_id(), "units_left": 0})
+    for event in (first, first, second):
+        await publish(order_rpc, event)
+    await publish(order_rpc, order_shipped(addressee.id, number="S-43"))
+    await eventually(lambda: any(mail.subject.startswith("Your order S-43") for mail in mails(addressee.email)))
+    about_parcels = [mail.text for mail in mails(addressee.email) if "S-42" in mail.subject]
+    assert sorted("will follow in another parcel" in text for text in about_parcels) == [False, True]
+
+
+async def test_an_order_that_was_mailed_as_a_whole_is_not_mailed_again_as_a_parcel(
+    order_rpc: RpcCaller, addressee: Addressee, mails: Mails, eventually: Eventually
+) -> None:
+    """The events of an order are published again by a newer release: its parcel has the order's id."""
+    event = order_shipped(addressee.id)
+    await publish(order_rpc, event)
+    await publish(order_rpc, event.model_copy(update={"fulfilment_id": event.order_id}))
+    await publish(order_rpc, order_shipped(addressee.id, number="S-43"))
+    await eventually(lambda: any(mail.subject.startswith("Your order S-43") for mail in mails(addressee.email)))
+    assert [mail.subject for mail in mails(addressee.email) if "S-42" in mail.subject] == [
+        "Your order S-42 is on its way"
+    ]
+
+
 async def test_delivery_stores_no_personal_data(
     order_rpc: RpcCaller,
     addressee: Addressee,

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from contracts.money import CURRENCY_EXPONENTS, MAX_AMOUNT, Money
 from contracts.notification import NotificationKind
 from contracts.order import CancelReason, OrderStatus
+from infra.foundation.ids import new_id
 from services.notification.domain.deliveries import MailDelivery
 from services.notification.mail.message import build_message
 from services.notification.mail.recipients import Recipient
@@ -48,6 +49,16 @@ def test_every_kind_is_rendered_in_both_forms(kind: NotificationKind) -> None:
         assert "https://shop.example" in form
     assert "<" not in rendered.text
     assert rendered.html.startswith("<!doctype html>")
+
+
+def test_link_to_an_order_keeps_its_token_from_servers() -> None:
+    """What follows the `#` is sent to no server, so no log has it."""
+    order_id = new_id()
+    delivery = mail_delivery(NotificationKind.ORDER_LOOKUP, order_id=order_id)
+    rendered = TEMPLATES.render(delivery, replace(ADA, token=SecretStr("a-token")))
+    link = f"https://shop.example/#order={order_id}&access=a-token"
+    assert link in rendered.text
+    assert link.replace("&", "&amp;") in rendered.html
 
 
 @pytest.mark.parametrize("kind", [NotificationKind.ORDER_PLACED, NotificationKind.ORDER_PAID])
@@ -85,6 +96,29 @@ def test_tracking_is_shown() -> None:
     assert "Carrier: Caravan & Sons" in rendered.text
     assert "Caravan &amp; Sons" in rendered.html
     assert "CS 42" in rendered.text
+    assert "In this parcel:\n  2 x Brass lamp\n" in rendered.text
+    assert "another parcel" not in rendered.text
+
+
+def test_cancelled_units_and_their_refund_are_shown() -> None:
+    kind, amount = NotificationKind.ORDER_UNITS_CANCELLED, Money(amount=123450, currency="USD")
+    rendered = TEMPLATES.render(mail_delivery(kind, amount=amount), ADA)
+    for form in (rendered.text, rendered.html):
+        assert "We cancelled it at your request." in form
+        assert "$1,234.50" in form
+    assert "  2 x Brass lamp\n" in rendered.text
+    free = TEMPLATES.render(mail_delivery(kind, amount=Money(amount=0, currency="USD"), reason=CancelReason.ADMIN), ADA)
+    assert "refunding" not in free.text
+    assert "unable to send these items" in free.text
+
+
+def test_a_parcel_of_several_may_lack_tracking() -> None:
+    delivery = mail_delivery(NotificationKind.ORDER_SHIPPED, is_tracked=False, units_left=2)
+    rendered = TEMPLATES.render(delivery, ADA)
+    for form in (rendered.text, rendered.html):
+        assert "The rest of your order will follow in another parcel." in form
+        assert "arrier" not in form
+        assert "a part of your order" in form
 
 
 @pytest.mark.parametrize("reason", CancelReason)

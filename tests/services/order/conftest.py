@@ -19,13 +19,18 @@ from infra.database.postgres import connect
 from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
+from infra.messaging.object_files import ObjectFiles
 from infra.messaging.rpc_client import RpcClient
+from infra.messaging.topology import INVOICES
 from infra.ops.devstack.stack import Stack
 from services.order.deps import OrderDeps
 from services.order.domain.access import OrderTokens
 from services.order.domain.coupon_guesses import CouponGuessLimit
+from services.order.domain.event_stream_tickets import EventStreamTickets
 from services.order.domain.guest_limits import GuestLimits
+from services.order.domain.order_lookup_limits import OrderLookupLimits
 from services.order.handlers.grouped_orders import write_orders
+from tests.services.order.sample_invoices import invoice_terms
 from tests.support.event_recorder import EventRecorder
 from tests.support.eventually import eventually
 from tests.support.http import ADDRESS
@@ -114,8 +119,12 @@ async def deps(stack: Stack, as_service: Callable[[str], Awaitable[RpcCaller]]) 
             placement=GroupCommit(db, write_orders),
             coupon_placement=GroupCommit(db, write_orders, max_concurrent=1),
             order_tokens=OrderTokens("secret"),
+            event_stream_tickets=EventStreamTickets("secret"),
             guest_limits=NO_GUEST_LIMITS,
             coupon_guesses=CouponGuessLimit(0, 3600, "a secret of tests"),
+            order_lookup_limits=OrderLookupLimits(0, 0, 3600, "a secret of tests"),
+            invoice_terms=invoice_terms(),
+            invoice_files=ObjectFiles(rpc.client, INVOICES),
             release_after_seconds=0.2,
         )
 

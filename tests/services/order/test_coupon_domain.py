@@ -11,16 +11,15 @@ from pydantic import ValidationError
 
 from contracts.coupons import CouponInvalid, CouponKind, CouponRefusal, CouponTarget, CouponTerms
 from contracts.order import Coupon, CouponFields, ShippingZone, TaxRate, TaxReason, TaxSettings
+from contracts.readable_codes import RANDOM_BYTES, code_key
 from services.order.domain.applicable_taxes import TaxTable
 from services.order.domain.coupons import (
-    RANDOM_BYTES,
     CouponChanged,
     CouponCustomer,
     CouponLock,
     CouponState,
     CouponUse,
     EarlierUses,
-    code_key,
     customer_of,
     format_single_use_code,
     grant_uses,

@@ -22,7 +22,6 @@ from contracts.order import (
     OrderPaid,
     OrderStatus,
     PlaceOrder,
-    ShipmentTracking,
     TaxSettings,
 )
 from contracts.payment import CardNumberRefused
@@ -325,8 +324,21 @@ def test_cancelled_carries_the_reason_and_the_previous_status(transition: Transi
     assert (event.reason, event.was) == (transition.reason, OrderStatus.PENDING)
 
 
-@pytest.mark.parametrize("transition", [*FACTS, *COMMANDS])
+@pytest.mark.parametrize(
+    "transition", [transition for transition in (*FACTS, *COMMANDS) if transition is not states.SHIP]
+)
 def test_every_transition_publishes_the_event_of_its_status(transition: Transition) -> None:
-    tracking = ShipmentTracking(carrier="Post", number="1")
-    record = make_record(transition.target, payment_id=uuid4(), tracking=tracking)
+    """A shipped order publishes one event for each parcel instead."""
+    record = make_record(transition.target, payment_id=uuid4())
     assert events.transition_event(transition, record).name == transition.target
+
+
+def test_claimed_order_tells_its_customer_again_once_no_payment_can_be_opened() -> None:
+    claimed = replace(make_record(OrderStatus.CANCELLED), email="ada@example.com")
+    published = events.transition_events(states.EXPIRE_UNPAID, claimed)
+    assert [event.name for event in published] == ["cancelled", "claimed"]
+    later = replace(claimed, previous_status=OrderStatus.PAID)
+    assert len(events.transition_events(states.HOLD_LOST, later)) == 1
+    assert len(events.transition_events(states.EXPIRE_UNPAID, make_record(OrderStatus.CANCELLED))) == 1
+    pending = replace(make_record(), email="ada@example.com")
+    assert [event.name for event in events.past_events(pending, charge=False)] == ["placed", "claimed"]

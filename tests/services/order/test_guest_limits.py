@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nats.aio.client import Client
 
 from contracts import order as contract
 from contracts.catalog import GuestStockLimit, OutOfStock, Product
@@ -270,9 +271,8 @@ async def test_metrics_and_settings_of_the_service(
     secrets = {"nats_password": "", "database_password": "", "access_secret": "a secret of tests"}
     settings = OrderSettings(_env_file=None, database_url="", **secrets)
     metrics_of_process = SimpleNamespace(registry=None)
-    limits = build_deps(
-        SimpleNamespace(settings=settings, store=None, rpc=None, metrics=metrics_of_process), write_orders
-    ).guest_limits
+    resources = SimpleNamespace(settings=settings, store=None, rpc=None, nats=Client(), metrics=metrics_of_process)
+    limits = build_deps(resources, write_orders).guest_limits
     assert (limits.orders_per_address, limits.orders_per_email, limits.window_seconds) == (60, 5, 3600)
     assert (limits.order_share, limits.total_share, limits.pay_within_seconds) == (0.5, 0.8, 600)
 

@@ -139,7 +139,8 @@ async def test_republished_events_change_nothing(
 
     await eventually(lambda: events.event_names(paid.id) == names + names)
     published = [recorded.event for recorded in events._recorded[str(paid.id)]]
-    assert published[:3] == published[3:]
+    unversioned = [event.model_copy(update={"order_version": None}) for event in published]
+    assert unversioned[:3] == published[3:], "the history does not tell the versions"
     assert isinstance(published[5], OrderCancelled)
     assert published[5].was is OrderStatus.PAID
     await order_client.wait_for_stock(lamp, on_hand=10, reserved=0)

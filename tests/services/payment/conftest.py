@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from contracts import headers, order
 from contracts import payment as contract
 from contracts.event import Event
+from contracts.gift_cards import GiftCardPart
 from contracts.identity import Identity, Role
 from contracts.money import Money
 from contracts.order import (
@@ -36,8 +37,12 @@ from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.foundation.settings import PostgresSettings
 from infra.messaging import connection as messaging
+from infra.messaging.rpc_client import RpcClient
 from infra.ops.devstack.stack import Stack
 from infra.ops.devstack.stack_settings import StackSettings
+from services.payment.deps import PaymentDeps
+from services.payment.domain.gift_card_guesses import GiftCardGuessLimit
+from services.payment.gateways import GatewayRegistry
 from services.payment.gateways.simulator import Simulator
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.support.event_recorder import EventRecorder
@@ -45,6 +50,7 @@ from tests.support.eventually import eventually
 from tests.support.rpc import RpcCaller
 
 ADMIN = Identity(user_id=new_id(), role=Role.ADMIN)
+GIFT_CARD_SECRET = "a secret of tests"
 
 
 class FakeOrderService:
@@ -76,6 +82,7 @@ class FakeOrderService:
             status=status,
             total=placed.total,
             payment_method=method,
+            gift_cards=placed.gift_cards,
         )
 
     async def publish(self, event: Event, *, event_id: UUID | None = None, traceparent: str | None = None) -> None:
@@ -99,6 +106,7 @@ class PlacedOrder:
     customer: Identity
     amount: int
     currency: str
+    gift_cards: GiftCardPart | None = None
     event_ids: dict[str, UUID] = field(default_factory=lambda: {"placed": new_id(), "cancelled": new_id()})
 
     @property
@@ -111,11 +119,24 @@ class PlacedOrder:
         return {"order_id": self.id, "number": number, "user_id": user_id, "total": self.total, "hold_id": self.id}
 
     async def place(self, *, charge: bool = True, **options: Any) -> None:
-        event = OrderPlaced(**self._common_fields, cart_id=None, cart_version=None, charge=charge, items=[])
+        event = OrderPlaced(
+            **self._common_fields,
+            cart_id=None,
+            cart_version=None,
+            charge=charge,
+            items=[],
+            gift_cards=self.gift_cards,
+        )
         await self.orders.publish(event, event_id=self.event_ids["placed"], **options)
 
     async def cancel(self, was: OrderStatus = OrderStatus.PENDING) -> None:
-        event = OrderCancelled(**self._common_fields, payment_id=None, was=was, reason=CancelReason.CUSTOMER)
+        event = OrderCancelled(
+            **self._common_fields,
+            payment_id=None,
+            was=was,
+            reason=CancelReason.CUSTOMER,
+            gift_cards=self.gift_cards,
+        )
         self.orders.set(self, OrderStatus.CANCELLED)
         await self.orders.publish(event, event_id=self.event_ids["cancelled"])
 
@@ -229,6 +250,23 @@ async def harness(data_folder: Path) -> AsyncIterator[PaymentHarness]:
         db = await opened.enter_async_context(asyncpg.create_pool(stack.dsn("payment"), min_size=1, max_size=5))
         yield PaymentHarness(
             stack, RpcCaller(await client("edge")), RpcCaller(orders.client), RpcCaller(operator), orders, events, db
+        )
+
+
+@pytest.fixture
+async def deps(harness: PaymentHarness) -> AsyncIterator[PaymentDeps]:
+    """The dependencies of a payment process that charges nothing itself."""
+    async with connect(settings_of(harness.stack), "payment-test") as db:
+        yield PaymentDeps(
+            db,
+            RpcClient(harness.orders.client, 1),
+            GatewayRegistry([Simulator(db, late_seconds=0)]),
+            gateway_timeout_seconds=1,
+            gateway_concurrency=1,
+            charge_deadline_seconds=30,
+            wait_seconds=1,
+            gift_card_secret=GIFT_CARD_SECRET,
+            gift_card_guesses=GiftCardGuessLimit(0, GIFT_CARD_SECRET),
         )
 
 

@@ -1,36 +1,14 @@
 """Events of orders that arrive in one batch are applied together, and each order ends as if they had come alone."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-
 from contracts.order import CancelReason, OrderCancelled, OrderPlaced, OrderStatus
-from infra.database.postgres import connect
 from infra.foundation import trace
 from infra.foundation.ids import new_id
 from infra.messaging.event_parsing import ReceivedEvent
-from infra.messaging.rpc_client import RpcClient
 from services.payment.app import EVENT_HANDLERS
 from services.payment.deps import PaymentDeps
-from services.payment.gateways import GatewayRegistry
-from services.payment.gateways.simulator import Simulator
-from tests.services.payment.conftest import PaymentHarness, PlacedOrder, settings_of
-
-
-@pytest.fixture
-async def deps(harness: PaymentHarness) -> AsyncIterator[PaymentDeps]:
-    """The dependencies of a payment process that charges nothing itself."""
-    async with connect(settings_of(harness.stack), "payment-test") as db:
-        yield PaymentDeps(
-            db,
-            RpcClient(harness.orders.client, 1),
-            GatewayRegistry([Simulator(db, late_seconds=0)]),
-            gateway_timeout_seconds=1,
-            gateway_concurrency=1,
-            charge_deadline_seconds=30,
-            wait_seconds=1,
-        )
+from tests.services.payment.conftest import PaymentHarness, PlacedOrder
 
 
 def placed_event(order: PlacedOrder) -> OrderPlaced:

@@ -11,10 +11,11 @@ from infra.database.postgres import connect
 from infra.messaging.rpc_client import RpcClient
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import ChargeOutcome, ChargeState
+from services.payment.domain.gift_card_guesses import GiftCardGuessLimit
 from services.payment.gateways import GatewayError, GatewayRegistry
 from services.payment.gateways.circuit_breaker import GatewayBreaker
 from services.payment.workers.charge import ChargeWorker
-from tests.services.payment.conftest import PaymentHarness, settings_of
+from tests.services.payment.conftest import GIFT_CARD_SECRET, PaymentHarness, settings_of
 from tests.services.payment.test_competing_workers import claim_attempt
 
 FAILURE_THRESHOLD, PAUSE_SECONDS = 3, 5.0
@@ -105,6 +106,8 @@ async def charge_worker(harness: PaymentHarness, banks: tuple[FakeGateway, FakeG
             gateway_concurrency=1,
             charge_deadline_seconds=60,
             wait_seconds=1,
+            gift_card_secret=GIFT_CARD_SECRET,
+            gift_card_guesses=GiftCardGuessLimit(0, GIFT_CARD_SECRET),
         )
         yield ChargeWorker(deps)
     await harness.db.execute("UPDATE attempt SET due_at = now()")

@@ -16,12 +16,13 @@ from infra.foundation.ids import new_id
 from infra.messaging.rpc_client import RpcClient
 from services.payment.deps import PaymentDeps
 from services.payment.domain.charges import ChargeAttempt, ChargeOutcome, ChargeState, ChargeStep
+from services.payment.domain.gift_card_guesses import GiftCardGuessLimit
 from services.payment.domain.refunds import RefundAttempt
 from services.payment.gateways import GatewayRegistry
 from services.payment.gateways.simulator import Simulator
 from services.payment.workers.charge import ChargeResult, ChargeWorker
 from services.payment.workers.refund import RefundResult, RefundWorker
-from tests.services.payment.conftest import PaymentHarness, PlacedOrder, settings_of
+from tests.services.payment.conftest import GIFT_CARD_SECRET, PaymentHarness, PlacedOrder, settings_of
 from tests.support.eventually import eventually
 
 CAPTURED = ChargeOutcome(ChargeState.CAPTURED)
@@ -51,6 +52,8 @@ async def processes(harness: PaymentHarness) -> AsyncIterator[tuple[PaymentProce
                 gateway_concurrency=1,
                 charge_deadline_seconds=60,
                 wait_seconds=1,
+                gift_card_secret=GIFT_CARD_SECRET,
+                gift_card_guesses=GiftCardGuessLimit(0, GIFT_CARD_SECRET),
             )
             return PaymentProcess(ChargeWorker(deps), RefundWorker(deps))
 

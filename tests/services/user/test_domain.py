@@ -20,7 +20,7 @@ from services.user.domain.attempt_limits import (
     seconds_until_expired,
     throttle_key,
 )
-from services.user.domain.emails import guest_order_spellings, normalize_email, validate_email
+from services.user.domain.emails import normalize_email, validate_email
 from services.user.domain.passwords import common_passwords, validate_password
 from services.user.domain.tokens import access_token_claims
 
@@ -60,20 +60,6 @@ def test_characters_with_one_case_folding_are_normalized_alike(one: str, other: 
 )
 def test_different_addresses_stay_different(other: str) -> None:
     assert normalize_email(other) != "ada@example.com"
-
-
-@pytest.mark.parametrize(
-    ("email", "spellings"),
-    [
-        ("Ada@Example.com", ["ada@example.com"]),
-        ("Ada@Bücher.example", ["ada@bücher.example", "ada@xn--bcher-kva.example"]),
-        ("ada@straße.example", ["ada@straße.example", "ada@xn--strae-oqa.example"]),
-        ("groß@example.com", ["groß@example.com"]),
-    ],
-)
-def test_orders_of_another_mailbox_are_not_ones_own(email: str, spellings: list[str]) -> None:
-    """`strasse.example` may belong to another person, though both spellings are one account."""
-    assert guest_order_spellings(email) == spellings
 
 
 @given(st.text(max_size=80))

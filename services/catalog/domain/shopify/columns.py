@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from services.catalog.domain.shopify.formula_cells import unescape_formula
+from contracts.formula_cells import unescape_formula
 
 NEWER_NAMES = {
     "URL handle": "Handle",

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from contracts.formula_cells import unescape_formula
 from services.catalog.domain.shopify.csv_detection import CsvFormat
-from services.catalog.domain.shopify.formula_cells import unescape_formula
 from services.catalog.domain.slugs import slugify
 
 MAX_CELL_CHARACTERS = 1024 * 1024

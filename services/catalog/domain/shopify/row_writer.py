@@ -8,12 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from contracts.catalog import ProductFileDialect
+from contracts.formula_cells import escape_formula
 from contracts.money import CURRENCY_EXPONENTS
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.shopify.cells import MAX_ALT_LENGTH, cut_line, make_line
 from services.catalog.domain.shopify.columns import NEWER_HEADER, OLDER_HEADER, known_columns
 from services.catalog.domain.shopify.csv_detection import CsvFormat
-from services.catalog.domain.shopify.formula_cells import escape_formula
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.options import NO_OPTIONS, OPTION_NUMBERS
 from services.catalog.domain.shopify.product_reader import FileProduct, parse_product

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from contracts import text_patterns
-from contracts.catalog import VariantInput
+from contracts.catalog import MAX_VARIANTS, VariantInput
 from contracts.money import Money
 from services.catalog.domain.number_parsing import parse_price
 from services.catalog.domain.shopify.cells import (
@@ -25,7 +25,6 @@ from services.catalog.domain.shopify.options import OPTION_NUMBERS, parse_names,
 from services.catalog.domain.shopify.row_reader import CsvRow
 from services.catalog.domain.sku_format import find_sku_problem
 
-MAX_VARIANTS = 100
 _VARIANT_COLUMNS = ("Variant Price", "Variant SKU", "Variant Barcode", *(f"Option{n} Value" for n in OPTION_NUMBERS))
 
 

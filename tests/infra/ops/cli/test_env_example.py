@@ -17,8 +17,8 @@ FILE = Path(__file__).parents[4] / ".env.example"
 LISTED = dict(re.findall(r"^# (SOUK_[A-Z0-9_]+)=(\S*)", FILE.read_text(), re.MULTILINE))
 GIVEN_BY_THE_STACK = {
     "SOUK_NATS_PASSWORD", "SOUK_DATABASE_URL", "SOUK_DATABASE_PASSWORD", "SOUK_MONGO_USER", "SOUK_MONGO_PASSWORD",
-    "SOUK_MONGO_DATABASE", "SOUK_KEYS_SECRET", "SOUK_ACCESS_SECRET", "SOUK_EDGE_PROXY_SECRET", "SOUK_EDGE_HOST",
-    "SOUK_OPS_HOST", "SOUK_CRASH_FOLDER",
+    "SOUK_MONGO_DATABASE", "SOUK_KEYS_SECRET", "SOUK_ACCESS_SECRET", "SOUK_GIFT_CARD_SECRET",
+    "SOUK_EDGE_PROXY_SECRET", "SOUK_EDGE_HOST", "SOUK_OPS_HOST", "SOUK_CRASH_FOLDER",
 }  # fmt: skip
 """Addresses and passwords that the local stack and docker-compose.yml determine, and the switch of fault tests."""
 FOR_TESTS = {"parts", "services", "prepare", "processes_of", "process_env", "env_of", "crash_folder", "temporary"}

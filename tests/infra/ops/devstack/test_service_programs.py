@@ -10,6 +10,7 @@ from infra.ops.devstack.process_plan import ProcessPlan
 from infra.ops.devstack.secret_files import (
     ACCESS_SECRET,
     DATABASE_PASSWORD,
+    GIFT_CARD_SECRET,
     MONGO_PASSWORD,
     NATS_PASSWORD,
     PROXY_SECRET,
@@ -42,6 +43,11 @@ def test_environments_contain_no_secret(tmp_path: Path, monkeypatch: pytest.Monk
         assert environment["SOUK_LOG_LEVEL"] == "DEBUG"
         assert not [variable for variable, value in environment.items() if any(secret in value for secret in values)]
     assert {path.name for path in (secrets / "order").iterdir()} == {NATS_PASSWORD, DATABASE_PASSWORD, ACCESS_SECRET}
+    assert {path.name for path in (secrets / "payment").iterdir()} == {
+        NATS_PASSWORD,
+        DATABASE_PASSWORD,
+        GIFT_CARD_SECRET,
+    }
     assert {path.name for path in (secrets / "cart").iterdir()} == {NATS_PASSWORD, MONGO_PASSWORD}
     assert {path.name for path in (secrets / "edge").iterdir()} == {NATS_PASSWORD, PROXY_SECRET}
 

@@ -3,7 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 from contracts.catalog import HoldLost
-from contracts.order import OrderDelivered, OrderPaid, OrderPlaced, OrderRefunded
+from contracts.order import (
+    OrderDelivered,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    OrderShipped,
+    OrderUnitsCancelled,
+)
 from contracts.payment import PaymentActionRequired, PaymentCaptured, PaymentRefunded
 from infra.foundation.ids import new_id
 from tests.infra.ops.verify.shop_scene import PRICE, SceneOrder, ShopScene
@@ -46,6 +53,15 @@ async def delete_inbox_row(scene: ShopScene, scene_order: SceneOrder) -> None:
 
 async def delete_paid_event(scene: ShopScene, scene_order: SceneOrder) -> None:
     await scene.delete_event(OrderPaid, scene_order.order.id)
+
+
+async def delete_shipped_event(scene: ShopScene, scene_order: SceneOrder) -> None:
+    """That of the first of two parcels."""
+    await scene.delete_event(OrderShipped, scene_order.order.id)
+
+
+async def delete_units_cancelled_event(scene: ShopScene, scene_order: SceneOrder) -> None:
+    await scene.delete_event(OrderUnitsCancelled, scene_order.order.id)
 
 
 async def delete_captured_event(scene: ShopScene, scene_order: SceneOrder) -> None:

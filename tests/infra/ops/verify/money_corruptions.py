@@ -121,7 +121,7 @@ MONEY_CORRUPTIONS = (
     Corruption(
         "the ledger has one leg too many",
         "paid",
-        {"ledger_out_of_balance": (".",)},
+        {"ledger_out_of_balance": (".",), "ledger_disagrees": ("payment_id",)},
         (
             ("payment", BALANCED.format("DISABLE")),
             (
@@ -148,13 +148,13 @@ MONEY_CORRUPTIONS = (
     Corruption(
         "an order is paid by too little",
         "paid",
-        {"paid_without_payment": ("order_id", "payment_id")},
+        {"paid_without_payment": ("order_id", "payment_id"), "invoice_disagrees": ("order_id",)},
         (("order", "UPDATE orders SET total = total + 1, shipping = shipping + 1 WHERE id = '{order_id}'"),),
     ),
     Corruption(
         "the tax of an order is not that of its lines",
         "paid",
-        {"order_sums_wrong": ("order_id",)},
+        {"order_sums_wrong": ("order_id",), "invoice_disagrees": ("order_id",)},
         (("order", "UPDATE orders SET tax = 1, tax_included = true WHERE id = '{order_id}'"),),
     ),
     Corruption(
@@ -200,7 +200,10 @@ MONEY_CORRUPTIONS = (
     Corruption(
         "a refund was missed by its order",
         "paid",
-        {"refund_not_noted": ("payment_id", "order_id")},
+        {
+            "refund_not_noted": ("payment_id", "order_id"),
+            "refund_without_credit_note": ("more", "order_id", "payment_id"),
+        },
         (
             ("payment", "UPDATE payment SET refunded = 1999, status = 'refunded' WHERE id = '{payment_id}'"),
             (

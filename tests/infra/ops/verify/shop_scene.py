@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.js.api import DeliverPolicy
 from nats.js.errors import NotFoundError
 
-from contracts import cart, catalog, headers, order, payment
+from contracts import cart, catalog, gift_cards, headers, order, payment
 from contracts.event import Event
 from contracts.identity import Identity
 from contracts.order import Order
@@ -132,6 +132,47 @@ class ShopScene:
         customer, sku = customer_identity(), await self.create_product()
         placed = await self.place_order(customer, sku, payment_method="sim_ok")
         return await self._scene_order(await self.wait_for_status(placed.id, "paid", customer), sku)
+
+    async def sent_in_two_parcels(self) -> SceneOrder:
+        customer, sku = customer_identity(), await self.create_product()
+        lines = [{"sku": sku, "quantity": 2}]
+        placed = await self.place_order(customer, sku, items=lines, payment_method="sim_ok")
+        await self.wait_for_status(placed.id, "paid", customer)
+        for _ in range(2):
+            parcel = {"id": str(placed.id), "items": [{"sku": sku, "quantity": 1}]}
+            sent = await self.rpc(order.CREATE_FULFILMENT, parcel, identity=admin_identity())
+        return await self._scene_order(sent, sku)
+
+    async def paid_with_gift_card(self) -> SceneOrder:
+        """An order that a gift card pays in part; another one, which it pays completely, is cancelled and refunded."""
+        customer, sku = customer_identity(), await self.create_product()
+        amount = {"amount": PRICE + 500, "currency": "USD"}
+        card = await self.rpc(gift_cards.ISSUE_GIFT_CARD, {"amount": amount}, identity=admin_identity())
+        both = [await self.place_order(customer, sku, gift_cards=[card.code], payment_method="sim_ok") for _ in "ab"]
+        for placed in both:
+            await self.wait_for_status(placed.id, "paid", customer)
+        await self.rpc(order.CANCEL, {"id": both[0].id}, identity=customer)
+        return await self._scene_order(both[1], sku)
+
+    async def with_cancelled_units(self) -> SceneOrder:
+        """A paid order of which one of two units was cancelled and refunded."""
+        customer, sku = customer_identity(), await self.create_product()
+        lines = [{"sku": sku, "quantity": 2}]
+        placed = await self.place_order(customer, sku, items=lines, payment_method="sim_ok")
+        await self.wait_for_status(placed.id, "paid", customer)
+        cancelled = {"id": str(placed.id), "items": [{"sku": sku, "quantity": 1}]}
+        scene_order = await self._scene_order(await self.rpc(order.CANCEL, cancelled, identity=customer), sku)
+
+        async def returned() -> bool:
+            is_refunded = "SELECT status = 'partially_refunded' FROM payment WHERE id = $1"
+            is_on_hand = "SELECT quantities = '{1}' FROM hold WHERE id = $1"
+            return bool(
+                await self.databases["payment"].fetchval(is_refunded, scene_order.ids["payment_id"])
+                and await self.databases["catalog"].fetchval(is_on_hand, scene_order.ids["hold_id"])
+            )
+
+        await eventually(returned, timeout_seconds=60)
+        return scene_order
 
     async def declined(self) -> SceneOrder:
         customer, sku = customer_identity(), await self.create_product()

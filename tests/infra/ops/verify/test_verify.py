@@ -21,6 +21,9 @@ from infra.ops.verify.repair import repair_violations
 from tests.conftest import FAST_SETTINGS, FREE_PORTS
 from tests.infra.ops.verify.corruption import Corruption
 from tests.infra.ops.verify.event_corruptions import EVENT_CORRUPTIONS
+from tests.infra.ops.verify.fulfilment_corruptions import FULFILMENT_CORRUPTIONS
+from tests.infra.ops.verify.gift_card_corruptions import GIFT_CARD_CORRUPTIONS
+from tests.infra.ops.verify.invoice_corruptions import INVOICE_CORRUPTIONS
 from tests.infra.ops.verify.money_corruptions import MONEY_CORRUPTIONS
 from tests.infra.ops.verify.shop_scene import SceneOrder, ShopScene
 from tests.infra.ops.verify.stock_corruptions import STOCK_CORRUPTIONS
@@ -28,7 +31,10 @@ from tests.support.rpc import RpcCaller
 from tests.support.souk_command import run_in_process
 
 PARTS = ALL_PARTS - {"edge", "nginx"}
-CORRUPTIONS = (*STOCK_CORRUPTIONS, *MONEY_CORRUPTIONS, *EVENT_CORRUPTIONS)
+CORRUPTIONS = (
+    *(*STOCK_CORRUPTIONS, *FULFILMENT_CORRUPTIONS, *MONEY_CORRUPTIONS, *GIFT_CARD_CORRUPTIONS),
+    *(*INVOICE_CORRUPTIONS, *EVENT_CORRUPTIONS),
+)
 CONSUMERS = {"cart", "catalog", "notification"}
 """The services that consume the event of a paid order."""
 
@@ -96,7 +102,10 @@ def matches(expected: tuple[str, ...], found: tuple[str, ...]) -> bool:
 
 async def test_a_shop_that_sells_has_no_violation(scene: ShopScene) -> None:
     """Orders in every state are in progress during each pass."""
-    selling = [scene.paid, scene.pending, scene.cancelled, scene.refunded, scene.from_cart, scene.declined] * 3
+    selling = [
+        *(scene.paid, scene.pending, scene.cancelled, scene.refunded, scene.from_cart, scene.declined),
+        *(scene.sent_in_two_parcels, scene.with_cancelled_units, scene.paid_with_gift_card),
+    ] * 3
     tasks = [asyncio.create_task(sell()) for sell in selling]
     first = await scene.verify()
     second = await scene.verify()

@@ -1,4 +1,4 @@
-"""Files in the NATS object store: uploads that come in, and images that are served.
+"""Files in the NATS object store: uploads that come in, images that are served, and invoices.
 
 This module reads the chunks of a file itself, by direct get. The client library's `get` creates a consumer, which a
 service may not do: the creator of a consumer chooses the subject to which NATS publishes the messages.
@@ -19,8 +19,6 @@ from nats.js.errors import NotFoundError
 
 from contracts.failure import Unavailable
 
-UPLOADS = "UPLOADS"
-IMAGES = "IMAGES"
 TIMEOUT_SECONDS = 10.0
 """For one reply of JetStream, and for all chunks of a file."""
 

@@ -1,4 +1,4 @@
-"""Cells that a spreadsheet would run as a formula have an apostrophe before them in a product file."""
+"""Cells that a spreadsheet would run as a formula have an apostrophe before them in the CSV files of the shop."""
 
 import re
 

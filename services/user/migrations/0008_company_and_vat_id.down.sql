@@ -1,0 +1,1 @@
+ALTER TABLE address DROP COLUMN company, DROP COLUMN vat_id;
