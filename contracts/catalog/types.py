@@ -43,10 +43,10 @@ Attributes = TypeAliasType(
             Annotated[NonEmptyLine, StringConstraints(max_length=64)],
             Annotated[SingleLine, StringConstraints(max_length=255)],
         ],
-        Field(max_length=50),
+        Field(max_length=50, description="Values by their names."),
     ],
 )
-"""Values by their names. An alias of its own, so that the schemas of all messages refer to one definition."""
+"""An alias of its own, so that the schemas of all messages refer to one definition."""
 
 
 class SlugTaken(Fail, status=HTTPStatus.CONFLICT, code="slug_taken"):

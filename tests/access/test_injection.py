@@ -52,7 +52,7 @@ TEXTS = (
 )
 CONTROL_TEXTS = ("a\r\nBcc: all@c.example", "a\nSubject: b", "a\x00b", "a\x1b[2Jb")
 """Characters that end a line of a mail, log or protocol; accepted only in multi-line text, and NUL nowhere."""
-MANY_LINES = {"/description", "/reason", "/body", "/answer"}
+MANY_LINES = {"/description", "/reason", "/body", "/answer", "/text"}
 SECRETS = {"/password", "/current_password", "/new_password", "/token", "/refresh_token", "/client_secret", "/code"}
 """Fields that are hashed or compared, and never written anywhere."""
 PATH_SEGMENTS = (

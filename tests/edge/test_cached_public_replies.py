@@ -19,7 +19,7 @@ QUERIES = {"/products/search": "?q=lamp", "/products/suggest": "?q=la"}
 
 
 def path_of(route: Route) -> str:
-    path = route.path.replace("{key}", "brass-lamp").replace("{sku}", "LAMP-1")
+    path = route.path.replace("{key}", "brass-lamp").replace("{sku}", "LAMP-1").replace("{n}", "1")
     return path.replace("erasures/{id}", "erasures/" + "a" * 43).replace("{id}", str(new_id())) + QUERIES.get(path, "")
 
 

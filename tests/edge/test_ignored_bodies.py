@@ -61,16 +61,16 @@ async def test_a_chunked_body_is_refused(admin_edge: HttpClient, services: StubS
         for part in parts:
             yield part
 
-    response = await admin_edge("DELETE", f"/orders/{new_id()}", data=chunks(b'{"items"', b": []}"), headers=JSON)
+    response = await admin_edge("DELETE", f"/carts/{new_id()}", data=chunks(b'{"items"', b": []}"), headers=JSON)
     assert (response.status, response.code) == (422, "invalid")
     assert not services.requests
-    empty = await admin_edge("DELETE", f"/orders/{new_id()}", data=chunks(b""), headers=JSON)
+    empty = await admin_edge("DELETE", f"/carts/{new_id()}", data=chunks(b""), headers=JSON)
     assert empty.status == 200
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b" { } ", b"\r\n"])
 async def test_an_empty_body_is_allowed(admin_edge: HttpClient, services: StubServices, data: bytes) -> None:
-    assert (await admin_edge("DELETE", f"/orders/{new_id()}", data=data, headers=JSON)).status == 200
+    assert (await admin_edge("DELETE", f"/carts/{new_id()}", data=data, headers=JSON)).status == 200
     assert (await admin_edge("GET", "/products", data=data, headers=JSON)).status == 200
 
 

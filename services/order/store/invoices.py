@@ -9,19 +9,27 @@ from infra.database.postgres import Connection
 from services.order.domain.invoices import InvoiceDocument, InvoiceDraft, InvoiceRecord
 
 # The counter's row stays locked until the commit: so the numbers have no gap, and this is the last statement before it.
+# An order that becomes paid once more, because its row was restored from a backup, keeps its invoice.
 _ISSUE = """
-WITH counter AS (
-    INSERT INTO invoice_counter AS counter (series, year, last_number, last_issued_at) VALUES ($1, $2, $3, $4)
+WITH draft AS (
+    SELECT draft.*, row_number() OVER (ORDER BY place) AS step
+    FROM unnest($4::uuid[], $5::int[], $6::uuid[], $7::text[], $8::bigint[], $9::bigint[], $10::text[])
+        WITH ORDINALITY AS draft (order_id, position, refund_id, currency, tax, total, document, place)
+    WHERE NOT EXISTS (
+        SELECT FROM invoice WHERE invoice.order_id = draft.order_id AND invoice.position = draft.position
+    )
+), counter AS (
+    INSERT INTO invoice_counter AS counter (series, year, last_number, last_issued_at)
+    SELECT $1::text, $2::int, count(*), $3::timestamptz FROM draft HAVING count(*) > 0
     ON CONFLICT (series, year) DO UPDATE SET
         last_number = counter.last_number + excluded.last_number,
         last_issued_at = greatest(counter.last_issued_at, excluded.last_issued_at)
     RETURNING last_number, last_issued_at
 )
 INSERT INTO invoice (series, year, number, order_id, position, refund_id, issued_at, currency, tax, total, document)
-SELECT $1, $2, last_number - $3 + draft.place, draft.order_id, draft.position, draft.refund_id, last_issued_at,
-       draft.currency, draft.tax, draft.total, draft.document
-FROM counter, unnest($5::uuid[], $6::int[], $7::uuid[], $8::text[], $9::bigint[], $10::bigint[], $11::text[])
-    WITH ORDINALITY AS draft (order_id, position, refund_id, currency, tax, total, document, place)
+SELECT $1, $2, last_number - (SELECT count(*) FROM draft) + draft.step, draft.order_id, draft.position,
+       draft.refund_id, last_issued_at, draft.currency, draft.tax, draft.total, draft.document
+FROM counter, draft
 """
 _COLUMNS = "series, year, number, order_id, position, issued_at, document, pdf_sha256"
 _FIND = f"SELECT {_COLUMNS} FROM invoice WHERE order_id = $1 AND position = $2"  # noqa: S608 - constants
@@ -69,7 +77,7 @@ async def issue(connection: Connection, drafts: Sequence[InvoiceDraft]) -> None:
         members = list(group)
         columns = zip(*(_values(draft) for draft in members), strict=True)
         at = max(draft.issued_at for draft in members)
-        await connection.execute(_ISSUE, series, year, len(members), at, *columns)
+        await connection.execute(_ISSUE, series, year, at, *columns)
 
 
 def _counter_of(draft: InvoiceDraft) -> tuple[str, int]:
