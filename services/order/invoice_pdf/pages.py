@@ -40,7 +40,7 @@ class InvoiceDrawing:
 
     def to_pdf(self) -> bytes:
         """Returns the finished file."""
-        return bytes(self._pdf.output())
+        return self._pdf.finish()
 
     def draw(self) -> None:
         """Draws everything."""

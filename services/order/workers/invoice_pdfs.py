@@ -24,8 +24,8 @@ INTERVAL_SECONDS = 2.0
 BATCH_SIZE = 20
 LEASE_SECONDS = 120.0
 """How long a batch is left to the process that has taken it."""
-PAUSE_FACTOR, MAX_PAUSE_SECONDS = 4.0, 2.0
-"""After each PDF the worker rests four times as long as it took, so that it never needs more than a fifth of a core.
+PAUSE_FACTOR, MAX_PAUSE_SECONDS = 9.0, 5.0
+"""After each PDF the worker rests nine times as long as it took, so that it never needs more than a tenth of a core.
 A PDF that is asked for before is made at once.
 """
 RETRY_SECONDS, MAX_RETRY_SECONDS = 10.0, 3600.0
