@@ -33,7 +33,7 @@ from services.order.handlers import (
     tax_rates,
 )
 from services.order.settings import OrderSettings
-from services.order.workers import guest_limits, invoice_pdfs, order_lookups, orphaned_hold_release, unpaid_orders
+from services.order.workers import guest_limits, invoice_pdfs, order_lookup_mailer, orphaned_hold_release, unpaid_orders
 
 HANDLERS: Mapping[AnyOperation, Handler] = {
     contract.PLACE: place.place,
@@ -91,7 +91,7 @@ EVENT_HANDLERS: Mapping[type[Event], EventHandler] = {
 
 def build(resources: Resources[OrderSettings, Database]) -> ServiceParts:
     """Wires the handlers and workers of one process."""
-    lookups = order_lookups.task(resources.store)
+    lookups = order_lookup_mailer.task(resources.store)
     deps = build_deps(resources, grouped_orders.write_orders, lookups.wake)
     return ServiceParts(
         deps,

@@ -263,7 +263,6 @@ async def test_a_guest_is_authorized_again_before_each_event(
         await order.publish("paid")
         assert await stream.take(1) == ["paid"]
         order.refuse(NotFound)
-        await order.publish("shipped")
         assert await stream.rest() == []
 
 

@@ -10,7 +10,7 @@ ORDER = "services/order"
 GUEST_ORDER_SAFEGUARDS = (
     Safeguard(
         "guest orders: a link is mailed for any e-mail",
-        f"{ORDER}/store/order_lookups.py",
+        f"{ORDER}/store/order_lookup_queue.py",
         "lower(email) = ANY($2::text[])",
         "(true OR lower(email) = ANY($2::text[]))",
         (f"{GUEST_ORDERS}::test_only_a_guest_with_the_right_email_gets_a_mail",),
@@ -101,14 +101,14 @@ GUEST_ORDER_SAFEGUARDS = (
     ),
     Safeguard(
         "order export: a cell runs as a formula in a spreadsheet",
-        f"{ORDER}/domain/order_rows.py",
+        f"{ORDER}/domain/exported_order_rows.py",
         "[escape_formula(cell) for cell in cells]",
         "[cell for cell in cells if escape_formula]",
         (f"{SEARCH}::test_no_cell_is_a_formula",),
     ),
     Safeguard(
         "order export: a page is larger than a reply may be",
-        f"{ORDER}/domain/order_rows.py",
+        f"{ORDER}/domain/exported_order_rows.py",
         "if count and size > max_bytes:",
         "if False:",
         (f"{SEARCH}::test_lines_are_cut_at_the_size_of_a_page",),

@@ -22,7 +22,7 @@ from services.order.deps import OrderDeps
 from services.order.domain.access import require_claimable
 from services.order.domain.events import claimed_event
 from services.order.domain.order_numbers import parse_order_number
-from services.order.store import guest_limits, order_claims, order_lookups, queries
+from services.order.store import guest_limits, order_claims, order_lookup_queue, queries
 
 
 async def look_up(deps: OrderDeps, request: Request[LookUpOrder]) -> Reply[Empty]:
@@ -33,7 +33,7 @@ async def look_up(deps: OrderDeps, request: Request[LookUpOrder]) -> Reply[Empty
         await _count_address(deps, tx, request.client_ip)
         mailbox = limits.buckets_of_mailbox(body.email)
         if await guest_limits.take(tx.connection, mailbox, limits.window_seconds) and serial is not None:
-            await order_lookups.enqueue(tx.connection, new_id(), serial, guest_order_spellings(body.email))
+            await order_lookup_queue.enqueue(tx.connection, new_id(), serial, guest_order_spellings(body.email))
             tx.on_commit(deps.wake_order_lookups)
         return tx.reply(Empty())
 

@@ -5,7 +5,7 @@ from contracts.size_limits import MAX_PAGE_BYTES
 from infra.foundation.pagination import decode_id_cursor, encode_cursor
 from infra.messaging.rpc_client import Reply, Request
 from services.order.deps import OrderDeps
-from services.order.domain.order_rows import header_line, join_fitting, order_line
+from services.order.domain.exported_order_rows import header_line, join_fitting, order_line
 from services.order.handlers.order_filters import build_filter, find_email
 from services.order.store import order_exports as store
 

@@ -10,7 +10,7 @@ import sys
 from typing import BinaryIO
 
 from services.order.domain.invoices import PrintedInvoice
-from services.order.invoice_pdf.frames import FAILED, LENGTH, MAX_ERROR_BYTES
+from services.order.invoice_pdf.child_process_messages import FAILED, LENGTH, MAX_ERROR_BYTES
 from services.order.invoice_pdf.pages import draw_invoice
 
 NICENESS = 5

@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 
 from services.order.domain.invoices import PrintedInvoice
-from services.order.invoice_pdf.frames import FAILED, LENGTH, MAX_ERROR_BYTES
+from services.order.invoice_pdf.child_process_messages import FAILED, LENGTH, MAX_ERROR_BYTES
 
 COMMAND = (sys.executable, "-m", "services.order.invoice_pdf.render_process")
 TIMEOUT_SECONDS = 30.0

@@ -61,8 +61,11 @@ class Counter:
 
 
 @pytest.fixture
-def counter(store: Mongo) -> Counter:
-    return Counter(store)
+async def counter(store: Mongo) -> Counter:
+    """A counter in a collection that exists: reading another opens no snapshot, and so conflicts with nothing."""
+    made = Counter(store)
+    await made.documents.insert_one({"_id": str(new_id())})
+    return made
 
 
 async def test_every_commit_is_journalled_by_a_majority(store: Mongo) -> None:

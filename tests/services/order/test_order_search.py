@@ -15,7 +15,7 @@ from contracts.failure import Forbidden, InvalidCursor
 from contracts.identity import Identity, Role
 from infra.foundation.ids import new_id
 from infra.messaging.rpc_client import Request
-from services.order.domain.order_rows import COLUMNS, format_decimal, join_fitting, order_line
+from services.order.domain.exported_order_rows import COLUMNS, format_decimal, join_fitting, order_line
 from services.order.handlers import order_exports
 from services.order.store import insert
 from tests.services.order.conftest import OrderClient

@@ -5,7 +5,7 @@ from functools import partial
 from contracts.order import OrderLookupRequested
 from infra.database.postgres import Database
 from infra.foundation.background import PeriodicTask
-from services.order.store import order_lookups as store
+from services.order.store import order_lookup_queue as store
 
 INTERVAL_SECONDS = 5.0
 """A request wakes the worker of its own process; the interval is for look-ups that another process has left."""
