@@ -1,7 +1,7 @@
 """Codes that people type: random bytes in Crockford's base 32, and the form in which codes are compared."""
 
 RANDOM_BYTES = 10
-"""Of a code that nobody can guess: 80 bits, which make 16 characters."""
+"""Of a code: 80 random bits, too many to be guessed, which make 16 characters."""
 _GROUP_LENGTH = 4
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32, without letters that look like digits."""

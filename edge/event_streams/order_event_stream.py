@@ -1,8 +1,8 @@
 """One client's stream of server-sent events: the statuses of an order, first those so far, then each as it is reached.
 
 What is sent is always read from the stream of events, from behind the last event that was sent. A hint that there is a
-new one, or a heartbeat, only says when to read. So nothing is left out and nothing is sent twice, whatever happens to
-the hints or to the connection with NATS.
+new one, or a heartbeat, only says when to read. So nothing is left out and nothing is sent twice, even when a hint or
+the connection with NATS is lost.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Follower:
 
 
 class OrderEventStream(web.StreamResponse):
-    """The response with the stream. `on_close` is called once it has ended, for whatever reason."""
+    """The response with the stream. `on_close` is called once it has ended, also with an error."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class OrderEventStream(web.StreamResponse):
         if self._beginning.dropped:
             self._last_status = self._beginning.dropped[-1].status
         while True:
-            self._wake.clear()  # first, so that whatever comes from here on is noticed in the next round
+            self._wake.clear()  # first, so that the next round notices what comes from here on
             if not await self._may_follow():
                 return
             is_read = await self._send_changes()

@@ -44,7 +44,7 @@ from infra.foundation.ids import now
 from infra.foundation.settings import MongoSettings
 from infra.foundation.telemetry import Metrics
 from infra.messaging.consumer import ApplyEvent
-from infra.messaging.event_parsing import ReceivedEvent
+from infra.messaging.event_parser import ReceivedEvent
 from infra.messaging.idempotency import REPLY_RETENTION_SECONDS, AlreadyProcessed, IdempotencyKey, StoredReply
 from infra.messaging.rpc_client import Reply, Request
 from infra.messaging.rpc_server import Handler

@@ -30,7 +30,7 @@ from infra.foundation.failpoints import failpoint
 from infra.foundation.settings import PostgresSettings
 from infra.foundation.telemetry import Metrics
 from infra.messaging.consumer import ApplyEvent
-from infra.messaging.event_parsing import ReceivedEvent
+from infra.messaging.event_parser import ReceivedEvent
 from infra.messaging.idempotency import IdempotencyKey, StoredReply
 from infra.messaging.rpc_client import Request
 from infra.messaging.rpc_server import Handler

@@ -33,7 +33,7 @@ from infra.foundation.background import AdaptivePause
 from infra.foundation.failpoints import failpoint
 from infra.foundation.telemetry import Metrics, get_logger
 from infra.messaging.dead_letters import store_dead_letter
-from infra.messaging.event_parsing import ReceivedEvent, StreamedEvent, parse_event_message
+from infra.messaging.event_parser import ReceivedEvent, StreamedEvent, parse_event_message
 from infra.messaging.nats_client import NatsClient
 from infra.messaging.span_attributes import messaging_attributes
 from infra.messaging.topology import Consumer, parse_delivery

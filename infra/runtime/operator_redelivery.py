@@ -27,7 +27,7 @@ from infra.messaging.consumer import (
     describe_error,
     handle_event,
 )
-from infra.messaging.event_parsing import ReceivedEvent, parse_event
+from infra.messaging.event_parser import ReceivedEvent, parse_event
 from infra.messaging.rpc_client import Request
 
 log = get_logger("souk.events")

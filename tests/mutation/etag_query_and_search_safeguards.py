@@ -128,7 +128,7 @@ QUERY_SAFEGUARDS = (
     ),
     Safeguard(
         "facets: a facet is counted with its own filter",
-        "services/catalog/domain/facet_counting.py",
+        "services/catalog/domain/facet_counter.py",
         "if failed in (0, number)",
         "if failed == 0",
         (f"{LARGE}::test_facets_equal_a_count_by_hand",),

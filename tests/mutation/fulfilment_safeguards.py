@@ -60,7 +60,7 @@ FULFILMENT_SAFEGUARDS = (
         (f"{DOMAIN}::test_shares_of_a_line_are_cumulative",),
     ),
     Safeguard(
-        "parcels: cancelled units are refunded again when their event is told again",
+        "parcels: cancelled units are refunded again when their event comes again",
         "services/payment/handlers/events.py",
         "if amount and not await refunds.exists(tx.connection, event.cancellation_id):",
         "if amount:",

@@ -15,7 +15,7 @@ from contracts.catalog import (
     StockReserved,
 )
 from contracts.failure import PayloadTooLarge
-from services.catalog.domain.number_parsing import parse_number
+from services.catalog.domain.number_parser import parse_number
 from services.catalog.domain.shopify.csv_detection import CsvFormat, possible_formats
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.variant_reader import describe_error

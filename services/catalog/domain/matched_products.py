@@ -16,7 +16,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from contracts.catalog import ListProducts
-from services.catalog.domain.facet_counting import FacetCounts
+from services.catalog.domain.facet_counter import FacetCounts
 from services.catalog.domain.facet_ids import KIND_BITS, VALUE_BITS, ValueKind, facet_id, value_facet
 from services.catalog.domain.search import PRICE_STEPS
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.catalog import ListProducts
-from services.catalog.domain.facet_counting import VALUES, FacetCounts
+from services.catalog.domain.facet_counter import VALUES, FacetCounts
 from services.catalog.domain.facet_ids import KIND_BITS, MAX_VALUES, VALUE_BITS, ValueKind, facet_name_id
 from services.catalog.domain.search import PRICE_STEPS
 

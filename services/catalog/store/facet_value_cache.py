@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from infra.database.postgres import Connection
-from services.catalog.domain.facet_counting import FacetCounts
+from services.catalog.domain.facet_counter import FacetCounts
 from services.catalog.domain.facet_ids import ValueKind
 
 MAX_SPELLINGS = 50_000

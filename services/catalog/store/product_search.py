@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.catalog import ListProducts, ProductSort, ProductStatus
 from infra.database.postgres import Connection
-from services.catalog.domain.facet_counting import FacetCounts, FoundProducts
+from services.catalog.domain.facet_counter import FacetCounts, FoundProducts
 from services.catalog.domain.search import SearchVocabulary
 from services.catalog.store.facet_counts import COLUMNS, Counted, CountedFacet
 from services.catalog.store.product_documents import LIVE_COLUMNS, LIVE_COLUMNS_OF_ACTIVE

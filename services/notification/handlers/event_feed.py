@@ -11,7 +11,7 @@ from services.notification.domain.event_feed import FeedEvent
 from services.notification.store.event_feed_reader import EventFeedReader, decode_positions, encode_positions
 
 MAX_READ_EVENTS = 2000
-"""Events that one request looks at, whatever their types."""
+"""Events of all types that one request looks at."""
 ATTRIBUTE_BYTES = 1024
 """More than the attributes of an event take in JSON."""
 

@@ -42,7 +42,7 @@ def _read_frame(source: BinaryIO) -> bytes | None:
 def _answer(request: bytes) -> bytes:
     try:
         pdf = draw_invoice(PrintedInvoice.model_validate_json(request))
-    except Exception as error:  # noqa: BLE001 - whatever one invoice runs into, the next one is drawn
+    except Exception as error:  # noqa: BLE001 - after any error the next invoice is drawn
         reason = f"{type(error).__name__}: {error}".encode(errors="replace")[:MAX_ERROR_BYTES]
         reason = reason.decode(errors="ignore").encode()
         return LENGTH.pack(FAILED) + LENGTH.pack(len(reason)) + reason

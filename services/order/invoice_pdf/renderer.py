@@ -6,6 +6,7 @@ however that ends.
 """
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
@@ -67,7 +68,7 @@ class InvoiceRenderer:
         raise RenderFailed((await child.stdout.readexactly(min(length, MAX_ERROR_BYTES))).decode())
 
     async def _start_child(self) -> Process:
-        self._child = await asyncio.create_subprocess_exec(*COMMAND, stdin=PIPE, stdout=PIPE)
+        self._child = await asyncio.create_subprocess_exec(*COMMAND, stdin=PIPE, stdout=PIPE, env=_environment())
         return self._child
 
     def _end_child(self) -> None:
@@ -75,3 +76,8 @@ class InvoiceRenderer:
         if child is not None:
             with suppress(ProcessLookupError):
                 child.kill()
+
+
+def _environment() -> dict[str, str]:
+    """Returns the environment without the settings of the service, which hold secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SOUK_")}

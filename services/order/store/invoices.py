@@ -59,7 +59,7 @@ WHERE series = $1 AND year = $2 AND number = $3 AND pdf_sha256 IS NULL
 """
 MISSING_INVOICES = """
 SELECT id FROM orders
-CROSS JOIN (SELECT applied_at FROM migration WHERE room = 'order' AND name = 'invoices') AS introduced
+CROSS JOIN (SELECT applied_at FROM migration WHERE room = 'order' AND number = 9) AS introduced
 WHERE NOT EXISTS (SELECT FROM invoice WHERE order_id = orders.id AND position = 0) AND EXISTS (
     SELECT FROM jsonb_array_elements(history) AS step
     WHERE step ->> 'status' = 'paid' AND step ->> 'note' IS NULL AND (step ->> 'at')::timestamptz > applied_at

@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 
 from infra.database.postgres import Database
 from infra.messaging.consumer import ApplyEvent
-from infra.messaging.event_parsing import ReceivedEvent
+from infra.messaging.event_parser import ReceivedEvent
 from infra.messaging.nats_client import NatsClient
 from infra.runtime.service import ServiceParts
 from tests.infra.conftest import KernelStack

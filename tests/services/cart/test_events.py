@@ -19,7 +19,7 @@ from contracts.operator_redelivery import RedeliveryOutcome
 from contracts.order import OrderPaid, OrderPlaced, PlacedOrderItem
 from infra.foundation import trace
 from infra.foundation.ids import new_id, now
-from infra.messaging.event_parsing import ReceivedEvent
+from infra.messaging.event_parser import ReceivedEvent
 from services.cart.app import EVENT_HANDLERS
 from services.cart.deps import CartDeps
 from services.cart.domain.carts import cart_reference, with_order

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from services.catalog.domain.facet_counting import MAX_CATEGORY_FACETS
+from services.catalog.domain.facet_counter import MAX_CATEGORY_FACETS
 from services.catalog.domain.facet_ids import MAX_VALUES, ValueKind, facet_id
 from services.catalog.domain.search import PRICE_STEPS, price_range
 

@@ -26,7 +26,7 @@ from services.catalog.content.html_sanitizer import sanitize_html
 from services.catalog.domain import hold_lines, search
 from services.catalog.domain.categories import refuse_cycle
 from services.catalog.domain.folded_text import query_text
-from services.catalog.domain.number_parsing import ParsedPrice, parse_number, parse_price
+from services.catalog.domain.number_parser import ParsedPrice, parse_number, parse_price
 from services.catalog.domain.product_records import ProductRecord, VariantRecord
 from services.catalog.domain.shopify.derived_skus import derive_sku
 from services.catalog.domain.slugs import make_unique, slugify

@@ -15,7 +15,7 @@ from contracts.order import CANCEL, OrderStatus, PlaceOrder
 from contracts.payment import PaymentCaptured, PaymentFailed
 from infra.foundation import trace
 from infra.foundation.ids import new_id, now
-from infra.messaging.event_parsing import ReceivedEvent
+from infra.messaging.event_parser import ReceivedEvent
 from infra.messaging.idempotency import AlreadyProcessed, IdempotencyKey
 from infra.messaging.rpc_client import Request
 from services.order.app import EVENT_HANDLERS

@@ -1,5 +1,7 @@
 """The PDF of an invoice: the same bytes each time, in any script, and never with a letter missing."""
 
+from pathlib import Path
+
 import pytest
 
 from services.order.domain.invoices import InvoiceRecord
@@ -7,6 +9,7 @@ from services.order.domain.sums import LinePrice
 from services.order.invoice_pdf.labels import LABELS
 from services.order.invoice_pdf.pages import InvoiceDrawing, draw_invoice
 from services.order.invoice_pdf.pdf_writer import PdfWriter, UnprintableText
+from services.order.invoice_pdf.renderer import InvoiceRenderer
 from tests.services.order.sample_invoices import ADA, FULL, priced_order, sample_invoice
 
 
@@ -65,3 +68,16 @@ def test_a_name_that_no_font_can_show_is_refused(writer: PdfWriter) -> None:
     """Empty boxes on an invoice would be a wrong name, kept for ever."""
     with pytest.raises(UnprintableText, match="CHEROKEE LETTER TSA"):
         writer.printable("ᏣᎳᎩ")
+
+
+async def test_the_process_that_draws_has_no_setting_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOUK_GIFT_CARD_SECRET", "correct horse")
+    renderer = InvoiceRenderer()
+    try:
+        assert (await renderer.render(addressed_to("Ada").to_printed())).startswith(b"%PDF")
+        assert renderer._child is not None
+        environment = Path(f"/proc/{renderer._child.pid}/environ").read_bytes()
+        assert b"PATH=" in environment
+        assert b"SOUK_" not in environment
+    finally:
+        renderer._end_child()

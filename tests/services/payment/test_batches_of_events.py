@@ -5,7 +5,7 @@ from typing import Any
 from contracts.order import CancelReason, OrderCancelled, OrderPlaced, OrderStatus
 from infra.foundation import trace
 from infra.foundation.ids import new_id
-from infra.messaging.event_parsing import ReceivedEvent
+from infra.messaging.event_parser import ReceivedEvent
 from services.payment.app import EVENT_HANDLERS
 from services.payment.deps import PaymentDeps
 from tests.services.payment.conftest import PaymentHarness, PlacedOrder

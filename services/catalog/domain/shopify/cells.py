@@ -6,7 +6,7 @@ from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from pydantic import TypeAdapter, ValidationError
 
 from contracts.catalog import MAX_STOCK, Barcode, ProductStatus
-from services.catalog.domain.number_parsing import parse_number, parse_price
+from services.catalog.domain.number_parser import parse_number, parse_price
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.row_reader import CsvRow
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from contracts import text_patterns
 from contracts.catalog import MAX_VARIANTS, VariantInput
 from contracts.money import Money
-from services.catalog.domain.number_parsing import parse_price
+from services.catalog.domain.number_parser import parse_price
 from services.catalog.domain.shopify.cells import (
     parse_amount,
     parse_backorder,

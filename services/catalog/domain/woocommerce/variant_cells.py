@@ -2,7 +2,7 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from services.catalog.domain.number_parsing import parse_number
+from services.catalog.domain.number_parser import parse_number
 from services.catalog.domain.shopify.notices import Notices
 from services.catalog.domain.shopify.row_reader import CsvRow
 from services.catalog.domain.woocommerce.columns import WEIGHT, WooCommerceFormat
