@@ -40,7 +40,7 @@ SUBJECTS_THAT_ACT = (
 )
 """The subjects on which services and NATS act: requests, events, counts, revocations, and deliveries to services."""
 MIRROR_TIMEOUT_SECONDS = 60.0
-"""A mirror whose request for a consumer is lost in a reload repeats it only after 30 seconds, which is fixed in NATS."""
+"""A mirror whose request is lost in a reload of NATS repeats it after 30 seconds, which no setting changes."""
 
 
 async def provision(stack: Stack, *arguments: str) -> tuple[int, str]:
